@@ -1,0 +1,1 @@
+"""Quantitative MRI super-resolution guided by weighted images."""
