@@ -1,0 +1,141 @@
+"""The linear map from high-resolution to low-resolution maps: truncation of k-space."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from nibabel.affines import apply_affine
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.volumes import FloatArray, VoxelGrid
+
+MAX_ANGLE = 0.5  # degrees between the axes of two grids that still count as parallel
+
+
+class LinearOperator(Protocol):
+    """A linear map of tensors with its adjoint."""
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the operator."""
+        ...
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Apply the adjoint."""
+        ...
+
+
+def truncation_matrix(n_hr: int, n_lr: int, *, spacing: float = 0.0, first: float | None = None) -> FloatArray:
+    """Real matrix ``(n_lr, n_hr)`` that keeps the low spatial frequencies of `n_hr` samples along one axis.
+
+    Parameters
+    ----------
+    n_hr, n_lr
+        Number of HR and LR voxels along the axis.
+    spacing
+        LR voxel edge in HR voxels; `n_hr` / `n_lr` (equal fields of view) if 0.
+    first
+        Position of the first LR voxel centre in HR voxel indices; the one that aligns both
+        fields of view if None.
+
+    Notes
+    -----
+    Row j is the periodic low-pass kernel centred on LR voxel j, so that a constant stays itself and
+    content stays where it is in the world. With equal fields of view this is the centred crop of
+    k-space (DC at ``n // 2``) with the sub-voxel phase that aligns the outer voxel edges, real part taken.
+    """
+    spacing = spacing or n_hr / n_lr
+    first = (spacing - 1) / 2 if first is None else first
+    n_kept = round(n_hr / spacing, 3)  # as many frequencies as LR voxels fit into the HR field of view
+    frequencies = np.arange(-(n_hr // 2), n_hr - n_hr // 2)
+    kept = frequencies[(frequencies >= -n_kept / 2) & (frequencies < n_kept / 2)]
+    distance = (first + spacing * np.arange(n_lr))[:, None] - np.arange(n_hr)
+    # e^{ikx} summed over the kept k, real part: frequencies come in pairs but for a lone Nyquist term
+    matrix: FloatArray = np.cos(2 * np.pi / n_hr * distance[..., None] * kept).sum(-1) / n_hr
+    return matrix
+
+
+def relative_axes(hr_grid: VoxelGrid, lr_grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
+    """LR voxel edges and first LR voxel centre, both ``(3,)`` in HR voxels.
+
+    Raises
+    ------
+    ValueError
+        If the axes of the grids are not parallel and of the same order and direction.
+    """
+    between = np.linalg.inv(hr_grid.affine) @ lr_grid.affine
+    spacing = np.diag(between[:3, :3])
+    cosine = spacing * hr_grid.voxel_size / np.asarray(lr_grid.voxel_size)
+    angle = float(np.degrees(np.arccos(np.clip(cosine, -1, 1))).max())
+    if angle > MAX_ANGLE:
+        raise ValueError(
+            f"k-space truncation needs grids with parallel axes of the same order, but those of the low-resolution "
+            f"maps are turned by {angle:.1f} degrees: resample the maps to the axes of the guide first."
+        )
+    return spacing, apply_affine(between, np.zeros(3))
+
+
+@dataclass(frozen=True, eq=False)
+class KSpaceTruncation:
+    """Truncation of HR maps to the k-space extent and the voxels of an LR grid.
+
+    ``truncate(x)`` maps ``(..., X, Y, Z)`` on `hr_grid` to ``(..., x, y, z)`` on `lr_grid`; constants stay
+    constant and content keeps its world position for every parity, non-integer ratios, thick slices and
+    fields of view that are shifted or of another size. HR content is taken as periodic in its field of view.
+    The operator is separable: one small real matrix per axis.
+    """
+
+    hr_grid: VoxelGrid
+    lr_grid: VoxelGrid
+    device: torch.device | str = "cpu"
+    dtype: torch.dtype = torch.float32
+
+    @cached_property
+    def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The ``(n_lr, n_hr)`` matrix of each axis."""
+        spacing, first = relative_axes(self.hr_grid, self.lr_grid)
+        x, y, z = (
+            torch.as_tensor(
+                truncation_matrix(n_hr, n_lr, spacing=step, first=start), device=self.device, dtype=self.dtype
+            )
+            for n_hr, n_lr, step, start in zip(
+                self.hr_grid.shape, self.lr_grid.shape, spacing, first, strict=True
+            )
+        )
+        return x, y, z
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """LR maps of HR maps `x`, ``(..., X, Y, Z)`` to ``(..., x, y, z)``."""
+        return contract(x, self.matrices)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Adjoint, ``(..., x, y, z)`` to ``(..., X, Y, Z)``."""
+        x_axis, y_axis, z_axis = self.matrices
+        return contract(y, (x_axis.T, y_axis.T, z_axis.T))
+
+    def zero_filled(self, y: Tensor) -> Tensor:
+        """Band-limited interpolation of LR maps onto the HR grid: the adjoint, scaled to keep constants."""
+        n_hr_per_lr = float(np.prod(relative_axes(self.hr_grid, self.lr_grid)[0]))
+        return self.adjoint(y) * n_hr_per_lr
+
+
+def contract(x: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+    """Apply one matrix ``(m, n)`` along each of the last three axes, the most reducing first."""
+    for axis in sorted(range(3), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1]):
+        x = contract_axis(x, matrices[axis], axis)
+    return x
+
+
+def contract_axis(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
+    """Apply `matrix` ``(m, n)`` along spatial axis 0, 1 or 2 of ``(..., X, Y, Z)`` without moving axes in memory."""
+    if axis == 2:
+        return x @ matrix.T
+    if axis == 1:
+        return matrix @ x
+    *batch, n, y, z = x.shape
+    return (matrix @ x.reshape(*batch, n, y * z)).reshape(*batch, matrix.shape[0], y, z)
