@@ -114,8 +114,9 @@ def tissue_masks(reference: QuantitativeMaps, mask: BoolArray) -> dict[str, Bool
     """White matter, grey matter and CSF of the reference maps inside the mask.
 
     CSF lies above either of `TISSUE_LIMITS`. White and grey matter part half-way between the
-    two classes of T1 (of T2, without a T1 map) that Otsu's threshold finds, at any field strength. Partial-volume voxels go
-    to the nearer tissue: pass label masks to `tissue_errors` where there are any.
+    two classes of T1 (of T2, without a T1 map) that Otsu's threshold finds, at any field
+    strength. Partial-volume voxels go to the nearer tissue: pass label masks to `tissue_errors`
+    where there are any.
     """
     tissue = _tissue(reference, mask)
     names = [name for name in ("T1", "T2") if name in reference.names]
