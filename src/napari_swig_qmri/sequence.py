@@ -1,0 +1,105 @@
+"""What every sequence shares: echo and repetition time, checks of its settings, the decay up to the echo."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from numbers import Real
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def time_field(label: str, low: float, high: float, **options: Any) -> Any:
+    """Time in s between `low` and `high`; required unless `options` hold a default."""
+    return field(metadata={"label": label, "unit": "s", "range": (low, high)}, **options)
+
+
+def angle_field(label: str) -> Any:
+    """Flip angle in rad."""
+    return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), math.pi)})
+
+
+def plain_field(label: str, low: float, high: float, default: float | bool) -> Any:
+    """Number, count or switch without a unit."""
+    return field(default=default, metadata={"label": label, "unit": "1", "range": (low, high)})
+
+
+def typical_settings(**values: float) -> Mapping[str, float]:
+    """Settings of a usual protocol by field name, read-only."""
+    return MappingProxyType(values)
+
+
+def ms(seconds: float) -> str:
+    """Time as people read it."""
+    return f"{1e3 * seconds:.6g} ms"
+
+
+def _shown(value: float, unit: str) -> str:
+    if unit == "s":
+        return ms(value)
+    return f"{math.degrees(value):.4g} degrees" if unit == "rad" else f"{value:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalModel(ABC):
+    """What all sequences share: TE, TR, checks, and the decay from excitation to echo.
+
+    A class is named on the command line by its key in `SEQUENCES`; `typical` holds the settings of a usual
+    clinical protocol, a start for sliders and a stand-in for what a sidecar leaves out.
+    """
+
+    title: ClassVar[str]
+    typical: ClassVar[Mapping[str, float]]
+    is_signed: ClassVar[bool] = False  # whether the signal keeps its sign; else it is a magnitude
+    is_gradient_echo: ClassVar[bool] = False  # whether it decays with T2*
+    is_scaled_by_pd: ClassVar[bool] = True  # whether the signal is proportional to PD
+
+    echo_time: float = time_field("Echo time (TE)", 0.0, 2.0)
+    repetition_time: float = time_field("Repetition time (TR)", 5e-4, 60.0)
+
+    def __post_init__(self) -> None:
+        for each in fields(self):
+            self._check_value(each.name, str(each.type), each.metadata)
+        problem = self._timing_problem()
+        if problem:
+            raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
+
+    @classmethod
+    def from_typical(cls, **settings: float) -> SignalModel:
+        """Sequence with its typical settings, but for those given."""
+        return cls(**{**cls.typical, **settings})
+
+    def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
+        """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
+        decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
+        signal = pd * self._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+        return signal if self.is_signed else signal.abs()
+
+    @abstractmethod
+    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
+        """Transverse magnetisation right after the excitation that makes the echo, for PD 1."""
+
+    @abstractmethod
+    def _timing_problem(self) -> str | None:
+        """Which two settings exclude each other, with their values; None if the sequence can be played."""
+
+    def _check_value(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
+        value, (low, high), unit = getattr(self, name), metadata["range"], metadata["unit"]
+        if not isinstance(value, Real):
+            raise TypeError(f"{self.title}: {metadata['label']} must be a number, but it is {value!r}.")
+        whole = kind != "int" or float(value).is_integer()
+        if not (low <= float(value) <= high and whole):
+            number = "a whole number between" if kind == "int" else "between"
+            allowed = f"{number} {_shown(low, unit)} and {_shown(high, unit)}"
+            came = _shown(float(value), unit)
+            raise ValueError(f"{self.title}: {metadata['label']} must be {allowed}, but it is {came}.")
+
+    def _late_echo(self) -> str | None:
+        if self.echo_time < self.repetition_time:
+            return None
+        return f"TE {ms(self.echo_time)} is not shorter than TR {ms(self.repetition_time)}"
