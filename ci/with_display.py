@@ -1,0 +1,24 @@
+"""Run a Python script on the screen there is, or else on a virtual one (Xvfb)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+
+def command(arguments: list[str]) -> list[str]:
+    """The command line that runs ``python arguments`` with a display."""
+    python = [sys.executable, *arguments]
+    has_screen = not sys.platform.startswith("linux") or any(
+        os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
+    )
+    xvfb_run = shutil.which("xvfb-run")
+    if has_screen or xvfb_run is None:
+        return python
+    return [xvfb_run, "-a", "-s", "-screen 0 1600x1200x24", *python]
+
+
+if __name__ == "__main__":
+    words = command(sys.argv[1:])
+    os.execv(words[0], words)

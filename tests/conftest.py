@@ -1,0 +1,37 @@
+"""What every test stands on: no settings of the user, and marks that skip where the hardware is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+
+import pytest
+
+os.environ.setdefault("NAPARI_CONFIG", "")  # napari neither reads nor writes the user's settings
+
+
+def has_screen() -> bool:
+    """Whether a real window can open: another system's screen, an X server or Xvfb."""
+    if not sys.platform.startswith("linux"):
+        return True
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY") or shutil.which("Xvfb"))
+
+
+def has_cuda() -> bool:
+    """Whether torch sees a CUDA device."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+NEEDS = {
+    "gui": (has_screen, "no display and no Xvfb: see `python ci/system_packages.py`"),
+    "gpu": (has_cuda, "no CUDA device"),
+}
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark, (is_there, reason) in NEEDS.items():
+        if item.get_closest_marker(mark) and not is_there():
+            pytest.skip(reason)
