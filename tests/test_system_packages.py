@@ -63,6 +63,7 @@ def test_sudo_without_password_is_used(tmp_path: Path) -> None:
     _, log = run(fake_system(tmp_path, user=1000, sudo_status=0))
     words = [line.split(" libglib")[0] for line in log.splitlines()]
     assert words == [
+        "sudo",  # asks whether it may
         "sudo",
         "noninteractive apt-get update",
         "sudo",
