@@ -1,0 +1,1 @@
+"""Dock widgets and commands: the only place that imports napari and Qt."""

@@ -1,0 +1,87 @@
+"""How the widgets look: the few settings that keep them readable in a narrow dock."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+PROBLEM_STYLE = "color: #e8705a;"  # readable on the dark and on the light theme
+NOTE_STYLE = "color: #8f9aa8;"
+
+
+def wrapped_label(text: str = "", *, style: str = "") -> QLabel:
+    """Label that breaks its lines instead of widening the dock, and whose text can be copied."""
+    label = QLabel(text)
+    label.setWordWrap(True)
+    label.setStyleSheet(style)
+    label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+    label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
+    label.setVisible(bool(text))
+    return label
+
+
+def compact(native: QWidget) -> None:
+    """Let a box shrink with the dock instead of asking for the width of its longest entry."""
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(6)
+    native.setMinimumWidth(60)
+    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+
+
+def heading(text: str) -> QLabel:
+    """Title of a section."""
+    label = QLabel(text)
+    label.setStyleSheet("font-weight: bold; padding-top: 6px;")
+    return label
+
+
+def column(widgets: Iterable[QWidget], *, spacing: int = 4, margin: int = 0) -> QWidget:
+    """Widgets below each other, as one."""
+    holder = QWidget()
+    layout = QVBoxLayout(holder)
+    layout.setContentsMargins(margin, margin, margin, margin)
+    layout.setSpacing(spacing)
+    for widget in widgets:
+        layout.addWidget(widget)
+    return holder
+
+
+class Foldable(QFrame):
+    """A line of text with an arrow that shows or hides what belongs to it."""
+
+    def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
+        super().__init__()
+        self.button = QToolButton()
+        self.button.setCheckable(True)
+        self.button.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        self.button.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
+        self.button.setStyleSheet("QToolButton { border: none; text-align: left; padding: 2px; }")
+        self._content = content
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addWidget(self.button)
+        layout.addWidget(content)
+        self.button.toggled.connect(self._show)
+        self.set_title(title)
+        self.button.setChecked(unfolded)
+        self._show(unfolded)
+
+    def set_title(self, title: str) -> None:
+        """Change the line of text."""
+        self.button.setText(title)
+        self.button.setToolTip(title)
+
+    def set_unfolded(self, unfolded: bool) -> None:
+        """Show or hide the content."""
+        self.button.setChecked(unfolded)
+
+    def _show(self, unfolded: bool) -> None:
+        self.button.setArrowType(Qt.ArrowType.DownArrow if unfolded else Qt.ArrowType.RightArrow)
+        self._content.setVisible(unfolded)

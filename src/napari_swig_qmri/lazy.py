@@ -1,0 +1,117 @@
+"""A synthetic contrast as an array that computes only the slices somebody looks at."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable
+
+    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.volumes import FloatArray
+
+CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
+
+
+def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatArray) -> FloatArray:
+    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1 and T2 in s).
+
+    Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0.
+    """
+    import torch  # kept out of start-up: it takes over a second to load
+
+    valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (t1 > 0) & (t2 > 0)
+    filled = (np.where(valid, values, 1).astype(np.float32) for values in (pd, t1, t2))
+    with torch.no_grad():
+        signal = sequence(*(torch.from_numpy(values) for values in filled)).numpy()
+    return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LazyContrast:
+    """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
+
+    Behaves like an array for viewers and writers: it has a shape, is indexed like one, and
+    ``numpy.asarray`` computes all of it. The signal is elementwise, so the order of axes is
+    whatever the maps have.
+    """
+
+    sequence: SignalModel
+    pd: FloatArray
+    t1: FloatArray
+    t2: FloatArray
+    _parts: OrderedDict[Hashable, FloatArray] = field(default_factory=OrderedDict, init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = {tuple(values.shape) for values in (self.pd, self.t1, self.t2)}
+        if len(shapes) > 1:
+            raise ValueError(
+                f"a contrast needs PD, T1 and T2 on one grid, but they have the shapes "
+                f"{', '.join(map(str, sorted(shapes)))}: choose three maps from the same set."
+            )
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps."""
+        return tuple(self.t1.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return int(np.prod(self.shape))
+
+    @property
+    def dtype(self) -> np.dtype[np.float32]:
+        """Always float32."""
+        return np.dtype(np.float32)
+
+    def with_sequence(self, sequence: SignalModel) -> LazyContrast:
+        """Same maps under other acquisition parameters."""
+        return replace(self, sequence=sequence)
+
+    def __getitem__(self, key: Any) -> FloatArray:
+        """Signal of the indexed voxels only; the last few answers are kept."""
+        name = _hashable(key)
+        if name is None:
+            return self._compute(key)
+        part = self._parts.pop(name, None)
+        part = self._compute(key) if part is None else part
+        self._parts[name] = part
+        while len(self._parts) > CACHED_PARTS:
+            self._parts.popitem(last=False)
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
+        """Whole volume, computed slab by slab and not kept."""
+        if copy is False:
+            raise ValueError("a synthetic contrast is computed on request: ask for a copy (copy=None or True).")
+        volume = np.empty(self.shape, self.dtype if dtype is None else dtype)
+        for index in range(self.shape[0]):
+            volume[index] = self._compute(index)
+        return volume
+
+    def _compute(self, key: Any) -> FloatArray:
+        pd, t1, t2 = (np.asarray(values[key]) for values in (self.pd, self.t1, self.t2))
+        return synthesise(self.sequence, pd, t1, t2)
+
+
+def _hashable(key: Any) -> Hashable | None:
+    """Name of an index of whole numbers and slices for the cache; None for any other index."""
+    names: list[Hashable] = []
+    for part in key if isinstance(key, tuple) else (key,):
+        if isinstance(part, slice):
+            names.append(("slice", part.start, part.stop, part.step))
+        elif isinstance(part, int | np.integer):
+            names.append(int(part))
+        else:
+            return None
+    return tuple(names)

@@ -1,0 +1,94 @@
+"""The lazy contrast array: an array in every respect that a viewer or a writer uses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytest
+
+from napari_swig_qmri.lazy import CACHED_PARTS, LazyContrast, synthesise
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decay:
+    """PD exp(-TE/T2), which counts how often it is evaluated."""
+
+    echo_time: float
+    voxels_seen: list[int]
+
+    def __call__(self, pd: Any, t1: Any, t2: Any, t2star: Any = None) -> Any:
+        self.voxels_seen.append(t2.numel())
+        return pd * (-self.echo_time / t2).exp()
+
+
+def make_lazy(shape: tuple[int, int, int] = (5, 6, 7)) -> LazyContrast:
+    random = np.random.default_rng(0)
+    pd, t1, t2 = (random.uniform(0.5, 1.5, shape).astype(np.float32) for _ in range(3))
+    return LazyContrast(sequence=Decay(echo_time=0.1, voxels_seen=[]), pd=pd, t1=t1, t2=t2)  # type: ignore[arg-type]
+
+
+def test_one_voxel_by_hand() -> None:
+    one = np.ones((1, 1, 1))
+    signal = synthesise(Decay(echo_time=0.08, voxels_seen=[]), 0.8 * one, 1.2 * one, 0.1 * one)  # type: ignore[arg-type]
+    assert signal.item() == pytest.approx(0.8 * math.exp(-0.8), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "key",
+    [2, -1, slice(1, 3), (slice(None), 3), (slice(None), slice(None), 4), (1, 2, 3), ..., (..., 0), np.array([0, 2])],
+)
+def test_indexing_is_indexing_the_whole(key: Any) -> None:
+    lazy = make_lazy()
+    np.testing.assert_array_equal(lazy[key], np.asarray(lazy)[key])
+
+
+def test_computes_only_the_slice_and_keeps_it() -> None:
+    lazy = make_lazy()
+    seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
+    lazy[3]
+    lazy[3]
+    assert seen == [6 * 7]
+
+
+def test_cache_stays_small_and_forgets_the_oldest() -> None:
+    lazy = make_lazy((CACHED_PARTS + 2, 2, 2))
+    seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
+    for index in range(CACHED_PARTS + 1):
+        lazy[index]
+    lazy[1]
+    assert len(seen) == CACHED_PARTS + 1
+    lazy[0]
+    assert len(seen) == CACHED_PARTS + 2
+
+
+def test_other_parameters_do_not_see_the_old_cache() -> None:
+    lazy = make_lazy()
+    before = lazy[0]
+    after = lazy.with_sequence(Decay(echo_time=0.2, voxels_seen=[]))[0]  # type: ignore[arg-type]
+    np.testing.assert_allclose(after, before**2 / lazy.pd[0], rtol=1e-5)
+
+
+def test_background_is_zero_and_finite() -> None:
+    lazy = make_lazy((2, 2, 2))
+    lazy.t2[0, 0, 0] = 0
+    lazy.t1[0, 0, 1] = np.nan
+    lazy.pd[0, 1, 0] = np.inf
+    signal = np.asarray(lazy)
+    assert signal[0, 0, 0] == signal[0, 0, 1] == signal[0, 1, 0] == 0
+    assert np.isfinite(signal).all()
+    assert (signal[1] > 0).all()
+
+
+def test_looks_like_an_array() -> None:
+    lazy = make_lazy()
+    assert (lazy.shape, lazy.ndim, lazy.size, lazy.dtype) == ((5, 6, 7), 3, 210, np.float32)
+    assert np.asarray(lazy, dtype=np.float64).dtype == np.float64
+
+
+def test_refuses_maps_of_different_grids() -> None:
+    lazy = make_lazy()
+    with pytest.raises(ValueError, match="choose three maps from the same set"):
+        LazyContrast(sequence=lazy.sequence, pd=lazy.pd[1:], t1=lazy.t1, t2=lazy.t2)
