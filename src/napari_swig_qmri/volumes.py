@@ -76,6 +76,7 @@ class Volume:
     name: str
     suffix: str | None = None  # BIDS suffix: T1map, T2w, FLAIR, ...; None if unknown
     unit: str | None = None  # s, 1/s, arbitrary; None for weighted images
+    file_unit: str | None = None  # of the numbers in the file where they are stored in another unit: ms, 1/ms, ...
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     header: Any = None  # the nibabel header, if it came from a file
     path: Path | None = None

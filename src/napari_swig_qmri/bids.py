@@ -1,0 +1,248 @@
+"""What a file is and in which unit: BIDS names, sidecars, header texts and, last, the values.
+
+Every rule that had to assume something returns a sentence for the person who opened the file.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.volumes import FloatArray
+
+MAP_UNITS = {  # suffix of a map -> unit of its numbers once read
+    "T1map": "s",
+    "T2map": "s",
+    "T2starmap": "s",
+    "R1map": "1/s",
+    "R2map": "1/s",
+    "R2starmap": "1/s",
+    "PDmap": "arbitrary",
+    "S0map": "arbitrary",
+    "M0map": "arbitrary",
+}
+WEIGHTED = (
+    *("T1w", "T2w", "PDw", "T2starw", "FLAIR", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2"),
+    *("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM", "angio", "bold", "dwi"),
+)
+LABELS = ("mask", "dseg")
+OTHER_MAPS = ("TB1map", "RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
+SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS)
+
+UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
+    "s": ("s", 1.0),
+    "ms": ("s", 1e-3),
+    "us": ("s", 1e-6),
+    "1/s": ("1/s", 1.0),
+    "1/ms": ("1/s", 1e3),
+    "arbitrary": ("arbitrary", 1.0),
+    "percent": ("arbitrary", 0.01),
+}
+_SPELLINGS = {
+    "s": ("s", "sec", "secs", "second", "seconds"),
+    "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    "us": ("us", "µs", "microsecond", "microseconds"),
+    "1/s": ("1/s", "s^-1", "s-1", "hz", "1/sec", "per second"),
+    "1/ms": ("1/ms", "ms^-1", "ms-1", "khz", "1/msec", "per millisecond"),
+    "arbitrary": ("arbitrary", "a.u.", "au", "arb", "arb.", "arbitrary units"),
+    "percent": ("percent", "%", "pu"),
+}
+_UNIT_IN_TEXT = (
+    ("1/ms", r"1/ms(?:ec)?\b|ms\^?-1"),
+    ("1/s", r"1/s(?:ec)?\b|\bs\^?-1|\bhz\b"),
+    ("ms", r"\bms(?:ecs?)?\b|\bmilliseconds?\b"),
+    ("s", r"\bsec(?:onds?|s)?\b|[\[(]s[\])]|\bunits?\s*[:=]?\s*s\b"),
+)
+_NAMES = (  # suffix, spellings seen in file names and series descriptions; the first that fits
+    ("R2starmap", r"r2(?:star|\*|s)[-_ ]?map"),
+    ("T2starmap", r"t2(?:star|\*|s)[-_ ]?map"),
+    ("R1map", r"r1(?:[-_ ]?map)?"),
+    ("R2map", r"r2(?:[-_ ]?map)?"),
+    ("T1map", r"q?t1[-_ ]?map(?:ping)?|qt1"),
+    ("T2map", r"q?t2[-_ ]?map(?:ping)?|qt2"),
+    ("PDmap", r"q?pd[-_ ]?map|qpd|proton[-_ ]?density[-_ ]?map"),
+    ("M0map", r"m0(?:[-_ ]?map)?"),
+    ("S0map", r"s0(?:[-_ ]?map)?"),
+    ("FLAIR", r"(?:t2[-_ ]?)?flair"),
+    ("STIR", r"stir"),
+    ("T2starw", r"t2(?:star|\*|s)w?"),
+    ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage|t1"),
+    ("T2w", r"t2[-_ ]?w(?:eighted|i)?|t2"),
+    ("PDw", r"pd[-_ ]?w(?:eighted|i)?|proton[-_ ]?density|pd"),
+    ("mask", r"(?:brain|head)?mask"),
+    ("dseg", r"seg|aseg|labels?"),
+)
+_MAP_OF_WEIGHTED = {"T1w": "T1map", "T2w": "T2map", "PDw": "PDmap"}
+_LARGEST_IN_BASE_UNIT = {  # medians above this are in milliseconds; rates below it are in 1/ms
+    **{"T1map": 20.0, "T2map": 4.0, "T2starmap": 4.0},
+    **{"R1map": 0.05, "R2map": 0.25, "R2starmap": 0.25},
+}
+_TEXT_KEYS = ("Quantity", "SeriesDescription", "ProtocolName", "Description", "SequenceName")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Evidence:
+    """Everything that can tell what a file holds, in the order in which it is believed."""
+
+    stem: str  # file name without extension
+    sidecar: Mapping[str, Any] = field(default_factory=dict)
+    header_text: str = ""  # free-text fields of the header
+    values: FloatArray | None = None  # any shape, in the file's unit
+
+    @property
+    def series(self) -> str:
+        """Descriptive texts of the sidecar in one string."""
+        return " ".join(str(self.sidecar[key]) for key in _TEXT_KEYS if key in self.sidecar)
+
+
+def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
+    """BIDS suffix of a file (None if nothing tells) and what was assumed to find it."""
+    last = re.split(r"[_\s]", evidence.stem)[-1]
+    exact = next((suffix for suffix in SUFFIXES if suffix.lower() == last.lower()), None)
+    if exact:
+        return exact, ()
+    sources = (
+        ("its name", evidence.stem),
+        ("its sidecar", evidence.series),
+        ("its header", evidence.header_text),
+    )
+    for source, text in sources:
+        suffix = _suffix_in(text)
+        if suffix:
+            suffix = _prefer_map(suffix, text, evidence)
+            return suffix, (f"Taken as {suffix} because of {source}, {text!r}.",)
+    if evidence.values is not None and _is_binary(evidence.values):
+        return "mask", ("Taken as a mask because its values are 0 and 1.",)
+    return None, ("Nothing tells what this image is: choose its kind before using it as a map or guide.",)
+
+
+def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
+    """Unit of the numbers in a file (a key of `UNIT_FACTORS`; None if it has none) and what was assumed."""
+    base = MAP_UNITS.get(suffix or "")
+    if base is None:
+        return None, ()
+    declared = parse_unit(evidence.sidecar.get("Units"))
+    guessed = _unit_of_values(suffix or "", evidence.values)
+    if declared and _measures(declared, base):
+        return declared, _doubt(declared, guessed)
+    ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
+    in_text = _unit_in(evidence.header_text, base)
+    if in_text:
+        return in_text, (f"{ignored}Unit {in_text} taken from the header text {evidence.header_text!r}.",)
+    if base == "arbitrary":
+        return base, (ignored.strip(),) if ignored else ()
+    if guessed is None:
+        return base, (f"{ignored}No unit given: {base} assumed, as BIDS asks of a {suffix}.",)
+    return guessed, (
+        f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong.",
+    )
+
+
+def parse_unit(text: object) -> str | None:
+    """Key of `UNIT_FACTORS` that a unit in a sidecar means, None if unknown."""
+    wanted = str(text).strip().lower()
+    return next((unit for unit, spellings in _SPELLINGS.items() if wanted in spellings), None)
+
+
+def short_name(stem: str) -> str:
+    """Name for a person: the entities of a BIDS name separated by blanks."""
+    parts = [part for part in stem.split("_") if part and not part.startswith(("space-", "res-"))]
+    return " ".join(parts) or stem
+
+
+def read_sidecar(image: Path, stem: str, root: Path | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Sidecar of an image with everything it inherits from folders up to the dataset's root."""
+    merged: dict[str, Any] = {}
+    notices: tuple[str, ...] = ()
+    for path in _sidecar_paths(image, stem, root):
+        try:
+            content = json.loads(path.read_text(encoding="utf-8-sig"))
+            if not isinstance(content, dict):
+                raise ValueError("it holds no JSON object")
+        except (OSError, ValueError) as error:
+            notices += (f"Sidecar {path.name} could not be read ({error}): its settings are missing.",)
+        else:
+            merged |= content
+    return merged, notices
+
+
+def dataset_root(path: Path) -> Path | None:
+    """Folder of the BIDS dataset that holds a file, None outside a dataset."""
+    return next((folder for folder in path.parents if (folder / "dataset_description.json").is_file()), None)
+
+
+def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:
+    """JSON files that apply to an image, the most general first (BIDS inheritance principle)."""
+    own = image.parent / f"{stem}.json"
+    found = [own] if own.is_file() else []
+    if root is None:
+        return found
+    *entities, suffix = stem.split("_")
+    folders = [image.parent, *image.parent.parents]
+    for folder in folders[: folders.index(root) + 1]:
+        names = sorted(folder.glob(f"*{suffix}.json"), key=lambda path: -path.stem.count("_"))
+        found += [p for p in names if p != own and _applies(p.stem.split("_"), entities, suffix)]
+    return found[::-1]
+
+
+def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool:
+    return parts[-1] == suffix and set(parts[:-1]) <= set(entities)
+
+
+def _suffix_in(text: str) -> str | None:
+    """Suffix whose spelling ends last in a text; of those that end together the longest."""
+    best: tuple[int, int, str] | None = None
+    for suffix, pattern in _NAMES:
+        for match in re.finditer(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", text.lower()):
+            if best is None or (match.end(), -match.start()) > best[:2]:
+                best = (match.end(), -match.start(), suffix)
+    return best[2] if best else None
+
+
+def _prefer_map(suffix: str, text: str, evidence: Evidence) -> str:
+    """A bare "T1", "T2" or "PD" is the map where the sidecar gives its numbers a unit."""
+    bare = re.search(r"(?<![a-z0-9])(?:t1|t2|pd)(?![a-z0-9])(?![-_ ]?w)", text.lower())
+    has_unit = parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", evidence.series.lower())
+    return _MAP_OF_WEIGHTED.get(suffix, suffix) if bare and has_unit else suffix
+
+
+def _is_binary(values: FloatArray) -> bool:
+    sample = values.ravel()[:: max(1, values.size // 100_000)]
+    return bool(np.isin(sample, (0, 1)).all() and np.any(sample == 1) and np.isin(values, (0, 1)).all())
+
+
+def _measures(unit: str, base: str) -> bool:
+    return UNIT_FACTORS[unit][0] == base
+
+
+def _unit_in(text: str, base: str) -> str | None:
+    found = (unit for unit, pattern in _UNIT_IN_TEXT if re.search(pattern, text.lower()))
+    return next((unit for unit in found if _measures(unit, base)), None)
+
+
+def _unit_of_values(suffix: str, values: FloatArray | None) -> str | None:
+    """Unit that makes the median of the positive values a possible relaxation time or rate."""
+    limit = _LARGEST_IN_BASE_UNIT.get(suffix)
+    if limit is None or values is None:
+        return None
+    sample = values.ravel()[:: max(1, values.size // 1_000_000)]
+    sample = sample[np.isfinite(sample) & (sample > 0)]
+    if sample.size == 0:
+        return None
+    median = float(np.median(sample))
+    if MAP_UNITS[suffix] == "s":
+        return "ms" if median > limit else "s"
+    return "1/ms" if median < limit else "1/s"
+
+
+def _doubt(declared: str, guessed: str | None) -> tuple[str, ...]:
+    if guessed is None or guessed == declared:
+        return ()
+    return (f"The sidecar says {declared}, but the values look like {guessed}. Change it if wrong.",)
