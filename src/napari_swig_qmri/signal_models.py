@@ -322,7 +322,7 @@ class _InversionReadout(SignalModel):
     @property
     def n_before_centre(self) -> int:
         """Read-outs of a block before the centre of k-space."""
-        return int(self.n_partitions * self.centre_fraction)
+        return int(self.n_partitions * self.centre_fraction + 1e-9)
 
     def _block_problem(self, inversion_times: tuple[float, ...]) -> str | None:
         """First overlap of inversion, read-out blocks and next inversion, in words."""
@@ -348,7 +348,7 @@ class Mprage(_InversionReadout):
     """MPRAGE, PD sin(a) |M| exp(-TE/T2*), M before the read-out at the centre of k-space in the steady state.
 
     M follows inversion, recovery, N spoiled read-outs and recovery; leaving out the read-outs makes grey
-    matter almost half as bright. It is the single-block case of Marques et al. 2010.
+    matter too dark by tens of percent. It is the single-block case of Marques et al. 2010.
     """
 
     title = "MPRAGE"

@@ -1,0 +1,184 @@
+"""What a sidecar says about an acquisition: numbers in seconds and degrees, names of the sequence.
+
+Sidecars follow BIDS (seconds, degrees), or repeat DICOM attributes (ms), or were typed by hand. A time that
+is impossible in seconds shows that the file is in ms.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+_NUMBERS = {  # BIDS key: other spellings in lower case without signs, DICOM tags last
+    "EchoTime": ("te", "effectiveechotime", "00180081", "00189082"),
+    "RepetitionTime": ("tr", "00180080"),
+    "RepetitionTimeExcitation": (),
+    "RepetitionTimePreparation": (),
+    "InversionTime": ("ti", "inversiontimes", "00180082"),
+    "SecondInversionTime": ("ti2", "inversiontime2"),
+    "FlipAngle": ("fa", "flipangles", "00181314"),
+    "EchoTrainLength": ("etl", "turbofactor", "00180091"),
+    "EchoSpacing": ("esp",),
+    "NumberShots": ("partitions", "npartitions", "numberofpartitions"),
+    "InversionEfficiency": (),
+    "RefocusedRecovery": (),
+}
+_TEXTS = {
+    "PulseSequenceType": (),
+    "SequenceName": ("00180024",),
+    "PulseSequenceName": ("00189005",),
+    "InternalPulseSequenceName": (),
+    "PulseSequenceDetails": (),
+    "ProtocolName": ("00181030",),
+    "SeriesDescription": ("0008103e",),
+    "ScanningSequence": ("00180020",),
+    "ImageType": ("00080008",),
+}
+_POSSIBLE = {  # s; what a scanner can play out
+    "EchoTime": (5e-4, 2.0),
+    "RepetitionTime": (2e-3, 60.0),
+    "RepetitionTimeExcitation": (2e-3, 60.0),
+    "RepetitionTimePreparation": (0.1, 60.0),
+    "InversionTime": (0.01, 20.0),
+    "SecondInversionTime": (0.01, 20.0),
+    "EchoSpacing": (2e-3, 0.2),
+}
+_LONGEST_GRADIENT_ECHO = 0.2  # s
+
+_NAMES = (  # the first that fits the names of sequence and protocol; < and > stand where no letter may
+    ("mp2rage-uni", r"mp2rage|unit1"),
+    ("psir", r"psir|phase.?sensitive"),
+    ("dir", r"double.?inversion|<dir>(?!-|_(?:ap|pa|lr|rl))"),
+    ("mprage", r"mp.?rage|bravo|ir.?f?spgr|<tfl|<(?:3d|t1)?tfe|turbo.?(?:flash|field)"),
+    ("stir", r"<stir"),
+    ("t2-flair", r"flair|dark.?fluid|<tirm?>"),
+    ("bssfp", r"bssfp|balanced|tru.?fi|true.?fisp|fiesta|<b.?ffe|<tfi>|<ciss"),
+    ("spgr", r"spgr|spoiled|<flash|<fl[23]d|vibe|lava|thrive|<t?1?ffe|<e?fgre|<gre>|gradient.?echo"),
+    ("tse", r"tse|fse|<space|<spc|<cube|<vista|<brainview|<rare>|(?:turbo|fast).?spin|haste"),
+    ("ir-se", r"inversion.?recovery|<ir.?se>"),
+    ("spin-echo", r"spin.?echo|<se>"),
+)
+_PAIRS = ("InversionTime", "FlipAngle", "NumberShots")  # may have two values
+_GRADIENT_ECHOES = ("mp2rage-uni", "mprage", "bssfp", "spgr")
+
+
+@dataclass(frozen=True)
+class _Number:
+    value: float
+    unit: str | None  # as written: s, ms or None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SidecarFacts:
+    """What a sidecar says, in s and degrees, and how it was read."""
+
+    numbers: Mapping[str, tuple[float, ...]]
+    names: str  # everything that may name the sequence, lower case
+    codes: frozenset[str]  # DICOM scanning sequence: SE, IR, GR, EP
+    titles: frozenset[str]  # exact texts, lower case
+    label: str  # what to call the image in sentences
+    notices: tuple[str, ...]
+
+    def first(self, key: str) -> float | None:
+        """The number under a BIDS key, or the first of several."""
+        return self.numbers[key][0] if key in self.numbers else None
+
+
+def read_facts(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarFacts:
+    """Read a sidecar by BIDS key, DICOM keyword or DICOM tag, whatever the case and signs of its keys."""
+    plain = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in sidecar.items()}
+    texts = {key: text for key, names in _TEXTS.items() if (text := _text(plain, (key.lower(), *names)))}
+    codes = frozenset(re.findall("SE|IR|GR|EP", texts.pop("ScanningSequence", "").upper()))
+    is_uniform = "uni" in re.findall("[a-z]+", texts.pop("ImageType", ""))
+    names = " ".join((*texts.values(), "unit1" if is_uniform else ""))
+    written = {key: _numbers(plain, key, others) for key, others in _NUMBERS.items()}
+    gradient = "GR" in codes or named_sequence(names) in _GRADIENT_ECHOES
+    numbers, notices = _in_seconds({key: found for key, found in written.items() if found}, gradient)
+    unread = [key for key in written if plain.get(key.lower()) and not written[key]]
+    several = [key for key in written if key not in _PAIRS and len(written[key]) > 1]
+    return SidecarFacts(
+        numbers=numbers,
+        names=names,
+        codes=codes,
+        titles=frozenset(texts.values()),
+        label=suffix or "this image",
+        notices=(
+            *notices,
+            *(f"{key} has {len(written[key])} values, of which the first was taken." for key in several),
+            *(f"{key} {plain[key.lower()]!r} is not a positive number and was ignored." for key in unread),
+        ),
+    )
+
+
+def named_sequence(names: str) -> str | None:
+    """Key in `SEQUENCES` of the sequence that a text in lower case names."""
+    for name, pattern in _NAMES:
+        if re.search(pattern.replace("<", "(?<![a-z])").replace(">", "(?![a-z])"), names):
+            return name
+    return None
+
+
+def _text(plain: Mapping[str, Any], names: Sequence[str]) -> str:
+    """First text under one of `names`, lower case; the items of a list joined."""
+    for name in names:
+        value = plain.get(name)
+        value = value.get("Value") if isinstance(value, Mapping) else value
+        if value:
+            items = value if isinstance(value, (list, tuple)) else (value,)
+            return " ".join(map(str, items)).lower()
+    return ""
+
+
+def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple[_Number, ...]:
+    """Positive numbers under a key's spellings; DICOM tags and keys that end in ms hold ms."""
+    for name in (key.lower(), *others):
+        for spelling, unit in ((name, "ms" if name[0].isdigit() else None), (f"{name}ms", "ms")):
+            found = tuple(each for each in _parse(plain.get(spelling), unit) if 0 < each.value < math.inf)
+            if found:
+                return found
+    return ()
+
+
+def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
+    """Numbers in a value as it stands in JSON: a number, a text with or without a unit, a list of these."""
+    if isinstance(value, Mapping):
+        return _parse(value.get("Value"), unit)
+    if isinstance(value, (list, tuple)):
+        return tuple(number for item in value for number in _parse(item, unit))
+    if isinstance(value, str):
+        text = re.sub(r"^\s*(\d+),(\d+)(?=\s*[a-z]*\s*$)", r"\1.\2", value.lower())
+        written = re.search(r"(?<![a-z])(ms|s)(?:ec)?(?:onds)?\b", re.sub(r"milliseconds?", "ms", text))
+        unit = written.group(1) if written else unit
+        return tuple(_Number(float(each), unit) for each in re.findall(r"-?\d*\.?\d+(?:e[-+]?\d+)?", text))
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return (_Number(float(value), unit),)
+    return ()
+
+
+def _in_seconds(
+    written: Mapping[str, tuple[_Number, ...]], gradient: bool
+) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
+    """All times in s; those of a file with one that is impossible in s are ms, where that is possible."""
+    limits = dict(_POSSIBLE)
+    if gradient:
+        limits["EchoTime"] = (limits["EchoTime"][0], _LONGEST_GRADIENT_ECHO)
+    in_ms = any(n.unit is None and n.value > limits[key][1] for key in limits for n in written.get(key, ()))
+    numbers: dict[str, tuple[float, ...]] = {}
+    converted = []
+    for key, found in written.items():
+        values = [each.value for each in found]
+        if key in limits:
+            low, high = limits[key]
+            guessed = [n.unit is None and in_ms and low <= n.value / 1000 <= high for n in found]
+            converted += [f"{key} {n.value:g}" for n, guess in zip(found, guessed, strict=True) if guess]
+            values = [
+                n.value / 1000 if guess or n.unit == "ms" else n.value
+                for n, guess in zip(found, guessed, strict=True)
+            ]
+        numbers[key] = tuple(values)
+    if not converted:
+        return numbers, ()
+    return numbers, (f"{', '.join(converted)}: read as ms, because no scanner can play this out in seconds.",)
