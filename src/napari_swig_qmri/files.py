@@ -31,7 +31,8 @@ from napari_swig_qmri.nifti import (
     write_text,
 )
 from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.sidecars import from_sidecar
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
@@ -157,6 +158,20 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         _check_same_grid(by_quantity[name], first)
     data = np.stack([_quantity_values(by_quantity[name]) for name in names])
     return QuantitativeMaps(data=data, grid=first.grid, names=names)
+
+
+def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
+    """A weighted image with the sequence its sidecar describes, and what was assumed."""
+    if is_map(volume):
+        raise ValueError(
+            f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another."
+        )
+    sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
+    data = volume.data
+    if data.ndim > 3:
+        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is the guide.")
+        data = data.reshape(*data.shape[:3], -1)[..., 0]
+    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence), notices
 
 
 def quantity_of(volume: Volume) -> str:

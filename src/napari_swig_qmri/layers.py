@@ -2,8 +2,8 @@
 
 The only place that reorders axes: a layer has the axes ``(..., S, A, R)``, each rising towards superior,
 anterior and right, in mm. Viewers slice along the axes of an array, so a layer's transform is only a scale
-and a translation. A tilted volume is therefore shown in a display frame: the scanner's frame rotated about its
-origin until the volume's axes are straight. Volumes of one tilt share that frame exactly; a volume of another
+and a translation. A tilted volume is therefore shown in a display frame: the scanner's frame rotated about
+its origin until the volume's axes are straight. Volumes of one tilt share that frame exactly; a volume of another
 tilt, or a sheared one, is interpolated for display, and its own voxels stay in the metadata for solving and
 saving.
 """
