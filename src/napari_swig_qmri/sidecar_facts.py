@@ -172,6 +172,8 @@ def _in_seconds(
         values = [each.value for each in found]
         if key in limits:
             low, high = limits[key]
+            if key.startswith("RepetitionTime"):
+                low = max(low, *numbers.get("EchoTime", (0.0,)))
             guessed = [n.unit is None and in_ms and low <= n.value / 1000 <= high for n in found]
             converted += [f"{key} {n.value:g}" for n, guess in zip(found, guessed, strict=True) if guess]
             values = [
