@@ -1,0 +1,306 @@
+"""A procedural digital head: PD, T1 and T2 maps, tissue fractions and lesions at any voxel size.
+
+The anatomy is implicit (`anatomy`), so every grid samples the same head. Voxels are painted from
+signed distances with an edge as wide as the voxel, and voxels above `FINEST_PAINT` mm are averages
+of finer ones: a coarse phantom is the average of a fine one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_swig_qmri.anatomy import GYRUS_WAVELENGTH, head
+from napari_swig_qmri.implicit import Lattice, smooth_min
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_swig_qmri.implicit import Coordinates, Field
+    from napari_swig_qmri.volumes import FloatArray
+
+    Extent = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+    Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in mm, where
+
+WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
+FINEST_PAINT = 1.25  # mm, largest voxel that is painted without supersampling
+SLAB = 12  # slices painted at a time, for memory
+
+CLASSES = ("CSF", "GM", "WM", "deep GM", "lesion", "other")  # of `Phantom.fractions`; labels count from 1
+TEXTURE = {"texture_pd": 0.015, "texture_r1": 0.035, "texture_r2": 0.045}  # relative, inside brain tissue
+
+
+@dataclass(frozen=True)
+class Tissue:
+    """Relaxation of one tissue at 1.5 T and 3 T, and the class it counts to."""
+
+    pd: float  # relative to water
+    t1: tuple[float, float]  # s, at 1.5 T and 3 T
+    t2: tuple[float, float]  # s, at 1.5 T and 3 T
+    kind: str = "other"
+
+
+# WM, GM, CSF and fat lie inside the published ranges (1.5 T: BrainWeb; 3 T: Stanisz 2005 and the
+# training ranges in use); the other tissues are plausible values without a single source.
+TISSUES: Mapping[str, Tissue] = {
+    "csf": Tissue(1.0, (2.6, 4.0), (0.9, 1.5), "CSF"),
+    "cortex": Tissue(0.82, (0.90, 1.42), (0.090, 0.092), "GM"),
+    "white": Tissue(0.70, (0.55, 0.88), (0.074, 0.068), "WM"),
+    "callosum": Tissue(0.69, (0.53, 0.84), (0.072, 0.066), "WM"),
+    "stem": Tissue(0.72, (0.60, 0.97), (0.078, 0.070), "WM"),
+    "caudate": Tissue(0.82, (0.87, 1.34), (0.086, 0.078), "deep GM"),
+    "putamen": Tissue(0.81, (0.80, 1.24), (0.080, 0.070), "deep GM"),
+    "pallidum": Tissue(0.75, (0.65, 0.99), (0.066, 0.054), "deep GM"),
+    "thalamus": Tissue(0.78, (0.74, 1.16), (0.082, 0.075), "deep GM"),
+    "lesion": Tissue(0.84, (0.95, 1.50), (0.170, 0.160), "lesion"),
+    "bone": Tissue(0.10, (0.5, 0.6), (0.012, 0.010)),
+    "marrow": Tissue(0.72, (0.36, 0.42), (0.065, 0.060)),
+    "fat": Tissue(0.88, (0.30, 0.37), (0.085, 0.080)),
+    "skin": Tissue(0.65, (0.7, 1.0), (0.045, 0.040)),
+    "muscle": Tissue(0.76, (0.95, 1.35), (0.042, 0.038)),
+    "dura": Tissue(0.60, (0.8, 1.1), (0.055, 0.050)),
+    "blood": Tissue(0.88, (1.45, 1.85), (0.20, 0.13)),
+    "vitreous": Tissue(1.0, (2.8, 3.9), (0.9, 1.2)),
+    "lens": Tissue(0.62, (0.9, 1.2), (0.035, 0.030)),
+    "air": Tissue(0.0, (1.0, 1.0), (1.0, 1.0), "air"),
+}
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Phantom:
+    """A digital head on one grid, and what lies where in it."""
+
+    maps: QuantitativeMaps  # 0 in air
+    fractions: FloatArray  # (class, x, y, z), volume fractions of `CLASSES`; what is missing to 1 is air
+    field_strength: float  # T
+
+    @property
+    def mask(self) -> npt.NDArray[np.bool_]:
+        """Brain and its CSF, ``(x, y, z)``."""
+        inside: npt.NDArray[np.bool_] = self.fractions[: CLASSES.index("other")].sum(axis=0) > 0.5
+        return inside
+
+    @property
+    def labels(self) -> npt.NDArray[np.uint8]:
+        """Prevailing class per voxel, ``(x, y, z)``: 0 air, then `CLASSES` from 1."""
+        air = 1 - self.fractions.sum(axis=0, keepdims=True)
+        prevailing: npt.NDArray[np.uint8] = (
+            np.concatenate([air, self.fractions]).argmax(axis=0).astype(np.uint8)
+        )
+        return prevailing
+
+    @property
+    def tissues(self) -> dict[str, npt.NDArray[np.bool_]]:
+        """Voxels of nearly one class each, for errors per tissue."""
+        return {
+            name: f > 0.95 for name, f in zip(CLASSES[:-1], self.fractions, strict=False) if (f > 0.95).any()
+        }
+
+
+def make_phantom(
+    voxel_size: float | tuple[float, float, float] = 1.0,
+    *,
+    extent: Extent = WHOLE_HEAD,
+    field_strength: float = 3.0,
+    seed: int = 0,
+    lesion: bool = True,
+) -> Phantom:
+    """Digital head with voxels of `voxel_size` mm (per axis, if three are given).
+
+    `extent` is the field of view in RAS+ mm; grids start at its low ends. `field_strength` is
+    1.5 or 3 T. The same `seed` is the same head at every voxel size, with or without lesions.
+    """
+    if field_strength not in (1.5, 3.0):
+        raise ValueError(
+            f"the phantom knows tissue at 1.5 and 3 T, but {field_strength} T was asked: choose one of them."
+        )
+    size = np.broadcast_to(np.asarray(voxel_size, float), (3,))
+    if not np.all(size > 0):
+        raise ValueError(
+            f"voxel sizes must be positive, but {voxel_size} mm was asked: pass one or three edge lengths."
+        )
+    low, high = np.array(extent, float).T
+    nx, ny, nz = (int(n) for n in np.maximum(np.round((high - low) / size), 1))
+    n_parts = np.ceil(size / FINEST_PAINT - 1e-6).astype(int)  # painted voxels per voxel and axis
+    part = size / n_parts
+    axes = [
+        (start + step * (np.arange(n * parts) + 0.5)).astype(np.float32)
+        for start, step, n, parts in zip(low, part, (nx, ny, nz), n_parts, strict=True)
+    ]
+    slices = max(1, SLAB // n_parts[2]) * n_parts[2]
+    slabs = [
+        _averaged(
+            _painted(head(seed), (*axes[:2], axes[2][start : start + slices]), part, field_strength, lesion),
+            n_parts,
+        )
+        for start in range(0, len(axes[2]), slices)
+    ]
+    channels = np.concatenate(slabs, axis=-1)
+    grid = VoxelGrid(
+        (nx, ny, nz), np.diag([*size, 1.0]) + np.pad((low + size / 2)[:, None], ((0, 1), (3, 0)))
+    )
+    maps = QuantitativeMaps(data=_maps(channels[:3]), grid=grid)
+    return Phantom(maps=maps, fractions=channels[3:], field_strength=field_strength)
+
+
+def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray:
+    """Mean over blocks of painted voxels, ``(channel, x, y, z)``."""
+    for axis, n in enumerate(n_parts, start=1):
+        if n > 1:
+            shape = channels.shape
+            channels = channels.reshape(*shape[:axis], shape[axis] // n, n, *shape[axis + 1 :]).mean(
+                axis=axis + 1
+            )
+    return channels
+
+
+def _maps(channels: FloatArray) -> FloatArray:
+    """PD, T1 and T2 from PD, PD R1 and PD R2: a voxel of several tissues has their PD-weighted rates."""
+    pd = channels[0]
+    return np.stack([pd, *(np.where(pd > 1e-4, pd / np.maximum(rate, 1e-9), 0) for rate in channels[1:])])
+
+
+def _painted(
+    fields: Mapping[str, Field],
+    axes: Coordinates,
+    voxel: FloatArray,
+    field_strength: float,
+    lesion: bool,
+) -> FloatArray:
+    """Channels PD, PD R1, PD R2 and the fractions of `CLASSES` on the grid of three axes in mm.
+
+    Layers come front to back; each takes its coverage of what the layers before it left over.
+    """
+    shape = tuple(len(axis) for axis in axes)
+    channels = np.zeros((3 + len(CLASSES), *shape), np.float32)
+    left = np.ones(shape, np.float32)
+    width = float(np.prod(voxel) ** (1 / 3))
+    strength = (1.5, 3.0).index(field_strength)
+    for name, distance, where in _layers(fields, axes, lesion):
+        share = np.clip(0.5 - distance / width, 0, 1) * left[where]
+        left[where] -= share
+        tissue = TISSUES[name]
+        if name == "air":
+            continue
+        values = (tissue.pd, tissue.pd / tissue.t1[strength], tissue.pd / tissue.t2[strength])
+        for channel, value in zip(channels, values, strict=False):
+            channel[where] += value * share
+        channels[3 + CLASSES.index(tissue.kind)][where] += share
+    return _textured(channels, fields, axes)
+
+
+def _textured(channels: FloatArray, fields: Mapping[str, Field], axes: Coordinates) -> FloatArray:
+    """Vary PD, R1 and R2 inside tissue by a few percent, CSF hardly."""
+    amount = 1 - 0.85 * channels[3]
+    pd, r1, r2 = (1 + amplitude * amount * fields[name](*axes) for name, amplitude in TEXTURE.items())
+    channels[:3] *= np.stack([pd, pd * r1, pd * r2])
+    return channels
+
+
+def _layers(fields: Mapping[str, Field], axes: Coordinates, lesion: bool) -> Iterator[Layer]:
+    """All layers, front to back."""
+
+    def local(name: str, tissue: str, grow: float = 0) -> Iterator[Layer]:
+        where = fields[name].lattice.overlap(axes)
+        if where is not None:
+            yield (
+                tissue,
+                fields[name](*_cut(axes, where)) - grow,
+                where,
+            )
+
+    everywhere = (slice(None), slice(None), slice(None))
+    cavity = fields["cavity"](*axes)
+    yield from local("ventricles", "csf")
+    for name in ("caudate", "pallidum", "putamen", "thalamus", "callosum"):
+        yield from local(name, name)
+    yield from local("nigra", "pallidum")
+    yield from local("hippocampus", "cortex")
+    yield from _cortex(fields, axes, lesion)
+    yield from _cerebellum(fields, axes)
+    yield "stem", fields["stem"](*axes), everywhere
+    yield from _dura(fields, axes, cavity)
+    yield "csf", cavity, everywhere
+    yield "dura", cavity - 0.8, everywhere
+    bone = fields["bone"](*axes)
+    yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), everywhere
+    yield "bone", cavity - bone, everywhere
+    yield from local("lens", "lens")
+    yield from local("eye", "vitreous")
+    yield from local("eye", "skin", 1.2)
+    yield from local("optic_nerve", "white")
+    yield from local("eye_muscles", "muscle")
+    yield from local("air", "air")
+    yield from local("air", "bone", 1.0)
+    yield from local("base_marrow", "marrow")
+    yield from local("base_marrow", "bone", 1.8)
+    yield from local("orbit", "fat")
+    yield from local("orbit", "bone", 1.5)
+    skin = fields["skin"](*axes)
+    yield "muscle", skin + 6.0, everywhere
+    yield "fat", skin + 1.8, everywhere
+    yield "skin", skin, everywhere
+
+
+def _cut(axes: Coordinates, where: tuple[slice, ...]) -> list[FloatArray]:
+    return [axis[part] for axis, part in zip(axes, where, strict=True)]
+
+
+def _cortex(fields: Mapping[str, Field], axes: Coordinates, lesion: bool) -> Iterator[Layer]:
+    """Lesions, white matter and the cortex around it: a ribbon along convexity, fissures and sulci."""
+    where = fields["fold"].lattice.overlap(axes)
+    if where is None:
+        return
+    box = _cut(axes, where)
+    core, fissure_x = fields["core"](*box), fields["fissure_x"](*box)
+    fissure = np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
+    depth = np.minimum(np.minimum(fields["outer_depth"](*box), fissure), fields["sylvian_depth"](*box))
+    radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is about a sine, so its phase is a distance
+    sulcus = np.arctan2(np.abs(fields["fold"](*box)), 1.1 * fields["fold_slope"](*box) / radian) / radian
+    below = np.maximum(depth - fields["sulcus_depth"](*box), depth - 0.55 * fields["second_depth"](*box))
+    gap = fields["sulcus_gap"](*box) + 0.9 * np.exp(-np.maximum(depth, 0) / 6)  # sulci open outwards
+    pial = smooth_min(depth, np.sqrt(sulcus**2 + np.maximum(below, 0) ** 2) - gap, 2.5)
+    white = fields["cortex_thickness"](*box) - pial
+    spots = fields["lesion"].lattice.overlap(box)
+    if lesion and spots is not None:
+        part = _cut(box, spots)
+        inner = tuple(slice(w.start + s.start, w.start + s.stop) for w, s in zip(where, spots, strict=True))
+        yield "lesion", np.maximum(fields["lesion"](*part), white[spots]), inner
+    yield "white", white, where
+    yield "cortex", -pial, where
+
+
+def _cerebellum(fields: Mapping[str, Field], axes: Coordinates) -> Iterator[Layer]:
+    """Cerebellar white matter and cortex, its folia fanning out from the roof of the fourth ventricle."""
+    where = Lattice((-60, -105, -72), (60, -30, 6), 1).overlap(axes)
+    if where is None:
+        return
+    box = _cut(axes, where)
+    x, y, z = np.ix_(*box)
+    depth = -fields["cerebellum"](*box)
+    radius = np.sqrt((y + 50) ** 2 + (z + 30) ** 2) + 0.01
+    angle = np.arctan2(z + 30, -(y + 50)) + 0.35 * np.cos(x / 14) + 0.25 * fields["cortex_thickness"](*box)
+    fissure = np.arcsin(np.abs(np.sin(18 * angle))) * radius / 18
+    reach = 7.5 + 4 * np.cos(9 * angle) + 3.5 * np.cos(2.25 * angle)
+    pial = np.minimum(depth - 0.2, np.sqrt(fissure**2 + np.maximum(depth - reach, 0) ** 2) - 0.35)
+    yield "white", 1.7 - pial, where
+    yield "cortex", -pial, where
+
+
+def _dura(fields: Mapping[str, Field], axes: Coordinates, cavity: FloatArray) -> Iterator[Layer]:
+    """Falx, tentorium and superior sagittal sinus."""
+    where = fields["tentorium"].lattice.overlap(axes)
+    if where is None:
+        return
+    box = _cut(axes, where)
+    middle, above = fields["fissure_x"](*box), fields["tentorium"](*box)
+    inside = cavity[where]
+    front = np.maximum(box[1][None, :, None] - 62, -28 - box[2][None, None, :])
+    yield "blood", np.maximum(np.sqrt(middle**2 + (inside + 1.2) ** 2) - 3.2, front), where
+    falx = np.maximum(np.abs(middle) - 0.4, 4 - np.minimum(fields["core"](*box), above))
+    tentorium = np.maximum(np.abs(above + 0.1) - 0.5, 4 - fields["stem"](*box))
+    yield "dura", np.maximum(np.minimum(falx, tentorium), inside), where
