@@ -377,7 +377,7 @@ def test_mprage_trap_the_readout_train_is_not_optional() -> None:
     assert without < 0.8 * with_train
 
 
-SENSITIVITIES = [  # d ln S / d ln T1 and T2 to two decimals, of 830/75 ms (white) and 1557/83 ms (grey matter)
+SENSITIVITIES = [  # d ln S / d ln T1 and T2, two decimals: white (830/75 ms), grey matter (1557/83 ms)
     (
         SpinEcho(echo_time=0.015, repetition_time=0.5, refocused_recovery=True),
         (-0.74, 0.20),

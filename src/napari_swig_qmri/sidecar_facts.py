@@ -57,7 +57,7 @@ _NAMES = (  # the first that fits the names of sequence and protocol; < and > st
     ("t2-flair", r"flair|dark.?fluid|<tirm?>"),
     ("bssfp", r"bssfp|balanced|tru.?fi|true.?fisp|fiesta|<b.?ffe|<tfi>|<ciss"),
     ("spgr", r"spgr|spoiled|<flash|<fl[23]d|vibe|lava|thrive|<t?1?ffe|<e?fgre|<gre>|gradient.?echo"),
-    ("tse", r"tse|fse|<space|<spc|<cube|<vista|<brainview|<rare>|(?:turbo|fast).?spin|haste"),
+    ("tse", r"[tf]se>|<space|<spc|<cube|<vista|<brainview|<rare>|(?:turbo|fast).?spin|haste"),
     ("ir-se", r"inversion.?recovery|<ir.?se>"),
     ("spin-echo", r"spin.?echo|<se>"),
 )
@@ -94,6 +94,7 @@ def read_facts(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarFacts:
     codes = frozenset(re.findall("SE|IR|GR|EP", texts.pop("ScanningSequence", "").upper()))
     is_uniform = "uni" in re.findall("[a-z]+", texts.pop("ImageType", ""))
     names = " ".join((*texts.values(), "unit1" if is_uniform else ""))
+    names = re.sub(r"k.?space", "", names)  # SPACE is a turbo spin echo
     written = {key: _numbers(plain, key, others) for key, others in _NUMBERS.items()}
     gradient = "GR" in codes or named_sequence(names) in _GRADIENT_ECHOES
     numbers, notices = _in_seconds({key: found for key, found in written.items() if found}, gradient)
