@@ -28,13 +28,16 @@ MAP_UNITS = {  # suffix of a map -> unit of its numbers once read
     "S0map": "arbitrary",
     "M0map": "arbitrary",
 }
+RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s"}
+UNITS = MAP_UNITS | RESIDUAL_UNITS
+RESULTS = (*RESIDUAL_UNITS, "residual", "conflict")  # what a run leaves beside its maps
 WEIGHTED = (
     *("T1w", "T2w", "PDw", "T2starw", "FLAIR", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2"),
     *("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM", "angio", "bold", "dwi"),
 )
 LABELS = ("mask", "dseg")
 OTHER_MAPS = ("TB1map", "RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
-SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS)
+SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
 
 UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
     "s": ("s", 1.0),
@@ -125,7 +128,7 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
 
 def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     """Unit of the numbers in a file (a key of `UNIT_FACTORS`; None if it has none) and what was assumed."""
-    base = MAP_UNITS.get(suffix or "")
+    base = UNITS.get(suffix or "")
     if base is None:
         return None, ()
     declared = parse_unit(evidence.sidecar.get("Units"))

@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from cmap import Colormap
 
+from napari_swig_qmri.bids import RESIDUAL_UNITS
+
 if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray, Volume
 
 N_COLOURS = 256
-DIVERGING = "crameri:vik"
+_DIVERGING = "crameri:vik"
+_RESIDUALS = ("residual", *RESIDUAL_UNITS)
 _SAMPLE = 500_000  # voxels that contrast limits are taken from
 _BASES = {  # suffix -> colour map, whether it is a rate
     **{"T1map": ("crameri:lipari", False), "R1map": ("crameri:lipari", True)},
@@ -39,47 +42,47 @@ def display_unit(volume: Volume) -> tuple[str | None, float]:
     return ("ms", 1e3) if volume.unit == "s" else (volume.unit, 1.0)
 
 
+def appearance(volume: Volume, limits: tuple[float, float] | None = None) -> dict[str, Any]:
+    """Contrast limits (default: found from the values), colour map and blending of a volume."""
+    limits = contrast_limits(volume) if limits is None else limits
+    blending = {"blending": "additive"} if volume.suffix == "conflict" else {}
+    return {"contrast_limits": limits, "colormap": colormap(volume, limits), **blending}
+
+
 def contrast_limits(volume: Volume) -> tuple[float, float]:
     """Lower and upper limit in the displayed unit, never equal.
 
-    The usual range of T1 and T2 at the field strength in the sidecar where the values lie in it, else the
-    0.5th and 99.5th percentile of a sample (of the positive values for relaxation times and rates).
+    T1 and T2: the usual range at the sidecar's field strength if the values lie in it. Otherwise the
+    0.5th and 99.5th percentile of a sample, of its positive values for relaxation times and rates. Residuals lie
+    around zero, conflicts between 0 and 1.
     """
+    if volume.suffix == "conflict":
+        return 0.0, 1.0
     sample = _sample(volume.data, is_positive=volume.suffix in _BASES) * display_unit(volume)[1]
-    usual = _usual_limits(volume)
-    if usual and sample.size and usual[0] < np.median(sample) < usual[1]:
-        return usual
     if sample.size == 0:
         return 0.0, 1.0
+    if volume.suffix in _RESIDUALS:
+        top = float(np.percentile(np.abs(sample), 99.5))
+        return (-top, top) if top > 0 else (-1.0, 1.0)
+    usual = _usual_limits(volume)
+    if usual and usual[0] < np.median(sample) < usual[1]:
+        return usual
     low, high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
     if volume.suffix in ("PDmap", "M0map", "S0map"):
         low = 0.0
     return (low, high) if high > low else _around(sample)
 
 
-def symmetric_limits(data: FloatArray, factor: float = 1.0) -> tuple[float, float]:
-    """Limits around zero for a residual, from its 99.5th percentile of magnitude."""
-    sample = np.abs(_sample(data, is_positive=False)) * factor
-    top = float(np.percentile(sample, 99.5)) if sample.size else 0.0
-    return (-top, top) if top > 0 else (-1.0, 1.0)
-
-
 def colormap(volume: Volume, limits: tuple[float, float]) -> str | dict[str, Any]:
     """Colour map of a volume shown between `limits`: a name, or a dict of name and colours."""
+    if volume.suffix in _RESIDUALS:
+        return {"colors": np.asarray(Colormap(_DIVERGING).lut(N_COLOURS + 1)), "name": "Vik (residual)"}
     if volume.suffix not in _BASES:
-        return "gray"
+        return "magenta" if volume.suffix == "conflict" else "gray"
     base, is_rate = _BASES[volume.suffix]
     unit = display_unit(volume)[0]
     name = f"{base.split(':')[1].title()} {volume.suffix[:-3]} {limits[0]:.4g}-{limits[1]:.4g} {unit}"
     return {"colors": log_adapted(base, limits, is_rate), "name": name}
-
-
-def diverging_colormap() -> dict[str, Any]:
-    """Colour map for residuals, white at zero."""
-    return {
-        "colors": np.asarray(Colormap(DIVERGING).lut(N_COLOURS + 1)),
-        "name": "Vik (residual)",
-    }
 
 
 def log_adapted(base: str, limits: tuple[float, float], is_rate: bool = False) -> FloatArray:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from napari_swig_qmri.bids import (
     LABELS,
-    MAP_UNITS,
-    UNIT_FACTORS,
     Evidence,
     dataset_root,
     find_suffix,
@@ -22,25 +19,36 @@ from napari_swig_qmri.bids import (
     read_sidecar,
     short_name,
 )
+from napari_swig_qmri.conversion import (
+    QUANTITY_OF_SUFFIX,
+    conflict_volume,
+    generated_by,
+    in_file_unit,
+    map_volumes,
+    provenance,
+    residual_volumes,
+    synthesised_volumes,
+    with_kind,
+)
+from napari_swig_qmri.conversion import as_guide as as_guide
+from napari_swig_qmri.conversion import as_maps as as_maps
+from napari_swig_qmri.conversion import is_map as is_map
+from napari_swig_qmri.conversion import pd_factor as pd_factor
+from napari_swig_qmri.conversion import quantity_of as quantity_of
 from napari_swig_qmri.nifti import (
     NiftiContent,
+    files_of,
     header_text,
     read_nifti,
     split_extension,
     write_nifti,
     write_text,
 )
-from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.sidecars import from_sidecar
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.volumes import FloatArray
+    from napari_swig_qmri.results import SuperResolution
 
-_QUANTITY_OF_SUFFIX = {
-    **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
-    **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
-}
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
 
@@ -69,25 +77,6 @@ def read_volume(path: str | Path) -> Volume:
         notices=(*content.notices, *problems, *about_kind, *about_unit),
     )
     return with_kind(volume, suffix, file_unit)
-
-
-def with_kind(volume: Volume, suffix: str | None, file_unit: str | None = None) -> Volume:
-    """The same stored numbers read as another kind of image, given in `file_unit` (None: the BIDS unit)."""
-    unit = MAP_UNITS.get(suffix or "")
-    file_unit = file_unit or unit
-    if unit is not None and (file_unit not in UNIT_FACTORS or UNIT_FACTORS[file_unit][0] != unit):
-        fitting = ", ".join(name for name, (base, _) in UNIT_FACTORS.items() if base == unit)
-        raise ValueError(f"a {suffix} cannot be in {file_unit!r}: choose one of {fitting}.")
-    if unit is None:
-        file_unit = None
-    factor = _factor(file_unit) / _factor(volume.file_unit)
-    data = volume.data if factor == 1 else volume.data * np.asarray(factor, dtype=volume.data.dtype)
-    return replace(volume, data=data, suffix=suffix, unit=unit, file_unit=file_unit)
-
-
-def _factor(file_unit: str | None) -> float:
-    """What a number in a file is multiplied by when it is read."""
-    return UNIT_FACTORS[file_unit][1] if file_unit else 1.0
 
 
 def read_folder(path: str | Path) -> list[Volume]:
@@ -136,88 +125,86 @@ def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -
     ]
 
 
-def is_map(volume: Volume) -> bool:
-    """Whether a volume holds PD, T1 or T2 (or a rate of them)."""
-    return volume.suffix in _QUANTITY_OF_SUFFIX
-
-
-def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
-    """Maps of PD, T1 and T2 (any of them) on their common grid: rates become times, PD is brought near 1.
-
-    Voxels that are not finite become NaN; `pd_factor` tells how PD is scaled.
-    """
-    if not volumes:
-        raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
-    by_quantity = {quantity_of(volume): volume for volume in volumes}
-    if len(by_quantity) < len(volumes):
-        listed = ", ".join(f"{volume.name!r} ({quantity_of(volume)})" for volume in volumes)
-        raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
-    names = tuple(name for name in QUANTITIES if name in by_quantity)
-    first = by_quantity[names[0]]
-    for name in names:
-        _check_same_grid(by_quantity[name], first)
-    data = np.stack([_quantity_values(by_quantity[name]) for name in names])
-    return QuantitativeMaps(data=data, grid=first.grid, names=names)
-
-
-def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
-    """A weighted image with the sequence its sidecar describes, and what was assumed."""
-    if is_map(volume):
-        raise ValueError(
-            f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another."
-        )
-    sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
-    data = volume.data
-    if data.ndim > 3:
-        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is the guide.")
-        data = data.reshape(*data.shape[:3], -1)[..., 0]
-    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence), notices
-
-
-def quantity_of(volume: Volume) -> str:
-    """Key of `quantities.QUANTITIES` that a map holds; ValueError for other images."""
-    if volume.suffix not in _QUANTITY_OF_SUFFIX:
-        raise ValueError(
-            f"{volume.name!r} is a {volume.suffix or 'image of unknown kind'}, but a PD, T1 or T2 map is "
-            "needed: choose another image or tell its kind."
-        )
-    return _QUANTITY_OF_SUFFIX[volume.suffix]
-
-
-def pd_factor(volume: Volume) -> tuple[float, tuple[str, ...]]:
-    """Factor that brings a PD map near 1 for water, with a sentence if it is not 1."""
-    values = volume.data[np.isfinite(volume.data) & (volume.data > 0)]
-    top = float(np.percentile(values, 99)) if values.size else 1.0
-    if 0.1 <= top <= QUANTITIES["PD"].bounds[1]:
-        return 1.0, ()
-    factor = 0.01 if 50 <= top <= 130 else 1 / top
-    return factor, (f"{volume.name}: PD is multiplied by {factor:.4g} so that water is near 1.",)
-
-
 def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> list[Path]:
     """Write a volume in its file's unit, with a sidecar if there is something to tell; the paths written.
 
-    FileExistsError unless `overwrite`; a failed write leaves the old files.
+    FileExistsError unless `overwrite`; a failed or killed write leaves the old image.
     """
     path = Path(path)
-    stem, _ = split_extension(path)
+    images, json_path = files_of(path), path.with_name(f"{split_extension(path)[0]}.json")
     sidecar = dict(volume.sidecar)
     if volume.unit is not None:
         sidecar["Units"] = volume.file_unit or volume.unit
-    json_path = path.with_name(f"{stem}.json")
-    check_free([path, json_path] if sidecar else [path], overwrite)
+    check_free([*images, json_path], overwrite)
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first.")
-    content = NiftiContent(
-        data=_in_file_unit(volume), affine=volume.grid.affine, header=volume.header, notices=()
-    )
+    content = NiftiContent(data=in_file_unit(volume), affine=volume.grid.affine, header=volume.header)
     notice = sidecar.get("Notice")
     written = write_nifti(content, path, description=str(notice) if notice else None)
-    return (
-        [*written, write_text(json.dumps(sidecar, indent=2, default=str) + "\n", json_path)]
-        if sidecar
-        else written
-    )
+    if sidecar or json_path.exists():  # the sidecar of a replaced image does not fit the new one
+        written.append(_write_json(sidecar, json_path))
+    return written
+
+
+def save_super_resolution(
+    result: SuperResolution,
+    folder: str | Path,
+    stem: str = "sub-01",
+    overwrite: bool = False,
+    sources: Sequence[str | Path] = (),
+) -> list[Path]:
+    """Save a run as a BIDS derivative dataset; the paths written, the SR maps first.
+
+    `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; files of a subject lie in its
+    ``anat`` folder. The synthesised guides, LR residuals and the conflict map are saved beside the maps.
+    """
+    folder = Path(folder)
+    volumes = dict(_result_volumes(result, stem))
+    subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
+    place = folder.joinpath(*subject, "anat") if subject else folder
+    targets = [place / name for name in volumes]
+    check_free(targets, overwrite)
+    place.mkdir(parents=True, exist_ok=True)
+    origin = {"Sources": [_relative(source, place) for source in sources]} if sources else {}
+    written = []
+    for target, volume in zip(targets, volumes.values(), strict=True):
+        written += write_volume(replace(volume, sidecar=volume.sidecar | origin), target, overwrite)
+    return [*written, *_describe_dataset(folder)]
+
+
+def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volume]]:
+    """File names and volumes of everything a run leaves, the SR maps first."""
+    maps = map_volumes(result.maps, "SR", provenance(result))
+    named = [(f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in maps]
+    for index, volume in enumerate(synthesised_volumes(result), start=1):
+        kinds = [other.suffix for other in synthesised_volumes(result)]
+        number = "" if kinds.count(volume.suffix) == 1 else str(index)
+        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or 'weighted'}.nii.gz", volume))
+    extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
+    return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
+
+
+def _describe_dataset(folder: Path) -> list[Path]:
+    """Make a folder a BIDS derivative dataset unless it is a dataset already."""
+    path = folder / "dataset_description.json"
+    if path.exists():
+        return []
+    content = {
+        "Name": "Super-resolved quantitative maps (synthetic: research use)",
+        "BIDSVersion": "1.10.0",
+        "DatasetType": "derivative",
+        "GeneratedBy": [generated_by()],
+    }
+    return [_write_json(content, path)]
+
+
+def _relative(source: str | Path, place: Path) -> str:
+    """Path of a source as seen from the files made of it."""
+    return Path(os.path.relpath(source, place)).as_posix()
+
+
+def _write_json(content: dict[str, Any], path: Path) -> Path:
+    return write_text(json.dumps(content, indent=2, default=str) + "\n", path)
 
 
 def check_free(paths: Sequence[Path], overwrite: bool) -> None:
@@ -226,35 +213,6 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
     if existing and not overwrite:
         raise FileExistsError(
             f"{', '.join(existing)} already in {paths[0].parent}: choose another name or ask to overwrite."
-        )
-
-
-def _in_file_unit(volume: Volume) -> FloatArray:
-    factor = _factor(volume.file_unit)
-    return volume.data if factor == 1 else volume.data / np.asarray(factor, dtype=volume.data.dtype)
-
-
-def _quantity_values(volume: Volume) -> FloatArray:
-    """Values of a map in the unit of its quantity, NaN where there is none."""
-    values = volume.data
-    if volume.unit == "1/s":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = 1 / values
-    elif volume.unit == "arbitrary":
-        values = values * np.asarray(pd_factor(volume)[0], dtype=values.dtype)
-    return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
-
-
-def _check_same_grid(volume: Volume, first: Volume) -> None:
-    if volume.data.ndim != 3:
-        raise ValueError(
-            f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: "
-            "save one volume of it."
-        )
-    if not volume.grid.is_aligned_with(first.grid):
-        raise ValueError(
-            f"{volume.name!r} ({volume.grid.shape} voxels) and {first.name!r} ({first.grid.shape} voxels) do "
-            "not have the same voxels: resample one map to the grid of the other first."
         )
 
 
@@ -279,6 +237,6 @@ def _place(path: Path | None, folder: Path | None) -> str:
 def _display_order(volume: Volume) -> tuple[int, int, str]:
     """Maps in the order PD, T1, T2, then weighted images, then masks."""
     suffix = volume.suffix or ""
-    order = list(_QUANTITY_OF_SUFFIX)
+    order = list(QUANTITY_OF_SUFFIX)
     group = 0 if suffix in order else 2 if suffix in LABELS else 1
     return group, order.index(suffix) if suffix in order else 0, volume.name

@@ -1,51 +1,39 @@
 """Volumes and results to and from viewer layers, as plain tuples ``(data, attributes, type)``.
 
-The only place that reorders axes: a layer has the axes ``(..., S, A, R)``, each rising towards superior,
-anterior and right, in mm. Viewers slice along the axes of an array, so a layer's transform is only a scale
-and a translation. A tilted volume is therefore shown in a display frame: the scanner's frame rotated about
-its origin until the volume's axes are straight. Volumes of one tilt share that frame exactly; a volume of another
-tilt, or a sheared one, is interpolated for display, and its own voxels stay in the metadata for solving and
-saving.
+Relaxation times are shown in ms. Metadata keep what is needed to find a volume again, so that computing and
+saving use its own voxels and unit, however it is shown.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.orientations import (
-    apply_orientation,
-    inv_ornt_aff,
-    io_orientation,
-    ornt_transform,
-)
-from nibabel.spaces import vox2out_vox
-from scipy.ndimage import affine_transform
 
 from napari_swig_qmri.bids import LABELS
-from napari_swig_qmri.display import (
-    colormap,
-    contrast_limits,
-    display_unit,
-    diverging_colormap,
-    symmetric_limits,
+from napari_swig_qmri.conversion import conflict_volume, map_volumes, provenance, residual_volumes
+from napari_swig_qmri.display import appearance, contrast_limits, display_unit
+from napari_swig_qmri.placement import (
+    SPACE_AXES,
+    Placed,
+    display_frame,
+    layer_matrix,
+    place,
+    placement_notices,
+    shared_frame,
+    to_stored_axes,
+    to_volume_axes,
 )
-from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
+    from napari_swig_qmri.volumes import FloatArray
 
 METADATA_KEY = "napari-swig-qmri"
 LayerData = tuple[Any, dict[str, Any], str]
-SPACE_AXES = ("S", "A", "R")
-STRAIGHT = np.sin(np.deg2rad(0.1))  # an axis tilted by less counts as straight
-_RAS = np.array([[0, 1], [1, 1], [2, 1]])
 _KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
 _MM = {
     "millimeter": 1.0,
@@ -55,51 +43,6 @@ _MM = {
     "centimeter": 10.0,
     "meter": 1e3,
 }
-
-
-class Placed(NamedTuple):
-    """An array with axes ``(..., S, A, R)`` and where its first voxel and voxel steps lie in a frame."""
-
-    data: FloatArray
-    scale: FloatArray  # (3,) mm
-    translate: FloatArray  # (3,) mm
-    is_resampled: bool
-
-
-def display_frame(grid: VoxelGrid) -> FloatArray:
-    """Rotation (4, 4) about the scanner's origin after which the axes of a grid are straight.
-
-    The identity for a grid that is straight already and for a sheared one, which no rotation can straighten.
-    """
-    directions = grid.affine[:3, :3] / np.asarray(grid.voxel_size)
-    left, _, right = np.linalg.svd(directions)
-    rotation = left @ right
-    frame = np.eye(4)
-    if _is_straight(grid.affine) or np.abs(directions - rotation).max() > STRAIGHT:
-        return frame
-    rounded = np.eye(4)
-    rounded[:3, :3] = np.round(rotation, 3)
-    axes = io_orientation(rounded)
-    target = np.zeros((3, 3))
-    target[axes[:, 0].astype(int), [0, 1, 2]] = axes[:, 1]
-    frame[:3, :3] = target @ rotation.T
-    return frame
-
-
-def shared_frame(grids: Sequence[VoxelGrid]) -> FloatArray:
-    """The display frame that most grids have; of frames that equally many have, the finest grid's."""
-    frames = [display_frame(grid) for grid in grids]
-    fineness = [-float(np.prod(grid.voxel_size)) for grid in grids]
-    votes = [
-        (sum(same_frame(one, other) for other in frames), fine)
-        for one, fine in zip(frames, fineness, strict=True)
-    ]
-    return frames[votes.index(max(votes))]
-
-
-def same_frame(one: FloatArray, other: FloatArray) -> bool:
-    """Whether two frames differ by less than the tilt that counts as straight."""
-    return bool(np.abs(one - other).max() < STRAIGHT)
 
 
 def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
@@ -116,31 +59,13 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
     attributes["metadata"] = {METADATA_KEY: _record(volume, placed, data, frame, attributes)}
     if is_label:
         return data, attributes, "labels"
-    limits = contrast_limits(volume)
-    attributes |= {"contrast_limits": limits, "colormap": colormap(volume, limits)}
-    return data, attributes, "image"
+    return data, attributes | appearance(volume), "image"
 
 
 def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
     """Volumes opened together as layers in one display frame."""
     frame = shared_frame([volume.grid for volume in volumes])
     return [to_layer_data(volume, frame) for volume in volumes]
-
-
-def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
-    """A volume along the axes of a frame: a view of its data, or interpolated where it is tilted there."""
-    affine = frame @ volume.grid.affine
-    if _is_straight(affine):
-        axes = io_orientation(affine)
-        data = _to_display_axes(apply_orientation(volume.data, axes))
-        straight = affine @ inv_ornt_aff(axes, volume.grid.shape)
-        scale = np.linalg.norm(straight[:3, :3], axis=0)
-        centre = (np.asarray(data.shape[:-4:-1]) - 1) / 2
-        translate = (straight @ [*centre, 1])[:3] - scale * centre
-        return Placed(data, scale[::-1], translate[::-1], False)
-    shape, target = vox2out_vox((volume.grid.shape, affine), volume.grid.voxel_size)
-    data = _interpolate(volume.data, np.linalg.inv(affine) @ target, shape, order)
-    return Placed(_to_display_axes(data), np.diag(target)[2::-1], target[2::-1, 3], True)
 
 
 def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
@@ -159,9 +84,7 @@ def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
         if values is not record["shown"]:
             return _from_transform(values, attributes, record)
         return _from_record(record["original"], attributes, record)
-    straight = _to_volume_axes(values)
-    axes = io_orientation(record["frame"] @ record["affine"])
-    stored = apply_orientation(straight, ornt_transform(_RAS, axes))
+    stored = to_stored_axes(values, record["frame"] @ record["affine"])
     return _from_record(_in_own_unit(stored, record), attributes, record)
 
 
@@ -181,43 +104,6 @@ def display_notices(attributes: Mapping[str, Any]) -> tuple[str, ...]:
     """Everything that was assumed to read and place a layer, one sentence each."""
     record = attributes.get("metadata", {}).get(METADATA_KEY, {})
     return (*record.get("notices", ()), *record.get("display_notices", ()))
-
-
-def _is_straight(affine: FloatArray) -> bool:
-    """Whether every voxel axis runs along a world axis, each along another."""
-    directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
-    off_axis = np.sqrt(np.clip((directions**2).sum(axis=0) - directions.max(axis=0) ** 2, 0, None))
-    return bool((off_axis < STRAIGHT).all() and len(set(directions.argmax(axis=0))) == 3)
-
-
-def _to_display_axes(data: FloatArray) -> FloatArray:
-    """``(R, A, S, extras...)`` to ``(extras..., S, A, R)``."""
-    extras = range(3, data.ndim)
-    return data.transpose(*extras, 2, 1, 0)
-
-
-def _to_volume_axes(data: FloatArray) -> FloatArray:
-    """``(extras..., S, A, R)`` to ``(R, A, S, extras...)``; an image gets one slice."""
-    padded = data if data.ndim > 2 else data.reshape((1,) * (3 - data.ndim) + data.shape)
-    n = padded.ndim
-    return padded.transpose(n - 1, n - 2, n - 3, *range(n - 3))
-
-
-def _interpolate(data: FloatArray, matrix: FloatArray, shape: tuple[int, ...], order: int) -> FloatArray:
-    """Values at the voxels of a new grid; `matrix` leads from its voxels to those of `data`."""
-    flat = data.reshape(*data.shape[:3], -1)
-    moved = [
-        affine_transform(
-            flat[..., i],
-            matrix[:3, :3],
-            matrix[:3, 3],
-            output_shape=shape,
-            order=order,
-            cval=0.0,
-        )
-        for i in range(flat.shape[3])
-    ]
-    return np.stack(moved, axis=-1).reshape(*shape, *data.shape[3:])
 
 
 def _transform(volume: Volume, placed: Placed) -> dict[str, Any]:
@@ -250,7 +136,7 @@ def _record(
         "header": volume.header,
         "path": volume.path,
         "notices": volume.notices,
-        "display_notices": _placement_notices(volume, placed, frame),
+        "display_notices": placement_notices(volume, placed, frame),
         "frame": frame,
         "shown_name": attributes["name"],
         "shown_shape": shown.shape,
@@ -258,42 +144,6 @@ def _record(
         "original": volume.data if placed.is_resampled else None,
         "shown": shown if placed.is_resampled else None,
     }
-
-
-def _placement_notices(volume: Volume, placed: Placed, frame: FloatArray) -> tuple[str, ...]:
-    """What a person must know to trust the place where a volume is shown."""
-    angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
-    notices = []
-    if angle > 0.1:
-        notices.append(
-            f"Shown in a frame turned by {angle:.1f} degrees about the scanner's origin, so "
-            "that its tilted slices are straight. Images of another tilt match it only if opened together."
-        )
-    if placed.is_resampled:
-        notices.append(
-            "Its axes are tilted or sheared here, so it is interpolated for display. "
-            "Computing and saving use its own voxels."
-        )
-    return tuple(notices)
-
-
-def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
-    """Transform (ndim + 1, ndim + 1) from the voxels of a layer to its world, all its parts composed."""
-    matrix = np.eye(ndim + 1)
-    rotate = attributes.get("rotate")
-    shear = np.asarray(attributes.get("shear", ()), dtype=float)
-    skew = np.eye(ndim)
-    if shear.ndim == 2:
-        skew = shear
-    elif shear.size:
-        skew[np.triu_indices(ndim, 1)] = shear
-    turn = np.eye(ndim) if rotate is None else np.asarray(rotate, dtype=float)
-    scale = attributes.get("scale")
-    matrix[:ndim, :ndim] = turn @ skew @ np.diag(np.ones(ndim) if scale is None else scale)
-    translate = attributes.get("translate")
-    matrix[:ndim, ndim] = 0 if translate is None else translate
-    affine = attributes.get("affine")
-    return matrix if affine is None else np.asarray(affine, dtype=float) @ matrix
 
 
 def _is_unmoved(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
@@ -328,7 +178,7 @@ def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: M
     name = str(attributes.get("name", "image"))
     matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
     affine = np.linalg.inv(record.get("frame", np.eye(4))) @ matrix
-    data = _to_volume_axes(_in_own_unit(values, record))
+    data = to_volume_axes(_in_own_unit(values, record))
     notice = (
         f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
         if record
@@ -378,78 +228,16 @@ def result_layers(result: SuperResolution, frame: FloatArray | None = None) -> l
     SR maps share their limits with the measured maps. Residuals and the conflict are there but hidden.
     """
     frame = display_frame(result.maps.grid) if frame is None else frame
-    layers = [_residual_layer(volume, frame) for volume in residual_volumes(result)]
-    if result.conflict is not None:
-        layers.append(_conflict_layer(result, frame))
-    lr_maps = {volume.suffix: volume for volume in map_volumes(result.lr_maps, "LR")}
-    for volume in map_volumes(result.maps, "SR", provenance(result)):
+    conflict = conflict_volume(result)
+    beside = [*residual_volumes(result), *([conflict] if conflict else [])]
+    layers = [_hidden(to_layer_data(volume, frame)) for volume in beside]
+    measured = map_volumes(result.lr_maps, "LR")
+    for volume, lr_map in zip(map_volumes(result.maps, "SR", provenance(result)), measured, strict=True):
         data, attributes, kind = to_layer_data(volume, frame)
-        limits = contrast_limits(lr_maps[volume.suffix])
-        attributes |= {"contrast_limits": limits, "colormap": colormap(volume, limits)}
-        layers.append((data, attributes, kind))
+        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
     return layers
 
 
-def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] | None = None) -> list[Volume]:
-    """One volume per map, named "T1 SR" and the like."""
-    return [
-        Volume(
-            data=maps[name],
-            grid=maps.grid,
-            name=f"{name} {label}",
-            suffix=QUANTITIES[name].suffix,
-            unit=QUANTITIES[name].unit,
-            sidecar=sidecar or {},
-        )
-        for name in maps.names
-    ]
-
-
-def residual_volumes(result: SuperResolution) -> list[Volume]:
-    """Acquired minus synthesised guides, then measured minus truncated SR maps."""
-    sidecar = provenance(result)
-    guides = [
-        Volume(data=data, grid=guide.grid, name=f"{guide.name} residual", sidecar=sidecar)
-        for guide, data in zip(result.guides, result.guide_residuals, strict=True)
-    ]
-    maps = map_volumes(result.lr_residual, "LR residual", sidecar)
-    return [*guides, *(replace(volume, suffix=None) for volume in maps)]
-
-
-def provenance(result: SuperResolution) -> dict[str, Any]:
-    """What a super-resolved layer or file says about itself."""
-    return {
-        "Notice": RESEARCH_NOTICE,
-        "Parameters": dict(result.parameters),
-        "Assumed": list(result.notices),
-    }
-
-
-def _residual_layer(volume: Volume, frame: FloatArray) -> LayerData:
-    data, attributes, kind = to_layer_data(volume, frame)
-    limits = symmetric_limits(volume.data, display_unit(volume)[1])
-    attributes |= {
-        "contrast_limits": limits,
-        "colormap": diverging_colormap(),
-        "visible": False,
-    }
-    return data, attributes, kind
-
-
-def _conflict_layer(result: SuperResolution, frame: FloatArray) -> LayerData:
-    if result.conflict is None:
-        raise ValueError("the run found no conflict map: there is nothing to show.")
-    volume = Volume(
-        data=result.conflict,
-        grid=result.maps.grid,
-        name="Conflict of guides and LR maps",
-        sidecar=provenance(result),
-    )
-    data, attributes, kind = to_layer_data(volume, frame)
-    extra = {
-        "contrast_limits": (0.0, 1.0),
-        "colormap": "magenta",
-        "blending": "additive",
-        "visible": False,
-    }
-    return data, attributes | extra, kind
+def _hidden(layer: LayerData) -> LayerData:
+    data, attributes, kind = layer
+    return data, {**attributes, "visible": False}, kind

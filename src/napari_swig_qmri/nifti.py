@@ -47,6 +47,15 @@ def split_extension(path: Path) -> tuple[str, str]:
     return name[: -len(extension)], extension
 
 
+def files_of(path: Path) -> list[Path]:
+    """Files that one image is stored in, header first."""
+    stem, extension = split_extension(path)
+    if extension.startswith(".nii"):
+        return [path]
+    packed = ".gz" if extension.endswith(".gz") else ""
+    return [path.with_name(f"{stem}.hdr{packed}"), path.with_name(f"{stem}.img{packed}")]
+
+
 def read_nifti(path: Path) -> NiftiContent:
     """Read a NIfTI-1, NIfTI-2 or Analyze file; ValueError in one sentence if that fails."""
     split_extension(path)
@@ -71,9 +80,8 @@ def write_nifti(content: NiftiContent, path: Path, description: str | None = Non
 
     The data become float32 unless the header stores whole numbers and the data are whole.
     """
-    _, extension = split_extension(path)
-    image = _image(content, is_pair=not extension.startswith(".nii"), description=description)
-    targets = _targets(path, extension)
+    targets = files_of(path)
+    image = _image(content, is_pair=len(targets) > 1, description=description)
     mark = f".{uuid4().hex[:8]}.part"
     parts = {target: target.with_name(f"{mark}{target.name}") for target in targets}
     try:
@@ -218,14 +226,6 @@ def _stored_type(header: Any, data: FloatArray) -> np.dtype[Any]:
         if data.min() >= limits.min and data.max() <= limits.max and np.array_equal(data, np.rint(data)):
             return stored
     return np.dtype(np.float64 if stored == np.float64 and data.dtype == np.float64 else np.float32)
-
-
-def _targets(path: Path, extension: str) -> list[Path]:
-    """Files that one image is written to, header first."""
-    if extension.startswith(".nii"):
-        return [path]
-    stem, packed = path.name[: -len(extension)], ".gz" if extension.endswith(".gz") else ""
-    return [path.with_name(f"{stem}.hdr{packed}"), path.with_name(f"{stem}.img{packed}")]
 
 
 def _flush(path: Path) -> None:

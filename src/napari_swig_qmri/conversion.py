@@ -1,0 +1,205 @@
+"""What volumes stand for: maps of a quantity in its unit, guides with their sequence, results as volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
+from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, WeightedImage
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.results import SuperResolution
+    from napari_swig_qmri.volumes import FloatArray
+
+QUANTITY_OF_SUFFIX = {
+    **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
+    **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
+}
+_SOFTWARE = ("napari-swig-qmri", "torch", "numpy", "scipy", "nibabel")
+
+
+def with_kind(volume: Volume, suffix: str | None, file_unit: str | None = None) -> Volume:
+    """The same stored numbers read as another kind of image, given in `file_unit` (None: the BIDS unit)."""
+    unit = UNITS.get(suffix or "")
+    file_unit = file_unit or unit
+    if unit is not None and (file_unit not in UNIT_FACTORS or UNIT_FACTORS[file_unit][0] != unit):
+        fitting = ", ".join(name for name, (base, _) in UNIT_FACTORS.items() if base == unit)
+        raise ValueError(f"a {suffix} cannot be in {file_unit!r}: choose one of {fitting}.")
+    if unit is None:
+        file_unit = None
+    factor = _factor(file_unit) / _factor(volume.file_unit)
+    data = volume.data if factor == 1 else volume.data * np.asarray(factor, dtype=volume.data.dtype)
+    return replace(volume, data=data, suffix=suffix, unit=unit, file_unit=file_unit)
+
+
+def is_map(volume: Volume) -> bool:
+    """Whether a volume holds PD, T1 or T2 (or a rate of them)."""
+    return volume.suffix in QUANTITY_OF_SUFFIX
+
+
+def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
+    """Maps of PD, T1 and T2 (any of them) on their common grid: rates become times, PD is brought near 1.
+
+    Voxels that are not finite become NaN; `pd_factor` tells how PD is scaled.
+    """
+    if not volumes:
+        raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
+    by_quantity = {quantity_of(volume): volume for volume in volumes}
+    if len(by_quantity) < len(volumes):
+        listed = ", ".join(f"{volume.name!r} ({quantity_of(volume)})" for volume in volumes)
+        raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
+    names = tuple(name for name in QUANTITIES if name in by_quantity)
+    first = by_quantity[names[0]]
+    for name in names:
+        _check_same_grid(by_quantity[name], first)
+    data = np.stack([_quantity_values(by_quantity[name]) for name in names])
+    return QuantitativeMaps(data=data, grid=first.grid, names=names)
+
+
+def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
+    """A weighted image with the sequence its sidecar describes, and what was assumed."""
+    if is_map(volume):
+        raise ValueError(
+            f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another."
+        )
+    sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
+    data = volume.data
+    if data.ndim > 3:
+        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is the guide.")
+        data = data.reshape(*data.shape[:3], -1)[..., 0]
+    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence), notices
+
+
+def quantity_of(volume: Volume) -> str:
+    """Key of `quantities.QUANTITIES` that a map holds; ValueError for other images."""
+    if volume.suffix not in QUANTITY_OF_SUFFIX:
+        raise ValueError(
+            f"{volume.name!r} is a {volume.suffix or 'image of unknown kind'}, but a PD, T1 or T2 map is "
+            "needed: choose another image or tell its kind."
+        )
+    return QUANTITY_OF_SUFFIX[volume.suffix]
+
+
+def pd_factor(volume: Volume) -> tuple[float, tuple[str, ...]]:
+    """Factor that brings a PD map near 1 for water, with a sentence if it is not 1."""
+    values = volume.data[np.isfinite(volume.data) & (volume.data > 0)]
+    top = float(np.percentile(values, 99)) if values.size else 1.0
+    if 0.1 <= top <= QUANTITIES["PD"].bounds[1]:
+        return 1.0, ()
+    factor = 0.01 if 50 <= top <= 130 else 1 / top
+    return factor, (f"{volume.name}: PD is multiplied by {factor:.4g} so that water is near 1.",)
+
+
+def in_file_unit(volume: Volume) -> FloatArray:
+    """The numbers of a volume as its file has them."""
+    factor = _factor(volume.file_unit)
+    return volume.data if factor == 1 else volume.data / np.asarray(factor, dtype=volume.data.dtype)
+
+
+def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] | None = None) -> list[Volume]:
+    """One volume per map, named "T1 SR" and the like."""
+    return [
+        Volume(
+            data=maps[name],
+            grid=maps.grid,
+            name=f"{name} {label}",
+            suffix=QUANTITIES[name].suffix,
+            unit=QUANTITIES[name].unit,
+            sidecar=sidecar or {},
+        )
+        for name in maps.names
+    ]
+
+
+def residual_volumes(result: SuperResolution) -> list[Volume]:
+    """Acquired minus synthesised guides, then measured minus truncated SR maps."""
+    sidecar = provenance(result)
+    guides = [
+        Volume(data=data, grid=g.grid, name=f"{g.name} residual", suffix="residual", sidecar=sidecar)
+        for g, data in zip(result.guides, result.guide_residuals, strict=True)
+    ]
+    maps = map_volumes(result.lr_residual, "LR residual", sidecar)
+    return [*guides, *(replace(v, suffix=v.suffix.replace("map", "residual")) for v in maps if v.suffix)]
+
+
+def conflict_volume(result: SuperResolution) -> Volume | None:
+    """Where the LR maps were followed against the guides, 0 to 1."""
+    if result.conflict is None:
+        return None
+    sidecar, grid = provenance(result), result.maps.grid
+    return Volume(data=result.conflict, grid=grid, name="Conflict", suffix="conflict", sidecar=sidecar)
+
+
+def synthesised_volumes(result: SuperResolution) -> list[Volume]:
+    """The guides as the SR maps predict them, with the settings of their sequences."""
+    return [
+        Volume(
+            data=image.data,
+            grid=image.grid,
+            name=f"{image.name} synthesised",
+            suffix=find_suffix(Evidence(stem=image.name))[0],
+            sidecar=(to_sidecar(image.sequence) if image.sequence else {}) | provenance(result),
+        )
+        for image in result.synthesised
+    ]
+
+
+def provenance(result: SuperResolution) -> dict[str, Any]:
+    """What a super-resolved layer or file says about itself."""
+    return {
+        "Notice": RESEARCH_NOTICE,
+        "GeneratedBy": [generated_by()],
+        "SoftwareVersions": {name: _version(name) for name in _SOFTWARE},
+        "Parameters": dict(result.parameters),
+        "Gains": list(result.gains),
+        "Assumed": list(result.notices),
+    }
+
+
+def generated_by() -> dict[str, str]:
+    """Name and version of this software as BIDS names the maker of a derivative."""
+    return {"Name": "napari-swig-qmri", "Version": _version("napari-swig-qmri")}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _quantity_values(volume: Volume) -> FloatArray:
+    """Values of a map in the unit of its quantity, NaN where there is none."""
+    values = volume.data
+    if volume.unit == "1/s":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = 1 / values
+    elif volume.unit == "arbitrary":
+        values = values * np.asarray(pd_factor(volume)[0], dtype=values.dtype)
+    return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
+
+
+def _check_same_grid(volume: Volume, first: Volume) -> None:
+    if volume.data.ndim != 3:
+        raise ValueError(
+            f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: "
+            "save one volume of it."
+        )
+    if not volume.grid.is_aligned_with(first.grid):
+        raise ValueError(
+            f"{volume.name!r} ({volume.grid.shape} voxels) and {first.name!r} ({first.grid.shape} voxels) do "
+            "not have the same voxels: resample one map to the grid of the other first."
+        )
+
+
+def _factor(file_unit: str | None) -> float:
+    """What a number in a file is multiplied by when it is read."""
+    return UNIT_FACTORS[file_unit][1] if file_unit else 1.0
