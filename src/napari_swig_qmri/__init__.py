@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.files import as_guide as as_guide
-    from napari_swig_qmri.files import as_maps as as_maps
+    from napari_swig_qmri.conversion import as_guide as as_guide
+    from napari_swig_qmri.conversion import as_maps as as_maps
     from napari_swig_qmri.files import read_folder as read_folder
     from napari_swig_qmri.files import read_volume as read_volume
     from napari_swig_qmri.files import save_super_resolution as save_super_resolution
@@ -41,9 +41,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import WeightedImage as WeightedImage
 
 _NAMES_OF_MODULE = {
-    "files": (
-        *("as_guide", "as_maps", "read_folder", "read_volume", "save_super_resolution", "write_volume"),
-    ),
+    "conversion": ("as_guide", "as_maps"),
+    "files": ("read_folder", "read_volume", "save_super_resolution", "write_volume"),
     "layers": ("from_layer", "result_layers", "to_layer_data"),
     "metrics": ("evaluate", "hfen", "ssim", "tissue_errors"),
     "operators": ("KSpaceTruncation",),

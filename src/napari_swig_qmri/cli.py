@@ -1,0 +1,207 @@
+"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate.
+
+Times are given in ms and angles in degrees; files hold s, as BIDS asks. Results go to standard
+output, progress and notices to standard error. Exit codes: 0 done, 1 refused input, 2 wrong usage,
+130 cancelled.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from napari_swig_qmri.console import print_json, refusals
+from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
+
+OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degrees
+    "repetition_time": "--tr",
+    "echo_time": "--te",
+    "inversion_time": "--ti",
+    "second_inversion_time": "--ti2",
+    "flip_angle": "--flip-angle",
+    "second_flip_angle": "--flip-angle-2",
+    "echo_train_length": "--echo-train-length",
+    "echo_spacing": "--echo-spacing",
+    "n_partitions": "--n-partitions",
+    "inversion_efficiency": "--inversion-efficiency",
+}
+SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person types for one of a field's unit
+
+app = typer.Typer(
+    name="swig-qmri",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Maps = Annotated[
+    list[Path], typer.Argument(metavar="MAPS...", help="PD, T1, T2 maps: files or their folder.")
+]
+OutputFile = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Image to write.")]
+OutputFolder = Annotated[
+    Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results.")
+]
+File = Annotated[Path | None, typer.Option(metavar="FILE")]
+Milliseconds = Annotated[float | None, typer.Option(metavar="MS")]
+Degrees = Annotated[float | None, typer.Option(metavar="DEG")]
+Number = Annotated[float | None, typer.Option(metavar="NUMBER")]
+Count = Annotated[int | None, typer.Option(metavar="N")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+
+
+def main() -> None:
+    """Entry point of the command."""
+    app()
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import napari_swig_qmri
+
+        typer.echo(napari_swig_qmri.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Super-resolution of quantitative MRI maps guided by weighted images. For research use."""
+
+
+@app.command("super-resolve")
+def _super_resolve(
+    maps: Maps,
+    output: OutputFolder,
+    guide: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Weighted image with its sidecar; may be repeated."),
+    ] = None,
+    method: Annotated[Literal["posterior", "regression"], typer.Option(help="How to solve.")] = "posterior",
+    device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    voxel_size: Annotated[
+        str | None,
+        typer.Option(metavar="MM", help="Of the result, 1 or 1x1x2 [default: the finest guide's]."),
+    ] = None,
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Voxels to solve for.")] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Super-resolve low-resolution maps with weighted images as guides."""
+    size = None if voxel_size is None else _voxel_size(voxel_size)
+    with refusals():
+        from napari_swig_qmri.commands import super_resolve_files
+
+        job = {"method": method, "device": device, "voxel_size": size}
+        report = super_resolve_files(maps, guide or [], output, mask, overwrite=overwrite, **job)
+        _show(report, as_json)
+
+
+@app.command()
+def synthesize(
+    maps: Maps,
+    output: OutputFile,
+    sequence: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(SEQUENCES)}.")],
+    tr: Milliseconds = None,
+    te: Milliseconds = None,
+    ti: Milliseconds = None,
+    ti2: Milliseconds = None,
+    flip_angle: Degrees = None,
+    flip_angle_2: Annotated[float | None, typer.Option("--flip-angle-2", metavar="DEG")] = None,
+    echo_train_length: Count = None,
+    echo_spacing: Milliseconds = None,
+    n_partitions: Count = None,
+    inversion_efficiency: Number = None,
+    t2star: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")
+    ] = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compute the weighted image that a sequence would give, times in ms and angles in degrees."""
+    given = (tr, te, ti, ti2, flip_angle, flip_angle_2)
+    given += (echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
+    settings = dict(zip(OPTION_OF_FIELD, given, strict=True))
+    kind = _sequence_class(sequence)
+    with refusals():
+        from napari_swig_qmri.commands import synthesize_file
+
+        model = sequence_of(kind, {name: value for name, value in settings.items() if value is not None})
+        _show(synthesize_file(maps, model, output, t2star, overwrite=overwrite), as_json)
+
+
+@app.command()
+def evaluate(
+    maps: Maps,
+    reference: Annotated[
+        list[Path], typer.Option(metavar="MAPS", help="Reference maps; files may be repeated.")
+    ],
+    mask: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Voxels to score [default: reference above zero].")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Score maps against reference maps: SSIM, HFEN, errors and bias per tissue."""
+    with refusals():
+        from napari_swig_qmri.commands import evaluate_files
+
+        _show(evaluate_files(maps, reference, mask), as_json)
+
+
+def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:
+    """Sequence from settings in ms and degrees by field name; ValueError where they do not fit it."""
+    known = {field.name: field for field in fields(kind)}
+    foreign = [OPTION_OF_FIELD[name] for name in shown if name not in known]
+    if foreign:
+        raise ValueError(f"{kind.title} has no {' and no '.join(foreign)}: leave it out.")
+    absent = [name for name, field in known.items() if field.default is MISSING and name not in shown]
+    if absent:
+        usual = " ".join(f"{OPTION_OF_FIELD[name]} {_usual(kind, name)}" for name in absent)
+        raise ValueError(
+            f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}."
+        )
+    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
+    values: dict[str, Any] = {
+        name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()
+    }
+    return kind(**values)
+
+
+def _usual(kind: type[SignalModel], name: str) -> str:
+    unit = next(field.metadata["unit"] for field in fields(kind) if field.name == name)
+    return f"{kind.typical[name] * SHOWN_PER_UNIT[unit]:g}"
+
+
+def _sequence_class(name: str) -> type[SignalModel]:
+    if name not in SEQUENCES:
+        raise typer.BadParameter(f"{name!r} is none of {', '.join(SEQUENCES)}.", param_hint="'--sequence'")
+    return SEQUENCES[name]
+
+
+def _voxel_size(text: str) -> tuple[float, float, float]:
+    """Voxel size in mm from ``1`` or ``1x1x2``."""
+    try:
+        sizes = [float(part) for part in text.lower().split("x")]
+    except ValueError:
+        sizes = []
+    sizes = sizes * 3 if len(sizes) == 1 else sizes
+    if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
+        raise typer.BadParameter(f"{text!r} is no size in mm: write 1 or 1x1x2.", param_hint="'--voxel-size'")
+    return sizes[0], sizes[1], sizes[2]
+
+
+def _show(report: dict[str, Any], as_json: bool) -> None:
+    """Print a report: all of it as JSON, or its text."""
+    text = report.pop("text")
+    if as_json:
+        print_json(report)
+    else:
+        typer.echo(text)

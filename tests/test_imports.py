@@ -1,0 +1,74 @@
+"""Importing costs nothing: torch, napari and Qt are loaded by whom needs them, and only then."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+import napari_swig_qmri
+
+HEAVY = ("torch", "napari", "qtpy", "PyQt6", "PySide6", "magicgui", "superqt")
+
+
+def loaded_after(code: str) -> set[str]:
+    """Heavy modules that a fresh interpreter has loaded after running `code`."""
+    script = f"import sys\n{code}\nprint(*(name for name in {HEAVY} if name in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    return set(done.stdout.split("\n")[-2].split())
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["napari_swig_qmri", "napari_swig_qmri._reader", "napari_swig_qmri._writer", "napari_swig_qmri.cli"],
+)
+def test_light_modules_load_neither_torch_nor_qt(module: str) -> None:
+    assert loaded_after(f"import {module}") == set()
+
+
+def test_asking_what_there_is_loads_nothing() -> None:
+    assert (
+        loaded_after("import napari_swig_qmri; dir(napari_swig_qmri); napari_swig_qmri.__version__") == set()
+    )
+
+
+def test_files_open_without_torch(tmp_path: Path) -> None:
+    path = str(tmp_path / "sub-01_T1map.nii.gz")
+    nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
+    code = f"from napari_swig_qmri._reader import get_reader; assert get_reader({path!r})({path!r})"
+    assert loaded_after(code) == set()
+
+
+def test_the_engine_loads_torch_but_no_window() -> None:
+    assert loaded_after("from napari_swig_qmri import super_resolve") == {"torch"}
+
+
+def test_public_names_exist() -> None:
+    for name in napari_swig_qmri._MODULE_OF_NAME:
+        assert getattr(napari_swig_qmri, name) is not None
+        assert name in dir(napari_swig_qmri)
+
+
+def test_public_names_are_the_ones_type_checkers_see() -> None:
+    tree = ast.parse(Path(napari_swig_qmri.__file__).read_text(encoding="utf-8"))
+    typed = {
+        alias.asname: node.module.rpartition(".")[2]
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("napari_swig_qmri.")
+        for alias in node.names
+    }
+    assert typed == napari_swig_qmri._MODULE_OF_NAME
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = napari_swig_qmri.no_such_name
+
+
+def test_version_is_told() -> None:
+    assert napari_swig_qmri.__version__[0].isdigit()
