@@ -1,0 +1,53 @@
+"""Reader of NIfTI files and folders for the plugin engine; loads neither torch nor a viewer."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from napari_swig_qmri.files import find_images, read_folder, read_volume, with_distinct_names
+from napari_swig_qmri.layers import LayerData, display_notices, to_layers
+from napari_swig_qmri.nifti import EXTENSIONS
+from napari_swig_qmri.volumes import Volume
+
+Paths = str | Path | Sequence[str | Path]
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """The reader for a path or a list of paths, None if one of them is not ours."""
+    return read if all(_is_readable(one) for one in _as_paths(path)) else None
+
+
+def read(path: Paths) -> list[LayerData]:
+    """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a warning."""
+    paths = _as_paths(path)
+    volumes = [volume for one in paths for volume in _volumes(one)]
+    layers = to_layers(with_distinct_names(volumes))
+    notice = _combined_notice(layers)
+    if notice:
+        warnings.warn(notice, stacklevel=2)
+    return layers
+
+
+def _as_paths(path: Paths) -> list[Path]:
+    return [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+
+
+def _is_readable(path: Path) -> bool:
+    if path.is_dir():
+        return bool(find_images(path)[0])
+    return path.name.lower().endswith(EXTENSIONS)
+
+
+def _volumes(path: Path) -> list[Volume]:
+    return read_folder(path) if path.is_dir() else [read_volume(path)]
+
+
+def _combined_notice(layers: Sequence[LayerData]) -> str:
+    """Every sentence once, after the names of the layers that it is about."""
+    names: dict[str, list[str]] = {}
+    for _, attributes, _ in layers:
+        for sentence in display_notices(attributes):
+            names.setdefault(sentence, []).append(attributes["name"])
+    return "\n".join(f"{', '.join(about)}: {sentence}" for sentence, about in names.items())
