@@ -96,7 +96,7 @@ def _super_resolve(
     as_json: Json = False,
 ) -> None:
     """Super-resolve low-resolution maps with weighted images as guides."""
-    size = None if voxel_size is None else _voxel_size(voxel_size)
+    size = None if voxel_size is None else _three(voxel_size, "--voxel-size")
     with refusals():
         from napari_swig_qmri.commands import super_resolve_files
 
@@ -127,15 +127,60 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Compute the weighted image that a sequence would give, times in ms and angles in degrees."""
-    given = (tr, te, ti, ti2, flip_angle, flip_angle_2)
-    given += (echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
-    settings = dict(zip(OPTION_OF_FIELD, given, strict=True))
+    times = (tr, te, ti, ti2)
+    others = (flip_angle, flip_angle_2, echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
+    settings = dict(zip(OPTION_OF_FIELD, (*times, *others), strict=True))
     kind = _sequence_class(sequence)
     with refusals():
         from napari_swig_qmri.commands import synthesize_file
 
         model = sequence_of(kind, {name: value for name, value in settings.items() if value is not None})
         _show(synthesize_file(maps, model, output, t2star, overwrite=overwrite), as_json)
+
+
+@app.command()
+def simulate(
+    output: OutputFolder,
+    maps: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="MAPS...", help="PD, T1, T2 maps [default: a built-in head]."),
+    ] = None,
+    factor: Annotated[str, typer.Option(metavar="N", help="LR voxel edge in HR voxels: 2 or 1x1x4.")] = "2",
+    guide: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="T1w, T2w or FLAIR; may be repeated [default: all]."),
+    ] = None,
+    gain: Annotated[
+        list[float] | None, typer.Option(metavar="NUMBER", help="Of a guide, in their order [default: 1].")
+    ] = None,
+    map_noise: Annotated[float, typer.Option(min=0, help="Relative noise of the LR maps.")] = 0.0,
+    guide_noise: Annotated[float, typer.Option(min=0, help="Relative noise of the guides.")] = 0.0,
+    domain: Annotated[Literal["maps", "signals"], typer.Option(help="What is truncated.")] = "maps",
+    voxel_size: Annotated[str, typer.Option(metavar="MM", help="Of the built-in head: 1 or 1x1x2.")] = "1",
+    field_strength: Annotated[float, typer.Option(help="Of the built-in head in T: 1.5 or 3.")] = 3.0,
+    lesion: Annotated[bool, typer.Option(help="Put a lesion into the built-in head.")] = True,
+    seed: Annotated[int, typer.Option(help="Of the built-in head and of the noise.")] = 0,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Make LR maps and guides from maps or from a built-in head, with the truth beside them."""
+    edges, size = _three(factor, "--factor"), _three(voxel_size, "--voxel-size")
+    with refusals():
+        from napari_swig_qmri.commands import Simulation, simulate_files
+
+        settings = Simulation(
+            factor=edges,
+            guides=tuple(guide or ()),
+            gains=tuple(gain or ()),
+            map_noise=map_noise,
+            guide_noise=guide_noise,
+            domain=domain,
+            voxel_size=size,
+            field_strength=field_strength,
+            lesion=lesion,
+            seed=seed,
+        )
+        _show(simulate_files(maps or [], output, settings, overwrite=overwrite), as_json)
 
 
 @app.command()
@@ -164,7 +209,7 @@ def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel
         raise ValueError(f"{kind.title} has no {' and no '.join(foreign)}: leave it out.")
     absent = [name for name, field in known.items() if field.default is MISSING and name not in shown]
     if absent:
-        usual = " ".join(f"{OPTION_OF_FIELD[name]} {_usual(kind, name)}" for name in absent)
+        usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(kind, name)}" for name in absent)
         raise ValueError(
             f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}."
         )
@@ -175,7 +220,8 @@ def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel
     return kind(**values)
 
 
-def _usual(kind: type[SignalModel], name: str) -> str:
+def shown_value(kind: type[SignalModel], name: str) -> str:
+    """Usual setting of a sequence in ms or degrees."""
     unit = next(field.metadata["unit"] for field in fields(kind) if field.name == name)
     return f"{kind.typical[name] * SHOWN_PER_UNIT[unit]:g}"
 
@@ -186,16 +232,18 @@ def _sequence_class(name: str) -> type[SignalModel]:
     return SEQUENCES[name]
 
 
-def _voxel_size(text: str) -> tuple[float, float, float]:
-    """Voxel size in mm from ``1`` or ``1x1x2``."""
+def _three(text: str, option: str) -> tuple[float, float, float]:
+    """One positive number per axis from ``2`` or ``1x1x4``."""
     try:
-        sizes = [float(part) for part in text.lower().split("x")]
+        numbers = [float(part) for part in text.lower().split("x")]
     except ValueError:
-        sizes = []
-    sizes = sizes * 3 if len(sizes) == 1 else sizes
-    if len(sizes) != 3 or not all(math.isfinite(size) and size > 0 for size in sizes):
-        raise typer.BadParameter(f"{text!r} is no size in mm: write 1 or 1x1x2.", param_hint="'--voxel-size'")
-    return sizes[0], sizes[1], sizes[2]
+        numbers = []
+    numbers = numbers * 3 if len(numbers) == 1 else numbers
+    if len(numbers) != 3 or not all(math.isfinite(number) and number > 0 for number in numbers):
+        raise typer.BadParameter(
+            f"{text!r} is not one number, as 2, or three, as 1x1x4.", param_hint=f"'{option}'"
+        )
+    return numbers[0], numbers[1], numbers[2]
 
 
 def _show(report: dict[str, Any], as_json: bool) -> None:

@@ -6,20 +6,28 @@ The entry ``text`` of a report is its form for people.
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_swig_qmri.console import drain, say
-from napari_swig_qmri.conversion import as_guide, as_maps, is_map, pd_factor, quantity_of
-from napari_swig_qmri.files import check_free, read_folder, read_volume, write_volume
+from napari_swig_qmri.conversion import (
+    as_guide,
+    as_maps,
+    generated_by,
+    is_map,
+    map_volumes,
+    pd_factor,
+    quantity_of,
+)
+from napari_swig_qmri.files import check_free, read_folder, read_volume, save_super_resolution, write_volume
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors
 from napari_swig_qmri.nifti import split_extension
+from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import SignalModel
@@ -47,6 +55,22 @@ class MapFiles:
         return [volume.path for volume in self.volumes if volume.path is not None]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """How a case is simulated."""
+
+    factor: tuple[float, float, float]  # LR voxel edge in HR voxels
+    guides: tuple[str, ...]  # names of usual guides; all if empty
+    gains: tuple[float, ...]  # scanner units per unit of PD, one per guide; 1 if empty
+    map_noise: float  # relative
+    guide_noise: float  # relative to the median over tissue
+    domain: str  # maps or signals
+    voxel_size: tuple[float, float, float]  # mm, of the built-in head
+    field_strength: float  # T, of the built-in head
+    lesion: bool  # in the built-in head
+    seed: int
+
+
 def super_resolve_files(
     paths: Sequence[Path],
     guide_paths: Sequence[Path],
@@ -57,10 +81,11 @@ def super_resolve_files(
     **options: Any,
 ) -> Report:
     """Super-resolve maps with guides and save the result in a folder; `options` go to the pipeline."""
-    from napari_swig_qmri.files import save_super_resolution
     from napari_swig_qmri.pipeline import preflight, super_resolve  # loads torch: over a second
 
     given = read_maps(paths)
+    stem = subject_of(given.volumes)
+    _check_no_files(output, f"{stem}_desc-swig_*.nii.gz", overwrite)
     guides, about_guides = _read_guides(guide_paths)
     mask = None if mask_path is None else _read_mask(mask_path)
     options = {**options, "mask": mask}
@@ -68,7 +93,6 @@ def super_resolve_files(
     if check.problems:
         raise ValueError(" ".join(check.problems))
     say(*check.statements)
-    stem = subject_of(given.volumes)
     started = time.perf_counter()
     result = drain(super_resolve(given.maps, guides, **options))
     seconds = time.perf_counter() - started
@@ -94,17 +118,35 @@ def synthesize_file(
     given = maps_among(volumes, paths)
     t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path)], given.maps.grid)
     data = drain(_contrast(given.maps, sequence, t2star))
-    sources = [str(path) for path in (*given.paths, *([t2star_path] if t2star_path else []))]
-    sidecar = to_sidecar(sequence) | {
-        "Sources": sources,
-        "Notice": RESEARCH_NOTICE,
-        "GeneratedBy": [{"Name": "napari-swig-qmri", "Version": version("napari-swig-qmri")}],
-    }
+    sidecar = to_sidecar(sequence) | _origin([*given.paths, *([t2star_path] if t2star_path else [])])
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
     files = write_volume(image, output, overwrite=overwrite)
     text = f"{sequence.title} written to {output}."
     return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
+
+
+def simulate_files(
+    paths: Sequence[Path], output: Path, settings: Simulation, *, overwrite: bool = False
+) -> Report:
+    """Write LR maps, guides, the truth and a mask of maps, or of the built-in head if there are none."""
+    from napari_swig_qmri.simulate import USUAL_GUIDES  # loads torch: over a second
+
+    unknown = [name for name in settings.guides if name not in USUAL_GUIDES]
+    if unknown:
+        raise ValueError(f"no guide is called {', '.join(unknown)}: choose among {', '.join(USUAL_GUIDES)}.")
+    given = read_maps(paths) if paths else None
+    stem = subject_of(given.volumes if given else ())
+    _check_no_files(output, f"{stem}_*.nii.gz", overwrite)
+    volumes = drain(_simulated(given.maps if given else None, settings))
+    files: list[Path] = []
+    for folder, volume in volumes:
+        target = output / folder / f"{stem}_{volume.suffix}.nii.gz" if folder else output / "mask.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        files += write_volume(volume, target, overwrite=overwrite)
+    text = "\n".join(f"wrote {path}" for path in files)
+    notices = given.notices if given else ()
+    return {"outputs": files, "settings": asdict(settings), "notices": notices, "text": text}
 
 
 def evaluate_files(paths: Sequence[Path], reference_paths: Sequence[Path], mask_path: Path | None) -> Report:
@@ -229,6 +271,68 @@ def _scores(
     scores = evaluate(maps, reference, mask)
     yield Progress(0.7, "Errors per tissue")
     return scores, tissue_errors(maps, reference, mask)
+
+
+def _simulated(
+    maps: QuantitativeMaps | None, settings: Simulation
+) -> Generator[Progress, None, list[tuple[str, Volume]]]:
+    """Folder and volume of everything that a simulated case holds."""
+    from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+
+    yield Progress(0.0, "Drawing the head" if maps is None else "Degrading")
+    if maps is None:
+        phantom = make_phantom(
+            settings.voxel_size,
+            field_strength=settings.field_strength,
+            seed=settings.seed,
+            lesion=settings.lesion,
+        )
+        maps, mask = phantom.maps, phantom.mask
+    else:
+        mask = _positive(maps)
+    yield Progress(0.5, "Degrading")
+    sequences = {name: USUAL_GUIDES[name] for name in settings.guides or USUAL_GUIDES}
+    lr_maps, guides = degrade(
+        maps,
+        settings.factor,
+        sequences,
+        map_noise=settings.map_noise,
+        guide_noise=settings.guide_noise,
+        gains=settings.gains or None,
+        domain=settings.domain,
+        generator=np.random.default_rng(settings.seed),
+    )
+    yield Progress(0.8, "Writing")
+    origin = _origin([]) | {"Simulation": asdict(settings)}
+    return [
+        *(("lr", volume) for volume in map_volumes(lr_maps, "LR", origin)),
+        *(("guides", _guide_volume(guide, origin)) for guide in guides),
+        *(("truth", volume) for volume in map_volumes(maps, "truth", origin)),
+        ("", Volume(data=mask.astype(np.float32), grid=maps.grid, name="mask", suffix="mask")),
+    ]
+
+
+def _guide_volume(guide: WeightedImage, origin: Mapping[str, Any]) -> Volume:
+    sidecar = {**to_sidecar(guide.sequence), **origin} if guide.sequence else dict(origin)
+    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)
+
+
+def _origin(sources: Sequence[Path]) -> dict[str, Any]:
+    """Sidecar entries that say where an image comes from."""
+    return {
+        "Sources": [str(path) for path in sources],
+        "Notice": RESEARCH_NOTICE,
+        "GeneratedBy": [generated_by()],
+    }
+
+
+def _check_no_files(folder: Path, pattern: str, overwrite: bool) -> None:
+    """Refuse a folder that holds results before there is work to lose."""
+    found = sorted(path.name for path in folder.rglob(pattern)) if folder.is_dir() else []
+    if found and not overwrite:
+        raise FileExistsError(
+            f"{folder} already holds {found[0]}: choose another folder, or say --overwrite to replace it."
+        )
 
 
 def _super_resolution_report(

@@ -33,8 +33,8 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 def drain(steps: Generator[Progress, None, Result]) -> Result:
     """Run a generator of progress to its end under a bar on standard error; what it returns."""
-    from rich.console import Console
     from rich import progress
+    from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}"),

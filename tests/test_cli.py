@@ -1,0 +1,286 @@
+"""The commands: what they write, print and refuse, and how they end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri.results import Progress
+from napari_swig_qmri.signal_models import SEQUENCES, Mprage, T2Flair
+
+AFFINE = np.array([[-1.5, 0, 0, 20], [0, 1.5, 0.3, -30], [0, -0.3, 1.5, 5], [0, 0, 0, 1.0]])
+SHAPE = (12, 14, 10)
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Run:
+    """Run a command in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    return lambda *words: CliRunner().invoke(cli.app, [str(word) for word in words])
+
+
+@pytest.fixture
+def maps(tmp_path: Path) -> Path:
+    """Folder with maps of 12 x 14 x 10 voxels."""
+    rng = np.random.default_rng(1)
+    folder = tmp_path / "maps"
+    folder.mkdir()
+    for name, low, high in (("PDmap", 0.6, 1.0), ("T1map", 0.7, 1.6), ("T2map", 0.05, 0.12)):
+        save(folder / f"sub-07_{name}.nii.gz", rng.uniform(low, high, SHAPE), {"Units": "s"})
+    return folder
+
+
+def save(path: Path, data: np.ndarray, sidecar: dict[str, object] | None = None) -> None:
+    nib.save(nib.Nifti1Image(data.astype(np.float32), AFFINE), path)
+    if sidecar:
+        path.with_name(path.name.replace(".nii.gz", ".json")).write_text(json.dumps(sidecar))
+
+
+def load(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_help_is_quick_and_loads_no_torch() -> None:
+    code = (
+        "import sys; sys.argv = ['swig-qmri', '--help']\n"
+        "from napari_swig_qmri.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code, 'torch' in sys.modules, 'nibabel' in sys.modules)"
+    )
+    begin = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "0 False False"
+    assert time.perf_counter() - begin < 5  # 0.4 s on an idle machine
+
+
+def test_every_command_has_help(run: Run) -> None:
+    for name in ("super-resolve", "synthesize", "simulate", "evaluate"):
+        result = run(name, "--help")
+        assert result.exit_code == 0
+        assert "--json" in result.stdout
+
+
+def test_version_is_printed(run: Run) -> None:
+    assert run("--version").stdout[0].isdigit()
+
+
+def test_synthesize_writes_the_signal_of_the_equation(run: Run, maps: Path) -> None:
+    words = ("--sequence", "t2-flair", "--tr", 9000, "--te", 120, "--ti", 2500)
+    result = run("synthesize", maps, *words, "-o", "out/flair.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    pd, t1, t2 = (load(maps / f"sub-07_{name}.nii.gz") for name in ("PDmap", "T1map", "T2map"))
+    by_hand = np.abs(pd * (1 - 2 * np.exp(-2.5 / t1) + np.exp(-(9 - 0.16) / t1)) * np.exp(-0.12 / t2))
+    written = nib.load("out/flair.nii.gz")
+    np.testing.assert_allclose(np.asarray(written.dataobj), by_hand, rtol=1e-4, atol=1e-6)  # float32
+    np.testing.assert_allclose(written.affine, AFFINE, atol=1e-5)
+
+
+def test_synthesize_writes_a_sidecar_in_seconds_and_degrees(run: Run, maps: Path) -> None:
+    words = ("--sequence", "mprage", "--tr", 2300, "--te", 3, "--ti", 900, "--flip-angle", 9)
+    result = run("synthesize", maps, *words, "--n-partitions", 160, "-o", "t1w.nii.gz", "--json")
+    sidecar = json.loads(Path("t1w.json").read_text())
+    assert (sidecar["EchoTime"], sidecar["InversionTime"], sidecar["FlipAngle"]) == (0.003, 0.9, 9)
+    assert sidecar["Notice"] == "synthetic: research use"
+    assert json.loads(result.stdout)["outputs"] == ["t1w.nii.gz", "t1w.json"]
+
+
+def test_options_are_milliseconds_and_degrees() -> None:
+    shown = {"repetition_time": 2300, "echo_time": 3, "inversion_time": 900, "flip_angle": 9.0}
+    model = cli.sequence_of(Mprage, shown)
+    assert model == Mprage(repetition_time=2.3, echo_time=0.003, inversion_time=0.9, flip_angle=np.radians(9))
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_usual_settings_of_every_sequence_can_be_given(name: str) -> None:
+    kind = SEQUENCES[name]
+    shown = {field: float(cli.shown_value(kind, field)) for field in kind.typical}
+    usual, given = kind.from_typical(), cli.sequence_of(kind, shown)
+    for field in kind.typical:
+        assert getattr(given, field) == pytest.approx(getattr(usual, field), rel=1e-4)  # shown to six digits
+
+
+def test_a_t2star_map_is_used_by_gradient_echoes(run: Run, maps: Path) -> None:
+    save(maps.parent / "sub-07_T2starmap.nii.gz", np.full(SHAPE, 0.03), {"Units": "s"})
+    words = ("--sequence", "spgr", "--tr", 20, "--te", 5, "--flip-angle", 20)
+    run("synthesize", maps, *words, "-o", "without.nii.gz")
+    result = run("synthesize", maps, *words, "--t2star", "sub-07_T2starmap.nii.gz", "-o", "with.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    ratio = load(Path("with.nii.gz")) / load(Path("without.nii.gz"))
+    expected = np.exp(-0.005 / 0.03 + 0.005 / load(maps / "sub-07_T2map.nii.gz"))
+    np.testing.assert_allclose(ratio, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("--sequence", "spin-echo", "--tr", 50, "--te", 90), "TE 90 ms is not shorter than TR 50 ms"),
+        (("--sequence", "spin-echo", "--tr", 500, "--te", 9, "--ti", 5), "Spin echo has no --ti"),
+        (("--sequence", "stir", "--tr", 5000, "--te", 50), "STIR needs --ti: for example --ti 220"),
+        (
+            ("--sequence", "spgr", "--tr", 20, "--te", 5, "--flip-angle", 400),
+            "between 0.1 degrees and 180 degrees",
+        ),
+    ],
+)
+def test_impossible_settings_are_refused_with_a_sentence(
+    run: Run, maps: Path, words: tuple[object, ...], sentence: str
+) -> None:
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert len(result.stderr.strip().splitlines()) == 1
+    assert not Path("x.nii.gz").exists()
+
+
+def test_unknown_sequences_are_a_usage_error(run: Run, maps: Path) -> None:
+    result = run("synthesize", maps, "--sequence", "epi", "-o", "x.nii.gz")
+    assert result.exit_code == 2
+    assert "mp2rage-uni" in result.stderr
+
+
+def test_nothing_is_overwritten_unasked(run: Run, maps: Path) -> None:
+    words = ("synthesize", maps, "--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    Path("x.nii.gz").write_bytes(b"precious")
+    refused = run(*words)
+    assert refused.exit_code == 1
+    assert Path("x.nii.gz").read_bytes() == b"precious"
+    assert run(*words, "--overwrite").exit_code == 0
+    assert load(Path("x.nii.gz")).shape == SHAPE
+
+
+def test_missing_and_wrong_files_are_refused(run: Run, maps: Path) -> None:
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    save(maps.parent / "sub-07_T1w.nii.gz", np.ones(SHAPE))
+    Path("broken_T1map.nii.gz").write_bytes(b"no gzip")
+    for path, sentence in (
+        ("nowhere", "nowhere does not exist"),
+        ("sub-07_T1w.nii.gz", "is a T1w, not a PD, T1 or T2 map"),
+        ("broken_T1map.nii.gz", "could not be read"),
+        (maps / "sub-07_T1map.nii.gz", "PD, T2 is missing"),
+    ):
+        result = run("synthesize", path, *words)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+
+def test_simulate_degrades_the_given_maps(run: Run, maps: Path) -> None:
+    words = ("--factor", "2", "--guide", "T1w", "--guide", "T2w", "--gain", 500, "--gain", 90)
+    result = run("simulate", maps, *words, "-o", "case", "--json")
+    assert result.exit_code == 0, result.stderr
+    files = {str(path.relative_to("case")) for path in Path("case").rglob("*.nii.gz")}
+    names = ("PDmap", "T1map", "T2map")
+    assert files == {
+        "mask.nii.gz",
+        *(f"{folder}/sub-07_{name}.nii.gz" for folder in ("lr", "truth") for name in names),
+        *(f"guides/sub-07_{name}.nii.gz" for name in ("T1w", "T2w")),
+    }
+    low = nib.load("case/lr/sub-07_T1map.nii.gz")
+    assert low.shape == (6, 7, 5)
+    np.testing.assert_allclose(low.affine[:3, :3], 2 * AFFINE[:3, :3], atol=1e-5)
+    assert json.loads(Path("case/lr/sub-07_T1map.json").read_text())["Units"] == "s"
+    assert json.loads(Path("case/guides/sub-07_T1w.json").read_text())["RepetitionTime"] == 0.6
+    assert np.mean(load(Path("case/guides/sub-07_T1w.nii.gz"))) > 50
+
+
+def test_simulate_refuses_a_folder_that_holds_a_case(run: Run, maps: Path) -> None:
+    assert run("simulate", maps, "-o", "case").exit_code == 0
+    result = run("simulate", maps, "-o", "case")
+    assert result.exit_code == 1
+    assert "--overwrite" in result.stderr
+    assert run("simulate", maps, "-o", "case", "--overwrite").exit_code == 0
+
+
+@pytest.mark.slow
+def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
+    result = run("simulate", "--voxel-size", 2.5, "--factor", "1x1x2", "-o", "case", "--json")
+    assert result.exit_code == 0, result.stderr
+    assert load(Path("case/mask.nii.gz")).sum() > 50_000  # a brain fills more than 0.8 litres
+    high, low = (load(Path(f"case/{folder}/sub-01_T1map.nii.gz")) for folder in ("truth", "lr"))
+    assert low.shape[2] == round(high.shape[2] / 2)
+
+
+def test_evaluate_prints_scores_as_text_and_json(run: Run, maps: Path) -> None:
+    other = maps.parent / "other"
+    other.mkdir()
+    for path in maps.glob("*.nii.gz"):
+        save(other / path.name, load(path) * 1.02, {"Units": "s"})
+    save(maps.parent / "mask.nii.gz", np.ones(SHAPE))
+    words = ("evaluate", other, "--reference", maps, "--mask", "mask.nii.gz")
+    text, as_json = run(*words), run(*words, "--json")
+    assert text.exit_code == as_json.exit_code == 0, text.stderr
+    assert "SSIM" in text.stdout
+    scores = json.loads(as_json.stdout)
+    assert scores["maps"]["T1"]["bias"] == pytest.approx(2, abs=1e-3)
+    assert set(scores["tissues"]) == {"PD", "T1", "T2"}
+
+
+def test_evaluate_refuses_other_grids(run: Run, maps: Path) -> None:
+    assert run("simulate", maps, "-o", "case").exit_code == 0
+    result = run("evaluate", "case/lr", "--reference", maps)
+    assert result.exit_code == 1
+    assert "resample" in result.stderr
+    save(maps.parent / "mask.nii.gz", np.ones((3, 3, 3)))
+    assert "mask" in run("evaluate", maps, "--reference", maps, "--mask", "mask.nii.gz").stderr
+
+
+def test_interruption_ends_with_130_and_without_a_traceback(
+    run: Run, maps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Generator[Progress, None, None]:
+        yield Progress(0.1, "working")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_contrast", interrupted)
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    result = run("synthesize", maps, *words)
+    assert result.exit_code == 130
+    assert result.stderr.strip().endswith("Cancelled.")
+    assert not Path("x.nii.gz").exists()
+
+
+def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def without_torch(*_: object) -> None:
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    monkeypatch.setattr(commands, "synthesise", without_torch)
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    result = run("synthesize", maps, *words)
+    assert result.exit_code == 1
+    assert "pip install torch" in result.stderr
+
+
+def test_drain_returns_what_the_generator_returns_and_closes_it() -> None:
+    closed = []
+
+    def steps() -> Generator[Progress, None, int]:
+        try:
+            yield Progress(0.5, "half")
+        finally:
+            closed.append(True)
+        return 7
+
+    assert console.drain(steps()) == 7
+    assert closed == [True]
+
+
+def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print_json({"a": float("nan"), "b": [1.0, float("inf")], "c": Path("x")})
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.0, None], "c": "x"}
+
+
+def test_settings_keep_their_defaults() -> None:
+    model = cli.sequence_of(T2Flair, {"repetition_time": 9000, "echo_time": 120, "inversion_time": 2500})
+    assert isinstance(model, T2Flair)
+    assert model.echo_train_length == 16
