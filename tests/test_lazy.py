@@ -38,7 +38,17 @@ def test_one_voxel_by_hand() -> None:
 
 @pytest.mark.parametrize(
     "key",
-    [2, -1, slice(1, 3), (slice(None), 3), (slice(None), slice(None), 4), (1, 2, 3), ..., (..., 0), np.array([0, 2])],
+    [
+        2,
+        -1,
+        slice(1, 3),
+        (slice(None), 3),
+        (slice(None), slice(None), 4),
+        (1, 2, 3),
+        ...,
+        (..., 0),
+        np.array([0, 2]),
+    ],
 )
 def test_indexing_is_indexing_the_whole(key: Any) -> None:
     lazy = make_lazy()

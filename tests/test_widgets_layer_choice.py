@@ -6,20 +6,28 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri._widgets.layer_choice import LayerFacts, choose_guides, choose_maps, find_map_sets, map_of
+from napari_swig_qmri._widgets.layer_choice import (
+    LayerFacts,
+    choose_guides,
+    choose_maps,
+    find_map_sets,
+    map_of,
+)
 
 
 def facts(name: str, suffix: str | None = None, size: float = 1.0, **more: Any) -> LayerFacts:
     shape = (round(16 / size),) * 3
-    return LayerFacts(**{"shape": shape, "voxel_volume": size**3, "position": (size,)} | more, name=name, suffix=suffix)
+    return LayerFacts(
+        **{"shape": shape, "voxel_volume": size**3, "position": (size,)} | more, name=name, suffix=suffix
+    )
 
 
 LR = [facts("sub-01_PDmap", "PDmap", 2), facts("sub-01_T1map", "T1map", 2), facts("sub-01_T2map", "T2map", 2)]
 GUIDES = [facts("sub-01_T1w", "T1w"), facts("sub-01_T2w", "T2w"), facts("mask")]
 SR = [
-    facts("SR PD", "PDmap", run=1, part="maps"),
-    facts("SR T1", "T1map", run=1, part="maps"),
-    facts("SR T2", "T2map", run=1, part="maps"),
+    facts("SR PD", "PDmap", is_synthetic=True),
+    facts("SR T1", "T1map", is_synthetic=True),
+    facts("SR T2", "T2map", is_synthetic=True),
 ]
 
 
@@ -29,9 +37,8 @@ SR = [
         ("sub-01_T1map", "T1"),
         ("qT2 patient", "T2"),
         ("R1 map", "T1"),
-        ("T1", "T1"),
-        ("LR T2", "T2"),
         ("M0", "PD"),
+        ("T1", None),
         ("T1w", None),
         ("T1_mprage", None),
         ("brain", None),
@@ -63,12 +70,18 @@ def test_maps_of_one_grid_stay_together() -> None:
 
 def test_results_and_time_series_are_no_guides() -> None:
     series = facts("bold_T2w", "T2w", shape=(4, 8, 8, 8))
-    synthetic = facts("T1w synthesised", "T1w", run=1, part="synthesised")
+    synthetic = facts("T1w synthesised", "T1w", is_synthetic=True)
     assert choose_guides([series, synthetic, *GUIDES]) == [2, 3]
 
 
 def test_at_most_five_guides_the_named_by_suffix_first() -> None:
-    assert choose_guides([facts("my flair"), *[facts(f"echo {n}", "T2w") for n in range(6)]]) == [1, 2, 3, 4, 5]
+    assert choose_guides([facts("my flair"), *[facts(f"echo {n}", "T2w") for n in range(6)]]) == [
+        1,
+        2,
+        3,
+        4,
+        5,
+    ]
 
 
 def test_nothing_is_proposed_for_unknown_layers() -> None:
@@ -82,8 +95,8 @@ def test_map_sets_need_all_three_on_one_grid() -> None:
 
 
 def test_map_sets_are_labelled_and_ordered() -> None:
-    residual = [facts(f"LR residual {one.name}", one.suffix, 2, run=1, part="lr_residual") for one in LR]
-    second = [facts(f"{one.name} run 2", one.suffix, run=2, part="maps") for one in SR]
+    residual = [facts(f"{one.name} LR residual", None, 2, is_synthetic=True) for one in LR]
+    second = [facts(f"{one.name} run 2", one.suffix, is_synthetic=True, run=2) for one in SR]
     sets = find_map_sets([*second, *residual, *SR, *LR])
     assert [found.label for found in sets] == ["LR", "SR", "SR run 2"]
     assert sets[0].layers == {"PD": 9, "T1": 10, "T2": 11}

@@ -93,7 +93,9 @@ class LazyContrast:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         """Whole volume, computed slab by slab and not kept."""
         if copy is False:
-            raise ValueError("a synthetic contrast is computed on request: ask for a copy (copy=None or True).")
+            raise ValueError(
+                "a synthetic contrast is computed on request: ask for a copy (copy=None or True)."
+            )
         volume = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for index in range(self.shape[0]):
             volume[index] = self._compute(index)

@@ -6,11 +6,11 @@ import math
 from dataclasses import Field, fields
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, Container, FloatSlider, FloatSpinBox, Slider, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import PROBLEM_STYLE, compact, wrapped_label
+from napari_swig_qmri._widgets.appearance import PROBLEM_STYLE, form, native_of, wrapped_label
 from napari_swig_qmri.signal_models import SEQUENCES
 
 if TYPE_CHECKING:
@@ -20,10 +20,14 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.signal_models import SignalModel
 
-SCREEN_UNITS = {"s": (1e3, "ms"), "rad": (180 / math.pi, "°")}  # unit inside -> factor to, and name of, that on screen
+SCREEN_UNITS = {
+    "s": (1e3, "ms"),
+    "rad": (180 / math.pi, "°"),
+}  # unit inside -> factor to, and name of, that on screen
 LARGEST = 1e6  # a spin box holds any number a person may type; the sequence says what is impossible
 UNKNOWN = "unknown"
 SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
+
 
 def sequence_name(model: SignalModel) -> str:
     """Name on the command line of the sequence that `model` belongs to."""
@@ -55,27 +59,31 @@ class AcquisitionEditor(QWidget):
 
     changed = Signal()
 
-    def __init__(self, *, sliders: bool = False, optional: bool = True, parent: QWidget | None = None) -> None:
+    def __init__(
+        self, *, sliders: bool = False, optional: bool = True, parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
         self._sliders = sliders
         self._boxes: dict[str, ValueWidget[Any]] = {}
-        self._exact: dict[str, tuple[Any, Any]] = {}  # shown -> exact, so that showing a value does not round it
+        self._exact: dict[
+            str, tuple[Any, Any]
+        ] = {}  # shown -> exact, so that showing a value does not round it
         names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
-        self._sequence = ComboBox(
+        self.sequence_box = ComboBox(
             label="Sequence",
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
             tooltip="How the image was acquired. The equation of this sequence ties the image to PD, T1 and T2.",
         )
-        compact(self._sequence.native)
-        self._form = Container[Any](labels=True)
-        self._problem = wrapped_label(style=PROBLEM_STYLE)
+        self._form = form()
+        self._form.addRow("Sequence", native_of(self.sequence_box))
+        self.problem_label = wrapped_label(style=PROBLEM_STYLE)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(self._form.native)
-        layout.addWidget(self._problem)
-        self._sequence.changed.connect(self._show_sequence)
-        self._show_sequence(self._sequence.value)
+        layout.addLayout(self._form)
+        layout.addWidget(self.problem_label)
+        self.sequence_box.changed.connect(self._show_sequence)
+        self._show_sequence(self.sequence_box.value)
 
     def value(self) -> SignalModel | None:
         """The sequence with its parameters, in seconds and radians; None if unknown or impossible."""
@@ -88,16 +96,22 @@ class AcquisitionEditor(QWidget):
     def set_value(self, model: SignalModel | None) -> None:
         """Show a sequence and its parameters."""
         name = UNKNOWN if model is None else sequence_name(model)
-        with self._sequence.changed.blocked():
-            self._sequence.value = name
+        with self.sequence_box.changed.blocked():
+            self.sequence_box.value = name
         values = {} if model is None else {item.name: getattr(model, item.name) for item in fields(model)}
         self._show_sequence(name, values)
 
+    def parameter_boxes(self) -> dict[str, ValueWidget[Any]]:
+        """The boxes or sliders of the shown sequence, by parameter name."""
+        return dict(self._boxes)
+
     def _read(self) -> tuple[SignalModel | None, str | None]:
-        name = self._sequence.value
+        name = self.sequence_box.value
         if name == UNKNOWN:
             return None, None
-        values = {item.name: self._inside(item, self._boxes[item.name].value) for item in fields(SEQUENCES[name])}
+        values = {
+            item.name: self._inside(item, self._boxes[item.name].value) for item in fields(SEQUENCES[name])
+        }
         try:
             return SEQUENCES[name](**values), None
         except ValueError as error:
@@ -113,8 +127,10 @@ class AcquisitionEditor(QWidget):
 
     def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
         kept = self._shared_values(name)
-        self._form.clear()
-        self._form.append(self._sequence)
+        while (
+            self._form.rowCount() > 1
+        ):  # deletes the boxes now and here, not when and where Python gets to it
+            self._form.removeRow(1)
         self._boxes, self._exact = {}, {}
         if name != UNKNOWN:
             usual = starting_values(SEQUENCES[name])
@@ -137,13 +153,18 @@ class AcquisitionEditor(QWidget):
         box = _box(parameter, value, usual, sliders=self._sliders)
         self._boxes[parameter.name] = box
         self._exact[parameter.name] = (box.value, value)
-        self._form.append(box)
+        label = QLabel(box.label)
+        if self._sliders:
+            self._form.addRow(label)
+            self._form.addRow(native_of(box))
+        else:
+            self._form.addRow(label, native_of(box))
         box.changed.connect(self._update)
 
     def _update(self) -> None:
         problem = self.problem()
-        self._problem.setText(problem or "")
-        self._problem.setVisible(problem is not None)
+        self.problem_label.setText(problem or "")
+        self.problem_label.setVisible(problem is not None)
         self.changed.emit()
 
 
@@ -176,7 +197,6 @@ def _spin_box(parameter: Field[Any], value: Any) -> ValueWidget[Any]:
         box.native.setDecimals(2 if unit else 3)
         box.native.setSingleStep(_step(on_screen(parameter, max(value, 0.01))))
         box.native.setSuffix(f" {unit}" if unit else "")
-    compact(box.native)
     box.value = value if whole else on_screen(parameter, value)
     return box
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QComboBox, QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QFrame,
+    QLabel,
+    QSizePolicy,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
+    from magicgui.widgets.bases import ValueWidget
 
 PROBLEM_STYLE = "color: #e8705a;"  # readable on the dark and on the light theme
 NOTE_STYLE = "color: #8f9aa8;"
@@ -25,13 +36,32 @@ def wrapped_label(text: str = "", *, style: str = "") -> QLabel:
     return label
 
 
-def compact(native: QWidget) -> None:
-    """Let a box shrink with the dock instead of asking for the width of its longest entry."""
+def native_of(box: ValueWidget[Any]) -> QWidget:
+    """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
+
+    magicgui leaves the box's event filter to Python's garbage collector. That may run in a worker thread after
+    the dock was closed, and destroying a Qt object there crashes; as a child it goes with the box.
+    """
+    native: QWidget = box.native
+    event_filter = getattr(box._widget, "_event_filter", None)
+    if event_filter is not None:
+        event_filter.setParent(native)
     if isinstance(native, QComboBox):
         native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         native.setMinimumContentsLength(6)
     native.setMinimumWidth(60)
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return native
+
+
+def form() -> QFormLayout:
+    """Two columns, labels at the left, boxes as wide as the dock allows."""
+    layout = QFormLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+    layout.setSpacing(4)
+    return layout
 
 
 def heading(text: str) -> QLabel:

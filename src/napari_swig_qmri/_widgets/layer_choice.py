@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
+from itertools import count
+
+from napari_swig_qmri.bids import Evidence, find_suffix
 
 MAX_GUIDES = 5
 
@@ -12,16 +14,7 @@ MAP_SUFFIXES = {
     "T1": ("T1map", "R1map"),
     "T2": ("T2map", "R2map"),
 }
-GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "UNIT1", "inplaneT1", "inplaneT2")
-
-# For layers without a suffix, in any case, between separators. A bare "T1" anywhere in a longer name could
-# as well be a weighted image, so it counts only as the whole name.
-MAP_NAMES = {
-    "PD": r"pd[ _-]?map|proton[ _-]?density|m0|s0|^((lr|sr)[ _-])?pd$",
-    "T1": r"t1[ _-]?map|r1[ _-]?map|qt1|r1|^((lr|sr)[ _-])?t1$",
-    "T2": r"t2[ _-]?map|r2[ _-]?map|qt2|r2|^((lr|sr)[ _-])?t2$",
-}
-GUIDE_NAMES = r"t1[ _-]?w(eighted)?|t2[ _-]?w(eighted)?|pd[ _-]?w(eighted)?|flair|mp2?rage|uni|spgr|b?ssfp|psir|stir|dir"
+GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
 
 @dataclass(frozen=True)
@@ -33,8 +26,8 @@ class LayerFacts:
     shape: tuple[int, ...] = ()
     voxel_volume: float = 1.0  # mm^3
     position: tuple[float, ...] = ()  # of its frame, rounded; equal for layers on one grid
-    run: int | None = None  # number of the super-resolution run that made it, None for measured layers
-    part: str | None = None  # what a run made it as: "maps", "lr_residual", ...
+    is_synthetic: bool = False  # computed by this plugin, now or before it was saved
+    run: int = 1  # number of the run that made it, if it was one
 
 
 def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
@@ -43,7 +36,7 @@ def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
     Measured layers only. Of several candidates the coarsest wins, for these are the maps to
     resolve; the maps that share its grid come with it.
     """
-    measured = [(index, facts) for index, facts in enumerate(layers) if facts.run is None]
+    measured = [(index, facts) for index, facts in enumerate(layers) if not facts.is_synthetic]
     found = {
         name: [index for index, facts in measured if map_of(facts) == name and len(facts.shape) == 3]
         for name in MAP_SUFFIXES
@@ -62,23 +55,28 @@ def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
 
 def choose_guides(layers: list[LayerFacts]) -> list[int]:
     """Indices of the measured weighted images, by suffix first and then by name; at most five."""
-    volumes = [index for index, facts in enumerate(layers) if facts.run is None and len(facts.shape) == 3]
+    volumes = [
+        index for index, facts in enumerate(layers) if not facts.is_synthetic and len(facts.shape) == 3
+    ]
     guides = [index for index in volumes if is_guide(layers[index])]
     return sorted(guides, key=lambda index: layers[index].suffix is None)[:MAX_GUIDES]
 
 
 def map_of(facts: LayerFacts) -> str | None:
     """PD, T1 or T2 if the layer holds such a map by its suffix or, without one, by its name."""
-    if facts.suffix is not None:
-        return next((name for name, suffixes in MAP_SUFFIXES.items() if facts.suffix in suffixes), None)
-    return next((name for name, pattern in MAP_NAMES.items() if _stands_in(pattern, facts.name)), None)
+    suffix = _suffix(facts)
+    return next((name for name, suffixes in MAP_SUFFIXES.items() if suffix in suffixes), None)
 
 
 def is_guide(facts: LayerFacts) -> bool:
     """Whether the layer is a weighted image by its suffix or, without one, by its name."""
-    if facts.suffix is not None:
-        return facts.suffix in GUIDE_SUFFIXES
-    return _stands_in(GUIDE_NAMES, facts.name)
+    return _suffix(facts) in GUIDE_SUFFIXES
+
+
+def _suffix(facts: LayerFacts) -> str | None:
+    if facts.is_synthetic:  # its name may be that of a residual
+        return facts.suffix
+    return facts.suffix or find_suffix(Evidence(stem=facts.name))[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,27 +92,22 @@ def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
     grouped: dict[tuple[object, ...], dict[str, int]] = {}
     for index, facts in enumerate(layers):
         name = map_of(facts)
-        if name is None or len(facts.shape) != 3 or (facts.run is not None and facts.part != "maps"):
+        if name is None or len(facts.shape) != 3:
             continue
-        repeat = 0
-        while name in grouped.get((facts.run, facts.shape, facts.position, repeat), {}):
-            repeat += 1
-        grouped.setdefault((facts.run, facts.shape, facts.position, repeat), {})[name] = index
+        place = (facts.is_synthetic, facts.run, facts.shape, facts.position)
+        repeat = next(n for n in count() if name not in grouped.get((*place, n), {}))
+        grouped.setdefault((*place, repeat), {})[name] = index
     complete = [indices for indices in grouped.values() if len(indices) == len(MAP_SUFFIXES)]
-    complete.sort(key=lambda indices: layers[indices["T1"]].run or 0)
+    complete.sort(key=lambda indices: (layers[indices["T1"]].is_synthetic, layers[indices["T1"]].run))
     finest = min((layers[indices["T1"]].voxel_volume for indices in complete), default=0.0)
     return [MapSet(_set_label(layers[indices["T1"]], finest), indices) for indices in complete]
 
 
 def _set_label(facts: LayerFacts, finest: float) -> str:
-    if facts.run is None:
+    if not facts.is_synthetic:
         return "LR" if facts.voxel_volume > 1.05 * finest else "maps"
     return "SR" if facts.run == 1 else f"SR run {facts.run}"
 
 
 def _on_one_grid(one: LayerFacts, other: LayerFacts) -> bool:
     return (one.shape, one.position) == (other.shape, other.position)
-
-
-def _stands_in(pattern: str, name: str) -> bool:
-    return re.search(rf"(?<![a-z0-9])({pattern})(?![a-z0-9])", name.lower()) is not None

@@ -1,0 +1,46 @@
+"""What a person sets once: how to compute by default, and this plugin as the reader of NIfTI files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from napari.settings import get_plugin_settings, get_settings
+from napari.utils.notifications import show_info
+
+PLUGIN = "napari-swig-qmri"
+CONFIGURATION = "computation"  # key of the page in the manifest
+NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to compute, as the engine takes it."""
+
+    method: str = "posterior"
+    voxel_size: float | None = None  # mm, None: that of the finest guide
+    device: str = "auto"
+    memory_limit: int | None = None  # bytes, None: decided by the engine
+
+
+def read_preferences() -> Options:
+    """Options from the preferences page of the plugin; a memory limit of 0 GB means none."""
+    try:
+        page = getattr(get_plugin_settings(PLUGIN), CONFIGURATION)
+    except KeyError:  # run from a script without the plugin being registered
+        return Options()
+    return Options(
+        method=page.method,
+        device=page.device,
+        memory_limit=round(page.memory_limit * GIGABYTE) or None,
+    )
+
+
+def make_default_reader() -> None:
+    """Let napari open NIfTI files with this plugin without asking, from now on."""
+    settings = get_settings().plugins
+    settings.extension2reader = settings.extension2reader | dict.fromkeys(NIFTI_PATTERNS, PLUGIN)
+    show_info(
+        "NIfTI files (.nii, .nii.gz) now open with SWIG qMRI. To undo this, remove both lines under "
+        "Preferences > Plugins > File extension readers."
+    )

@@ -1,0 +1,99 @@
+"""Say before a run what it will do and what is wrong, asked anew whenever the inputs change."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+from superqt.utils import create_worker
+
+from napari_swig_qmri._widgets.appearance import NOTE_STYLE, PROBLEM_STYLE, wrapped_label
+from napari_swig_qmri._widgets.run_panel import time_left
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from napari_swig_qmri.pipeline import Preflight
+
+PAUSE = 300  # ms without a change before the question is asked
+
+
+def bullets(sentences: Iterable[str]) -> str:
+    """Sentences as an HTML list without deep indentation."""
+    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<ul style="margin: 0px; -qt-list-indent: 0;">{items}</ul>' if items else ""
+
+
+def cost(seconds: float, memory: int) -> str:
+    """What a run will take, for a person."""
+    return f"Takes about {time_left(seconds)} and {memory / 1e9:.1f} GB of memory."
+
+
+class PreflightPanel(QWidget):
+    """Shows what a question function answers; `checked` carries whether the run may start."""
+
+    checked = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._question: Callable[[], Preflight] | None = None
+        self._number = 0
+        self.problems = wrapped_label(style=PROBLEM_STYLE)
+        self.statements = wrapped_label()
+        self.cost = wrapped_label(style=NOTE_STYLE)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for label in (self.problems, self.statements, self.cost):
+            label.setTextFormat(Qt.TextFormat.RichText)
+            layout.addWidget(label)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
+        self._timer.timeout.connect(self._start)
+
+    def ask(self, question: Callable[[], Preflight]) -> None:
+        """Call `question` in a thread once the inputs have rested, and show the answer."""
+        self._question = question
+        self._number += 1
+        self._timer.start()
+
+    def show_problems(self, problems: Iterable[str]) -> None:
+        """Say what is wrong without asking anything; questions under way are forgotten."""
+        self._timer.stop()
+        self._number += 1
+        self._show((), tuple(problems), "")
+
+    def _start(self) -> None:
+        worker: Any = create_worker(_answer, self._number, self._question, _start_thread=False)
+        worker.returned.connect(self._take)
+        worker.start()
+
+    def _take(self, numbered: tuple[int, Preflight | str]) -> None:
+        number, answer = numbered
+        if number != self._number:
+            return
+        if isinstance(answer, str):
+            self._show((), (answer,), "")
+        else:
+            self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
+
+    def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
+        for label, text in (
+            (self.problems, bullets(problems)),
+            (self.statements, bullets(statements)),
+            (self.cost, "" if problems else costs),
+        ):
+            label.setText(text)
+            label.setVisible(bool(text))
+        self.checked.emit(not problems)
+
+
+def _answer(number: int, question: Callable[[], Preflight]) -> tuple[int, Preflight | str]:
+    """Answer of `question`, or the sentence that says why there is none, under the number of the question."""
+    try:
+        return number, question()
+    except (ValueError, TypeError, RuntimeError, OSError) as error:
+        return number, str(error)

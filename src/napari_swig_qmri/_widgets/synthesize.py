@@ -1,0 +1,316 @@
+"""The "Synthesize" dock: any contrast from maps, live under sliders, LR and SR side by side."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import CheckBox
+from napari.layers import Image
+from napari.viewer import Viewer
+from qtpy.compat import isalive
+from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+
+from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
+from napari_swig_qmri._widgets.appearance import (
+    NOTE_STYLE,
+    PROBLEM_STYLE,
+    column,
+    heading,
+    native_of,
+    wrapped_label,
+)
+from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.viewer_layers import (
+    as_map,
+    facts_of,
+    follow_layers,
+    image_layers,
+    unit_of,
+    volume_of,
+)
+from napari_swig_qmri.conversion import as_maps
+from napari_swig_qmri.layers import METADATA_KEY, frame_of, place, to_layer_data
+from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.sidecars import to_sidecar
+from napari_swig_qmri.signal_models import T2Flair
+from napari_swig_qmri.volumes import Volume
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_swig_qmri.sequence import SignalModel
+
+PAUSE = 15  # ms in which slider movements are gathered into one redraw
+FLAIR_CAVEAT = (
+    "Synthetic T2-FLAIR: CSF reacts about 18 times as strongly to an error of T1 as T1 itself, so its rim "
+    "may look bright, and real T2-FLAIR differs by up to 19 % in grey and white matter. "
+    "Do not read lesions next to CSF from it."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Layers of PD, T1 and T2 on one grid, under the name they have in this widget."""
+
+    label: str
+    layers: dict[str, Image] = field(default_factory=dict)
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Equal for sources of the same layers."""
+        return tuple(id(layer) for layer in self.layers.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class SynthesizeInputs:
+    """What a person chooses for a contrast."""
+
+    sequence: SignalModel | None
+    sources: tuple[str, ...] = ()  # labels of the chosen map sets
+    side_by_side: bool = True
+    auto_contrast: bool = True
+
+
+class SourceList(QWidget):
+    """The map sets among the layers of a viewer, each with a box to tick."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows: list[tuple[Source, CheckBox]] = []
+        self._layout = QVBoxLayout(self)
+        self._layout.setContentsMargins(0, 0, 0, 0)
+        self._layout.setSpacing(2)
+        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", style=NOTE_STYLE)
+        self._layout.addWidget(self._hint)
+
+    def value(self) -> tuple[Source, ...]:
+        """The ticked sources."""
+        return tuple(source for source, box in self.rows if box.value)
+
+    def set_value(self, labels: Sequence[str]) -> None:
+        """Tick the sources with these labels and no others."""
+        for source, box in self.rows:
+            box.value = source.label in labels
+
+    def show_sources(self, sources: Sequence[Source]) -> None:
+        """List these sources; new ones are ticked, known ones keep their state."""
+        known = {source.key: box.value for source, box in self.rows}
+        for _, box in self.rows:
+            self._layout.removeWidget(box.native)
+            box.native.deleteLater()
+        self.rows = []
+        for source in sources:
+            names = ", ".join(layer.name for layer in source.layers.values())
+            box = CheckBox(text=_describe(source), value=known.get(source.key, True), tooltip=names)
+            box.changed.connect(self.changed.emit)
+            self._layout.addWidget(native_of(box))
+            self.rows.append((source, box))
+        self._hint.setVisible(not sources)
+        self.changed.emit()
+
+
+class SynthesizeWidget(QWidget):
+    """Add synthetic contrasts from the maps of a viewer, and move their parameters."""
+
+    changed = Signal()
+
+    def __init__(self, napari_viewer: Viewer) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._live: list[Image] = []  # layers that follow the sliders
+        self._hidden: list[Any] = []  # layers hidden for the side-by-side view
+        self.sources = SourceList()
+        self.editor = AcquisitionEditor(sliders=True, optional=False)
+        self.editor.set_value(T2Flair.from_typical())
+        self.caveat = wrapped_label(style=NOTE_STYLE)
+        self.side_by_side = CheckBox(
+            text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a linked grid"
+        )
+        self.auto_contrast = CheckBox(
+            text="Adjust brightness while sliders move", value=True, tooltip="One scale for all live layers"
+        )
+        self.add_button = QPushButton("Add contrast")
+        self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
+        self.status = wrapped_label(style=NOTE_STYLE)
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE)
+        self._lay_out()
+        self._connect()
+        follow_layers(napari_viewer, self._follow_layers)
+        self._follow_layers()
+
+    def value(self) -> SynthesizeInputs:
+        """What is chosen."""
+        return SynthesizeInputs(
+            sequence=self.editor.value(),
+            sources=tuple(source.label for source in self.sources.value()),
+            side_by_side=self.side_by_side.value,
+            auto_contrast=self.auto_contrast.value,
+        )
+
+    def set_value(self, inputs: SynthesizeInputs) -> None:
+        """Show these choices."""
+        self.editor.set_value(inputs.sequence)
+        self.sources.set_value(inputs.sources)
+        self.side_by_side.value = inputs.side_by_side
+        self.auto_contrast.value = inputs.auto_contrast
+
+    def add_contrast(self) -> list[Image]:
+        """Add a layer for each ticked source; they follow the sliders until the next ones are added."""
+        sequence = self.editor.value()
+        if sequence is None:
+            return []
+        try:
+            tuples = [contrast_layer(source, sequence) for source in self.sources.value()]
+        except ValueError as error:
+            self._say(str(error), problem=True)
+            return []
+        self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
+        self._adjust_contrast()
+        self._arrange()
+        self._say_what_moves()
+        return list(self._live)
+
+    def _lay_out(self) -> None:
+        content = column(
+            [
+                heading("Source maps"),
+                self.sources,
+                heading("Sequence"),
+                self.editor,
+                self.caveat,
+                native_of(self.side_by_side),
+                native_of(self.auto_contrast),
+            ]
+        )
+        content.layout().addStretch(1)
+        content.layout().setContentsMargins(0, 0, 6, 0)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.addWidget(area, 1)
+        layout.addWidget(self.add_button)
+        layout.addWidget(self.status)
+        layout.addWidget(wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", style=NOTE_STYLE))
+        self.setMinimumWidth(330)
+
+    def _connect(self) -> None:
+        self.editor.changed.connect(self._timer.start)
+        self._timer.timeout.connect(self._move)
+        self.editor.changed.connect(self._show_state)
+        self.sources.changed.connect(self._show_state)
+        self.side_by_side.changed.connect(self._arrange)
+        self.auto_contrast.changed.connect(self._adjust_contrast)
+        self.add_button.clicked.connect(self.add_contrast)
+
+    def _follow_layers(self, _event: object = None) -> None:
+        if not isalive(self):  # the dock was closed, Python has not noticed yet
+            return
+        layers = image_layers(self._viewer)
+        found = find_map_sets([facts_of(layer) for layer in layers])
+        self.sources.show_sources(
+            [
+                Source(each.label, {name: layers[index] for name, index in each.layers.items()})
+                for each in found
+            ]
+        )
+        self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        self._say_what_moves()
+
+    def _show_state(self) -> None:
+        sequence = self.editor.value()
+        self.caveat.setText(FLAIR_CAVEAT)
+        self.caveat.setVisible(isinstance(sequence, T2Flair))
+        self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
+        self.changed.emit()
+
+    def _move(self) -> None:
+        """Bring the live layers to the parameters on show."""
+        sequence = self.editor.value()
+        if sequence is None:
+            return
+        for layer in self._live:
+            old = _contrast_name(layer.data.sequence)
+            layer.data = layer.data.with_sequence(sequence)
+            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence)}
+            layer.metadata = {**layer.metadata, METADATA_KEY: record}
+            layer.name = layer.name.replace(old, _contrast_name(sequence), 1)
+        self._adjust_contrast()
+
+    def _adjust_contrast(self) -> None:
+        if not (self._live and self.auto_contrast.value):
+            return
+        limits = common_limits([layer.data for layer in self._live])
+        for layer in self._live:
+            layer.contrast_limits_range = limits
+            layer.contrast_limits = limits
+
+    def _arrange(self) -> None:
+        """Show only the live layers in a linked grid, or undo that."""
+        for layer in self._hidden:
+            layer.visible = True
+        self._hidden = []
+        together = self.side_by_side.value and bool(self._live)
+        self._viewer.canvas.grid.enabled = together
+        if together:
+            self._hidden = [each for each in self._viewer.layers if each.visible and each not in self._live]
+            for layer in self._hidden:
+                layer.visible = False
+
+    def _say_what_moves(self) -> None:
+        names = " and ".join(layer.name for layer in self._live)
+        self._say(f"The sliders move {names}." if names else "")
+
+    def _say(self, text: str, *, problem: bool = False) -> None:
+        self.status.setStyleSheet(PROBLEM_STYLE if problem else NOTE_STYLE)
+        self.status.setText(text)
+        self.status.setVisible(bool(text))
+
+
+def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast, dict[str, Any], str]:
+    """Layer of a contrast from the maps of a source, in their frame."""
+    volumes = {name: volume_of(layer) for name, layer in source.layers.items()}
+    maps = as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
+    name = f"{_contrast_name(sequence)} ({source.label})"
+    blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
+    arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
+    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence)), frame)
+    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"])
+    shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
+    return lazy, {**attributes, **shown}, kind
+
+
+def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
+    """Display limits from the middle slices: from 0, or the lowest for signed signals, to the brightest percent."""
+    values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
+    values = values[values != 0]
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
+    low = min(low, 0.0)
+    return low, max(high, low + 1e-6)
+
+
+def _contrast_name(sequence: SignalModel) -> str:
+    return f"{sequence.title} synthetic"
+
+
+def _sidecar(sequence: SignalModel) -> dict[str, Any]:
+    return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE}
+
+
+def _describe(source: Source) -> str:
+    sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
+    return f"{source.label}: {sizes} mm"

@@ -1,0 +1,121 @@
+"""Between the layers of a viewer and volumes: what a layer holds, and results as new layers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Layer
+
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
+from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
+from napari_swig_qmri.conversion import with_kind
+from napari_swig_qmri.layers import METADATA_KEY, from_layer, layer_matrix, to_layer_data
+from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.results import RESEARCH_NOTICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from napari.components import ViewerModel
+
+    from napari_swig_qmri.volumes import Volume
+
+RUN_KEY = "swig_run"  # metadata of result layers: number of the run
+
+
+def image_layers(viewer: ViewerModel) -> list[Image]:
+    """Layers that can be a map or a guide: grey images of at least three axes that hold their voxels."""
+    return [layer for layer in viewer.layers if _is_volume(layer)]
+
+
+def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
+    """Call back whenever layers come, go or are renamed; the viewer holds the callback's object weakly."""
+    events = viewer.layers.events
+    for event in (events.inserted, events.removed, events.renamed):
+        event.connect(callback)
+
+
+def volume_of(layer: Image) -> Volume:
+    """The volume a layer shows, on its own voxels and in its own unit."""
+    data, attributes, _ = layer.as_layer_data_tuple()
+    return from_layer(data, attributes)
+
+
+def facts_of(layer: Image) -> LayerFacts:
+    """What the choice of layers needs to know, without touching a voxel."""
+    record = layer.metadata.get(METADATA_KEY, {})
+    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
+    return LayerFacts(
+        name=layer.name,
+        suffix=record.get("suffix"),
+        shape=tuple(layer.data.shape),
+        voxel_volume=float(abs(np.linalg.det(matrix[-4:-1, -4:-1]))),
+        position=tuple(np.round(matrix, 2).ravel().tolist()),
+        is_synthetic=RESEARCH_NOTICE in map(str, record.get("sidecar", {}).values()),
+        run=layer.metadata.get(RUN_KEY, 1),
+    )
+
+
+def units_of(quantity: str) -> list[str]:
+    """Units in which the numbers of a map of `quantity` may be, rates included."""
+    bases = {MAP_UNITS[suffix] for suffix in MAP_SUFFIXES[quantity]}
+    return [unit for unit, (base, _) in UNIT_FACTORS.items() if base in bases and unit != "us"]
+
+
+def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
+    """Unit that the numbers of a map are taken to be in, and what was assumed beyond its notices."""
+    if volume.suffix in MAP_SUFFIXES[quantity]:
+        return volume.file_unit or MAP_UNITS[volume.suffix], ()
+    suffix = QUANTITIES[quantity].suffix
+    unit, notices = find_unit(suffix, Evidence(stem=volume.name, values=volume.data))
+    return unit or MAP_UNITS[suffix], notices
+
+
+def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
+    """The same stored numbers as a map of `quantity` in `unit`."""
+    base = UNIT_FACTORS[unit][0]
+    fitting = [suffix for suffix in MAP_SUFFIXES[quantity] if MAP_UNITS[suffix] == base]
+    return with_kind(volume, volume.suffix if volume.suffix in fitting else fitting[0], unit)
+
+
+def correct_unit(layer: Image, quantity: str, unit: str) -> None:
+    """Correct the unit of a layer that this plugin opened: values, limits and colours follow, its place stays."""
+    record = layer.metadata.get(METADATA_KEY)
+    if record is None:
+        return
+    corrected = as_map(volume_of(layer), quantity, unit)
+    data, attributes, _ = to_layer_data(corrected, record["frame"])
+    layer.data = data
+    layer.metadata = {**layer.metadata, **attributes["metadata"]}
+    layer.contrast_limits_range = layer.contrast_limits = attributes["contrast_limits"]
+    layer.colormap = attributes["colormap"]
+
+
+def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:
+    """Add the layers of one run on top of the others, numbered from the second run on."""
+    run = next_run(viewer)
+    added = []
+    for data, attributes, kind in results:
+        name = attributes["name"] if run == 1 else f"{attributes['name']} run {run}"
+        metadata = {**attributes.get("metadata", {}), RUN_KEY: run}
+        layer = Layer.create(data, {**attributes, "name": name, "metadata": metadata}, kind)
+        viewer.add_layer(layer)
+        added.append(layer)
+    return added
+
+
+def next_run(viewer: ViewerModel) -> int:
+    """Number that the next run gets: one more than the highest among the layers."""
+    return 1 + max((layer.metadata.get(RUN_KEY) or 0 for layer in viewer.layers), default=0)
+
+
+def _is_volume(layer: Layer) -> bool:
+    return (
+        isinstance(layer, Image)
+        and not layer.multiscale
+        and not layer.rgb
+        and layer.ndim >= 3
+        and not isinstance(layer.data, LazyContrast)
+    )

@@ -1,0 +1,78 @@
+"""The editor of a sequence."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+from pytestqt.qtbot import QtBot
+
+from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, sequence_name, summary
+from napari_swig_qmri.signal_models import SEQUENCES, Spgr, SpinEcho, T2Flair
+
+
+@pytest.fixture(params=[False, True], ids=["boxes", "sliders"])
+def editor(request: pytest.FixtureRequest, qtbot: QtBot) -> AcquisitionEditor:
+    widget = AcquisitionEditor(sliders=request.param, optional=not request.param)
+    qtbot.addWidget(widget)
+    return widget
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_value_is_what_was_set_to_the_last_digit(editor: AcquisitionEditor, name: str) -> None:
+    model = SEQUENCES[name].from_typical(echo_time=0.0021234567)
+    editor.set_value(model)
+    assert editor.value() == model
+    assert sequence_name(model) == name
+
+
+def test_times_are_in_ms_and_angles_in_degrees(editor: AcquisitionEditor) -> None:
+    editor.set_value(Spgr(echo_time=0.004, repetition_time=0.02, flip_angle=math.radians(15)))
+    boxes = editor.parameter_boxes()
+    assert boxes["echo_time"].value == pytest.approx(4)
+    assert boxes["flip_angle"].value == pytest.approx(15)
+    boxes["flip_angle"].value = 30
+    value: Any = editor.value()
+    assert value.flip_angle == pytest.approx(math.pi / 6)
+    assert value.echo_time == 0.004
+
+
+def test_another_sequence_keeps_what_it_shares(qtbot: QtBot) -> None:
+    editor = AcquisitionEditor()
+    qtbot.addWidget(editor)
+    editor.set_value(SpinEcho(echo_time=0.033, repetition_time=2.0))
+    editor.sequence_box.value = "t2-flair"
+    assert isinstance(value := editor.value() or editor.problem(), T2Flair | str)
+    assert editor.parameter_boxes()["echo_time"].value == pytest.approx(33)
+    assert isinstance(value, str)
+    assert "TR 2000 ms" in value
+
+
+def test_impossible_settings_are_said_at_once(qtbot: QtBot) -> None:
+    editor = AcquisitionEditor()
+    qtbot.addWidget(editor)
+    editor.set_value(SpinEcho(echo_time=0.01, repetition_time=0.5))
+    with qtbot.waitSignal(editor.changed):
+        editor.parameter_boxes()["echo_time"].value = 600
+    assert editor.value() is None
+    assert "TE 600 ms is not shorter than TR 500 ms" in (editor.problem() or "")
+    assert editor.problem_label.text() == editor.problem()
+    editor.parameter_boxes()["echo_time"].value = 20
+    assert editor.problem() is None
+    assert editor.problem_label.isHidden()
+
+
+def test_unknown_until_a_sequence_is_chosen(qtbot: QtBot) -> None:
+    editor = AcquisitionEditor()
+    qtbot.addWidget(editor)
+    assert editor.value() is None
+    assert editor.problem() is None
+    editor.sequence_box.value = "tse"
+    assert editor.value() == SEQUENCES["tse"].from_typical()
+    editor.set_value(None)
+    assert editor.value() is None
+
+
+def test_summary_reads_like_a_protocol() -> None:
+    assert summary(T2Flair.from_typical()) == "T2-FLAIR: TE 120 ms, TR 9000 ms, TI 2500 ms"

@@ -1,0 +1,167 @@
+"""The Synthesize dock on a viewer model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from pytestqt.qtbot import QtBot
+from widget_cases import HR, MEDIANS, add, lr_maps, make_guide, make_map
+
+from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget, common_limits
+from napari_swig_qmri.files import read_volume, write_volume
+from napari_swig_qmri.layers import from_layer
+from napari_swig_qmri.lazy import LazyContrast, synthesise
+from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.signal_models import SpinEcho, T2Flair
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
+    notice = {"Notice": RESEARCH_NOTICE}
+    add(viewer, *[make_map(suffix, HR, sidecar=notice, name=f"{suffix} SR") for suffix in MEDIANS])
+    add(viewer, make_guide("T1w"))
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    return widget
+
+
+def test_map_sets_are_listed_with_their_voxels(widget: SynthesizeWidget) -> None:
+    assert [source.label for source in widget.sources.value()] == ["LR", "SR"]
+    texts = [box.text for _, box in widget.sources.rows]
+    assert texts == ["LR: 2 × 2 × 2 mm", "SR: 1 × 1 × 1 mm"]
+
+
+def test_sources_follow_the_layers(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    widget.sources.set_value(["LR"])
+    del viewer.layers[0]
+    assert [source.label for source in widget.sources.value()] == []
+    assert not widget.add_button.isEnabled()
+
+
+def test_no_maps_no_button(qtbot: QtBot) -> None:
+    widget = SynthesizeWidget(ViewerModel())  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert not widget.add_button.isEnabled()
+    assert widget.add_contrast() == []
+
+
+def test_value_is_what_was_set(widget: SynthesizeWidget) -> None:
+    value = SynthesizeInputs(
+        sequence=SpinEcho(echo_time=0.0123, repetition_time=0.55),
+        sources=("SR",),
+        side_by_side=False,
+        auto_contrast=False,
+    )
+    widget.set_value(value)
+    assert widget.value() == value
+
+
+def test_contrasts_are_lazy_and_right(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    layers = widget.add_contrast()
+    assert [layer.name for layer in layers] == ["T2-FLAIR synthetic (LR)", "T2-FLAIR synthetic (SR)"]
+    assert all(isinstance(layer.data, LazyContrast) for layer in layers)
+    maps = lr_maps()
+    expected = synthesise(T2Flair.from_typical(), *maps.data)
+    shown = from_layer(*layers[0].as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(shown.data, expected, rtol=1e-5)
+    np.testing.assert_allclose(shown.grid.affine, maps.grid.affine, atol=1e-6)
+    for contrast, source in zip(layers, (viewer.layers[1], viewer.layers[4]), strict=True):
+        np.testing.assert_allclose(contrast.scale, source.scale)
+        np.testing.assert_allclose(contrast.translate, source.translate)
+        assert contrast.units == source.units
+
+
+def test_contrast_of_a_tilted_grid_stays_in_place(qtbot: QtBot) -> None:
+    angle = np.deg2rad(20)
+    affine = np.eye(4)
+    affine[1:3, 1:3] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+    tilted = type(HR)(HR.shape, affine)
+    viewer = ViewerModel()
+    layers = add(viewer, *[make_map(suffix, tilted) for suffix in MEDIANS])
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    (contrast,) = widget.add_contrast()
+    assert contrast.data.shape == layers[1].data.shape
+    np.testing.assert_allclose(contrast.translate, layers[1].translate)
+    grid = from_layer(*contrast.as_layer_data_tuple()[:2]).grid
+    np.testing.assert_allclose(grid.affine, affine, atol=1e-6)
+
+
+def test_sliders_move_the_newest_layers(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    old = widget.add_contrast()
+    live = widget.add_contrast()
+    before = np.asarray(live[0].data)
+    widget.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: live[0].data.sequence == T2Flair.from_typical(echo_time=0.08))
+    assert old[0].data.sequence == T2Flair.from_typical()
+    t2 = np.asarray(live[0].data.t2)
+    np.testing.assert_allclose(np.asarray(live[0].data), before * np.exp(0.04 / t2), rtol=1e-4)
+
+
+def test_another_sequence_renames_and_rescales(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    widget.editor.set_value(SpinEcho(echo_time=0.01, repetition_time=0.5))
+    qtbot.waitUntil(lambda: live[1].name == "Spin echo synthetic (SR)")
+    assert live[0].contrast_limits == live[1].contrast_limits
+    assert tuple(live[0].contrast_limits) == pytest.approx(common_limits([each.data for each in live]))
+
+
+def test_impossible_settings_leave_the_layers(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    sequence = live[0].data.sequence
+    widget.editor.parameter_boxes()["repetition_time"].value = 100
+    assert not widget.add_button.isEnabled()
+    qtbot.wait(50)
+    assert live[0].data.sequence is sequence
+
+
+def test_side_by_side_hides_the_others_and_gives_them_back(
+    widget: SynthesizeWidget, viewer: ViewerModel
+) -> None:
+    viewer.layers[0].visible = False
+    live = widget.add_contrast()
+    assert viewer.canvas.grid.enabled
+    assert [layer for layer in viewer.layers if layer.visible] == live
+    widget.side_by_side.value = False
+    assert not viewer.canvas.grid.enabled
+    assert not viewer.layers[0].visible
+    assert viewer.layers[1].visible
+
+
+def test_caveat_belongs_to_flair(widget: SynthesizeWidget) -> None:
+    assert not widget.caveat.isHidden()
+    assert "CSF" in widget.caveat.text()
+    widget.editor.set_value(SpinEcho(echo_time=0.01, repetition_time=0.5))
+    assert widget.caveat.isHidden()
+
+
+def test_a_contrast_can_be_saved(widget: SynthesizeWidget, tmp_path: Path) -> None:
+    (layer, _) = widget.add_contrast()
+    volume: Any = from_layer(*layer.as_layer_data_tuple()[:2])
+    path = tmp_path / "sub-01_FLAIR.nii.gz"
+    write_volume(volume, path)
+    read = read_volume(path)
+    np.testing.assert_allclose(read.data, volume.data, rtol=1e-6)
+    np.testing.assert_allclose(read.grid.affine, volume.grid.affine, atol=1e-5)
+    assert read.sidecar["Notice"] == RESEARCH_NOTICE
+    assert read.sidecar["InversionTime"] == pytest.approx(2.5)
+
+
+def test_removed_layers_are_forgotten(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    viewer.layers.remove(live[0])
+    widget.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: live[1].data.sequence.echo_time == pytest.approx(0.08))
+    assert live[0].data.sequence.echo_time == 0.12
+    assert "(LR)" not in widget.status.text()

@@ -1,0 +1,122 @@
+"""Small volumes and a stand-in for the engine, shared by the widget tests."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+
+from napari_swig_qmri.conversion import as_maps
+from napari_swig_qmri.layers import to_layer_data
+from napari_swig_qmri.results import Progress, SuperResolution
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+
+HR = VoxelGrid((12, 14, 10), np.diag([1.0, 1.0, 1.0, 1.0]))
+LR = HR.with_shape((6, 7, 5))
+MEDIANS = {"PDmap": 0.8, "T1map": 1.2, "T2map": 0.08}
+SIDECARS = {
+    "T1w": {"EchoTime": 0.012, "RepetitionTime": 0.6, "PulseSequenceType": "Spin echo"},
+    "T2w": {
+        "EchoTime": 0.09,
+        "RepetitionTime": 5.0,
+        "PulseSequenceType": "TSE",
+        "EchoTrainLength": 16,
+        "EchoSpacing": 0.01,
+    },
+}
+
+
+def make_map(suffix: str, grid: VoxelGrid = LR, **more: Any) -> Volume:
+    """A map with values spread around those of tissue."""
+    spread = np.random.default_rng(len(suffix)).uniform(0.8, 1.2, grid.shape)
+    data = (MEDIANS[suffix] * spread).astype(np.float32)
+    unit = "arbitrary" if suffix == "PDmap" else "s"
+    return Volume(**{"name": f"sub-01 {suffix}", "unit": unit} | more, data=data, grid=grid, suffix=suffix)
+
+
+def make_guide(suffix: str, **more: Any) -> Volume:
+    """A weighted image in scanner units with its sidecar."""
+    data = np.random.default_rng(1).uniform(100, 900, HR.shape).astype(np.float32)
+    return Volume(
+        **{"name": f"sub-01 {suffix}", "sidecar": SIDECARS.get(suffix, {})} | more,
+        data=data,
+        grid=HR,
+        suffix=suffix,
+    )
+
+
+def add(viewer: ViewerModel, *volumes: Volume) -> list[Image]:
+    """Add volumes as the reader would."""
+    return [viewer.add_layer(Layer.create(*to_layer_data(volume))) for volume in volumes]
+
+
+def add_case(viewer: ViewerModel) -> list[Image]:
+    """Three LR maps and two guides."""
+    maps = [make_map(suffix) for suffix in MEDIANS]
+    return add(viewer, *maps, make_guide("T1w"), make_guide("T2w"))
+
+
+@dataclass
+class FakeEngine:
+    """Engine that only enlarges the maps; it counts its calls and can be told to fail or to hang."""
+
+    error: Exception | None = None
+    n_steps: int = 3
+    pause: float = 0.002  # s per step
+    problems: tuple[str, ...] = ()
+    preflights: list[dict[str, Any]] = field(default_factory=list)
+    runs: list[dict[str, Any]] = field(default_factory=list)
+    closed: threading.Event = field(default_factory=threading.Event)
+
+    def preflight(self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Any:
+        self.preflights.append({"maps": maps, "guides": guides, **options})
+        return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000)
+
+    def super_resolve(
+        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any
+    ) -> Generator[Progress, None, SuperResolution]:
+        self.runs.append({"maps": maps, "guides": guides, **options})
+        try:
+            for step in range(self.n_steps):
+                time.sleep(self.pause)
+                yield Progress(step / self.n_steps, "Refining", 1.5)
+                if self.error and step == 1:
+                    raise self.error
+        finally:
+            self.closed.set()
+        return fake_result(maps, guides)
+
+
+@dataclass(frozen=True)
+class FakePreflight:
+    statements: tuple[str, ...]
+    problems: tuple[str, ...]
+    seconds: float
+    memory: int
+
+
+def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage]) -> SuperResolution:
+    """Result with every part filled: enlarged maps, and half the guide as what was synthesised."""
+    grid = guides[0].grid if guides else maps.grid
+    factors = [n // m for n, m in zip(grid.shape, maps.grid.shape, strict=True)]
+    fine = np.stack([np.kron(values, np.ones(factors, np.float32)) for values in maps.data])
+    return SuperResolution(
+        maps=QuantitativeMaps(data=fine, grid=grid, names=maps.names),
+        guides=tuple(guides),
+        synthesised=tuple(replace(guide, data=guide.data / 2) for guide in guides),
+        lr_residual=QuantitativeMaps(data=0.01 * maps.data, grid=maps.grid, names=maps.names),
+        lr_maps=maps,
+        gains=tuple(800.0 for _ in guides),
+        notices=("Nothing was computed: this is a stand-in.",),
+        parameters={"method": "fake"},
+    )
+
+
+def lr_maps() -> QuantitativeMaps:
+    return as_maps([make_map(suffix) for suffix in MEDIANS])
