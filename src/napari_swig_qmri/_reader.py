@@ -45,9 +45,13 @@ def _volumes(path: Path) -> list[Volume]:
 
 
 def _combined_notice(layers: Sequence[LayerData]) -> str:
-    """Every sentence once, after the names of the layers that it is about."""
+    """Every sentence once, followed by the names of the layers that it is about."""
     names: dict[str, list[str]] = {}
     for _, attributes, _ in layers:
         for sentence in display_notices(attributes):
             names.setdefault(sentence, []).append(attributes["name"])
-    return "\n".join(f"{', '.join(about)}: {sentence}" for sentence, about in names.items())
+    return "\n".join(f"{sentence} ({_listed(about, len(layers))})" for sentence, about in names.items())
+
+
+def _listed(names: Sequence[str], n_layers: int) -> str:
+    return f"all {n_layers} images" if len(names) == n_layers > 1 else ", ".join(names)

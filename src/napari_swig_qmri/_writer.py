@@ -70,12 +70,19 @@ def _file_names(volumes: Sequence[Volume]) -> list[str]:
     """One file name per volume without extension, all different."""
     names: list[str] = []
     for volume in volumes:
-        base = re.sub(r"[^\w.+-]+", "_", volume.name).strip("_.") or "image"
+        base = _file_name(volume)
         number = next(
             n for n in range(1, len(volumes) + 1) if (base if n == 1 else f"{base}-{n}") not in names
         )
         names.append(base if number == 1 else f"{base}-{number}")
     return names
+
+
+def _file_name(volume: Volume) -> str:
+    """BIDS-like name that ends in the suffix: "sub-01 T1map (lr)" becomes ``sub-01_desc-lr_T1map``."""
+    parts = re.sub(r" \(([^)]+)\)", r" desc-\1", volume.name).split()
+    kept = [part for part in parts if part != volume.suffix] + [volume.suffix or ""]
+    return re.sub(r"[^\w+-]+", "-", "_".join(kept)).strip("_-") or "image"
 
 
 def _warn_about(volumes: Sequence[Volume]) -> None:

@@ -42,19 +42,18 @@ def display_unit(volume: Volume) -> tuple[str | None, float]:
     return ("ms", 1e3) if volume.unit == "s" else (volume.unit, 1.0)
 
 
-def appearance(volume: Volume, limits: tuple[float, float] | None = None) -> dict[str, Any]:
-    """Contrast limits (default: found from the values), colour map and blending of a volume."""
-    limits = contrast_limits(volume) if limits is None else limits
+def appearance(volume: Volume, limits: tuple[float, float]) -> dict[str, Any]:
+    """Contrast limits, colour map and blending of a volume."""
     blending = {"blending": "additive"} if volume.suffix == "conflict" else {}
     return {"contrast_limits": limits, "colormap": colormap(volume, limits), **blending}
 
 
-def contrast_limits(volume: Volume) -> tuple[float, float]:
+def contrast_limits(volume: Volume, field_strength: float | None = None) -> tuple[float, float]:
     """Lower and upper limit in the displayed unit, never equal.
 
-    T1 and T2: the usual range at the sidecar's field strength if the values lie in it. Otherwise the
-    0.5th and 99.5th percentile of a sample, of its positive values for relaxation times and rates. Residuals lie
-    around zero, conflicts between 0 and 1.
+    T1 and T2: the usual range at the sidecar's (else the given) field strength in T if the values lie in it.
+    Otherwise the 0.5th and 99.5th percentile of a sample, of its positive values for relaxation times and
+    rates. Residuals lie around zero, conflicts between 0 and 1.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
@@ -64,7 +63,7 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
     if volume.suffix in _RESIDUALS:
         top = float(np.percentile(np.abs(sample), 99.5))
         return (-top, top) if top > 0 else (-1.0, 1.0)
-    usual = _usual_limits(volume)
+    usual = _usual_limits(volume.suffix, field_strength_of(volume) or field_strength)
     if usual and usual[0] < np.median(sample) < usual[1]:
         return usual
     low, high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
@@ -95,7 +94,7 @@ def log_adapted(base: str, limits: tuple[float, float], is_rate: bool = False) -
     if is_rate:
         colours = colours[::-1]
     index = np.rint(1 + (N_COLOURS - 2) * _position(np.linspace(*limits, N_COLOURS), *limits)).astype(int)
-    adapted = colours[index]
+    adapted: FloatArray = colours[index]
     adapted[0] = (0, 0, 0, 1)
     return adapted
 
@@ -104,23 +103,27 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     """Position 0 to 1 in a colour map of values between `lower` and `upper`."""
     knee = max(upper / math.e, lower)
     linear_part = (knee - lower) / (2 * knee - lower)
-    if lower <= 0 and upper <= 0:
-        return np.linspace(0, 1, values.size)
     rising = linear_part * (values - lower) / max(knee - lower, 1e-12)
     logarithm = np.log(np.maximum(values, knee) / knee) / math.log(upper / knee)
-    position = np.where(values < knee, rising, linear_part + (1 - linear_part) * logarithm)
+    position: FloatArray = np.where(values < knee, rising, linear_part + (1 - linear_part) * logarithm)
     return np.clip(position, 0, 1)
 
 
-def _usual_limits(volume: Volume) -> tuple[float, float] | None:
+def field_strength_of(volume: Volume) -> float | None:
+    """Field strength in T from the sidecar, None if it has none."""
     try:
-        field = float(volume.sidecar.get("MagneticFieldStrength", "nan"))
-    except (TypeError, ValueError):
+        return float(volume.sidecar["MagneticFieldStrength"])
+    except (KeyError, TypeError, ValueError):
+        return None
+
+
+def _usual_limits(suffix: str | None, field_strength: float | None) -> tuple[float, float] | None:
+    if field_strength is None:
         return None
     fitting = (
         limits
-        for (suffix, tesla), limits in _USUAL_LIMITS.items()
-        if suffix == volume.suffix and abs(tesla - field) < 0.25
+        for (name, tesla), limits in _USUAL_LIMITS.items()
+        if name == suffix and abs(tesla - field_strength) < 0.25
     )
     return next(fitting, None)
 

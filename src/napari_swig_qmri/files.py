@@ -168,7 +168,7 @@ def save_super_resolution(
     origin = {"Sources": [_relative(source, place) for source in sources]} if sources else {}
     written = []
     for target, volume in zip(targets, volumes.values(), strict=True):
-        written += write_volume(replace(volume, sidecar=volume.sidecar | origin), target, overwrite)
+        written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
     return [*written, *_describe_dataset(folder)]
 
 

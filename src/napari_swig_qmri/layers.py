@@ -14,7 +14,7 @@ import numpy as np
 
 from napari_swig_qmri.bids import LABELS
 from napari_swig_qmri.conversion import conflict_volume, map_volumes, provenance, residual_volumes
-from napari_swig_qmri.display import appearance, contrast_limits, display_unit
+from napari_swig_qmri.display import appearance, contrast_limits, display_unit, field_strength_of
 from napari_swig_qmri.placement import (
     SPACE_AXES,
     Placed,
@@ -45,8 +45,13 @@ _MM = {
 }
 
 
-def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
-    """A volume as a layer in a display frame (default: its own); relaxation times become ms."""
+def to_layer_data(
+    volume: Volume, frame: FloatArray | None = None, field_strength: float | None = None
+) -> LayerData:
+    """A volume as a layer in a display frame (default: its own); relaxation times become ms.
+
+    `field_strength` in T chooses the shown range of T1 and T2 where the volume's sidecar has none.
+    """
     frame = display_frame(volume.grid) if frame is None else frame
     is_label = volume.suffix in LABELS
     placed = place(volume, frame, order=0 if is_label else 1)
@@ -59,13 +64,21 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
     attributes["metadata"] = {METADATA_KEY: _record(volume, placed, data, frame, attributes)}
     if is_label:
         return data, attributes, "labels"
-    return data, attributes | appearance(volume), "image"
+    limits = contrast_limits(volume, field_strength)
+    return data, attributes | appearance(volume, limits), "image"
 
 
 def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
-    """Volumes opened together as layers in one display frame."""
+    """Volumes opened together as layers in one display frame; masks are hidden where there are images.
+
+    Images opened together are taken to come from one scanner: a map without a field strength borrows theirs.
+    """
     frame = shared_frame([volume.grid for volume in volumes])
-    return [to_layer_data(volume, frame) for volume in volumes]
+    strengths = {field_strength_of(volume) for volume in volumes} - {None}
+    common = strengths.pop() if len(strengths) == 1 else None
+    layers = [to_layer_data(volume, frame, common) for volume in volumes]
+    has_images = any(kind == "image" for *_, kind in layers)
+    return [_hidden(layer) if has_images and layer[2] == "labels" else layer for layer in layers]
 
 
 def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
@@ -97,7 +110,7 @@ def in_frame(layer: LayerData, frame: FloatArray) -> LayerData:
 def frame_of(attributes: Mapping[str, Any]) -> FloatArray:
     """Display frame of a layer; the identity for a layer that came from elsewhere."""
     record = attributes.get("metadata", {}).get(METADATA_KEY)
-    return np.eye(4) if record is None else record["frame"]  # type: ignore[no-any-return]
+    return np.eye(4) if record is None else record["frame"]
 
 
 def display_notices(attributes: Mapping[str, Any]) -> tuple[str, ...]:
@@ -136,7 +149,7 @@ def _record(
         "header": volume.header,
         "path": volume.path,
         "notices": volume.notices,
-        "display_notices": placement_notices(volume, placed, frame),
+        "display_notices": placement_notices(placed, frame),
         "frame": frame,
         "shown_name": attributes["name"],
         "shown_shape": shown.shape,

@@ -117,8 +117,8 @@ def header_text(header: Any) -> str:
 
 def spatial(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """The same array with three space axes first and no further axis of length one."""
-    padded = values.reshape(values.shape + (1,) * (3 - values.ndim))
-    return padded.reshape(padded.shape[:3] + tuple(n for n in padded.shape[3:] if n > 1))
+    space = (*values.shape, 1, 1)[:3]
+    return values.reshape(*space, *(n for n in values.shape[3:] if n > 1))
 
 
 def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
@@ -180,7 +180,8 @@ def _millimetres(header: Any) -> tuple[float, tuple[str, ...]]:
 
 
 def _in_mm(affine: FloatArray, scale: float) -> FloatArray:
-    return np.diag([scale, scale, scale, 1.0]) @ np.asarray(affine, dtype=float)
+    in_mm: FloatArray = np.diag([scale, scale, scale, 1.0]) @ np.asarray(affine, dtype=float)
+    return in_mm
 
 
 def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any:
@@ -189,11 +190,11 @@ def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any
     shape = _stored_shape(header, data.shape)
     is_large = max(shape) > np.iinfo(np.int16).max
     is_second = is_large or isinstance(header, nib.Nifti2Header)
-    kinds = (nib.Nifti1Pair, nib.Nifti2Pair) if is_pair else (nib.Nifti1Image, nib.Nifti2Image)
+    kinds: tuple[Any, Any] = (nib.Nifti1Pair, nib.Nifti2Pair) if is_pair else (nib.Nifti1Image, nib.Nifti2Image)
     dtype = _stored_type(header, data)
     source = header.copy() if isinstance(header, nib.Nifti1Header) else None
     image = kinds[is_second](data.astype(dtype).reshape(shape), content.affine, source, dtype=dtype)
-    if not np.allclose(_affine(image)[0], content.affine, atol=1e-4):
+    if not np.allclose(_affine(image)[0], content.affine, rtol=0, atol=2e-5):
         image.set_sform(content.affine, code="scanner")
         image.set_qform(content.affine, code="unknown")
     image.header.set_xyzt_units("mm", _time_unit(source))

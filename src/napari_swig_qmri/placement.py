@@ -88,21 +88,22 @@ def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
 
 def to_stored_axes(data: FloatArray, affine: FloatArray) -> FloatArray:
     """Shown array back in the voxel order of a grid that is straight under `affine`; inverts `place`."""
-    return apply_orientation(to_volume_axes(data), ornt_transform(_RAS, io_orientation(affine)))
+    stored: FloatArray = apply_orientation(to_volume_axes(data), ornt_transform(_RAS, io_orientation(affine)))
+    return stored
 
 
-def placement_notices(volume: Volume, placed: Placed, frame: FloatArray) -> tuple[str, ...]:
+def placement_notices(placed: Placed, frame: FloatArray) -> tuple[str, ...]:
     """What a person must know to trust the place where a volume is shown."""
     angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
     notices = []
     if angle > 0.1:
         notices.append(
-            f"Shown in a frame turned by {angle:.1f} degrees about the scanner's origin, so "
-            "that its tilted slices are straight. Images of another tilt match it only if opened together."
+            f"Slices tilted by {angle:.1f} degrees are shown straight, in a frame turned about the scanner's "
+            "origin. Images of another tilt match them only if opened together."
         )
     if placed.is_resampled:
         notices.append(
-            "Its axes are tilted or sheared here, so it is interpolated for display. "
+            "Interpolated for display, because its axes are tilted or sheared against the others. "
             "Computing and saving use its own voxels."
         )
     return tuple(notices)
