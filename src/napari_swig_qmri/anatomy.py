@@ -82,13 +82,16 @@ def _hemispheres(m: Coordinates, spacing: float) -> FloatArray:
     level = ((a / width) ** power + (np.abs(y + 17) / 87) ** power + height**power) ** (1 / power)
     slope = np.sqrt(sum(g * g for g in np.gradient(level, spacing)))
     temporal = ellipsoid((a, y, z + 0.33 * (y + 14)), (43, -16, -23), (22, 44, 20))
-    return smooth_min((level - 1) / (slope + 1e-3), temporal, 5)
+    occipital = ellipsoid(m, (29, -70, -8), (27, 28, 17))
+    return smooth_min(smooth_min((level - 1) / (slope + 1e-3), temporal, 5), occipital, 5)
 
 
 def _above_tentorium(m: Coordinates) -> FloatArray:
     """Height above the tentorium in mm."""
     a, y, z = m
-    edge = np.where(y < -44, 2 + 0.38 * (y + 44), 2 - 1.3 * (y + 44)) - 0.42 * a
+    behind = np.maximum(-44 - y, 0)
+    ridge = 2 - 0.31 * behind - 1.3 * np.maximum(y + 44, 0)
+    edge = ridge - (0.42 - 0.0045 * behind) * a
     return (z - edge) / 1.15
 
 
@@ -109,12 +112,12 @@ def _outside(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     p, m = _places(lattice, seed)
     a, _, z = m
     stem = _brainstem(m)
-    brain = _hemispheres(m, lattice.spacing) - 1.6 - 0.02 * np.maximum(z, 0)
-    cavity = smooth_min(smooth_min(brain, _cerebellum(m) - 2.5, 24), stem - 5, 10)
+    brain = _hemispheres(m, lattice.spacing) - 1.2 - 0.015 * np.maximum(z, 0)
+    cavity = smooth_min(smooth_min(brain, _cerebellum(m) - 1.8, 16), stem - 5, 10)
     bone = 6 + 0.45 * _noise(p, 70, seed, 10, 16) - np.clip(0.035 * (a - 50), -1, 1.5)
     face = smooth_min(ellipsoid(m, (0, 48, -48), (58, 48, 72)), ellipsoid(m, (0, 93, -50), (10, 15, 17)), 14)
     neck = tube(m, ((0, -42, -50, 52), (0, -50, -150, 52)), (1.1, 1, 1))
-    cranium = cavity - bone - 5.2 - 4 * np.clip(0.03 * (a - 55), -0.4, 0.6)
+    cranium = cavity - bone - 4.6 - 4 * np.clip(0.03 * (a - 55), -0.4, 0.6)
     skin = smooth_min(smooth_min(cranium, face, 22), neck, 25)
     return {"cavity": cavity, "bone": bone, "skin": skin, "stem": stem}
 
@@ -128,7 +131,7 @@ def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     surfaces = {  # depth below each surface in mm, and how deep sulci go there
         "convexity": (-_hemispheres(m, lattice.spacing), 25),
         "tentorium": (_above_tentorium(m) - 1.0, 10),
-        "base": (_cisterns(m), 7),
+        "base": (_cisterns(m), 6),
         "fissure": (_fissure(fissure_x, core), 12),
         "sylvian": (_sylvian(m) - 0.6, 5),
     }
@@ -140,7 +143,7 @@ def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
         "fold": folds,
         "fold_slope": np.sqrt(sum(g * g for g in np.gradient(folds, lattice.spacing))),
         "sulcus_depth": reach * (1 + 0.3 * _noise(p, 45, seed, 21)),
-        "sulcus_gap": 0.35 + 0.2 * _noise(p, 45, seed, 22),
+        "sulcus_gap": 0.28 + 0.18 * _noise(p, 45, seed, 22),
         "cortex_thickness": 2.9 + 0.3 * _noise(p, 30, seed, 23),
         "outer_depth": depths[:3].min(axis=0),
         "sylvian_depth": depths[4],
@@ -170,7 +173,7 @@ def _fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
 
 def _cisterns(m: Coordinates) -> FloatArray:
     """Distance to the basal cisterns: around the brainstem, above the sella, behind the midbrain."""
-    base = smooth_min(np.maximum(_brainstem(m) - 3, m[2] + 8), ellipsoid(m, (0, 1, -21), (13, 13, 8)), 6)
+    base = smooth_min(np.maximum(_brainstem(m) - 3, m[2] + 8), ellipsoid(m, (0, 2, -23), (10, 11, 7)), 6)
     return smooth_min(base, ellipsoid(m, (0, -43, -4), (13, 8, 9)), 4)
 
 
@@ -234,7 +237,7 @@ def _deep(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     lateral = np.maximum(np.maximum(lateral, 1.1 - a), 0.3 - caudate)
     third = np.maximum(ellipsoid((np.zeros_like(x), y, z), (0, -9, 1), (99, 15, 11)), a - 1.6)
     third = np.maximum(third, -ellipsoid(m, (0, -10, 4), (5, 3.5, 3)))
-    fourth = smooth_min(ellipsoid(m, (0, -44, -33), (8, 5, 11)), tube(m, AQUEDUCT), 2)
+    fourth = smooth_min(ellipsoid(m, (0, -44, -33), (7.5, 4.5, 10)), tube(m, AQUEDUCT), 2)
     arch = (np.zeros_like(x), y, z - 0.01 * a**2)
     return {
         "ventricles": np.minimum(np.minimum(lateral, third), fourth),
@@ -282,7 +285,7 @@ def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
     body = np.array(LATERAL_VENTRICLE)[1:-1]
     result = np.full(p[0].shape, 99, np.float32)
     for i in range(count):
-        x, y, z, radius = body[generator.integers(len(body))] + generator.normal(0, 2, 4) * (1, 1, 1, 0)
+        x, y, z, radius = body[i % len(body)] + generator.normal(0, 2, 4) * (1, 1, 1, 0)
         side = 1 if i % 2 else -1
         gap = radius + generator.uniform(2, 4) if i < 6 else radius + generator.uniform(10, 18)
         length, thickness = generator.uniform(3, 8), generator.uniform(2.4, 4.4)

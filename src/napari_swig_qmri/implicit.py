@@ -53,23 +53,25 @@ class Field:
 
     def __call__(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Values on the grid of the positions ``x``, ``y`` and ``z`` (1-D each), in mm."""
-        values = self.coefficients
-        for axis, positions in reversed(list(enumerate((x, y, z)))):
-            basis = self._basis(positions, axis)
-            values = np.moveaxis(np.tensordot(basis, values, axes=(1, axis)), 0, axis)
+        basis_x, basis_y, basis_z = (self._basis(p, axis) for axis, p in enumerate((x, y, z)))
+        columns = basis_y @ (self.coefficients @ basis_z.T)
+        values: FloatArray = (basis_x @ columns.reshape(len(columns), -1)).reshape(len(x), len(y), len(z))
         return values
 
     def _basis(self, positions: FloatArray, axis: int) -> FloatArray:
         """Cubic B-splines ``(position, coefficient)``; positions beyond the lattice take its edge."""
         n = self.coefficients.shape[axis]
         t = np.clip((positions - self.lattice.low[axis]) / self.lattice.spacing, 0, n - 1)
-        distance = np.abs(t[:, None] - np.arange(-1, n + 1))
-        inner = 2 / 3 - distance**2 + distance**3 / 2
-        outer = np.maximum(2 - distance, 0) ** 3 / 6
-        weights = np.where(distance < 1, inner, outer)
-        weights[:, 2] += weights[:, 0]  # mirror about the first and the last sample
-        weights[:, -3] += weights[:, -1]
-        return weights[:, 1:-1].astype(np.float32)
+        first = np.minimum(t.astype(int), n - 2)
+        weights = np.zeros((len(t), n), np.float32)
+        for shift in range(-1, 3):
+            distance = np.abs(t - first - shift)
+            inner = 2 / 3 - distance**2 + distance**3 / 2
+            weight = np.where(distance < 1, inner, np.maximum(2 - distance, 0) ** 3 / 6)
+            index = first + shift
+            index = np.where(index < 0, -index, np.where(index > n - 1, 2 * (n - 1) - index, index))  # mirror
+            weights[np.arange(len(t)), index] += weight
+        return weights
 
 
 def interpolated(values: FloatArray, lattice: Lattice) -> Field:
@@ -80,9 +82,10 @@ def interpolated(values: FloatArray, lattice: Lattice) -> Field:
 def ellipsoid(p: Coordinates, centre: Point, radii: Point) -> FloatArray:
     """Approximate signed distance to an ellipsoid along the axes, exact for a sphere."""
     scaled = [(c - o) / r for c, o, r in zip(p, centre, radii, strict=True)]
-    radius = np.sqrt(sum(s**2 for s in scaled)) + 1e-6
-    slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True))) + 1e-6
-    return radius * (radius - 1) / slope
+    floor = 1e-3  # keeps the centre, where both are zero, at minus the smallest radius
+    radius = np.maximum(np.sqrt(sum(s**2 for s in scaled)), floor)
+    slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True)))
+    return radius * (radius - 1) / np.maximum(slope, floor / min(radii))
 
 
 def tube(
@@ -94,11 +97,12 @@ def tube(
     """
     result = None
     for start, end in pairwise(knots):
-        a, b = (np.array(k[:3]) / flatness for k in (start, end))
-        offset = [c / f - o for c, f, o in zip(p, flatness, a, strict=True)]
-        along = sum(o * d for o, d in zip(offset, b - a, strict=True)) / np.sum((b - a) ** 2)
+        a, b = ([k / f for k, f in zip(knot[:3], flatness, strict=True)] for knot in (start, end))
+        axis = [v - u for u, v in zip(a, b, strict=True)]
+        offset = [c / f - u for c, f, u in zip(p, flatness, a, strict=True)]
+        along = sum(o * d for o, d in zip(offset, axis, strict=True)) / sum(d * d for d in axis)
         along = np.clip(along, 0, 1)
-        distance = np.sqrt(sum((o - along * d) ** 2 for o, d in zip(offset, b - a, strict=True)))
+        distance = np.sqrt(sum((o - along * d) ** 2 for o, d in zip(offset, axis, strict=True)))
         part = distance - (start[3] + along * (end[3] - start[3]))
         result = part if result is None else np.minimum(result, part)
     return result

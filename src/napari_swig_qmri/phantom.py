@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
 FINEST_PAINT = 1.25  # mm, largest voxel that is painted without supersampling
-SLAB = 12  # slices painted at a time, for memory
+SLAB = 24  # slices painted at a time, for memory
 
 CLASSES = ("CSF", "GM", "WM", "deep GM", "lesion", "other")  # of `Phantom.fractions`; labels count from 1
 TEXTURE = {"texture_pd": 0.015, "texture_r1": 0.035, "texture_r2": 0.045}  # relative, inside brain tissue
@@ -152,9 +152,8 @@ def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray
     for axis, n in enumerate(n_parts, start=1):
         if n > 1:
             shape = channels.shape
-            channels = channels.reshape(*shape[:axis], shape[axis] // n, n, *shape[axis + 1 :]).mean(
-                axis=axis + 1
-            )
+            blocks = channels.reshape(*shape[:axis], shape[axis] // n, n, *shape[axis + 1 :])
+            channels = np.add.reduce([blocks.take(i, axis + 1) for i in range(n)]) / np.float32(n)
     return channels
 
 
@@ -262,7 +261,7 @@ def _cortex(fields: Mapping[str, Field], axes: Coordinates, lesion: bool) -> Ite
     radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is about a sine, so its phase is a distance
     sulcus = np.arctan2(np.abs(fields["fold"](*box)), 1.1 * fields["fold_slope"](*box) / radian) / radian
     below = np.maximum(depth - fields["sulcus_depth"](*box), depth - 0.55 * fields["second_depth"](*box))
-    gap = fields["sulcus_gap"](*box) + 0.9 * np.exp(-np.maximum(depth, 0) / 6)  # sulci open outwards
+    gap = fields["sulcus_gap"](*box) + 0.75 * np.exp(-np.maximum(depth, 0) / 6)  # sulci open outwards
     pial = smooth_min(depth, np.sqrt(sulcus**2 + np.maximum(below, 0) ** 2) - gap, 2.5)
     white = fields["cortex_thickness"](*box) - pial
     spots = fields["lesion"].lattice.overlap(box)
@@ -302,5 +301,6 @@ def _dura(fields: Mapping[str, Field], axes: Coordinates, cavity: FloatArray) ->
     front = np.maximum(box[1][None, :, None] - 62, -28 - box[2][None, None, :])
     yield "blood", np.maximum(np.sqrt(middle**2 + (inside + 1.2) ** 2) - 3.2, front), where
     falx = np.maximum(np.abs(middle) - 0.4, 4 - np.minimum(fields["core"](*box), above))
+    falx = np.maximum(falx, -4 - fields["outer_depth"](*box))
     tentorium = np.maximum(np.abs(above + 0.1) - 0.5, 4 - fields["stem"](*box))
     yield "dura", np.maximum(np.minimum(falx, tentorium), inside), where
