@@ -1,0 +1,470 @@
+"""Files: any NIfTI reads, what it holds is found, and writing then reading is the identity."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
+
+from napari_swig_qmri.files import (
+    as_guide,
+    as_maps,
+    pd_factor,
+    read_folder,
+    read_volume,
+    save_super_resolution,
+    with_kind,
+    write_volume,
+)
+from napari_swig_qmri.signal_models import SpinEcho
+
+SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
+def save(path: Path, data: np.ndarray, affine: np.ndarray = AFFINE, sidecar: dict | None = None) -> Path:
+    """Store an image and its sidecar, folders included."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data, affine), path)
+    if sidecar is not None:
+        path.with_name(path.name.split(".")[0] + ".json").write_text(json.dumps(sidecar))
+    return path
+
+
+def plausible(suffix: str) -> np.ndarray:
+    """Values that could be a map of this kind, in s or 1/s."""
+    centre = {"T1map": 1.0, "T2map": 0.08, "R1map": 1.0, "R2map": 12.0}.get(suffix, 0.8)
+    return np.linspace(0.8, 1.2, 60, dtype=np.float32).reshape(5, 4, 3) * np.float32(centre)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u2", "i4", "f4", "f8", ">i2", ">f4", "i8"])
+@pytest.mark.parametrize("name", ["a.nii", "a.nii.gz", "a.hdr", "a.NII.GZ"])
+def test_any_type_and_byte_order_reads(tmp_path, dtype, name):
+    data = numbered((5, 4, 3), np.dtype(dtype).newbyteorder("="))
+    kind = nib.Nifti1Pair if name.endswith(".hdr") else nib.Nifti1Image
+    image = kind(data, AFFINE, dtype=np.dtype(dtype))
+    endian = ">" if dtype.startswith(">") else "<"
+    image = kind(data, AFFINE, image.header.as_byteswapped(endian), dtype=np.dtype(dtype))
+    image.to_filename(tmp_path / name)
+    found = read_volume(tmp_path / name)
+    np.testing.assert_array_equal(found.data, data)
+    assert found.data.dtype in (np.float32, np.float64)
+    assert found.data.dtype.isnative
+    np.testing.assert_allclose(found.grid.affine, AFFINE, atol=1e-5)
+
+
+def test_nifti_2_reads_and_stays_nifti_2(tmp_path):
+    nib.save(nib.Nifti2Image(numbered(), AFFINE), tmp_path / "a.nii.gz")
+    write_volume(read_volume(tmp_path / "a.nii.gz"), tmp_path / "b.nii")
+    assert isinstance(nib.load(tmp_path / "b.nii"), nib.Nifti2Image)
+
+
+def test_slope_and_intercept_are_applied(tmp_path):
+    image = nib.Nifti1Image(np.arange(60, dtype=np.int16).reshape(5, 4, 3), AFFINE)
+    image.header.set_slope_inter(0.5, -3)
+    nib.save(image, tmp_path / "a.nii")
+    on_disk = nib.load(tmp_path / "a.nii")
+    assert (on_disk.dataobj.slope, on_disk.dataobj.inter) == (0.5, -3)
+    found = read_volume(tmp_path / "a.nii")
+    np.testing.assert_array_equal(found.data, 0.5 * np.arange(60).reshape(5, 4, 3) - 3)
+    write_volume(found, tmp_path / "b.nii")
+    np.testing.assert_array_equal(read_volume(tmp_path / "b.nii").data, found.data)
+
+
+def test_complex_values_become_their_magnitude(tmp_path):
+    nib.save(nib.Nifti1Image(np.full((3, 3, 3), 3 + 4j, np.complex64), AFFINE), tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    np.testing.assert_array_equal(found.data, 5)
+    assert any("magnitude" in notice for notice in found.notices)
+
+
+def test_colours_become_grey(tmp_path):
+    colours = np.zeros((3, 3, 3), dtype=[("R", "u1"), ("G", "u1"), ("B", "u1")])
+    colours["R"], colours["G"] = 30, 60
+    nib.save(nib.Nifti1Image(colours, AFFINE), tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    np.testing.assert_array_equal(found.data, 30)
+    assert any("colour" in notice for notice in found.notices)
+
+
+@pytest.mark.parametrize(
+    ("stored", "shown"),
+    [
+        ((5, 4), (5, 4, 1)),
+        ((5, 4, 3), (5, 4, 3)),
+        ((5, 4, 3, 1, 1), (5, 4, 3)),
+        ((5, 4, 1, 2), (5, 4, 1, 2)),
+        ((5, 4, 3, 1, 2), (5, 4, 3, 2)),
+        ((5, 4, 3, 2, 2), (5, 4, 3, 2, 2)),
+    ],
+)
+def test_two_to_five_axes(tmp_path, stored, shown):
+    save(tmp_path / "a.nii", numbered(stored))
+    found = read_volume(tmp_path / "a.nii")
+    assert found.data.shape == shown
+    write_volume(found, tmp_path / "b.nii")
+    again = nib.load(tmp_path / "b.nii")
+    assert again.shape == stored
+    np.testing.assert_array_equal(np.asarray(again.dataobj), numbered(stored))
+
+
+@pytest.mark.parametrize(("sform", "qform"), [(1, 0), (0, 1), (2, 1)])
+def test_the_declared_affine_is_used(tmp_path, sform, qform):
+    image = nib.Nifti1Image(numbered(), None)
+    tilted = rotation((5, -10, 20)) @ AFFINE
+    image.set_sform(tilted if sform else None, sform)
+    image.set_qform(tilted if not sform else AFFINE, qform)
+    nib.save(image, tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    np.testing.assert_allclose(found.grid.affine, tilted, atol=1e-4)
+    write_volume(found, tmp_path / "b.nii")
+    np.testing.assert_allclose(read_volume(tmp_path / "b.nii").grid.affine, tilted, atol=1e-4)
+
+
+@pytest.mark.parametrize("damage", ["no codes", "flat sform"])
+def test_without_a_usable_affine_the_voxel_sizes_are_used_and_a_notice_says_so(tmp_path, damage):
+    image = nib.Nifti1Image(numbered(), None)
+    image.header.set_zooms((2, 3, 4))
+    if damage == "flat sform":
+        image.header["sform_code"] = 1
+    nib.save(image, tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    assert found.grid.voxel_size == pytest.approx((2, 3, 4))
+    np.testing.assert_allclose(found.grid.world(np.array([2, 2.5, 3])), 0, atol=1e-5)
+    assert any("orientation" in notice for notice in found.notices)
+
+
+def test_positions_in_micrometres_become_millimetres(tmp_path):
+    image = nib.Nifti1Image(numbered(), np.diag([500.0, 500, 500, 1]))
+    image.header.set_xyzt_units("micron")
+    nib.save(image, tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    assert found.grid.voxel_size == pytest.approx((0.5, 0.5, 0.5))
+    write_volume(found, tmp_path / "b.nii")
+    assert read_volume(tmp_path / "b.nii").grid.voxel_size == pytest.approx((0.5, 0.5, 0.5))
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x1f\x8b broken"])
+def test_a_broken_file_gives_a_sentence(tmp_path, content):
+    (tmp_path / "a.nii.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"a\.nii\.gz could not be read"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
+def test_a_truncated_file_gives_a_sentence(tmp_path):
+    save(tmp_path / "a.nii.gz", np.random.default_rng(0).normal(size=(20, 20, 20)))
+    content = (tmp_path / "a.nii.gz").read_bytes()
+    (tmp_path / "a.nii.gz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match="Is the file complete"):
+        read_volume(tmp_path / "a.nii.gz")
+
+
+@pytest.mark.parametrize(
+    ("stem", "suffix"),
+    [
+        ("sub-01_ses-2_T1map", "T1map"),
+        ("sub-01_acq-space_T2w", "T2w"),
+        ("sub-01_FLAIR", "FLAIR"),
+        ("study1_T1W", "T1w"),
+        ("my T1 map", "T1map"),
+        ("patient7-t2-map-final", "T2map"),
+        ("qT1", "T1map"),
+        ("R1", "R1map"),
+        ("PD_map", "PDmap"),
+        ("t2_flair", "FLAIR"),
+        ("MPRAGE_sag", "T1w"),
+        ("T2", "T2w"),
+        ("brainmask", "mask"),
+        ("sub-01_desc-swig_T1residual", "T1residual"),
+        ("scan0017", None),
+    ],
+)
+def test_names_tell_the_kind(tmp_path, stem, suffix):
+    found = read_volume(save(tmp_path / f"{stem}.nii", plausible("")))
+    assert found.suffix == suffix
+
+
+def test_every_guess_from_a_free_name_is_told(tmp_path):
+    assert any("its name" in n for n in read_volume(save(tmp_path / "qT1.nii", plausible("T1map"))).notices)
+    assert not read_volume(save(tmp_path / "sub-1_T1w.nii", plausible(""))).notices
+
+
+@pytest.mark.parametrize(
+    ("sidecar", "suffix"),
+    [
+        ({"Units": "ms"}, "T1map"),
+        ({"SeriesDescription": "T1 map 3D"}, "T1map"),
+        ({"SeriesDescription": "ax T1 TSE"}, "T1w"),
+        ({}, "T1w"),
+    ],
+)
+def test_the_sidecar_decides_about_a_bare_name(tmp_path, sidecar, suffix):
+    assert read_volume(save(tmp_path / "T1.nii", plausible("T1map"), sidecar=sidecar)).suffix == suffix
+
+
+def test_sidecar_then_header_then_values_tell_the_kind(tmp_path):
+    told = read_volume(save(tmp_path / "a.nii", plausible("T2map"), sidecar={"ProtocolName": "T2 map"}))
+    image = nib.Nifti1Image(plausible("T1map"), AFFINE)
+    image.header["descrip"] = b"T1 map (ms)"
+    nib.save(image, tmp_path / "b.nii")
+    binary = read_volume(save(tmp_path / "c.nii", (numbered() > 30).astype(np.uint8)))
+    assert (told.suffix, read_volume(tmp_path / "b.nii").suffix, binary.suffix) == ("T2map", "T1map", "mask")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "units", "factor", "file_unit"),
+    [
+        ("T1map", "s", 1, "s"),
+        ("T1map", "milliseconds", 1e3, "ms"),
+        ("T1map", "msec", 1e3, "ms"),
+        ("T2map", None, 1, "s"),
+        ("T2map", None, 1e3, "ms"),
+        ("R1map", None, 1, "1/s"),
+        ("R1map", None, 1e-3, "1/ms"),
+        ("R2map", "Hz", 1, "1/s"),
+    ],
+)
+def test_units_are_found_and_converted_once(tmp_path, suffix, units, factor, file_unit):
+    data = plausible(suffix) * np.float32(factor)
+    path = save(tmp_path / f"sub-1_{suffix}.nii", data, sidecar={"Units": units} if units else None)
+    found = read_volume(path)
+    assert found.file_unit == file_unit
+    np.testing.assert_allclose(found.data, plausible(suffix), rtol=1e-6)
+    assert bool(found.notices) == (units is None)
+
+
+def test_the_header_text_tells_the_unit_before_the_values(tmp_path):
+    image = nib.Nifti1Image(plausible("T1map"), AFFINE)  # the values alone look like s
+    image.header["descrip"] = b"relaxation time in ms"
+    nib.save(image, tmp_path / "sub-1_T1map.nii")
+    assert read_volume(tmp_path / "sub-1_T1map.nii").file_unit == "ms"
+
+
+def test_a_declared_unit_is_kept_but_doubted(tmp_path):
+    path = save(tmp_path / "sub-1_T1map.nii", 1000 * plausible("T1map"), sidecar={"Units": "s"})
+    found = read_volume(path)
+    assert found.file_unit == "s"
+    assert any("look like ms" in notice for notice in found.notices)
+
+
+def test_the_kind_and_unit_can_be_corrected():
+    read_wrongly = volume(data=plausible("T1map"), suffix="T1map", unit="s", file_unit="s")
+    corrected = with_kind(read_wrongly, "T1map", "ms")
+    np.testing.assert_allclose(corrected.data, plausible("T1map") / 1000, rtol=1e-6)
+    as_image = with_kind(corrected, "T1w")
+    np.testing.assert_allclose(as_image.data, plausible("T1map"), rtol=1e-6)
+    assert as_image.unit is None
+    with pytest.raises(ValueError, match=r"cannot be in '1/s': choose one of s, ms"):
+        with_kind(read_wrongly, "T1map", "1/s")
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_writing_then_reading_is_the_identity(tmp_path, code):
+    nib.save(stored_as(code, rotation((3, 4, 5)) @ AFFINE), tmp_path / "a.nii")
+    found = read_volume(tmp_path / "a.nii")
+    write_volume(found, tmp_path / "b.nii")
+    again = read_volume(tmp_path / "b.nii")
+    np.testing.assert_array_equal(again.data, found.data)
+    np.testing.assert_allclose(again.grid.affine, found.grid.affine, atol=1e-5)
+
+
+def test_sheared_affines_and_whole_numbers_survive_writing(tmp_path):
+    save(tmp_path / "a.nii.gz", numbered(dtype=np.int16), AFFINE @ SHEAR)
+    write_volume(read_volume(tmp_path / "a.nii.gz"), tmp_path / "b.nii.gz")
+    again = nib.load(tmp_path / "b.nii.gz")
+    np.testing.assert_allclose(again.affine, AFFINE @ SHEAR, atol=1e-5)
+    assert again.get_data_dtype() == np.int16
+
+
+def test_the_unit_of_the_file_is_kept_and_told(tmp_path):
+    data = 1000 * plausible("T1map")
+    found = read_volume(save(tmp_path / "sub-1_T1map.nii", data))
+    paths = write_volume(found, tmp_path / "copy_T1map.nii")
+    np.testing.assert_allclose(np.asarray(nib.load(paths[0]).dataobj), data, rtol=1e-6)
+    assert json.loads(paths[1].read_text())["Units"] == "ms"
+
+
+@pytest.mark.parametrize("name", ["a.nii.gz", "a.hdr"])
+def test_nothing_is_overwritten_unasked(tmp_path, name):
+    write_volume(volume(), tmp_path / name)
+    with pytest.raises(FileExistsError, match="choose another name or ask to overwrite"):
+        write_volume(volume(), tmp_path / name)
+    write_volume(volume(data=2 * numbered()), tmp_path / name, overwrite=True)
+    np.testing.assert_array_equal(read_volume(tmp_path / name).data, 2 * numbered())
+
+
+def test_a_sidecar_of_another_image_is_not_overwritten_and_not_left_behind(tmp_path):
+    (tmp_path / "a.json").write_text('{"Units": "ms"}')
+    with pytest.raises(FileExistsError, match=r"a\.json"):
+        write_volume(volume(), tmp_path / "a.nii")
+    write_volume(volume(), tmp_path / "a.nii", overwrite=True)
+    assert json.loads((tmp_path / "a.json").read_text()) == {}
+
+
+def test_unknown_extensions_and_missing_folders_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="only NIfTI files"):
+        write_volume(volume(), tmp_path / "a.png")
+    with pytest.raises(FileNotFoundError, match="make it first"):
+        write_volume(volume(), tmp_path / "no" / "a.nii")
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
+    write_volume(volume(), tmp_path / "a.nii")
+
+    def fail(self, name):
+        Path(name).write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(nib.Nifti1Image, "to_filename", fail)
+    with pytest.raises(OSError, match="No space left"):
+        write_volume(volume(data=2 * numbered()), tmp_path / "a.nii", overwrite=True)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data, numbered())
+    assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
+
+
+def test_a_killed_write_leaves_the_old_file(tmp_path):
+    write_volume(volume(), tmp_path / "a.nii")
+    script = (
+        "import os, sys, nibabel as nib\n"
+        "from pathlib import Path\n"
+        "from dataclasses import replace\n"
+        "from napari_swig_qmri.files import read_volume, write_volume\n"
+        "def die(self, name):\n"
+        "    Path(name).write_bytes(b'half')\n"
+        "    os._exit(9)\n"
+        "found = read_volume(sys.argv[1])\n"
+        "nib.Nifti1Image.to_filename = die\n"
+        "write_volume(replace(found, data=2 * found.data), sys.argv[1], overwrite=True)\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script, tmp_path / "a.nii"], check=False)
+    assert run.returncode == 9
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii").data, numbered())
+    assert len(read_folder(tmp_path)) == 1  # what the killed write left is no image
+
+
+def test_maps_come_in_order_in_seconds_with_rates_inverted():
+    r1 = np.full((2, 2, 2), 0.8, np.float32)
+    r1[0, 0, 0] = 0
+    r2 = volume(data=np.full((2, 2, 2), 10, np.float32), suffix="R2map", unit="1/s", name="r2")
+    found = as_maps([r2, volume(data=r1, suffix="R1map", unit="1/s", name="r1")])
+    assert found.names == ("T1", "T2")
+    assert np.isnan(found["T1"][0, 0, 0])
+    np.testing.assert_allclose(found["T1"].ravel()[1:], 1.25, rtol=1e-6)
+    np.testing.assert_allclose(found["T2"], 0.1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(1, 1), (100, 0.01), (4000, None)])
+def test_proton_density_is_brought_near_one_and_told(scale, factor):
+    pd = volume(data=plausible("PDmap") * scale, suffix="PDmap", unit="arbitrary", name="pd")
+    found, notices = pd_factor(pd)
+    assert factor is None or found == factor
+    assert bool(notices) == (factor != 1)
+    assert 0.1 < np.median(as_maps([pd])["PD"]) < 2
+
+
+def test_maps_that_do_not_fit_together_are_refused():
+    t1 = volume(suffix="T1map", unit="s", name="t1")
+    with pytest.raises(ValueError, match=r"'image' is a T2w, but a PD, T1 or T2 map is needed"):
+        as_maps([volume(suffix="T2w")])
+    with pytest.raises(ValueError, match="one map per quantity"):
+        as_maps([t1, volume(suffix="R1map", unit="1/s", name="r1")])
+    with pytest.raises(ValueError, match="do not have the same voxels"):
+        as_maps([t1, volume(suffix="T2map", unit="s", affine=np.diag([1, 1, 1, 1.0]), name="t2")])
+    with pytest.raises(ValueError, match="three axes"):
+        as_maps([volume(data=numbered((3, 3, 3, 2)), suffix="T1map", unit="s")])
+    with pytest.raises(ValueError, match="at least one"):
+        as_maps([])
+
+
+def test_a_guide_knows_its_sequence():
+    sidecar = {"EchoTime": 0.012, "RepetitionTime": 0.6, "ScanningSequence": "SE", "SequenceName": "SE"}
+    guide, _ = as_guide(volume(suffix="T1w", sidecar=sidecar))
+    assert isinstance(guide.sequence, SpinEcho)
+    assert guide.sequence.echo_time == 0.012
+    with pytest.raises(ValueError, match="a guide is a weighted image"):
+        as_guide(volume(suffix="T1map", unit="s"))
+
+
+def test_of_a_series_the_first_volume_guides():
+    series = numbered((3, 3, 3, 2))
+    guide, notices = as_guide(volume(data=series, suffix="T2w"))
+    np.testing.assert_array_equal(guide.data, series[..., 0])
+    assert any("2 volumes" in notice for notice in notices)
+
+
+def test_a_dataset_opens_sorted_typed_and_with_inherited_settings(tmp_path):
+    (tmp_path / "dataset_description.json").write_text("{}")
+    (tmp_path / "T1w.json").write_text('{"EchoTime": 0.01, "RepetitionTime": 2}')
+    anat = tmp_path / "sub-01" / "ses-1" / "anat"
+    save(anat / "sub-01_ses-1_T1w.nii.gz", plausible(""), sidecar={"RepetitionTime": 0.6})
+    save(anat / "sub-01_ses-1_T2map.nii.gz", plausible("T2map"), sidecar={"Units": "s"})
+    save(anat / "sub-01_ses-1_T1map.nii.gz", plausible("T1map"), sidecar={"Units": "s"})
+    save(tmp_path / "derivatives/x/sub-01/anat/sub-01_desc-brain_mask.nii", (numbered() > 9).astype(np.uint8))
+    found = read_folder(tmp_path)
+    assert [v.suffix for v in found] == ["T1map", "T2map", "T1w", "mask"]
+    assert found[0].name == "sub-01 ses-1 T1map"
+    assert found[2].sidecar == {"EchoTime": 0.01, "RepetitionTime": 0.6}
+
+
+def test_equal_names_get_their_folder_and_broken_files_are_left_out(tmp_path):
+    for place in ("lr", "truth"):
+        save(tmp_path / place / "sub-01_T1map.nii", plausible("T1map"), sidecar={"Units": "s"})
+    (tmp_path / "broken.nii").write_bytes(b"")
+    with pytest.warns(UserWarning, match=r"Left out of .*broken\.nii could not be read"):
+        found = read_folder(tmp_path)
+    assert [v.name for v in found] == ["sub-01 T1map (lr)", "sub-01 T1map (truth)"]
+
+
+def test_only_so_many_images_are_read_at_once(tmp_path):
+    for number in range(42):
+        save(tmp_path / f"sub-{number:02}_func-x_T1w.nii", np.zeros((2, 2, 2), np.uint8))
+    save(tmp_path / "func" / "sub-01_bold.nii", np.zeros((2, 2, 2, 2), np.uint8))
+    with pytest.warns(UserWarning, match="1 images that are not anatomical. 2 of 42 images"):
+        assert len(read_folder(tmp_path)) == 40
+
+
+def test_a_folder_without_images_gives_a_sentence(tmp_path):
+    with pytest.raises(ValueError, match=r"It holds no file that ends in \.nii"):
+        read_folder(tmp_path)
+    with pytest.raises(FileNotFoundError, match="is not a folder"):
+        read_folder(tmp_path / "no")
+
+
+def test_a_run_becomes_a_derivative_dataset(tmp_path):
+    run = small_run()
+    source = save(tmp_path / "raw" / "sub-01_T1map.nii.gz", plausible("T1map"))
+    paths = save_super_resolution(run, tmp_path / "out", sources=[source])
+    anat = tmp_path / "out" / "sub-01" / "anat"
+    names = {path.name for path in paths}
+    assert {"sub-01_desc-swig_T1map.nii.gz", "sub-01_desc-swigsynth_T2w.nii.gz"} <= names
+    assert {"sub-01_desc-swig_T1residual.nii.gz", "sub-01_desc-swig_conflict.nii.gz"} <= names
+    described = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert described["DatasetType"] == "derivative"
+    assert described["GeneratedBy"][0]["Name"] == "napari-swig-qmri"
+    sidecar = json.loads((anat / "sub-01_desc-swig_T1map.json").read_text())
+    assert sidecar["Units"] == "s"
+    assert sidecar["Notice"] == "synthetic: research use"
+    assert sidecar["Parameters"] == run.parameters
+    assert sidecar["Sources"] == ["../../../raw/sub-01_T1map.nii.gz"]
+    assert sidecar["SoftwareVersions"]["numpy"] == np.__version__
+    stored = nib.load(anat / "sub-01_desc-swig_T1map.nii.gz")
+    assert stored.header["descrip"].item() == b"synthetic: research use"
+    np.testing.assert_array_equal(np.asarray(stored.dataobj), run.maps["T1"])
+
+
+def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):
+    run = small_run()
+    save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
+    found = read_folder(tmp_path)
+    assert [v.suffix for v in found[:3]] == ["PDmap", "T1map", "T2map"]
+    assert not any(v.notices for v in found)
+    np.testing.assert_array_equal(as_maps(found[:3]).data, run.maps.data)
+    with pytest.raises(FileExistsError, match="ask to overwrite"):
+        save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
+    assert save_super_resolution(run, tmp_path, stem="sub-02_ses-1", overwrite=True)

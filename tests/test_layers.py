@@ -1,0 +1,336 @@
+"""Layers: the same anatomy lies under the same world point, colours and limits fit, and layers read back."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from cmap import Colormap
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
+from volume_cases import AFFINE, CODES, SHAPE, numbered, rotation, small_run, stored_as, volume
+
+from napari_swig_qmri.display import appearance, contrast_limits, log_adapted
+from napari_swig_qmri.layers import (
+    METADATA_KEY,
+    display_notices,
+    frame_of,
+    from_layer,
+    in_frame,
+    result_layers,
+    to_layer_data,
+    to_layers,
+)
+from napari_swig_qmri.placement import display_frame, same_frame
+from napari_swig_qmri.volumes import Volume, VoxelGrid
+
+TILT = rotation((5, -3, 8))
+SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
+
+
+def shown(layer_data) -> Image:
+    return Layer.create(*layer_data)
+
+
+def value_at(layer: Layer, world: np.ndarray) -> float:
+    """What napari reads under a world point (R, A, S) mm, sliced there like a user would."""
+    viewer = ViewerModel()
+    viewer.add_layer(layer)
+    point = world[::-1]
+    viewer.dims.set_point(range(3), point)
+    return layer.get_value(tuple(point), world=True)
+
+
+def blob(grid: VoxelGrid, centre: np.ndarray) -> Volume:
+    """A smooth ball around a world point, sampled on a grid."""
+    where = grid.world(np.stack(np.indices(grid.shape), axis=-1).astype(float))
+    data = np.exp(-((where - centre) ** 2).sum(axis=-1) / (2 * 6.0**2)).astype(np.float32)
+    return Volume(data=data, grid=grid, name="blob")
+
+
+def centroid(layer: Layer) -> np.ndarray:
+    """Centre of mass of a layer in its world, in mm, as (R, A, S)."""
+    weights = np.asarray(layer.data, dtype=float)
+    index = [np.average(axis, weights=weights) for axis in np.indices(weights.shape)]
+    return np.asarray(layer.data_to_world(index))[::-1]
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_all_48_orientations_show_the_same_anatomy(code):
+    image = stored_as(code)
+    stored = volume(data=np.asarray(image.dataobj), affine=image.affine)
+    layer = shown(to_layer_data(stored))
+    for voxel in [(0, 0, 0), (4, 0, 0), (0, 5, 0), (0, 0, 6), (3, 1, 5)]:
+        world = AFFINE[:3, :3] @ voxel + AFFINE[:3, 3]
+        assert value_at(layer, world) == numbered()[voxel]
+    assert tuple(layer.axis_labels) == ("S", "A", "R")
+    assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
+    np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
+    assert not display_notices({"metadata": layer.metadata})
+
+
+@pytest.mark.parametrize("code", CODES)
+@pytest.mark.parametrize(
+    "affine", [AFFINE, TILT @ AFFINE, AFFINE @ SHEAR], ids=["straight", "tilted", "sheared"]
+)
+def test_layers_read_back_exactly(code, affine):
+    image = stored_as(code, affine)
+    stored = volume(data=np.asarray(image.dataobj), affine=image.affine, suffix="T2w", name="sub-1 T2w")
+    data, attributes, _ = shown(to_layer_data(stored)).as_layer_data_tuple()
+    again = from_layer(data, attributes)
+    np.testing.assert_array_equal(again.data, stored.data)
+    np.testing.assert_array_equal(again.grid.affine, stored.grid.affine)
+    assert (again.name, again.suffix, again.notices) == ("sub-1 T2w", "T2w", ())
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_a_tilted_volume_is_shown_straight_without_resampling(code):
+    image = stored_as(code, TILT @ AFFINE)
+    layer = shown(to_layer_data(volume(data=np.asarray(image.dataobj), affine=image.affine)))
+    assert set(np.unique(layer.data)) == set(np.unique(numbered()))
+    np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
+    world = TILT @ AFFINE @ (3, 1, 5, 1)
+    assert value_at(layer, (frame_of({"metadata": layer.metadata}) @ world)[:3]) == numbered()[3, 1, 5]
+    assert any("turned" in notice for notice in display_notices({"metadata": layer.metadata}))
+
+
+def test_low_and_high_resolution_of_one_tilt_coincide_without_resampling():
+    hr = VoxelGrid((30, 40, 20), TILT @ AFFINE)
+    lr = hr.with_shape((15, 13, 10))
+    centre = hr.world(np.array([14, 21, 9.0]))
+    layers = [shown(layer) for layer in to_layers([blob(hr, centre), blob(lr, centre)])]
+    assert [layer.metadata[METADATA_KEY]["original"] for layer in layers] == [None, None]
+    np.testing.assert_allclose(centroid(layers[0]), centroid(layers[1]), atol=0.05)
+    np.testing.assert_allclose(layers[0].extent.world.mean(axis=0), layers[1].extent.world.mean(axis=0))
+
+
+@pytest.mark.parametrize("other", [rotation((10, 0, 0)), SHEAR], ids=["another tilt", "a shear"])
+def test_volumes_of_different_tilt_share_a_frame_and_keep_their_own_voxels(other):
+    grids = [VoxelGrid((40, 40, 30), TILT @ AFFINE), VoxelGrid((40, 41, 30), other @ TILT @ AFFINE)]
+    centre = grids[0].world(np.array([20.0, 20, 15]))
+    volumes = [blob(grid, centre) for grid in (grids[0], grids[0], grids[1])]
+    layers = [shown(layer) for layer in to_layers(volumes)]
+    for layer in layers:
+        np.testing.assert_allclose(centroid(layer), centroid(layers[0]), atol=0.05)
+    assert any("Interpolated" in n for n in display_notices({"metadata": layers[2].metadata}))
+    again = from_layer(*layers[2].as_layer_data_tuple()[:2])
+    np.testing.assert_array_equal(again.data, volumes[2].data)
+    np.testing.assert_array_equal(again.grid.affine, volumes[2].grid.affine)
+
+
+def test_a_sheared_volume_is_interpolated_at_its_true_place():
+    grid = VoxelGrid((40, 40, 30), SHEAR @ AFFINE)
+    centre = grid.world(np.array([20.0, 20, 15]))
+    np.testing.assert_allclose(centroid(shown(to_layer_data(blob(grid, centre)))), centre, atol=0.05)
+
+
+def test_a_tilt_of_a_twentieth_degree_stays_in_the_scanner_frame():
+    grid = VoxelGrid(SHAPE, rotation((0.05, 0, 0)) @ AFFINE)
+    layer = shown(to_layer_data(Volume(data=numbered(), grid=grid, name="image")))
+    assert not display_notices({"metadata": layer.metadata})
+    centre = (np.array(SHAPE) - 1) / 2
+    np.testing.assert_allclose(layer.data_to_world(centre[::-1])[::-1], grid.world(centre), atol=1e-6)
+
+
+def test_a_layer_moves_to_another_frame():
+    straight, tilted = volume(), volume(affine=TILT @ AFFINE)
+    frame = display_frame(tilted.grid)
+    moved = in_frame(to_layer_data(straight), frame)
+    assert same_frame(frame_of(moved[1]), frame)
+    np.testing.assert_array_equal(from_layer(*moved[:2]).data, straight.data)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3, 2), (5, 4, 3, 2, 4)])
+def test_further_axes_come_first(shape):
+    stored = volume(data=numbered(shape), affine=stored_as("LPS").affine)
+    layer = shown(to_layer_data(stored))
+    assert layer.data.shape == (*shape[3:], 3, 4, 5)
+    np.testing.assert_array_equal(from_layer(*layer.as_layer_data_tuple()[:2]).data, stored.data)
+
+
+def test_relaxation_times_are_shown_in_ms_and_read_back_in_seconds():
+    stored = volume(data=numbered() / 100, suffix="T1map", unit="s", file_unit="ms", name="sub-1 T1map")
+    layer = shown(to_layer_data(stored))
+    assert layer.name == "sub-1 T1map (ms)"
+    assert layer.data.max() == pytest.approx(1000 * stored.data.max())
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(again.data, stored.data, rtol=2e-7)
+    assert (again.name, again.unit, again.file_unit) == ("sub-1 T1map", "s", "ms")
+
+
+def test_edited_values_and_names_are_read_back():
+    layer = shown(to_layer_data(volume()))
+    layer.name, layer.data = "mine", 2 * layer.data
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    np.testing.assert_array_equal(again.data, 2 * numbered())
+    np.testing.assert_array_equal(again.grid.affine, AFFINE)
+    assert again.name == "mine"
+
+
+def test_a_moved_layer_is_placed_where_it_was_moved_to():
+    layer = shown(to_layer_data(volume(affine=TILT @ AFFINE)))
+    layer.translate = np.asarray(layer.translate) + (0, 0, 10)  # towards the right of the shown frame
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    step = TILT[:3, :3] @ (10, 0, 0)
+    np.testing.assert_allclose(again.grid.world(np.zeros(3)), (TILT @ AFFINE)[:3, 3] + step, atol=1e-5)
+    assert "moved" in again.notices[-1]
+
+
+def test_an_edited_interpolated_layer_is_taken_as_shown():
+    layer = shown(to_layer_data(volume(affine=AFFINE @ SHEAR)))
+    layer.data = 2 * layer.data
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    assert again.data.shape == layer.data.shape[::-1]
+    assert "edited" in again.notices[-1]
+
+
+def test_a_layer_from_elsewhere_is_placed_by_its_own_transform():
+    layer = Image(numbered(), scale=(3, 2, 1), translate=(1, 2, 3), units=("mm", "mm", "um"), name="other")
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    np.testing.assert_array_equal(again.data, numbered().transpose())
+    np.testing.assert_allclose(
+        again.grid.affine, [[1e-3, 0, 0, 3e-3], [0, 2, 0, 2], [0, 0, 3, 1], [0, 0, 0, 1]]
+    )
+    assert "not opened by this plugin" in again.notices[-1]
+
+
+@pytest.mark.filterwarnings("ignore:Non-orthogonal slicing")
+def test_rotated_and_sheared_layers_from_elsewhere_keep_their_transform():
+    layer = Image(numbered(), scale=(3, 2, 1), rotate=(10, 20, 30), shear=(0.1, 0.2, 0.3), affine=TILT)
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    world = layer.data_to_world((4, 3, 2))[::-1]
+    np.testing.assert_allclose(again.grid.world(np.array([2, 3, 4])), world, atol=1e-6)
+
+
+def test_a_plain_image_becomes_one_slice():
+    again = from_layer(*Image(numbered((6, 7))).as_layer_data_tuple()[:2])
+    assert again.data.shape == (7, 6, 1)
+    assert "1 x 1 x 1 mm" in again.notices[-1]
+
+
+def test_masks_become_labels_and_hide_behind_images():
+    mask = volume(data=(numbered() > 9).astype(np.float32), suffix="mask", name="mask")
+    layers = [shown(layer) for layer in to_layers([volume(), mask])]
+    assert isinstance(layers[1], Labels)
+    assert not layers[1].visible
+    assert to_layers([mask])[0][1].get("visible", True)
+    np.testing.assert_array_equal(from_layer(*layers[1].as_layer_data_tuple()[:2]).data, mask.data)
+
+
+@pytest.mark.parametrize(
+    ("data", "limits"),
+    [
+        (np.zeros((4, 4, 4)), (0, 1)),
+        (np.full((4, 4, 4), np.nan), (0, 1)),
+        (np.full((4, 4, 4), 7.0), (0, 7)),
+        (np.linspace(0, 1000, 125).reshape(5, 5, 5), (5, 995)),
+    ],
+)
+def test_contrast_limits_are_percentiles_and_never_equal(data, limits):
+    assert contrast_limits(volume(data=data)) == pytest.approx(limits)
+
+
+def test_one_bright_voxel_does_not_set_the_limits():
+    data = np.random.default_rng(0).uniform(0, 100, (60, 60, 60))
+    data[3, 3, 3] = 1e6
+    assert contrast_limits(volume(data=data))[1] < 101
+
+
+def test_known_field_strengths_give_the_usual_range_unless_the_values_lie_elsewhere():
+    t1 = np.linspace(0.3, 3, 125).reshape(5, 5, 5)
+    at_3t = volume(data=t1, suffix="T1map", unit="s", sidecar={"MagneticFieldStrength": 3})
+    assert contrast_limits(at_3t) == (400, 2500)
+    phantom = volume(data=t1 / 30, suffix="T1map", unit="s", sidecar={"MagneticFieldStrength": "3"})
+    assert contrast_limits(phantom)[1] < 100
+
+
+def test_images_opened_together_share_a_field_strength():
+    t1 = volume(data=np.linspace(0.3, 3, 210).reshape(SHAPE), suffix="T1map", unit="s")
+    guide = volume(suffix="T1w", sidecar={"MagneticFieldStrength": 1.5})
+    assert to_layers([t1, guide])[0][1]["contrast_limits"] == (200, 2000)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name"),
+    [
+        ("T1map", "lipari"),
+        ("R1map", "lipari"),
+        ("T2map", "navia"),
+        ("T2starmap", "navia"),
+        ("R2map", "navia"),
+    ],
+)
+def test_the_recommended_colours_really_show(suffix, name):
+    is_rate = suffix.startswith("R")
+    stored = volume(data=numbered() / 100, suffix=suffix, unit="1/s" if is_rate else "s")
+    layer = shown(to_layer_data(stored))
+    low, high = layer.contrast_limits
+    table = Colormap(f"crameri:{name}").lut(256)
+    ends = table[[-1, 1]] if is_rate else table[[1, -1]]
+    np.testing.assert_allclose(layer.colormap.map(np.array([1 / 255, 1.0])), ends, atol=0.02)
+    np.testing.assert_allclose(layer.colormap.map(0.0).ravel(), (0, 0, 0, 1))
+    assert layer.colormap.name.startswith(name.title())
+    assert (low, high) == tuple(contrast_limits(stored))
+
+
+def test_colours_are_linear_below_a_third_and_logarithmic_above():
+    """Worked by hand for limits 0 to e: half of the map at 1, then ln(value) / 2 more."""
+    table = Colormap("crameri:lipari").lut(256)
+    adapted = log_adapted("crameri:lipari", (0.0, np.e))
+    values = np.linspace(0, np.e, 256)
+    for value, position in [(0.5, 0.25), (1.0, 0.5), (2.0, 0.5 + np.log(2) / 2), (np.e, 1.0)]:
+        index = int(np.abs(values - value).argmin())
+        np.testing.assert_allclose(adapted[index], table[round(1 + 254 * position)], atol=0.02)
+
+
+def test_two_maps_with_other_limits_keep_their_own_colours():
+    first, second = (
+        shown(to_layer_data(volume(data=numbered() * factor, suffix="T1map", unit="s")))
+        for factor in (1, 0.01)
+    )
+    assert first.colormap.name != second.colormap.name
+
+
+def test_proton_density_and_images_are_grey_and_residuals_lie_around_zero():
+    pd = volume(data=numbered() / 100, suffix="PDmap", unit="arbitrary")
+    assert appearance(pd, (0, 1))["colormap"] == "gray"
+    assert contrast_limits(pd)[0] == 0
+    residual = shown(to_layer_data(volume(data=numbered() - 100, suffix="T1residual", unit="s")))
+    assert residual.contrast_limits[0] == -residual.contrast_limits[1]
+    assert residual.colormap.name.startswith("Vik")
+
+
+def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden():
+    run = small_run(TILT @ AFFINE)
+    layers = [shown(layer) for layer in result_layers(run)]
+    assert [layer.name for layer in layers if layer.visible] == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
+    assert [layer.name for layer in layers if not layer.visible] == [
+        "sub-01 T1w residual",
+        "sub-01 T2w residual",
+        "PD LR residual",
+        "T1 LR residual (ms)",
+        "T2 LR residual (ms)",
+        "Conflict",
+    ]
+    for layer in layers:
+        record = layer.metadata[METADATA_KEY]
+        assert record["sidecar"]["Notice"] == "synthetic: research use"
+        assert record["original"] is None
+        np.testing.assert_allclose(
+            layer.extent.world.mean(axis=0), layers[0].extent.world.mean(axis=0), atol=1e-4
+        )
+    t1 = layers[-2]
+    np.testing.assert_allclose(from_layer(*t1.as_layer_data_tuple()[:2]).data, run.maps["T1"], rtol=2e-7)
+    assert record["sidecar"]["Parameters"] == run.parameters
+
+
+def test_super_resolved_and_measured_maps_share_limits():
+    run = small_run()
+    layers = {attributes["name"]: attributes for _, attributes, _ in result_layers(run)}
+    lr = volume(data=run.lr_maps["T1"], affine=run.lr_maps.grid.affine, suffix="T1map", unit="s")
+    assert layers["T1 SR (ms)"]["contrast_limits"] == contrast_limits(lr)
+
+
+def test_results_go_into_the_frame_of_the_layers_they_came_from():
+    frame = display_frame(VoxelGrid(SHAPE, TILT @ AFFINE))
+    layers = result_layers(small_run(), frame)
+    assert all(same_frame(frame_of(attributes), frame) for _, attributes, _ in layers)

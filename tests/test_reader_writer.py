@@ -1,0 +1,231 @@
+"""What napari calls: files and folders open through the manifest, and layers are saved through it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from napari.layers import Image, Labels, Layer
+from npe2 import PluginManager, PluginManifest
+from npe2.io_utils import read, write
+from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
+
+from napari_swig_qmri._reader import get_reader
+from napari_swig_qmri._writer import write_layer, write_layers
+from napari_swig_qmri.files import read_volume, save_super_resolution, write_volume
+from napari_swig_qmri.layers import METADATA_KEY, result_layers, to_layer_data
+
+PLUGIN = "napari-swig-qmri"
+TILT = rotation((5, -3, 8))
+
+
+@pytest.fixture
+def plugins(npe2pm: PluginManager) -> Iterator[PluginManager]:
+    """A plugin manager that knows this plugin alone."""
+    with npe2pm.tmp_plugin(package=PLUGIN):
+        yield npe2pm
+
+
+def save(path: Path, data: np.ndarray | None = None, affine: np.ndarray = AFFINE) -> str:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(numbered() if data is None else data, affine), path)
+    return str(path)
+
+
+def layer_tuple(**options: object) -> tuple:
+    """A layer as napari hands it to a writer."""
+    return Layer.create(*to_layer_data(volume(**options))).as_layer_data_tuple()
+
+
+@pytest.mark.parametrize(
+    "name", ["a_T1w.nii", "a_T1w.nii.gz", "a_T1w.NII.GZ", "my.scan_T1w.nii.gz", "a_T1w.img"]
+)
+def test_napari_finds_the_reader(tmp_path, plugins, name):
+    path = tmp_path / name
+    (nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image)(numbered(), AFFINE).to_filename(path)
+    assert PLUGIN in {reader.plugin_name for reader in plugins.iter_compatible_readers([str(path)])}
+    ((data, attributes, kind),) = get_reader(str(path))(str(path))
+    assert (kind, data.shape) == ("image", (7, 6, 5))
+    assert attributes["metadata"][METADATA_KEY]["suffix"] == "T1w"
+
+
+def test_napari_finds_the_reader_of_folders_only_where_there_are_images(tmp_path, plugins):
+    save(tmp_path / "full" / "sub-1_T1w.nii")
+    (tmp_path / "empty").mkdir()
+    assert PLUGIN in {r.plugin_name for r in plugins.iter_compatible_readers([str(tmp_path / "full")])}
+    assert get_reader(str(tmp_path / "full")) is not None
+    assert get_reader(str(tmp_path / "empty")) is None
+
+
+def test_other_files_are_left_to_others(tmp_path, plugins):
+    (tmp_path / "a.tif").touch()
+    assert not list(plugins.iter_compatible_readers([str(tmp_path / "a.tif")]))
+    assert get_reader(str(tmp_path / "a.tif")) is None
+
+
+def test_what_was_assumed_is_one_warning_with_every_sentence_once(tmp_path):
+    paths = [save(tmp_path / f"{name}.nii", 1 / numbered()) for name in ("qT1", "sub-1_T2map")]
+    with pytest.warns(UserWarning) as seen:
+        get_reader(paths)(paths)
+    assert len(seen) == 1
+    text = str(seen[0].message)
+    assert "Taken as T1map because of its name, 'qT1'. (qT1 (ms))" in text
+    assert text.count("No unit given: s assumed from the size of the values") == 1
+    assert "(all 2 images)" in text
+
+
+def test_tilted_paths_opened_together_share_a_frame_and_say_so(tmp_path):
+    tilts = [TILT @ AFFINE, TILT @ np.diag([1, 2, 1, 1]) @ AFFINE, rotation((9, 0, 0)) @ AFFINE]
+    paths = [save(tmp_path / f"sub-{i}_T1w.nii", affine=tilt) for i, tilt in enumerate(tilts)]
+    with pytest.warns(UserWarning, match=r"shown straight.*\(all 3 images\)\nInterpolated.*\(sub-2 T1w\)"):
+        layers = get_reader(paths)(paths)
+    frames = [attributes["metadata"][METADATA_KEY]["frame"] for _, attributes, _ in layers]
+    np.testing.assert_array_equal(frames[0], frames[2])
+
+
+def test_files_of_one_name_from_two_folders_get_names_of_their_own(tmp_path):
+    paths = [save(tmp_path / place / "sub-1_T1w.nii") for place in ("before", "after")]
+    names = [attributes["name"] for _, attributes, _ in get_reader(paths)(paths)]
+    assert names == ["sub-1 T1w (before)", "sub-1 T1w (after)"]
+
+
+@pytest.mark.parametrize("code", CODES[::5])
+@pytest.mark.parametrize("affine", [AFFINE, TILT @ AFFINE], ids=["straight", "tilted"])
+@pytest.mark.filterwarnings("ignore:Slices tilted")
+def test_the_writer_inverts_the_reader(tmp_path, code, affine):
+    nib.save(stored_as(code, affine), tmp_path / "sub-1_T1w.nii.gz")
+    path = str(tmp_path / "sub-1_T1w.nii.gz")
+    ((data, attributes, kind),) = get_reader(path)(path)
+    layer = Layer.create(data, attributes, kind)
+    written = write_layer(tmp_path / "b_T1w.nii.gz", *layer.as_layer_data_tuple()[:2])
+    before, after = nib.load(path), nib.load(written[0])
+    np.testing.assert_array_equal(np.asarray(after.dataobj), np.asarray(before.dataobj))
+    np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(5, 4, 3, 2), (5, 4)])
+def test_series_and_single_slices_are_written_as_they_were(tmp_path, shape):
+    path = save(tmp_path / "sub-1_T1w.nii", numbered(shape))
+    ((data, attributes, kind),) = get_reader(path)(path)
+    written = write_layer(tmp_path / "b.nii", *Layer.create(data, attributes, kind).as_layer_data_tuple()[:2])
+    np.testing.assert_array_equal(np.asarray(nib.load(written[0]).dataobj), numbered(shape))
+
+
+def test_the_unit_the_sidecar_and_the_notice_are_kept(tmp_path):
+    sidecar = {"Notice": "synthetic: research use", "EchoTime": 0.1}
+    data, attributes, _ = layer_tuple(suffix="T1map", unit="s", file_unit="ms", sidecar=sidecar)
+    image, json_file = write_layer(tmp_path / "a_T1map.nii", data, attributes)
+    assert json.loads(Path(json_file).read_text()) == {**sidecar, "Units": "ms"}
+    np.testing.assert_allclose(np.asarray(nib.load(image).dataobj), 1000 * numbered(), rtol=3e-7)
+    assert nib.load(image).header["descrip"].item() == b"synthetic: research use"
+
+
+def test_layers_from_elsewhere_get_an_affine_and_a_notice(tmp_path):
+    data, attributes, _ = Image(numbered(), scale=(3, 2, 1), name="other").as_layer_data_tuple()
+    with pytest.warns(UserWarning, match="not opened by this plugin"):
+        (path,) = write_layer(tmp_path / "a.nii", data, attributes)
+    np.testing.assert_allclose(nib.load(path).affine, np.diag([1, 2, 3, 1]))
+    np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj), numbered().transpose())
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.int32])
+def test_labels_stay_whole_numbers(tmp_path, dtype):
+    data, attributes, _ = Labels(numbered(dtype=dtype)).as_layer_data_tuple()
+    with pytest.warns(UserWarning, match="not opened by this plugin"):
+        (path,) = write_layer(tmp_path / "a.nii", data, attributes)
+    assert nib.load(path).get_data_dtype().kind in "iu"
+    np.testing.assert_array_equal(np.asarray(nib.load(path).dataobj), numbered().transpose())
+
+
+def test_a_chosen_file_is_replaced_with_a_warning_and_any_other_is_not(tmp_path):
+    data, attributes, _ = layer_tuple()
+    write_layer(tmp_path / "a.nii.gz", data, attributes)
+    with pytest.warns(UserWarning, match=r"Replaced a\.nii\.gz"):
+        write_layer(tmp_path / "a.nii.gz", 2 * data, attributes)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").data, 2 * numbered())
+    with pytest.raises(FileExistsError, match=r"a\.nii\.gz"):
+        write_layer(tmp_path / "a", data, attributes)
+    np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").data, 2 * numbered())
+
+
+def test_an_unknown_extension_is_a_sentence(tmp_path):
+    data, attributes, _ = layer_tuple()
+    with pytest.raises(ValueError, match=r"'a\.png' does not end in one of \.nii\.gz"):
+        write_layer(tmp_path / "a.png", data, attributes)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_several_layers_fill_a_folder_with_bids_like_names(tmp_path):
+    layers = [
+        layer_tuple(name="sub-1 T1map (lr)", suffix="T1map", unit="s"),
+        layer_tuple(name="sub-1 T1map (truth)", suffix="T1map", unit="s"),
+        layer_tuple(name="mine / yours"),
+        layer_tuple(name="mine : yours"),
+    ]
+    written = write_layers(tmp_path / "out", layers)
+    assert [Path(path).name for path in written if not path.endswith("json")] == [
+        "sub-1_desc-lr_T1map.nii.gz",
+        "sub-1_desc-truth_T1map.nii.gz",
+        "mine_-_yours.nii.gz",
+        "mine_-_yours-2.nii.gz",
+    ]
+    with pytest.raises(FileExistsError, match="sub-1_desc-lr_T1map"):
+        write_layers(tmp_path / "out", layers)
+    with pytest.raises(ValueError, match="select one or more"):
+        write_layers(tmp_path / "none", [])
+
+
+def test_several_layers_with_one_name_lie_beside_each_other(tmp_path):
+    written = write_layers(tmp_path / "out.nii", [layer_tuple(name="a"), layer_tuple(name="b")])
+    assert sorted(Path(path).name for path in written) == ["out_a.nii", "out_b.nii"]
+
+
+def test_a_run_is_saved_from_its_layers_and_opens_as_a_derivative(tmp_path):
+    run = small_run()
+    layers = [Layer.create(*layer).as_layer_data_tuple() for layer in result_layers(run)]
+    written = write_layers(tmp_path / "layers", layers)
+    again = read_volume(next(path for path in written if path.endswith("T1_SR_T1map.nii.gz")))
+    np.testing.assert_allclose(again.data, run.maps["T1"], rtol=2e-7)
+    assert again.sidecar["Notice"] == "synthetic: research use"
+    save_super_resolution(run, tmp_path / "derivative")
+    names = [
+        attributes["name"]
+        for _, attributes, _ in get_reader(tmp_path / "derivative")(tmp_path / "derivative")
+    ]
+    assert names[:3] == [f"sub-01 desc-swig {name}" for name in ("PDmap", "T1map (ms)", "T2map (ms)")]
+
+
+def test_every_command_of_the_manifest_exists():
+    PluginManifest.from_distribution(PLUGIN).validate_imports()
+
+
+def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugins):
+    path = save(tmp_path / "sub-1_T2w.nii.gz")
+    (layer,) = read([path], stack=False, plugin_name=PLUGIN)
+    layer = Layer.create(*layer).as_layer_data_tuple()
+    for name in ("b.nii", "c.nii.gz", "d"):
+        assert write(str(tmp_path / name), [layer], plugin_name=PLUGIN)[0].startswith(str(tmp_path / name))
+    assert len(write(str(tmp_path / "all"), [layer, layer], plugin_name=PLUGIN)) == 2
+    assert (tmp_path / "all" / "sub-1_T2w-2.nii.gz").exists()
+
+
+@pytest.mark.gui
+@pytest.mark.filterwarnings("ignore:Slices tilted")
+def test_a_real_window_shows_maps_in_colour_and_saves_them(tmp_path, make_napari_viewer_proxy):
+    ramp = np.linspace(0.5, 2.0, 20 * 21 * 22, dtype=np.float32).reshape(20, 21, 22)
+    t1 = volume(data=ramp, affine=TILT @ AFFINE, suffix="T1map", unit="s", name="t1")
+    write_volume(t1, tmp_path / "sub-1_T1map.nii.gz")
+    viewer = make_napari_viewer_proxy(show=True)
+    (layer,) = viewer.open(tmp_path / "sub-1_T1map.nii.gz", plugin=PLUGIN)
+    assert layer.name == "sub-1 T1map (ms)"
+    assert layer.colormap.name.startswith("Lipari")
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    coloured = np.ptp(picture, axis=-1) > 20
+    assert coloured.mean() > 0.05
+    saved = viewer.layers.save(str(tmp_path / "copy_T1map.nii.gz"), plugin=PLUGIN)
+    np.testing.assert_allclose(np.asarray(nib.load(saved[0]).dataobj), ramp, rtol=3e-7)
+    np.testing.assert_allclose(nib.load(saved[0]).affine, TILT @ AFFINE, atol=1e-5)
