@@ -1,0 +1,67 @@
+"""Sample data for the viewer: the digital head, and a case to super-resolve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_swig_qmri.conversion import map_volumes
+from napari_swig_qmri.layers import to_layers
+from napari_swig_qmri.phantom import CLASSES, make_phantom
+from napari_swig_qmri.sidecars import to_sidecar
+from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.volumes import Volume
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.layers import LayerData
+    from napari_swig_qmri.phantom import Extent, Phantom
+    from napari_swig_qmri.volumes import WeightedImage
+
+CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; short enough along z to super-resolve in seconds
+CASE_NOISE = 0.01  # relative, of LR maps and guides
+CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
+
+
+def phantom_1mm() -> list[LayerData]:
+    """PD, T1, T2 and tissue labels of a whole head at 1 mm."""
+    return _phantom_layers(make_phantom(1.0))
+
+
+def phantom_2mm() -> list[LayerData]:
+    """PD, T1, T2 and tissue labels of a whole head at 2 mm."""
+    return _phantom_layers(make_phantom(2.0))
+
+
+def low_resolution_case() -> list[LayerData]:
+    """PD, T1 and T2 at 2 mm with T1w, T2w and FLAIR guides at 1 mm, all with noise."""
+    truth = make_phantom(1.0, extent=CEREBRUM)
+    lr_maps, guides = degrade(
+        truth.maps,
+        2,
+        map_noise=CASE_NOISE,
+        guide_noise=CASE_NOISE,
+        gains=CASE_GAINS,
+        generator=np.random.default_rng(0),
+    )
+    images = [_guide_volume(guide, truth.field_strength) for guide in guides]
+    return to_layers([*images, *map_volumes(lr_maps, "LR")])
+
+
+def _phantom_layers(phantom: Phantom) -> list[LayerData]:
+    """Maps, and the labels hidden on top of them."""
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(("air", *CLASSES)))
+    labels = Volume(
+        data=phantom.labels.astype(np.float32),
+        grid=phantom.maps.grid,
+        name="Tissue labels",
+        suffix="dseg",
+        notices=(f"Labels: {names}.",),
+    )
+    *maps, (data, attributes, kind) = to_layers([*map_volumes(phantom.maps, "phantom"), labels])
+    return [*maps, (data, {**attributes, "visible": False}, kind)]
+
+
+def _guide_volume(guide: WeightedImage, field_strength: float) -> Volume:
+    sidecar = to_sidecar(USUAL_GUIDES[guide.name]) | {"MagneticFieldStrength": field_strength}
+    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)
