@@ -72,7 +72,7 @@ class AcquisitionEditor(QWidget):
         self.sequence_box = ComboBox(
             label="Sequence",
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
-            tooltip="How the image was acquired. The equation of this sequence ties the image to PD, T1 and T2.",
+            tooltip="How the image was acquired: its equation ties the image to PD, T1 and T2.",
         )
         self._form = form()
         self._form.addRow("Sequence", native_of(self.sequence_box))
@@ -126,7 +126,7 @@ class AcquisitionEditor(QWidget):
         return shown / on_screen(parameter, 1.0)
 
     def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
-        kept = self._shared_values(name)
+        kept = {} if self._sliders else self._shared_values(name)
         while (
             self._form.rowCount() > 1
         ):  # deletes the boxes now and here, not when and where Python gets to it
@@ -134,7 +134,7 @@ class AcquisitionEditor(QWidget):
         self._boxes, self._exact = {}, {}
         if name != UNKNOWN:
             usual = starting_values(SEQUENCES[name])
-            starting = {**usual, **(kept if values is None else values)}
+            starting = {**usual, **values} if values is not None else _playable(SEQUENCES[name], usual, kept)
             for parameter in fields(SEQUENCES[name]):
                 self._add_box(parameter, starting[parameter.name], usual[parameter.name])
         self._update()
@@ -166,6 +166,16 @@ class AcquisitionEditor(QWidget):
         self.problem_label.setText(problem or "")
         self.problem_label.setVisible(problem is not None)
         self.changed.emit()
+
+
+def _playable(sequence: type[SignalModel], usual: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The usual values with those kept from another sequence, unless the two exclude each other."""
+    values = {**usual, **kept}
+    try:
+        sequence(**values)
+    except ValueError:
+        return usual
+    return values
 
 
 def _box(parameter: Field[Any], value: Any, usual: Any, *, sliders: bool) -> ValueWidget[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
     QComboBox,
@@ -17,8 +18,6 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from magicgui.widgets.bases import ValueWidget
 
 PROBLEM_STYLE = "color: #e8705a;"  # readable on the dark and on the light theme
@@ -39,8 +38,8 @@ def wrapped_label(text: str = "", *, style: str = "") -> QLabel:
 def native_of(box: ValueWidget[Any]) -> QWidget:
     """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
 
-    magicgui leaves the box's event filter to Python's garbage collector. That may run in a worker thread after
-    the dock was closed, and destroying a Qt object there crashes; as a child it goes with the box.
+    magicgui leaves the box's event filter to Python's garbage collector. That may run in a worker thread
+    after the dock was closed, and destroying a Qt object there crashes; as a child it goes with the box.
     """
     native: QWidget = box.native
     event_filter = getattr(box._widget, "_event_filter", None)
@@ -71,15 +70,9 @@ def heading(text: str) -> QLabel:
     return label
 
 
-def column(widgets: Iterable[QWidget], *, spacing: int = 4, margin: int = 0) -> QWidget:
-    """Widgets below each other, as one."""
-    holder = QWidget()
-    layout = QVBoxLayout(holder)
-    layout.setContentsMargins(margin, margin, margin, margin)
-    layout.setSpacing(spacing)
-    for widget in widgets:
-        layout.addWidget(widget)
-    return holder
+def exists(widget: QWidget) -> bool:
+    """Whether Qt still has the widget; Python may outlive it after a dock was closed."""
+    return bool(isalive(widget))  # type: ignore[no-untyped-call]
 
 
 class Foldable(QFrame):

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
-from napari_swig_qmri._widgets.appearance import NOTE_STYLE, Foldable, column, native_of, wrapped_label
+from napari_swig_qmri._widgets.appearance import NOTE_STYLE, Foldable, native_of, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._widgets.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.bids import Evidence, find_suffix
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from napari_swig_qmri.signal_models import SignalModel
 
     Layers = Callable[[], list[Image]]
+
+
+SHORT_UNITS = {"arbitrary": "a.u.", "percent": "%"}
 
 
 class LayerBox(ComboBox):
@@ -65,10 +68,10 @@ class MapRow(QObject):
         self._quantity = quantity
         self.layer = LayerBox(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
         self.unit = ComboBox(
-            choices=units_of(quantity),
-            tooltip="Unit of the numbers as stored. Choosing another one corrects the layer itself.",
+            choices=[(SHORT_UNITS.get(unit, unit), unit) for unit in units_of(quantity)],
+            tooltip="Unit of the numbers in the file. Choosing another one corrects the layer, shown in ms.",
         )
-        native_of(self.unit).setFixedWidth(84)
+        native_of(self.unit).setFixedWidth(72)
         self.note = wrapped_label(style=NOTE_STYLE)
         self.layer.changed.connect(self._read_unit)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
@@ -118,11 +121,12 @@ class MapChooser(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
+        grid.addWidget(wrapped_label("stored in", style=NOTE_STYLE), 0, 2)
         for number, (quantity, row) in enumerate(self.rows.items()):
-            grid.addWidget(QLabel(quantity), 2 * number, 0)
-            grid.addWidget(row.layer.native, 2 * number, 1)
-            grid.addWidget(row.unit.native, 2 * number, 2)
-            grid.addWidget(row.note, 2 * number + 1, 0, 1, 3)
+            grid.addWidget(QLabel(quantity), 2 * number + 1, 0)
+            grid.addWidget(row.layer.native, 2 * number + 1, 1)
+            grid.addWidget(row.unit.native, 2 * number + 1, 2)
+            grid.addWidget(row.note, 2 * number + 2, 0, 1, 3)
             row.changed.connect(self.changed)
             row.chosen.connect(self._touch)
 
@@ -165,7 +169,7 @@ class GuideRow(QWidget):
         self.layer = LayerBox(layers, tooltip="High-resolution weighted image that guides the resolution.")
         self.editor = AcquisitionEditor()
         self.notes = wrapped_label(style=NOTE_STYLE)
-        self.fold = Foldable("", column([self.editor], margin=4))
+        self.fold = Foldable("", self.editor)
         self.remove_button = QToolButton()
         self.remove_button.setText("✕")
         self.remove_button.setToolTip("Leave this guide out")
@@ -182,7 +186,7 @@ class GuideRow(QWidget):
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.editor.changed.connect(self._sum_up)
         self.remove_button.clicked.connect(self.removed)
-        self._sum_up()
+        self._read_sidecar(None)
 
     def value(self) -> GuideChoice:
         """The layer and its sequence."""
@@ -194,13 +198,15 @@ class GuideRow(QWidget):
         self.editor.set_value(choice.sequence)
 
     def _read_sidecar(self, layer: Image | None) -> None:
-        sequence, notices = None, ()
+        sequence: SignalModel | None = None
+        notices: tuple[str, ...] = ()
         if layer is not None:
             volume = volume_of(layer)
             suffix = volume.suffix or find_suffix(Evidence(stem=layer.name))[0]
             sequence, assumed = from_sidecar(volume.sidecar, suffix)
             notices = (*volume.notices, *assumed)
         self._show_notes(notices)
+        self.fold.setVisible(layer is not None)
         self.editor.set_value(sequence)
         self.fold.set_unfolded(layer is not None and sequence is None)
 

@@ -21,9 +21,9 @@ PAUSE = 300  # ms without a change before the question is asked
 
 
 def bullets(sentences: Iterable[str]) -> str:
-    """Sentences as an HTML list without deep indentation."""
-    items = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
-    return f'<ul style="margin: 0px; -qt-list-indent: 0;">{items}</ul>' if items else ""
+    """Sentences as HTML paragraphs that begin with a bullet."""
+    style = "margin-top: 0px; margin-bottom: 4px; margin-left: 10px; text-indent: -10px;"
+    return "".join(f'<p style="{style}">•&nbsp;{escape(sentence)}</p>' for sentence in sentences)
 
 
 def cost(seconds: float, memory: int) -> str:

@@ -10,11 +10,10 @@ from weakref import ref
 
 from napari.qt.threading import create_worker
 from napari.utils.notifications import notification_manager
-from qtpy.compat import isalive
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import NOTE_STYLE, PROBLEM_STYLE, wrapped_label
+from napari_swig_qmri._widgets.appearance import NOTE_STYLE, PROBLEM_STYLE, exists, wrapped_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -56,7 +55,7 @@ def outcome(
 
 def _exists(reference: ref[QWidget]) -> bool:
     widget = reference()
-    return widget is not None and isalive(widget)
+    return widget is not None and exists(widget)
 
 
 def time_left(seconds: float) -> str:

@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox, FloatSpinBox
 from napari.viewer import Viewer
-from qtpy.compat import isalive
-from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._widgets.appearance import (
     NOTE_STYLE,
     Foldable,
-    column,
+    exists,
     form,
     heading,
     native_of,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.inputs import GuideChoice, GuideList, MapChoice, MapChooser
 from napari_swig_qmri._widgets.layer_choice import choose_guides, choose_maps
 from napari_swig_qmri._widgets.preferences import GIGABYTE, Options, read_preferences
@@ -40,6 +40,7 @@ from napari_swig_qmri.results import RESEARCH_NOTICE
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
+    from magicgui.widgets.bases import ValueWidget
     from napari.layers import Image
 
     from napari_swig_qmri.pipeline import Preflight
@@ -60,7 +61,7 @@ class SuperResolveInputs:
 
     maps: Mapping[str, MapChoice] = field(default_factory=dict)  # by quantity: PD, T1, T2
     guides: tuple[GuideChoice, ...] = ()
-    options: Options = Options()
+    options: Options = field(default_factory=Options)
 
 
 class OptionsEditor(QWidget):
@@ -74,14 +75,14 @@ class OptionsEditor(QWidget):
         self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1)
         self._device = ComboBox(label="Device", choices=DEVICES)
         self._memory = FloatSpinBox(label="Memory limit", min=0, max=4096, step=1)
-        for box, special, unit in (
+        for spin_box, special, unit in (
             (self._voxel_size, "as the finest guide", " mm"),
             (self._memory, "automatic", " GB"),
         ):
-            box.native.setSpecialValueText(special)
-            box.native.setSuffix(unit)
-            box.native.setDecimals(2)
-        explained = (
+            spin_box.native.setSpecialValueText(special)
+            spin_box.native.setSuffix(unit)
+            spin_box.native.setDecimals(2)
+        explained: tuple[tuple[ValueWidget[Any], str], ...] = (
             (self._method, "Posterior refines the regression until guides and maps agree."),
             (self._voxel_size, "Edge of the new voxels; 0 takes the grid of the finest guide."),
             (self._device, "auto takes the graphics card if there is one, else the processor."),
@@ -114,7 +115,7 @@ class OptionsEditor(QWidget):
         self._memory.value = (options.memory_limit or 0) / GIGABYTE
 
 
-class SuperResolveWidget(QWidget):
+class SuperResolveWidget(Dock):
     """Super-resolve maps that are layers of a viewer, with weighted images that are layers too.
 
     `solver` and `inspector` stand in for `pipeline.super_resolve` and `pipeline.preflight`.
@@ -138,7 +139,6 @@ class SuperResolveWidget(QWidget):
         self.run = RunPanel(
             "Super-resolve", "Compute the maps on the grid of the guides and add them as layers"
         )
-        self.notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", style=NOTE_STYLE)
         self._lay_out()
         for part in (self.maps, self.guides, self.options):
             part.changed.connect(self._ask)
@@ -168,33 +168,21 @@ class SuperResolveWidget(QWidget):
         self.run.start(partial(_run, self._solver, snapshot))
 
     def _lay_out(self) -> None:
-        content = column(
-            [
-                heading("Maps to resolve"),
-                self.maps,
-                heading("Guides"),
-                self.guides,
-                Foldable("Options", self.options),
-                heading("What will happen"),
-                self.preflight,
-            ]
-        )
-        content.layout().addStretch(1)
-        content.layout().setContentsMargins(0, 0, 6, 0)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.addWidget(area, 1)
-        layout.addWidget(self.run)
-        layout.addWidget(self.notice)
-        self.setMinimumWidth(330)
+        scrolled = [
+            heading("Maps to resolve"),
+            self.maps,
+            heading("Guides"),
+            self.guides,
+            Foldable("Options", self.options),
+            heading("What will happen"),
+            self.preflight,
+        ]
+        notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", style=NOTE_STYLE)
+        self.lay_out(scrolled, [self.run, notice])
 
     def _follow_layers(self, _event: object = None) -> None:
         """Refresh the choices and propose layers where the user has not chosen."""
-        if not isalive(self):  # the dock was closed, Python has not noticed yet
+        if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         self.maps.refresh()
         self.guides.refresh()
@@ -257,8 +245,7 @@ class Snapshot:
     @property
     def frame(self) -> FloatArray:
         """Display frame of the guides, or of the maps without guides: the one to show results in."""
-        shown = [*self.guides, *self.maps]
-        return frame_of(shown[0][1])
+        return frame_of(self.guides[0][1] if self.guides else self.maps[0][1])
 
     def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
         """What the engine takes."""

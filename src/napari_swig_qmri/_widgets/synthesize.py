@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox
 from napari.layers import Image
 from napari.viewer import Viewer
-from qtpy.compat import isalive
-from qtpy.QtCore import Qt, QTimer, Signal
-from qtpy.QtWidgets import QFrame, QPushButton, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import (
     NOTE_STYLE,
     PROBLEM_STYLE,
-    column,
+    exists,
     heading,
     native_of,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.viewer_layers import (
     as_map,
@@ -33,8 +32,9 @@ from napari_swig_qmri._widgets.viewer_layers import (
     volume_of,
 )
 from napari_swig_qmri.conversion import as_maps
-from napari_swig_qmri.layers import METADATA_KEY, frame_of, place, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, frame_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import T2Flair
@@ -116,7 +116,7 @@ class SourceList(QWidget):
         self.changed.emit()
 
 
-class SynthesizeWidget(QWidget):
+class SynthesizeWidget(Dock):
     """Add synthetic contrasts from the maps of a viewer, and move their parameters."""
 
     changed = Signal()
@@ -180,30 +180,17 @@ class SynthesizeWidget(QWidget):
         return list(self._live)
 
     def _lay_out(self) -> None:
-        content = column(
-            [
-                heading("Source maps"),
-                self.sources,
-                heading("Sequence"),
-                self.editor,
-                self.caveat,
-                native_of(self.side_by_side),
-                native_of(self.auto_contrast),
-            ]
-        )
-        content.layout().addStretch(1)
-        content.layout().setContentsMargins(0, 0, 6, 0)
-        area = QScrollArea()
-        area.setWidgetResizable(True)
-        area.setFrameShape(QFrame.Shape.NoFrame)
-        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.addWidget(area, 1)
-        layout.addWidget(self.add_button)
-        layout.addWidget(self.status)
-        layout.addWidget(wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", style=NOTE_STYLE))
-        self.setMinimumWidth(330)
+        scrolled = [
+            heading("Source maps"),
+            self.sources,
+            heading("Sequence"),
+            self.editor,
+            self.caveat,
+            native_of(self.side_by_side),
+            native_of(self.auto_contrast),
+        ]
+        notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", style=NOTE_STYLE)
+        self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
         self.editor.changed.connect(self._timer.start)
@@ -215,7 +202,7 @@ class SynthesizeWidget(QWidget):
         self.add_button.clicked.connect(self.add_contrast)
 
     def _follow_layers(self, _event: object = None) -> None:
-        if not isalive(self):  # the dock was closed, Python has not noticed yet
+        if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
         found = find_map_sets([facts_of(layer) for layer in layers])
@@ -267,6 +254,7 @@ class SynthesizeWidget(QWidget):
             self._hidden = [each for each in self._viewer.layers if each.visible and each not in self._live]
             for layer in self._hidden:
                 layer.visible = False
+        self._viewer.reset_view()
 
     def _say_what_moves(self) -> None:
         names = " and ".join(layer.name for layer in self._live)
@@ -293,7 +281,7 @@ def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast,
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
-    """Display limits from the middle slices: from 0, or the lowest for signed signals, to the brightest percent."""
+    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
     values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
     values = values[values != 0]
     if values.size == 0:

@@ -10,8 +10,9 @@ from napari.layers import Image, Layer
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.conversion import with_kind
-from napari_swig_qmri.layers import METADATA_KEY, from_layer, layer_matrix, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, from_layer, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE
 
@@ -81,7 +82,7 @@ def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
-    """Correct the unit of a layer that this plugin opened: values, limits and colours follow, its place stays."""
+    """Correct the unit of a layer that this plugin opened: values, limits and colours follow."""
     record = layer.metadata.get(METADATA_KEY)
     if record is None:
         return

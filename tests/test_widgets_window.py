@@ -1,0 +1,102 @@
+"""The docks in a real window, opened as a user opens them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from napari.settings import get_plugin_settings, get_settings
+from npe2 import PluginManager, PluginManifest
+from pytestqt.qtbot import QtBot
+from widget_cases import FakeEngine, add_case
+
+from napari_swig_qmri._widgets import super_resolve
+from napari_swig_qmri._widgets.preferences import PLUGIN, Options, make_default_reader, read_preferences
+from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
+from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
+
+
+@pytest.fixture
+def plugin(plugin_settings: None, npe2pm: PluginManager) -> None:
+    """This plugin alone, with settings of its own."""
+    npe2pm.register(PluginManifest.from_distribution(PLUGIN))
+
+
+@pytest.mark.gui
+def test_super_resolve_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    monkeypatch.setattr(super_resolve, "_solve", engine.super_resolve)
+    monkeypatch.setattr(super_resolve, "_inspect", engine.preflight)
+    viewer = make_napari_viewer_proxy()
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
+    assert isinstance(dock, SuperResolveWidget)
+    layers = add_case(viewer)
+    qtbot.waitUntil(dock.run.run_button.isEnabled)
+    with qtbot.waitSignal(dock.run.ended):
+        dock.run.run_button.click()
+    assert len(viewer.layers) > len(layers)
+
+
+@pytest.mark.gui
+def test_closing_the_dock_while_it_runs(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine(n_steps=10_000, pause=0.01)
+    monkeypatch.setattr(super_resolve, "_solve", engine.super_resolve)
+    monkeypatch.setattr(super_resolve, "_inspect", engine.preflight)
+    viewer = make_napari_viewer_proxy()
+    outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
+    layers = add_case(viewer)
+    qtbot.waitUntil(dock.run.run_button.isEnabled)
+    dock.run.run_button.click()
+    qtbot.waitUntil(lambda: len(engine.runs) == 1)
+    outer.destroyOnClose()
+    qtbot.waitUntil(engine.closed.is_set)
+    assert len(viewer.layers) == len(layers)
+    viewer.layers.pop()
+
+
+@pytest.mark.gui
+def test_synthesize_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    add_case(viewer)
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    assert isinstance(dock, SynthesizeWidget)
+    (layer,) = dock.add_contrast()
+    before = viewer.screenshot(flash=False)
+    dock.editor.parameter_boxes()["inversion_time"].value = 400
+    qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
+    assert (viewer.screenshot(flash=False) != before).any()
+
+
+def dock_name(command: str) -> str:
+    """Display name of a dock in the manifest."""
+    manifest = PluginManifest.from_distribution(PLUGIN)
+    docks = manifest.contributions.widgets or []
+    return next(str(dock.display_name) for dock in docks if dock.command == f"{PLUGIN}.{command}")
+
+
+def test_preferences_are_read(plugin: None) -> None:
+    assert read_preferences() == Options()
+    page = get_plugin_settings(PLUGIN).computation
+    page.method, page.device, page.memory_limit = "regression", "cpu", 2.5
+    assert read_preferences() == Options(method="regression", device="cpu", memory_limit=2_500_000_000)
+
+
+def test_without_the_plugin_there_are_defaults(plugin_settings: None) -> None:
+    assert read_preferences() == Options()
+
+
+def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+    monkeypatch.setattr("napari_swig_qmri._widgets.preferences.show_info", told.append)
+    settings = get_settings().plugins
+    monkeypatch.setattr(settings, "extension2reader", {"*.tif": "other"})
+    make_default_reader()
+    assert settings.extension2reader == {"*.tif": "other", "*.nii": PLUGIN, "*.nii.gz": PLUGIN}
+    assert "Preferences" in told[0]
