@@ -168,7 +168,7 @@ def test_edited_values_and_names_are_read_back():
 
 def test_a_moved_layer_is_placed_where_it_was_moved_to():
     layer = shown(to_layer_data(volume(affine=TILT @ AFFINE)))
-    layer.translate = np.asarray(layer.translate) + (0, 0, 10)  # towards the right of the shown frame
+    layer.translate = np.add(layer.translate, (0, 0, 10))  # towards the right of the shown frame
     again = from_layer(*layer.as_layer_data_tuple()[:2])
     step = TILT[:3, :3] @ (10, 0, 0)
     np.testing.assert_allclose(again.grid.world(np.zeros(3)), (TILT @ AFFINE)[:3, 3] + step, atol=1e-5)

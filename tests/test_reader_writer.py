@@ -69,7 +69,7 @@ def test_other_files_are_left_to_others(tmp_path, plugins):
 
 def test_what_was_assumed_is_one_warning_with_every_sentence_once(tmp_path):
     paths = [save(tmp_path / f"{name}.nii", 1 / numbered()) for name in ("qT1", "sub-1_T2map")]
-    with pytest.warns(UserWarning) as seen:
+    with pytest.warns(UserWarning, match="Taken as") as seen:
         get_reader(paths)(paths)
     assert len(seen) == 1
     text = str(seen[0].message)

@@ -25,10 +25,11 @@ def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> l
     path = Path(path)
     target = path if _has_extension(path) else path.with_name(path.name + DEFAULT_EXTENSION)
     volume = from_layer(data, attributes)
-    existing = [file.name for file in files_of(target) if file.exists()]
+    before = {file for file in target.parent.iterdir() if file.is_file()} if target.parent.is_dir() else set()
     written = write_volume(volume, target, overwrite=target == path)
-    if existing:
-        warnings.warn(f"Replaced {', '.join(existing)} in {target.parent}.", stacklevel=2)
+    replaced = [file.name for file in written if file in before]
+    if replaced:
+        warnings.warn(f"Replaced {', '.join(replaced)} in {target.parent}.", stacklevel=2)
     _warn_about([volume])
     return [str(file) for file in written]
 
