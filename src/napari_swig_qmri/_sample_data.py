@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -44,8 +44,8 @@ def low_resolution_case() -> list[LayerData]:
         gains=CASE_GAINS,
         generator=np.random.default_rng(0),
     )
-    images = [_guide_volume(guide, truth.field_strength) for guide in guides]
-    return to_layers([*images, *map_volumes(lr_maps, "LR")])
+    images = [_guide_volume(guide, _sidecar(truth)) for guide in guides]
+    return to_layers([*images, *map_volumes(lr_maps, "LR", _sidecar(truth))])
 
 
 def _phantom_layers(phantom: Phantom) -> list[LayerData]:
@@ -58,10 +58,14 @@ def _phantom_layers(phantom: Phantom) -> list[LayerData]:
         suffix="dseg",
         notices=(f"Labels: {names}.",),
     )
-    *maps, (data, attributes, kind) = to_layers([*map_volumes(phantom.maps, "phantom"), labels])
+    *maps, (data, attributes, kind) = to_layers([*map_volumes(phantom.maps, "phantom", _sidecar(phantom)), labels])
     return [*maps, (data, {**attributes, "visible": False}, kind)]
 
 
-def _guide_volume(guide: WeightedImage, field_strength: float) -> Volume:
-    sidecar = to_sidecar(USUAL_GUIDES[guide.name]) | {"MagneticFieldStrength": field_strength}
+def _sidecar(phantom: Phantom) -> dict[str, Any]:
+    return {"MagneticFieldStrength": phantom.field_strength}
+
+
+def _guide_volume(guide: WeightedImage, sidecar: dict[str, Any]) -> Volume:
+    sidecar = to_sidecar(USUAL_GUIDES[guide.name]) | sidecar
     return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)
