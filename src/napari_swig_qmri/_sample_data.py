@@ -58,8 +58,9 @@ def _phantom_layers(phantom: Phantom) -> list[LayerData]:
         suffix="dseg",
         notices=(f"Labels: {names}.",),
     )
-    *maps, (data, attributes, kind) = to_layers([*map_volumes(phantom.maps, "phantom", _sidecar(phantom)), labels])
-    return [*maps, (data, {**attributes, "visible": False}, kind)]
+    maps = map_volumes(phantom.maps, "phantom", _sidecar(phantom))
+    *layers, (data, attributes, kind) = to_layers([*maps, labels])
+    return [*layers, (data, {**attributes, "visible": False}, kind)]
 
 
 def _sidecar(phantom: Phantom) -> dict[str, Any]:
