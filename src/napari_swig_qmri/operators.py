@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -18,6 +17,9 @@ if TYPE_CHECKING:
 MAX_ANGLE = 0.5  # degrees between the axes of two grids that still count as parallel
 
 
+Slices = tuple[slice, slice, slice]
+
+
 class LinearOperator(Protocol):
     """A linear map of tensors with its adjoint."""
 
@@ -30,7 +32,38 @@ class LinearOperator(Protocol):
         ...
 
 
-def truncation_matrix(n_hr: int, n_lr: int, *, spacing: float = 0.0, first: float | None = None) -> FloatArray:
+@dataclass(frozen=True, eq=False)
+class SeparableOperator:
+    """One real matrix ``(m, n)`` along each of the last three axes, ``(..., X, Y, Z)`` to ``(..., x, y, z)``."""
+
+    matrices: tuple[Tensor, Tensor, Tensor]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Apply the operator."""
+        return contract(x, self.matrices)
+
+    def adjoint(self, y: Tensor) -> Tensor:
+        """Adjoint, ``(..., x, y, z)`` to ``(..., X, Y, Z)``."""
+        a, b, c = self.matrices
+        return contract(y, (a.T, b.T, c.T))
+
+    def squared(self) -> SeparableOperator:
+        """The operator of squared entries: it maps the diagonal of a covariance to the diagonal of its image."""
+        a, b, c = self.matrices
+        return SeparableOperator((a.square(), b.square(), c.square()))
+
+    def restricted(self, columns: Slices, rows: Slices, device: torch.device | str = "cpu") -> SeparableOperator:
+        """The part that maps the input voxels `columns` to the output voxels `rows`."""
+        a, b, c = (
+            matrix[row, column].to(device)
+            for matrix, column, row in zip(self.matrices, columns, rows, strict=True)
+        )
+        return SeparableOperator((a, b, c))
+
+
+def truncation_matrix(
+    n_hr: int, n_lr: int, spacing: float | None = None, first: float | None = None
+) -> FloatArray:
     """Real matrix ``(n_lr, n_hr)`` that keeps the low spatial frequencies of `n_hr` samples along one axis.
 
     Parameters
@@ -38,7 +71,7 @@ def truncation_matrix(n_hr: int, n_lr: int, *, spacing: float = 0.0, first: floa
     n_hr, n_lr
         Number of HR and LR voxels along the axis.
     spacing
-        LR voxel edge in HR voxels; `n_hr` / `n_lr` (equal fields of view) if 0.
+        LR voxel edge in HR voxels; `n_hr` / `n_lr` (equal fields of view) if None.
     first
         Position of the first LR voxel centre in HR voxel indices; the one that aligns both
         fields of view if None.
@@ -49,7 +82,7 @@ def truncation_matrix(n_hr: int, n_lr: int, *, spacing: float = 0.0, first: floa
     content stays where it is in the world. With equal fields of view this is the centred crop of
     k-space (DC at ``n // 2``) with the sub-voxel phase that aligns the outer voxel edges, real part taken.
     """
-    spacing = spacing or n_hr / n_lr
+    spacing = n_hr / n_lr if spacing is None else spacing
     first = (spacing - 1) / 2 if first is None else first
     n_kept = round(n_hr / spacing, 3)  # as many frequencies as LR voxels fit into the HR field of view
     frequencies = np.arange(-(n_hr // 2), n_hr - n_hr // 2)
@@ -80,48 +113,53 @@ def relative_axes(hr_grid: VoxelGrid, lr_grid: VoxelGrid) -> tuple[FloatArray, F
     return spacing, apply_affine(between, np.zeros(3))
 
 
-@dataclass(frozen=True, eq=False)
-class KSpaceTruncation:
+class KSpaceTruncation(SeparableOperator):
     """Truncation of HR maps to the k-space extent and the voxels of an LR grid.
 
-    ``truncate(x)`` maps ``(..., X, Y, Z)`` on `hr_grid` to ``(..., x, y, z)`` on `lr_grid`; constants stay
-    constant and content keeps its world position for every parity, non-integer ratios, thick slices and
-    fields of view that are shifted or of another size. HR content is taken as periodic in its field of view.
-    The operator is separable: one small real matrix per axis.
+    ``KSpaceTruncation(hr_grid, lr_grid)(x)`` maps ``(..., X, Y, Z)`` on `hr_grid` to ``(..., x, y, z)`` on
+    `lr_grid`; constants stay constant and content keeps its world position for every parity, non-integer
+    ratios, thick slices and fields of view that are shifted or of another size. HR content is taken as
+    periodic in its field of view. Raises ValueError if the axes of the grids are not parallel.
     """
 
-    hr_grid: VoxelGrid
-    lr_grid: VoxelGrid
-    device: torch.device | str = "cpu"
-    dtype: torch.dtype = torch.float32
-
-    @cached_property
-    def matrices(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The ``(n_lr, n_hr)`` matrix of each axis."""
-        spacing, first = relative_axes(self.hr_grid, self.lr_grid)
-        x, y, z = (
-            torch.as_tensor(
-                truncation_matrix(n_hr, n_lr, spacing=step, first=start), device=self.device, dtype=self.dtype
-            )
-            for n_hr, n_lr, step, start in zip(
-                self.hr_grid.shape, self.lr_grid.shape, spacing, first, strict=True
-            )
+    def __init__(
+        self,
+        hr_grid: VoxelGrid,
+        lr_grid: VoxelGrid,
+        device: torch.device | str = "cpu",
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        spacing, first = relative_axes(hr_grid, lr_grid)
+        a, b, c = (
+            torch.as_tensor(truncation_matrix(*axis), device=device, dtype=dtype)
+            for axis in zip(hr_grid.shape, lr_grid.shape, spacing, first, strict=True)
         )
-        return x, y, z
+        super().__init__((a, b, c))
+        object.__setattr__(self, "n_hr_per_lr", float(np.prod(spacing)))
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """LR maps of HR maps `x`, ``(..., X, Y, Z)`` to ``(..., x, y, z)``."""
-        return contract(x, self.matrices)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Adjoint, ``(..., x, y, z)`` to ``(..., X, Y, Z)``."""
-        x_axis, y_axis, z_axis = self.matrices
-        return contract(y, (x_axis.T, y_axis.T, z_axis.T))
+    n_hr_per_lr: float  # volume of an LR voxel in HR voxels
 
     def zero_filled(self, y: Tensor) -> Tensor:
         """Band-limited interpolation of LR maps onto the HR grid: the adjoint, scaled to keep constants."""
-        n_hr_per_lr = float(np.prod(relative_axes(self.hr_grid, self.lr_grid)[0]))
-        return self.adjoint(y) * n_hr_per_lr
+        return self.adjoint(y) * self.n_hr_per_lr
+
+
+def linear_interpolation(
+    hr_grid: VoxelGrid, lr_grid: VoxelGrid, dtype: torch.dtype = torch.float32
+) -> SeparableOperator:
+    """Trilinear interpolation from the voxels of `lr_grid` to those of `hr_grid`, constant beyond the edges."""
+    spacing, first = relative_axes(hr_grid, lr_grid)
+    a, b, c = (
+        torch.as_tensor(_interpolation_matrix(*axis), dtype=dtype)
+        for axis in zip(hr_grid.shape, lr_grid.shape, spacing, first, strict=True)
+    )
+    return SeparableOperator((a, b, c))
+
+
+def _interpolation_matrix(n_hr: int, n_lr: int, spacing: float, first: float) -> FloatArray:
+    position = np.clip((np.arange(n_hr) - first) / spacing, 0, n_lr - 1)
+    matrix: FloatArray = np.maximum(1 - np.abs(position[:, None] - np.arange(n_lr)), 0)
+    return matrix
 
 
 def contract(x: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:

@@ -1,0 +1,64 @@
+"""Small symmetric matrices, one per voxel: ``(n, n, ...)`` tensors, matrix axes first.
+
+Written out per entry, which is many times faster on whole volumes than batched LAPACK calls.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+def apply(matrix: Tensor, vector: Tensor) -> Tensor:
+    """Matrix times vector, ``(m, n, ...)`` and ``(n, ...)`` to ``(m, ...)``."""
+    return torch.stack([sum_of_products(row, vector) for row in matrix])
+
+
+def sum_of_products(a: Tensor, b: Tensor) -> Tensor:
+    """Inner product over the first axis."""
+    total = a[0] * b[0]
+    for x, y in zip(a[1:], b[1:], strict=True):
+        total = torch.addcmul(total, x, y)
+    return total
+
+
+def cholesky(matrix: Tensor) -> list[list[Tensor]]:
+    """Lower triangular factor of positive definite matrices, as rows of entries; the diagonal is inverted."""
+    factor: list[list[Tensor]] = []
+    for i in range(len(matrix)):
+        row: list[Tensor] = []
+        for j in range(i + 1):
+            entry = matrix[i, j]
+            for k in range(j):
+                entry = entry - row[k] * (factor[j][k] if j < i else row[k])
+            row.append(entry * factor[j][j] if j < i else entry.rsqrt())
+        factor.append(row)
+    return factor
+
+
+def solve(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """Solve positive definite systems, ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the shape of the latter."""
+    factor = cholesky(matrix)
+    n = len(factor)
+    solved: list[Tensor] = []
+    for i in range(n):
+        entry = vectors[i]
+        for k in range(i):
+            entry = entry - factor[i][k] * solved[k]
+        solved.append(entry * factor[i][i])
+    for i in reversed(range(n)):
+        entry = solved[i]
+        for k in range(i + 1, n):
+            entry = entry - factor[k][i] * solved[k]
+        solved[i] = entry * factor[i][i]
+    return torch.stack(solved)
+
+
+def inverse(matrix: Tensor) -> Tensor:
+    """Inverse of positive definite matrices, ``(n, n, ...)``."""
+    identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
+    return solve(matrix, identity.view(*identity.shape, *[1] * (matrix.ndim - 2)))
