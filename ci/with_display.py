@@ -14,7 +14,10 @@ def command(arguments: list[str]) -> list[str]:
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
     )
     xvfb_run = shutil.which("xvfb-run")
-    if has_screen or xvfb_run is None:
+    if has_screen:
+        return python
+    if xvfb_run is None:
+        print("There is neither a screen nor Xvfb: no window can open. See ci/system_packages.py.")
         return python
     return [xvfb_run, "-a", "-s", "-screen 0 1600x1200x24", *python]
 

