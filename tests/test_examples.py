@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from skimage.io import imread
+from typer.testing import CliRunner
+
+from napari_swig_qmri.cli import app
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -38,6 +43,24 @@ def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
     }
     assert set(scores) == {"PD", "T1", "T2"}
     assert min(scores.values()) > 0.8  # far above what a broken run gives, below what a good one gives
+
+
+@pytest.mark.slow
+def test_readme_commands_and_script_run_one_after_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for line in readme.splitlines() if line.startswith("    swig-qmri ")]
+    assert [words[0] for words in commands] == ["simulate", "super-resolve", "evaluate", "synthesize"]
+    commands[0] += ["--voxel-size", "2.5"]  # quicker than the default of 1 mm
+    for words in commands:
+        result = CliRunner().invoke(app, words)
+        assert result.exit_code == 0, result.stderr
+    shutil.rmtree("out")
+    (script,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(script, "README.md", "exec"), {})
+    assert len(list(Path("out").rglob("*desc-swig_T1map.nii.gz"))) == 1
 
 
 @pytest.mark.slow
