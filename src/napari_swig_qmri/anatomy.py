@@ -26,7 +26,7 @@ DEEP = Lattice((-46, -88, -64), (46, 46, 40), 2)
 FACE = Lattice((-60, -40, -90), (60, 110, 6), 2)
 PERIVENTRICULAR = Lattice((-54, -78, -15), (54, 60, 54), 1.5)
 
-GYRUS_WAVELENGTH = 23.0  # mm, twice the distance between neighbouring sulci
+GYRUS_WAVELENGTH = 21.5  # mm, twice the distance between neighbouring sulci
 ATLAS_SEED = 5  # of the folds; other seeds vary them with everything else
 
 CORPUS_CALLOSUM = (  # y, z, radius in the midsagittal plane, from rostrum to splenium
