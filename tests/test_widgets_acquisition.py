@@ -78,4 +78,4 @@ def test_unknown_until_a_sequence_is_chosen(qtbot: QtBot) -> None:
 
 
 def test_summary_reads_like_a_protocol() -> None:
-    assert summary(T2Flair.from_typical()) == "T2-FLAIR: TE 120 ms, TR 9000 ms, TI 2500 ms"
+    assert summary(T2Flair.from_typical()) == "T2-FLAIR: TE 120, TR 9000, TI 2500 ms"

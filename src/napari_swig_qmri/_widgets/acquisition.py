@@ -10,7 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slid
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import PROBLEM_STYLE, form, native_of, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, native_of, wrapped_label
 from napari_swig_qmri.signal_models import SEQUENCES
 
 if TYPE_CHECKING:
@@ -35,13 +35,13 @@ def sequence_name(model: SignalModel) -> str:
 
 
 def summary(model: SignalModel) -> str:
-    """One line for a folded editor, such as ``T2-FLAIR: TE 120 ms, TR 9000 ms``."""
+    """One line for a folded editor, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
     parts = []
     for parameter in fields(model):
         short = _label(parameter).rpartition("(")[2].rstrip(")")
         if short in {"TE", "TR", "TI"}:
-            parts.append(f"{short} {on_screen(parameter, getattr(model, parameter.name)):g} ms")
-    return f"{model.title}: {', '.join(parts)}"
+            parts.append(f"{short} {on_screen(parameter, getattr(model, parameter.name)):g}")
+    return f"{model.title}: {', '.join(parts)} ms"
 
 
 def on_screen(parameter: Field[Any], value: float) -> float:
@@ -76,7 +76,7 @@ class AcquisitionEditor(QWidget):
         )
         self._form = form()
         self._form.addRow("Sequence", native_of(self.sequence_box))
-        self.problem_label = wrapped_label(style=PROBLEM_STYLE)
+        self.problem_label = wrapped_label(role="problem")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

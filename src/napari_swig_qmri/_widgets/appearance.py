@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
 from qtpy.compat import isalive
 from qtpy.QtCore import Qt
 from qtpy.QtWidgets import (
@@ -20,15 +22,27 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
-PROBLEM_STYLE = "color: #e8705a;"  # readable on the dark and on the light theme
-NOTE_STYLE = "color: #8f9aa8;"
+_COLOURS = {  # role -> on dark and on light themes, each with a contrast of at least 4.5 to 1
+    "text": ("", ""),
+    "note": ("#9aa5b1", "#59626c"),
+    "assumption": ("#dcae55", "#7d5200"),
+    "problem": ("#f08a75", "#a5341f"),
+}
 
 
-def wrapped_label(text: str = "", *, style: str = "") -> QLabel:
+def style(role: str) -> str:
+    """Style sheet for a text: "note" for what explains, "assumption" for what was guessed, "problem"."""
+    theme = get_theme(get_settings().appearance.theme)
+    is_light = sum(theme.background.as_rgb_tuple()[:3]) > 3 * 128
+    colour = _COLOURS[role][is_light]
+    return f"color: {colour};" if colour else ""
+
+
+def wrapped_label(text: str = "", role: str = "text") -> QLabel:
     """Label that breaks its lines instead of widening the dock, and whose text can be copied."""
     label = QLabel(text)
     label.setWordWrap(True)
-    label.setStyleSheet(style)
+    label.setStyleSheet(style(role))
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     label.setVisible(bool(text))

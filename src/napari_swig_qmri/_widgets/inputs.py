@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
-from napari_swig_qmri._widgets.appearance import NOTE_STYLE, Foldable, native_of, wrapped_label
+from napari_swig_qmri._widgets.appearance import Foldable, native_of, style, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._widgets.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.bids import Evidence, find_suffix
@@ -72,7 +72,7 @@ class MapRow(QObject):
             tooltip="Unit of the numbers in the file. Choosing another one corrects the layer, shown in ms.",
         )
         native_of(self.unit).setFixedWidth(72)
-        self.note = wrapped_label(style=NOTE_STYLE)
+        self.note = wrapped_label(role="assumption")
         self.layer.changed.connect(self._read_unit)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.unit.changed.connect(self._correct_unit)
@@ -121,14 +121,17 @@ class MapChooser(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        grid.addWidget(wrapped_label("stored in", style=NOTE_STYLE), 0, 2)
+        self._stored = QLabel("stored in")
+        self._stored.setStyleSheet(style("note"))
+        grid.addWidget(self._stored, 0, 2)
         for number, (quantity, row) in enumerate(self.rows.items()):
             grid.addWidget(QLabel(quantity), 2 * number + 1, 0)
             grid.addWidget(row.layer.native, 2 * number + 1, 1)
             grid.addWidget(row.unit.native, 2 * number + 1, 2)
             grid.addWidget(row.note, 2 * number + 2, 0, 1, 3)
-            row.changed.connect(self.changed)
+            row.changed.connect(self._show_header)
             row.chosen.connect(self._touch)
+        self._show_header()
 
     def value(self) -> dict[str, MapChoice]:
         """The choices by quantity; quantities without a layer are left out."""
@@ -144,6 +147,10 @@ class MapChooser(QWidget):
         """Follow the layers of the viewer."""
         for row in self.rows.values():
             row.layer.refresh()
+
+    def _show_header(self) -> None:
+        self._stored.setVisible(bool(self.value()))
+        self.changed.emit()
 
     def _touch(self) -> None:
         self.is_untouched = False
@@ -168,7 +175,7 @@ class GuideRow(QWidget):
         super().__init__()
         self.layer = LayerBox(layers, tooltip="High-resolution weighted image that guides the resolution.")
         self.editor = AcquisitionEditor()
-        self.notes = wrapped_label(style=NOTE_STYLE)
+        self.notes = wrapped_label(role="assumption")
         self.fold = Foldable("", self.editor)
         self.remove_button = QToolButton()
         self.remove_button.setText("✕")

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from napari_swig_qmri._widgets.appearance import NOTE_STYLE, PROBLEM_STYLE, wrapped_label
+from napari_swig_qmri._widgets.appearance import wrapped_label
 from napari_swig_qmri._widgets.run_panel import time_left
 
 if TYPE_CHECKING:
@@ -40,9 +40,9 @@ class PreflightPanel(QWidget):
         super().__init__()
         self._question: Callable[[], Preflight] | None = None
         self._number = 0
-        self.problems = wrapped_label(style=PROBLEM_STYLE)
+        self.problems = wrapped_label(role="problem")
         self.statements = wrapped_label()
-        self.cost = wrapped_label(style=NOTE_STYLE)
+        self.cost = wrapped_label(role="note")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)

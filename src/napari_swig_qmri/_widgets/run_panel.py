@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import NOTE_STYLE, PROBLEM_STYLE, exists, wrapped_label
+from napari_swig_qmri._widgets.appearance import exists, style, wrapped_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -85,7 +85,7 @@ class RunPanel(QWidget):
         self.cancel_button.setToolTip("Stop the run. No layers are added or changed.")
         self.bar = QProgressBar()
         self.bar.setRange(0, STEPS)
-        self.stage = wrapped_label(style=NOTE_STYLE)
+        self.stage = wrapped_label(role="note")
         self.message = wrapped_label()
         buttons = QHBoxLayout()
         buttons.addWidget(self.run_button, 2)
@@ -140,7 +140,7 @@ class RunPanel(QWidget):
 
     def show_message(self, text: str, *, problem: bool = False) -> None:
         """Say how things stand, below the buttons."""
-        self.message.setStyleSheet(PROBLEM_STYLE if problem else "")
+        self.message.setStyleSheet(style("problem" if problem else "text"))
         self.message.setText(text)
         self.message.setVisible(bool(text))
 

@@ -12,7 +12,6 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._widgets.appearance import (
-    NOTE_STYLE,
     Foldable,
     exists,
     form,
@@ -51,7 +50,7 @@ if TYPE_CHECKING:
     Solver = Callable[..., Generator[Progress, None, SuperResolution]]
     Inspector = Callable[..., Preflight]
 
-METHODS = [("Posterior (most accurate)", "posterior"), ("Regression (fastest)", "regression")]
+METHODS = [("Posterior", "posterior"), ("Regression", "regression")]
 DEVICES = ["auto", "cuda", "mps", "cpu"]
 
 
@@ -83,7 +82,10 @@ class OptionsEditor(QWidget):
             spin_box.native.setSuffix(unit)
             spin_box.native.setDecimals(2)
         explained: tuple[tuple[ValueWidget[Any], str], ...] = (
-            (self._method, "Posterior refines the regression until guides and maps agree."),
+            (
+                self._method,
+                "Posterior, the most accurate, refines the fast regression until all agree.",
+            ),
             (self._voxel_size, "Edge of the new voxels; 0 takes the grid of the finest guide."),
             (self._device, "auto takes the graphics card if there is one, else the processor."),
             (self._memory, "Volumes beyond this run in blocks, with the same result."),
@@ -94,7 +96,7 @@ class OptionsEditor(QWidget):
         for box, explanation in explained:
             box.tooltip = explanation
             layout.addRow(box.label, native_of(box))
-            layout.addRow(wrapped_label(explanation, style=NOTE_STYLE))
+            layout.addRow(wrapped_label(explanation, role="note"))
             box.changed.connect(self.changed.emit)
         self.set_value(options)
 
@@ -177,7 +179,7 @@ class SuperResolveWidget(Dock):
             heading("What will happen"),
             self.preflight,
         ]
-        notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", style=NOTE_STYLE)
+        notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.run, notice])
 
     def _follow_layers(self, _event: object = None) -> None:

@@ -14,11 +14,10 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import (
-    NOTE_STYLE,
-    PROBLEM_STYLE,
     exists,
     heading,
     native_of,
+    style,
     wrapped_label,
 )
 from napari_swig_qmri._widgets.dock import Dock
@@ -87,7 +86,7 @@ class SourceList(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
-        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", style=NOTE_STYLE)
+        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", role="note")
         self._layout.addWidget(self._hint)
 
     def value(self) -> tuple[Source, ...]:
@@ -129,7 +128,7 @@ class SynthesizeWidget(Dock):
         self.sources = SourceList()
         self.editor = AcquisitionEditor(sliders=True, optional=False)
         self.editor.set_value(T2Flair.from_typical())
-        self.caveat = wrapped_label(style=NOTE_STYLE)
+        self.caveat = wrapped_label(role="note")
         self.side_by_side = CheckBox(
             text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a linked grid"
         )
@@ -138,7 +137,7 @@ class SynthesizeWidget(Dock):
         )
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
-        self.status = wrapped_label(style=NOTE_STYLE)
+        self.status = wrapped_label(role="note")
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -174,6 +173,8 @@ class SynthesizeWidget(Dock):
             self._say(str(error), problem=True)
             return []
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
+        for layer in self._live:
+            layer.name_overlay.visible = True
         self._adjust_contrast()
         self._arrange()
         self._say_what_moves()
@@ -189,7 +190,7 @@ class SynthesizeWidget(Dock):
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
         ]
-        notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", style=NOTE_STYLE)
+        notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
@@ -261,7 +262,7 @@ class SynthesizeWidget(Dock):
         self._say(f"The sliders move {names}." if names else "")
 
     def _say(self, text: str, *, problem: bool = False) -> None:
-        self.status.setStyleSheet(PROBLEM_STYLE if problem else NOTE_STYLE)
+        self.status.setStyleSheet(style("problem" if problem else "note"))
         self.status.setText(text)
         self.status.setVisible(bool(text))
 
