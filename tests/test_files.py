@@ -15,6 +15,7 @@ from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as
 from napari_swig_qmri.files import (
     as_guide,
     as_maps,
+    map_notices,
     pd_factor,
     read_folder,
     read_volume,
@@ -23,6 +24,7 @@ from napari_swig_qmri.files import (
     write_volume,
 )
 from napari_swig_qmri.signal_models import SpinEcho
+from napari_swig_qmri.volumes import VoxelGrid
 
 SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 
@@ -374,12 +376,44 @@ def test_maps_that_do_not_fit_together_are_refused():
         as_maps([volume(suffix="T2w")])
     with pytest.raises(ValueError, match="one map per quantity"):
         as_maps([t1, volume(suffix="R1map", unit="1/s", name="r1")])
-    with pytest.raises(ValueError, match="do not have the same voxels"):
-        as_maps([t1, volume(suffix="T2map", unit="s", affine=np.diag([1, 1, 1, 1.0]), name="t2")])
     with pytest.raises(ValueError, match="three axes"):
         as_maps([volume(data=numbered((3, 3, 3, 2)), suffix="T1map", unit="s")])
     with pytest.raises(ValueError, match="at least one"):
         as_maps([])
+
+
+@pytest.mark.parametrize("code", CODES[::7])
+def test_maps_stored_in_another_order_are_brought_together_exactly(code):
+    image = stored_as(code, rotation((3, 4, 5)) @ AFFINE)
+    other = volume(data=np.asarray(image.dataobj), affine=image.affine, suffix="T2map", unit="s")
+    t1, pd = (
+        volume(affine=rotation((3, 4, 5)) @ AFFINE, suffix=suffix, unit=unit, name=suffix)
+        for suffix, unit in (("T1map", "s"), ("PDmap", "arbitrary"))
+    )
+    found = as_maps([other, t1, pd])
+    np.testing.assert_array_equal(found.grid.affine, t1.grid.affine)
+    np.testing.assert_allclose(found["T2"], numbered(), rtol=1e-4)
+    sentences = map_notices([other, t1, pd])
+    assert ("image: interpolated onto the voxels of the other maps." in sentences) == (code != "RAS")
+
+
+def test_a_map_on_another_grid_is_interpolated_onto_the_others():
+    """A ramp along x in mm stays that ramp; outside of its own grid the map is NaN."""
+    fine = VoxelGrid((8, 4, 4), np.diag([1.0, 1, 1, 1]))
+    t1, t2 = (
+        volume(
+            data=np.broadcast_to(grid.world(np.moveaxis(np.indices(grid.shape), 0, -1))[..., 0], grid.shape),
+            affine=grid.affine,
+            suffix=suffix,
+            unit="s",
+            name=suffix,
+        )
+        for grid, suffix in ((fine.with_shape((4, 4, 4)), "T1map"), (fine, "T2map"))
+    )
+    found = as_maps([t1, t2])
+    np.testing.assert_allclose(found["T2"][:3], found["T1"][:3], atol=1e-6)
+    beyond = as_maps([t1, volume(data=t2.data[:4], affine=fine.affine, suffix="T2map", unit="s")])
+    assert np.isnan(beyond["T2"][2:]).all()
 
 
 def test_a_guide_knows_its_sequence():

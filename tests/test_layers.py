@@ -328,6 +328,9 @@ def test_super_resolved_and_measured_maps_share_limits():
     layers = {attributes["name"]: attributes for _, attributes, _ in result_layers(run)}
     lr = volume(data=run.lr_maps["T1"], affine=run.lr_maps.grid.affine, suffix="T1map", unit="s")
     assert layers["T1 SR (ms)"]["contrast_limits"] == contrast_limits(lr)
+    chosen = {a["name"]: a for _, a, _ in result_layers(run, limits={"T1": (400, 2500), "PD": (0, 100)})}
+    assert chosen["T1 SR (ms)"]["contrast_limits"] == (400, 2500)
+    assert chosen["PD SR"]["contrast_limits"] == layers["PD SR"]["contrast_limits"]
 
 
 def test_results_go_into_the_frame_of_the_layers_they_came_from():

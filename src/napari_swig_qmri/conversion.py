@@ -8,12 +8,13 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.ndimage import affine_transform
 
 from napari_swig_qmri.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, WeightedImage
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
@@ -46,9 +47,10 @@ def is_map(volume: Volume) -> bool:
 
 
 def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
-    """Maps of PD, T1 and T2 (any of them) on their common grid: rates become times, PD is brought near 1.
+    """Maps of PD, T1 and T2 (any of them): rates become times, PD is brought near 1.
 
-    Voxels that are not finite become NaN; `pd_factor` tells how PD is scaled.
+    A map on another grid than most is interpolated linearly. Voxels that are not finite become NaN.
+    `map_notices` tells what was changed.
     """
     if not volumes:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
@@ -57,11 +59,20 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         listed = ", ".join(f"{volume.name!r} ({quantity_of(volume)})" for volume in volumes)
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
-    first = by_quantity[names[0]]
-    for name in names:
-        _check_same_grid(by_quantity[name], first)
-    data = np.stack([_quantity_values(by_quantity[name]) for name in names])
-    return QuantitativeMaps(data=data, grid=first.grid, names=names)
+    grid = _common_grid(volumes)
+    data = np.stack([_quantity_values(_on_grid(by_quantity[name], grid)) for name in names])
+    return QuantitativeMaps(data=data, grid=grid, names=names)
+
+
+def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
+    """What `as_maps` changes in these maps, one sentence each."""
+    grid = _common_grid(volumes)
+    moved = [volume for volume in volumes if not volume.grid.is_aligned_with(grid)]
+    scaled = [pd_factor(volume)[1] for volume in volumes if quantity_of(volume) == "PD"]
+    return (
+        *(f"{volume.name}: interpolated onto the voxels of the other maps." for volume in moved),
+        *(notice for notices in scaled for notice in notices),
+    )
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
@@ -187,17 +198,29 @@ def _quantity_values(volume: Volume) -> FloatArray:
     return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
 
 
-def _check_same_grid(volume: Volume, first: Volume) -> None:
-    if volume.data.ndim != 3:
-        raise ValueError(
-            f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: "
-            "save one volume of it."
-        )
-    if not volume.grid.is_aligned_with(first.grid):
-        raise ValueError(
-            f"{volume.name!r} ({volume.grid.shape} voxels) and {first.name!r} ({first.grid.shape} voxels) do "
-            "not have the same voxels: resample one map to the grid of the other first."
-        )
+def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
+    """The grid that most volumes have, of equally many the first one's."""
+    for volume in volumes:
+        if volume.data.ndim != 3:
+            raise ValueError(
+                f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: "
+                "save one volume of it."
+            )
+    grids = [volume.grid for volume in volumes]
+    votes = [sum(one.is_aligned_with(other) for other in grids) for one in grids]
+    return grids[votes.index(max(votes))]
+
+
+def _on_grid(volume: Volume, grid: VoxelGrid) -> Volume:
+    """The volume, linearly interpolated if it lies on another grid; NaN outside of its own."""
+    if volume.grid.is_aligned_with(grid):
+        return volume
+    matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
+    steps = matrix.round(6)  # voxels that only are stored in another order stay exact
+    data = affine_transform(
+        volume.data, steps[:3, :3], steps[:3, 3], output_shape=grid.shape, order=1, cval=np.nan
+    )
+    return replace(volume, data=data, grid=grid)
 
 
 def _factor(file_unit: str | None) -> float:

@@ -26,6 +26,7 @@ from napari_swig_qmri.placement import (
     to_stored_axes,
     to_volume_axes,
 )
+from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -235,19 +236,27 @@ def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
     return header
 
 
-def result_layers(result: SuperResolution, frame: FloatArray | None = None) -> list[LayerData]:
+def result_layers(
+    result: SuperResolution,
+    frame: FloatArray | None = None,
+    limits: Mapping[str, tuple[float, float]] | None = None,
+) -> list[LayerData]:
     """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
 
-    SR maps share their limits with the measured maps. Residuals and the conflict are there but hidden.
+    Residuals and the conflict are there but hidden. `limits` in ms are those between which the layers of the
+    measured T1 and T2 are shown; without them, limits are found from the measured maps.
     """
+    chosen = {name: pair for name, pair in (limits or {}).items() if QUANTITIES[name].unit == "s"}
     frame = display_frame(result.maps.grid) if frame is None else frame
     conflict = conflict_volume(result)
     beside = [*residual_volumes(result), *([conflict] if conflict else [])]
     layers = [_hidden(to_layer_data(volume, frame)) for volume in beside]
     measured = map_volumes(result.lr_maps, "LR")
-    for volume, lr_map in zip(map_volumes(result.maps, "SR", provenance(result)), measured, strict=True):
+    super_resolved = map_volumes(result.maps, "SR", provenance(result))
+    for name, volume, lr_map in zip(result.maps.names, super_resolved, measured, strict=True):
         data, attributes, kind = to_layer_data(volume, frame)
-        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
+        low, high = chosen.get(name) or contrast_limits(lr_map)
+        layers.append((data, attributes | appearance(volume, (low, high)), kind))
     return layers
 
 
