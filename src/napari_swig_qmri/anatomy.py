@@ -62,6 +62,11 @@ def head(seed: int = 0) -> dict[str, Field]:
     return fields
 
 
+def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
+    """Distance to the wall of the interhemispheric fissure, which ends at the bridges."""
+    return np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
+
+
 def _places(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
     """Slightly warped positions (3-D each), so that no two sides are alike, and the same with |x|."""
     grid = np.meshgrid(*lattice.axes, indexing="ij")
@@ -132,7 +137,7 @@ def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
         "convexity": (-_hemispheres(m, lattice.spacing), 25),
         "tentorium": (_above_tentorium(m) - 1.0, 10),
         "base": (_cisterns(m), 6),
-        "fissure": (_fissure(fissure_x, core), 12),
+        "fissure": (interhemispheric_fissure(fissure_x, core), 12),
         "sylvian": (_sylvian(m) - 0.6, 5),
     }
     depths = np.stack([depth for depth, _ in surfaces.values()])
@@ -164,11 +169,6 @@ def _bridges(m: Coordinates) -> FloatArray:
         ellipsoid(plane, (0, -4, 8), (99, 30, 19)), ellipsoid(plane, (0, -14, -6), (99, 16, 14)), 4
     )
     return np.minimum(callosum, middle)
-
-
-def _fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
-    """Distance to the wall of the interhemispheric fissure, which ends at the bridges."""
-    return np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
 
 
 def _cisterns(m: Coordinates) -> FloatArray:

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import from_matvec
 
-from napari_swig_qmri.anatomy import GYRUS_WAVELENGTH, head
+from napari_swig_qmri.anatomy import GYRUS_WAVELENGTH, head, interhemispheric_fissure
 from napari_swig_qmri.implicit import Lattice, smooth_min
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
 FINEST_PAINT = 1.25  # mm, largest voxel that is painted without supersampling
 SLAB = 24  # slices painted at a time, for memory
+EVERYWHERE = (slice(None), slice(None), slice(None))
+CEREBELLUM = Lattice((-60, -105, -72), (60, -30, 6), 1)  # where folia are drawn
+FIELD_STRENGTHS = (1.5, 3.0)  # T
 
 CLASSES = ("CSF", "GM", "WM", "deep GM", "lesion", "other")  # of `Phantom.fractions`; labels count from 1
 TEXTURE = {"texture_pd": 0.015, "texture_r1": 0.035, "texture_r2": 0.045}  # relative, inside brain tissue
@@ -114,7 +118,7 @@ def make_phantom(
     `extent` is the field of view in RAS+ mm; grids start at its low ends. `field_strength` is
     1.5 or 3 T. The same `seed` is the same head at every voxel size, with or without lesions.
     """
-    if field_strength not in (1.5, 3.0):
+    if field_strength not in FIELD_STRENGTHS:
         raise ValueError(
             f"the phantom knows tissue at 1.5 and 3 T, but {field_strength} T was asked: choose one of them."
         )
@@ -125,26 +129,30 @@ def make_phantom(
         )
     low, high = np.array(extent, float).T
     nx, ny, nz = (int(n) for n in np.maximum(np.round((high - low) / size), 1))
-    n_parts = np.ceil(size / FINEST_PAINT - 1e-6).astype(int)  # painted voxels per voxel and axis
-    part = size / n_parts
-    axes = [
-        (start + step * (np.arange(n * parts) + 0.5)).astype(np.float32)
-        for start, step, n, parts in zip(low, part, (nx, ny, nz), n_parts, strict=True)
-    ]
-    slices = max(1, SLAB // n_parts[2]) * n_parts[2]
-    slabs = [
-        _averaged(
-            _painted(head(seed), (*axes[:2], axes[2][start : start + slices]), part, field_strength, lesion),
-            n_parts,
-        )
-        for start in range(0, len(axes[2]), slices)
-    ]
-    channels = np.concatenate(slabs, axis=-1)
-    grid = VoxelGrid(
-        (nx, ny, nz), np.diag([*size, 1.0]) + np.pad((low + size / 2)[:, None], ((0, 1), (3, 0)))
-    )
+    grid = VoxelGrid((nx, ny, nz), from_matvec(np.diag(size), low + size / 2))
+    channels = _painted_in_slabs(grid, FIELD_STRENGTHS.index(field_strength), head(seed), lesion)
     maps = QuantitativeMaps(data=_maps(channels[:3]), grid=grid)
     return Phantom(maps=maps, fractions=channels[3:], field_strength=field_strength)
+
+
+def _painted_in_slabs(
+    grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool
+) -> FloatArray:
+    """Channels of `_painted` on a straight grid, painted finer where its voxels are large, and averaged."""
+    size = np.asarray(grid.voxel_size)
+    n_parts = np.ceil(size / FINEST_PAINT - 1e-6).astype(int)  # painted voxels per voxel and axis
+    first = grid.world(np.zeros(3)) + size * (1 / n_parts - 1) / 2
+    x, y, z = (
+        (start + step * np.arange(n)).astype(np.float32)
+        for start, step, n in zip(first, size / n_parts, n_parts * grid.shape, strict=True)
+    )
+    edge = float(np.prod(size / n_parts) ** (1 / 3))
+    n_slices = max(1, SLAB // n_parts[2]) * n_parts[2]
+    slabs = []
+    for start in range(0, len(z), n_slices):
+        window = Window(fields, (x, y, z[start : start + n_slices]))
+        slabs.append(_averaged(_painted(window, edge, strength, lesion), n_parts))
+    return np.concatenate(slabs, axis=-1)
 
 
 def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray:
@@ -163,24 +171,16 @@ def _maps(channels: FloatArray) -> FloatArray:
     return np.stack([pd, *(np.where(pd > 1e-4, pd / np.maximum(rate, 1e-9), 0) for rate in channels[1:])])
 
 
-def _painted(
-    fields: Mapping[str, Field],
-    axes: Coordinates,
-    voxel: FloatArray,
-    field_strength: float,
-    lesion: bool,
-) -> FloatArray:
-    """Channels PD, PD R1, PD R2 and the fractions of `CLASSES` on the grid of three axes in mm.
+def _painted(window: Window, edge: float, strength: int, lesion: bool) -> FloatArray:
+    """Channels PD, PD R1, PD R2 and the fractions of `CLASSES` in a window, edges `edge` mm wide.
 
     Layers come front to back; each takes its coverage of what the layers before it left over.
     """
-    shape = tuple(len(axis) for axis in axes)
+    shape = tuple(len(axis) for axis in window.axes)
     channels = np.zeros((3 + len(CLASSES), *shape), np.float32)
     left = np.ones(shape, np.float32)
-    width = float(np.prod(voxel) ** (1 / 3))
-    strength = (1.5, 3.0).index(field_strength)
-    for name, distance, where in _layers(fields, axes, lesion):
-        share = np.clip(0.5 - distance / width, 0, 1) * left[where]
+    for name, distance, where in _layers(window, lesion):
+        share = np.clip(0.5 - distance / edge, 0, 1) * left[where]
         left[where] -= share
         tissue = TISSUES[name]
         if name == "air":
@@ -189,100 +189,119 @@ def _painted(
         for channel, value in zip(channels, values, strict=False):
             channel[where] += value * share
         channels[3 + CLASSES.index(tissue.kind)][where] += share
-    return _textured(channels, fields, axes)
+    return _textured(channels, window)
 
 
-def _textured(channels: FloatArray, fields: Mapping[str, Field], axes: Coordinates) -> FloatArray:
+def _textured(channels: FloatArray, window: Window) -> FloatArray:
     """Vary PD, R1 and R2 inside tissue by a few percent, CSF hardly."""
     amount = 1 - 0.85 * channels[3]
-    pd, r1, r2 = (1 + amplitude * amount * fields[name](*axes) for name, amplitude in TEXTURE.items())
+    pd, r1, r2 = (1 + amplitude * amount * window(name) for name, amplitude in TEXTURE.items())
     channels[:3] *= np.stack([pd, pd * r1, pd * r2])
     return channels
 
 
-def _layers(fields: Mapping[str, Field], axes: Coordinates, lesion: bool) -> Iterator[Layer]:
-    """All layers, front to back."""
+@dataclass(frozen=True, eq=False)
+class Window:
+    """The fields of a head as seen on the grid of three axes."""
 
-    def local(name: str, tissue: str, grow: float = 0) -> Iterator[Layer]:
-        where = fields[name].lattice.overlap(axes)
+    fields: Mapping[str, Field]
+    axes: Coordinates  # x, y and z in mm, 1-D each
+
+    def __call__(self, name: str, where: tuple[slice, ...] = EVERYWHERE) -> FloatArray:
+        """Values of a field, in the whole window or a part of it."""
+        return self.fields[name](*self.cut(where))
+
+    def cut(self, where: tuple[slice, ...]) -> list[FloatArray]:
+        """The axes of a part."""
+        return [axis[part] for axis, part in zip(self.axes, where, strict=True)]
+
+    def part(self, name: str) -> tuple[slice, ...] | None:
+        """The part where a field is defined, None if it is not in sight."""
+        return self.fields[name].lattice.overlap(self.axes)
+
+    def layer(self, tissue: str, name: str, grow: float = 0) -> Iterator[Layer]:
+        """A field as a layer of tissue, `grow` mm thicker than its shape."""
+        where = self.part(name)
         if where is not None:
-            yield (
-                tissue,
-                fields[name](*_cut(axes, where)) - grow,
-                where,
-            )
+            yield tissue, self(name, where) - grow, where
 
-    everywhere = (slice(None), slice(None), slice(None))
-    cavity = fields["cavity"](*axes)
-    yield from local("ventricles", "csf")
+
+def _layers(window: Window, lesion: bool) -> Iterator[Layer]:
+    """All layers, front to back."""
+    cavity = window("cavity")
+    yield from window.layer("csf", "ventricles")
     for name in ("caudate", "pallidum", "putamen", "thalamus", "callosum"):
-        yield from local(name, name)
-    yield from local("nigra", "pallidum")
-    yield from local("hippocampus", "cortex")
-    yield from _cortex(fields, axes, lesion)
-    yield from _cerebellum(fields, axes)
-    yield "stem", fields["stem"](*axes), everywhere
-    yield from _dura(fields, axes, cavity)
-    yield "csf", cavity, everywhere
-    yield "dura", cavity - 0.8, everywhere
-    bone = fields["bone"](*axes)
-    yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), everywhere
-    yield "bone", cavity - bone, everywhere
-    yield from local("lens", "lens")
-    yield from local("eye", "vitreous")
-    yield from local("eye", "skin", 1.2)
-    yield from local("optic_nerve", "white")
-    yield from local("eye_muscles", "muscle")
-    yield from local("air", "air")
-    yield from local("air", "bone", 1.0)
-    yield from local("base_marrow", "marrow")
-    yield from local("base_marrow", "bone", 1.8)
-    yield from local("orbit", "fat")
-    yield from local("orbit", "bone", 1.5)
-    skin = fields["skin"](*axes)
-    yield "muscle", skin + 6.0, everywhere
-    yield "fat", skin + 1.8, everywhere
-    yield "skin", skin, everywhere
+        yield from window.layer(name, name)
+    yield from window.layer("pallidum", "nigra")
+    yield from window.layer("cortex", "hippocampus")
+    yield from _cerebrum(window, lesion)
+    yield from _cerebellum(window)
+    yield from window.layer("stem", "stem")
+    yield from _dura(window, cavity)
+    yield "csf", cavity, EVERYWHERE
+    yield from _skull_and_face(window, cavity)
 
 
-def _cut(axes: Coordinates, where: tuple[slice, ...]) -> list[FloatArray]:
-    return [axis[part] for axis, part in zip(axes, where, strict=True)]
+def _skull_and_face(window: Window, cavity: FloatArray) -> Iterator[Layer]:
+    """Everything around the brain; thicknesses are in mm."""
+    bone = window("bone")
+    yield "dura", cavity - 0.8, EVERYWHERE
+    yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), EVERYWHERE
+    yield "bone", cavity - bone, EVERYWHERE
+    yield from window.layer("lens", "lens")
+    yield from window.layer("vitreous", "eye")
+    yield from window.layer("skin", "eye", 1.2)
+    yield from window.layer("white", "optic_nerve")
+    yield from window.layer("muscle", "eye_muscles")
+    yield from window.layer("air", "air")
+    yield from window.layer("bone", "air", 1.0)
+    yield from window.layer("marrow", "base_marrow")
+    yield from window.layer("bone", "base_marrow", 1.8)
+    yield from window.layer("fat", "orbit")
+    yield from window.layer("bone", "orbit", 1.5)
+    skin = window("skin")
+    yield "muscle", skin + 6.0, EVERYWHERE
+    yield "fat", skin + 1.8, EVERYWHERE
+    yield "skin", skin, EVERYWHERE
 
 
-def _cortex(fields: Mapping[str, Field], axes: Coordinates, lesion: bool) -> Iterator[Layer]:
+def _cerebrum(window: Window, lesion: bool) -> Iterator[Layer]:
     """Lesions, white matter and the cortex around it: a ribbon along convexity, fissures and sulci."""
-    where = fields["fold"].lattice.overlap(axes)
+    where = window.part("fold")
     if where is None:
         return
-    box = _cut(axes, where)
-    core, fissure_x = fields["core"](*box), fields["fissure_x"](*box)
-    fissure = np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
-    depth = np.minimum(np.minimum(fields["outer_depth"](*box), fissure), fields["sylvian_depth"](*box))
-    radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is about a sine, so its phase is a distance
-    sulcus = np.arctan2(np.abs(fields["fold"](*box)), 1.1 * fields["fold_slope"](*box) / radian) / radian
-    below = np.maximum(depth - fields["sulcus_depth"](*box), depth - 0.55 * fields["second_depth"](*box))
-    gap = fields["sulcus_gap"](*box) + 0.75 * np.exp(-np.maximum(depth, 0) / 6)  # sulci open outwards
-    pial = smooth_min(depth, np.sqrt(sulcus**2 + np.maximum(below, 0) ** 2) - gap, 2.5)
-    white = fields["cortex_thickness"](*box) - pial
-    spots = fields["lesion"].lattice.overlap(box)
+    pial = _below_pia(window, where)
+    white = window("cortex_thickness", where) - pial
+    inside = Window(window.fields, window.cut(where))
+    spots = inside.part("lesion")
     if lesion and spots is not None:
-        part = _cut(box, spots)
-        inner = tuple(slice(w.start + s.start, w.start + s.stop) for w, s in zip(where, spots, strict=True))
-        yield "lesion", np.maximum(fields["lesion"](*part), white[spots]), inner
+        shifted = tuple(slice(w.start + s.start, w.start + s.stop) for w, s in zip(where, spots, strict=True))
+        yield "lesion", np.maximum(inside("lesion", spots), white[spots]), shifted
     yield "white", white, where
     yield "cortex", -pial, where
 
 
-def _cerebellum(fields: Mapping[str, Field], axes: Coordinates) -> Iterator[Layer]:
+def _below_pia(window: Window, where: tuple[slice, ...]) -> FloatArray:
+    """Distance in mm from the folded surface of the cerebrum, positive inside."""
+    fissure = interhemispheric_fissure(window("fissure_x", where), window("core", where))
+    depth = np.minimum(np.minimum(window("outer_depth", where), fissure), window("sylvian_depth", where))
+    radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is about a sine, so its phase is a distance
+    slope = 1.1 * window("fold_slope", where) / radian
+    sulcus = np.arctan2(np.abs(window("fold", where)), slope) / radian
+    beyond = np.maximum(depth - window("sulcus_depth", where), depth - 0.55 * window("second_depth", where))
+    gap = window("sulcus_gap", where) + 0.75 * np.exp(-np.maximum(depth, 0) / 6)  # sulci open outwards
+    return smooth_min(depth, np.sqrt(sulcus**2 + np.maximum(beyond, 0) ** 2) - gap, 2.5)
+
+
+def _cerebellum(window: Window) -> Iterator[Layer]:
     """Cerebellar white matter and cortex, its folia fanning out from the roof of the fourth ventricle."""
-    where = Lattice((-60, -105, -72), (60, -30, 6), 1).overlap(axes)
+    where = CEREBELLUM.overlap(window.axes)
     if where is None:
         return
-    box = _cut(axes, where)
-    x, y, z = np.ix_(*box)
-    depth = -fields["cerebellum"](*box)
+    x, y, z = np.ix_(*window.cut(where))
+    depth = -window("cerebellum", where)
     radius = np.sqrt((y + 50) ** 2 + (z + 30) ** 2) + 0.01
-    angle = np.arctan2(z + 30, -(y + 50)) + 0.35 * np.cos(x / 14) + 0.25 * fields["cortex_thickness"](*box)
+    angle = np.arctan2(z + 30, -(y + 50)) + 0.35 * np.cos(x / 14) + 0.25 * window("cortex_thickness", where)
     fissure = np.arcsin(np.abs(np.sin(18 * angle))) * radius / 18
     reach = 7.5 + 4 * np.cos(9 * angle) + 3.5 * np.cos(2.25 * angle)
     pial = np.minimum(depth - 0.2, np.sqrt(fissure**2 + np.maximum(depth - reach, 0) ** 2) - 0.35)
@@ -290,17 +309,16 @@ def _cerebellum(fields: Mapping[str, Field], axes: Coordinates) -> Iterator[Laye
     yield "cortex", -pial, where
 
 
-def _dura(fields: Mapping[str, Field], axes: Coordinates, cavity: FloatArray) -> Iterator[Layer]:
-    """Falx, tentorium and superior sagittal sinus."""
-    where = fields["tentorium"].lattice.overlap(axes)
+def _dura(window: Window, cavity: FloatArray) -> Iterator[Layer]:
+    """Superior sagittal sinus, falx and tentorium."""
+    where = window.part("tentorium")
     if where is None:
         return
-    box = _cut(axes, where)
-    middle, above = fields["fissure_x"](*box), fields["tentorium"](*box)
-    inside = cavity[where]
-    front = np.maximum(box[1][None, :, None] - 62, -28 - box[2][None, None, :])
+    _, y, z = np.ix_(*window.cut(where))
+    inside, middle, above = cavity[where], window("fissure_x", where), window("tentorium", where)
+    front = np.maximum(y - 62, -28 - z)
     yield "blood", np.maximum(np.sqrt(middle**2 + (inside + 1.2) ** 2) - 3.2, front), where
-    falx = np.maximum(np.abs(middle) - 0.4, 4 - np.minimum(fields["core"](*box), above))
-    falx = np.maximum(falx, -4 - fields["outer_depth"](*box))
-    tentorium = np.maximum(np.abs(above + 0.1) - 0.5, 4 - fields["stem"](*box))
+    falx = np.maximum(np.abs(middle) - 0.4, 4 - np.minimum(window("core", where), above))
+    falx = np.maximum(falx, -4 - window("outer_depth", where))
+    tentorium = np.maximum(np.abs(above + 0.1) - 0.5, 4 - window("stem", where))
     yield "dura", np.maximum(np.minimum(falx, tentorium), inside), where
