@@ -36,7 +36,7 @@ from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.layers import to_layers
 
 EXTENT = ((-84, 84), (-124, 92), (-16, 84))  # mm
-SHOWN_POSITION = (15.0, -14.0, 0.0)  # mm, z y x: ventricles, deep grey matter and lesions
+SHOWN_POSITION = (18.0, -14.0, 0.0)  # mm, z y x: ventricles, deep grey matter and lesions
 NOISE = 0.01
 FIELD = {"MagneticFieldStrength": 3.0}  # T; sets the range in which T1 and T2 are shown
 PD_LIMITS = (0.4, 1.05)
