@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -91,12 +93,25 @@ def test_failing_apt_does_not_stop_the_caller(tmp_path: Path) -> None:
     assert "apt-get update failed" in printed
 
 
+def import_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(ROOT / "ci"))
+    return import_module(name)
+
+
 @pytest.mark.skipif(not Path("/usr/bin/dpkg-query").exists(), reason="needs dpkg")
-def test_a_real_dpkg_query_understands_the_question() -> None:
-    sys.path.insert(0, str(ROOT / "ci"))
-    try:
-        from system_packages import is_installed
-    finally:
-        sys.path.pop(0)
+def test_a_real_dpkg_query_understands_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    is_installed = import_script("system_packages", monkeypatch).is_installed
     assert is_installed("dpkg")
     assert not is_installed("no-such-package-here")
+
+
+def test_a_script_runs_on_the_screen_or_on_xvfb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    command = import_script("with_display", monkeypatch).command
+    write_command(tmp_path, "xvfb-run", "")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert command(["demo.py"]) == [sys.executable, "demo.py"]
+    monkeypatch.delenv("DISPLAY")
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    assert command(["demo.py"])[0] == str(tmp_path / "xvfb-run")
+    assert command(["demo.py"])[-2:] == [sys.executable, "demo.py"]
