@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -161,7 +162,8 @@ def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray
         if n > 1:
             shape = channels.shape
             blocks = channels.reshape(*shape[:axis], shape[axis] // n, n, *shape[axis + 1 :])
-            channels = np.add.reduce([blocks.take(i, axis + 1) for i in range(n)]) / np.float32(n)
+            parts = [blocks[(slice(None),) * (axis + 1) + (i,)] for i in range(n)]
+            channels = reduce(np.add, parts) / np.float32(n)
     return channels
 
 
@@ -180,7 +182,10 @@ def _painted(window: Window, edge: float, strength: int, lesion: bool) -> FloatA
     channels = np.zeros((3 + len(CLASSES), *shape), np.float32)
     left = np.ones(shape, np.float32)
     for name, distance, where in _layers(window, lesion):
-        share = np.clip(0.5 - distance / edge, 0, 1) * left[where]
+        share = np.clip(0.5 - distance / edge, 0, 1)
+        if not share.any():
+            continue
+        share *= left[where]
         left[where] -= share
         tissue = TISSUES[name]
         if name == "air":
