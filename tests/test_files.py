@@ -463,6 +463,15 @@ def test_only_so_many_images_are_read_at_once(tmp_path):
         assert len(read_folder(tmp_path)) == 40
 
 
+def test_a_link_to_a_missing_file_is_told_and_deep_and_hidden_folders_are_skipped(tmp_path):
+    save(tmp_path / "sub-1_T1w.nii", numbered())
+    save(tmp_path / ".git" / "sub-1_T2w.nii", numbered())
+    save(tmp_path.joinpath(*"abcdefgh") / "sub-1_FLAIR.nii", numbered())
+    (tmp_path / "sub-2_T1w.nii").symlink_to(tmp_path / "not-fetched")
+    with pytest.warns(UserWarning, match=r"sub-2_T1w\.nii does not exist"):
+        assert [v.name for v in read_folder(tmp_path)] == ["sub-1 T1w"]
+
+
 def test_a_folder_without_images_gives_a_sentence(tmp_path):
     with pytest.raises(ValueError, match=r"It holds no file that ends in \.nii"):
         read_folder(tmp_path)

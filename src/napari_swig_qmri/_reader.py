@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from napari_swig_qmri.files import find_images, read_folder, read_volume, with_distinct_names
+from napari_swig_qmri.files import iterate_images, read_folder, read_volume, with_distinct_names
 from napari_swig_qmri.layers import LayerData, display_notices, to_layers
 from napari_swig_qmri.nifti import EXTENSIONS
 from napari_swig_qmri.volumes import Volume
@@ -36,7 +36,7 @@ def _as_paths(path: Paths) -> list[Path]:
 
 def _is_readable(path: Path) -> bool:
     if path.is_dir():
-        return bool(find_images(path)[0])
+        return any(True for _ in iterate_images(path))
     return path.name.lower().endswith(EXTENSIONS)
 
 

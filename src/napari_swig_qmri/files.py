@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
 
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
+_DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
 
 
@@ -105,7 +106,7 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
     """NIfTI files of a folder and its subfolders in order of name, and sentences on those left out."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: check the name.")
-    found = [p for p in sorted(folder.rglob("*")) if _is_image(p, folder)]
+    found = list(iterate_images(folder))
     other = [p for p in found if _OTHER_MODALITIES & set(p.relative_to(folder).parts)]
     wanted = [p for p in found if p not in set(other)]
     problems = [f"{len(other)} images that are not anatomical."] if other else []
@@ -113,6 +114,21 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
         left = len(wanted) - _MOST_IMAGES
         problems.append(f"{left} of {len(wanted)} images: open the folder of one subject to see the others.")
     return wanted[:_MOST_IMAGES], problems
+
+
+def iterate_images(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
+    """NIfTI files of a folder and `depth` levels of subfolders by name, without hidden ones."""
+    try:
+        entries = sorted(folder.iterdir())
+    except PermissionError:
+        return
+    for entry in entries:
+        if entry.name.startswith("."):
+            continue
+        if entry.is_dir():
+            yield from iterate_images(entry, depth - 1) if depth else ()
+        elif _is_image(entry):
+            yield entry
 
 
 def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -> list[Volume]:
@@ -217,9 +233,7 @@ def check_free(paths: Sequence[Path], overwrite: bool) -> None:
         )
 
 
-def _is_image(path: Path, folder: Path) -> bool:
-    if any(part.startswith(".") for part in path.relative_to(folder).parts) or not path.is_file():
-        return False
+def _is_image(path: Path) -> bool:
     name = path.name.lower()
     if name.endswith(".hdr"):
         return path.with_suffix(".img").exists() or path.with_suffix(".img.gz").exists()

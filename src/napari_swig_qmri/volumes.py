@@ -69,14 +69,14 @@ class VoxelGrid:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Volume:
-    """One image as it came from a file or a layer, times in seconds and angles in degrees as BIDS has them."""
+    """One image as it came from a file or a layer, times in s and angles in degrees as BIDS has them."""
 
     data: FloatArray  # (x, y, z) or (x, y, z, t, ...)
     grid: VoxelGrid
     name: str
     suffix: str | None = None  # BIDS suffix: T1map, T2w, FLAIR, ...; None if unknown
     unit: str | None = None  # s, 1/s, arbitrary; None for weighted images
-    file_unit: str | None = None  # of the numbers in the file where they are stored in another unit: ms, 1/ms, ...
+    file_unit: str | None = None  # of the numbers as stored: ms, 1/ms, ...; None as `unit`
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     header: Any = None  # the nibabel header, if it came from a file
     path: Path | None = None
@@ -98,7 +98,8 @@ class QuantitativeMaps:
         if self.data.shape != (len(self.names), *self.grid.shape):
             raise ValueError(
                 f"maps {', '.join(self.names)} on a grid of {self.grid.shape} voxels need an array of shape "
-                f"{(len(self.names), *self.grid.shape)}, but the array is {self.data.shape}: stack one volume per map."
+                f"{(len(self.names), *self.grid.shape)}, but the array is {self.data.shape}: stack one volume "
+                "per map."
             )
 
     def __getitem__(self, name: str) -> FloatArray:
