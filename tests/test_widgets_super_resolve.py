@@ -145,12 +145,21 @@ def test_no_maps_no_run(make: Make) -> None:
     assert not widget.run.run_button.isEnabled()
 
 
-def test_maps_of_different_grids_are_refused_in_words(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+def test_what_is_changed_in_the_maps_is_said(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     layers = add_case(viewer)
     (odd,) = add(viewer, make_map("T1map", make_guide("T1w").grid, name="fine T1map"))
     widget = make(FakeEngine())
     widget.set_value(SuperResolveInputs(maps={"PD": MapChoice(layers[0]), "T1": MapChoice(odd)}))
-    qtbot.waitUntil(lambda: "fine T1map" in widget.preflight.problems.text())
+    qtbot.waitUntil(lambda: "interpolated" in widget.preflight.statements.text())
+
+
+def test_a_map_as_a_guide_is_refused_in_words(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+    layers = add_case(viewer)
+    widget = make(FakeEngine())
+    maps = {"PD": MapChoice(layers[0])}
+    widget.set_value(SuperResolveInputs(maps=maps, guides=(GuideChoice(layers[1], None),)))
+    qtbot.waitUntil(lambda: "a guide is a weighted image" in widget.preflight.problems.text())
+    assert not widget.run.run_button.isEnabled()
 
 
 def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -269,6 +278,27 @@ def test_unit_of_a_map_can_be_corrected(viewer: ViewerModel, make: Make) -> None
     row.unit.value = "ms"
     assert np.median(layers[1].data) == pytest.approx(before / 1000, rel=1e-5)
     assert row.unit.value == "ms"
+
+
+def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, make: Make) -> None:
+    add_case(viewer)
+    widget = make(FakeEngine())
+    widget.guides.rows[0].editor.sequence_box.value = "mprage"
+    rows = widget.guides.rows
+    stops = [
+        widget.maps.rows["PD"].layer.native,
+        widget.maps.rows["T2"].unit.native,
+        rows[0].layer.native,
+        rows[0].editor.parameter_boxes()["flip_angle"].native,
+        rows[1].layer.native,
+        widget.guides.add_button,
+        widget.run.run_button,
+    ]
+    chain = [widget.nextInFocusChain()]
+    while chain[-1] is not None and chain[-1] is not widget:
+        chain.append(chain[-1].nextInFocusChain())
+    places = [chain.index(stop) for stop in stops]
+    assert places == sorted(places)
 
 
 def test_time_left_is_rounded() -> None:

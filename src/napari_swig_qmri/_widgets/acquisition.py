@@ -26,6 +26,7 @@ SCREEN_UNITS = {
 }  # unit inside -> factor to, and name of, that on screen
 LARGEST = 1e6  # a spin box holds any number a person may type; the sequence says what is impossible
 UNKNOWN = "unknown"
+LONGEST_LABEL = 26  # characters beside a box; longer ones stand above it
 SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
 
 
@@ -151,14 +152,18 @@ class AcquisitionEditor(QWidget):
 
     def _add_box(self, parameter: Field[Any], value: Any, usual: Any) -> None:
         box = _box(parameter, value, usual, sliders=self._sliders)
+        if not isinstance(box, CheckBox):
+            low, high = (on_screen(parameter, bound) for bound in parameter.metadata["range"])
+            box.tooltip = f"{_label(parameter)}: {low:g} to {high:g} {_unit(parameter)}"
         self._boxes[parameter.name] = box
         self._exact[parameter.name] = (box.value, value)
-        label = QLabel(box.label)
-        if self._sliders:
-            self._form.addRow(label)
+        if isinstance(box, CheckBox):
+            self._form.addRow(native_of(box))
+        elif self._sliders or len(box.label) > LONGEST_LABEL:
+            self._form.addRow(QLabel(box.label))
             self._form.addRow(native_of(box))
         else:
-            self._form.addRow(label, native_of(box))
+            self._form.addRow(QLabel(box.label), native_of(box))
         box.changed.connect(self._update)
 
     def _update(self) -> None:
@@ -180,7 +185,7 @@ def _playable(sequence: type[SignalModel], usual: dict[str, Any], kept: dict[str
 
 def _box(parameter: Field[Any], value: Any, usual: Any, *, sliders: bool) -> ValueWidget[Any]:
     if _kind(parameter) == "bool":
-        return CheckBox(label=_label(parameter), value=value)
+        return CheckBox(text=_label(parameter), value=value)
     return _slider(parameter, value, usual) if sliders else _spin_box(parameter, value)
 
 

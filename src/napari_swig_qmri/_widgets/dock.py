@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import exists
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
+TAB = Qt.FocusPolicy.TabFocus
 WIDTH = 330  # pixels; nothing is cut off from here on
 
 
@@ -42,6 +44,12 @@ class Dock(QWidget):
             layout.addWidget(part)
         self.setMinimumWidth(WIDTH)
 
+    def order_tabs(self) -> None:
+        """Let the Tab key go from top to bottom, also through parts that came later."""
+        stops = [widget for widget in _in_order(self.layout()) if widget.focusPolicy() & TAB]
+        for first, second in pairwise(stops):
+            self.setTabOrder(first, second)
+
     def event(self, event: QEvent | None) -> bool:
         """Notice that the dock let go of this widget."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
@@ -51,3 +59,16 @@ class Dock(QWidget):
     def _end(self) -> None:
         if exists(self) and self.parent() is None:
             self.deleteLater()
+
+
+def _in_order(layout: QLayout | None) -> Iterator[QWidget]:
+    """Widgets of a layout and of all layouts inside it, as they lie on the screen."""
+    for index in range(layout.count() if layout is not None else 0):
+        item = layout.itemAt(index) if layout is not None else None
+        widget = item.widget() if item is not None else None
+        if widget is None:
+            yield from _in_order(item.layout() if item is not None else None)
+        else:
+            inner = widget.widget() if isinstance(widget, QScrollArea) else widget
+            yield widget
+            yield from _in_order(inner.layout() if inner is not None else None)

@@ -14,7 +14,6 @@ from napari_swig_qmri._widgets.appearance import Foldable, native_of, style, wra
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._widgets.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.bids import Evidence, find_suffix
-from napari_swig_qmri.conversion import pd_factor
 from napari_swig_qmri.sidecars import from_sidecar
 
 if TYPE_CHECKING:
@@ -93,8 +92,7 @@ class MapRow(QObject):
         if layer is not None:
             volume = volume_of(layer)
             unit, assumed = unit_of(volume, self._quantity)
-            scaled = pd_factor(volume)[1] if self._quantity == "PD" else ()
-            notices = (*volume.notices, *assumed, *scaled)
+            notices = (*volume.notices, *assumed)
             with self.unit.changed.blocked():
                 self.unit.value = unit
         self.unit.native.setVisible(layer is not None)

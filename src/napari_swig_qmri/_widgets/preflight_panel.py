@@ -69,6 +69,7 @@ class PreflightPanel(QWidget):
     def _start(self) -> None:
         worker: Any = create_worker(_answer, self._number, self._question, _start_thread=False)
         worker.returned.connect(self._take)
+        worker.errored.connect(self._take_error)
         worker.start()
 
     def _take(self, numbered: tuple[int, Preflight | str]) -> None:
@@ -79,6 +80,9 @@ class PreflightPanel(QWidget):
             self._show((), (answer,), "")
         else:
             self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
+
+    def _take_error(self, error: Exception) -> None:
+        self._show((), (f"This should not have happened, please report it: {error!r}.",), "")
 
     def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
         for label, text in (

@@ -32,7 +32,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     follow_layers,
     image_layers,
 )
-from napari_swig_qmri.conversion import as_guide, as_maps
+from napari_swig_qmri.conversion import as_guide, as_maps, map_notices
 from napari_swig_qmri.layers import frame_of, from_layer, result_layers
 from napari_swig_qmri.results import RESEARCH_NOTICE
 
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.pipeline import Preflight
     from napari_swig_qmri.results import Progress, SuperResolution
     from napari_swig_qmri.signal_models import SignalModel
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
     Solver = Callable[..., Generator[Progress, None, SuperResolution]]
     Inspector = Callable[..., Preflight]
@@ -207,6 +207,7 @@ class SuperResolveWidget(Dock):
         if not inputs.maps:
             problems.append("Open a PD, T1 or T2 map, or choose its layer above.")
         self.run.set_ready(False)
+        self.order_tabs()
         if problems:
             self.preflight.show_problems(problems)
         else:
@@ -251,9 +252,18 @@ class Snapshot:
 
     def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
         """What the engine takes."""
-        maps = as_maps([as_map(from_layer(*layer), quantity, unit) for *layer, quantity, unit in self.maps])
         guides = [_guide(*guide) for guide in self.guides]
-        return maps, guides, vars(self.options)
+        return as_maps(self._map_volumes()), guides, vars(self.options)
+
+    def notices(self) -> tuple[str, ...]:
+        """What is changed in the maps before the engine gets them."""
+        return map_notices(self._map_volumes())
+
+    def _map_volumes(self) -> list[Volume]:
+        return [
+            as_map(from_layer(data, attributes), quantity, unit)
+            for data, attributes, quantity, unit in self.maps
+        ]
 
 
 def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
@@ -267,7 +277,8 @@ def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperR
 
 def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
     maps, guides, options = snapshot.arguments()
-    return inspector(maps, guides, **options)
+    answer = inspector(maps, guides, **options)
+    return replace(answer, statements=(*snapshot.notices(), *answer.statements))
 
 
 def _solve(

@@ -221,6 +221,7 @@ class SynthesizeWidget(Dock):
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
+        self.order_tabs()
         self.changed.emit()
 
     def _move(self) -> None:
