@@ -175,6 +175,11 @@ def test_a_moved_layer_is_placed_where_it_was_moved_to():
     assert "moved" in again.notices[-1]
 
 
+def test_a_copy_of_an_interpolated_layer_still_has_its_own_voxels():
+    data, attributes, _ = shown(to_layer_data(volume(affine=AFFINE @ SHEAR))).as_layer_data_tuple()
+    np.testing.assert_array_equal(from_layer(data.copy(), attributes).data, numbered())
+
+
 def test_an_edited_interpolated_layer_is_taken_as_shown():
     layer = shown(to_layer_data(volume(affine=AFFINE @ SHEAR)))
     layer.data = 2 * layer.data

@@ -95,7 +95,7 @@ def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
     if record is None or not _is_unmoved(values, attributes, record):
         return _from_transform(values, attributes, record or {})
     if record["original"] is not None:
-        if values is not record["shown"]:
+        if not (values is record["shown"] or np.array_equal(values, record["shown"], equal_nan=True)):
             return _from_transform(values, attributes, record)
         return _from_record(record["original"], attributes, record)
     stored = to_stored_axes(values, record["frame"] @ record["affine"])

@@ -98,8 +98,8 @@ class QuantitativeMaps:
         if self.data.shape != (len(self.names), *self.grid.shape):
             raise ValueError(
                 f"maps {', '.join(self.names)} on a grid of {self.grid.shape} voxels need an array of shape "
-                f"{(len(self.names), *self.grid.shape)}, but the array is {self.data.shape}: stack one volume "
-                "per map."
+                f"{(len(self.names), *self.grid.shape)}, but the array is {self.data.shape}: stack one "
+                "volume per map."
             )
 
     def __getitem__(self, name: str) -> FloatArray:
