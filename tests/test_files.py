@@ -240,6 +240,13 @@ def test_units_are_found_and_converted_once(tmp_path, suffix, units, factor, fil
     assert bool(found.notices) == (units is None)
 
 
+def test_the_header_decides_about_a_bare_name(tmp_path):
+    image = nib.Nifti1Image(plausible("T2map"), AFFINE)
+    image.header["intent_name"] = b"T2 (sec)"
+    nib.save(image, tmp_path / "T2.nii")
+    assert read_volume(tmp_path / "T2.nii").suffix == "T2map"
+
+
 def test_the_header_text_tells_the_unit_before_the_values(tmp_path):
     image = nib.Nifti1Image(plausible("T1map"), AFFINE)  # the values alone look like s
     image.header["descrip"] = b"relaxation time in ms"

@@ -210,10 +210,11 @@ def _suffix_in(text: str) -> str | None:
 
 
 def _prefer_map(suffix: str, text: str, evidence: Evidence) -> str:
-    """A bare "T1", "T2" or "PD" is the map where the sidecar gives its numbers a unit."""
+    """A bare "T1", "T2" or "PD" is the map where sidecar or header say map or give its numbers a unit."""
     bare = re.search(r"(?<![a-z0-9])(?:t1|t2|pd)(?![a-z0-9])(?![-_ ]?w)", text.lower())
-    has_unit = parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", evidence.series.lower())
-    return _MAP_OF_WEIGHTED.get(suffix, suffix) if bare and has_unit else suffix
+    words = f"{evidence.series} {evidence.header_text}".lower()
+    is_map = parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", words) or _unit_in(words, "s")
+    return _MAP_OF_WEIGHTED.get(suffix, suffix) if bare and is_map else suffix
 
 
 def _is_binary(values: FloatArray) -> bool:
