@@ -254,6 +254,15 @@ def test_the_header_text_tells_the_unit_before_the_values(tmp_path):
     assert read_volume(tmp_path / "sub-1_T1map.nii").file_unit == "ms"
 
 
+def test_scan_settings_in_texts_are_no_units(tmp_path):
+    image = nib.Nifti1Image(plausible("T1map"), AFFINE)
+    image.header["descrip"] = b"3T SE TR 600 ms TE=12ms"
+    nib.save(image, tmp_path / "sub-1_T1map.nii")
+    assert read_volume(tmp_path / "sub-1_T1map.nii").file_unit == "s"
+    nib.save(image, tmp_path / "T1.nii")
+    assert read_volume(tmp_path / "T1.nii").suffix == "T1w"
+
+
 def test_a_declared_unit_is_kept_but_doubted(tmp_path):
     path = save(tmp_path / "sub-1_T1map.nii", 1000 * plausible("T1map"), sidecar={"Units": "s"})
     found = read_volume(path)

@@ -57,7 +57,7 @@ _SPELLINGS = {
     "arbitrary": ("arbitrary", "a.u.", "au", "arb", "arb.", "arbitrary units"),
     "percent": ("percent", "%", "pu"),
 }
-_UNIT_IN_TEXT = (
+_UNIT_IN_TEXT = (  # not after a number, which is a setting of the scan
     ("1/ms", r"1/ms(?:ec)?\b|ms\^?-1"),
     ("1/s", r"1/s(?:ec)?\b|\bs\^?-1|\bhz\b"),
     ("ms", r"\bms(?:ecs?)?\b|\bmilliseconds?\b"),
@@ -134,11 +134,12 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
     declared = parse_unit(evidence.sidecar.get("Units"))
     guessed = _unit_of_values(suffix or "", evidence.values)
     if declared and _measures(declared, base):
-        return declared, _doubt(declared, guessed)
+        return declared, _doubt("sidecar", declared, guessed)
     ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
     in_text = _unit_in(evidence.header_text, base)
     if in_text:
-        return in_text, (f"{ignored}Unit {in_text} taken from the header text {evidence.header_text!r}.",)
+        told = f"{ignored}Unit {in_text} taken from the header text {evidence.header_text!r}."
+        return in_text, (told, *_doubt("header", in_text, guessed))
     if base == "arbitrary":
         return base, (ignored.strip(),) if ignored else ()
     if guessed is None:
@@ -227,7 +228,9 @@ def _measures(unit: str, base: str) -> bool:
 
 
 def _unit_in(text: str, base: str) -> str | None:
-    found = (unit for unit, pattern in _UNIT_IN_TEXT if re.search(pattern, text.lower()))
+    found = (
+        unit for unit, pattern in _UNIT_IN_TEXT if re.search(rf"(?<!\d)(?<!\d )(?:{pattern})", text.lower())
+    )
     return next((unit for unit in found if _measures(unit, base)), None)
 
 
@@ -246,7 +249,7 @@ def _unit_of_values(suffix: str, values: FloatArray | None) -> str | None:
     return "1/ms" if median < limit else "1/s"
 
 
-def _doubt(declared: str, guessed: str | None) -> tuple[str, ...]:
+def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:
     if guessed is None or guessed == declared:
         return ()
-    return (f"The sidecar says {declared}, but the values look like {guessed}. Change it if wrong.",)
+    return (f"The {source} says {declared}, but the values look like {guessed}. Change it if wrong.",)
