@@ -58,9 +58,27 @@ def test_indexing_is_indexing_the_whole(key: Any) -> None:
 def test_computes_only_the_slice_and_keeps_it() -> None:
     lazy = make_lazy()
     seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
-    lazy[3]
-    lazy[3]
+    for key in (3, -2, (3, slice(None)), (np.int64(3), slice(None), slice(0, 7))):
+        lazy[key]
     assert seen == [6 * 7]
+
+
+def test_an_index_beyond_the_edge_is_refused() -> None:
+    lazy = make_lazy()
+    lazy[0]
+    with pytest.raises(IndexError):
+        lazy[5]
+    with pytest.raises(IndexError):
+        lazy[0, 0, 0, 0]
+
+
+def test_a_slice_is_computed_in_pieces_with_the_same_result() -> None:
+    lazy = make_lazy((2, 190, 200))
+    seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
+    part = lazy[1]
+    assert max(seen) < 190 * 200
+    expected = lazy.pd[1] * np.exp(-0.1 / lazy.t2[1])
+    np.testing.assert_allclose(part, expected, rtol=1e-6)  # float32 rounding of exp
 
 
 def test_cache_stays_small_and_forgets_the_oldest() -> None:

@@ -192,7 +192,8 @@ def test_second_run_adds_numbered_layers(viewer: ViewerModel, make: Make, qtbot:
     assert list(viewer.layers[: len(first)]) == first
     second = viewer.layers[len(first) :]
     assert second
-    assert all(layer.name.endswith("run 2") for layer in second)
+    assert "T1 SR run 2 (ms)" in [layer.name for layer in second]
+    assert all("run 2" in layer.name for layer in second)
     assert widget.value().maps["T1"].layer is first[1]
 
 

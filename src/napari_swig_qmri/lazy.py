@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
 CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
+LARGEST_SLICE = 512 * 512  # voxels; more are a volume
+PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
 
 
 def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatArray) -> FloatArray:
@@ -25,10 +28,14 @@ def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatA
     import torch  # kept out of start-up: it takes over a second to load
 
     valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (t1 > 0) & (t2 > 0)
-    filled = (np.where(valid, values, 1).astype(np.float32) for values in (pd, t1, t2))
+    maps = [
+        torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, t1, t2)
+    ]
+    size = PIECE if valid.size <= LARGEST_SLICE else valid.size
     with torch.no_grad():
-        signal = sequence(*(torch.from_numpy(values) for values in filled)).numpy()
-    return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32)
+        pieces = [sequence(*piece) for piece in zip(*(values.split(size) for values in maps), strict=True)]
+    signal = torch.cat(pieces).numpy().reshape(valid.shape)
+    return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -80,7 +87,7 @@ class LazyContrast:
 
     def __getitem__(self, key: Any) -> FloatArray:
         """Signal of the indexed voxels only; the last few answers are kept."""
-        name = _hashable(key)
+        name = _hashable(key, self.shape)
         if name is None:
             return self._compute(key)
         part = self._parts.pop(name, None)
@@ -106,14 +113,20 @@ class LazyContrast:
         return synthesise(self.sequence, pd, t1, t2)
 
 
-def _hashable(key: Any) -> Hashable | None:
-    """Name of an index of whole numbers and slices for the cache; None for any other index."""
+def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:
+    """Name of an index of whole numbers and slices for the cache; None for any other index.
+
+    Indices of the same voxels, such as ``3`` and ``(3, slice(None))``, have the same name.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > len(shape):
+        return None
     names: list[Hashable] = []
-    for part in key if isinstance(key, tuple) else (key,):
+    for part, length in zip_longest(parts, shape, fillvalue=slice(None)):
         if isinstance(part, slice):
-            names.append(("slice", part.start, part.stop, part.step))
-        elif isinstance(part, int | np.integer):
-            names.append(int(part))
+            names.append(("slice", *part.indices(length)))
+        elif isinstance(part, int | np.integer) and -length <= part < length:
+            names.append(int(part) % length)
         else:
             return None
     return tuple(names)

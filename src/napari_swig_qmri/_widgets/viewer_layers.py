@@ -99,12 +99,22 @@ def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any]
     run = next_run(viewer)
     added = []
     for data, attributes, kind in results:
-        name = attributes["name"] if run == 1 else f"{attributes['name']} run {run}"
-        metadata = {**attributes.get("metadata", {}), RUN_KEY: run}
-        layer = Layer.create(data, {**attributes, "name": name, "metadata": metadata}, kind)
+        layer = Layer.create(data, _of_run(attributes, run), kind)
         viewer.add_layer(layer)
         added.append(layer)
     return added
+
+
+def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:
+    """Attributes of a result layer that say which run it is from: ``T1 SR run 2 (ms)``."""
+    metadata = {**attributes["metadata"], RUN_KEY: run}
+    if run == 1:
+        return {**attributes, "metadata": metadata}
+    record = metadata[METADATA_KEY]
+    name = f"{record['name']} run {run}"
+    shown = attributes["name"].replace(record["name"], name, 1)
+    metadata[METADATA_KEY] = {**record, "name": name, "shown_name": shown}
+    return {**attributes, "name": shown, "metadata": metadata}
 
 
 def next_run(viewer: ViewerModel) -> int:
