@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -122,7 +121,8 @@ def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:
     if len(parts) > len(shape):
         return None
     names: list[Hashable] = []
-    for part, length in zip_longest(parts, shape, fillvalue=slice(None)):
+    whole = [slice(None)] * (len(shape) - len(parts))
+    for part, length in zip((*parts, *whole), shape, strict=True):
         if isinstance(part, slice):
             names.append(("slice", *part.indices(length)))
         elif isinstance(part, int | np.integer) and -length <= part < length:
