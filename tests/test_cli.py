@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -284,3 +285,19 @@ def test_settings_keep_their_defaults() -> None:
     model = cli.sequence_of(T2Flair, {"repetition_time": 9000, "echo_time": 120, "inversion_time": 2500})
     assert isinstance(model, T2Flair)
     assert model.echo_train_length == 16
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="signals of POSIX")
+def test_ctrl_c_stops_a_real_process_cleanly(tmp_path: Path) -> None:
+    code = "from napari_swig_qmri.cli import main; main()"
+    command = [sys.executable, "-c", code, "simulate", "--voxel-size", "0.6", "-o", "case"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+        time.sleep(4)  # loaded, and at work for half a minute more
+        assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, printed = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "Cancelled." in printed
+    assert "Traceback" not in printed
+    assert not list(tmp_path.rglob("*.nii.gz"))
