@@ -61,13 +61,17 @@ def main() -> int:
     if prefix is None:
         print("Missing system packages; run:\n  sudo apt-get update && sudo", shlex.join(install))
         return 0
-    environment = ["env", "DEBIAN_FRONTEND=noninteractive"]
-    for command in (["apt-get", "update"], install):
-        print("+", shlex.join(command), flush=True)
-        if subprocess.run([*prefix, *environment, *command], check=False).returncode != 0:
-            print(f"{shlex.join(command)} failed; going on without:", *missing)
-            return 0
+    run_as_root(prefix, ["apt-get", "update"])  # where that fails, older lists may do
+    if not run_as_root(prefix, install):
+        print("Going on without some of:", *missing)
     return 0
+
+
+def run_as_root(prefix: list[str], command: list[str]) -> bool:
+    """Run a command that asks nothing; whether it succeeded."""
+    print("+", shlex.join(command), flush=True)
+    words = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", *command]
+    return subprocess.run(words, check=False).returncode == 0
 
 
 if __name__ == "__main__":

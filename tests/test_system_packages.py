@@ -90,7 +90,7 @@ def test_failing_apt_does_not_stop_the_caller(tmp_path: Path) -> None:
     folder = fake_system(tmp_path)
     write_command(folder, "apt-get", "exit 100")
     printed, _ = run(folder)
-    assert "apt-get update failed" in printed
+    assert "Going on without some of: libglib2.0-0" in printed
 
 
 def import_script(name: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
