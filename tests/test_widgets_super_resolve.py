@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from widget_cases import FakeEngine, add, add_case, make_guide, make_map
 from napari_swig_qmri._widgets.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._widgets.preferences import Options
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
-from napari_swig_qmri._widgets.super_resolve import SuperResolveInputs, SuperResolveWidget
+from napari_swig_qmri._widgets.snapshot import SuperResolveInputs
+from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import SpinEcho, T2Flair, TurboSpinEcho
 
@@ -93,6 +95,7 @@ def test_value_is_what_was_set(viewer: ViewerModel, make: Make) -> None:
         maps={"T1": MapChoice(layers[1], "s"), "T2": MapChoice(layers[2], "ms")},
         guides=(GuideChoice(layers[4], T2Flair.from_typical()), GuideChoice(layers[3], None)),
         options=Options(method="regression", voxel_size=1.5, device="cpu", memory_limit=2_000_000_000),
+        mask=layers[4],
     )
     widget.set_value(value)
     assert widget.value() == value
@@ -181,6 +184,18 @@ def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Ma
     assert "Nothing was computed" in widget.run.message.text()
     assert not widget.run.is_running
     assert engine.runs[0]["maps"]["T1"].max() < 2  # seconds, although the layer shows ms
+
+
+def test_a_mask_reaches_the_engine_on_its_grid(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+    add_case(viewer)
+    labels = np.zeros((12, 14, 10), dtype=np.float32)
+    labels[2:5, 3:9, 1:4] = 7
+    (mask,) = add(viewer, replace(make_guide("T1w"), data=labels, suffix="dseg", name="tissues", sidecar={}))
+    engine = FakeEngine()
+    widget = make(engine)
+    widget.options.mask_box.value = mask
+    run(widget, qtbot)
+    np.testing.assert_array_equal(engine.runs[0]["mask"], labels > 0)
 
 
 def test_second_run_adds_numbered_layers(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:

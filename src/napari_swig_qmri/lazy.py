@@ -32,7 +32,9 @@ def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatA
     ]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
     with torch.no_grad():
-        pieces = [sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
+        pieces = [
+            sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)
+        ]
     signal = torch.cat(pieces).numpy().reshape(valid.shape)
     return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
 

@@ -19,11 +19,11 @@ from napari_swig_qmri.sidecars import from_sidecar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from napari.layers import Image
+    from napari.layers import Image, Layer
 
     from napari_swig_qmri.signal_models import SignalModel
 
-    Layers = Callable[[], list[Image]]
+    Layers = Callable[[], Sequence[Layer]]
 
 
 SHORT_UNITS = {"arbitrary": "a.u.", "percent": "%"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
@@ -29,6 +29,15 @@ RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 def image_layers(viewer: ViewerModel) -> list[Image]:
     """Layers that can be a map or a guide: grey images of at least three axes that hold their voxels."""
     return [layer for layer in viewer.layers if _is_volume(layer)]
+
+
+def mask_layers(viewer: ViewerModel) -> list[Layer]:
+    """Layers that can be a mask: labels and images of three axes."""
+    return [
+        layer
+        for layer in viewer.layers
+        if layer.ndim == 3 and (isinstance(layer, Labels) or _is_volume(layer))
+    ]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:

@@ -1,0 +1,86 @@
+"""What a person chose for a run, and the volumes that the engine takes from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri._widgets.preferences import Options
+from napari_swig_qmri._widgets.viewer_layers import as_map
+from napari_swig_qmri.conversion import as_guide, as_maps, map_notices
+from napari_swig_qmri.layers import frame_of, from_layer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.layers import Layer
+
+    from napari_swig_qmri._widgets.inputs import GuideChoice, MapChoice
+    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolveInputs:
+    """Everything a person chooses for a run."""
+
+    maps: Mapping[str, MapChoice] = field(default_factory=dict)  # by quantity: PD, T1, T2
+    guides: tuple[GuideChoice, ...] = ()
+    options: Options = field(default_factory=Options)
+    mask: Layer | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Layers and options as they were when a question was asked, safe to read in a thread."""
+
+    maps: tuple[tuple[Any, dict[str, Any], str, str], ...]  # data and attributes of a layer, quantity, unit
+    guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
+    mask: tuple[Any, dict[str, Any]] | None
+    options: Options
+
+    @classmethod
+    def of(cls, inputs: SuperResolveInputs) -> Snapshot:
+        """The state of the chosen layers now; arrays are not copied."""
+        return cls(
+            tuple(
+                (*choice.layer.as_layer_data_tuple()[:2], quantity, choice.unit or "")
+                for quantity, choice in inputs.maps.items()
+            ),
+            tuple(
+                (*guide.layer.as_layer_data_tuple()[:2], guide.sequence)
+                for guide in inputs.guides
+                if guide.layer is not None
+            ),
+            None if inputs.mask is None else inputs.mask.as_layer_data_tuple()[:2],
+            inputs.options,
+        )
+
+    @property
+    def frame(self) -> FloatArray:
+        """Display frame of the guides, or of the maps without guides: the one to show results in."""
+        return frame_of(self.guides[0][1] if self.guides else self.maps[0][1])
+
+    def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
+        """What the engine takes."""
+        guides = [_guide(*guide) for guide in self.guides]
+        options = dict(vars(self.options))
+        if self.mask is not None:
+            options["mask"] = (from_layer(*self.mask).data > 0).astype(np.float32)
+        return as_maps(self._map_volumes()), guides, options
+
+    def notices(self) -> tuple[str, ...]:
+        """What is changed in the maps before the engine gets them."""
+        return map_notices(self._map_volumes())
+
+    def _map_volumes(self) -> list[Volume]:
+        return [
+            as_map(from_layer(data, attributes), quantity, unit)
+            for data, attributes, quantity, unit in self.maps
+        ]
+
+
+def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
+    return replace(as_guide(from_layer(data, attributes))[0], sequence=sequence)
