@@ -248,6 +248,14 @@ def test_known_field_strengths_give_the_usual_range_unless_the_values_lie_elsewh
     assert contrast_limits(phantom)[1] < 100
 
 
+def test_fluid_does_not_leave_tissue_dark_in_t2_maps():
+    data = np.full((20, 20, 20), 0.08)
+    data[:5] = 1.5
+    data[5] = 1e-4
+    t2 = volume(data=data, suffix="T2map", unit="s")
+    assert contrast_limits(t2) == pytest.approx((16, 200))
+
+
 def test_images_opened_together_share_a_field_strength():
     t1 = volume(data=np.linspace(0.3, 3, 210).reshape(SHAPE), suffix="T1map", unit="s")
     guide = volume(suffix="T1w", sidecar={"MagneticFieldStrength": 1.5})

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 N_COLOURS = 256
 _DIVERGING = "crameri:vik"
 _RESIDUALS = ("residual", *RESIDUAL_UNITS)
+_LONG_TAIL = 5  # times the median
 _SAMPLE = 500_000  # voxels that contrast limits are taken from
 _BASES = {  # suffix -> colour map, whether it is a rate
     **{"T1map": ("crameri:lipari", False), "R1map": ("crameri:lipari", True)},
@@ -53,7 +54,8 @@ def contrast_limits(volume: Volume, field_strength: float | None = None) -> tupl
 
     T1 and T2: the usual range at the sidecar's (else the given) field strength in T if the values lie in it.
     Otherwise the 0.5th and 99.5th percentile of a sample, of its positive values for relaxation times and
-    rates. Residuals lie around zero, conflicts between 0 and 1.
+    rates; where fluid draws the upper one far from the median, the range of tissue. Residuals lie around
+    zero, conflicts between 0 and 1.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
@@ -66,7 +68,9 @@ def contrast_limits(volume: Volume, field_strength: float | None = None) -> tupl
     usual = _usual_limits(volume.suffix, field_strength_of(volume) or field_strength)
     if usual and usual[0] < np.median(sample) < usual[1]:
         return usual
-    low, high = (float(value) for value in np.percentile(sample, (0.5, 99.5)))
+    low, median, high = (float(value) for value in np.percentile(sample, (0.5, 50, 99.5)))
+    if volume.suffix in _BASES and high > _LONG_TAIL * median:  # fluid would leave tissue dark
+        low, high = max(low, median / _LONG_TAIL), median * _LONG_TAIL / 2
     if volume.suffix in ("PDmap", "M0map", "S0map"):
         low = 0.0
     return (low, high) if high > low else _around(sample)
