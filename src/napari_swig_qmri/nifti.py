@@ -190,7 +190,8 @@ def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any
     shape = _stored_shape(header, data.shape)
     is_large = max(shape) > np.iinfo(np.int16).max
     is_second = is_large or isinstance(header, nib.Nifti2Header)
-    kinds: tuple[Any, Any] = (nib.Nifti1Pair, nib.Nifti2Pair) if is_pair else (nib.Nifti1Image, nib.Nifti2Image)
+    pair, single = (nib.Nifti1Pair, nib.Nifti2Pair), (nib.Nifti1Image, nib.Nifti2Image)
+    kinds: tuple[Any, ...] = pair if is_pair else single
     dtype = _stored_type(header, data)
     source = header.copy() if isinstance(header, nib.Nifti1Header) else None
     image = kinds[is_second](data.astype(dtype).reshape(shape), content.affine, source, dtype=dtype)

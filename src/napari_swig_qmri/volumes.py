@@ -44,7 +44,8 @@ class VoxelGrid:
 
     def world(self, voxels: FloatArray) -> FloatArray:
         """World positions in mm of voxel positions, both ``(..., 3)``."""
-        return apply_affine(self.affine, voxels)
+        positions: FloatArray = apply_affine(self.affine, voxels)
+        return positions
 
     def with_shape(self, shape: tuple[int, int, int]) -> VoxelGrid:
         """Grid of another number of voxels that spans the same field of view."""
