@@ -16,6 +16,9 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri.conversion import map_volumes
+from napari_swig_qmri.files import write_volume
+from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, T2Flair
 
@@ -301,3 +304,82 @@ def test_ctrl_c_stops_a_real_process_cleanly(tmp_path: Path) -> None:
     assert "Cancelled." in printed
     assert "Traceback" not in printed
     assert not list(tmp_path.rglob("*.nii.gz"))
+
+
+EXTENT = ((-45.0, 45.0), (-60.0, 20.0), (0.0, 50.0))  # mm, RAS+: ventricles and cortex, 36 x 32 x 20 voxels
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Simulated case in a folder: maps at 5 mm, three guides and the truth at 2.5 mm."""
+    folder = tmp_path_factory.mktemp("case")
+    truth = make_phantom(2.5, extent=EXTENT)
+    for volume in map_volumes(truth.maps, "truth"):
+        write_volume(volume, folder / f"sub-03_{volume.suffix}.nii.gz")
+    settings = ("--factor", "2", "--gain", "812", "--gain", "95", "--gain", "1")
+    result = CliRunner().invoke(cli.app, ["simulate", str(folder), *settings, "-o", str(folder / "case")])
+    assert result.exit_code == 0, result.stderr
+    return folder / "case"
+
+
+def guides_of(case: Path, *names: str) -> list[object]:
+    return [word for name in names for word in ("--guide", case / "guides" / f"sub-03_{name}.nii.gz")]
+
+
+def test_super_resolve_saves_maps_that_are_better_than_their_input(run: Run, case: Path) -> None:
+    result = run("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w", "FLAIR"), "-o", "out", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["gains"]["sub-03 T1w"] == pytest.approx(812, rel=0.05)
+    for name in ("PD", "T1", "T2"):
+        found = sorted(Path("out").rglob(f"*{name}map*.nii*"))
+        assert [path.name for path in found] == [f"sub-03_desc-swig_{name}map.nii.gz"]
+        truth = nib.load(case / "truth" / f"sub-03_{name}map.nii.gz")
+        np.testing.assert_allclose(nib.load(found[0]).affine, truth.affine, atol=1e-4)
+    scores = json.loads(run("evaluate", "out", "--reference", case / "truth", "--json").stdout)
+    assert min(scores["maps"][name]["ssim"] for name in ("T1", "T2")) > 0.9
+
+
+def test_super_resolve_sidecars_say_what_was_done(run: Run, case: Path) -> None:
+    words = ("--method", "regression", "-o", "out")
+    result = run("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w"), *words)
+    assert result.exit_code == 0, result.stderr
+    assert "research use" in result.stdout
+    sidecar = json.loads(next(Path("out").rglob("*desc-swig_T1map.json")).read_text())
+    assert sidecar["Units"] == "s"
+    assert sidecar["Notice"] == "synthetic: research use"
+    assert sidecar["Parameters"]["method"] == "regression"
+    assert any("T2w" in source for source in sidecar["Sources"])
+    again = run("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w"), *words)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.stderr
+    assert run("super-resolve", case / "lr", *guides_of(case, "T1w"), *words, "--overwrite").exit_code == 0
+
+
+def test_super_resolve_takes_a_voxel_size_and_a_mask(run: Run, case: Path) -> None:
+    guides = guides_of(case, "T1w", "T2w")
+    size = ("--voxel-size", "2.5x2.5x5", "--method", "regression")
+    result = run("super-resolve", case / "lr", *guides, *size, "-o", "coarse")
+    assert result.exit_code == 0, result.stderr
+    written = nib.load(next(Path("coarse").rglob("*desc-swig_T1map.nii.gz")))
+    np.testing.assert_allclose(written.header.get_zooms(), (2.5, 2.5, 5.0), rtol=1e-4)
+    masked = ("--mask", case / "mask.nii.gz", "--method", "regression", "-o", "masked")
+    result = run("super-resolve", case / "lr", *guides, *masked)
+    assert result.exit_code == 0, result.stderr
+    wrong = run("super-resolve", case / "lr", *guides, "--voxel-size", 2, *masked[:2], "-o", "wrong")
+    assert wrong.exit_code == 1
+    assert "mask" in wrong.stderr
+
+
+def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None:
+    for words, sentence in (
+        ((case / "guides", *guides_of(case, "T1w")), "no PD, T1 or T2 map"),
+        ((case / "lr", "--guide", case / "lr" / "sub-03_T1map.nii.gz"), "a guide is a weighted image"),
+        ((case / "lr", "--guide", "nowhere.nii.gz"), "nowhere.nii.gz does not exist"),
+        ((case / "lr", case / "guides" / "sub-03_T1w.nii.gz"), "put --guide before it"),
+    ):
+        result = run("super-resolve", *words, "-o", "out")
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+        assert not Path("out").exists()
+    assert run("super-resolve", case / "lr", "--voxel-size", "big", "-o", "out").exit_code == 2

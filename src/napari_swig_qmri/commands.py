@@ -339,8 +339,11 @@ def _check_no_files(folder: Path, pattern: str, overwrite: bool) -> None:
 def _super_resolution_report(
     result: SuperResolution, files: Sequence[Path], notices: Sequence[str], seconds: float
 ) -> Report:
+    first = result.lr_maps.data[0]
+    with np.errstate(invalid="ignore"):
+        tissue = first > 0.3 * np.nanpercentile(first, 99)
     residual = {
-        name: float(np.nanmedian(np.abs(result.lr_residual[name]) / np.abs(result.lr_maps[name])))
+        name: float(np.nanmedian(np.abs(result.lr_residual[name] / result.lr_maps[name])[tissue]))
         for name in result.lr_maps.names
     }
     gains = {guide.name: gain for guide, gain in zip(result.guides, result.gains, strict=True)}
