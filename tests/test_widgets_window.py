@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
+from skimage.io import imread
 from widget_cases import FakeEngine, add_case
 
 from napari_swig_qmri._widgets import super_resolve
@@ -100,3 +104,15 @@ def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.Monkey
     make_default_reader()
     assert settings.extension2reader == {"*.tif": "other", "*.nii": PLUGIN, "*.nii.gz": PLUGIN}
     assert "Preferences" in told[0]
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_all_states(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "widget_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 10
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())

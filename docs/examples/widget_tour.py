@@ -1,69 +1,115 @@
-"""Walk through every state of the docks and save a picture of each into a folder.
+"""Walk through every state of the docks and save a picture of each.
 
-Run it with a display, or with ``xvfb-run -a -s "-screen 0 1600x1200x24" python widget_tour.py``. The volumes
-are the plugin's own phantom; the folder is ``docs/images`` unless another one is given.
+    python docs/examples/widget_tour.py [FOLDER] [--voxel-size 1]
+
+The volumes are a slab of the built-in head; pictures go to ``docs/images`` unless another folder is given. On
+a machine without a screen, put ``xvfb-run -a -s "-screen 0 1600x1200x24"`` in front.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import napari
+import numpy as np
+from napari.layers import Layer
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication
 
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
+from napari_swig_qmri.conversion import map_volumes
+from napari_swig_qmri.layers import to_layers
+from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.results import Progress
+from napari_swig_qmri.sidecars import to_sidecar
+from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.volumes import Volume
 
 PLUGIN = "napari-swig-qmri"
+SLAB = ((-84, 84), (-124, 92), (0, 40))  # mm
+GAINS = (812.0, 95.0)  # scanner units per unit of signal
+FIELD = {"MagneticFieldStrength": 3.0}  # T
+WINDOW = (1500, 1050)  # pixels
 
 
-def main(folder: Path) -> None:
-    """Show the docks empty, ready, running, done and with problems."""
+def main(folder: Path, voxel_size: float) -> None:
+    """Show the docks empty, ready, with a problem, running, done, cancelled, and after an error."""
     folder.mkdir(parents=True, exist_ok=True)
-    viewer = napari.Viewer(ndisplay=2)
-    viewer.window.resize(1500, 1050)
-    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Super-resolve")
+    viewer = napari.Viewer()
+    viewer.window.resize(*WINDOW)
+    outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Super-resolve")
     shoot(viewer, folder / "super-resolve-empty.png")
-    viewer.open_sample(PLUGIN, "low_resolution_case")
+    open_case(viewer, voxel_size)
     super_resolve(viewer, dock, folder)
-    viewer.window.remove_dock_widget(dock.parent())
+    viewer.window.remove_dock_widget(outer)
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, "Synthesize")
     synthesize(viewer, dock, folder)
     viewer.close()
 
 
+def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
+    """Add LR maps with a T1w and a T2w guide, all with noise, as the reader would."""
+    truth = make_phantom(voxel_size, extent=SLAB).maps
+    sequences = {name: USUAL_GUIDES[name] for name in ("T1w", "T2w")}
+    noise = {"map_noise": 0.01, "guide_noise": 0.01, "generator": np.random.default_rng(0)}
+    lr_maps, guides = degrade(truth, 2, sequences, gains=GAINS, **noise)
+    images = [
+        Volume(
+            data=guide.data,
+            grid=guide.grid,
+            name=guide.name,
+            suffix=guide.name,
+            sidecar=to_sidecar(sequences[guide.name]) | FIELD,
+        )
+        for guide in guides
+    ]
+    for layer in to_layers([*images, *map_volumes(lr_maps, "LR", FIELD)]):
+        viewer.add_layer(Layer.create(*layer))
+    viewer.reset_view()
+
+
 def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> None:
-    """Pictures of one run, of a cancelled one, and of settings that cannot be."""
+    """Pictures of settings that cannot be, of a run, of a cancelled one, and of one that fails."""
     wait_until(dock.run.run_button.isEnabled)
     shoot(viewer, folder / "super-resolve-ready.png")
-    echo_time = dock.guides.rows[0].editor.parameter_boxes()["echo_time"]
-    dock.guides.rows[0].fold.set_unfolded(True)
-    kept, echo_time.value = echo_time.value, 100_000
+    row = dock.guides.rows[0]
+    echo_time = row.editor.parameter_boxes()["echo_time"]
+    row.fold.set_unfolded(True)
+    kept, echo_time.value = echo_time.value, 700
     shoot(viewer, folder / "super-resolve-problem.png")
     echo_time.value = kept
-    dock.guides.rows[0].fold.set_unfolded(False)
+    row.fold.set_unfolded(False)
     wait_until(dock.run.run_button.isEnabled)
     dock.run.run_button.click()
-    wait_until(lambda: dock.run.bar.value() > 300 or not dock.run.is_running)
+    wait_until(lambda: dock.run.bar.value() > 400 or not dock.run.is_running)
     shoot(viewer, folder / "super-resolve-running.png")
     wait_until(lambda: not dock.run.is_running)
     shoot(viewer, folder / "super-resolve-done.png")
+    wait_until(dock.run.run_button.isEnabled)
     dock.run.run_button.click()
     wait_until(lambda: dock.run.bar.value() > 0 or not dock.run.is_running)
     dock.run.cancel_button.click()
     wait_until(lambda: not dock.run.is_running)
     shoot(viewer, folder / "super-resolve-cancelled.png")
+    dock.run.start(failing)
+    wait_until(lambda: not dock.run.is_running)
+    shoot(viewer, folder / "super-resolve-error.png")
+
+
+def failing() -> Generator[Progress, None, None]:
+    """Stand in for a run that cannot go on, to show what that looks like."""
+    yield Progress(0.0, "Reading")
+    raise ValueError("the guide 'T1w' holds no signal: all of its voxels are 0. Choose another layer.")
 
 
 def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Pictures before and after a contrast is added, and of another sequence."""
     shoot(viewer, folder / "synthesize-ready.png")
     dock.add_contrast()
-    viewer.reset_view()
     shoot(viewer, folder / "synthesize-flair.png")
     dock.editor.sequence_box.value = "mprage"
     wait(0.5)
@@ -77,7 +123,7 @@ def shoot(viewer: napari.Viewer, path: Path) -> None:
     print(path)
 
 
-def wait_until(is_true: Callable[[], bool], limit: float = 120.0) -> None:
+def wait_until(is_true: Callable[[], bool], limit: float = 600.0) -> None:
     """Let the window live until something holds; `limit` in s."""
     end = time.monotonic() + limit
     while not is_true():
@@ -93,4 +139,8 @@ def wait(seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parents[1] / "images")
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parents[1] / "images")
+    parser.add_argument("--voxel-size", type=float, default=1.0, help="of the guides, in mm")
+    words = parser.parse_args()
+    main(words.folder, words.voxel_size)

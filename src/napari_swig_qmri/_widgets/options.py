@@ -47,7 +47,7 @@ class OptionsEditor(QWidget):
             (self._device, "auto takes the graphics card if there is one, else the processor."),
             (
                 self.mask_box,
-                "On the grid of the guides: what lies outside stays empty and counts for nothing.",
+                "On the grid of the guides; what lies outside stays empty.",
             ),
             (self._memory, "Volumes beyond this run in blocks, with the same result."),
         )
