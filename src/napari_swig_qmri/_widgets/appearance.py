@@ -49,6 +49,11 @@ def wrapped_label(text: str = "", role: str = "text") -> QLabel:
     return label
 
 
+def sentence(text: str) -> str:
+    """Text that begins with a capital letter, as error messages in code do not."""
+    return text[:1].upper() + text[1:]
+
+
 def native_of(box: ValueWidget[Any]) -> QWidget:
     """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
 

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from napari_swig_qmri._widgets.appearance import wrapped_label
+from napari_swig_qmri._widgets.appearance import sentence, wrapped_label
 from napari_swig_qmri._widgets.run_panel import time_left
 
 if TYPE_CHECKING:
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 PAUSE = 300  # ms without a change before the question is asked
 
 
-def bullets(sentences: Iterable[str]) -> str:
+def bullets(texts: Iterable[str]) -> str:
     """Sentences as HTML paragraphs that begin with a bullet."""
     style = "margin-top: 0px; margin-bottom: 4px; margin-left: 10px; text-indent: -10px;"
-    return "".join(f'<p style="{style}">•&nbsp;{escape(sentence)}</p>' for sentence in sentences)
+    return "".join(f'<p style="{style}">•&nbsp;{escape(sentence(text))}</p>' for text in texts)
 
 
 def cost(seconds: float, memory: int) -> str:

@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import exists, style, wrapped_label
+from napari_swig_qmri._widgets.appearance import exists, sentence, style, wrapped_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -181,7 +181,7 @@ class RunPanel(QWidget):
         self._worker = None
         self._show_running(False)
         if self._failure is not None:
-            self.show_message(self._failure, problem=not cancelled)
+            self.show_message(sentence(self._failure), problem=not cancelled)
         self.ended.emit()
 
     def _show_running(self, running: bool) -> None:

@@ -46,9 +46,8 @@ if TYPE_CHECKING:
 
 PAUSE = 15  # ms in which slider movements are gathered into one redraw
 FLAIR_CAVEAT = (
-    "Synthetic T2-FLAIR: CSF reacts about 18 times as strongly to an error of T1 as T1 itself, so its rim "
-    "may look bright, and real T2-FLAIR differs by up to 19 % in grey and white matter. "
-    "Do not read lesions next to CSF from it."
+    "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
+    "a real T2-FLAIR differs by up to 19 % in grey and white matter. Do not judge lesions next to CSF by it."
 )
 
 
@@ -128,7 +127,7 @@ class SynthesizeWidget(Dock):
         self.sources = SourceList()
         self.editor = AcquisitionEditor(sliders=True, optional=False)
         self.editor.set_value(T2Flair.from_typical())
-        self.caveat = wrapped_label(role="note")
+        self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
             text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a linked grid"
         )
