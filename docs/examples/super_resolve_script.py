@@ -25,10 +25,13 @@ def run(voxel_size: float, factor: float) -> SuperResolution:
     truth = make_phantom(voxel_size)
     lr_maps, guides = degrade(truth.maps, factor, map_noise=0.01, guide_noise=0.01)
     steps = super_resolve(lr_maps, guides[:2], method="posterior")
+    stage = ""
     while True:
         try:
             step = next(steps)
-            print(f"{step.fraction:4.0%} {step.stage}")
+            if step.stage != stage:
+                stage = step.stage
+                print(f"{step.fraction:4.0%} {stage}", flush=True)
         except StopIteration as end:
             result: SuperResolution = end.value
             break
