@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     from napari_swig_qmri.metrics import ssim as ssim
     from napari_swig_qmri.metrics import tissue_errors as tissue_errors
     from napari_swig_qmri.operators import KSpaceTruncation as KSpaceTruncation
+    from napari_swig_qmri.outlook import Preflight as Preflight
+    from napari_swig_qmri.outlook import preflight as preflight
     from napari_swig_qmri.phantom import Phantom as Phantom
     from napari_swig_qmri.phantom import make_phantom as make_phantom
-    from napari_swig_qmri.pipeline import Preflight as Preflight
-    from napari_swig_qmri.pipeline import preflight as preflight
     from napari_swig_qmri.pipeline import super_resolve as super_resolve
     from napari_swig_qmri.quantities import QUANTITIES as QUANTITIES
     from napari_swig_qmri.results import Progress as Progress
@@ -47,7 +47,8 @@ _NAMES_OF_MODULE = {
     "metrics": ("evaluate", "hfen", "ssim", "tissue_errors"),
     "operators": ("KSpaceTruncation",),
     "phantom": ("Phantom", "make_phantom"),
-    "pipeline": ("Preflight", "preflight", "super_resolve"),
+    "pipeline": ("super_resolve",),
+    "outlook": ("Preflight", "preflight"),
     "quantities": ("QUANTITIES",),
     "results": ("Progress", "SuperResolution"),
     "signal_models": ("SEQUENCES",),

@@ -6,8 +6,6 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri import fields
-from napari_swig_qmri.posterior import signal_and_slope
 from napari_swig_qmri.regression import gaussian_window
 
 if TYPE_CHECKING:
@@ -74,36 +72,6 @@ def scatter_matrix(errors: Tensor, n_iterations: int = 8) -> Tensor:
         weight = (DEGREES_OF_FREEDOM + n) / (DEGREES_OF_FREEDOM + distance)
         scatter = (errors * weight) @ errors.T / errors.shape[1]
     return scatter
-
-
-def misfit_ratio(
-    sequences: tuple[SignalModel, ...], guides: Tensor, noise: Tensor, maps: Tensor, covariance: Tensor, tissue: Tensor
-) -> Tensor:
-    """How much better, as a ratio of variances, the predicted maps explain the guides than `covariance` says.
-
-    One value per guide; the misfit of HR guides is the only place where the error of predicted HR maps shows.
-
-    Parameters
-    ----------
-    guides
-        ``(guide, samples)`` in units of PD.
-    noise
-        ``(guide,)``, standard deviation.
-    maps
-        ``(3, samples)`` predicted maps.
-    covariance
-        ``(3, 3)`` of log maps.
-    tissue
-        Boolean ``(samples,)``.
-    """
-    ratios = []
-    for sequence, image, deviation in zip(sequences, guides, noise, strict=True):
-        signal, slope = signal_and_slope(sequence, maps)
-        expected = (slope * (covariance @ slope)).sum(0)[tissue].median()
-        misfit = (image - signal)[tissue]
-        actual = robust_sd(misfit - misfit.median()).square() - deviation**2
-        ratios.append((actual / expected.clamp(min=1e-12)).clamp(min=0.0))
-    return torch.stack(ratios)
 
 
 def start_gain(sequence: SignalModel, image: Tensor, maps: Tensor) -> float:

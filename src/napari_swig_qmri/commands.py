@@ -81,7 +81,8 @@ def super_resolve_files(
     **options: Any,
 ) -> Report:
     """Super-resolve maps with guides and save the result in a folder; `options` go to the pipeline."""
-    from napari_swig_qmri.pipeline import preflight, super_resolve  # loads torch: over a second
+    from napari_swig_qmri.outlook import preflight  # these load torch: over a second
+    from napari_swig_qmri.pipeline import super_resolve
     from napari_swig_qmri.preparation import choose_hr_grid
 
     given = read_maps(paths)

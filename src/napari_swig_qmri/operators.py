@@ -55,15 +55,12 @@ class SeparableOperator:
     def restricted(self, columns: Slices, rows: Slices, device: torch.device | str = "cpu") -> SeparableOperator:
         """The part that maps the input voxels `columns` to the output voxels `rows`."""
         a, b, c = (
-            matrix[row, column].to(device)
-            for matrix, column, row in zip(self.matrices, columns, rows, strict=True)
+            matrix[row, column].to(device) for matrix, column, row in zip(self.matrices, columns, rows, strict=True)
         )
         return SeparableOperator((a, b, c))
 
 
-def truncation_matrix(
-    n_hr: int, n_lr: int, spacing: float | None = None, first: float | None = None
-) -> FloatArray:
+def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first: float | None = None) -> FloatArray:
     """Real matrix ``(n_lr, n_hr)`` that keeps the low spatial frequencies of `n_hr` samples along one axis.
 
     Parameters

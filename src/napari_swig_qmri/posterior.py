@@ -99,9 +99,7 @@ class NegativeLogPosterior:
         prior = self._prior_field()
         descent = fields.apply(prior, self.prior_mean - log_maps)
         hessian = prior.expand(N_QUANTITIES, N_QUANTITIES, *maps.shape[1:]).clone()
-        for sequence, image, precision in zip(
-            self.sequences, self.guides, self.guide_precision, strict=True
-        ):
+        for sequence, image, precision in zip(self.sequences, self.guides, self.guide_precision, strict=True):
             signal, slope = signal_and_slope(sequence, maps)
             weighted = precision * slope
             descent = descent + weighted * (image - signal)

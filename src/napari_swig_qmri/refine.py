@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,9 +35,7 @@ class Block:
     @property
     def core_in_padded(self) -> Slices:
         """The core in indices of the padded block."""
-        x, y, z = (
-            slice(c.start - p.start, c.stop - p.start) for c, p in zip(self.core, self.padded, strict=True)
-        )
+        x, y, z = (slice(c.start - p.start, c.stop - p.start) for c, p in zip(self.core, self.padded, strict=True))
         return x, y, z
 
 
@@ -51,7 +49,7 @@ class Blocking:
     def cut(self, edge: int) -> list[Block]:
         """Blocks of at most `edge` core voxels along each axis that cover the HR grid."""
         cuts = [np.linspace(0, n, -(-n // edge) + 1).round().astype(int).tolist() for n in self.hr_grid.shape]
-        pieces = [[slice(a, b) for a, b in zip(axis[:-1], axis[1:], strict=True)] for axis in cuts]
+        pieces = [[slice(a, b) for a, b in pairwise(axis)] for axis in cuts]
         return [self.block((x, y, z)) for x, y, z in product(*pieces)]
 
     def block(self, core: Slices) -> Block:

@@ -6,6 +6,7 @@ the guides. Fitted there, interpolated, and applied to the HR guides, it carries
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,6 @@ from napari_swig_qmri.fields import solve
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from napari_swig_qmri.operators import LinearOperator
 
 WINDOW = 0.7  # standard deviation of the Gaussian window in LR voxels, measured best on four cases
 RIDGE = 2e-3  # variance of log guides below which they say nothing; about (4.5 %)^2, texture and noise
@@ -29,13 +28,6 @@ class LocalRegression:
 
     slope: Tensor  # (quantity, guide, x, y, z) on the LR grid
     intercept: Tensor  # (quantity, x, y, z) on the LR grid
-
-    def predict(self, log_guides: Tensor, interpolate: LinearOperator) -> Tensor:
-        """Log maps ``(quantity, X, Y, Z)`` of log guides ``(guide, X, Y, Z)`` on the grid of `interpolate`."""
-        log_maps = interpolate(self.intercept)
-        for guide, image in enumerate(log_guides):
-            log_maps += interpolate(self.slope[:, guide]) * image
-        return log_maps
 
 
 def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> LocalRegression:
@@ -64,12 +56,13 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Loca
     return LocalRegression(slope, mean_maps - (slope * mean_guides).sum(1))
 
 
-def gaussian_window(x: Tensor, sigma: float = WINDOW) -> Tensor:
-    """Gaussian average over the last three axes, edge values repeated; `sigma` in voxels."""
-    radius = int(3 * sigma + 0.5)
-    taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / sigma) ** 2)
-    weights = (taps / taps.sum()).tolist()
-    for axis in (-3, -2, -1):
+def gaussian_window(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tensor:
+    """Gaussian average over the last three axes, edge values repeated; `sigma` in voxels, one or one per axis."""
+    sigmas = [sigma] * 3 if isinstance(sigma, int | float) else sigma
+    for axis, width in zip((-3, -2, -1), sigmas, strict=True):
+        radius = int(3 * width + 0.5)
+        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / width) ** 2)
+        weights = (taps / taps.sum()).tolist()
         n = x.shape[axis]
         index = torch.arange(-radius, n + radius, device=x.device).clamp(0, n - 1)
         padded = x.index_select(x.ndim + axis, index)

@@ -15,7 +15,7 @@ from napari_swig_qmri._widgets.run_panel import time_left
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from napari_swig_qmri.pipeline import Preflight
+    from napari_swig_qmri.outlook import Preflight
 
 PAUSE = 300  # ms without a change before the question is asked
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_swig_qmri.pipeline import Preflight
+    from napari_swig_qmri.outlook import Preflight
     from napari_swig_qmri.results import Progress, SuperResolution
     from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, WeightedImage
 
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 class SuperResolveWidget(Dock):
     """Super-resolve maps that are layers of a viewer, with weighted images that are layers too.
 
-    `solver` and `inspector` stand in for `pipeline.super_resolve` and `pipeline.preflight`.
+    `solver` and `inspector` stand in for `pipeline.super_resolve` and `outlook.preflight`.
     """
 
     changed = Signal()
@@ -170,6 +170,6 @@ def _solve(
 
 
 def _inspect(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
-    from napari_swig_qmri.pipeline import preflight  # in the thread: it loads torch
+    from napari_swig_qmri.outlook import preflight  # in the thread: it loads torch
 
     return preflight(maps, guides, **options)

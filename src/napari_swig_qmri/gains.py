@@ -1,0 +1,138 @@
+"""Gains of the guides: scanner units per unit of PD, found from the solution itself.
+
+A closed-form ratio in flat tissue starts them. A wrong gain shows as a bias of the solution's LR residual, so
+where the residual asks for more than it can be wrong itself, the gains are moved until no map has a bias: a small
+least-squares problem whose derivatives are measured by solving again with each gain changed a little, on a few
+blocks with the most tissue.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_swig_qmri import calibration as cal
+from napari_swig_qmri.prediction import posterior_of
+from napari_swig_qmri.regression import gaussian_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.posterior import NegativeLogPosterior
+    from napari_swig_qmri.prediction import Prediction
+    from napari_swig_qmri.preparation import Problem
+    from napari_swig_qmri.refine import Block, Blocking
+
+    Part = tuple[NegativeLogPosterior, Tensor]  # a block, and which of its LR voxels are tissue
+
+ROUNDS = 3
+PROBE = 0.02  # relative change of a gain that its effect is measured with
+TRUSTED = 0.01  # relative correction up to which the start is closer than the bias can tell, noise being what it is
+DAMPING = 0.3  # of the steps: combinations of gains with less effect on the bias than this stay where they start
+MAX_STEP = 0.3
+EDGE = 64  # HR voxels along the edge of a block that gains are found in
+N_BLOCKS = 6
+N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it
+LOOSENED = 9.0  # factor on the LR variance, so that the residual shows what the guides say
+FLAT = 0.05  # share of tissue voxels, those with the least change around them, for the starting ratio
+MIN_FLAT = 200  # LR voxels
+WINDOW = 0.7  # standard deviation in LR voxels of the average that is taken there
+
+
+def start_gains(problem: Problem) -> Tensor:
+    """Ratio of each guide to its contrast of the LR maps, in the flattest tissue; ``(guide,)``.
+
+    Elsewhere the ratio is off, for the contrast of truncated maps is not the truncated contrast.
+    """
+    lr_guides = gaussian_window(problem.truncate(problem.guides), WINDOW)
+    lr_maps = gaussian_window(problem.lr_maps, WINDOW)
+    flat = _flat_tissue(problem)
+    ratios = [
+        (image[flat] / sequence(*lr_maps[:, flat])).median()
+        for sequence, image in zip(problem.sequences, lr_guides, strict=True)
+    ]
+    return torch.stack(
+        [
+            ratio if sequence.is_scaled_by_pd else torch.ones(())
+            for sequence, ratio in zip(problem.sequences, ratios, strict=True)
+        ]
+    )
+
+
+def _flat_tissue(problem: Problem) -> Tensor:
+    """Tissue with the least change around it; boolean ``(x, y, z)``."""
+    images = torch.cat([problem.lr_maps[:2], problem.truncate(problem.guides)])
+    levels = images[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
+    variance = cal.local_variance(images / levels.view(-1, 1, 1, 1))
+    found = variance[problem.tissue]
+    share = max(FLAT, min(1.0, MIN_FLAT / len(found)))
+    return problem.tissue & (variance <= cal.sample(found).quantile(share))
+
+
+def find_gains(
+    problem: Problem, prediction: Prediction, blocking: Blocking, device: torch.device | str
+) -> Generator[None, None, Tensor]:
+    """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions."""
+    gains = start_gains(problem)
+    scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]
+    if not scaled or not all(problem.measured):
+        return gains
+    posterior = posterior_of(problem, prediction, gains)
+    start = posterior.prior_mean
+    residual = posterior.lr_residual(start)
+    parts, solved = [], []
+    for block in richest_blocks(problem, blocking):
+        part = posterior.restricted(block.padded, block.lr, start, residual, device)
+        parts.append((replace(part, lr_variance=LOOSENED * part.lr_variance), problem.tissue[block.lr].to(device)))
+        solved.append(start[(slice(None), *block.padded)].to(device))
+    log_ratio = torch.zeros(len(gains))
+    solved = yield from _solved(parts, log_ratio, solved, N_STEPS)
+    bias = _bias(parts, solved)
+    slopes = torch.zeros(len(bias), len(gains))
+    for k in scaled:
+        probe = log_ratio.clone()
+        probe[k] = PROBE
+        slopes[:, k] = (_bias(parts, (yield from _solved(parts, probe, solved, 1))) - bias) / PROBE
+    normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains))
+    for _ in range(ROUNDS):
+        step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_STEP, MAX_STEP)
+        if step.abs().max() < TRUSTED:
+            break
+        log_ratio = log_ratio + step
+        solved = yield from _solved(parts, log_ratio, solved, 1)
+        bias = _bias(parts, solved)
+    return gains * log_ratio.exp()
+
+
+def richest_blocks(problem: Problem, blocking: Blocking) -> list[Block]:
+    """The blocks with the most voxels of tissue."""
+    blocks = blocking.cut(EDGE)
+    blocks.sort(key=lambda block: int(problem.tissue[block.lr].sum()), reverse=True)
+    return blocks[:N_BLOCKS]
+
+
+def _solved(
+    parts: Sequence[Part], log_ratio: Tensor, log_maps: Sequence[Tensor], n_steps: int
+) -> Generator[None, None, list[Tensor]]:
+    """Solutions of the blocks with gains changed by a factor exp(`log_ratio`) ``(guide,)``."""
+    solutions = []
+    for (part, _), solution in zip(parts, log_maps, strict=True):
+        ratio = log_ratio.exp().view(-1, 1, 1, 1).to(part.guides)
+        changed = replace(part, guides=part.guides / ratio, guide_precision=part.guide_precision * ratio.square())
+        for _ in range(n_steps):
+            solution = changed.gauss_newton_step(solution)
+            yield
+        solutions.append(solution)
+    return solutions
+
+
+def _bias(parts: Sequence[Part], solved: Sequence[Tensor]) -> Tensor:
+    """Median relative LR residual of each map over tissue, ``(3,)``."""
+    relative = [
+        (part.lr_residual(log_maps) / part.lr_maps)[:, tissue]
+        for (part, tissue), log_maps in zip(parts, solved, strict=True)
+    ]
+    return torch.cat(relative, dim=1).median(-1).values.cpu()

@@ -1,0 +1,121 @@
+"""What a run will do, in plain words, before it is started."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_swig_qmri.engine import block_edge
+from napari_swig_qmri.pipeline import check, choose_device
+from napari_swig_qmri.posterior import signal_and_slope
+from napari_swig_qmri.preparation import choose_hr_grid
+from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.refine import BYTES_PER_VOXEL, HALO
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
+
+TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
+TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, what there is to see
+GUIDE_NOISE = 0.01  # relative to the signal of white matter
+SEEN, PARTLY_SEEN = 0.75, 0.4  # share of the spread that the guides take away
+ARRAYS = 9  # maps-sized arrays of three float32 volumes held at the same time, measured
+SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6}  # HR voxel, two guides, two cores
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What a run will do, and why it cannot if there are problems."""
+
+    statements: tuple[str, ...]
+    problems: tuple[str, ...]
+    seconds: float
+    memory: int  # bytes
+
+
+def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
+    """Describe a run of `pipeline.super_resolve` with the same arguments, without running it."""
+    method = options.get("method", "posterior")
+    try:
+        check(maps, guides, **options)
+        device = choose_device(options.get("device", "auto"))
+        hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
+    except ValueError as error:
+        return Preflight((), (str(error),), 0.0, 0)
+    n_voxels = int(np.prod(hr_grid.shape))
+    edge = block_edge(device, options.get("memory_limit"))
+    block = min(n_voxels, (edge + 4 * HALO) ** 3)
+    memory = 4 * n_voxels * (3 * ARRAYS + 2 * len(guides)) + (block * BYTES_PER_VOXEL if method == "posterior" else 0)
+    seconds = SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
+    statements = [
+        f"LR {_size(maps.grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
+        f"{' x '.join(str(n) for n in hr_grid.shape)} voxels.",
+        *_grids(maps, guides, hr_grid),
+        f"Runs on {str(device).upper()}.",
+    ]
+    if method == "posterior" and guides:
+        statements.append(_gains(options.get("gains")))
+    if guides:
+        statements.append(determination([guide.sequence for guide in guides if guide.sequence is not None], guides))
+    else:
+        statements.append("No guide: the maps are only interpolated, no detail is added.")
+    return Preflight(tuple(statements), (), seconds, memory)
+
+
+def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, float]) -> tuple[float, ...]:
+    """Share of the spread of PD, T1 and T2 inside a tissue that the guides determine, from their Jacobian.
+
+    1 - posterior standard deviation / prior standard deviation, for independent texture and 1 % noise in the guides.
+    """
+    maps = torch.tensor(tissue).view(3, 1)
+    reference = torch.tensor(TISSUES["WM"]).view(3, 1)
+    prior = torch.diag(torch.tensor(TEXTURE).square().reciprocal())
+    precision = prior.clone()
+    for sequence in sequences:
+        _, slope = signal_and_slope(sequence, maps)
+        noise = GUIDE_NOISE * float(sequence(*reference).abs())
+        precision += slope @ slope.T / noise**2
+    spread = torch.linalg.inv(precision).diagonal().sqrt()
+    return tuple((1 - spread / torch.tensor(TEXTURE)).tolist())
+
+
+def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> str:
+    """One sentence on how well the guides determine each map in WM, GM and CSF."""
+    names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
+    words: dict[str, list[str]] = {"well": [], "partly": [], "hardly": []}
+    for tissue, values in TISSUES.items():
+        for name, share in zip(QUANTITIES, visible_share(sequences, values), strict=True):
+            word = "well" if share > SEEN else "partly" if share > PARTLY_SEEN else "hardly"
+            words[word].append(f"{name} in {tissue}")
+    parts = [f"{word} {', '.join(where)}" for word, where in words.items() if where]
+    hint = ""
+    unseen = [name for name in QUANTITIES if f"{name} in WM" in words["hardly"]]
+    if unseen:
+        hint = f" {' and '.join(unseen)} detail in tissue comes mostly from the LR map{_remedy(len(sequences))}."
+    return f"{names} determine HR detail of: {'; '.join(parts)}.{hint}"
+
+
+def _remedy(n_guides: int) -> str:
+    if n_guides >= len(QUANTITIES):
+        return ""
+    return "; a FLAIR or PDw guide would fix it" if n_guides == 2 else "; more guides would add it"
+
+
+def _size(edges: Sequence[float]) -> str:
+    return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in edges)
+
+
+def _grids(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: Any) -> list[str]:
+    moved = [guide.name for guide in guides if not guide.grid.is_aligned_with(hr_grid)]
+    return [f"{', '.join(moved)} will be resampled to the HR grid."] if moved else []
+
+
+def _gains(gains: Sequence[float] | None) -> str:
+    if gains is None:
+        return "The gain of each guide is found from the data."
+    return f"Gains are given: {', '.join(f'{gain:g}' for gain in gains)}."

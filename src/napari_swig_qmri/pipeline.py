@@ -1,0 +1,260 @@
+"""Super-resolution from volumes to results."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from napari_swig_qmri.engine import solve
+from napari_swig_qmri.preparation import choose_hr_grid, prepare
+from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.engine import Solution
+    from napari_swig_qmri.preparation import Problem
+    from napari_swig_qmri.volumes import FloatArray
+
+METHODS = {
+    "regression": "local regression of the maps on the guides; fast, no physics",
+    "posterior": "regression, then refined until signal models, guides and LR maps agree",
+}
+MAX_GUIDES = 5
+DTYPES = ("float32", "float64")
+NOTABLE_CONFLICT = 1e-4  # share of the voxels
+
+
+def super_resolve(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    *,
+    method: str = "posterior",
+    voxel_size: float | Sequence[float] | None = None,
+    reference: int | None = None,
+    mask: FloatArray | None = None,
+    gains: Sequence[float] | None = None,
+    lr_noise: Mapping[str, float] | None = None,
+    guide_noise: Sequence[float] | None = None,
+    device: str = "auto",
+    dtype: str = "float32",
+    memory_limit: int | None = None,
+) -> Generator[Progress, None, SuperResolution]:
+    """Super-resolve quantitative maps with weighted images of the same head.
+
+    A plain generator: it yields `Progress` and returns the result. `console.drain` runs it to the end under a progress bar.
+
+    Parameters
+    ----------
+    maps
+        Measured LR maps, any of PD (arbitrary unit), T1 and T2 (s). NaN and voxels that are 0 in all maps count
+        as not measured.
+    guides
+        None to five weighted images with known sequences, in scanner units.
+    method
+        A key of `METHODS`.
+    voxel_size
+        HR voxel edges in mm, over the field of view of the reference; its own voxels by default.
+    reference
+        Index of the guide whose grid the result gets; the finest guide by default.
+    mask
+        ``(X, Y, Z)`` on the HR grid; the maps are 0 outside and noise and gains are found inside.
+    gains
+        Scanner units per unit of signal at the PD unit of `maps`, one per guide; found from the data by default.
+    lr_noise
+        Standard deviation relative to the value per map name; estimated by default.
+    guide_noise
+        Standard deviation in scanner units, one per guide; estimated by default.
+    device
+        ``"auto"``, ``"cuda"``, ``"mps"`` or ``"cpu"``.
+    dtype
+        ``"float32"`` or ``"float64"``.
+    memory_limit
+        Bytes the working memory of a block may take; large volumes are solved in blocks either way.
+
+    Raises
+    ------
+    ValueError
+        On input that cannot be used, with one sentence that says what to do.
+    """
+    check(maps, guides, method=method, gains=gains, guide_noise=guide_noise, dtype=dtype)
+    target = choose_device(device)
+    yield Progress(0.0, "bringing the images onto one grid")
+    problem = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask)
+    solution = yield from with_time_left(
+        solve(
+            problem,
+            refined=method == "posterior",
+            gains=None if gains is None else torch.tensor([gain * problem.pd_unit for gain in gains]),
+            lr_noise=_relative_noise(lr_noise),
+            guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=torch.float32),
+            device=target,
+            memory_limit=memory_limit,
+        )
+    )
+    yield Progress(1.0, "comparing the result with the images")
+    asked = {"method": method, "device": str(target), "dtype": dtype, "memory_limit": memory_limit}
+    return _result(problem, solution, maps, guides, mask, asked)
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU."""
+    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
+    if name == "auto":
+        name = next(kind for kind, there in available.items() if there)
+    kind = name.split(":")[0]
+    if kind not in available:
+        raise ValueError(f"the device must be auto, cuda, mps or cpu, but it is {name!r}.")
+    if not available[kind]:
+        raise ValueError(f"there is no {kind} device on this machine: choose 'auto' or 'cpu'.")
+    return torch.device(name)
+
+
+def with_time_left(
+    steps: Generator[Progress, None, Solution],
+) -> Generator[Progress, None, Solution]:
+    """The same steps with the seconds left, from the pace so far."""
+    started = time.monotonic()
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stopped:
+            solution: Solution = stopped.value
+            return solution
+        spent = time.monotonic() - started
+        left = spent / step.fraction * (1 - step.fraction) if step.fraction > 0.05 else None
+        yield Progress(step.fraction, step.stage, left)
+
+
+def check(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    *,
+    method: str = "posterior",
+    gains: Sequence[float] | None = None,
+    guide_noise: Sequence[float] | None = None,
+    dtype: str = "float32",
+    **_others: Any,
+) -> None:
+    """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
+    if method not in METHODS:
+        raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
+    if dtype not in DTYPES:
+        raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
+    if len(guides) > MAX_GUIDES:
+        raise ValueError(f"up to {MAX_GUIDES} guides can be used, but {len(guides)} came: leave some out.")
+    for values, what in ((gains, "gain"), (guide_noise, "noise level")):
+        if values is None:
+            continue
+        if len(values) != len(guides):
+            raise ValueError(f"{len(guides)} guides need one {what} each, but {len(values)} came.")
+        if not all(np.isfinite(value) and value > 0 for value in values):
+            raise ValueError(f"every {what} must be above 0, but they are {list(values)}.")
+    for guide in guides:
+        if guide.sequence is None:
+            raise ValueError(
+                f"the sequence of guide {guide.name!r} is not known: give its type, TR and TE (and TI) in a sidecar or "
+                f"in the acquisition table."
+            )
+
+
+def _relative_noise(levels: Mapping[str, float] | None) -> torch.Tensor | None:
+    if levels is None:
+        return None
+    missing = [name for name in QUANTITIES if name not in levels]
+    if missing:
+        raise ValueError(f"lr_noise needs PD, T1 and T2, but {' and '.join(missing)} is missing: add it.")
+    return torch.tensor([float(levels[name]) for name in QUANTITIES])
+
+
+def _result(
+    problem: Problem,
+    solution: Solution,
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    mask: FloatArray | None,
+    asked: Mapping[str, Any],
+) -> SuperResolution:
+    """Back to the units and the quantities of the input, with synthesised guides, residuals and provenance."""
+    measured = [i for i, name in enumerate(QUANTITIES) if name in maps.names]
+    unit = torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
+    names = tuple(name for name in QUANTITIES if name in maps.names)
+    lr_residual = (problem.lr_maps - problem.truncate(solution.maps)) * unit
+    lr_residual[:, ~problem.lr_valid] = torch.nan
+    synthesised = tuple(
+        WeightedImage(
+            data=(gain * sequence(*solution.maps)).numpy(),
+            grid=problem.hr_grid,
+            name=f"{guide.name} synthesised",
+            sequence=sequence,
+        )
+        for guide, sequence, gain in zip(guides, problem.sequences, solution.gains.tolist(), strict=True)
+    )
+    acquired = tuple(
+        replace(guide, data=image.numpy(), grid=problem.hr_grid)
+        for guide, image in zip(guides, problem.guides, strict=True)
+    )
+    inside = problem.interpolate(problem.lr_valid.float()) > 0.5
+    if mask is not None:
+        inside &= torch.as_tensor(np.asarray(mask) > 0.5)
+    data = (solution.maps * unit * inside)[measured]
+    gains = tuple(gain / problem.pd_unit for gain in solution.gains.tolist())
+    notices = (*problem.notices, *_about(problem, solution))
+    return SuperResolution(
+        maps=QuantitativeMaps(data=data.numpy(), grid=problem.hr_grid, names=names),
+        guides=acquired,
+        synthesised=synthesised,
+        lr_residual=QuantitativeMaps(data=lr_residual[measured].numpy(), grid=problem.lr_grid, names=names),
+        lr_maps=QuantitativeMaps(data=(problem.lr_maps * unit)[measured].numpy(), grid=problem.lr_grid, names=names),
+        conflict=None if solution.conflict is None else solution.conflict.numpy(),
+        gains=gains,
+        notices=notices,
+        parameters=_parameters(problem, solution, guides, gains, asked),
+    )
+
+
+def _about(problem: Problem, solution: Solution) -> Iterator[str]:
+    """Sentences on what a run did that its user should know."""
+    if solution.conflict is not None:
+        share = float((solution.conflict > 0.5).float().mean())
+        if share > NOTABLE_CONFLICT:
+            yield (
+                f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
+                f"(layer 'conflict')."
+            )
+    if not problem.sequences:
+        yield "Without a guide the maps were only interpolated; no detail was added."
+
+
+def _parameters(
+    problem: Problem,
+    solution: Solution,
+    guides: Sequence[WeightedImage],
+    gains: Sequence[float],
+    asked: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Every setting of a run, JSON-ready."""
+    return {
+        **asked,
+        "lr_voxel_size": list(problem.lr_grid.voxel_size),
+        "hr_voxel_size": list(problem.hr_grid.voxel_size),
+        "lr_noise": dict(zip(QUANTITIES, solution.noise.lr_maps.tolist(), strict=True)),
+        "guides": [
+            {
+                "name": guide.name,
+                "sequence": type(sequence).__name__,
+                **asdict(sequence),
+                "gain": gain,
+                "noise": deviation,
+            }
+            for guide, sequence, gain, deviation in zip(
+                guides, problem.sequences, gains, solution.noise.guides.tolist(), strict=True
+            )
+        ],
+        "notice": RESEARCH_NOTICE,
+    }

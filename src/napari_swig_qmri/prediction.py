@@ -1,0 +1,203 @@
+"""What is known of the HR maps before they are solved for: their regression on the guides, and the noise."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_swig_qmri import calibration as cal
+from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.posterior import NegativeLogPosterior, bounded
+from napari_swig_qmri.preparation import FLOOR, GUIDE_FLOOR
+from napari_swig_qmri.regression import fit_regression, gaussian_window, lr_corrected
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.operators import SeparableOperator
+    from napari_swig_qmri.preparation import Problem
+
+MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
+MIN_GUIDE_NOISE = 0.003  # of the median over tissue
+GUESSED_SD = (0.15, 0.35, 0.30)  # of log PD, T1 and T2 in brain, for a map that was not measured
+MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
+CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Noise:
+    """Standard deviations: of the LR maps relative to their value, of the guides in scanner units."""
+
+    lr_maps: Tensor  # (3,)
+    guides: Tensor  # (guide,)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Prediction:
+    """HR maps of the regression and how far they can be trusted."""
+
+    maps: Tensor  # (3, X, Y, Z)
+    covariance: Tensor  # (3, 3) of the error of log maps, at LR scale
+    noise: Noise
+
+
+def guide_features(problem: Problem, guides: Tensor) -> Tensor:
+    """What the regression sees of guides ``(guide, ...)``: logarithms of magnitudes, signed images as they are."""
+    levels = tissue_levels(problem)
+    features = torch.empty_like(guides)
+    for i, (sequence, level) in enumerate(zip(problem.sequences, levels.tolist(), strict=True)):
+        relative = guides[i] / level
+        features[i] = relative if sequence.is_signed else relative.clamp(min=GUIDE_FLOOR).log()
+    return features
+
+
+def tissue_levels(problem: Problem) -> Tensor:
+    """Median magnitude of each guide over tissue, ``(guide,)``."""
+    lr_guides = problem.truncate(problem.guides)
+    return lr_guides[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
+
+
+def log_maps_of(maps: Tensor) -> Tensor:
+    """Logarithms of maps ``(3, ...)`` with a floor where truncation made them negative."""
+    return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
+
+
+def predict(
+    problem: Problem, lr_noise: Tensor | None = None, guide_noise: Tensor | None = None
+) -> Generator[None, None, Prediction]:
+    """Regression of the LR maps on the guides, corrected by the LR residual as far as noise allows.
+
+    `lr_noise` ``(3,)`` relative and `guide_noise` ``(guide,)`` in scanner units replace the estimates. Yields
+    between the longer steps.
+    """
+    features = guide_features(problem, problem.guides)
+    lr_features = guide_features(problem, problem.truncate(problem.guides))
+    yield
+    weight = problem.lr_valid.float()
+    maps = yield from _regressed(problem.lr_maps, weight, lr_features, features, problem.interpolate, problem.truncate)
+    for i, measured in enumerate(problem.measured):
+        if not measured:
+            maps[i] = problem.lr_maps[i].mean()
+    noise = measure_noise(problem, maps, lr_noise, guide_noise)
+    yield
+    covariance = yield from cross_scale_covariance(problem, lr_features, noise)
+    deviation = lr_variance(problem, noise).sqrt()
+    corrected = _lr_corrected(maps, problem.lr_maps, problem.truncate, deviation)
+    return Prediction(maps=corrected, covariance=covariance, noise=noise)
+
+
+def _regressed(
+    lr_maps: Tensor,
+    weight: Tensor,
+    lr_features: Tensor,
+    features: Tensor,
+    interpolate: SeparableOperator,
+    truncate: KSpaceTruncation,
+) -> Generator[None, None, Tensor]:
+    """Maps on the grid of `features` by local regression; band-limited interpolation where there is no guide."""
+    if not len(features):
+        floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
+        return torch.maximum(truncate.zero_filled(lr_maps), floor)
+    fit = fit_regression(log_maps_of(lr_maps), lr_features, weight)
+    yield
+    log_maps = interpolate(fit.intercept)
+    for guide, image in enumerate(features):
+        log_maps += interpolate(fit.slope[:, guide]) * image
+        yield
+    return bounded(log_maps).exp_()
+
+
+def _lr_corrected(maps: Tensor, lr_maps: Tensor, truncate: KSpaceTruncation, deviation: Tensor) -> Tensor:
+    """Add the LR residual of predicted maps as far as it stands out of the noise around it.
+
+    The weight is that of a local Wiener filter, 1 - noise variance / mean square of the residual nearby.
+    """
+    residual = lr_maps - truncate(maps)
+    excess = gaussian_window((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
+    return lr_corrected(maps, truncate.zero_filled((1 - 1 / excess) * residual))
+
+
+def measure_noise(problem: Problem, maps: Tensor, lr_noise: Tensor | None, guide_noise: Tensor | None) -> Noise:
+    """Noise of the LR maps, from what predicted HR maps leave of them, and of the guides, where it is not given."""
+    return Noise(
+        lr_maps=_lr_noise(problem, maps) if lr_noise is None else lr_noise,
+        guides=_guide_noise(problem) if guide_noise is None else guide_noise,
+    )
+
+
+def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
+    left = log_maps_of(problem.lr_maps) - log_maps_of(problem.truncate(maps))
+    lr_guides = problem.truncate(problem.guides) / tissue_levels(problem).view(-1, 1, 1, 1)
+    structure = cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
+    levels = [cal.noise_level(volume, problem.tissue, structure) for volume in left]
+    levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
+    return torch.tensor(levels).clamp(min=MIN_LR_NOISE)
+
+
+def _guide_noise(problem: Problem) -> Tensor:
+    tissue = problem.interpolate(problem.tissue.float()) > 0.9
+    noise = []
+    for image, level in zip(problem.guides, tissue_levels(problem).tolist(), strict=True):
+        flat = cal.local_variance(image[None] / level)
+        noise.append(max(cal.noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
+    return torch.tensor(noise, dtype=torch.float32)
+
+
+def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) -> Generator[None, None, Tensor]:
+    """Covariance ``(3, 3)`` of the errors of log maps one scale up.
+
+    The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves.
+    Their own noise is taken off.
+    """
+    truncated = [
+        max(2, min(n_lr, round(n_lr * n_lr / n)))
+        for n, n_lr in zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)
+    ]
+    grid = problem.lr_grid.with_shape((truncated[0], truncated[1], truncated[2]))
+    truncate = KSpaceTruncation(problem.lr_grid, grid)
+    maps, weight = truncate(problem.lr_maps), truncate(problem.lr_valid.float()).clamp(0, 1)
+    interpolate = linear_interpolation(problem.lr_grid, grid)
+    predicted = yield from _regressed(maps, weight, truncate(lr_features), lr_features, interpolate, truncate)
+    deviation = truncate(lr_variance(problem, noise).clamp(max=1)).clamp(min=1e-12).sqrt()
+    predicted = _lr_corrected(predicted, maps, truncate, deviation)
+    errors = (log_maps_of(problem.lr_maps) - predicted.log())[:, problem.tissue]
+    covariance = cal.scatter_matrix(cal.sample(errors))
+    own = torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal())
+    covariance = covariance - torch.diag(own)
+    for i, measured in enumerate(problem.measured):
+        if not measured:
+            covariance[i], covariance[:, i] = 0.0, 0.0
+            covariance[i, i] = GUESSED_SD[i] ** 2
+    return covariance
+
+
+def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
+    """The objective of a problem with given gains ``(guide,)``, in scanner units per unit of PD."""
+    noise = prediction.noise
+    precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
+    return NegativeLogPosterior(
+        sequences=problem.sequences,
+        guides=problem.guides / gains.view(-1, 1, 1, 1),
+        guide_precision=precision * problem.guide_valid,
+        lr_maps=problem.lr_maps,
+        lr_variance=lr_variance(problem, noise),
+        truncate=problem.truncate,
+        prior_mean=bounded(prediction.maps.clamp(min=1e-6).log()),
+        prior_precision=torch.linalg.inv(prediction.covariance),
+    )
+
+
+def lr_variance(problem: Problem, noise: Noise) -> Tensor:
+    """Noise variance of the LR maps ``(3, x, y, z)``: relative to the value, with a floor where that is small."""
+    size = problem.lr_maps.abs()
+    typical = size[:, problem.tissue].median(-1).values.view(-1, 1, 1, 1)
+    size = torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)
+    variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
+    variance[:, ~problem.lr_valid] = MISSING_VARIANCE
+    for i, measured in enumerate(problem.measured):
+        if not measured:
+            variance[i] = MISSING_VARIANCE
+    return variance
