@@ -128,9 +128,7 @@ def synthesize_file(
     return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
 
 
-def simulate_files(
-    paths: Sequence[Path], output: Path, settings: Simulation, *, overwrite: bool = False
-) -> Report:
+def simulate_files(paths: Sequence[Path], output: Path, settings: Simulation, *, overwrite: bool = False) -> Report:
     """Write LR maps, guides, the truth and a mask of maps, or of the built-in head if there are none."""
     from napari_swig_qmri.simulate import USUAL_GUIDES  # loads torch: over a second
 
@@ -341,10 +339,9 @@ def _super_resolution_report(
     result: SuperResolution, files: Sequence[Path], notices: Sequence[str], seconds: float
 ) -> Report:
     first = result.lr_maps.data[0]
-    with np.errstate(invalid="ignore"):
-        tissue = first > 0.3 * np.nanpercentile(first, 99)
+    tissue = np.nan_to_num(first) > 0.3 * np.nanpercentile(first, 99)
     residual = {
-        name: float(np.nanmedian(np.abs(result.lr_residual[name] / result.lr_maps[name])[tissue]))
+        name: float(np.nanmedian(np.abs(result.lr_residual[name][tissue] / result.lr_maps[name][tissue])))
         for name in result.lr_maps.names
     }
     gains = {guide.name: gain for guide, gain in zip(result.guides, result.gains, strict=True)}
@@ -352,7 +349,7 @@ def _super_resolution_report(
     lines = [
         f"{', '.join(result.maps.names)} at {size} mm in {seconds:.1f} s",
         *(f"gain of {name}: {gain:.5g}" for name, gain in gains.items()),
-        *(f"LR residual of {name}: {100 * value:.3g} % (median)" for name, value in residual.items()),
+        *(f"LR residual of {name}: {100 * value:.3g} % (median over tissue)" for name, value in residual.items()),
         *(f"wrote {path}" for path in files),
         f"These maps are {RESEARCH_NOTICE}.",
     ]
