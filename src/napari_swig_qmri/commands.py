@@ -340,10 +340,9 @@ def _super_resolution_report(
 ) -> Report:
     first = result.lr_maps.data[0]
     tissue = np.nan_to_num(first) > 0.3 * np.nanpercentile(first, 99)
-    residual = {
-        name: float(np.nanmedian(np.abs(result.lr_residual[name][tissue] / result.lr_maps[name][tissue])))
-        for name in result.lr_maps.names
-    }
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
+    residual = dict(zip(result.lr_maps.names, np.nanmedian(relative, axis=1).tolist(), strict=True))
     gains = {guide.name: gain for guide, gain in zip(result.guides, result.gains, strict=True)}
     size = " x ".join(f"{edge:.4g}" for edge in result.maps.grid.voxel_size)
     lines = [
