@@ -160,7 +160,7 @@ class RunPanel(QWidget):
         )
 
     def _show_stage(self, text: str) -> None:
-        self.stage.setText(f"{text} …")
+        self.stage.setText(f"{sentence(text)} …")
         self.stage.setVisible(True)
 
     def _take(self, result: Any) -> None:
