@@ -36,19 +36,13 @@ def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
     )
     names = {path.name for path in (tmp_path / "out").rglob("*map.nii.gz")}
     assert names == {f"sub-01_desc-swig_{name}.nii.gz" for name in ("PDmap", "T1map", "T2map")}
-    scores = {
-        line.split(":")[0]: float(line.split()[2].rstrip(","))
-        for line in printed.splitlines()
-        if "SSIM" in line
-    }
+    scores = {line.split(":")[0]: float(line.split()[2].rstrip(",")) for line in printed.splitlines() if "SSIM" in line}
     assert set(scores) == {"PD", "T1", "T2"}
     assert min(scores.values()) > 0.8  # far above what a broken run gives, below what a good one gives
 
 
 @pytest.mark.slow
-def test_readme_commands_and_script_run_one_after_another(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_readme_commands_and_script_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
     commands = [line.split()[1:] for line in readme.splitlines() if line.startswith("    swig-qmri ")]

@@ -32,9 +32,7 @@ def test_light_modules_load_neither_torch_nor_qt(module: str) -> None:
 
 
 def test_asking_what_there_is_loads_nothing() -> None:
-    assert (
-        loaded_after("import napari_swig_qmri; dir(napari_swig_qmri); napari_swig_qmri.__version__") == set()
-    )
+    assert loaded_after("import napari_swig_qmri; dir(napari_swig_qmri); napari_swig_qmri.__version__") == set()
 
 
 def test_files_open_without_torch(tmp_path: Path) -> None:

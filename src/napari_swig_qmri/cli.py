@@ -39,13 +39,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-Maps = Annotated[
-    list[Path], typer.Argument(metavar="MAPS...", help="PD, T1, T2 maps: files or their folder.")
-]
+Maps = Annotated[list[Path], typer.Argument(metavar="MAPS...", help="PD, T1, T2 maps: files or their folder.")]
 OutputFile = Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Image to write.")]
-OutputFolder = Annotated[
-    Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results.")
-]
+OutputFolder = Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results.")]
 File = Annotated[Path | None, typer.Option(metavar="FILE")]
 Milliseconds = Annotated[float | None, typer.Option(metavar="MS")]
 Degrees = Annotated[float | None, typer.Option(metavar="DEG")]
@@ -120,9 +116,7 @@ def synthesize(
     echo_spacing: Milliseconds = None,
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
-    t2star: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")
-    ] = None,
+    t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -186,9 +180,7 @@ def simulate(
 @app.command()
 def evaluate(
     maps: Maps,
-    reference: Annotated[
-        list[Path], typer.Option(metavar="MAPS", help="Reference maps; files may be repeated.")
-    ],
+    reference: Annotated[list[Path], typer.Option(metavar="MAPS", help="Reference maps; files may be repeated.")],
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Voxels to score [default: reference above zero].")
     ] = None,
@@ -210,9 +202,7 @@ def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel
     absent = [name for name, field in known.items() if field.default is MISSING and name not in shown]
     if absent:
         usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(kind, name)}" for name in absent)
-        raise ValueError(
-            f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}."
-        )
+        raise ValueError(f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
     per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
     values: dict[str, Any] = {
         name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()
@@ -240,9 +230,7 @@ def _three(text: str, option: str) -> tuple[float, float, float]:
         numbers = []
     numbers = numbers * 3 if len(numbers) == 1 else numbers
     if len(numbers) != 3 or not all(math.isfinite(number) and number > 0 for number in numbers):
-        raise typer.BadParameter(
-            f"{text!r} is not one number, as 2, or three, as 1x1x4.", param_hint=f"'{option}'"
-        )
+        raise typer.BadParameter(f"{text!r} is not one number, as 2, or three, as 1x1x4.", param_hint=f"'{option}'")
     return numbers[0], numbers[1], numbers[2]
 
 
