@@ -17,9 +17,7 @@ from napari_swig_qmri._widgets.layer_choice import (
 
 def facts(name: str, suffix: str | None = None, size: float = 1.0, **more: Any) -> LayerFacts:
     shape = (round(16 / size),) * 3
-    return LayerFacts(
-        **{"shape": shape, "voxel_volume": size**3, "position": (size,)} | more, name=name, suffix=suffix
-    )
+    return LayerFacts(**{"shape": shape, "voxel_volume": size**3, "position": (size,)} | more, name=name, suffix=suffix)
 
 
 LR = [facts("sub-01_PDmap", "PDmap", 2), facts("sub-01_T1map", "T1map", 2), facts("sub-01_T2map", "T2map", 2)]

@@ -126,9 +126,7 @@ def test_impossible_settings_leave_the_layers(widget: SynthesizeWidget, qtbot: Q
     assert live[0].data.sequence is sequence
 
 
-def test_side_by_side_hides_the_others_and_gives_them_back(
-    widget: SynthesizeWidget, viewer: ViewerModel
-) -> None:
+def test_side_by_side_hides_the_others_and_gives_them_back(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     viewer.layers[0].visible = False
     live = widget.add_contrast()
     assert viewer.canvas.grid.enabled

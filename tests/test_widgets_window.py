@@ -64,9 +64,7 @@ def test_closing_the_dock_while_it_runs(
 
 
 @pytest.mark.gui
-def test_synthesize_in_a_window(
-    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
-) -> None:
+def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
     viewer = make_napari_viewer_proxy()
     add_case(viewer)
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))

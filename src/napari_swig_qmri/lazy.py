@@ -27,14 +27,10 @@ def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatA
     import torch  # kept out of start-up: it takes over a second to load
 
     valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (t1 > 0) & (t2 > 0)
-    maps = [
-        torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, t1, t2)
-    ]
+    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, t1, t2)]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
     with torch.no_grad():
-        pieces = [
-            sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)
-        ]
+        pieces = [sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
     signal = torch.cat(pieces).numpy().reshape(valid.shape)
     return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
 
@@ -101,9 +97,7 @@ class LazyContrast:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
         """Whole volume, computed slab by slab and not kept."""
         if copy is False:
-            raise ValueError(
-                "a synthetic contrast is computed on request: ask for a copy (copy=None or True)."
-            )
+            raise ValueError("a synthetic contrast is computed on request: ask for a copy (copy=None or True).")
         volume = np.empty(self.shape, self.dtype if dtype is None else dtype)
         for index in range(self.shape[0]):
             volume[index] = self._compute(index)

@@ -60,15 +60,11 @@ class AcquisitionEditor(QWidget):
 
     changed = Signal()
 
-    def __init__(
-        self, *, sliders: bool = False, optional: bool = True, parent: QWidget | None = None
-    ) -> None:
+    def __init__(self, *, sliders: bool = False, optional: bool = True, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._sliders = sliders
         self._boxes: dict[str, ValueWidget[Any]] = {}
-        self._exact: dict[
-            str, tuple[Any, Any]
-        ] = {}  # shown -> exact, so that showing a value does not round it
+        self._exact: dict[str, tuple[Any, Any]] = {}  # shown -> exact, so that showing a value does not round it
         names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
         self.sequence_box = ComboBox(
             label="Sequence",
@@ -110,9 +106,7 @@ class AcquisitionEditor(QWidget):
         name = self.sequence_box.value
         if name == UNKNOWN:
             return None, None
-        values = {
-            item.name: self._inside(item, self._boxes[item.name].value) for item in fields(SEQUENCES[name])
-        }
+        values = {item.name: self._inside(item, self._boxes[item.name].value) for item in fields(SEQUENCES[name])}
         try:
             return SEQUENCES[name](**values), None
         except ValueError as error:
@@ -128,9 +122,7 @@ class AcquisitionEditor(QWidget):
 
     def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
         kept = {} if self._sliders else self._shared_values(name)
-        while (
-            self._form.rowCount() > 1
-        ):  # deletes the boxes now and here, not when and where Python gets to it
+        while self._form.rowCount() > 1:  # deletes the boxes now and here, not when and where Python gets to it
             self._form.removeRow(1)
         self._boxes, self._exact = {}, {}
         if name != UNKNOWN:

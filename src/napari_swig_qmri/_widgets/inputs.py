@@ -241,9 +241,7 @@ class GuideList(QWidget):
         self._layers = layers
         self.rows: list[GuideRow] = []
         self.add_button = QPushButton("Add guide")
-        self.add_button.setToolTip(
-            f"Up to {MAX_GUIDES} guides. Each one that sees another mix of PD, T1, T2 helps."
-        )
+        self.add_button.setToolTip(f"Up to {MAX_GUIDES} guides. Each one that sees another mix of PD, T1, T2 helps.")
         self._column = QVBoxLayout()
         self._column.setSpacing(6)
         layout = QVBoxLayout(self)

@@ -55,9 +55,7 @@ def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
 
 def choose_guides(layers: list[LayerFacts]) -> list[int]:
     """Indices of the measured weighted images, by suffix first and then by name; at most five."""
-    volumes = [
-        index for index, facts in enumerate(layers) if not facts.is_synthetic and len(facts.shape) == 3
-    ]
+    volumes = [index for index, facts in enumerate(layers) if not facts.is_synthetic and len(facts.shape) == 3]
     guides = [index for index in volumes if is_guide(layers[index])]
     return sorted(guides, key=lambda index: layers[index].suffix is None)[:MAX_GUIDES]
 

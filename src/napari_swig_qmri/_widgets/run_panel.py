@@ -155,9 +155,7 @@ class RunPanel(QWidget):
         left = progress.seconds_left
         if left is None and progress.fraction > 0.05:
             left = self.seconds_since_start() * (1 / progress.fraction - 1)
-        self._show_stage(
-            progress.stage if left is None else f"{progress.stage}, about {time_left(left)} left"
-        )
+        self._show_stage(progress.stage if left is None else f"{progress.stage}, about {time_left(left)} left")
 
     def _show_stage(self, text: str) -> None:
         self.stage.setText(f"{sentence(text)} …")

@@ -76,10 +76,7 @@ class Snapshot:
         return map_notices(self._map_volumes())
 
     def _map_volumes(self) -> list[Volume]:
-        return [
-            as_map(from_layer(data, attributes), quantity, unit)
-            for data, attributes, quantity, unit in self.maps
-        ]
+        return [as_map(from_layer(data, attributes), quantity, unit) for data, attributes, quantity, unit in self.maps]
 
 
 def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:

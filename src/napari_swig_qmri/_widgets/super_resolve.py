@@ -49,9 +49,7 @@ class SuperResolveWidget(Dock):
 
     changed = Signal()
 
-    def __init__(
-        self, napari_viewer: Viewer, solver: Solver | None = None, inspector: Inspector | None = None
-    ) -> None:
+    def __init__(self, napari_viewer: Viewer, solver: Solver | None = None, inspector: Inspector | None = None) -> None:
         super().__init__()
         self._viewer = napari_viewer
         self._solver = solver or _solve
@@ -62,9 +60,7 @@ class SuperResolveWidget(Dock):
         self.guides = GuideList(layers)
         self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer))
         self.preflight = PreflightPanel()
-        self.run = RunPanel(
-            "Super-resolve", "Compute the maps on the grid of the guides and add them as layers"
-        )
+        self.run = RunPanel("Super-resolve", "Compute the maps on the grid of the guides and add them as layers")
         self._lay_out()
         for part in (self.maps, self.guides, self.options):
             part.changed.connect(self._ask)

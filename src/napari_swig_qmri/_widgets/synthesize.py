@@ -207,10 +207,7 @@ class SynthesizeWidget(Dock):
         layers = image_layers(self._viewer)
         found = find_map_sets([facts_of(layer) for layer in layers])
         self.sources.show_sources(
-            [
-                Source(each.label, {name: layers[index] for name, index in each.layers.items()})
-                for each in found
-            ]
+            [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
         self._say_what_moves()

@@ -33,11 +33,7 @@ def image_layers(viewer: ViewerModel) -> list[Image]:
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
     """Layers that can be a mask: labels and images of three axes."""
-    return [
-        layer
-        for layer in viewer.layers
-        if layer.ndim == 3 and (isinstance(layer, Labels) or _is_volume(layer))
-    ]
+    return [layer for layer in viewer.layers if layer.ndim == 3 and (isinstance(layer, Labels) or _is_volume(layer))]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
