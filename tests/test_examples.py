@@ -30,6 +30,7 @@ def run_script(name: str, *words: str, cwd: Path) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
     printed = run_script(
         "super_resolve_script.py", "--no-window", "--voxel-size", "2.5", "--output", "out", cwd=tmp_path
@@ -42,6 +43,7 @@ def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_readme_commands_and_script_run_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     readme = (EXAMPLES.parents[1] / "README.md").read_text(encoding="utf-8")
@@ -58,6 +60,7 @@ def test_readme_commands_and_script_run_one_after_another(tmp_path: Path, monkey
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.gui
 def test_demo_prints_scores_and_saves_maps_and_a_picture(tmp_path: Path) -> None:
     printed = run_script("demo.py", "--no-wait", "--output", "out", cwd=tmp_path)
@@ -68,6 +71,7 @@ def test_demo_prints_scores_and_saves_maps_and_a_picture(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 @pytest.mark.gui
 def test_tour_shows_every_state_of_the_docks(tmp_path: Path) -> None:
     run_script("widget_tour.py", "pictures", cwd=tmp_path)
