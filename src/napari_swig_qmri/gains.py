@@ -109,7 +109,7 @@ def find_gains(
 
 def richest_blocks(problem: Problem, blocking: Blocking) -> list[Block]:
     """The blocks with the most voxels of tissue."""
-    blocks = blocking.cut(EDGE)
+    blocks = [block for block in blocking.cut(EDGE) if bool(problem.tissue[block.lr].any())]
     blocks.sort(key=lambda block: int(problem.tissue[block.lr].sum()), reverse=True)
     return blocks[:N_BLOCKS]
 

@@ -161,7 +161,7 @@ def _interpolation_matrix(n_hr: int, n_lr: int, spacing: float, first: float) ->
 
 def contract(x: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
     """Apply one matrix ``(m, n)`` along each of the last three axes, the most reducing first."""
-    for axis in sorted(range(3), key=lambda i: matrices[i].shape[0] / matrices[i].shape[1]):
+    for axis in sorted(range(3), key=lambda i: matrices[i].shape[0] / max(1, matrices[i].shape[1])):
         x = contract_axis(x, matrices[axis], axis)
     return x
 
