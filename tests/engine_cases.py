@@ -1,0 +1,74 @@
+"""Small super-resolution problems for the tests: a slab of the phantom, and boxes of textured tissue."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.phantom import Phantom, make_phantom
+from napari_swig_qmri.posterior import NegativeLogPosterior
+from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.volumes import VoxelGrid
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, WeightedImage
+
+GAINS = (812.0, 95.0, 300.0)  # scanner units
+WHITE, GREY = (0.70, 0.88, 0.068), (0.82, 1.42, 0.092)
+
+
+@cache
+def slab() -> Phantom:
+    """A slab of the head through the ventricles, 3 mm voxels, (48, 56, 24)."""
+    return make_phantom(3.0, extent=((-72, 72), (-84, 84), (-30, 42)))
+
+
+def degraded(
+    truth: QuantitativeMaps, n_guides: int = 2, factor: float = 2.0, **options: float
+) -> tuple[QuantitativeMaps, list[WeightedImage]]:
+    """LR maps and the first of T1w, T2w and FLAIR, in scanner units."""
+    sequences = dict(list(USUAL_GUIDES.items())[:n_guides])
+    return degrade(truth, factor, sequences, gains=GAINS[:n_guides], **options)
+
+
+def textured(shape: tuple[int, int, int], seed: int = 0) -> FloatArray:
+    """Maps ``(3, x, y, z)`` of white and grey matter with a wavy border and texture of a few percent."""
+    x, y, z = np.meshgrid(*[np.arange(n) for n in shape], indexing="ij")
+    grey = 1 / (1 + np.exp(-(x - shape[0] / 2 + 1.5 * np.sin(0.9 * y) + np.cos(0.7 * z)) / 0.5))
+    means = (1 - grey) * np.array(WHITE)[:, None, None, None] + grey * np.array(GREY)[:, None, None, None]
+    noise = np.random.default_rng(seed).standard_normal((3, *shape))
+    maps: FloatArray = means * np.exp(np.array([0.02, 0.04, 0.05])[:, None, None, None] * noise)
+    return maps
+
+
+def objective(
+    shape: tuple[int, int, int], factor: int = 2, n_guides: int = 3
+) -> tuple[NegativeLogPosterior, VoxelGrid, VoxelGrid]:
+    """The posterior of a textured box in float64, exact LR maps and guides, and its HR and LR grids."""
+    hr = VoxelGrid(shape, np.eye(4))
+    nx, ny, nz = (n // factor for n in shape)
+    lr = hr.with_shape((nx, ny, nz))
+    truth = torch.as_tensor(textured(shape))
+    truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
+    sequences = tuple(USUAL_GUIDES.values())[:n_guides]
+    guides = torch.stack([sequence(*truth) for sequence in sequences]) if sequences else truth[:0]
+    lr_maps = truncate(truth)
+    precision = (0.01 * guides.mean((1, 2, 3))).square().reciprocal()
+    return (
+        NegativeLogPosterior(
+            sequences=sequences,
+            guides=guides,
+            guide_precision=precision.view(-1, 1, 1, 1),
+            lr_maps=lr_maps,
+            lr_variance=(0.01 * lr_maps).square(),
+            truncate=truncate,
+            prior_mean=truncate.zero_filled(lr_maps).log(),
+            prior_precision=torch.diag(torch.tensor([0.03, 0.05, 0.06], dtype=torch.float64).square().reciprocal()),
+        ),
+        hr,
+        lr,
+    )
