@@ -174,11 +174,9 @@ def as_text(report: dict[str, Any]) -> str:
     ]
     for method in METHODS:
         found = ", ".join(f"{ratio:.2f}" for ratio in ratios.get(method, ()))
-        target = f"{TARGETS[method]:g}" if method in TARGETS else ""
-        limit = f"{MEMORY_TARGET:g}" if method in TARGETS else ""
-        rows.append(
-            f"| {method} | {seconds[method]:.1f} | {cpu[method]:.1f} | {found} | {target} | {peaks[method]:.2f} | {limit} |"
-        )
+        limits = (f"{TARGETS[method]:g}", f"{MEMORY_TARGET:g}") if method in TARGETS else ("", "")
+        times = f"{seconds[method]:.1f} | {cpu[method]:.1f}"
+        rows.append(f"| {method} | {times} | {found} | {limits[0]} | {peaks[method]:.2f} | {limits[1]} |")
     return "\n".join([f"{report['cores']} cores, {' x '.join(map(str, SHAPE))} voxels at factor {FACTOR:g}", "", *rows])
 
 
