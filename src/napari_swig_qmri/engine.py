@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
@@ -15,7 +16,7 @@ from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.preparation import FLOOR
 from napari_swig_qmri.refine import BYTES_PER_VOXEL, HALO, Block, Blocking, refine
-from napari_swig_qmri.regression import gaussian_window
+from napari_swig_qmri.regression import WINDOW, gaussian_window
 from napari_swig_qmri.results import Progress
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts 
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
-CONFLICT_STARTS, CONFLICT_WHOLE = 8.0, 12.0  # mean square LR residual over that of 95 % of the tissue
+CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # mean square LR residual over that of 95 % of the tissue
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -125,18 +126,28 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     """
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     residual = posterior.lr_residual(log_maps).square() / (floor * posterior.lr_variance)
-    nearby = gaussian_window(residual)
+    edges = problem.lr_grid.voxel_size
+    middle = math.prod(edges) ** (1 / 3)
+    nearby = gaussian_window(residual, [WINDOW * middle / edge for edge in edges])
     usual = torch.stack([cal.sample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=1.0)
     pd, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
-    edges = problem.lr_grid.voxel_size
     fluid = gaussian_window((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
     beside = fluid > 0.1
     t1 = t1 / torch.where(beside, 3.0, 1.0)
-    excess = torch.stack([pd * ~beside, t1, t2 * (fluid < 0.01)]).amax(0) * problem.tissue
+    excess = torch.stack([pd * ~beside, t1, t2 * (fluid < 0.01)]).amax(0) * problem.tissue * _inner(problem)
     border = max_pool3d((excess * ~beside)[None], 3, stride=1, padding=1)[0]
     excess = torch.maximum(excess, border)  # the border of a conflict is part of it
     share = ((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1)
     return problem.interpolate(share)
+
+
+def _inner(problem: Problem) -> Tensor:
+    """LR voxels off the ends of the field of view, where content beyond it rings in; boolean ``(x, y, z)``."""
+    inner = torch.ones(problem.lr_grid.shape, dtype=torch.bool)
+    for axis, (n_lr, n_hr) in enumerate(zip(problem.lr_grid.shape, problem.hr_grid.shape, strict=True)):
+        if 2 < n_lr < n_hr:
+            inner.index_fill_(axis, torch.tensor([0, n_lr - 1]), False)
+    return inner
 
 
 def following_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor) -> NegativeLogPosterior:
