@@ -33,7 +33,15 @@ def run_script(name: str, *words: str, cwd: Path) -> str:
 @pytest.mark.timeout(900)
 def test_script_super_resolves_and_saves(tmp_path: Path) -> None:
     printed = run_script(
-        "super_resolve_script.py", "--no-window", "--voxel-size", "2.5", "--output", "out", cwd=tmp_path
+        "super_resolve_script.py",
+        "--no-window",
+        "--voxel-size",
+        "2.5",
+        "--method",
+        "regression",
+        "--output",
+        "out",
+        cwd=tmp_path,
     )
     names = {path.name for path in (tmp_path / "out").rglob("*map.nii.gz")}
     assert names == {f"sub-01_desc-swig_{name}.nii.gz" for name in ("PDmap", "T1map", "T2map")}

@@ -20,11 +20,11 @@ from napari_swig_qmri import (
 )
 
 
-def run(voxel_size: float, factor: float) -> SuperResolution:
+def run(voxel_size: float, factor: float, method: str) -> SuperResolution:
     """Degrade a phantom and super-resolve it, and print how far from the truth it ends."""
     truth = make_phantom(voxel_size)
     lr_maps, guides = degrade(truth.maps, factor, map_noise=0.01, guide_noise=0.01)
-    steps = super_resolve(lr_maps, guides[:2], method="posterior")
+    steps = super_resolve(lr_maps, guides[:2], method=method)
     stage = ""
     while True:
         try:
@@ -55,10 +55,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--voxel-size", type=float, default=1.0, help="of the head, in mm")
     parser.add_argument("--factor", type=float, default=2.0, help="LR voxel edge in HR voxels")
+    parser.add_argument("--method", choices=["posterior", "regression"], default="posterior")
     parser.add_argument("--output", type=Path, default=Path("out"), help="folder for the maps")
     parser.add_argument("--no-window", action="store_true", help="do not open napari")
     options = parser.parse_args()
-    result = run(options.voxel_size, options.factor)
+    result = run(options.voxel_size, options.factor, options.method)
     for path in save_super_resolution(result, options.output, overwrite=True):
         print("wrote", path)
     if not options.no_window:
