@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 MAD_TO_SD = 1.4826
 FLAT = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
 DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors: edges are outliers
+SMALLEST_SD = 1e-4  # of errors, so that maps without any can be told apart from one another
 MAX_SAMPLES = 200_000
 
 
@@ -66,11 +67,12 @@ def sample(values: Tensor) -> Tensor:
 def scatter_matrix(errors: Tensor, n_iterations: int = 8) -> Tensor:
     """Covariance ``(n, n)`` of the centre of heavy-tailed errors ``(n, samples)``: a Student t fit by EM."""
     n = len(errors)
-    scatter = torch.diag(robust_sd(errors).clamp(min=1e-4).square())
+    floor = SMALLEST_SD**2 * torch.eye(n, dtype=errors.dtype, device=errors.device)
+    scatter = torch.diag(robust_sd(errors).square()) + floor
     for _ in range(n_iterations):
         distance = (errors * torch.linalg.solve(scatter, errors)).sum(0)
         weight = (DEGREES_OF_FREEDOM + n) / (DEGREES_OF_FREEDOM + distance)
-        scatter = (errors * weight) @ errors.T / errors.shape[1]
+        scatter = (errors * weight) @ errors.T / errors.shape[1] + floor
     return scatter
 
 

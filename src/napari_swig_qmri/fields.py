@@ -41,7 +41,7 @@ def cholesky(matrix: Tensor) -> list[list[Tensor]]:
 
 
 def solve(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """Solve positive definite systems, ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the shape of the latter."""
+    """Solve positive definite systems: ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the latter shape."""
     factor = cholesky(matrix)
     n = len(factor)
     solved: list[Tensor] = []

@@ -47,6 +47,8 @@ def start_gains(problem: Problem) -> Tensor:
 
     Elsewhere the ratio is off, for the contrast of truncated maps is not the truncated contrast.
     """
+    if not problem.sequences:
+        return torch.zeros(0)
     lr_guides = gaussian_window(problem.truncate(problem.guides), WINDOW)
     lr_maps = gaussian_window(problem.lr_maps, WINDOW)
     flat = _flat_tissue(problem)
@@ -88,15 +90,15 @@ def find_gains(
         part = posterior.restricted(block.padded, block.lr, start, residual, device)
         parts.append((replace(part, lr_variance=LOOSENED * part.lr_variance), problem.tissue[block.lr].to(device)))
         solved.append(start[(slice(None), *block.padded)].to(device))
-    log_ratio = torch.zeros(len(gains))
+    log_ratio = torch.zeros_like(gains)
     solved = yield from _solved(parts, log_ratio, solved, N_STEPS)
     bias = _bias(parts, solved)
-    slopes = torch.zeros(len(bias), len(gains))
+    slopes = torch.zeros(len(bias), len(gains), dtype=bias.dtype)
     for k in scaled:
         probe = log_ratio.clone()
         probe[k] = PROBE
         slopes[:, k] = (_bias(parts, (yield from _solved(parts, probe, solved, 1))) - bias) / PROBE
-    normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains))
+    normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains), dtype=bias.dtype)
     for _ in range(ROUNDS):
         step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_STEP, MAX_STEP)
         if step.abs().max() < TRUSTED:

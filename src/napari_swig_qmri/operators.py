@@ -168,6 +168,7 @@ def contract(x: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
 
 def contract_axis(x: Tensor, matrix: Tensor, axis: int) -> Tensor:
     """Apply `matrix` ``(m, n)`` along spatial axis 0, 1 or 2 of ``(..., X, Y, Z)`` without moving axes in memory."""
+    matrix = matrix.to(x.dtype)
     if axis == 2:
         return x @ matrix.T
     if axis == 1:

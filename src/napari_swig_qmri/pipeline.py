@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.engine import solve
+from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
@@ -26,7 +27,7 @@ METHODS = {
     "posterior": "regression, then refined until signal models, guides and LR maps agree",
 }
 MAX_GUIDES = 5
-DTYPES = ("float32", "float64")
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NOTABLE_CONFLICT = 1e-4  # share of the voxels
 
 
@@ -47,7 +48,8 @@ def super_resolve(
 ) -> Generator[Progress, None, SuperResolution]:
     """Super-resolve quantitative maps with weighted images of the same head.
 
-    A plain generator: it yields `Progress` and returns the result. `console.drain` runs it to the end under a progress bar.
+    A plain generator: it yields `Progress` and returns the result. `console.drain` runs it to the
+    end under a progress bar.
 
     Parameters
     ----------
@@ -84,15 +86,17 @@ def super_resolve(
     """
     check(maps, guides, method=method, gains=gains, guide_noise=guide_noise, dtype=dtype)
     target = choose_device(device)
+    if target.type == "mps" and dtype == "float64":
+        raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
     yield Progress(0.0, "bringing the images onto one grid")
-    problem = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask)
+    problem = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
     solution = yield from with_time_left(
         solve(
             problem,
-            refined=method == "posterior",
-            gains=None if gains is None else torch.tensor([gain * problem.pd_unit for gain in gains]),
+            refined=method == "posterior" and bool(guides),
+            gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.pd_unit,
             lr_noise=_relative_noise(lr_noise),
-            guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=torch.float32),
+            guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),
             device=target,
             memory_limit=memory_limit,
         )
@@ -199,7 +203,7 @@ def _result(
         replace(guide, data=image.numpy(), grid=problem.hr_grid)
         for guide, image in zip(guides, problem.guides, strict=True)
     )
-    inside = problem.interpolate(problem.lr_valid.float()) > 0.5
+    inside = (problem.interpolate(problem.lr_valid.float()) > 0.5) & _covered(problem)
     if mask is not None:
         inside &= torch.as_tensor(np.asarray(mask) > 0.5)
     data = (solution.maps * unit * inside)[measured]
@@ -218,6 +222,17 @@ def _result(
     )
 
 
+def _covered(problem: Problem) -> torch.Tensor:
+    """HR voxels within the field of view of the LR maps, half an LR voxel beyond it included; ``(X, Y, Z)`` bool."""
+    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+    within = []
+    for n, n_lr, start, step in zip(problem.hr_grid.shape, problem.lr_grid.shape, first, spacing, strict=True):
+        place = (np.arange(n) - start) / step
+        within.append((place >= -1) & (place <= n_lr))
+    x, y, z = np.ix_(*within)
+    return torch.as_tensor(x & y & z)
+
+
 def _about(problem: Problem, solution: Solution) -> Iterator[str]:
     """Sentences on what a run did that its user should know."""
     if solution.conflict is not None:
@@ -225,7 +240,7 @@ def _about(problem: Problem, solution: Solution) -> Iterator[str]:
         if share > NOTABLE_CONFLICT:
             yield (
                 f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
-                f"(layer 'conflict')."
+                f"(layer 'Conflict')."
             )
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."

@@ -134,7 +134,7 @@ def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     structure = cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
     levels = [cal.noise_level(volume, problem.tissue, structure) for volume in left]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
-    return torch.tensor(levels).clamp(min=MIN_LR_NOISE)
+    return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
 
 def _guide_noise(problem: Problem) -> Tensor:
@@ -143,7 +143,7 @@ def _guide_noise(problem: Problem) -> Tensor:
     for image, level in zip(problem.guides, tissue_levels(problem).tolist(), strict=True):
         flat = cal.local_variance(image[None] / level)
         noise.append(max(cal.noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
-    return torch.tensor(noise, dtype=torch.float32)
+    return torch.tensor(noise, dtype=problem.guides.dtype)
 
 
 def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) -> Generator[None, None, Tensor]:
@@ -165,8 +165,9 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     predicted = _lr_corrected(predicted, maps, truncate, deviation)
     errors = (log_maps_of(problem.lr_maps) - predicted.log())[:, problem.tissue]
     covariance = cal.scatter_matrix(cal.sample(errors))
-    own = torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal())
-    covariance = covariance - torch.diag(own)
+    own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
+    share = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
+    covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
     for i, measured in enumerate(problem.measured):
         if not measured:
             covariance[i], covariance[:, i] = 0.0, 0.0

@@ -54,7 +54,11 @@ class Problem:
 
 
 def prepare(
-    maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: VoxelGrid, mask: FloatArray | None
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    hr_grid: VoxelGrid,
+    mask: FloatArray | None,
+    dtype: torch.dtype = torch.float32,
 ) -> Problem:
     """Bring maps and guides together; see `Problem`.
 
@@ -75,25 +79,25 @@ def prepare(
             notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
         images.append(np.where(finite, on_grid.data, 0).astype(np.float32))
         images_valid.append(finite & (on_grid.data != 0) if _is_masked(on_grid.data) else finite)
-    truncate = KSpaceTruncation(hr_grid, lr.grid)
+    truncate = KSpaceTruncation(hr_grid, lr.grid, dtype=dtype)
     inside = torch.as_tensor(valid)
     if mask is not None:
         inside = inside & (truncate(torch.as_tensor(np.asarray(mask, np.float32))) > 0.5)
-    stack = lambda arrays, dtype: (  # noqa: E731
-        torch.as_tensor(np.stack(arrays)) if arrays else torch.zeros((0, *hr_grid.shape), dtype=dtype)
+    stack = lambda arrays, kind: (  # noqa: E731
+        torch.as_tensor(np.stack(arrays), dtype=kind) if arrays else torch.zeros((0, *hr_grid.shape), dtype=kind)
     )
     return Problem(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
-        lr_maps=data,
+        lr_maps=data.to(dtype),
         measured=tuple(name in maps.names for name in QUANTITIES),
         lr_valid=torch.as_tensor(valid),
-        guides=stack(images, torch.float32),
+        guides=stack(images, dtype),
         guide_valid=stack(images_valid, torch.bool),
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=pd_unit,
         truncate=truncate,
-        interpolate=linear_interpolation(hr_grid, lr.grid),
+        interpolate=linear_interpolation(hr_grid, lr.grid, dtype=dtype),
         tissue=_tissue(data, inside),
         notices=tuple(notices),
     )
