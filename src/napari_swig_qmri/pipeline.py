@@ -228,9 +228,9 @@ def _covered(problem: Problem) -> torch.Tensor:
     within = []
     for n, n_lr, start, step in zip(problem.hr_grid.shape, problem.lr_grid.shape, first, spacing, strict=True):
         place = (np.arange(n) - start) / step
-        within.append((place >= -1) & (place <= n_lr))
-    x, y, z = np.ix_(*within)
-    return torch.as_tensor(x & y & z)
+        within.append(torch.as_tensor((place >= -1) & (place <= n_lr)))
+    x, y, z = within
+    return x[:, None, None] & y[:, None] & z
 
 
 def _about(problem: Problem, solution: Solution) -> Iterator[str]:
