@@ -1,0 +1,123 @@
+"""What is said before a run."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from engine_cases import degraded, textured
+
+from napari_swig_qmri.outlook import TISSUES, preflight, visible_share
+from napari_swig_qmri.pipeline import super_resolve
+from napari_swig_qmri.simulate import USUAL_GUIDES
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
+
+
+@pytest.fixture(scope="module")
+def box():
+    maps = QuantitativeMaps(data=textured((16, 16, 16)), grid=VoxelGrid((16, 16, 16), np.eye(4)))
+    return degraded(maps, 3)
+
+
+def said(lr, guides, **options):
+    outlook = preflight(lr, guides, **options)
+    assert outlook.problems == ()
+    return " ".join(outlook.statements)
+
+
+def test_sizes_and_device_are_said(box):
+    lr, guides = box
+    text = said(lr, guides[:2], device="cpu")
+    assert "LR 2 x 2 x 2 → HR 1 x 1 x 1 mm, 16 x 16 x 16 voxels." in text
+    assert "Runs on CPU." in text
+    assert "HR 2 x 2 x 4 mm, 8 x 8 x 4 voxels." in said(lr, guides, voxel_size=(2, 2, 4))
+
+
+def test_gains_are_found_or_given(box):
+    lr, guides = box
+    assert "found from the data" in said(lr, guides[:2])
+    assert "Gains are given: 800, 95." in said(lr, guides[:2], gains=[800, 95])
+
+
+def test_what_two_guides_cannot_see_is_said(box):
+    lr, guides = box
+    text = said(lr, guides[:2])
+    assert "T1w + T2w determine HR detail" in text
+    assert "PD detail in tissue comes mostly from the LR map; a FLAIR or PDw guide would fix it." in text
+
+
+def test_a_third_guide_is_not_asked_for_again(box):
+    lr, guides = box
+    text = said(lr, guides)
+    assert "T1w + T2w + FLAIR determine HR detail of: well T2 in WM" in text
+    assert "would fix it" not in text
+
+
+def test_without_guides_no_detail_is_promised(box):
+    assert "no detail is added" in said(box[0], [])
+
+
+def test_guides_on_another_grid_are_named(box):
+    lr, guides = box
+    grid = guides[1].grid.with_shape((8, 8, 8))
+    moved = replace(guides[1], grid=grid, data=guides[1].data[::2, ::2, ::2])
+    assert "T2w will be resampled to the HR grid." in said(lr, [guides[0], moved])
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"method": "magic"}, "the method must be one of"),
+        ({"device": "abacus"}, "the device must be"),
+        ({"gains": [1.0]}, "need one gain each"),
+        ({"voxel_size": -1}, "voxel size must be above 0"),
+        ({"reference": 9}, "the reference must be a guide"),
+    ],
+)
+def test_problems_are_those_the_run_would_raise(box, options, sentence):
+    lr, guides = box
+    outlook = preflight(lr, guides, **options)
+    assert outlook.statements == ()
+    (problem,) = outlook.problems
+    assert sentence in problem
+    with pytest.raises(ValueError, match=sentence):
+        list(super_resolve(lr, guides, **options))
+
+
+def test_a_guide_without_a_sequence_is_a_problem(box):
+    lr, guides = box
+    (problem,) = preflight(lr, [replace(guides[0], sequence=None)]).problems
+    assert "the sequence of guide 'T1w' is not known" in problem
+
+
+def test_larger_problems_take_longer_and_more_memory(box):
+    lr, guides = box
+    small, large = (preflight(lr, guides, voxel_size=size) for size in (1.0, 0.25))
+    assert large.seconds == pytest.approx(64 * small.seconds)
+    assert large.memory > small.memory
+    assert preflight(lr, guides, method="regression").seconds < small.seconds
+    limited = preflight(lr, guides, voxel_size=0.25, memory_limit=10_000_000)
+    assert limited.memory < large.memory
+
+
+def test_it_is_cheap(box):
+    """The dock asks on every change: below 50 ms."""
+    lr, guides = box
+    preflight(lr, guides)
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        preflight(lr, guides, voxel_size=0.1)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.05
+
+
+def test_more_guides_never_show_less():
+    sequences = list(USUAL_GUIDES.values())
+    for tissue in TISSUES.values():
+        shares = [visible_share(sequences[:n], tissue) for n in range(4)]
+        np.testing.assert_allclose(shares[0], 0, atol=1e-5)
+        assert (np.diff(shares, axis=0) > -1e-5).all()
+        assert np.max(shares) <= 1
