@@ -1,0 +1,67 @@
+"""Gains of the guides in scanner units, from a start in closed form to the solution's own LR residual."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import GAINS, degraded, slab
+from laws import drained
+
+from napari_swig_qmri.gains import find_gains, richest_blocks, start_gains
+from napari_swig_qmri.prediction import predict
+from napari_swig_qmri.preparation import prepare
+from napari_swig_qmri.refine import Blocking
+from napari_swig_qmri.signal_models import SEQUENCES
+from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+
+
+def problem_of(n_guides=2, **options):
+    lr, guides = degraded(slab().maps, n_guides, **options)
+    return prepare(lr, guides, guides[0].grid, None)
+
+
+def found(problem):
+    blocking = Blocking(problem.hr_grid, problem.lr_grid)
+    return drained(find_gains(problem, drained(predict(problem)), blocking, "cpu")) / problem.pd_unit
+
+
+@pytest.mark.parametrize("n_guides", [1, 2, 3])
+def test_exact_data_give_the_gains(n_guides):
+    np.testing.assert_allclose(found(problem_of(n_guides)), GAINS[:n_guides], rtol=0.01)
+
+
+def test_noise_moves_them_little():
+    problem = problem_of(2, map_noise=0.03, guide_noise=0.03, generator=np.random.default_rng(1))
+    np.testing.assert_allclose(found(problem), GAINS[:2], rtol=0.03)
+
+
+def test_the_start_is_a_few_percent_off_at_most():
+    problem = problem_of(3)
+    np.testing.assert_allclose(start_gains(problem) / problem.pd_unit, GAINS, rtol=0.05)
+
+
+def test_without_guides_there_are_none():
+    lr, _ = degraded(slab().maps)
+    problem = prepare(lr, [], slab().maps.grid, None)
+    assert start_gains(problem).shape == (0,)
+
+
+def test_a_sequence_without_pd_has_no_gain():
+    uni = SEQUENCES["mp2rage-uni"].from_typical()
+    lr, guides = degrade(slab().maps, 2, {"T1w": USUAL_GUIDES["T1w"], "UNIT1": uni}, gains=[812.0, 1.0])
+    gains = start_gains(prepare(lr, guides, guides[0].grid, None))
+    assert float(gains[1]) == 1
+
+
+def test_gains_come_from_blocks_that_hold_tissue():
+    problem = problem_of()
+    bottom = torch.zeros_like(problem.tissue)
+    bottom[..., :2] = problem.tissue[..., :2]
+    problem = replace(problem, tissue=bottom)
+    blocks = richest_blocks(problem, Blocking(problem.hr_grid, problem.lr_grid))
+    counts = [int(bottom[block.lr].sum()) for block in blocks]
+    assert counts == sorted(counts, reverse=True)
+    assert min(counts) > 0
