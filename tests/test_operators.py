@@ -149,9 +149,7 @@ def test_zero_filling_keeps_constants_and_is_undone_by_truncation():
     odd = KSpaceTruncation(hr, hr.with_shape((5, 7, 5)), dtype=torch.float64)  # odd: no lone Nyquist term
     lr_image = torch.rand((5, 7, 5), dtype=torch.float64, generator=torch.Generator().manual_seed(4))
     torch.testing.assert_close(odd(odd.zero_filled(lr_image)), lr_image)
-    torch.testing.assert_close(
-        odd.zero_filled(torch.ones_like(lr_image)), torch.ones(hr.shape, dtype=torch.float64)
-    )
+    torch.testing.assert_close(odd.zero_filled(torch.ones_like(lr_image)), torch.ones(hr.shape, dtype=torch.float64))
 
 
 def test_the_restricted_operator_is_the_submatrix():

@@ -13,9 +13,11 @@ from engine_cases import GAINS, degraded, slab, textured
 from laws import drained, paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
+from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.pipeline import choose_device, super_resolve
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SpinEcho
@@ -198,8 +200,9 @@ def test_zeros_around_the_head_are_no_measurement():
     assert np.isnan(result.lr_residual.data[:, :6]).all()
     far = tissue().copy()
     far[:20] = False
-    for ours, others in zip(errors(result.maps, where=far), errors(usual().maps, where=far), strict=True):
-        assert ours < 1.3 * others
+    interpolated = zero_filled(lr, result.maps.grid)
+    for ours, theirs in zip(errors(result.maps, where=far), errors(interpolated, where=far), strict=True):
+        assert ours < 0.5 * theirs
 
 
 def test_outside_the_mask_the_maps_are_zero():
@@ -321,6 +324,7 @@ def test_float64_gives_the_same_maps():
 
 
 @pytest.mark.xfail(reason="blocks do not see LR voxels beyond their halo, which CSF makes felt", strict=True)
+@pytest.mark.slow
 def test_a_memory_limit_gives_the_same_maps():
     result = solved(*case(), memory_limit=1_000_000)
     assert relative(result.maps, usual().maps) < 1e-3
@@ -330,6 +334,51 @@ def test_a_memory_limit_hardly_changes_the_maps():
     result = solved(*case(), memory_limit=1_000_000)
     assert result.parameters["memory_limit"] == 1_000_000
     assert relative(result.maps, usual().maps, share=0.9) < 0.01
+
+
+@cache
+def lesion():
+    """A slab with and without a ball of 18 mm in flat white matter, its T1 and T2 long, and where it is."""
+    healthy = make_phantom(2.0, extent=((-50, 50), (-70, 50), (0, 60)), lesion=False).maps
+    white = np.zeros(healthy.grid.shape, bool)
+    white[4:-4, 4:-4, 4:-4] = ((healthy["T1"] < 0.95) & (healthy["T2"] < 0.08))[4:-4, 4:-4, 4:-4]
+    depth = distance_transform_edt(white)
+    centre = np.unravel_index(depth.argmax(), depth.shape)
+    voxels = np.stack(np.meshgrid(*map(np.arange, depth.shape), indexing="ij"), -1)
+    ball = np.linalg.norm(voxels - np.array(centre), axis=-1) <= 4.5
+    ill = healthy.data * np.where(ball, np.array([1.1, 1.5, 1.8]).reshape(3, 1, 1, 1), 1)
+    return healthy, QuantitativeMaps(data=ill.astype(np.float32), grid=healthy.grid), ball
+
+
+def lesion_change(in_maps, in_guides):
+    """Share of the change of T1 and T2 that is found, and conflict, with a lesion in LR maps or guides or both."""
+    healthy, ill, ball = lesion()
+    lr, _ = degraded(ill if in_maps else healthy)
+    _, guides = degraded(ill if in_guides else healthy)
+    result = solved(lr, guides)
+    changed = [
+        float(np.median(((result.maps[n] - healthy[n])[ball]) / (ill[n] - healthy[n])[ball])) for n in ("T1", "T2")
+    ]
+    return changed, result, ball
+
+
+def test_a_lesion_that_only_the_maps_know_is_kept():
+    changed, result, ball = lesion_change(in_maps=True, in_guides=False)
+    assert min(changed) > 0.9
+    assert np.median(result.conflict[ball]) == 1
+    assert any("disagree" in notice for notice in result.notices)
+
+
+def test_a_lesion_that_only_the_guides_know_is_left_out():
+    changed, result, ball = lesion_change(in_maps=False, in_guides=True)
+    assert max(np.abs(changed)) < 0.1
+    assert np.median(result.conflict[ball]) == 1
+
+
+def test_a_lesion_that_both_know_is_no_conflict():
+    changed, result, ball = lesion_change(in_maps=True, in_guides=True)
+    np.testing.assert_allclose(changed, 1, atol=0.03)
+    assert not result.conflict[ball].any()
 
 
 def test_progress_rises_and_says_what_is_done():
@@ -344,6 +393,7 @@ def test_progress_rises_and_says_what_is_done():
     assert longest < 1.0  # s, the longest wait for a cancel
 
 
+@pytest.mark.slow
 def test_closing_it_anywhere_stops_it():
     n_steps = len(list(super_resolve(*case())))
     for n in range(n_steps):

@@ -153,7 +153,5 @@ def test_a_block_is_the_objective_with_its_surroundings_held(posterior):
     block = (slice(None), *hr)
     changed = log_maps.clone()
     changed[block] += 0.05 * torch.randn(changed[block].shape, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        part(changed[block]) - part(log_maps[block]), posterior(changed) - posterior(log_maps)
-    )
+    torch.testing.assert_close(part(changed[block]) - part(log_maps[block]), posterior(changed) - posterior(log_maps))
     torch.testing.assert_close(part.lr_residual(changed[block]), posterior.lr_residual(changed))
