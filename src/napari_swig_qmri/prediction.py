@@ -166,7 +166,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     errors = (log_maps_of(problem.lr_maps) - predicted.log())[:, problem.tissue]
     covariance = cal.scatter_matrix(cal.sample(errors))
     own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
-    share = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
+    share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
     for i, measured in enumerate(problem.measured):
         if not measured:
