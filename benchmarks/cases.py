@@ -185,7 +185,7 @@ def joined(values: Any, measure: str) -> str:
 def verdict(outcomes: list[Outcome]) -> Iterator[str]:
     """One line for each target that was missed."""
     missed = [line for outcome in outcomes if outcome.seconds is not None for line in misses(outcome, outcomes)]
-    yield f"{len(missed)} targets missed{':' if missed else '.'}"
+    yield f"Targets missed: {len(missed)} (lesion, gain, score, or behind a baseline in a score)."
     if missed:
         yield ""
         yield from (f"- {line}" for line in missed)
