@@ -69,9 +69,7 @@ def test_all_48_orientations_show_the_same_anatomy(code):
 
 
 @pytest.mark.parametrize("code", CODES)
-@pytest.mark.parametrize(
-    "affine", [AFFINE, TILT @ AFFINE, AFFINE @ SHEAR], ids=["straight", "tilted", "sheared"]
-)
+@pytest.mark.parametrize("affine", [AFFINE, TILT @ AFFINE, AFFINE @ SHEAR], ids=["straight", "tilted", "sheared"])
 def test_layers_read_back_exactly(code, affine):
     image = stored_as(code, affine)
     stored = volume(data=np.asarray(image.dataobj), affine=image.affine, suffix="T2w", name="sub-1 T2w")
@@ -192,9 +190,7 @@ def test_a_layer_from_elsewhere_is_placed_by_its_own_transform():
     layer = Image(numbered(), scale=(3, 2, 1), translate=(1, 2, 3), units=("mm", "mm", "um"), name="other")
     again = from_layer(*layer.as_layer_data_tuple()[:2])
     np.testing.assert_array_equal(again.data, numbered().transpose())
-    np.testing.assert_allclose(
-        again.grid.affine, [[1e-3, 0, 0, 3e-3], [0, 2, 0, 2], [0, 0, 3, 1], [0, 0, 0, 1]]
-    )
+    np.testing.assert_allclose(again.grid.affine, [[1e-3, 0, 0, 3e-3], [0, 2, 0, 2], [0, 0, 3, 1], [0, 0, 0, 1]])
     assert "not opened by this plugin" in again.notices[-1]
 
 
@@ -297,8 +293,7 @@ def test_colours_are_linear_below_a_third_and_logarithmic_above():
 
 def test_two_maps_with_other_limits_keep_their_own_colours():
     first, second = (
-        shown(to_layer_data(volume(data=numbered() * factor, suffix="T1map", unit="s")))
-        for factor in (1, 0.01)
+        shown(to_layer_data(volume(data=numbered() * factor, suffix="T1map", unit="s"))) for factor in (1, 0.01)
     )
     assert first.colormap.name != second.colormap.name
 
@@ -328,9 +323,7 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden():
         record = layer.metadata[METADATA_KEY]
         assert record["sidecar"]["Notice"] == "synthetic: research use"
         assert record["original"] is None
-        np.testing.assert_allclose(
-            layer.extent.world.mean(axis=0), layers[0].extent.world.mean(axis=0), atol=1e-4
-        )
+        np.testing.assert_allclose(layer.extent.world.mean(axis=0), layers[0].extent.world.mean(axis=0), atol=1e-4)
     t1 = layers[-2]
     np.testing.assert_allclose(from_layer(*t1.as_layer_data_tuple()[:2]).data, run.maps["T1"], rtol=2e-7)
     assert record["sidecar"]["Parameters"] == run.parameters

@@ -190,9 +190,7 @@ def test_fields_pass_through_their_samples_and_stay_smooth_between():
     np.testing.assert_allclose(field(*lattice.axes), np.sin(p[0] / 3) + 0.1 * p[1] * p[2], atol=1e-4)
     x, y, z = (np.linspace(-2, 2, 7),) * 3
     expected = np.sin(x / 3)[:, None, None] + 0.1 * y[:, None] * z
-    np.testing.assert_allclose(
-        field(x, y, z), expected, atol=0.01
-    )  # edges mirror, which does not die out at once
+    np.testing.assert_allclose(field(x, y, z), expected, atol=0.01)  # edges mirror, which does not die out at once
 
 
 def test_shapes_are_distances():

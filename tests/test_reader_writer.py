@@ -41,9 +41,7 @@ def layer_tuple(**options: object) -> tuple:
     return Layer.create(*to_layer_data(volume(**options))).as_layer_data_tuple()
 
 
-@pytest.mark.parametrize(
-    "name", ["a_T1w.nii", "a_T1w.nii.gz", "a_T1w.NII.GZ", "my.scan_T1w.nii.gz", "a_T1w.img"]
-)
+@pytest.mark.parametrize("name", ["a_T1w.nii", "a_T1w.nii.gz", "a_T1w.NII.GZ", "my.scan_T1w.nii.gz", "a_T1w.img"])
 def test_napari_finds_the_reader(tmp_path, plugins, name):
     path = tmp_path / name
     (nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image)(numbered(), AFFINE).to_filename(path)
@@ -192,10 +190,7 @@ def test_a_run_is_saved_from_its_layers_and_opens_as_a_derivative(tmp_path):
     np.testing.assert_allclose(again.data, run.maps["T1"], rtol=2e-7)
     assert again.sidecar["Notice"] == "synthetic: research use"
     save_super_resolution(run, tmp_path / "derivative")
-    names = [
-        attributes["name"]
-        for _, attributes, _ in get_reader(tmp_path / "derivative")(tmp_path / "derivative")
-    ]
+    names = [attributes["name"] for _, attributes, _ in get_reader(tmp_path / "derivative")(tmp_path / "derivative")]
     assert names[:3] == [f"sub-01 desc-swig {name}" for name in ("PDmap", "T1map (ms)", "T2map (ms)")]
 
 

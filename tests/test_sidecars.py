@@ -127,9 +127,7 @@ VENDORS: list[tuple[dict[str, Any], str | None, type[SignalModel]]] = [
 
 
 @pytest.mark.parametrize(("sidecar", "suffix", "sequence"), VENDORS)
-def test_vendors_names_are_understood(
-    sidecar: dict[str, Any], suffix: str | None, sequence: type[SignalModel]
-) -> None:
+def test_vendors_names_are_understood(sidecar: dict[str, Any], suffix: str | None, sequence: type[SignalModel]) -> None:
     assert type(read(sidecar, suffix)) is sequence
 
 
@@ -158,9 +156,7 @@ def test_t1w_of_unnamed_sequence_is_told_by_its_times() -> None:
     assert type(read({"RepetitionTime": 2.3, "EchoTime": 0.003}, "T1w")) is Mprage
     assert type(read({"RepetitionTime": 0.5, "EchoTime": 0.012}, "T1w")) is SpinEcho
     assert type(read({"InversionTime": 0.9}, "T1w")) is Mprage
-    assert "T1w is not named: Spin echo was assumed" in notices(
-        {"RepetitionTime": 0.5, "EchoTime": 0.012}, "T1w"
-    )
+    assert "T1w is not named: Spin echo was assumed" in notices({"RepetitionTime": 0.5, "EchoTime": 0.012}, "T1w")
 
 
 def test_missing_echo_train_is_assumed_and_said() -> None:
@@ -178,9 +174,7 @@ def test_assumed_settings_fit_the_given_ones() -> None:
     long_echo = read({"EchoTime": 0.25, "RepetitionTime": 5.0, "SequenceName": "tse"}, "T2w")
     assert long_echo == TurboSpinEcho(echo_time=0.25, repetition_time=5.0, echo_train_length=25)
     space = read({"EchoTime": 0.564, "RepetitionTime": 3.2, "EchoTrainLength": 282, "SequenceName": "spc"})
-    assert space == TurboSpinEcho(
-        echo_time=0.564, repetition_time=3.2, echo_train_length=282, echo_spacing=0.004
-    )
+    assert space == TurboSpinEcho(echo_time=0.564, repetition_time=3.2, echo_train_length=282, echo_spacing=0.004)
     bravo = read({"RepetitionTime": 0.008, "EchoTime": 0.003, "InversionTime": 0.45, "ProtocolName": "BRAVO"})
     assert bravo == Mprage.from_typical(
         inversion_time=0.45, n_partitions=112, echo_spacing=0.008, flip_angle=math.radians(9)
@@ -286,9 +280,7 @@ def test_settings_that_exclude_each_other_give_no_model_and_the_reason() -> None
     assert "TE 200 ms is not shorter than TR 100 ms" in said[0]
 
 
-@pytest.mark.parametrize(
-    "value", ["n/a", "unknown", -0.09, "", float("nan"), float("inf"), [], {}, None, "1e999"]
-)
+@pytest.mark.parametrize("value", ["n/a", "unknown", -0.09, "", float("nan"), float("inf"), [], {}, None, "1e999"])
 def test_useless_values_are_assumed_instead(value: Any) -> None:
     model, said = from_sidecar({"EchoTime": value, "RepetitionTime": 5.0, "SequenceName": "tse"}, "T2w")
     assert model == TurboSpinEcho(echo_time=0.09, repetition_time=5.0)
@@ -297,6 +289,4 @@ def test_useless_values_are_assumed_instead(value: Any) -> None:
 
 def test_ignored_values_and_further_values_are_mentioned() -> None:
     assert "EchoTime 'n/a' is not a positive number and was ignored." in notices({"EchoTime": "n/a"}, "T2w")
-    assert "EchoTime has 2 values, of which the first was taken." in notices(
-        {"EchoTime": [0.01, 0.09]}, "T2w"
-    )
+    assert "EchoTime has 2 values, of which the first was taken." in notices({"EchoTime": [0.01, 0.09]}, "T2w")

@@ -105,9 +105,7 @@ TRAINS: list[tuple[SignalModel, Callable[[Any], Any]]] = [
     ),
     (Stir(echo_time=0.05, repetition_time=5.0, inversion_time=0.22), bloch.inversion_turbo_spin_echo),
     (
-        DoubleInversionRecovery(
-            echo_time=0.1, repetition_time=9.0, inversion_time=2.6, second_inversion_time=0.45
-        ),
+        DoubleInversionRecovery(echo_time=0.1, repetition_time=9.0, inversion_time=2.6, second_inversion_time=0.45),
         bloch.double_inversion_recovery,
     ),
     (
@@ -204,9 +202,7 @@ BY_HAND = [
     (Stir(echo_time=0.1, repetition_time=2.16, inversion_time=0.5), 1.0, 0.1, 0.0285938),
     # 1 - 2 exp(-0.5) + 2 exp(-1.5) - exp(-3) = 0.183413, over e
     (
-        DoubleInversionRecovery(
-            echo_time=0.1, repetition_time=3.16, inversion_time=1.0, second_inversion_time=0.5
-        ),
+        DoubleInversionRecovery(echo_time=0.1, repetition_time=3.16, inversion_time=1.0, second_inversion_time=0.5),
         1.0,
         0.1,
         0.0674738,
@@ -284,9 +280,7 @@ def test_without_inversion_only_saturation_recovery_is_left(name: str) -> None:
 
 def test_right_angle_gradient_echo_is_saturation_recovery() -> None:
     model = Spgr(echo_time=0.01, repetition_time=0.3, flip_angle=90 * DEGREES)
-    assert value(model, 0.9, 0.07) == pytest.approx(
-        value(SpinEcho(echo_time=0.01, repetition_time=0.3), 0.9, 0.07)
-    )
+    assert value(model, 0.9, 0.07) == pytest.approx(value(SpinEcho(echo_time=0.01, repetition_time=0.3), 0.9, 0.07))
 
 
 def test_gradient_echo_peaks_at_the_ernst_angle() -> None:
@@ -417,9 +411,7 @@ def test_gradient_is_that_of_finite_differences(model: SignalModel) -> None:
 
 @pytest.mark.parametrize("model", ALL, ids=name_of)
 @pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
-def test_background_and_bounds_have_finite_values_and_gradients(
-    model: SignalModel, corner: tuple[int, int]
-) -> None:
+def test_background_and_bounds_have_finite_values_and_gradients(model: SignalModel, corner: tuple[int, int]) -> None:
     bounds = (0.0, T1.bounds[corner[0]], T2.bounds[corner[1]])
     maps = [torch.tensor([x], dtype=torch.float32, requires_grad=True) for x in bounds]
     signal = model(*maps)
@@ -488,9 +480,7 @@ REFUSALS: list[tuple[str, dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("name", "settings", "words"), REFUSALS)
-def test_impossible_settings_are_refused_with_one_sentence(
-    name: str, settings: dict[str, Any], words: str
-) -> None:
+def test_impossible_settings_are_refused_with_one_sentence(name: str, settings: dict[str, Any], words: str) -> None:
     with pytest.raises(ValueError, match=SEQUENCES[name].title) as refusal:
         SEQUENCES[name].from_typical(**settings)
     sentence = str(refusal.value)

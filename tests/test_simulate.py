@@ -47,9 +47,7 @@ def test_noise_has_the_asked_level():
 
 
 def test_noise_is_rician_in_magnitudes_and_gaussian_in_signed_images():
-    nulled = InversionRecovery(
-        echo_time=0.01, repetition_time=8.0, inversion_time=0.967
-    )  # near the null of grey
+    nulled = InversionRecovery(echo_time=0.01, repetition_time=8.0, inversion_time=0.967)  # near the null of grey
     data = np.concatenate(
         [uniform((30, 30, 10)).data, np.array(CSF)[:, None, None, None] * np.ones((3, 30, 30, 20))], 3
     )
@@ -62,8 +60,7 @@ def test_noise_is_rician_in_magnitudes_and_gaussian_in_signed_images():
 
 def test_the_same_generator_seed_gives_the_same_noise():
     first, second = (
-        degrade(uniform(), 2, map_noise=0.1, guide_noise=0.1, generator=np.random.default_rng(4))
-        for _ in range(2)
+        degrade(uniform(), 2, map_noise=0.1, guide_noise=0.1, generator=np.random.default_rng(4)) for _ in range(2)
     )
     np.testing.assert_array_equal(first[0].data, second[0].data)
     np.testing.assert_array_equal(first[1][0].data, second[1][0].data)

@@ -72,9 +72,7 @@ def _file_names(volumes: Sequence[Volume]) -> list[str]:
     names: list[str] = []
     for volume in volumes:
         base = _file_name(volume)
-        number = next(
-            n for n in range(1, len(volumes) + 1) if (base if n == 1 else f"{base}-{n}") not in names
-        )
+        number = next(n for n in range(1, len(volumes) + 1) if (base if n == 1 else f"{base}-{n}") not in names)
         names.append(base if number == 1 else f"{base}-{number}")
     return names
 

@@ -17,6 +17,8 @@ from scipy.ndimage import gaussian_filter, map_coordinates
 from napari_swig_qmri.implicit import Field, Lattice, ellipsoid, interpolated, smooth_min, tube, waves
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_swig_qmri.implicit import Coordinates
     from napari_swig_qmri.volumes import FloatArray
 
@@ -64,7 +66,8 @@ def head(seed: int = 0) -> dict[str, Field]:
 
 def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
     """Distance to the wall of the interhemispheric fissure, which ends at the bridges."""
-    return np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
+    result: FloatArray = np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
+    return result
 
 
 def _places(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
@@ -103,7 +106,8 @@ def _above_tentorium(m: Coordinates) -> FloatArray:
 def _cerebellum(m: Coordinates) -> FloatArray:
     hemisphere = ellipsoid(m, (25, -63, -33), (30, 33, 29))
     vermis = ellipsoid(m, (0, -63, -28), (12, 27, 27))
-    return np.maximum(smooth_min(hemisphere, vermis, 7), _above_tentorium(m) + 1.2)
+    result: FloatArray = np.maximum(smooth_min(hemisphere, vermis, 7), _above_tentorium(m) + 1.2)
+    return result
 
 
 def _brainstem(m: Coordinates) -> FloatArray:
@@ -165,9 +169,7 @@ def _bridges(m: Coordinates) -> FloatArray:
     a, y, z = m
     plane = (np.zeros_like(a), y, z)
     callosum = tube(plane, [(0, *knot) for knot in CORPUS_CALLOSUM])
-    middle = smooth_min(
-        ellipsoid(plane, (0, -4, 8), (99, 30, 19)), ellipsoid(plane, (0, -14, -6), (99, 16, 14)), 4
-    )
+    middle = smooth_min(ellipsoid(plane, (0, -4, 8), (99, 30, 19)), ellipsoid(plane, (0, -14, -6), (99, 16, 14)), 4)
     return np.minimum(callosum, middle)
 
 
@@ -183,7 +185,8 @@ def _sylvian(m: Coordinates) -> FloatArray:
     height = (z + 9 - 0.42 * (20 - y)) / 1.08
     sides = np.maximum(40 - a, 0) ** 2 + np.maximum(y - 33, 0) ** 2 + np.maximum(-46 - y, 0) ** 2
     ends = np.maximum(np.abs(height - 2) - 13, 0) ** 2 + np.maximum(np.abs(y - 1) - 22, 0) ** 2
-    return np.minimum(np.sqrt(height**2 + sides), np.sqrt((a - 41 + 0.006 * y**2) ** 2 + ends))
+    result: FloatArray = np.minimum(np.sqrt(height**2 + sides), np.sqrt((a - 41 + 0.006 * y**2) ** 2 + ends))
+    return result
 
 
 def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> FloatArray:
@@ -209,11 +212,12 @@ def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> Fl
     return folds
 
 
-def _band_passed(pattern: FloatArray, band: FloatArray, where: FloatArray) -> FloatArray:
+def _band_passed(pattern: FloatArray, band: FloatArray, where: npt.NDArray[np.bool_]) -> FloatArray:
     """Filter a pattern and scale it to unit variance at the surface."""
     axes = (0, 1, 2)
     filtered = np.fft.irfftn(np.fft.rfftn(pattern, axes=axes) * band, pattern.shape, axes=axes)
-    return (filtered / filtered[where].std()).astype(np.float32)
+    result: FloatArray = (filtered / filtered[where].std()).astype(np.float32)
+    return result
 
 
 def _closest_points(depth: FloatArray, spacing: float) -> list[FloatArray]:
@@ -261,10 +265,7 @@ def _face(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
         ((6.5, 66, -46), (5, 26, 18)), ((7, 44, -31), (5.5, 20, 8)), ((8, 13, -36), (7, 10, 8)),
         ((29, 52, -56), (12, 14, 13)), ((10, 78, -6), (11, 3, 7)), ((0, 4, -62), (9, 8, 14)),
     )  # fmt: skip
-    muscles = [
-        tube(m, ((14, 20, -27, 1.5), (x, 50, z, 2.2)))
-        for x, z in ((44, -30), (19, -30), (31, -17), (31, -43))
-    ]
+    muscles = [tube(m, ((14, 20, -27, 1.5), (x, 50, z, 2.2))) for x, z in ((44, -30), (19, -30), (31, -17), (31, -43))]
     return {
         "air": np.min([ellipsoid(m, centre, radii) for centre, radii in cavities], axis=0),
         "orbit": ellipsoid(m, (30, 46, -30), (17, 25, 16)),
@@ -307,9 +308,7 @@ def _textures(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     textures = {}
     for i, name in enumerate(("texture_pd", "texture_r1", "texture_r2")):
         white = np.random.default_rng((seed, 50 + i)).standard_normal(shape).astype(np.float32)
-        layers = [
-            (weight, gaussian_filter(white, sigma)) for weight, sigma in ((0.6, 0.5), (0.55, 1.5), (0.58, 6))
-        ]
+        layers = [(weight, gaussian_filter(white, sigma)) for weight, sigma in ((0.6, 0.5), (0.55, 1.5), (0.58, 6))]
         textures[name] = sum(weight * layer / layer.std() for weight, layer in layers)
         textures[name] /= textures[name].std()
     return textures

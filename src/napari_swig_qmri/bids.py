@@ -144,9 +144,7 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return base, (ignored.strip(),) if ignored else ()
     if guessed is None:
         return base, (f"{ignored}No unit given: {base} assumed, as BIDS asks of a {suffix}.",)
-    return guessed, (
-        f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong.",
-    )
+    return guessed, (f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong.",)
 
 
 def parse_unit(text: object) -> str | None:
@@ -228,9 +226,7 @@ def _measures(unit: str, base: str) -> bool:
 
 
 def _unit_in(text: str, base: str) -> str | None:
-    found = (
-        unit for unit, pattern in _UNIT_IN_TEXT if re.search(rf"(?<!\d)(?<!\d )(?:{pattern})", text.lower())
-    )
+    found = (unit for unit, pattern in _UNIT_IN_TEXT if re.search(rf"(?<!\d)(?<!\d )(?:{pattern})", text.lower()))
     return next((unit for unit in found if _measures(unit, base)), None)
 
 

@@ -78,9 +78,7 @@ def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
     """A weighted image with the sequence its sidecar describes, and what was assumed."""
     if is_map(volume):
-        raise ValueError(
-            f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another."
-        )
+        raise ValueError(f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
     sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
     data = volume.data
     if data.ndim > 3:
@@ -203,8 +201,7 @@ def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
     for volume in volumes:
         if volume.data.ndim != 3:
             raise ValueError(
-                f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: "
-                "save one volume of it."
+                f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: save one volume of it."
             )
     grids = [volume.grid for volume in volumes]
     votes = [sum(one.is_aligned_with(other) for other in grids) for one in grids]
@@ -217,9 +214,7 @@ def _on_grid(volume: Volume, grid: VoxelGrid) -> Volume:
         return volume
     matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
     steps = matrix.round(6)  # voxels that only are stored in another order stay exact
-    data = affine_transform(
-        volume.data, steps[:3, :3], steps[:3, 3], output_shape=grid.shape, order=1, cval=np.nan
-    )
+    data = affine_transform(volume.data, steps[:3, :3], steps[:3, 3], output_shape=grid.shape, order=1, cval=np.nan)
     return replace(volume, data=data, grid=grid)
 
 

@@ -64,9 +64,7 @@ def read_volume(path: str | Path) -> Volume:
     stem, _ = split_extension(path)
     content = read_nifti(path)
     sidecar, problems = read_sidecar(path, stem, dataset_root(path))
-    evidence = Evidence(
-        stem=stem, sidecar=sidecar, header_text=header_text(content.header), values=content.data
-    )
+    evidence = Evidence(stem=stem, sidecar=sidecar, header_text=header_text(content.header), values=content.data)
     suffix, about_kind = find_suffix(evidence)
     file_unit, about_unit = find_unit(suffix, evidence)
     volume = Volume(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -85,17 +86,16 @@ def ellipsoid(p: Coordinates, centre: Point, radii: Point) -> FloatArray:
     floor = 1e-3  # keeps the centre, where both are zero, at minus the smallest radius
     radius = np.maximum(np.sqrt(sum(s**2 for s in scaled)), floor)
     slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True)))
-    return radius * (radius - 1) / np.maximum(slope, floor / min(radii))
+    result: FloatArray = radius * (radius - 1) / np.maximum(slope, floor / min(radii))
+    return result
 
 
-def tube(
-    p: Coordinates, knots: Sequence[tuple[float, float, float, float]], flatness: Point = (1, 1, 1)
-) -> FloatArray:
+def tube(p: Coordinates, knots: Sequence[tuple[float, float, float, float]], flatness: Point = (1, 1, 1)) -> FloatArray:
     """Signed distance to a chain of tapering capsules; a knot is (x, y, z, radius) in mm.
 
     `flatness` stretches the cross-section along an axis where it is above one.
     """
-    result = None
+    parts: list[FloatArray] = []
     for start, end in pairwise(knots):
         a, b = ([k / f for k, f in zip(knot[:3], flatness, strict=True)] for knot in (start, end))
         axis = [v - u for u, v in zip(a, b, strict=True)]
@@ -103,9 +103,8 @@ def tube(
         along = sum(o * d for o, d in zip(offset, axis, strict=True)) / sum(d * d for d in axis)
         along = np.clip(along, 0, 1)
         distance = np.sqrt(sum((o - along * d) ** 2 for o, d in zip(offset, axis, strict=True)))
-        part = distance - (start[3] + along * (end[3] - start[3]))
-        result = part if result is None else np.minimum(result, part)
-    return result
+        parts.append(distance - (start[3] + along * (end[3] - start[3])))
+    return reduce(np.minimum, parts)
 
 
 def smooth_min(a: FloatArray, b: FloatArray, width: float) -> FloatArray:
@@ -123,4 +122,5 @@ def waves(p: Coordinates, wavelength: float, generator: np.random.Generator, cou
     total = np.zeros(np.broadcast_shapes(*(c.shape for c in p)), np.float32)
     for (kx, ky, kz), shift in zip(k, phase, strict=True):
         total += np.cos(kx * p[0] + ky * p[1] + kz * p[2] + shift)
-    return total * np.sqrt(2 / count, dtype=np.float32)
+    result: FloatArray = total * np.sqrt(2 / count, dtype=np.float32)
+    return result

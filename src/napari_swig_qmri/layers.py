@@ -46,9 +46,7 @@ _MM = {
 }
 
 
-def to_layer_data(
-    volume: Volume, frame: FloatArray | None = None, field_strength: float | None = None
-) -> LayerData:
+def to_layer_data(volume: Volume, frame: FloatArray | None = None, field_strength: float | None = None) -> LayerData:
     """A volume as a layer in a display frame (default: its own); relaxation times become ms.
 
     `field_strength` in T chooses the shown range of T1 and T2 where the volume's sidecar has none.
@@ -186,9 +184,7 @@ def _from_record(values: FloatArray, attributes: Mapping[str, Any], record: Mapp
 def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> Volume:
     """Volume placed by the transform of its layer, in the frame that it was shown in."""
     if values.ndim < 2:
-        raise ValueError(
-            f"the layer {attributes.get('name')!r} has {values.ndim} axis: images have two or more."
-        )
+        raise ValueError(f"the layer {attributes.get('name')!r} has {values.ndim} axis: images have two or more.")
     name = str(attributes.get("name", "image"))
     matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
     affine = np.linalg.inv(record.get("frame", np.eye(4))) @ matrix

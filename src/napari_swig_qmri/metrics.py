@@ -52,9 +52,7 @@ class MapScores(Agreement):
     nrmse: float
 
 
-def ssim(
-    image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float, axis: int = 2
-) -> float:
+def ssim(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float, axis: int = 2) -> float:
     """Structural similarity: its map per slice (7 x 7 window), averaged over the mask, then over slices.
 
     Volumes are ``(x, y, z)`` and clipped to 0 .. `data_range`; slices lie across `axis`, those
@@ -72,9 +70,7 @@ def ssim(
     return float(np.mean(values))
 
 
-def hfen(
-    image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float, axis: int = 2
-) -> float:
+def hfen(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float, axis: int = 2) -> float:
     """High-frequency error norm: ||LoG(image) - LoG(reference)|| / ||LoG(reference)|| per slice, averaged.
 
     LoG is the Laplacian of a Gaussian of 1.5 voxels on 15 x 15 voxels, filtered first and masked
@@ -173,9 +169,7 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     return scores
 
 
-def format_scores(
-    scores: Mapping[str, MapScores], errors: Mapping[str, Mapping[str, Agreement]] | None = None
-) -> str:
+def format_scores(scores: Mapping[str, MapScores], errors: Mapping[str, Mapping[str, Agreement]] | None = None) -> str:
     """Scores, and errors per tissue, as a table of plain text that names the variant of each measure."""
     lines = ["map     range    SSIM    HFEN  NRMSE %  median error %  bias %"]
     for name, s in scores.items():

@@ -67,9 +67,7 @@ def read_nifti(path: Path) -> NiftiContent:
         affine, doubts = _affine(image)
     except _UNREADABLE as error:
         reason = str(error).strip() or type(error).__name__
-        raise ValueError(
-            f"{path.name} could not be read as NIfTI: {reason}. Is the file complete?"
-        ) from error
+        raise ValueError(f"{path.name} could not be read as NIfTI: {reason}. Is the file complete?") from error
     if values.size == 0:
         raise ValueError(f"{path.name} has no voxels: its shape is {values.shape}. Export it again.")
     return NiftiContent(data=spatial(values), affine=affine, header=image.header, notices=(*notices, *doubts))
@@ -137,9 +135,7 @@ def _affine(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
     """Affine to RAS+ mm from sform, else qform, else voxel sizes, and what was assumed."""
     header = image.header
     if not hasattr(header, "get_sform"):
-        return _in_mm(image.affine, 1.0), (
-            "An Analyze file has no orientation: left and right may be swapped.",
-        )
+        return _in_mm(image.affine, 1.0), ("An Analyze file has no orientation: left and right may be swapped.",)
     scale, notices = _millimetres(header)
     sform, qform = _coded(header.get_sform), _coded(header.get_qform)
     if sform is not None:

@@ -93,17 +93,13 @@ class Phantom:
     def labels(self) -> npt.NDArray[np.uint8]:
         """Prevailing class per voxel, ``(x, y, z)``: 0 air, then `CLASSES` from 1."""
         air = 1 - self.fractions.sum(axis=0, keepdims=True)
-        prevailing: npt.NDArray[np.uint8] = (
-            np.concatenate([air, self.fractions]).argmax(axis=0).astype(np.uint8)
-        )
+        prevailing: npt.NDArray[np.uint8] = np.concatenate([air, self.fractions]).argmax(axis=0).astype(np.uint8)
         return prevailing
 
     @property
     def tissues(self) -> dict[str, npt.NDArray[np.bool_]]:
         """Voxels of nearly one class each, for errors per tissue."""
-        return {
-            name: f > 0.95 for name, f in zip(CLASSES[:-1], self.fractions, strict=False) if (f > 0.95).any()
-        }
+        return {name: f > 0.95 for name, f in zip(CLASSES[:-1], self.fractions, strict=False) if (f > 0.95).any()}
 
 
 def make_phantom(
@@ -136,9 +132,7 @@ def make_phantom(
     return Phantom(maps=maps, fractions=channels[3:], field_strength=field_strength)
 
 
-def _painted_in_slabs(
-    grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool
-) -> FloatArray:
+def _painted_in_slabs(grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool) -> FloatArray:
     """Channels of `_painted` on a straight grid, painted finer where its voxels are large, and averaged."""
     size = np.asarray(grid.voxel_size)
     n_parts = np.ceil(size / FINEST_PAINT - 1e-6).astype(int)  # painted voxels per voxel and axis

@@ -59,8 +59,7 @@ def shared_frame(grids: Sequence[VoxelGrid]) -> FloatArray:
     frames = [display_frame(grid) for grid in grids]
     fineness = [-float(np.prod(grid.voxel_size)) for grid in grids]
     votes = [
-        (sum(same_frame(one, other) for other in frames), fine)
-        for one, fine in zip(frames, fineness, strict=True)
+        (sum(same_frame(one, other) for other in frames), fine) for one, fine in zip(frames, fineness, strict=True)
     ]
     return frames[votes.index(max(votes))]
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 GUESSED_SD = (0.15, 0.35, 0.30)  # of log PD, T1 and T2 in brain, for a map that was not measured
+ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
@@ -187,7 +188,7 @@ def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> Neg
         lr_variance=lr_variance(problem, noise),
         truncate=problem.truncate,
         prior_mean=bounded(prediction.maps.clamp(min=1e-6).log()),
-        prior_precision=torch.linalg.inv(prediction.covariance),
+        prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
     )
 
 

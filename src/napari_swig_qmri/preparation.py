@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
@@ -18,6 +18,7 @@ from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
     from torch import Tensor
 
     from napari_swig_qmri.operators import SeparableOperator
@@ -83,17 +84,14 @@ def prepare(
     inside = torch.as_tensor(valid)
     if mask is not None:
         inside = inside & (truncate(torch.as_tensor(np.asarray(mask, np.float32))) > 0.5)
-    stack = lambda arrays, kind: (  # noqa: E731
-        torch.as_tensor(np.stack(arrays), dtype=kind) if arrays else torch.zeros((0, *hr_grid.shape), dtype=kind)
-    )
     return Problem(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
         lr_maps=data.to(dtype),
         measured=tuple(name in maps.names for name in QUANTITIES),
         lr_valid=torch.as_tensor(valid),
-        guides=stack(images, dtype),
-        guide_valid=stack(images_valid, torch.bool),
+        guides=_stacked(images, hr_grid, dtype),
+        guide_valid=_stacked(images_valid, hr_grid, torch.bool),
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=pd_unit,
         truncate=truncate,
@@ -101,6 +99,13 @@ def prepare(
         tissue=_tissue(data, inside),
         notices=tuple(notices),
     )
+
+
+def _stacked(arrays: Sequence[npt.NDArray[Any]], grid: VoxelGrid, dtype: torch.dtype) -> Tensor:
+    """Volumes as one tensor ``(volume, X, Y, Z)``, also if there are none."""
+    if not arrays:
+        return torch.zeros((0, *grid.shape), dtype=dtype)
+    return torch.as_tensor(np.stack(arrays), dtype=dtype)
 
 
 def choose_hr_grid(

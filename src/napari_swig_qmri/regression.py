@@ -44,7 +44,10 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Loca
     """
     n_guides = len(log_guides)
     total = gaussian_window(weight) + 1e-6
-    average = lambda x: gaussian_window(weight * x) / total  # noqa: E731
+
+    def average(x: Tensor) -> Tensor:
+        return gaussian_window(weight * x) / total
+
     mean_maps, mean_guides = average(log_maps), average(log_guides)
     shape = log_maps.shape[1:]
     gram = average((log_guides[:, None] * log_guides[None]).flatten(0, 1)).view(n_guides, n_guides, *shape)

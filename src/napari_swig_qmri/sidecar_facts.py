@@ -178,8 +178,7 @@ def _in_seconds(
             guessed = [n.unit is None and in_ms and low <= n.value / 1000 <= high for n in found]
             converted += [f"{key} {n.value:g}" for n, guess in zip(found, guessed, strict=True) if guess]
             values = [
-                n.value / 1000 if guess or n.unit == "ms" else n.value
-                for n, guess in zip(found, guessed, strict=True)
+                n.value / 1000 if guess or n.unit == "ms" else n.value for n, guess in zip(found, guessed, strict=True)
             ]
         numbers[key] = tuple(values)
     if not converted:

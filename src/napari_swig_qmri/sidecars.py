@@ -55,9 +55,7 @@ _IDEAL = ("centre_fraction", "inversion_efficiency", "refocused_recovery")  # ne
 _NULLED = {T2Flair: 4.163, Stir: 0.37}  # s; T1 of fluid and of fat
 
 
-def from_sidecar(
-    sidecar: Mapping[str, Any], suffix: str | None
-) -> tuple[SignalModel | None, tuple[str, ...]]:
+def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[SignalModel | None, tuple[str, ...]]:
     """Signal model of the image a sidecar describes, and what was missing or assumed.
 
     Parameters
@@ -131,9 +129,7 @@ def _choose(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str, ..
         named = "spin-echo"
     if named is None:
         return _by_suffix(facts, suffix)
-    return (
-        _refined(facts, named, suffix) if named in ("spin-echo", "tse", "ir-se", "t2-flair") else named
-    ), ()
+    return (_refined(facts, named, suffix) if named in ("spin-echo", "tse", "ir-se", "t2-flair") else named), ()
 
 
 def _uniform_image(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str, ...]]:
@@ -181,9 +177,7 @@ def _by_suffix(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str,
     if name in ("t2-flair", "mp2rage-uni"):
         return name, ()
     title = SEQUENCES[name].title
-    return name, (
-        f"The sequence of {facts.label} is not named: {title} was assumed; change it if that is wrong.",
-    )
+    return name, (f"The sequence of {facts.label} is not named: {title} was assumed; change it if that is wrong.",)
 
 
 def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
@@ -257,9 +251,7 @@ def _fit_train(known: Mapping[str, Any], assumed: dict[str, Any]) -> None:
 def _nulling(t1: float, known: Mapping[str, Any]) -> float:
     """Inversion time that nulls `t1`, to the millisecond."""
     train = known["echo_train_length"] * known["echo_spacing"]
-    return round(
-        nulling_inversion_time(t1, repetition_time=known["repetition_time"], train_duration=train), 3
-    )
+    return round(nulling_inversion_time(t1, repetition_time=known["repetition_time"], train_duration=train), 3)
 
 
 def _fitting_block(sequence: type[SignalModel], known: Mapping[str, Any]) -> int:

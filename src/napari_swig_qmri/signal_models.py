@@ -109,10 +109,7 @@ class _EchoTrain(SignalModel):
         return self.echo_train_length * self.echo_spacing
 
     def _train_problem(self, before_train: float) -> str | None:
-        train = (
-            f"the echo train of {self.echo_train_length:g} x {ms(self.echo_spacing)} = "
-            f"{ms(self.train_duration)}"
-        )
+        train = f"the echo train of {self.echo_train_length:g} x {ms(self.echo_spacing)} = {ms(self.train_duration)}"
         if self.echo_time > self.train_duration + TIMING_TOLERANCE:
             return f"TE {ms(self.echo_time)} lies outside {train}"
         left = self.repetition_time - before_train
@@ -165,10 +162,7 @@ class InversionRecovery(SignalModel):
     def _timing_problem(self) -> str | None:
         if self.inversion_time + self.echo_time < self.repetition_time:
             return self._late_echo()
-        return (
-            f"TI {ms(self.inversion_time)} and TE {ms(self.echo_time)} do not fit into "
-            f"TR {ms(self.repetition_time)}"
-        )
+        return f"TI {ms(self.inversion_time)} and TE {ms(self.echo_time)} do not fit into TR {ms(self.repetition_time)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,9 +227,7 @@ class DoubleInversionRecovery(_EchoTrain):
     """
 
     title = "Double inversion recovery"
-    typical = typical_settings(
-        echo_time=0.1, repetition_time=9.0, inversion_time=2.6, second_inversion_time=0.45
-    )
+    typical = typical_settings(echo_time=0.1, repetition_time=9.0, inversion_time=2.6, second_inversion_time=0.45)
 
     inversion_time: float = time_field("First to second inversion (TI)", 1e-3, 20.0)
     second_inversion_time: float = time_field("Second inversion to excitation (TI2)", 1e-3, 20.0)
@@ -333,9 +325,7 @@ class _InversionReadout(SignalModel):
         for inversion_time in inversion_times:
             begin = inversion_time - self.n_before_centre * self.echo_spacing
             if begin < end - TIMING_TOLERANCE:
-                return (
-                    f"{block} centred on TI {ms(inversion_time)} begins at {ms(begin)}, but {what} {ms(end)}"
-                )
+                return f"{block} centred on TI {ms(inversion_time)} begins at {ms(begin)}, but {what} {ms(end)}"
             end, what = begin + self.n_partitions * self.echo_spacing, "the block before it ends at"
         if end > self.repetition_time + TIMING_TOLERANCE:
             centre = ms(inversion_times[-1])

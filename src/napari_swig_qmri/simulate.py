@@ -70,9 +70,7 @@ def degrade(
     if domain not in DOMAINS:
         raise ValueError(f"the domain must be one of {', '.join(DOMAINS)}, but it is {domain!r}.")
     if len(gains) != len(sequences):
-        raise ValueError(
-            f"{len(sequences)} sequences need one gain each, but {len(gains)} came: pass more."
-        )
+        raise ValueError(f"{len(sequences)} sequences need one gain each, but {len(gains)} came: pass more.")
     parameters = torch.as_tensor(np.nan_to_num(maps.data), dtype=torch.float32)
     lr_maps = _low_resolution(maps, parameters, factor, domain)
     noisy = lr_maps.data * (1 + map_noise * generator.standard_normal(lr_maps.data.shape, dtype=np.float32))
@@ -93,9 +91,7 @@ def _low_resolution(
     """Truncate k-space to voxels `factor` times as large in the same field of view."""
     factors = np.broadcast_to(np.asarray(factor, float), (3,))
     if not np.all(factors >= 1):
-        raise ValueError(
-            f"factors must be 1 or more, but they are {factor}: LR voxels are never finer than HR ones."
-        )
+        raise ValueError(f"factors must be 1 or more, but they are {factor}: LR voxels are never finer than HR ones.")
     nx, ny, nz = (max(1, round(n / f)) for n, f in zip(maps.grid.shape, factors, strict=True))
     grid = maps.grid.with_shape((nx, ny, nz))
     truncate = KSpaceTruncation(maps.grid, grid)
@@ -117,9 +113,7 @@ def _bounded(maps: QuantitativeMaps, parameters: Tensor) -> list[Tensor]:
     """PD, T1 and T2 with relaxation times inside their bounds, so that empty voxels have a finite signal."""
     missing = [name for name in QUANTITIES if name not in maps.names]
     if missing:
-        raise ValueError(
-            f"weighted images need PD, T1 and T2, but there is no {' or '.join(missing)} map: add it."
-        )
+        raise ValueError(f"weighted images need PD, T1 and T2, but there is no {' or '.join(missing)} map: add it.")
     pd, t1, t2 = (parameters[maps.names.index(name)] for name in QUANTITIES)
     return [pd.clamp(min=0), t1.clamp(*QUANTITIES["T1"].bounds), t2.clamp(*QUANTITIES["T2"].bounds)]
 
