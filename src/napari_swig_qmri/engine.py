@@ -61,12 +61,14 @@ def solve(
 ) -> Generator[Progress, None, Solution]:
     """Super-resolve a problem: the regression, and from there the maximum of the posterior if `refined`.
 
+    Without a guide, or without one of the three maps, there is nothing to refine with.
+
     `gains` ``(guide,)``, `lr_noise` ``(3,)`` relative and `guide_noise` ``(guide,)`` in scanner units replace
     what would be estimated.
     """
     predicting = predict(problem, lr_noise, guide_noise)
     prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
-    if not refined:
+    if not (refined and problem.sequences and all(problem.measured)):
         ratios = start_gains(problem) if gains is None else gains
         return Solution(maps=prediction.maps, gains=ratios, conflict=None, noise=prediction.noise)
     blocking = Blocking(problem.hr_grid, problem.lr_grid)
@@ -82,7 +84,8 @@ def solve(
     posterior = following_lr_maps(posterior, problem, conflict)
     steps = refine(posterior, log_maps, blocking, blocks, n_steps=LAST_STEPS, device=device)
     log_maps = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
-    return Solution(maps=log_maps.exp(), gains=gains, conflict=conflict, noise=prediction.noise)
+    maps = torch.where(prediction.maps[0] < AIR, prediction.maps, log_maps.exp())  # air has no relaxation times
+    return Solution(maps=maps, gains=gains, conflict=conflict, noise=prediction.noise)
 
 
 def _progress(

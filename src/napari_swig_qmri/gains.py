@@ -80,7 +80,7 @@ def find_gains(
     """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions."""
     gains = start_gains(problem)
     scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]
-    if not scaled or not all(problem.measured):
+    if not scaled:
         return gains
     posterior = posterior_of(problem, prediction, gains)
     start = posterior.prior_mean

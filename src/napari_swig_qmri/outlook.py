@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
 TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, what there is to see
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
-SEEN, PARTLY_SEEN = 0.75, 0.4  # share of the spread that the guides take away
+SEEN, PARTLY_SEEN = 0.75, 0.3  # share of the spread that the guides take away
 ARRAYS = 9  # maps-sized arrays of three float32 volumes held at the same time, measured
 SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6}  # HR voxel, two guides, two cores
 

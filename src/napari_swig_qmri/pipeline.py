@@ -93,7 +93,7 @@ def super_resolve(
     solution = yield from with_time_left(
         solve(
             problem,
-            refined=method == "posterior" and bool(guides),
+            refined=method == "posterior",
             gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.pd_unit,
             lr_noise=_relative_noise(lr_noise),
             guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
-GUESSED_SD = (0.15, 0.35, 0.30)  # of log PD, T1 and T2 in brain, for a map that was not measured
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
@@ -169,10 +168,6 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
     share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
-    for i, measured in enumerate(problem.measured):
-        if not measured:
-            covariance[i], covariance[:, i] = 0.0, 0.0
-            covariance[i, i] = GUESSED_SD[i] ** 2
     return covariance
 
 
@@ -199,7 +194,4 @@ def lr_variance(problem: Problem, noise: Noise) -> Tensor:
     size = torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)
     variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
     variance[:, ~problem.lr_valid] = MISSING_VARIANCE
-    for i, measured in enumerate(problem.measured):
-        if not measured:
-            variance[i] = MISSING_VARIANCE
     return variance

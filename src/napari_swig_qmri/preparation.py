@@ -201,7 +201,10 @@ def _clean_maps(maps: QuantitativeMaps, notices: list[str]) -> tuple[Tensor, Flo
     for i, name in enumerate(QUANTITIES):
         if name not in maps.names:
             data[i] = TYPICAL[name]
-            notices.append(f"There is no {name} map: {TYPICAL[name]:g} was assumed, with a wide spread.")
+            notices.append(
+                f"There is no {name} map: signal models cannot be used, so the other maps come from the regression on the "
+                f"guides alone; the guides are synthesised with a {name} of {TYPICAL[name]:g}."
+            )
             continue
         volume = maps[name]
         if name == "PD":
