@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CPU_EDGE = 64  # HR voxels along the edge of a block: its working memory stays near the caches
+CPU_EDGE = 80  # HR voxels along the edge of a block: its working memory stays near the caches
 GPU_EDGE = 256
 AIR = 0.05  # PD relative to water
 SMALLEST_EDGE = 16

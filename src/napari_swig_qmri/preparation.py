@@ -202,7 +202,7 @@ def _clean_maps(maps: QuantitativeMaps, notices: list[str]) -> tuple[Tensor, Flo
         if name not in maps.names:
             data[i] = TYPICAL[name]
             notices.append(
-                f"There is no {name} map: signal models cannot be used, so the other maps come from the regression on the "
+                f"There is no {name} map: signal models cannot be used, so the other maps come from regression on the "
                 f"guides alone; the guides are synthesised with a {name} of {TYPICAL[name]:g}."
             )
             continue
