@@ -93,8 +93,9 @@ def refine(
 ) -> Generator[float, None, Tensor]:
     """Gauss-Newton steps from `log_maps`, yielding the finished fraction and returning new log maps.
 
-    Each step takes the LR residual of the whole volume and solves the blocks one after another against it, so
-    that the fixed point does not depend on the blocks. Voxels outside all `blocks` keep their value.
+    Each step takes the LR residual of the whole volume and solves the blocks one after another against it. A
+    block does not see LR voxels beyond its halo, so that the result depends on the blocks a little, most next to
+    CSF. Voxels outside all `blocks` keep their value.
     """
     for step in range(n_steps):
         residual = posterior.lr_residual(log_maps)
