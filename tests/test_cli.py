@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 
 import nibabel as nib
@@ -295,11 +296,12 @@ def test_settings_keep_their_defaults() -> None:
 def test_ctrl_c_stops_a_real_process_cleanly(tmp_path: Path) -> None:
     code = "from napari_swig_qmri.cli import main; main()"
     command = [sys.executable, "-c", code, "simulate", "--voxel-size", "0.6", "-o", "case"]
-    with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True) as process:
+    heed = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # a job in the background may inherit SIG_IGN
+    with subprocess.Popen(command, cwd=tmp_path, stdout=-1, stderr=-1, text=True, preexec_fn=heed) as process:
         time.sleep(4)  # loaded, and at work for half a minute more
         assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        _, printed = process.communicate(timeout=20)
+        _, printed = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Cancelled." in printed
     assert "Traceback" not in printed
