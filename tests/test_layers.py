@@ -247,9 +247,17 @@ def test_known_field_strengths_give_the_usual_range_unless_the_values_lie_elsewh
 def test_fluid_does_not_leave_tissue_dark_in_t2_maps():
     data = np.full((20, 20, 20), 0.08)
     data[:5] = 1.5
-    data[5] = 1e-4
+    data[5] = 0.012
     t2 = volume(data=data, suffix="T2map", unit="s")
     assert contrast_limits(t2) == pytest.approx((16, 200))
+
+
+def test_ringing_in_air_does_not_saturate_tissue():
+    data = np.full((20, 20, 20), 0.003)
+    data[:5] = np.linspace(0.06, 0.1, 2000).reshape(5, 20, 20)
+    low, high = contrast_limits(volume(data=data, suffix="T2map", unit="s"))
+    assert low == pytest.approx(60, abs=1)
+    assert high == pytest.approx(100, abs=1)
 
 
 def test_images_opened_together_share_a_field_strength():

@@ -37,6 +37,8 @@ _USUAL_LIMITS = {  # (suffix, field strength in T) -> ms
     ("T2map", 3.0): (20, 180),
 }
 
+_PLAUSIBLE = {"T1map": (100, 6000), "T2map": (10, 4000)}  # ms; truncation rings outside of it where there is air
+
 
 def display_unit(volume: Volume) -> tuple[str | None, float]:
     """Unit in which a volume is shown, and the factor from the volume's own unit."""
@@ -53,8 +55,8 @@ def contrast_limits(volume: Volume, field_strength: float | None = None) -> tupl
     """Lower and upper limit in the displayed unit, never equal.
 
     T1 and T2: the usual range at the sidecar's (else the given) field strength in T if the values lie in it.
-    Otherwise the 0.5th and 99.5th percentile of a sample, of its positive values for relaxation times and
-    rates; where fluid draws the upper one far from the median, the range of tissue. Residuals lie around
+    Otherwise the 0.5th and 99.5th percentile of a sample: of plausible relaxation times,
+    of positive rates; where fluid draws the upper one far from the median, the range of tissue. Residuals lie around
     zero, conflicts between 0 and 1.
     """
     if volume.suffix == "conflict":
@@ -65,6 +67,10 @@ def contrast_limits(volume: Volume, field_strength: float | None = None) -> tupl
     if volume.suffix in _RESIDUALS:
         top = float(np.percentile(np.abs(sample), 99.5))
         return (-top, top) if top > 0 else (-1.0, 1.0)
+    if volume.unit == "s" and volume.suffix in _PLAUSIBLE:
+        shortest, longest = _PLAUSIBLE[volume.suffix]
+        plausible = sample[(sample > shortest) & (sample < longest)]
+        sample = plausible if plausible.size else sample
     usual = _usual_limits(volume.suffix, field_strength_of(volume) or field_strength)
     if usual and usual[0] < np.median(sample) < usual[1]:
         return usual

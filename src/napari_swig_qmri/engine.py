@@ -15,6 +15,7 @@ from napari_swig_qmri.gains import find_gains, start_gains
 from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.preparation import FLOOR
+from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import BYTES_PER_VOXEL, HALO, Block, Blocking, refine
 from napari_swig_qmri.regression import WINDOW, gaussian_window
 from napari_swig_qmri.results import Progress
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.posterior import NegativeLogPosterior
-    from napari_swig_qmri.prediction import Noise
+    from napari_swig_qmri.prediction import Noise, Prediction
     from napari_swig_qmri.preparation import Problem
 
 T = TypeVar("T")
@@ -70,7 +71,9 @@ def solve(
     prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
     if not (refined and problem.sequences and all(problem.measured)):
         ratios = start_gains(problem) if gains is None else gains
-        return Solution(maps=prediction.maps, gains=ratios, conflict=None, noise=prediction.noise)
+        return Solution(
+            maps=without_air(prediction.maps, prediction), gains=ratios, conflict=None, noise=prediction.noise
+        )
     blocking = Blocking(problem.hr_grid, problem.lr_grid)
     if gains is None:
         finding = find_gains(problem, prediction, blocking, device)
@@ -84,7 +87,7 @@ def solve(
     posterior = following_lr_maps(posterior, problem, conflict)
     steps = refine(posterior, log_maps, blocking, blocks, n_steps=LAST_STEPS, device=device)
     log_maps = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
-    maps = torch.where(prediction.maps[0] < AIR, prediction.maps, log_maps.exp())  # air has no relaxation times
+    maps = without_air(log_maps.exp(), prediction)
     return Solution(maps=maps, gains=gains, conflict=conflict, noise=prediction.noise)
 
 
@@ -104,6 +107,13 @@ def _progress(
         if fraction is None:
             fraction = 1 - 0.95**n_done
         yield Progress(low + (high - low) * fraction, stage)
+
+
+def without_air(maps: Tensor, prediction: Prediction) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` with the shortest relaxation times there are where the regression finds no PD."""
+    shortest = torch.tensor([0.0, T1.bounds[0], T2.bounds[0]], dtype=maps.dtype).view(-1, 1, 1, 1)
+    is_time = torch.tensor([False, True, True]).view(-1, 1, 1, 1)
+    return torch.where(is_time & (prediction.maps[0] < AIR), shortest, maps)
 
 
 def block_edge(device: torch.device, memory_limit: int | None) -> int:
