@@ -195,7 +195,9 @@ def test_a_run_is_saved_from_its_layers_and_opens_as_a_derivative(tmp_path):
 
 
 def test_every_command_of_the_manifest_exists():
-    PluginManifest.from_distribution(PLUGIN).validate_imports()
+    manifest = PluginManifest.from_distribution(PLUGIN)
+    assert manifest.contributions.commands
+    manifest.validate_imports()
 
 
 def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugins):

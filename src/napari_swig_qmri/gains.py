@@ -49,7 +49,7 @@ def start_gains(problem: Problem) -> Tensor:
     """
     if not problem.sequences:
         return torch.zeros(0)
-    lr_guides = gaussian_window(problem.truncate(problem.guides), WINDOW)
+    lr_guides = gaussian_window(problem.lr_guides, WINDOW)
     lr_maps = gaussian_window(problem.lr_maps, WINDOW)
     flat = _flat_tissue(problem)
     ratios = [
@@ -66,7 +66,7 @@ def start_gains(problem: Problem) -> Tensor:
 
 def _flat_tissue(problem: Problem) -> Tensor:
     """Tissue with the least change around it; boolean ``(x, y, z)``."""
-    images = torch.cat([problem.lr_maps[:2], problem.truncate(problem.guides)])
+    images = torch.cat([problem.lr_maps[:2], problem.lr_guides])
     levels = images[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
     variance = cal.local_variance(images / levels.view(-1, 1, 1, 1))
     found = variance[problem.tissue]

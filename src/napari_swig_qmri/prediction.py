@@ -46,18 +46,12 @@ class Prediction:
 
 def guide_features(problem: Problem, guides: Tensor) -> Tensor:
     """What the regression sees of guides ``(guide, ...)``: logarithms of magnitudes, signed images as they are."""
-    levels = tissue_levels(problem)
+    levels = problem.guide_levels
     features = torch.empty_like(guides)
     for i, (sequence, level) in enumerate(zip(problem.sequences, levels.tolist(), strict=True)):
         relative = guides[i] / level
         features[i] = relative if sequence.is_signed else relative.clamp(min=GUIDE_FLOOR).log()
     return features
-
-
-def tissue_levels(problem: Problem) -> Tensor:
-    """Median magnitude of each guide over tissue, ``(guide,)``."""
-    lr_guides = problem.truncate(problem.guides)
-    return lr_guides[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
 
 
 def log_maps_of(maps: Tensor) -> Tensor:
@@ -74,7 +68,7 @@ def predict(
     between the longer steps.
     """
     features = guide_features(problem, problem.guides)
-    lr_features = guide_features(problem, problem.truncate(problem.guides))
+    lr_features = guide_features(problem, problem.lr_guides)
     yield
     weight = problem.lr_valid.float()
     maps = yield from _regressed(problem.lr_maps, weight, lr_features, features, problem.interpolate, problem.truncate)
@@ -130,7 +124,7 @@ def measure_noise(problem: Problem, maps: Tensor, lr_noise: Tensor | None, guide
 
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     left = log_maps_of(problem.lr_maps) - log_maps_of(problem.truncate(maps))
-    lr_guides = problem.truncate(problem.guides) / tissue_levels(problem).view(-1, 1, 1, 1)
+    lr_guides = problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)
     structure = cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
     levels = [cal.noise_level(volume, problem.tissue, structure) for volume in left]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
@@ -140,7 +134,7 @@ def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
 def _guide_noise(problem: Problem) -> Tensor:
     tissue = problem.interpolate(problem.tissue.float()) > 0.9
     noise = []
-    for image, level in zip(problem.guides, tissue_levels(problem).tolist(), strict=True):
+    for image, level in zip(problem.guides, problem.guide_levels.tolist(), strict=True):
         flat = cal.local_variance(image[None] / level)
         noise.append(max(cal.noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
     return torch.tensor(noise, dtype=problem.guides.dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -52,6 +53,16 @@ class Problem:
     interpolate: SeparableOperator
     tissue: Tensor  # (x, y, z) bool, brain tissue away from CSF
     notices: tuple[str, ...]
+
+    @cached_property
+    def lr_guides(self) -> Tensor:
+        """The guides truncated to the LR grid, ``(guide, x, y, z)``."""
+        return self.truncate(self.guides)
+
+    @cached_property
+    def guide_levels(self) -> Tensor:
+        """Median magnitude of each guide over tissue, ``(guide,)``."""
+        return self.lr_guides[:, self.tissue].abs().median(-1).values.clamp(min=1e-12)
 
 
 def prepare(
