@@ -13,9 +13,9 @@ from laws import drained
 from napari_swig_qmri.gains import find_gains, richest_blocks, start_gains
 from napari_swig_qmri.prediction import predict
 from napari_swig_qmri.preparation import prepare
-from napari_swig_qmri.refine import Blocking
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.volumes import VoxelGrid
 
 
 def problem_of(n_guides=2, **options):
@@ -24,8 +24,7 @@ def problem_of(n_guides=2, **options):
 
 
 def found(problem):
-    blocking = Blocking(problem.hr_grid, problem.lr_grid)
-    return drained(find_gains(problem, drained(predict(problem)), blocking, "cpu")) / problem.pd_unit
+    return drained(find_gains(problem, drained(predict(problem)), "cpu")) / problem.pd_unit
 
 
 @pytest.mark.parametrize("n_guides", [1, 2, 3])
@@ -61,7 +60,25 @@ def test_gains_come_from_blocks_that_hold_tissue():
     bottom = torch.zeros_like(problem.tissue)
     bottom[..., :2] = problem.tissue[..., :2]
     problem = replace(problem, tissue=bottom)
-    blocks = richest_blocks(problem, Blocking(problem.hr_grid, problem.lr_grid))
-    counts = [int(bottom[block.lr].sum()) for block in blocks]
+    counts = [int(bottom[lr].sum()) for _, lr in richest_blocks(problem)]
     assert counts == sorted(counts, reverse=True)
     assert min(counts) > 0
+
+
+@pytest.mark.parametrize("edge", [5, 10, 1000])
+@pytest.mark.parametrize("n_lr", [(10, 9, 8), (20, 6, 24), (5, 5, 5)])
+def test_blocks_cover_both_grids_once(edge, n_lr, monkeypatch):
+    monkeypatch.setattr("napari_swig_qmri.gains.EDGE", edge)
+    monkeypatch.setattr("napari_swig_qmri.gains.N_BLOCKS", 1000)
+    hr = VoxelGrid((20, 18, 24), np.eye(4))
+    lr = hr.with_shape(n_lr)
+    problem = replace(problem_of(), hr_grid=hr, lr_grid=lr, tissue=torch.ones(n_lr, dtype=torch.bool))
+    of_hr, of_lr = np.zeros(hr.shape), np.zeros(n_lr)
+    for hr_block, lr_block in richest_blocks(problem):
+        of_hr[hr_block] += 1
+        of_lr[lr_block] += 1
+        for inside, rows, n, n_rows in zip(hr_block, lr_block, hr.shape, n_lr, strict=True):
+            centres = (np.arange(rows.start, rows.stop) + 0.5) * n / n_rows - 0.5
+            assert ((centres > inside.start - 1) & (centres < inside.stop)).all()
+    assert (of_lr == 1).all()
+    assert of_hr.max() == 1

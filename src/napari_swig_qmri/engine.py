@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from itertools import count
 from typing import TYPE_CHECKING, TypeVar
 
 import torch
@@ -16,9 +17,10 @@ from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.preparation import FLOOR
 from napari_swig_qmri.quantities import T1, T2
-from napari_swig_qmri.refine import BYTES_PER_VOXEL, HALO, Block, Blocking, refine
+from napari_swig_qmri.refine import Iterate, refine
 from napari_swig_qmri.regression import WINDOW, gaussian_window
 from napari_swig_qmri.results import Progress
+from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,13 +31,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-CPU_EDGE = 80  # HR voxels along the edge of a block: its working memory stays near the caches
-GPU_EDGE = 256
-AIR = 0.05  # PD relative to water
-SMALLEST_EDGE = 16
+CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
+BYTES_PER_VOXEL = 400  # of their working memory in float32
+AIR, HEAD = 0.05, 0.2  # PD relative to water: below, there is nothing; above, the head is near
 FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts are looked for
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
+AGREED = 0.01  # conflict of an LR voxel that changes nothing
 FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # mean square LR residual over that of 95 % of the tissue
 
@@ -72,22 +74,23 @@ def solve(
     if not (refined and problem.sequences and all(problem.measured)):
         ratios = start_gains(problem) if gains is None else gains
         return Solution(
-            maps=without_air(prediction.maps, prediction), gains=ratios, conflict=None, noise=prediction.noise
+            maps=without_air(prediction.maps, problem, prediction), gains=ratios, conflict=None, noise=prediction.noise
         )
-    blocking = Blocking(problem.hr_grid, problem.lr_grid)
     if gains is None:
-        finding = find_gains(problem, prediction, blocking, device)
+        finding = find_gains(problem, prediction, device)
         gains = yield from _progress(finding, 0.25, 0.4, "finding the gains of the guides")
     posterior = posterior_of(problem, prediction, gains)
-    blocks = occupied_blocks(problem, blocking, block_edge(device, memory_limit))
-    first = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
-    steps = refine(first, posterior.prior_mean, blocking, blocks, n_steps=FIRST_STEPS, device=device)
-    log_maps = yield from _progress(steps, 0.4, 0.7, "matching guides and maps")
-    conflict = find_conflict(problem, posterior, prediction.noise, log_maps)
+    n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
+    loosened = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
+    start = Iterate.at(posterior.prior_mean, posterior)
+    steps = refine(loosened, start, n_steps=FIRST_STEPS, n_planes=n_planes, device=device)
+    iterate = yield from _progress(steps, 0.4, 0.7, "matching guides and maps")
+    conflict = find_conflict(problem, posterior, prediction.noise, iterate.log_maps)
     posterior = following_lr_maps(posterior, problem, conflict)
-    steps = refine(posterior, log_maps, blocking, blocks, n_steps=LAST_STEPS, device=device)
-    log_maps = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
-    maps = without_air(log_maps.exp(), prediction)
+    iterate = restarted(iterate, posterior, conflict)
+    steps = refine(posterior, iterate, n_steps=LAST_STEPS, n_planes=n_planes, device=device)
+    iterate = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
+    maps = without_air(iterate.log_maps.exp(), problem, prediction)
     return Solution(maps=maps, gains=gains, conflict=conflict, noise=prediction.noise)
 
 
@@ -96,38 +99,30 @@ def _progress(
 ) -> Generator[Progress, None, T]:
     """Progress between `low` and `high` of steps that yield their fraction, or nothing if they cannot tell."""
     yield Progress(low, stage)
-    n_done = 0
-    while True:
-        try:
-            fraction = next(steps)
-        except StopIteration as stopped:
-            result: T = stopped.value
-            return result
-        n_done += 1
-        if fraction is None:
-            fraction = 1 - 0.95**n_done
-        yield Progress(low + (high - low) * fraction, stage)
+    counted = count(1)
+
+    def progress(fraction: float | None) -> Progress:
+        n_done = next(counted)
+        return Progress(low + (high - low) * (1 - 0.95**n_done if fraction is None else fraction), stage)
+
+    return (yield from mapped(steps, progress))
 
 
-def without_air(maps: Tensor, prediction: Prediction) -> Tensor:
-    """Maps ``(3, X, Y, Z)`` with the shortest relaxation times there are where the regression finds no PD."""
+def without_air(maps: Tensor, problem: Problem, prediction: Prediction) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` with the shortest relaxation times there are in air off the head."""
+    head = max_pool3d(problem.lr_maps[None, :1], 3, stride=1, padding=1)[0, 0] > HEAD
+    air = (prediction.maps[0] < AIR) & (problem.interpolate(head.to(maps.dtype)) < 0.5)
     shortest = torch.tensor([0.0, T1.bounds[0], T2.bounds[0]], dtype=maps.dtype).view(-1, 1, 1, 1)
     is_time = torch.tensor([False, True, True]).view(-1, 1, 1, 1)
-    return torch.where(is_time & (prediction.maps[0] < AIR), shortest, maps)
+    return torch.where(is_time & air, shortest, maps)
 
 
-def block_edge(device: torch.device, memory_limit: int | None) -> int:
-    """Core voxels along the edge of a block whose working memory stays within a limit in bytes."""
-    largest = CPU_EDGE if device.type == "cpu" else GPU_EDGE
-    if memory_limit is None:
-        return largest
-    return max(SMALLEST_EDGE, min(largest, int((memory_limit / BYTES_PER_VOXEL) ** (1 / 3)) - 4 * HALO))
-
-
-def occupied_blocks(problem: Problem, blocking: Blocking, edge: int) -> list[Block]:
-    """Blocks that hold more than air."""
-    occupied = problem.lr_valid & (problem.lr_maps[0] > AIR)
-    return [block for block in blocking.cut(edge) if bool(occupied[block.lr].any())]
+def planes_of_a_slab(shape: tuple[int, int, int], device: torch.device, memory_limit: int | None) -> int:
+    """HR planes that are linearised at a time, within a limit in bytes on their working memory."""
+    n_voxels = CPU_SLAB if device.type == "cpu" else GPU_SLAB
+    if memory_limit is not None:
+        n_voxels = min(n_voxels, memory_limit // BYTES_PER_VOXEL)
+    return max(1, min(shape[0], n_voxels // (shape[1] * shape[2])))
 
 
 def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
@@ -172,3 +167,10 @@ def following_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflic
         guide_precision=posterior.guide_precision * (1 - conflict).square(),
         prior_mean=bounded(torch.lerp(posterior.prior_mean, interpolated, conflict)),
     )
+
+
+def restarted(iterate: Iterate, posterior: NegativeLogPosterior, conflict: Tensor) -> Iterate:
+    """The same place, but at the prior mean of `posterior` where `conflict` is 1: what led there no longer holds."""
+    log_maps = torch.lerp(iterate.log_maps, posterior.prior_mean, conflict)
+    agreed = posterior.truncate(conflict) < AGREED
+    return Iterate(log_maps, iterate.multipliers * agreed)

@@ -5,6 +5,7 @@ Written out per entry, which is many times faster on whole volumes than batched 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -13,12 +14,21 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def apply(matrix: Tensor, vector: Tensor) -> Tensor:
+PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a symmetric 3 x 3 matrix, in stored order
+
+
+def symmetric(entries: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+    """Rows of symmetric 3 x 3 matrices from their entries at `PAIRS`, ``(6, ...)``, without a copy."""
+    a, b, c, d, e, f = entries
+    return (a, b, c), (b, d, e), (c, e, f)
+
+
+def apply(matrix: Tensor | Sequence[Sequence[Tensor]], vector: Tensor) -> Tensor:
     """Matrix times vector, ``(m, n, ...)`` and ``(n, ...)`` to ``(m, ...)``."""
     return torch.stack([sum_of_products(row, vector) for row in matrix])
 
 
-def sum_of_products(a: Tensor, b: Tensor) -> Tensor:
+def sum_of_products(a: Tensor | Sequence[Tensor], b: Tensor) -> Tensor:
     """Inner product over the first axis."""
     total = a[0] * b[0]
     for x, y in zip(a[1:], b[1:], strict=True):

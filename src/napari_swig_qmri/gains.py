@@ -10,21 +10,26 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import replace
+from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from napari_swig_qmri import calibration as cal
+from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.prediction import posterior_of
+from napari_swig_qmri.refine import Iterate, refine
 from napari_swig_qmri.regression import gaussian_window
+from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.operators import Slices
     from napari_swig_qmri.posterior import NegativeLogPosterior
     from napari_swig_qmri.prediction import Prediction
     from napari_swig_qmri.preparation import Problem
-    from napari_swig_qmri.refine import Block, Blocking
 
     Part = tuple[NegativeLogPosterior, Tensor]  # a block, and which of its LR voxels are tissue
 
@@ -33,7 +38,8 @@ PROBE = 0.02  # relative change of a gain that its effect is measured with
 TRUSTED = 0.01  # relative correction up to which the start is closer than the bias can tell, noise being what it is
 DAMPING = 0.3  # of the steps: combinations of gains with less effect on the bias than this stay where they start
 MAX_STEP = 0.3
-EDGE = 64  # HR voxels along the edge of a block that gains are found in
+EDGE = 72  # HR voxels along the edge of a block that gains are found in
+N_PLANES = 32  # of a block that are linearised at a time
 N_BLOCKS = 6
 N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it
 LOOSENED = 9.0  # factor on the LR variance, so that the residual shows what the guides say
@@ -74,9 +80,7 @@ def _flat_tissue(problem: Problem) -> Tensor:
     return problem.tissue & (variance <= cal.sample(found).quantile(share))
 
 
-def find_gains(
-    problem: Problem, prediction: Prediction, blocking: Blocking, device: torch.device | str
-) -> Generator[None, None, Tensor]:
+def find_gains(problem: Problem, prediction: Prediction, device: torch.device | str) -> Generator[None, None, Tensor]:
     """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions."""
     gains = start_gains(problem)
     scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]
@@ -86,10 +90,10 @@ def find_gains(
     start = posterior.prior_mean
     residual = posterior.lr_residual(start)
     parts, solved = [], []
-    for block in richest_blocks(problem, blocking):
-        part = posterior.restricted(block.padded, block.lr, start, residual, device)
-        parts.append((replace(part, lr_variance=LOOSENED * part.lr_variance), problem.tissue[block.lr].to(device)))
-        solved.append(start[(slice(None), *block.padded)].to(device))
+    for hr, lr in richest_blocks(problem):
+        part = posterior.restricted(hr, lr, start, residual, device)
+        parts.append((replace(part, lr_variance=LOOSENED * part.lr_variance), problem.tissue[lr].to(device)))
+        solved.append(Iterate.at(start[(slice(None), *hr)].to(device), part))
     log_ratio = torch.zeros_like(gains)
     solved = yield from _solved(parts, log_ratio, solved, N_STEPS)
     bias = _bias(parts, solved)
@@ -109,32 +113,37 @@ def find_gains(
     return gains * log_ratio.exp()
 
 
-def richest_blocks(problem: Problem, blocking: Blocking) -> list[Block]:
-    """The blocks with the most voxels of tissue."""
-    blocks = [block for block in blocking.cut(EDGE) if bool(problem.tissue[block.lr].any())]
-    blocks.sort(key=lambda block: int(problem.tissue[block.lr].sum()), reverse=True)
-    return blocks[:N_BLOCKS]
+def richest_blocks(problem: Problem) -> list[tuple[Slices, Slices]]:
+    """HR voxels of the blocks with the most voxels of tissue, and the LR voxels centred in each."""
+    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+    axes = []
+    for n, n_lr, step, start in zip(problem.hr_grid.shape, problem.lr_grid.shape, spacing, first, strict=True):
+        cuts = np.linspace(0, n, -(-n // EDGE) + 1).round().astype(int)
+        rows = np.searchsorted(start + step * np.arange(n_lr), cuts - 0.5)
+        axes.append([(slice(*hr), slice(*lr)) for hr, lr in zip(pairwise(cuts), pairwise(rows), strict=True)])
+    blocks = [((x[0], y[0], z[0]), (x[1], y[1], z[1])) for x, y, z in product(*axes)]
+    counted = [(int(problem.tissue[block[1]].sum()), block) for block in blocks]
+    counted.sort(key=lambda pair: pair[0], reverse=True)
+    return [block for n_tissue, block in counted[:N_BLOCKS] if n_tissue]
 
 
 def _solved(
-    parts: Sequence[Part], log_ratio: Tensor, log_maps: Sequence[Tensor], n_steps: int
-) -> Generator[None, None, list[Tensor]]:
+    parts: Sequence[Part], log_ratio: Tensor, starts: Sequence[Iterate], n_steps: int
+) -> Generator[None, None, list[Iterate]]:
     """Solutions of the blocks with gains changed by a factor exp(`log_ratio`) ``(guide,)``."""
     solutions = []
-    for (part, _), solution in zip(parts, log_maps, strict=True):
+    for (part, _), start in zip(parts, starts, strict=True):
         ratio = log_ratio.exp().view(-1, 1, 1, 1).to(part.guides)
         changed = replace(part, guides=part.guides / ratio, guide_precision=part.guide_precision * ratio.square())
-        for _ in range(n_steps):
-            solution = changed.gauss_newton_step(solution)
-            yield
-        solutions.append(solution)
+        solving = refine(changed, start, n_steps=n_steps, n_planes=N_PLANES, device=part.guides.device)
+        solutions.append((yield from mapped(solving, lambda _: None)))
     return solutions
 
 
-def _bias(parts: Sequence[Part], solved: Sequence[Tensor]) -> Tensor:
+def _bias(parts: Sequence[Part], solved: Sequence[Iterate]) -> Tensor:
     """Median relative LR residual of each map over tissue, ``(3,)``."""
     relative = [
-        (part.lr_residual(log_maps) / part.lr_maps)[:, tissue]
-        for (part, tissue), log_maps in zip(parts, solved, strict=True)
+        (part.lr_residual(iterate.log_maps) / part.lr_maps)[:, tissue]
+        for (part, tissue), iterate in zip(parts, solved, strict=True)
     ]
     return torch.cat(relative, dim=1).median(-1).values.cpu()

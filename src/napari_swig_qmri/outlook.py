@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_swig_qmri.engine import block_edge
+from napari_swig_qmri.engine import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.pipeline import check, choose_device
 from napari_swig_qmri.posterior import signal_and_slope
 from napari_swig_qmri.preparation import choose_hr_grid
 from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.refine import BYTES_PER_VOXEL, HALO
 
 if TYPE_CHECKING:
     from napari_swig_qmri.signal_models import SignalModel
@@ -24,7 +23,7 @@ TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1
 TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, what there is to see
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
 SEEN, PARTLY_SEEN = 0.75, 0.3  # share of the spread that the guides take away
-ARRAYS = 9  # maps-sized arrays of three float32 volumes held at the same time, measured
+VOLUMES = {"regression": 25, "posterior": 36}  # float32 volumes held at the same time beside guides, measured
 SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6}  # HR voxel, two guides, two cores
 
 
@@ -48,9 +47,10 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
     except ValueError as error:
         return Preflight((), (str(error),), 0.0, 0)
     n_voxels = int(np.prod(hr_grid.shape))
-    edge = block_edge(device, options.get("memory_limit"))
-    block = min(n_voxels, (edge + 4 * HALO) ** 3)
-    memory = 4 * n_voxels * (3 * ARRAYS + 2 * len(guides)) + (block * BYTES_PER_VOXEL if method == "posterior" else 0)
+    memory = 4 * n_voxels * (VOLUMES[method] + 2 * len(guides))
+    if method == "posterior":
+        n_planes = planes_of_a_slab(hr_grid.shape, device, options.get("memory_limit"))
+        memory += BYTES_PER_VOXEL * n_planes * n_voxels // hr_grid.shape[0]
     seconds = SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
     statements = [
         f"LR {_size(maps.grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "

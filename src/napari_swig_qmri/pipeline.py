@@ -15,6 +15,7 @@ from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def super_resolve(
     dtype
         ``"float32"`` or ``"float64"``.
     memory_limit
-        Bytes the working memory of a block may take; large volumes are solved in blocks either way.
+        Bytes the working memory of a slab of planes may take. Slabs do not change the result.
 
     Raises
     ------
@@ -124,15 +125,13 @@ def with_time_left(
 ) -> Generator[Progress, None, Solution]:
     """The same steps with the seconds left, from the pace so far."""
     started = time.monotonic()
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stopped:
-            solution: Solution = stopped.value
-            return solution
+
+    def timed(step: Progress) -> Progress:
         spent = time.monotonic() - started
         left = spent / step.fraction * (1 - step.fraction) if step.fraction > 0.05 else None
-        yield Progress(step.fraction, step.stage, left)
+        return replace(step, seconds_left=left)
+
+    return (yield from mapped(steps, timed))
 
 
 def check(

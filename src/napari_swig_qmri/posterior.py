@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.operators import SeparableOperator, Slices
     from napari_swig_qmri.signal_models import SignalModel
 
-MAX_STEP = 1.0  # largest change of a log map in one Gauss-Newton step
+ALL = (slice(None), slice(None), slice(None))
 N_QUANTITIES = len(QUANTITIES)
 
 
@@ -57,45 +57,31 @@ class NegativeLogPosterior:
         """Measured minus truncated maps, ``(3, x, y, z)``."""
         return self.lr_maps - self.truncate(log_maps.exp())
 
-    def restricted(
-        self, hr: Slices, lr: Slices, log_maps: Tensor, lr_residual: Tensor, device: torch.device | str
-    ) -> NegativeLogPosterior:
-        """The same objective for the maps inside a block, everything outside it held at `log_maps`."""
-        block = (slice(None), *hr)
-        truncate = self.truncate.restricted(hr, lr, device)
-        inside = truncate(log_maps[block].to(device).exp())
+    def part(self, hr: Slices, lr: Slices = ALL, device: torch.device | str = "cpu") -> NegativeLogPosterior:
+        """The objective of the maps inside a block of HR voxels and what they add to a block of LR voxels."""
+        block, lr_block = (slice(None), *hr), (slice(None), *lr)
         whole = self.guide_precision.shape[1:] != (1, 1, 1)
         return replace(
             self,
             guides=self.guides[block].to(device),
             guide_precision=(self.guide_precision[block] if whole else self.guide_precision).to(device),
-            lr_maps=lr_residual[(slice(None), *lr)].to(device) + inside,
-            lr_variance=self.lr_variance[(slice(None), *lr)].to(device),
-            truncate=truncate,
+            lr_maps=self.lr_maps[lr_block].to(device),
+            lr_variance=self.lr_variance[lr_block].to(device),
+            truncate=self.truncate.restricted(hr, lr, device),
             prior_mean=self.prior_mean[block].to(device),
             prior_precision=self.prior_precision.to(device),
         )
 
-    def gauss_newton_step(self, log_maps: Tensor, n_iterations: int = 8) -> Tensor:
-        """Minimise the quadratic model around `log_maps`, solved in the space of the LR maps.
+    def restricted(
+        self, hr: Slices, lr: Slices, log_maps: Tensor, lr_residual: Tensor, device: torch.device | str
+    ) -> NegativeLogPosterior:
+        """The same objective for the maps inside a block, everything outside it held at `log_maps`."""
+        part = self.part(hr, lr, device)
+        inside = part.truncate(log_maps[(slice(None), *hr)].to(device).exp())
+        return replace(part, lr_maps=lr_residual[(slice(None), *lr)].to(device) + inside)
 
-        Guides and prior alone give a 3 x 3 system per voxel with inverse C. The LR term then asks for
-        multipliers v, one per LR value, with (sigma_lr^2 + D Q C Q D^T) v = Q_lr - D(Q + Q d), solved by conjugate
-        gradients with the 3 x 3 diagonal blocks as preconditioner: an eighth of the unknowns of the HR
-        problem at a factor of two, and a few iterations, for D D^T is nearly the identity.
-        """
-        maps = log_maps.exp()
-        precision, descent = self._local_terms(log_maps, maps)
-        covariance = fields.inverse(precision)
-        step = fields.apply(covariance, descent)
-        scaled = maps[:, None] * covariance * maps[None]
-        target = self.lr_maps - self.truncate(maps * (1 + step))
-        multipliers = self._multipliers(scaled, target, n_iterations)
-        step = step + fields.apply(covariance, maps * self.truncate.adjoint(multipliers))
-        return bounded(log_maps + step.clamp(-MAX_STEP, MAX_STEP))
-
-    def _local_terms(self, log_maps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Hessian ``(3, 3, ...)`` and descent direction ``(3, ...)`` of the guide term and the prior."""
+    def curvature_and_descent(self, log_maps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
+        """Gauss-Newton Hessian ``(3, 3, ...)`` and descent direction ``(3, ...)`` of the guide term and the prior."""
         prior = self._prior_field()
         descent = fields.apply(prior, self.prior_mean - log_maps)
         hessian = prior.expand(N_QUANTITIES, N_QUANTITIES, *maps.shape[1:]).clone()
@@ -105,26 +91,6 @@ class NegativeLogPosterior:
             descent = descent + weighted * (image - signal)
             hessian += weighted[:, None] * slope[None]
         return hessian, descent
-
-    def _multipliers(self, scaled: Tensor, target: Tensor, n_iterations: int) -> Tensor:
-        """Solve (sigma_lr^2 + D `scaled` D^T) v = `target` by preconditioned conjugate gradients."""
-        diagonal = self.truncate.squared()(scaled)
-        diagonal.diagonal(dim1=0, dim2=1).add_(self.lr_variance.movedim(0, -1))
-        preconditioner = fields.inverse(diagonal)
-        solution = torch.zeros_like(target)
-        residual = target.clone()
-        direction = preconditioned = fields.apply(preconditioner, residual)
-        size = (residual * preconditioned).sum()
-        for _ in range(n_iterations):
-            image = self.lr_variance * direction
-            image += self.truncate(fields.apply(scaled, self.truncate.adjoint(direction)))
-            length = size / (direction * image).sum().clamp(min=torch.finfo(size.dtype).tiny)
-            solution += length * direction
-            residual -= length * image
-            preconditioned = fields.apply(preconditioner, residual)
-            previous, size = size, (residual * preconditioned).sum()
-            direction = preconditioned + size / previous.clamp(min=torch.finfo(size.dtype).tiny) * direction
-        return solution
 
     def _prior_field(self) -> Tensor:
         return self.prior_precision.view(N_QUANTITIES, N_QUANTITIES, 1, 1, 1)

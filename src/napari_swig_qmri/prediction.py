@@ -75,7 +75,8 @@ def predict(
     for i, measured in enumerate(problem.measured):
         if not measured:
             maps[i] = problem.lr_maps[i].mean()
-    noise = measure_noise(problem, maps, lr_noise, guide_noise)
+    yield
+    noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
     deviation = lr_variance(problem, noise).sqrt()
@@ -95,12 +96,13 @@ def _regressed(
     if not len(features):
         floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
         return torch.maximum(truncate.zero_filled(lr_maps), floor)
-    fit = fit_regression(log_maps_of(lr_maps), lr_features, weight)
-    yield
+    fit = yield from fit_regression(log_maps_of(lr_maps), lr_features, weight)
     log_maps = interpolate(fit.intercept)
     for guide, image in enumerate(features):
-        log_maps += interpolate(fit.slope[:, guide]) * image
-        yield
+        for quantity, log_map in enumerate(log_maps):
+            yield
+            log_map += interpolate(fit.slope[quantity, guide]) * image
+    yield
     return bounded(log_maps).exp_()
 
 
@@ -114,12 +116,16 @@ def _lr_corrected(maps: Tensor, lr_maps: Tensor, truncate: KSpaceTruncation, dev
     return lr_corrected(maps, truncate.zero_filled((1 - 1 / excess) * residual))
 
 
-def measure_noise(problem: Problem, maps: Tensor, lr_noise: Tensor | None, guide_noise: Tensor | None) -> Noise:
+def measure_noise(
+    problem: Problem, maps: Tensor, lr_noise: Tensor | None, guide_noise: Tensor | None
+) -> Generator[None, None, Noise]:
     """Noise of the LR maps, from what predicted HR maps leave of them, and of the guides, where it is not given."""
-    return Noise(
-        lr_maps=_lr_noise(problem, maps) if lr_noise is None else lr_noise,
-        guides=_guide_noise(problem) if guide_noise is None else guide_noise,
-    )
+    if lr_noise is None:
+        lr_noise = _lr_noise(problem, maps)
+        yield
+    if guide_noise is None:
+        guide_noise = yield from _guide_noise(problem)
+    return Noise(lr_maps=lr_noise, guides=guide_noise)
 
 
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
@@ -131,10 +137,11 @@ def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
 
-def _guide_noise(problem: Problem) -> Tensor:
+def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
     tissue = problem.interpolate(problem.tissue.float()) > 0.9
     noise = []
     for image, level in zip(problem.guides, problem.guide_levels.tolist(), strict=True):
+        yield
         flat = cal.local_variance(image[None] / level)
         noise.append(max(cal.noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
     return torch.tensor(noise, dtype=problem.guides.dtype)

@@ -6,7 +6,7 @@ the guides. Fitted there, interpolated, and applied to the HR guides, it carries
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -30,8 +30,8 @@ class LocalRegression:
     intercept: Tensor  # (quantity, x, y, z) on the LR grid
 
 
-def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> LocalRegression:
-    """Fit the local regression on the LR grid.
+def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Generator[None, None, LocalRegression]:
+    """Fit the local regression on the LR grid; yields between the longer steps.
 
     Parameters
     ----------
@@ -42,21 +42,23 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Loca
     weight
         ``(x, y, z)``, 0 for voxels without a measurement.
     """
-    n_guides = len(log_guides)
     total = gaussian_window(weight) + 1e-6
 
     def average(x: Tensor) -> Tensor:
         return gaussian_window(weight * x) / total
 
-    mean_maps, mean_guides = average(log_maps), average(log_guides)
-    shape = log_maps.shape[1:]
-    gram = average((log_guides[:, None] * log_guides[None]).flatten(0, 1)).view(n_guides, n_guides, *shape)
-    gram = gram - mean_guides[:, None] * mean_guides[None]
-    cross = average((log_maps[:, None] * log_guides[None]).flatten(0, 1)).view(len(log_maps), n_guides, *shape)
-    cross = cross - mean_maps[:, None] * mean_guides[None]
-    ridge = RIDGE * torch.eye(n_guides, dtype=gram.dtype, device=gram.device)
-    slope = solve(gram + ridge.view(n_guides, n_guides, 1, 1, 1), cross.transpose(0, 1)).transpose(0, 1)
-    return LocalRegression(slope, mean_maps - (slope * mean_guides).sum(1))
+    n_guides, values = len(log_guides), torch.cat([log_guides, log_maps])
+    means = average(values)
+    products = []
+    for guide, mean in zip(log_guides, means, strict=False):
+        yield
+        products.append(average(guide * values) - mean * means)
+    yield
+    covariance = torch.stack(products)  # (guide, guide and quantity, x, y, z)
+    ridge = RIDGE * torch.eye(n_guides, dtype=values.dtype, device=values.device)
+    gram = covariance[:, :n_guides] + ridge.view(n_guides, n_guides, 1, 1, 1)
+    slope = solve(gram, covariance[:, n_guides:]).transpose(0, 1)
+    return LocalRegression(slope, means[n_guides:] - (slope * means[:n_guides]).sum(1))
 
 
 def gaussian_window(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tensor:

@@ -1,0 +1,21 @@
+"""Long work as plain generators: steps are yielded, the result is returned."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from typing import TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+def mapped(steps: Generator[S, None, R], change: Callable[[S], T]) -> Generator[T, None, R]:
+    """The same work with every yielded step changed."""
+    while True:
+        try:
+            step = next(steps)
+        except StopIteration as stopped:
+            result: R = stopped.value
+            return result
+        yield change(step)
