@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from engine_cases import degraded, textured
+from engine_cases import GAINS, degraded, textured
 
 from napari_swig_qmri.outlook import TISSUES, preflight, visible_share
 from napari_swig_qmri.pipeline import super_resolve
@@ -37,8 +37,15 @@ def test_sizes_and_device_are_said(box):
 
 def test_gains_are_found_or_given(box):
     lr, guides = box
-    assert "found from the data" in said(lr, guides[:2])
-    assert "Gains are given: 800, 95." in said(lr, guides[:2], gains=[800, 95])
+    found = re.search(r"Gains found: T1w (\S+), T2w (\S+) \(", said(lr, guides[:2]))
+    np.testing.assert_allclose([float(number) for number in found.groups()], GAINS[:2], rtol=0.03)
+    assert "Gains are given: T1w 800, T2w 95." in said(lr, guides[:2], gains=[800, 95])
+
+
+def test_maps_without_tissue_are_a_problem(box):
+    lr, guides = box
+    (problem,) = preflight(replace(lr, data=0 * lr.data), guides).problems
+    assert "no voxel with a value" in problem
 
 
 def test_what_two_guides_cannot_see_is_said(box):
@@ -100,18 +107,6 @@ def test_larger_problems_take_longer_and_more_memory(box):
     assert preflight(lr, guides, method="regression").seconds < small.seconds
     limited = preflight(lr, guides, voxel_size=0.25, memory_limit=10_000_000)
     assert limited.memory < large.memory
-
-
-def test_it_is_cheap(box):
-    """The dock asks on every change: below 50 ms."""
-    lr, guides = box
-    preflight(lr, guides)
-    times = []
-    for _ in range(5):
-        started = time.perf_counter()
-        preflight(lr, guides, voxel_size=0.1)
-        times.append(time.perf_counter() - started)
-    assert min(times) < 0.05
 
 
 def test_more_guides_never_show_less():

@@ -71,7 +71,7 @@ def solve(
     """
     predicting = predict(problem, lr_noise, guide_noise)
     prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
-    if not (refined and problem.sequences and all(problem.measured)):
+    if not (refined and problem.sequences):
         ratios = start_gains(problem) if gains is None else gains
         return Solution(
             maps=without_air(prediction.maps, problem, prediction), gains=ratios, conflict=None, noise=prediction.noise

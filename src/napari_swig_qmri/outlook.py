@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,9 +10,10 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.engine import BYTES_PER_VOXEL, planes_of_a_slab
+from napari_swig_qmri.gains import start_gains
 from napari_swig_qmri.pipeline import check, choose_device
 from napari_swig_qmri.posterior import signal_and_slope
-from napari_swig_qmri.preparation import choose_hr_grid
+from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         check(maps, guides, **options)
         device = choose_device(options.get("device", "auto"))
         hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
+        gains = _gains(maps, guides, options)
     except ValueError as error:
         return Preflight((), (str(error),), 0.0, 0)
     n_voxels = int(np.prod(hr_grid.shape))
@@ -58,9 +60,8 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         *_grids(maps, guides, hr_grid),
         f"Runs on {str(device).upper()}.",
     ]
-    if method == "posterior" and guides:
-        statements.append(_gains(options.get("gains")))
     if guides:
+        statements.append(gains)
         statements.append(determination([guide.sequence for guide in guides if guide.sequence is not None], guides))
     else:
         statements.append("No guide: the maps are only interpolated, no detail is added.")
@@ -115,7 +116,16 @@ def _grids(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: Any
     return [f"{', '.join(moved)} will be resampled to the HR grid."] if moved else []
 
 
-def _gains(gains: Sequence[float] | None) -> str:
-    if gains is None:
-        return "The gain of each guide is found from the data."
-    return f"Gains are given: {', '.join(f'{gain:g}' for gain in gains)}."
+def _gains(maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Mapping[str, Any]) -> str:
+    """The gains that are given, or those that flat tissue shows on the grid of the guides."""
+    names = [guide.name.split()[-1] for guide in guides]
+    gains = options.get("gains")
+    if gains is not None:
+        return f"Gains are given: {_listed(names, gains)}."
+    problem = prepare(maps, guides, choose_hr_grid(maps, guides, None, options.get("reference")), None)
+    found = start_gains(problem) / problem.pd_unit
+    return f"Gains found: {_listed(names, found.tolist())} (image values per unit of PD); the run checks them."
+
+
+def _listed(names: Sequence[str], numbers: Sequence[float]) -> str:
+    return ", ".join(f"{name} {number:.4g}" for name, number in zip(names, numbers, strict=True))

@@ -24,6 +24,7 @@ MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no bette
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
+UNKNOWN = (0.15, 0.4, 0.3)  # spread of log PD, T1 and T2 over the brain, of a map that was not measured
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
@@ -169,7 +170,9 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
     share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
-    return covariance
+    known = torch.tensor(problem.measured, dtype=covariance.dtype)
+    unknown = torch.diag((1 - known) * torch.tensor(UNKNOWN).square())
+    return covariance * known * known[:, None] + unknown
 
 
 def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
@@ -195,4 +198,5 @@ def lr_variance(problem: Problem, noise: Noise) -> Tensor:
     size = torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)
     variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
     variance[:, ~problem.lr_valid] = MISSING_VARIANCE
+    variance[~torch.tensor(problem.measured)] = MISSING_VARIANCE
     return variance
