@@ -8,17 +8,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from napari.components import ViewerModel
 from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
 from skimage.io import imread
-from widget_cases import FakeEngine, add_case
+from widget_cases import FakeEngine, add_case, make_map
 
 from napari_swig_qmri._widgets import super_resolve
 from napari_swig_qmri._widgets.preferences import PLUGIN, Options, make_default_reader, read_preferences
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
+from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri.files import write_volume
+
+RADIOLOGICAL = ("up", "left")
 
 
 @pytest.fixture
@@ -74,6 +80,39 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
     dock.editor.parameter_boxes()["inversion_time"].value = 400
     qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
     assert (viewer.screenshot(flash=False) != before).any()
+
+
+@pytest.mark.gui
+def test_a_window_that_only_reads_shows_the_radiological_view(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], tmp_path: Path
+) -> None:
+    write_volume(make_map("T1map"), tmp_path / "sub-01_T1map.nii.gz")
+    viewer = make_napari_viewer_proxy()
+    viewer.open(tmp_path / "sub-01_T1map.nii.gz", plugin=PLUGIN)
+    assert viewer.scene.camera.orientation2d == RADIOLOGICAL
+
+
+def test_docks_show_the_radiological_view_once(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    dock = SynthesizeWidget(viewer)
+    qtbot.addWidget(dock)
+    assert viewer.scene.camera.orientation2d != RADIOLOGICAL
+    add_case(viewer)
+    assert viewer.scene.camera.orientation2d == RADIOLOGICAL
+    viewer.scene.camera.orientation2d = ("down", "right")
+    add_case(viewer)
+    assert viewer.scene.camera.orientation2d == ("down", "right")
+
+
+def test_a_view_that_was_turned_or_shows_other_images_stays() -> None:
+    turned, mixed = ViewerModel(), ViewerModel()
+    turned.scene.camera.orientation2d = ("down", "left")
+    mixed.add_image(np.zeros((3, 4, 5)))
+    for viewer in (turned, mixed):
+        start_radiologically(viewer)
+        add_case(viewer)
+    assert turned.scene.camera.orientation2d == ("down", "left")
+    assert mixed.scene.camera.orientation2d == ("down", "right")
 
 
 def dock_name(command: str) -> str:

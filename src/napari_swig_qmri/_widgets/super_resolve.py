@@ -18,6 +18,7 @@ from napari_swig_qmri._widgets.preferences import read_preferences
 from napari_swig_qmri._widgets.preflight_panel import PreflightPanel
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
 from napari_swig_qmri._widgets.snapshot import Snapshot, SuperResolveInputs
+from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     add_results,
     facts_of,
@@ -68,6 +69,7 @@ class SuperResolveWidget(Dock):
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._add_result)
         follow_layers(napari_viewer, self._follow_layers)
+        start_radiologically(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SuperResolveInputs:

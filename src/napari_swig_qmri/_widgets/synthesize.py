@@ -22,6 +22,7 @@ from napari_swig_qmri._widgets.appearance import (
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     as_map,
     facts_of,
@@ -143,6 +144,7 @@ class SynthesizeWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
+        start_radiologically(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SynthesizeInputs:
