@@ -373,6 +373,27 @@ def test_super_resolve_takes_a_voxel_size_and_a_mask(run: Run, case: Path) -> No
     assert "mask" in wrong.stderr
 
 
+def test_maps_in_another_unit_than_stated_are_refused_until_the_unit_is_told(run: Run, case: Path) -> None:
+    folder = Path("ms")
+    folder.mkdir()
+    for path in (case / "lr").glob("*.nii.gz"):
+        image = nib.load(path)
+        scale = 1 if "PDmap" in path.name else 1000
+        nib.save(nib.Nifti1Image(scale * np.asarray(image.dataobj), image.affine), folder / path.name)
+        (folder / path.name.replace(".nii.gz", ".json")).write_text('{"Units": "s"}')
+    words = ("super-resolve", folder, *guides_of(case, "T1w", "T2w"), "--method", "regression", "-o", "out")
+    refused = run(*words)
+    assert refused.exit_code == 1
+    assert "lies between 0.02 and 8 s; its unit is another" in refused.stderr
+    assert not Path("out").exists()
+    told = run(*words, "--units", "ms")
+    assert told.exit_code == 0, told.stderr
+    scores = json.loads(run("evaluate", "out", "--reference", case / "truth", "--json").stdout)
+    assert scores["maps"]["T1"]["ssim"] > 0.8
+    for name, *rest in (("evaluate", "--reference", case / "truth"), ("simulate", "-o", "simulated")):
+        assert "its unit is another" in run(name, folder, *rest).stderr
+
+
 def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None:
     for words, sentence in (
         ((case / "guides", *guides_of(case, "T1w")), "no PD, T1 or T2 map"),

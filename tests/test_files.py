@@ -270,6 +270,24 @@ def test_a_declared_unit_is_kept_but_doubted(tmp_path):
     assert any("look like ms" in notice for notice in found.notices)
 
 
+@pytest.mark.parametrize(("suffix", "scale"), [("T1map", 1e3), ("T1map", 1e-3), ("T2map", 1e3), ("R2map", 1e-3)])
+def test_times_that_cannot_be_in_their_unit_are_refused_until_the_unit_is_told(tmp_path, suffix, scale):
+    path = save(tmp_path / f"sub-1_{suffix}.nii", scale * plausible(suffix), sidecar={"Units": "s"})
+    with pytest.raises(ValueError, match=r"has a median of .* s, but T. lies between .* and . s; .*--units"):
+        as_maps([with_kind(read_volume(path), suffix, "s" if suffix[0] == "T" else "1/s")])
+    if scale == 1e3:
+        found = read_volume(path, time_unit="ms")
+        assert (found.file_unit, found.notices) == ("ms", ())
+        np.testing.assert_allclose(as_maps([found]).data[0], plausible(suffix), rtol=1e-6)
+
+
+def test_a_told_unit_goes_to_rates_and_folders_but_not_to_proton_density(tmp_path):
+    for suffix, scale in (("PDmap", 1), ("R1map", 1e-3), ("T2map", 1e3)):
+        save(tmp_path / f"sub-1_{suffix}.nii", scale * plausible(suffix))
+    units = {volume.suffix: volume.file_unit for volume in read_folder(tmp_path, time_unit="ms")}
+    assert units == {"PDmap": "arbitrary", "R1map": "1/ms", "T2map": "ms"}
+
+
 def test_the_kind_and_unit_can_be_corrected():
     read_wrongly = volume(data=plausible("T1map"), suffix="T1map", unit="s", file_unit="s")
     corrected = with_kind(read_wrongly, "T1map", "ms")
@@ -401,14 +419,14 @@ def test_maps_that_do_not_fit_together_are_refused():
 @pytest.mark.parametrize("code", CODES[::7])
 def test_maps_stored_in_another_order_are_brought_together_exactly(code):
     image = stored_as(code, rotation((3, 4, 5)) @ AFFINE)
-    other = volume(data=np.asarray(image.dataobj), affine=image.affine, suffix="T2map", unit="s")
+    other = volume(data=np.asarray(image.dataobj) / 100, affine=image.affine, suffix="T2map", unit="s")
     t1, pd = (
-        volume(affine=rotation((3, 4, 5)) @ AFFINE, suffix=suffix, unit=unit, name=suffix)
+        volume(data=numbered() / 100, affine=rotation((3, 4, 5)) @ AFFINE, suffix=suffix, unit=unit, name=suffix)
         for suffix, unit in (("T1map", "s"), ("PDmap", "arbitrary"))
     )
     found = as_maps([other, t1, pd])
     np.testing.assert_array_equal(found.grid.affine, t1.grid.affine)
-    np.testing.assert_allclose(found["T2"], numbered(), rtol=1e-4)
+    np.testing.assert_allclose(found["T2"], numbered() / 100, rtol=1e-4)
     sentences = map_notices([other, t1, pd])
     assert ("image: interpolated onto the voxels of the other maps." in sentences) == (code != "RAS")
 
@@ -515,6 +533,14 @@ def test_a_run_becomes_a_derivative_dataset(tmp_path):
     stored = nib.load(anat / "sub-01_desc-swig_T1map.nii.gz")
     assert stored.header["descrip"].item() == b"synthetic: research use"
     np.testing.assert_array_equal(np.asarray(stored.dataobj), run.maps["T1"])
+
+
+def test_a_run_without_a_number_is_not_saved(tmp_path):
+    run = small_run()
+    run.maps["T1"][:] = np.nan
+    with pytest.raises(ValueError, match="T1 hold no finite value, so nothing was saved"):
+        save_super_resolution(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):

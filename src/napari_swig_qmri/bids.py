@@ -83,7 +83,7 @@ _NAMES = (  # suffix, spellings seen in file names and series descriptions; the 
     ("dseg", r"seg|aseg|labels?"),
 )
 _MAP_OF_WEIGHTED = {"T1w": "T1map", "T2w": "T2map", "PDw": "PDmap"}
-_LARGEST_IN_BASE_UNIT = {  # medians above this are in milliseconds; rates below it are in 1/ms
+LARGEST_IN_BASE_UNIT = {  # medians above this are in milliseconds; rates below it are in 1/ms
     **{"T1map": 20.0, "T2map": 4.0, "T2starmap": 4.0},
     **{"R1map": 0.05, "R2map": 0.25, "R2starmap": 0.25},
 }
@@ -98,6 +98,7 @@ class Evidence:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     header_text: str = ""  # free-text fields of the header
     values: FloatArray | None = None  # any shape, in the file's unit
+    time_unit: str | None = None  # s or ms, of relaxation times, where a person said it; believed before all else
 
     @property
     def series(self) -> str:
@@ -131,6 +132,8 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
     base = UNITS.get(suffix or "")
     if base is None:
         return None, ()
+    if evidence.time_unit and base != "arbitrary":
+        return evidence.time_unit if base == "s" else f"1/{evidence.time_unit}", ()
     declared = parse_unit(evidence.sidecar.get("Units"))
     guessed = _unit_of_values(suffix or "", evidence.values)
     if declared and _measures(declared, base):
@@ -232,7 +235,7 @@ def _unit_in(text: str, base: str) -> str | None:
 
 def _unit_of_values(suffix: str, values: FloatArray | None) -> str | None:
     """Unit that makes the median of the positive values a possible relaxation time or rate."""
-    limit = _LARGEST_IN_BASE_UNIT.get(suffix)
+    limit = LARGEST_IN_BASE_UNIT.get(suffix)
     if limit is None or values is None:
         return None
     sample = values.ravel()[:: max(1, values.size // 1_000_000)]

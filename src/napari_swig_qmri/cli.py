@@ -47,6 +47,9 @@ Milliseconds = Annotated[float | None, typer.Option(metavar="MS")]
 Degrees = Annotated[float | None, typer.Option(metavar="DEG")]
 Number = Annotated[float | None, typer.Option(metavar="NUMBER")]
 Count = Annotated[int | None, typer.Option(metavar="N")]
+Units = Annotated[
+    Literal["s", "ms"] | None, typer.Option(help="Unit of T1 and T2 in MAPS [default: what their sidecars say].")
+]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
@@ -88,6 +91,7 @@ def _super_resolve(
         typer.Option(metavar="MM", help="Of the result, 1 or 1x1x2 [default: the finest guide's]."),
     ] = None,
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Voxels to solve for.")] = None,
+    units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -97,7 +101,7 @@ def _super_resolve(
         from napari_swig_qmri.commands import super_resolve_files
 
         job = {"method": method, "device": device, "voxel_size": size}
-        report = super_resolve_files(maps, guide or [], output, mask, overwrite=overwrite, **job)
+        report = super_resolve_files(maps, guide or [], output, mask, units=units, overwrite=overwrite, **job)
         _show(report, as_json)
 
 
@@ -117,6 +121,7 @@ def synthesize(
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
+    units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -129,7 +134,7 @@ def synthesize(
         from napari_swig_qmri.commands import synthesize_file
 
         model = sequence_of(kind, {name: value for name, value in settings.items() if value is not None})
-        _show(synthesize_file(maps, model, output, t2star, overwrite=overwrite), as_json)
+        _show(synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite), as_json)
 
 
 @app.command()
@@ -154,6 +159,7 @@ def simulate(
     field_strength: Annotated[float, typer.Option(help="Of the built-in head in T: 1.5 or 3.")] = 3.0,
     lesion: Annotated[bool, typer.Option(help="Put a lesion into the built-in head.")] = True,
     seed: Annotated[int, typer.Option(help="Of the built-in head and of the noise.")] = 0,
+    units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -174,7 +180,7 @@ def simulate(
             lesion=lesion,
             seed=seed,
         )
-        _show(simulate_files(maps or [], output, settings, overwrite=overwrite), as_json)
+        _show(simulate_files(maps or [], output, settings, units=units, overwrite=overwrite), as_json)
 
 
 @app.command()
@@ -184,13 +190,14 @@ def evaluate(
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Voxels to score [default: reference above zero].")
     ] = None,
+    units: Units = None,
     as_json: Json = False,
 ) -> None:
     """Score maps against reference maps: SSIM, HFEN, errors and bias per tissue."""
     with refusals():
         from napari_swig_qmri.commands import evaluate_files
 
-        _show(evaluate_files(maps, reference, mask), as_json)
+        _show(evaluate_files(maps, reference, mask, units=units), as_json)
 
 
 def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:

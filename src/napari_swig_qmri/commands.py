@@ -77,6 +77,7 @@ def super_resolve_files(
     output: Path,
     mask_path: Path | None = None,
     *,
+    units: str | None = None,
     overwrite: bool = False,
     **options: Any,
 ) -> Report:
@@ -85,7 +86,7 @@ def super_resolve_files(
     from napari_swig_qmri.pipeline import super_resolve
     from napari_swig_qmri.preparation import choose_hr_grid
 
-    given = read_maps(paths)
+    given = read_maps(paths, units)
     stem = subject_of(given.volumes)
     _check_no_files(output, f"{stem}_desc-swig_*.nii.gz", overwrite)
     guides, about_guides = _read_guides(guide_paths)
@@ -111,14 +112,15 @@ def synthesize_file(
     output: Path,
     t2star_path: Path | None = None,
     *,
+    units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
     split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output], overwrite)
-    volumes = read_inputs(paths)
+    volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)
-    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path)], given.maps.grid)
+    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
     data = drain(_contrast(given.maps, sequence, t2star))
     sidecar = to_sidecar(sequence) | _origin([*given.paths, *([t2star_path] if t2star_path else [])])
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
@@ -128,14 +130,16 @@ def synthesize_file(
     return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
 
 
-def simulate_files(paths: Sequence[Path], output: Path, settings: Simulation, *, overwrite: bool = False) -> Report:
+def simulate_files(
+    paths: Sequence[Path], output: Path, settings: Simulation, *, units: str | None = None, overwrite: bool = False
+) -> Report:
     """Write LR maps, guides, the truth and a mask of maps, or of the built-in head if there are none."""
     from napari_swig_qmri.simulate import USUAL_GUIDES  # loads torch: over a second
 
     unknown = [name for name in settings.guides if name not in USUAL_GUIDES]
     if unknown:
         raise ValueError(f"no guide is called {', '.join(unknown)}: choose among {', '.join(USUAL_GUIDES)}.")
-    given = read_maps(paths) if paths else None
+    given = read_maps(paths, units) if paths else None
     stem = subject_of(given.volumes if given else ())
     _check_no_files(output, f"{stem}_*.nii.gz", overwrite)
     volumes = drain(_simulated(given.maps if given else None, settings))
@@ -149,9 +153,11 @@ def simulate_files(paths: Sequence[Path], output: Path, settings: Simulation, *,
     return {"outputs": files, "settings": asdict(settings), "notices": notices, "text": text}
 
 
-def evaluate_files(paths: Sequence[Path], reference_paths: Sequence[Path], mask_path: Path | None) -> Report:
-    """Scores of maps against reference maps over a mask."""
-    given, reference = read_maps(paths), read_maps(reference_paths)
+def evaluate_files(
+    paths: Sequence[Path], reference_paths: Sequence[Path], mask_path: Path | None, *, units: str | None = None
+) -> Report:
+    """Scores of maps against reference maps over a mask; `units` are those of the maps, not of the reference."""
+    given, reference = read_maps(paths, units), read_maps(reference_paths)
     grid = reference.maps.grid
     mask = _positive(reference.maps) if mask_path is None else _read_mask(mask_path, grid, "the reference")
     scores, errors = drain(_scores(given.maps, reference.maps, mask))
@@ -162,16 +168,16 @@ def evaluate_files(paths: Sequence[Path], reference_paths: Sequence[Path], mask_
     }
 
 
-def read_inputs(paths: Sequence[Path]) -> list[Volume]:
-    """Volumes of files, and of folders with everything below them."""
+def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]:
+    """Volumes of files, and of folders with everything below them; relaxation times in `units` if given."""
     volumes: list[Volume] = []
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: check the name.")
         if path.is_dir():
-            volumes += read_folder(path)
+            volumes += read_folder(path, units)
         else:
-            volume = read_volume(path)
+            volume = read_volume(path, units)
             if not _is_input(volume):
                 raise ValueError(
                     f"{path.name} is a {volume.suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
@@ -193,9 +199,9 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
 
 
-def read_maps(paths: Sequence[Path]) -> MapFiles:
+def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
     """PD, T1 and T2 maps, any of them, among files and folders."""
-    return maps_among(read_inputs(paths), paths)
+    return maps_among(read_inputs(paths, units), paths)
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import affine_transform
 
-from napari_swig_qmri.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
+from napari_swig_qmri.bids import LARGEST_IN_BASE_UNIT, UNIT_FACTORS, UNITS, Evidence, find_suffix
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
@@ -50,7 +50,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     """Maps of PD, T1 and T2 (any of them): rates become times, PD is brought near 1.
 
     A map on another grid than most is interpolated linearly. Voxels that are not finite become NaN.
-    `map_notices` tells what was changed.
+    `map_notices` tells what was changed. ValueError where the times are impossible in their unit.
     """
     if not volumes:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
@@ -61,7 +61,29 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
     data = np.stack([_quantity_values(_on_grid(by_quantity[name], grid)) for name in names])
-    return QuantitativeMaps(data=data, grid=grid, names=names)
+    maps = QuantitativeMaps(data=data, grid=grid, names=names)
+    check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
+    return maps
+
+
+def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None) -> None:
+    """ValueError if T1 or T2 cannot be in s: a wrong unit would give a result without a number in it.
+
+    `called` are the names of the images for the sentence, by quantity.
+    """
+    for name in maps.names:
+        low, high = QUANTITIES[name].bounds
+        sample = maps[name].ravel()[:: max(1, maps[name].size // 1_000_000)]
+        sample = sample[np.isfinite(sample) & (sample > 0)]
+        if name == "PD" or not sample.size:
+            continue
+        median, top = np.percentile(sample, (50, 99))
+        if median > LARGEST_IN_BASE_UNIT[QUANTITIES[name].suffix] or top < low:
+            image = f" {called[name]!r}" if called else ""
+            raise ValueError(
+                f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "
+                'its unit is another: correct "Units" in its sidecar, or choose it (--units on the command line).'
+            )
 
 
 def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:

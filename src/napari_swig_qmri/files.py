@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_swig_qmri.bids import (
     LABELS,
     Evidence,
@@ -55,16 +57,23 @@ _DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one 
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
 
 
-def read_volume(path: str | Path) -> Volume:
+def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     """Read one NIfTI file with its sidecar; relaxation times come out in s, rates in 1/s.
 
+    `time_unit`, s or ms, is that of T1 and T2 in the file; by default sidecar, header text or values tell it.
     What had to be assumed about kind, unit and position stands in the volume's notices.
     """
     path = Path(path)
     stem, _ = split_extension(path)
     content = read_nifti(path)
     sidecar, problems = read_sidecar(path, stem, dataset_root(path))
-    evidence = Evidence(stem=stem, sidecar=sidecar, header_text=header_text(content.header), values=content.data)
+    evidence = Evidence(
+        stem=stem,
+        sidecar=sidecar,
+        header_text=header_text(content.header),
+        values=content.data,
+        time_unit=time_unit,
+    )
     suffix, about_kind = find_suffix(evidence)
     file_unit, about_unit = find_unit(suffix, evidence)
     volume = Volume(
@@ -79,9 +88,10 @@ def read_volume(path: str | Path) -> Volume:
     return with_kind(volume, suffix, file_unit)
 
 
-def read_folder(path: str | Path) -> list[Volume]:
+def read_folder(path: str | Path, time_unit: str | None = None) -> list[Volume]:
     """Read every image of a folder and its subfolders, maps first, each under a name of its own.
 
+    `time_unit` as for `read_volume`.
     A file that cannot be read is left out and named in one warning; ValueError if nothing remains.
     """
     folder = Path(path)
@@ -89,7 +99,7 @@ def read_folder(path: str | Path) -> list[Volume]:
     volumes = []
     for file in files:
         try:
-            volumes.append(read_volume(file))
+            volumes.append(read_volume(file, time_unit))
         except (ValueError, OSError) as error:
             problems.append(str(error))
     if not volumes:
@@ -174,6 +184,7 @@ def save_super_resolution(
     ``anat`` folder. The synthesised guides, LR residuals and the conflict map are saved beside the maps.
     """
     folder = Path(folder)
+    _check_values(result)
     volumes = dict(_result_volumes(result, stem))
     subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
     place = folder.joinpath(*subject, "anat") if subject else folder
@@ -197,6 +208,16 @@ def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volum
         named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or 'weighted'}.nii.gz", volume))
     extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
     return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
+
+
+def _check_values(result: SuperResolution) -> None:
+    """ValueError if a map of a result holds no number at all."""
+    empty = [name for name in result.maps.names if not np.isfinite(result.maps[name]).any()]
+    if empty:
+        raise ValueError(
+            f"the super-resolved {' and '.join(empty)} hold no finite value, so nothing was saved: check the units of "
+            "the maps and the sequences of the guides."
+        )
 
 
 def _describe_dataset(folder: Path) -> list[Path]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_swig_qmri.conversion import check_times
 from napari_swig_qmri.engine import solve
 from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
@@ -145,6 +146,7 @@ def check(
     **_others: Any,
 ) -> None:
     """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
+    check_times(maps)
     if method not in METHODS:
         raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
     if dtype not in DTYPES:
