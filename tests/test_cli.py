@@ -394,6 +394,23 @@ def test_maps_in_another_unit_than_stated_are_refused_until_the_unit_is_told(run
         assert "its unit is another" in run(name, folder, *rest).stderr
 
 
+def test_what_was_assumed_about_a_guide_is_said_and_saved(run: Run, case: Path) -> None:
+    image = nib.load(case / "guides" / "sub-03_T2w.nii.gz")
+    nib.save(image, "bare_T2w.nii.gz")
+    words = ("super-resolve", case / "lr", "--guide", "bare_T2w.nii.gz", "--method", "regression", "-o", "out")
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    saved = json.loads(next(Path("out").rglob("*desc-swig_T1map.json")).read_text())["Assumed"]
+    assert any("bare T2w: EchoTime (90 ms)" in sentence for sentence in saved)
+    assert json.loads(result.stdout)["notices"] == saved
+    assert "bare T2w: EchoTime (90 ms)" in result.stderr
+    assert "table" not in result.stderr
+    Path("bare_T2w.json").write_text('{"EchoTime": 0.09')
+    broken = run(*words, "--overwrite")
+    assert broken.exit_code == 1
+    assert "bare_T2w.json, the sidecar of bare_T2w.nii.gz, could not be read" in broken.stderr
+
+
 def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None:
     for words, sentence in (
         ((case / "guides", *guides_of(case, "T1w")), "no PD, T1 or T2 map"),

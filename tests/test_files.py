@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -457,6 +458,31 @@ def test_a_guide_knows_its_sequence():
     assert guide.sequence.echo_time == 0.012
     with pytest.raises(ValueError, match="a guide is a weighted image"):
         as_guide(volume(suffix="T1map", unit="s"))
+
+
+def test_a_guide_carries_what_was_assumed_into_what_is_saved(tmp_path):
+    guide, notices = as_guide(read_volume(save(tmp_path / "sub-01_T2w.nii.gz", plausible(""))))
+    assert "EchoTime (90 ms), RepetitionTime" in notices[-1]
+    assert guide.notices == tuple(f"sub-01 T2w: {notice}" for notice in notices)
+    run = small_run()
+    run = replace(run, guides=(run.guides[0], replace(run.guides[1], notices=guide.notices)))
+    sidecar = save_super_resolution(run, tmp_path / "out")[1]
+    assert json.loads(sidecar.read_text())["Assumed"] == [*guide.notices, *run.notices]
+
+
+@pytest.mark.parametrize("text", ['{"EchoTime": 0.09,', "[1]", ""])
+def test_a_broken_sidecar_is_refused_instead_of_assumed(tmp_path, text):
+    path = save(tmp_path / "sub-01_T2w.nii.gz", plausible(""))
+    (tmp_path / "sub-01_T2w.json").write_text(text)
+    with pytest.raises(
+        ValueError, match=r"sub-01_T2w\.json, the sidecar of .*, could not be read: .* Repair or remove"
+    ):
+        read_volume(path)
+    save(tmp_path / "sub-01_T1w.nii.gz", plausible(""))
+    with pytest.warns(UserWarning, match=r"sub-01_T2w\.json"):
+        assert [volume.name for volume in read_folder(tmp_path)] == ["sub-01 T1w"]
+    with pytest.raises(ValueError, match=r"sub-01_T2w\.json"):
+        read_folder(tmp_path, strict=True)
 
 
 def test_of_a_series_the_first_volume_guides():

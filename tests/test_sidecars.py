@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
+from napari_swig_qmri.sidecars import REMEDY, from_sidecar, to_sidecar
 from napari_swig_qmri.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,
@@ -148,7 +148,7 @@ def test_suffix_alone_gives_a_typical_sequence_and_says_so(suffix: str, sequence
     model, said = from_sidecar({}, suffix)
     assert type(model) is sequence
     assert f"EchoTime ({1e3 * model.echo_time:g} ms), RepetitionTime" in said[-1]
-    assert f"are missing from {suffix} and were assumed; edit them in the acquisition table." in said[-1]
+    assert f"are missing from {suffix} and were assumed; if wrong, {REMEDY}." in said[-1]
 
 
 def test_t1w_of_unnamed_sequence_is_told_by_its_times() -> None:
@@ -163,10 +163,7 @@ def test_missing_echo_train_is_assumed_and_said() -> None:
     sidecar = {"EchoTime": 0.09, "RepetitionTime": 5.0, "SequenceName": "tse"}
     assert from_sidecar(sidecar, "T2w") == (
         TurboSpinEcho(echo_time=0.09, repetition_time=5.0),
-        (
-            "EchoTrainLength (16), EchoSpacing (10 ms) are missing from T2w and were assumed; "
-            "edit them in the acquisition table.",
-        ),
+        (f"EchoTrainLength (16), EchoSpacing (10 ms) are missing from T2w and were assumed; if wrong, {REMEDY}.",),
     )
 
 
@@ -269,8 +266,7 @@ def test_unknown_image_gives_no_model_and_a_sentence() -> None:
         model, said = from_sidecar(sidecar, None)
         assert model is None
         assert said == (
-            "What made this image is unknown, for its sidecar names neither the sequence nor TR and TE: "
-            "choose a sequence in the acquisition table.",
+            f"What made this image is unknown, for its sidecar names neither the sequence nor TR and TE: {REMEDY}.",
         )
 
 

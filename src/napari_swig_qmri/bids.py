@@ -162,20 +162,23 @@ def short_name(stem: str) -> str:
     return " ".join(parts) or stem
 
 
-def read_sidecar(image: Path, stem: str, root: Path | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """Sidecar of an image with everything it inherits from folders up to the dataset's root."""
+def read_sidecar(image: Path, stem: str, root: Path | None = None) -> dict[str, Any]:
+    """Sidecar of an image with everything it inherits from folders up to the dataset's root.
+
+    ValueError if one cannot be read: its settings would be replaced by assumed ones.
+    """
     merged: dict[str, Any] = {}
-    notices: tuple[str, ...] = ()
     for path in _sidecar_paths(image, stem, root):
         try:
             content = json.loads(path.read_text(encoding="utf-8-sig"))
             if not isinstance(content, dict):
                 raise ValueError("it holds no JSON object")
         except (OSError, ValueError) as error:
-            notices += (f"Sidecar {path.name} could not be read ({error}): its settings are missing.",)
-        else:
-            merged |= content
-    return merged, notices
+            raise ValueError(
+                f"{path.name}, the sidecar of {image.name}, could not be read: {error}. Repair or remove it."
+            ) from error
+        merged |= content
+    return merged
 
 
 def dataset_root(path: Path) -> Path | None:

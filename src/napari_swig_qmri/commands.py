@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ from napari_swig_qmri.console import drain, say
 from napari_swig_qmri.conversion import (
     as_guide,
     as_maps,
+    assumptions,
     generated_by,
     is_map,
     map_volumes,
@@ -89,7 +90,7 @@ def super_resolve_files(
     given = read_maps(paths, units)
     stem = subject_of(given.volumes)
     _check_no_files(output, f"{stem}_desc-swig_*.nii.gz", overwrite)
-    guides, about_guides = _read_guides(guide_paths)
+    guides = _read_guides(guide_paths)
     if mask_path is not None:
         grid = choose_hr_grid(given.maps, guides, options.get("voxel_size"), None)
         options["mask"] = _read_mask(mask_path, grid, "the result").astype(np.float32)
@@ -102,8 +103,9 @@ def super_resolve_files(
     seconds = time.perf_counter() - started
     say(*result.notices)
     sources = [*given.paths, *guide_paths, *([mask_path] if mask_path else [])]
+    result = replace(result, notices=(*given.notices, *result.notices))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources)
-    return _super_resolution_report(result, files, (*given.notices, *about_guides), seconds)
+    return _super_resolution_report(result, files, seconds)
 
 
 def synthesize_file(
@@ -175,7 +177,7 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: check the name.")
         if path.is_dir():
-            volumes += read_folder(path, units)
+            volumes += read_folder(path, units, strict=True)
         else:
             volume = read_volume(path, units)
             if not _is_input(volume):
@@ -218,13 +220,12 @@ def _is_input(volume: Volume) -> bool:
     return is_map(volume) or volume.suffix == "T2starmap"
 
 
-def _read_guides(paths: Sequence[Path]) -> tuple[list[WeightedImage], tuple[str, ...]]:
-    """Guides, and what was assumed about them."""
+def _read_guides(paths: Sequence[Path]) -> list[WeightedImage]:
+    """Guides; says what was assumed about them."""
     volumes = [read_volume(path) for path in paths]
-    pairs = [as_guide(volume) for volume in volumes]
-    notices = (*(n for v in volumes for n in v.notices), *(n for _, about in pairs for n in about))
-    say(*notices)
-    return [guide for guide, _ in pairs], notices
+    guides = [as_guide(volume)[0] for volume in volumes]
+    say(*(notice for guide in guides for notice in guide.notices))
+    return guides
 
 
 def _read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
@@ -341,9 +342,7 @@ def _check_no_files(folder: Path, pattern: str, overwrite: bool) -> None:
         )
 
 
-def _super_resolution_report(
-    result: SuperResolution, files: Sequence[Path], notices: Sequence[str], seconds: float
-) -> Report:
+def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:
     first = result.lr_maps.data[0]
     tissue = np.nan_to_num(first) > 0.3 * np.nanpercentile(first, 99)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -364,7 +363,7 @@ def _super_resolution_report(
         "seconds": seconds,
         "gains": gains,
         "median_relative_lr_residual": residual,
-        "notices": [*notices, *result.notices],
+        "notices": assumptions(result),
         "parameters": dict(result.parameters),
         "text": "\n".join(lines),
     }

@@ -98,7 +98,10 @@ def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
-    """A weighted image with the sequence its sidecar describes, and what was assumed."""
+    """A weighted image with the sequence its sidecar describes, and what was assumed about it.
+
+    The image's own notices hold that too, with its name and what was assumed about its file.
+    """
     if is_map(volume):
         raise ValueError(f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
     sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
@@ -106,7 +109,8 @@ def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
     if data.ndim > 3:
         notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is the guide.")
         data = data.reshape(*data.shape[:3], -1)[..., 0]
-    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence), notices
+    told = tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, *notices))
+    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence, notices=told), notices
 
 
 def quantity_of(volume: Volume) -> str:
@@ -191,8 +195,13 @@ def provenance(result: SuperResolution) -> dict[str, Any]:
         "SoftwareVersions": {name: _version(name) for name in _SOFTWARE},
         "Parameters": dict(result.parameters),
         "Gains": list(result.gains),
-        "Assumed": list(result.notices),
+        "Assumed": assumptions(result),
     }
+
+
+def assumptions(result: SuperResolution) -> list[str]:
+    """What was assumed about the guides and in the run, one sentence each."""
+    return [*(notice for guide in result.guides for notice in guide.notices), *result.notices]
 
 
 def generated_by() -> dict[str, str]:

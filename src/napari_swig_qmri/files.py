@@ -66,7 +66,7 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     path = Path(path)
     stem, _ = split_extension(path)
     content = read_nifti(path)
-    sidecar, problems = read_sidecar(path, stem, dataset_root(path))
+    sidecar = read_sidecar(path, stem, dataset_root(path))
     evidence = Evidence(
         stem=stem,
         sidecar=sidecar,
@@ -83,16 +83,17 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
         sidecar=sidecar,
         header=content.header,
         path=path,
-        notices=(*content.notices, *problems, *about_kind, *about_unit),
+        notices=(*content.notices, *about_kind, *about_unit),
     )
     return with_kind(volume, suffix, file_unit)
 
 
-def read_folder(path: str | Path, time_unit: str | None = None) -> list[Volume]:
+def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool = False) -> list[Volume]:
     """Read every image of a folder and its subfolders, maps first, each under a name of its own.
 
     `time_unit` as for `read_volume`.
-    A file that cannot be read is left out and named in one warning; ValueError if nothing remains.
+    A file that cannot be read is left out and named in one warning, or refused if `strict`; ValueError if
+    nothing remains.
     """
     folder = Path(path)
     files, problems = find_images(folder)
@@ -101,6 +102,8 @@ def read_folder(path: str | Path, time_unit: str | None = None) -> list[Volume]:
         try:
             volumes.append(read_volume(file, time_unit))
         except (ValueError, OSError) as error:
+            if strict:
+                raise
             problems.append(str(error))
     if not volumes:
         reasons = " ".join(problems) or "It holds no file that ends in .nii, .nii.gz or .hdr."

@@ -16,6 +16,7 @@ from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.sidecars import REMEDY
 from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 
@@ -162,10 +163,7 @@ def check(
             raise ValueError(f"every {what} must be above 0, but they are {list(values)}.")
     for guide in guides:
         if guide.sequence is None:
-            raise ValueError(
-                f"the sequence of guide {guide.name!r} is not known: give its type, TR and TE (and TI) in a sidecar or "
-                f"in the acquisition table."
-            )
+            raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
 
 
 def _relative_noise(levels: Mapping[str, float] | None) -> torch.Tensor | None:
@@ -241,7 +239,7 @@ def _about(problem: Problem, solution: Solution) -> Iterator[str]:
         if share > NOTABLE_CONFLICT:
             yield (
                 f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
-                f"(layer 'Conflict')."
+                f"(see the conflict map)."
             )
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."

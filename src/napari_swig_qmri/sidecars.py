@@ -21,6 +21,7 @@ from napari_swig_qmri.signal_models import (
     nulling_inversion_time,
 )
 
+REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 _LONGEST_STIR = 0.4  # s; inversion times between those that null fat and those that null fluid
 _LONGEST_READOUT = 0.1  # s; longer repetition times are not those of a spoiled train
 
@@ -165,8 +166,7 @@ def _by_suffix(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str,
         name = _refined(facts, name, suffix) if inversion_time and name in ("tse", "spin-echo") else name
     elif suffix not in ("t1w", "inplanet1") and not (known and facts.first("EchoTime")):
         return None, (
-            f"What made {facts.label} is unknown, for its sidecar names neither the sequence nor TR and TE: "
-            "choose a sequence in the acquisition table.",
+            f"What made {facts.label} is unknown, for its sidecar names neither the sequence nor TR and TE: {REMEDY}.",
         )
     elif inversion_time or preparation:
         name = "mprage" if suffix in ("t1w", "inplanet1") else _refined(facts, "ir-se", suffix)
@@ -177,7 +177,7 @@ def _by_suffix(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str,
     if name in ("t2-flair", "mp2rage-uni"):
         return name, ()
     title = SEQUENCES[name].title
-    return name, (f"The sequence of {facts.label} is not named: {title} was assumed; change it if that is wrong.",)
+    return name, (f"The sequence of {facts.label} is not named: {title} was assumed; if wrong, {REMEDY}.",)
 
 
 def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
@@ -274,6 +274,6 @@ def _assumption_sentence(assumed: Mapping[str, Any], label: str) -> str:
             shown.append(f"{key} ({math.degrees(value):g} degrees)")
         else:
             shown.append(f"{key} ({value if isinstance(value, int) else ms(value)})")
-    are, were, them = ("are", "were", "them") if len(shown) > 1 else ("is", "was", "it")
+    are, were = ("are", "were") if len(shown) > 1 else ("is", "was")
     listed = ", ".join(shown)
-    return f"{listed} {are} missing from {label} and {were} assumed; edit {them} in the acquisition table."
+    return f"{listed} {are} missing from {label} and {were} assumed; if wrong, {REMEDY}."

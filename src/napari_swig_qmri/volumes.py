@@ -116,6 +116,7 @@ class WeightedImage:
     grid: VoxelGrid
     name: str
     sequence: SignalModel | None = None
+    notices: tuple[str, ...] = ()  # what was assumed about image and sequence, one sentence each
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:

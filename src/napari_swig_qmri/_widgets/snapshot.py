@@ -10,7 +10,7 @@ import numpy as np
 from napari_swig_qmri._widgets.preferences import Options
 from napari_swig_qmri._widgets.viewer_layers import as_map
 from napari_swig_qmri.conversion import as_guide, as_maps, map_notices
-from napari_swig_qmri.layers import frame_of, from_layer
+from napari_swig_qmri.layers import frame_of, from_layer, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,6 +63,12 @@ class Snapshot:
         """Display frame of the guides, or of the maps without guides: the one to show results in."""
         return frame_of(self.guides[0][1] if self.guides else self.maps[0][1])
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What results say of these layers."""
+        others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
+        return origin_of([attributes for _, attributes, *_ in self.maps], others)
+
     def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
         """What the engine takes."""
         guides = [_guide(*guide) for guide in self.guides]
@@ -80,4 +86,5 @@ class Snapshot:
 
 
 def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
-    return replace(as_guide(from_layer(data, attributes))[0], sequence=sequence)
+    guide = as_guide(from_layer(data, attributes))[0]
+    return guide if guide.sequence == sequence else replace(guide, sequence=sequence, notices=())  # set by hand
