@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from cmap import Colormap
@@ -16,6 +18,7 @@ from napari_swig_qmri.layers import (
     frame_of,
     from_layer,
     in_frame,
+    origin_of,
     result_layers,
     to_layer_data,
     to_layers,
@@ -236,34 +239,56 @@ def test_one_bright_voxel_does_not_set_the_limits():
     assert contrast_limits(volume(data=data))[1] < 101
 
 
-def test_known_field_strengths_give_the_usual_range_unless_the_values_lie_elsewhere():
-    t1 = np.linspace(0.3, 3, 125).reshape(5, 5, 5)
-    at_3t = volume(data=t1, suffix="T1map", unit="s", sidecar={"MagneticFieldStrength": 3})
-    assert contrast_limits(at_3t) == (400, 2500)
-    phantom = volume(data=t1 / 30, suffix="T1map", unit="s", sidecar={"MagneticFieldStrength": "3"})
-    assert contrast_limits(phantom)[1] < 100
+@pytest.mark.parametrize(
+    ("sidecar", "limits"),
+    [
+        ({}, (400, 2500)),
+        ({"MagneticFieldStrength": 3}, (400, 2500)),
+        ({"MagneticFieldStrength": "1.494"}, (200, 2000)),
+        ({"MagneticFieldStrength": 7}, (600, 3500)),
+    ],
+)
+def test_t1_has_the_usual_range_of_its_field_strength(sidecar, limits):
+    t1 = volume(data=np.linspace(0.3, 3, 125).reshape(5, 5, 5), suffix="T1map", unit="s", sidecar=sidecar)
+    assert contrast_limits(t1) == limits
 
 
-def test_fluid_does_not_leave_tissue_dark_in_t2_maps():
-    data = np.full((20, 20, 20), 0.08)
+def test_maps_of_one_quantity_look_alike_however_much_fluid_and_ringing_they_hold():
+    tissue = np.linspace(0.05, 0.11, 4000).reshape(10, 20, 20)
+    air = np.full((5, 20, 20), 0.003)
+    fluid = np.full((5, 20, 20), 1.5)
+    for parts in ([tissue], [tissue, air, air], [tissue, fluid, fluid]):
+        assert contrast_limits(volume(data=np.concatenate(parts), suffix="T2map", unit="s")) == (20, 180)
+
+
+def test_values_far_from_those_of_a_brain_have_limits_of_their_own():
+    data = np.linspace(0.3, 3, 125).reshape(5, 5, 5)
+    solution = volume(data=data / 30, suffix="T1map", unit="s", sidecar={"MagneticFieldStrength": "3"})
+    assert contrast_limits(solution)[1] < 101
+    water = volume(data=0.5 * data, suffix="T2map", unit="s")
+    assert contrast_limits(water) == pytest.approx((157, 1493), abs=1)
+
+
+def test_fluid_does_not_leave_tissue_dark():
+    data = np.full((20, 20, 20), 0.04)
     data[:5] = 1.5
     data[5] = 0.012
-    t2 = volume(data=data, suffix="T2map", unit="s")
-    assert contrast_limits(t2) == pytest.approx((16, 200))
+    assert contrast_limits(volume(data=data, suffix="T2starmap", unit="s")) == pytest.approx((12, 100))
 
 
 def test_ringing_in_air_does_not_saturate_tissue():
     data = np.full((20, 20, 20), 0.003)
-    data[:5] = np.linspace(0.06, 0.1, 2000).reshape(5, 20, 20)
+    data[:5] = np.linspace(0.3, 0.5, 2000).reshape(5, 20, 20)
     low, high = contrast_limits(volume(data=data, suffix="T2map", unit="s"))
-    assert low == pytest.approx(60, abs=1)
-    assert high == pytest.approx(100, abs=1)
+    assert low == pytest.approx(300, abs=2)
+    assert high == pytest.approx(500, abs=2)
 
 
-def test_images_opened_together_share_a_field_strength():
+def test_limits_do_not_depend_on_what_is_opened_beside():
     t1 = volume(data=np.linspace(0.3, 3, 210).reshape(SHAPE), suffix="T1map", unit="s")
     guide = volume(suffix="T1w", sidecar={"MagneticFieldStrength": 1.5})
-    assert to_layers([t1, guide])[0][1]["contrast_limits"] == (200, 2000)
+    layers = {attributes["name"]: attributes for _, attributes, _ in to_layers([replace(t1, name="t1"), guide])}
+    assert layers["t1 (ms)"]["contrast_limits"] == to_layers([t1])[0][1]["contrast_limits"]
 
 
 @pytest.mark.parametrize(
@@ -337,14 +362,31 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden():
     assert record["sidecar"]["Parameters"] == run.parameters
 
 
-def test_super_resolved_and_measured_maps_share_limits():
+def test_super_resolved_measured_and_reopened_maps_share_limits():
     run = small_run()
-    layers = {attributes["name"]: attributes for _, attributes, _ in result_layers(run)}
-    lr = volume(data=run.lr_maps["T1"], affine=run.lr_maps.grid.affine, suffix="T1map", unit="s")
-    assert layers["T1 SR (ms)"]["contrast_limits"] == contrast_limits(lr)
-    chosen = {a["name"]: a for _, a, _ in result_layers(run, limits={"T1": (400, 2500), "PD": (0, 100)})}
-    assert chosen["T1 SR (ms)"]["contrast_limits"] == (400, 2500)
-    assert chosen["PD SR"]["contrast_limits"] == layers["PD SR"]["contrast_limits"]
+    field = {"MagneticFieldStrength": 1.5}
+    lr = volume(data=run.lr_maps["T1"], affine=run.lr_maps.grid.affine, suffix="T1map", unit="s", sidecar=field)
+    measured = to_layer_data(lr)[1]
+    origin = origin_of([measured])
+    assert origin == field
+    layers = {layer[1]["name"]: layer for layer in result_layers(run, origin=origin)}
+    assert layers["T1 SR (ms)"][1]["contrast_limits"] == measured["contrast_limits"] == (200, 2000)
+    again = from_layer(*layers["T1 SR (ms)"][:2])
+    assert contrast_limits(again) == (200, 2000)
+    assert again.sidecar["Notice"] == "synthetic: research use"
+
+
+def test_results_say_which_files_they_are_made_of(tmp_path):
+    maps, guide = (
+        to_layer_data(volume(path=tmp_path / name, sidecar={"MagneticFieldStrength": tesla}))[1]
+        for name, tesla in (("sub-01_T1map.nii", 3), ("sub-01_T1w.nii", 1.5))
+    )
+    unknown = to_layer_data(volume())[1]
+    sources = [str(tmp_path / "sub-01_T1map.nii"), str(tmp_path / "sub-01_T1w.nii")]
+    assert origin_of([maps, unknown], [guide]) == {"MagneticFieldStrength": 3, "Sources": sources}
+    assert origin_of([unknown]) == {}
+    layers = result_layers(small_run(), origin=origin_of([maps], [guide]))
+    assert all(from_layer(*layer[:2]).sidecar["Sources"] == sources for layer in layers)
 
 
 def test_results_go_into_the_frame_of_the_layers_they_came_from():

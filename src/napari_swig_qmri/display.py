@@ -7,6 +7,7 @@ first colour black for voxels without a valid value.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,8 @@ from cmap import Colormap
 from napari_swig_qmri.bids import RESIDUAL_UNITS
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from napari_swig_qmri.volumes import FloatArray, Volume
 
 N_COLOURS = 256
@@ -28,15 +31,10 @@ _BASES = {  # suffix -> colour map, whether it is a rate
     **{"T2map": ("crameri:navia", False), "R2map": ("crameri:navia", True)},
     **{"T2starmap": ("crameri:navia", False), "R2starmap": ("crameri:navia", True)},
 }
-_USUAL_LIMITS = {  # (suffix, field strength in T) -> ms
-    **{
-        ("T1map", 1.5): (200, 2000),
-        ("T1map", 3.0): (400, 2500),
-        ("T1map", 7.0): (600, 3500),
-    },
-    ("T2map", 3.0): (20, 180),
-}
-
+_USUAL_T1 = {1.5: (200.0, 2000.0), 3.0: (400.0, 2500.0), 7.0: (600.0, 3500.0)}  # field strength in T -> ms
+_USUAL_T2 = (20.0, 180.0)  # ms, at every field strength
+_COMMON_FIELD = 3.0  # T, of maps that do not say theirs
+_OVERLAP = 0.1  # share of the positive values, air's included, that the usual range must hold to be taken
 _PLAUSIBLE = {"T1map": (100, 6000), "T2map": (10, 4000)}  # ms; truncation rings outside of it where there is air
 
 
@@ -51,13 +49,13 @@ def appearance(volume: Volume, limits: tuple[float, float]) -> dict[str, Any]:
     return {"contrast_limits": limits, "colormap": colormap(volume, limits), **blending}
 
 
-def contrast_limits(volume: Volume, field_strength: float | None = None) -> tuple[float, float]:
+def contrast_limits(volume: Volume) -> tuple[float, float]:
     """Lower and upper limit in the displayed unit, never equal.
 
-    T1 and T2: the usual range at the sidecar's (else the given) field strength in T if the values lie in it.
-    Otherwise the 0.5th and 99.5th percentile of a sample: of plausible relaxation times,
-    of positive rates; where fluid draws the upper one far from the median, the range of tissue. Residuals lie around
-    zero, conflicts between 0 and 1.
+    T1 and T2: the usual range in the brain at the sidecar's field strength (3 T without one), so that all maps of
+    a quantity look alike. Otherwise, and where hardly a value lies in it, the 0.5th and 99.5th percentile of a
+    sample: of plausible relaxation times, of positive rates; where fluid draws the upper one far from the median,
+    the range of tissue. Residuals lie around zero, conflicts between 0 and 1.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
@@ -67,13 +65,13 @@ def contrast_limits(volume: Volume, field_strength: float | None = None) -> tupl
     if volume.suffix in _RESIDUALS:
         top = float(np.percentile(np.abs(sample), 99.5))
         return (-top, top) if top > 0 else (-1.0, 1.0)
+    usual = _usual_limits(volume)
+    if usual and np.mean((sample > usual[0]) & (sample < usual[1])) > _OVERLAP:
+        return usual
     if volume.unit == "s" and volume.suffix in _PLAUSIBLE:
         shortest, longest = _PLAUSIBLE[volume.suffix]
         plausible = sample[(sample > shortest) & (sample < longest)]
         sample = plausible if plausible.size else sample
-    usual = _usual_limits(volume.suffix, field_strength_of(volume) or field_strength)
-    if usual and usual[0] < np.median(sample) < usual[1]:
-        return usual
     low, median, high = (float(value) for value in np.percentile(sample, (0.5, 50, 99.5)))
     if volume.suffix in _BASES and high > _LONG_TAIL * median:  # fluid would leave tissue dark
         low, high = max(low, median / _LONG_TAIL), median * _LONG_TAIL / 2
@@ -119,23 +117,23 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     return np.clip(position, 0, 1)
 
 
-def field_strength_of(volume: Volume) -> float | None:
-    """Field strength in T from the sidecar, None if it has none."""
-    try:
-        return float(volume.sidecar["MagneticFieldStrength"])
-    except (KeyError, TypeError, ValueError):
-        return None
+def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
+    """Field strength in T on which all sidecars agree that have one; None without any or where they differ."""
+    found = set()
+    for sidecar in sidecars:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found.add(float(sidecar["MagneticFieldStrength"]))
+    return found.pop() if len(found) == 1 else None
 
 
-def _usual_limits(suffix: str | None, field_strength: float | None) -> tuple[float, float] | None:
-    if field_strength is None:
+def _usual_limits(volume: Volume) -> tuple[float, float] | None:
+    """Range of T1 or T2 in ms in a brain, for T1 that of the nearest usual field strength."""
+    if volume.suffix == "T2map":
+        return _USUAL_T2
+    if volume.suffix != "T1map":
         return None
-    fitting = (
-        limits
-        for (name, tesla), limits in _USUAL_LIMITS.items()
-        if name == suffix and abs(tesla - field_strength) < 0.25
-    )
-    return next(fitting, None)
+    field_strength = field_strength_of(volume.sidecar) or _COMMON_FIELD
+    return _USUAL_T1[min(_USUAL_T1, key=lambda usual: abs(usual - field_strength))]
 
 
 def _sample(data: FloatArray, is_positive: bool) -> FloatArray:

@@ -7,6 +7,8 @@ saving use its own voxels and unit, however it is shown.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -26,7 +28,6 @@ from napari_swig_qmri.placement import (
     to_stored_axes,
     to_volume_axes,
 )
-from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -46,11 +47,8 @@ _MM = {
 }
 
 
-def to_layer_data(volume: Volume, frame: FloatArray | None = None, field_strength: float | None = None) -> LayerData:
-    """A volume as a layer in a display frame (default: its own); relaxation times become ms.
-
-    `field_strength` in T chooses the shown range of T1 and T2 where the volume's sidecar has none.
-    """
+def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
+    """A volume as a layer in a display frame (default: its own); relaxation times become ms."""
     frame = display_frame(volume.grid) if frame is None else frame
     is_label = volume.suffix in LABELS
     placed = place(volume, frame, order=0 if is_label else 1)
@@ -63,19 +61,13 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None, field_strengt
     attributes["metadata"] = {METADATA_KEY: _record(volume, placed, data, frame, attributes)}
     if is_label:
         return data, attributes, "labels"
-    limits = contrast_limits(volume, field_strength)
-    return data, attributes | appearance(volume, limits), "image"
+    return data, attributes | appearance(volume, contrast_limits(volume)), "image"
 
 
 def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
-    """Volumes opened together as layers in one display frame; masks are hidden where there are images.
-
-    Images opened together are taken to come from one scanner: a map without a field strength borrows theirs.
-    """
+    """Volumes opened together as layers in one display frame; masks are hidden where there are images."""
     frame = shared_frame([volume.grid for volume in volumes])
-    strengths = {field_strength_of(volume) for volume in volumes} - {None}
-    common = strengths.pop() if len(strengths) == 1 else None
-    layers = [to_layer_data(volume, frame, common) for volume in volumes]
+    layers = [to_layer_data(volume, frame) for volume in volumes]
     has_images = any(kind == "image" for *_, kind in layers)
     return [_hidden(layer) if has_images and layer[2] == "labels" else layer for layer in layers]
 
@@ -235,25 +227,37 @@ def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
 def result_layers(
     result: SuperResolution,
     frame: FloatArray | None = None,
-    limits: Mapping[str, tuple[float, float]] | None = None,
+    origin: Mapping[str, Any] | None = None,
 ) -> list[LayerData]:
     """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
 
-    Residuals and the conflict are there but hidden. `limits` in ms are those between which the layers of the
-    measured T1 and T2 are shown; without them, limits are found from the measured maps.
+    Residuals and the conflict are there but hidden. The super-resolved maps are shown between the limits of the
+    measured ones. `origin`, as of `origin_of`, goes into every sidecar.
     """
-    chosen = {name: pair for name, pair in (limits or {}).items() if QUANTITIES[name].unit == "s"}
+    origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
     conflict = conflict_volume(result)
     beside = [*residual_volumes(result), *([conflict] if conflict else [])]
-    layers = [_hidden(to_layer_data(volume, frame)) for volume in beside]
-    measured = map_volumes(result.lr_maps, "LR")
-    super_resolved = map_volumes(result.maps, "SR", provenance(result))
-    for name, volume, lr_map in zip(result.maps.names, super_resolved, measured, strict=True):
+    layers = [_hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in beside]
+    measured = map_volumes(result.lr_maps, "LR", origin)
+    super_resolved = map_volumes(result.maps, "SR", {**provenance(result), **origin})
+    for volume, lr_map in zip(super_resolved, measured, strict=True):
         data, attributes, kind = to_layer_data(volume, frame)
-        low, high = chosen.get(name) or contrast_limits(lr_map)
-        layers.append((data, attributes | appearance(volume, (low, high)), kind))
+        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
     return layers
+
+
+def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What results say of the layers they are made of: the field strength of the maps, and the files of all."""
+    records = [attributes.get("metadata", {}).get(METADATA_KEY, {}) for attributes in (*maps, *others)]
+    field_strength = field_strength_of(*(record.get("sidecar", {}) for record in records[: len(maps)]))
+    paths = [str(Path(record["path"]).absolute()) for record in records if record.get("path")]
+    strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
+    return strength | ({"Sources": paths} if paths else {})
+
+
+def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
+    return replace(volume, sidecar={**volume.sidecar, **origin})
 
 
 def _hidden(layer: LayerData) -> LayerData:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.outlook import Preflight
     from napari_swig_qmri.results import Progress, SuperResolution
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 
     Solver = Callable[..., Generator[Progress, None, SuperResolution]]
     Inspector = Callable[..., Preflight]
@@ -55,7 +55,7 @@ class SuperResolveWidget(Dock):
         self._viewer = napari_viewer
         self._solver = solver or _solve
         self._inspector = inspector or _inspect
-        self._frame: FloatArray | None = None  # display frame of the inputs of the run
+        self._inputs: Snapshot | None = None  # of the current or last run
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
@@ -92,7 +92,7 @@ class SuperResolveWidget(Dock):
     def start(self) -> None:
         """Run with what is chosen; the layers are read now, later changes do not matter."""
         snapshot = Snapshot.of(self.value())
-        self._frame = snapshot.frame
+        self._inputs = snapshot
         self.run.start(partial(_run, self._solver, snapshot))
 
     def _lay_out(self) -> None:
@@ -142,7 +142,8 @@ class SuperResolveWidget(Dock):
         self.changed.emit()
 
     def _add_result(self, result: SuperResolution) -> None:
-        added = add_results(self._viewer, result_layers(result, self._frame))
+        frame, origin = (None, None) if self._inputs is None else (self._inputs.frame, self._inputs.origin)
+        added = add_results(self._viewer, result_layers(result, frame, origin))
         took = time_left(self.run.seconds_since_start())
         notices = "".join(f"\n{notice}" for notice in result.notices)
         self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{notices}")
