@@ -235,9 +235,18 @@ def test_evaluate_refuses_other_grids(run: Run, maps: Path) -> None:
     assert run("simulate", maps, "-o", "case").exit_code == 0
     result = run("evaluate", "case/lr", "--reference", maps)
     assert result.exit_code == 1
-    assert "resample" in result.stderr
+    assert "the maps have (6, 7, 5) voxels and the reference (12, 14, 10): interpolate" in result.stderr
+    assert "inf" not in result.stderr
     save(maps.parent / "mask.nii.gz", np.ones((3, 3, 3)))
     assert "mask" in run("evaluate", maps, "--reference", maps, "--mask", "mask.nii.gz").stderr
+
+
+def test_evaluate_interpolates_maps_of_another_grid_if_asked(run: Run, case: Path) -> None:
+    words = ("--reference", case / "truth", "--mask", case / "mask.nii.gz", "--interpolate", "--json")
+    low, high = (json.loads(run("evaluate", case / folder, *words).stdout)["maps"] for folder in ("lr", "truth"))
+    assert high["T1"]["median_ape"] == pytest.approx(0, abs=1e-3)
+    assert 0 < low["T1"]["median_ape"] < 15  # blurred, but in place
+    assert 0.5 < low["T1"]["ssim"] < 0.99
 
 
 def test_interruption_ends_with_130_and_without_a_traceback(

@@ -190,6 +190,9 @@ def evaluate(
     mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Voxels to score [default: reference above zero].")
     ] = None,
+    interpolate: Annotated[
+        bool, typer.Option("--interpolate", help="Bring MAPS to the voxels of the reference by cubic splines.")
+    ] = False,
     units: Units = None,
     as_json: Json = False,
 ) -> None:
@@ -197,7 +200,7 @@ def evaluate(
     with refusals():
         from napari_swig_qmri.commands import evaluate_files
 
-        _show(evaluate_files(maps, reference, mask, units=units), as_json)
+        _show(evaluate_files(maps, reference, mask, interpolate=interpolate, units=units), as_json)
 
 
 def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:

@@ -19,6 +19,7 @@ from napari_swig_qmri.conversion import (
     as_maps,
     assumptions,
     generated_by,
+    interpolated,
     is_map,
     map_volumes,
     pd_factor,
@@ -156,13 +157,22 @@ def simulate_files(
 
 
 def evaluate_files(
-    paths: Sequence[Path], reference_paths: Sequence[Path], mask_path: Path | None, *, units: str | None = None
+    paths: Sequence[Path],
+    reference_paths: Sequence[Path],
+    mask_path: Path | None,
+    *,
+    interpolate: bool = False,
+    units: str | None = None,
 ) -> Report:
-    """Scores of maps against reference maps over a mask; `units` are those of the maps, not of the reference."""
+    """Scores of maps against reference maps over a mask; `units` are those of the maps, not of the reference.
+
+    With `interpolate`, maps of another grid are brought onto that of the reference first.
+    """
     given, reference = read_maps(paths, units), read_maps(reference_paths)
     grid = reference.maps.grid
+    maps = interpolated(given.maps, grid) if interpolate else given.maps
     mask = _positive(reference.maps) if mask_path is None else _read_mask(mask_path, grid, "the reference")
-    scores, errors = drain(_scores(given.maps, reference.maps, mask))
+    scores, errors = drain(_scores(maps, reference.maps, mask))
     return {
         "maps": {name: asdict(score) for name, score in scores.items()},
         "tissues": {name: {t: asdict(a) for t, a in each.items()} for name, each in errors.items()},

@@ -7,7 +7,9 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
+from nibabel.processing import resample_from_to
 from scipy.ndimage import affine_transform
 
 from napari_swig_qmri.bids import LARGEST_IN_BASE_UNIT, UNIT_FACTORS, UNITS, Evidence, find_suffix
@@ -64,6 +66,14 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     maps = QuantitativeMaps(data=data, grid=grid, names=names)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
+
+
+def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
+    """Maps on another grid by cubic splines; voxels without a value count as 0, edges go on beyond the maps."""
+    target = (grid.shape, grid.affine)
+    images = [nib.Nifti1Image(np.nan_to_num(data).astype(np.float32), maps.grid.affine) for data in maps.data]
+    moved = [np.asarray(resample_from_to(image, target, order=3, mode="nearest").dataobj) for image in images]
+    return QuantitativeMaps(data=np.stack(moved), grid=grid, names=maps.names)
 
 
 def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None) -> None:

@@ -237,10 +237,15 @@ def _shared_names(sr: QuantitativeMaps, reference: QuantitativeMaps) -> tuple[st
 
 def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> BoolArray:
     """Keep the mask where every reference map has a value, after checking that the grids agree."""
+    if sr.grid.shape != reference.grid.shape:
+        raise ValueError(
+            f"the maps have {sr.grid.shape} voxels and the reference {reference.grid.shape}: interpolate the maps onto "
+            "the grid of the reference (--interpolate on the command line)."
+        )
     if not sr.grid.is_aligned_with(reference.grid, tolerance=0.1 * min(reference.grid.voxel_size)):
         raise ValueError(
-            f"the maps have {sr.grid.shape} voxels and the reference {reference.grid.shape}, corners "
-            f"{sr.grid.distance_to(reference.grid):.2f} mm apart: resample the maps to the reference's grid."
+            f"the corners of the maps and of the reference lie {sr.grid.distance_to(reference.grid):.2f} mm apart: "
+            "interpolate the maps onto the grid of the reference (--interpolate on the command line)."
         )
     if mask.shape != reference.grid.shape:
         raise ValueError(
