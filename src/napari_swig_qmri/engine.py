@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -18,7 +17,7 @@ from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.preparation import FLOOR
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate, refine
-from napari_swig_qmri.regression import WINDOW, gaussian_window
+from napari_swig_qmri.regression import gaussian_window
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.steps import mapped
 
@@ -39,7 +38,8 @@ LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflict
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # conflict of an LR voxel that changes nothing
 FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
-CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # mean square LR residual over that of 95 % of the tissue
+CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
+CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over that of 95 % of the tissue
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -128,25 +128,35 @@ def planes_of_a_slab(shape: tuple[int, int, int], device: torch.device, memory_l
 def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
     """Where maps that honour the guides cannot explain the LR maps; ``(X, Y, Z)`` from 0 to 1.
 
-    The mean square LR residual nearby, over noise, is compared with that of 95 % of the tissue, map by map: a
-    lesion that only one side knows stands out by a factor of thirty or more. Next to CSF the residual of
-    PD and T2 is misfit of its border, so that only T1 counts there, and needs three times as much.
+    The square of the smooth LR residual, over noise, is compared with that of 95 % of the tissue, map by map: a
+    lesion that only one side knows stands out by a factor of thirty or more. Smoothing takes out what changes
+    sign from voxel to voxel, which is ringing and not anatomy. Next to CSF the residual of PD and T2 is misfit
+    of its border, so that only T1 counts there, and needs three times as much.
     """
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
-    residual = posterior.lr_residual(log_maps).square() / (floor * posterior.lr_variance)
-    edges = problem.lr_grid.voxel_size
-    middle = math.prod(edges) ** (1 / 3)
-    nearby = gaussian_window(residual, [WINDOW * middle / edge for edge in edges])
-    usual = torch.stack([cal.sample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=1.0)
+    nearby = _smooth(posterior.lr_residual(log_maps)).square() / _smooth(floor * posterior.lr_variance)
+    usual = torch.stack([cal.sample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=CONFLICT_USUAL)
     pd, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
+    edges = problem.lr_grid.voxel_size
     fluid = gaussian_window((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
     beside = fluid > 0.1
-    t1 = t1 / torch.where(beside, 3.0, 1.0)
+    t1 = t1 / torch.where(fluid > 0.01, 3.0, 1.0)
     excess = torch.stack([pd * ~beside, t1, t2 * (fluid < 0.01)]).amax(0) * problem.tissue * _inner(problem)
     border = max_pool3d((excess * ~beside)[None], 3, stride=1, padding=1)[0]
     excess = torch.maximum(excess, border)  # the border of a conflict is part of it
     share = ((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1)
     return problem.interpolate(share)
+
+
+def _smooth(volumes: Tensor) -> Tensor:
+    """Binomial average ``1 4 6 4 1`` along each of the last three axes, which removes the highest frequency."""
+    for axis in (-3, -2, -1):
+        n = volumes.shape[axis]
+        index = torch.arange(-2, n + 2, device=volumes.device).clamp(0, n - 1)
+        padded = volumes.index_select(volumes.ndim + axis, index)
+        parts = [weight * padded.narrow(axis, k, n) for k, weight in enumerate((1, 4, 6, 4, 1))]
+        volumes = sum(parts[1:], parts[0]) / 16
+    return volumes
 
 
 def _inner(problem: Problem) -> Tensor:

@@ -96,12 +96,13 @@ def find_gains(problem: Problem, prediction: Prediction, device: torch.device | 
         solved.append(Iterate.at(start[(slice(None), *hr)].to(device), part))
     log_ratio = torch.zeros_like(gains)
     solved = yield from _solved(parts, log_ratio, solved, N_STEPS)
-    bias = _bias(parts, solved)
+    measured = torch.tensor(problem.measured)
+    bias = _bias(parts, solved, measured)
     slopes = torch.zeros(len(bias), len(gains), dtype=bias.dtype)
     for k in scaled:
         probe = log_ratio.clone()
         probe[k] = PROBE
-        slopes[:, k] = (_bias(parts, (yield from _solved(parts, probe, solved, 1))) - bias) / PROBE
+        slopes[:, k] = (_bias(parts, (yield from _solved(parts, probe, solved, 1)), measured) - bias) / PROBE
     normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains), dtype=bias.dtype)
     for _ in range(ROUNDS):
         step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_STEP, MAX_STEP)
@@ -109,7 +110,7 @@ def find_gains(problem: Problem, prediction: Prediction, device: torch.device | 
             break
         log_ratio = log_ratio + step
         solved = yield from _solved(parts, log_ratio, solved, 1)
-        bias = _bias(parts, solved)
+        bias = _bias(parts, solved, measured)
     return gains * log_ratio.exp()
 
 
@@ -140,10 +141,10 @@ def _solved(
     return solutions
 
 
-def _bias(parts: Sequence[Part], solved: Sequence[Iterate]) -> Tensor:
-    """Median relative LR residual of each map over tissue, ``(3,)``."""
+def _bias(parts: Sequence[Part], solved: Sequence[Iterate], measured: Tensor) -> Tensor:
+    """Median relative LR residual of each measured map over tissue."""
     relative = [
-        (part.lr_residual(iterate.log_maps) / part.lr_maps)[:, tissue]
+        (part.lr_residual(iterate.log_maps) / part.lr_maps)[measured][:, tissue]
         for (part, tissue), iterate in zip(parts, solved, strict=True)
     ]
     return torch.cat(relative, dim=1).median(-1).values.cpu()
