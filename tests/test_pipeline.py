@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from functools import cache
 
@@ -17,6 +18,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
 from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.outlook import preflight
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.pipeline import choose_device, super_resolve
 from napari_swig_qmri.results import Progress
@@ -412,6 +414,16 @@ def box(value=1.0):
     return QuantitativeMaps(data=np.full((3, 4, 4, 4), value, np.float32), grid=grid)
 
 
+def without(name, value):
+    """Maps of which one has nothing but `value`."""
+    data = box().data
+    data[NAMES.index(name)] = value
+    return replace(box(), data=data)
+
+
+FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
+
+
 @pytest.mark.parametrize(
     ("maps", "guides", "options", "sentence"),
     [
@@ -421,19 +433,40 @@ def box(value=1.0):
         (box(), [guide()] * 6, {}, "up to 5 guides can be used, but 6 came"),
         (box(), [guide(sequence=None)], {}, "the sequence of guide 'T1w' is not known"),
         (box(), [guide()], {"gains": [1.0, 2.0]}, "1 guides need one gain each, but 2 came"),
-        (box(), [guide()], {"gains": [-1.0]}, "every gain must be above 0"),
+        (box(), [guide()], {"gains": 812}, "1 guides need one gain each, but 812 came"),
+        (box(), [guide()], {"gains": [-1.0]}, "every gain must be a number above 0"),
+        (box(), [guide()], {"gains": [np.inf]}, "every gain must be a number above 0"),
+        (box(), [guide()], {"gains": ["x"]}, "every gain must be a number above 0"),
         (box(), [guide()], {"guide_noise": []}, "1 guides need one noise level each, but 0 came"),
-        (box(), [guide()], {"guide_noise": [np.nan]}, "every noise level must be above 0"),
+        (box(), [guide()], {"guide_noise": [np.nan]}, "every noise level must be a number above 0"),
         (box(), [guide()], {"lr_noise": {"PD": 0.01}}, "T1 and T2 is missing"),
+        (box(), [guide()], {"lr_noise": dict.fromkeys(NAMES, np.nan)}, "every noise level must be a number above 0"),
+        (box(), [guide()], {"lr_noise": dict.fromkeys((*NAMES, "T3"), 0.01)}, "names T3, but there is no such map"),
+        (box(), [guide()], {"memory_limit": np.nan}, "every memory limit must be a number above 0"),
         (box(), [guide()], {"voxel_size": 0}, "the voxel size must be above 0 mm"),
+        (box(), [guide()], {"voxel_size": np.nan}, "the voxel size must be above 0 mm"),
+        (box(), [guide()], {"voxel_size": (1, 1)}, "the voxel size must be one number or three"),
+        (without("PD", 0.0), [guide()], {}, "the PD map holds no value above 0"),
+        (without("T2", -1.0), [guide()], {}, "the T2 map holds no value above 0"),
+        (box(), [replace(guide(), grid=FLAT)], {}, "the affine of T1w is singular"),
+        (replace(box(), grid=VoxelGrid((4, 4, 4), FLAT.affine)), [guide()], {}, "the affine of the low-res.* singular"),
+        (QuantitativeMaps(data=np.ones((0, 4, 4, 4)), grid=box().grid, names=()), [guide()], {}, "no map was given"),
         (box(), [guide()], {"reference": 3}, "the reference must be a guide from 0 to 0, but it is 3"),
         (box(0), [guide()], {}, "the low-resolution maps hold no voxel with a value"),
         (box(np.nan), [guide()], {}, "the low-resolution maps hold no voxel with a value"),
     ],
 )
-def test_bad_input_is_refused_with_a_sentence(maps, guides, options, sentence):
+def test_bad_input_is_refused_with_a_sentence_before_and_in_a_run(maps, guides, options, sentence):
     with pytest.raises(ValueError, match=sentence):
         solved(maps, guides, **options)
+    (problem,) = preflight(maps, guides, **options).problems
+    assert re.search(sentence, problem)
+
+
+def test_noise_is_asked_for_the_given_maps_only():
+    lr, guides = case()
+    only = QuantitativeMaps(data=lr.data[1:2], grid=lr.grid, names=("T1",))
+    assert np.isfinite(solved(only, guides, lr_noise={"T1": 0.02}).maps.data).all()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_swig_qmri.conversion import check_times
+from napari_swig_qmri.checks import check_grid, check_lr_noise, check_maps, check_per_guide, check_positive
 from napari_swig_qmri.engine import solve
 from napari_swig_qmri.operators import relative_axes
+from napari_swig_qmri.prediction import MIN_LR_NOISE
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
@@ -87,7 +88,16 @@ def super_resolve(
     ValueError
         On input that cannot be used, with one sentence that says what to do.
     """
-    check(maps, guides, method=method, gains=gains, guide_noise=guide_noise, dtype=dtype)
+    check(
+        maps,
+        guides,
+        method=method,
+        gains=gains,
+        lr_noise=lr_noise,
+        guide_noise=guide_noise,
+        dtype=dtype,
+        memory_limit=memory_limit,
+    )
     target = choose_device(device)
     if target.type == "mps" and dtype == "float64":
         raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
@@ -142,37 +152,36 @@ def check(
     *,
     method: str = "posterior",
     gains: Sequence[float] | None = None,
+    lr_noise: Mapping[str, float] | None = None,
     guide_noise: Sequence[float] | None = None,
     dtype: str = "float32",
+    memory_limit: int | None = None,
     **_others: Any,
 ) -> None:
     """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
-    check_times(maps)
+    check_maps(maps)
     if method not in METHODS:
         raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
     if dtype not in DTYPES:
         raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
     if len(guides) > MAX_GUIDES:
         raise ValueError(f"up to {MAX_GUIDES} guides can be used, but {len(guides)} came: leave some out.")
-    for values, what in ((gains, "gain"), (guide_noise, "noise level")):
-        if values is None:
-            continue
-        if len(values) != len(guides):
-            raise ValueError(f"{len(guides)} guides need one {what} each, but {len(values)} came.")
-        if not all(np.isfinite(value) and value > 0 for value in values):
-            raise ValueError(f"every {what} must be above 0, but they are {list(values)}.")
+    check_per_guide(gains, len(guides), "gain")
+    check_per_guide(guide_noise, len(guides), "noise level")
+    check_lr_noise(lr_noise, maps.names)
+    if memory_limit is not None:
+        check_positive([memory_limit], "memory limit")
     for guide in guides:
+        check_grid(guide.grid, guide.name)
         if guide.sequence is None:
             raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
 
 
 def _relative_noise(levels: Mapping[str, float] | None) -> torch.Tensor | None:
+    """Levels ``(3,)``; a map that was not measured has none that counts."""
     if levels is None:
         return None
-    missing = [name for name in QUANTITIES if name not in levels]
-    if missing:
-        raise ValueError(f"lr_noise needs PD, T1 and T2, but {' and '.join(missing)} is missing: add it.")
-    return torch.tensor([float(levels[name]) for name in QUANTITIES])
+    return torch.tensor([float(levels.get(name, MIN_LR_NOISE)) for name in QUANTITIES])
 
 
 def _result(

@@ -129,15 +129,17 @@ def choose_hr_grid(
     if guides:
         if reference is None:
             reference = int(np.argmin([np.prod(guide.grid.voxel_size) for guide in guides]))
-        if not 0 <= reference < len(guides):
+        if reference not in range(len(guides)):
             raise ValueError(f"the reference must be a guide from 0 to {len(guides) - 1}, but it is {reference}.")
         grid = guides[reference].grid
     else:
         grid = maps.grid
     if voxel_size is None:
         return grid
+    if np.shape(voxel_size) not in ((), (3,)):
+        raise ValueError(f"the voxel size must be one number or three, but it is {voxel_size}.")
     sizes = np.broadcast_to(np.asarray(voxel_size, float), (3,))
-    if not np.all(sizes > 0):
+    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
         raise ValueError(f"the voxel size must be above 0 mm, but it is {voxel_size}.")
     x, y, z = (max(1, round(extent / size)) for extent, size in zip(grid.field_of_view, sizes, strict=True))
     return grid.with_shape((x, y, z))
@@ -202,8 +204,6 @@ def _clean_maps(maps: QuantitativeMaps, notices: list[str]) -> tuple[Tensor, Flo
     """All three quantities, PD relative to water, with invalid voxels at the floor and marked."""
     finite = np.isfinite(maps.data).all(axis=0)
     valid = finite & (maps.data != 0).any(axis=0)
-    if not valid.any():
-        raise ValueError("the low-resolution maps hold no voxel with a value: choose other maps.")
     n_bad = int((~finite).sum())
     if n_bad:
         notices.append(f"{n_bad} voxels of the low-resolution maps are not finite and count as not measured.")
