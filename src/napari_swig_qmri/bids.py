@@ -37,6 +37,7 @@ WEIGHTED = (
 )
 LABELS = ("mask", "dseg")
 OTHER_MAPS = ("TB1map", "RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
+SUFFIX_KEY = "Suffix"  # of a sidecar: tells the kind of an image whose file name does not
 SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
 
 UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
@@ -112,6 +113,9 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     exact = next((suffix for suffix in SUFFIXES if suffix.lower() == last.lower()), None)
     if exact:
         return exact, ()
+    told = str(evidence.sidecar.get(SUFFIX_KEY))
+    if told in SUFFIXES:
+        return told, ()
     sources = (
         ("its name", evidence.stem),
         ("its sidecar", evidence.series),

@@ -25,6 +25,7 @@ from napari_swig_qmri.conversion import (
     pd_factor,
     quantity_of,
 )
+from napari_swig_qmri.display import field_strength_of
 from napari_swig_qmri.files import check_free, read_folder, read_volume, save_super_resolution, write_volume
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors
@@ -105,7 +106,8 @@ def super_resolve_files(
     say(*result.notices)
     sources = [*given.paths, *guide_paths, *([mask_path] if mask_path else [])]
     result = replace(result, notices=(*given.notices, *result.notices))
-    files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources)
+    tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
+    files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
     return _super_resolution_report(result, files, seconds)
 
 

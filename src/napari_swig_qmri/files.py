@@ -14,6 +14,7 @@ import numpy as np
 
 from napari_swig_qmri.bids import (
     LABELS,
+    SUFFIX_KEY,
     Evidence,
     dataset_root,
     find_suffix,
@@ -156,11 +157,15 @@ def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -
 def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> list[Path]:
     """Write a volume in its file's unit, with a sidecar if there is something to tell; the paths written.
 
+    Where the name of the file does not end in the kind of the image, the sidecar tells it.
     FileExistsError unless `overwrite`; a failed or killed write leaves the old image.
     """
     path = Path(path)
-    images, json_path = files_of(path), path.with_name(f"{split_extension(path)[0]}.json")
-    sidecar = dict(volume.sidecar)
+    stem = split_extension(path)[0]
+    images, json_path = files_of(path), path.with_name(f"{stem}.json")
+    sidecar = {key: value for key, value in volume.sidecar.items() if key != SUFFIX_KEY}
+    if volume.suffix is not None and find_suffix(Evidence(stem=stem)) != (volume.suffix, ()):
+        sidecar[SUFFIX_KEY] = volume.suffix
     if volume.unit is not None:
         sidecar["Units"] = volume.file_unit or volume.unit
     check_free([*images, json_path], overwrite)
@@ -180,11 +185,13 @@ def save_super_resolution(
     stem: str = "sub-01",
     overwrite: bool = False,
     sources: Sequence[str | Path] = (),
+    field_strength: float | None = None,
 ) -> list[Path]:
     """Save a run as a BIDS derivative dataset; the paths written, the SR maps first.
 
     `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; files of a subject lie in its
     ``anat`` folder. The synthesised guides, LR residuals and the conflict map are saved beside the maps.
+    Their sidecars name the files in `sources` and the field strength of the measured maps, in T, if known.
     """
     folder = Path(folder)
     _check_values(result)
@@ -194,7 +201,9 @@ def save_super_resolution(
     targets = [place / name for name in volumes]
     check_free(targets, overwrite)
     place.mkdir(parents=True, exist_ok=True)
-    origin = {"Sources": [_relative(source, place) for source in sources]} if sources else {}
+    origin: dict[str, Any] = {"Sources": [_relative(source, place) for source in sources]} if sources else {}
+    if field_strength is not None:
+        origin["MagneticFieldStrength"] = field_strength
     written = []
     for target, volume in zip(targets, volumes.values(), strict=True):
         written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
