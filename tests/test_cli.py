@@ -160,6 +160,7 @@ def test_nothing_is_overwritten_unasked(run: Run, maps: Path) -> None:
     Path("x.nii.gz").write_bytes(b"precious")
     refused = run(*words)
     assert refused.exit_code == 1
+    assert "x.nii.gz already in .: choose another name or use --overwrite." in refused.stderr
     assert Path("x.nii.gz").read_bytes() == b"precious"
     assert run(*words, "--overwrite").exit_code == 0
     assert load(Path("x.nii.gz")).shape == SHAPE
@@ -195,7 +196,14 @@ def test_simulate_degrades_the_given_maps(run: Run, maps: Path) -> None:
     assert low.shape == (6, 7, 5)
     np.testing.assert_allclose(low.affine[:3, :3], 2 * AFFINE[:3, :3], atol=1e-5)
     assert json.loads(Path("case/lr/sub-07_T1map.json").read_text())["Units"] == "s"
-    assert json.loads(Path("case/guides/sub-07_T1w.json").read_text())["RepetitionTime"] == 0.6
+    guide = json.loads(Path("case/guides/sub-07_T1w.json").read_text())
+    assert guide["RepetitionTime"] == 0.6
+    assert guide["Sources"] == [f"../../maps/sub-07_{name}.nii.gz" for name in names]
+    assert guide["Simulation"]["guides"] == ["T1w", "T2w"]
+    assert guide["Simulation"]["gains"] == [500, 90]
+    assert not {"lesion", "field_strength", "voxel_size"} & set(guide["Simulation"])  # there was no built-in head
+    truth = json.loads(Path("case/truth/sub-07_T1map.json").read_text())
+    assert not {"Notice", "Simulation"} & set(truth)  # a copy of what was given
     assert np.mean(load(Path("case/guides/sub-07_T1w.nii.gz"))) > 50
 
 
@@ -214,6 +222,10 @@ def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
     assert load(Path("case/mask.nii.gz")).sum() > 50_000  # a brain fills more than 0.8 litres
     high, low = (load(Path(f"case/{folder}/sub-01_T1map.nii.gz")) for folder in ("truth", "lr"))
     assert low.shape[2] == round(high.shape[2] / 2)
+    guide = json.loads(Path("case/guides/sub-01_FLAIR.json").read_text())
+    assert guide["Simulation"]["lesion"] is True
+    assert guide["Simulation"]["guides"] == ["T1w", "T2w", "FLAIR"]
+    assert "Sources" not in guide
 
 
 def test_evaluate_prints_scores_as_text_and_json(run: Run, maps: Path) -> None:
@@ -418,6 +430,42 @@ def test_what_was_assumed_about_a_guide_is_said_and_saved(run: Run, case: Path) 
     broken = run(*words, "--overwrite")
     assert broken.exit_code == 1
     assert "bare_T2w.json, the sidecar of bare_T2w.nii.gz, could not be read" in broken.stderr
+
+
+def test_guides_may_be_a_folder_and_are_given_once(run: Run, case: Path) -> None:
+    words = ("super-resolve", case / "lr", "--method", "regression", "-o", "out", "--guide", case / "guides")
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert set(json.loads(result.stdout)["gains"]) == {f"sub-03 {name}" for name in ("T1w", "T2w", "FLAIR")}
+    sources = json.loads(next(Path("out").rglob("*desc-swig_T1map.json")).read_text())["Sources"]
+    assert sum("guides/sub-03_" in source for source in sources) == 3
+    twice = run(*words, "--overwrite", *guides_of(case, "T2w"))
+    assert twice.exit_code == 1
+    assert "the guide sub-03_T2w.nii.gz was given twice" in twice.stderr
+    assert "no weighted image in" in run(*words[:-1], case / "lr", "--overwrite").stderr
+
+
+def test_super_resolve_says_what_it_takes_and_refuses_more_than_there_is(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("super-resolve", case / "lr", *guides_of(case, "T1w"), "--method", "regression")
+    assert "Takes about 0 s and 0.0 GB of memory." in run(*words, "-o", "out").stderr
+    monkeypatch.setattr(commands.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
+    refused = run(*words, "-o", "small")
+    assert refused.exit_code == 1
+    assert "of memory, but the machine has 0.0 GB: choose a coarser --voxel-size" in refused.stderr
+    assert not Path("small").exists()
+    monkeypatch.delattr(commands.os, "sysconf")
+    assert run(*words, "-o", "unknown").exit_code == 0
+
+
+def test_results_do_not_go_into_a_file(run: Run, case: Path, maps: Path) -> None:
+    Path("out").write_text("precious")
+    for words in (("super-resolve", case / "lr", *guides_of(case, "T1w")), ("simulate", maps)):
+        result = run(*words, "-o", "out")
+        assert result.exit_code == 1
+        assert "out is a file, but the results go into a folder" in result.stderr
+    assert Path("out").read_text() == "precious"
 
 
 def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None:

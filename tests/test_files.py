@@ -329,7 +329,7 @@ def test_the_unit_of_the_file_is_kept_and_told(tmp_path):
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.hdr"])
 def test_nothing_is_overwritten_unasked(tmp_path, name):
     write_volume(volume(), tmp_path / name)
-    with pytest.raises(FileExistsError, match="choose another name or ask to overwrite"):
+    with pytest.raises(FileExistsError, match="choose another name or pass overwrite=True"):
         write_volume(volume(), tmp_path / name)
     write_volume(volume(data=2 * numbered()), tmp_path / name, overwrite=True)
     np.testing.assert_array_equal(read_volume(tmp_path / name).data, 2 * numbered())
@@ -576,6 +576,8 @@ def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):
     assert [v.suffix for v in found[:3]] == ["PDmap", "T1map", "T2map"]
     assert not any(v.notices for v in found)
     np.testing.assert_array_equal(as_maps(found[:3]).data, run.maps.data)
-    with pytest.raises(FileExistsError, match="ask to overwrite"):
+    with pytest.raises(FileExistsError, match="pass overwrite=True"):
         save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
     assert save_super_resolution(run, tmp_path, stem="sub-02_ses-1", overwrite=True)
+    with pytest.raises(FileExistsError, match="is a file, but the results go into a folder"):
+        save_super_resolution(run, tmp_path / "dataset_description.json")

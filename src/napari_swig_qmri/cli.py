@@ -82,7 +82,7 @@ def _super_resolve(
     output: OutputFolder,
     guide: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Weighted image with its sidecar; may be repeated."),
+        typer.Option(metavar="FILE", help="Weighted image with its sidecar, or a folder of them; may be repeated."),
     ] = None,
     method: Annotated[Literal["posterior", "regression"], typer.Option(help="How to solve.")] = "posterior",
     device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where to compute.")] = "auto",

@@ -5,28 +5,33 @@ The entry ``text`` of a report is its form for people.
 
 from __future__ import annotations
 
+import os
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.arguments import maps_among, paths_of, read_guides, read_inputs, read_maps, read_mask, subject_of
 from napari_swig_qmri.console import drain, say
 from napari_swig_qmri.conversion import (
     as_guide,
-    as_maps,
     assumptions,
     generated_by,
     interpolated,
-    is_map,
     map_volumes,
-    pd_factor,
-    quantity_of,
 )
 from napari_swig_qmri.display import field_strength_of
-from napari_swig_qmri.files import check_free, read_folder, read_volume, save_super_resolution, write_volume
+from napari_swig_qmri.files import (
+    check_folder,
+    check_free,
+    read_volume,
+    relative_path,
+    save_super_resolution,
+    write_volume,
+)
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors
 from napari_swig_qmri.nifti import split_extension
@@ -44,26 +49,12 @@ Report = dict[str, Any]
 SLAB = 8  # slices computed between two steps of the progress bar
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class MapFiles:
-    """Maps and the files that they came from."""
-
-    maps: QuantitativeMaps
-    volumes: tuple[Volume, ...]  # one per map
-    notices: tuple[str, ...]  # what was assumed about the files
-
-    @property
-    def paths(self) -> list[Path]:
-        """Files of the maps."""
-        return [volume.path for volume in self.volumes if volume.path is not None]
-
-
 @dataclass(frozen=True, kw_only=True)
 class Simulation:
-    """How a case is simulated."""
+    """How a case is simulated; `used` holds what happened, for the sidecars."""
 
     factor: tuple[float, float, float]  # LR voxel edge in HR voxels
-    guides: tuple[str, ...]  # names of usual guides; all if empty
+    guides: tuple[str, ...]  # names of usual guides; all of them if empty
     gains: tuple[float, ...]  # scanner units per unit of PD, one per guide; 1 if empty
     map_noise: float  # relative
     guide_noise: float  # relative to the median over tissue
@@ -72,6 +63,11 @@ class Simulation:
     field_strength: float  # T, of the built-in head
     lesion: bool  # in the built-in head
     seed: int
+
+    def used(self, *, is_head: bool) -> dict[str, Any]:
+        """Settings that had an effect; those of the built-in head only if it was drawn (`is_head`)."""
+        of_head = ("voxel_size", "field_strength", "lesion")
+        return {name: value for name, value in asdict(self).items() if is_head or name not in of_head}
 
 
 def super_resolve_files(
@@ -91,20 +87,23 @@ def super_resolve_files(
 
     given = read_maps(paths, units)
     stem = subject_of(given.volumes)
-    _check_no_files(output, f"{stem}_desc-swig_*.nii.gz", overwrite)
-    guides = _read_guides(guide_paths)
+    _check_no_files(output, [f"{stem}_desc-swig*"], overwrite)
+    guide_volumes = read_guides(guide_paths)
+    guides = [as_guide(volume)[0] for volume in guide_volumes]
+    say(*(notice for guide in guides for notice in guide.notices))
     if mask_path is not None:
         grid = choose_hr_grid(given.maps, guides, options.get("voxel_size"), None)
-        options["mask"] = _read_mask(mask_path, grid, "the result").astype(np.float32)
+        options["mask"] = read_mask(mask_path, grid, "the result").astype(np.float32)
     check = preflight(given.maps, guides, **options)
     if check.problems:
         raise ValueError(" ".join(check.problems))
-    say(*check.statements)
+    say(*check.statements, _cost(check.seconds, check.memory))
+    _check_memory(check.memory)
     started = time.perf_counter()
     result = drain(super_resolve(given.maps, guides, **options))
     seconds = time.perf_counter() - started
     say(*result.notices)
-    sources = [*given.paths, *guide_paths, *([mask_path] if mask_path else [])]
+    sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
     result = replace(result, notices=(*given.notices, *result.notices))
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
@@ -121,13 +120,14 @@ def synthesize_file(
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
-    split_extension(output)  # refuses other names than NIfTI's before there is work to lose
-    check_free([output], overwrite)
+    stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
+    check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
     volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)
     t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
     data = drain(_contrast(given.maps, sequence, t2star))
-    sidecar = to_sidecar(sequence) | _origin([*given.paths, *([t2star_path] if t2star_path else [])])
+    sources = [*given.paths, *([t2star_path] if t2star_path else [])]
+    sidecar = to_sidecar(sequence) | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
     files = write_volume(image, output, overwrite=overwrite)
@@ -144,18 +144,21 @@ def simulate_files(
     unknown = [name for name in settings.guides if name not in USUAL_GUIDES]
     if unknown:
         raise ValueError(f"no guide is called {', '.join(unknown)}: choose among {', '.join(USUAL_GUIDES)}.")
+    names = settings.guides or tuple(USUAL_GUIDES)
+    settings = replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
     given = read_maps(paths, units) if paths else None
     stem = subject_of(given.volumes if given else ())
-    _check_no_files(output, f"{stem}_*.nii.gz", overwrite)
+    _check_no_files(output, [f"{stem}_*", "mask.*"], overwrite)
     volumes = drain(_simulated(given.maps if given else None, settings))
     files: list[Path] = []
     for folder, volume in volumes:
         target = output / folder / f"{stem}_{volume.suffix}.nii.gz" if folder else output / "mask.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
-        files += write_volume(volume, target, overwrite=overwrite)
+        sidecar = {**volume.sidecar, **_sources(given.paths if given else [], target)} if folder else {}
+        files += write_volume(replace(volume, sidecar=sidecar), target, overwrite=overwrite)
     text = "\n".join(f"wrote {path}" for path in files)
     notices = given.notices if given else ()
-    return {"outputs": files, "settings": asdict(settings), "notices": notices, "text": text}
+    return {"outputs": files, "settings": settings.used(is_head=given is None), "notices": notices, "text": text}
 
 
 def evaluate_files(
@@ -173,82 +176,13 @@ def evaluate_files(
     given, reference = read_maps(paths, units), read_maps(reference_paths)
     grid = reference.maps.grid
     maps = interpolated(given.maps, grid) if interpolate else given.maps
-    mask = _positive(reference.maps) if mask_path is None else _read_mask(mask_path, grid, "the reference")
+    mask = _positive(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")
     scores, errors = drain(_scores(maps, reference.maps, mask))
     return {
         "maps": {name: asdict(score) for name, score in scores.items()},
         "tissues": {name: {t: asdict(a) for t, a in each.items()} for name, each in errors.items()},
         "text": format_scores(scores, errors),
     }
-
-
-def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]:
-    """Volumes of files, and of folders with everything below them; relaxation times in `units` if given."""
-    volumes: list[Volume] = []
-    for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: check the name.")
-        if path.is_dir():
-            volumes += read_folder(path, units, strict=True)
-        else:
-            volume = read_volume(path, units)
-            if not _is_input(volume):
-                raise ValueError(
-                    f"{path.name} is a {volume.suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
-                    "leave it out, or put --guide before it if it is a guide."
-                )
-            volumes.append(volume)
-    return volumes
-
-
-def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
-    """PD, T1 and T2 maps, any of them, of volumes read from `paths`; other images are passed over."""
-    found = tuple(volume for volume in volumes if is_map(volume))
-    if not found:
-        listed = ", ".join(str(path) for path in paths)
-        raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
-    scaled = [notice for v in found if quantity_of(v) == "PD" for notice in pd_factor(v)[1]]
-    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *scaled)
-    say(*notices)
-    return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
-
-
-def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
-    """PD, T1 and T2 maps, any of them, among files and folders."""
-    return maps_among(read_inputs(paths, units), paths)
-
-
-def subject_of(volumes: Iterable[Volume]) -> str:
-    """Start of the names of output files: subject and session of the first map that names them."""
-    for volume in volumes:
-        parts = volume.path.name.split("_") if volume.path is not None else []
-        kept = [part for part in parts if part.startswith(("sub-", "ses-"))]
-        if kept:
-            return "_".join(kept)
-    return "sub-01"
-
-
-def _is_input(volume: Volume) -> bool:
-    return is_map(volume) or volume.suffix == "T2starmap"
-
-
-def _read_guides(paths: Sequence[Path]) -> list[WeightedImage]:
-    """Guides; says what was assumed about them."""
-    volumes = [read_volume(path) for path in paths]
-    guides = [as_guide(volume)[0] for volume in volumes]
-    say(*(notice for guide in guides for notice in guide.notices))
-    return guides
-
-
-def _read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
-    """Mask on the voxels of `grid`, which belongs to `owner`."""
-    volume = read_volume(path)
-    if not volume.grid.is_aligned_with(grid):
-        raise ValueError(
-            f"the mask {path.name} ({volume.grid.shape} voxels) and {owner} ({grid.shape} voxels) do not "
-            "have the same voxels: resample the mask first."
-        )
-    return np.asarray(volume.data > 0.5)
 
 
 def _positive(reference: QuantitativeMaps) -> BoolArray:
@@ -298,7 +232,8 @@ def _simulated(
     """Folder and volume of everything that a simulated case holds."""
     from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
 
-    yield Progress(0.0, "Drawing the head" if maps is None else "Degrading")
+    is_head = maps is None
+    yield Progress(0.0, "Drawing the head" if is_head else "Degrading")
     if maps is None:
         phantom = make_phantom(
             settings.voxel_size,
@@ -310,23 +245,24 @@ def _simulated(
     else:
         mask = _positive(maps)
     yield Progress(0.5, "Degrading")
-    sequences = {name: USUAL_GUIDES[name] for name in settings.guides or USUAL_GUIDES}
+    sequences = {name: USUAL_GUIDES[name] for name in settings.guides}
     lr_maps, guides = degrade(
         maps,
         settings.factor,
         sequences,
         map_noise=settings.map_noise,
         guide_noise=settings.guide_noise,
-        gains=settings.gains or None,
+        gains=settings.gains,
         domain=settings.domain,
         generator=np.random.default_rng(settings.seed),
     )
     yield Progress(0.8, "Writing")
-    origin = _origin([]) | {"Simulation": asdict(settings)}
+    origin = _origin() | {"Simulation": settings.used(is_head=is_head)}
+    of_truth = origin if is_head else {"GeneratedBy": [generated_by()]}  # a copy of what was given
     return [
         *(("lr", volume) for volume in map_volumes(lr_maps, "LR", origin)),
         *(("guides", _guide_volume(guide, origin)) for guide in guides),
-        *(("truth", volume) for volume in map_volumes(maps, "truth", origin)),
+        *(("truth", volume) for volume in map_volumes(maps, "truth", of_truth)),
         ("", Volume(data=mask.astype(np.float32), grid=maps.grid, name="mask", suffix="mask")),
     ]
 
@@ -336,22 +272,41 @@ def _guide_volume(guide: WeightedImage, origin: Mapping[str, Any]) -> Volume:
     return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)
 
 
-def _origin(sources: Sequence[Path]) -> dict[str, Any]:
-    """Sidecar entries that say where an image comes from."""
-    return {
-        "Sources": [str(path) for path in sources],
-        "Notice": RESEARCH_NOTICE,
-        "GeneratedBy": [generated_by()],
-    }
+def _origin() -> dict[str, Any]:
+    """Sidecar entries of every image that is computed."""
+    return {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
 
 
-def _check_no_files(folder: Path, pattern: str, overwrite: bool) -> None:
-    """Refuse a folder that holds results before there is work to lose."""
-    found = sorted(path.name for path in folder.rglob(pattern)) if folder.is_dir() else []
-    if found and not overwrite:
-        raise FileExistsError(
-            f"{folder} already holds {found[0]}: choose another folder, or say --overwrite to replace it."
+def _sources(paths: Sequence[Path], target: Path) -> dict[str, Any]:
+    """Sidecar entry of the file `target` that says what it was made of."""
+    return {"Sources": [relative_path(path, target.parent) for path in paths]} if paths else {}
+
+
+def _cost(seconds: float, memory: int) -> str:
+    """What a run will take, for a person; `memory` in bytes."""
+    time_needed = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    return f"Takes about {time_needed} and {memory / 1e9:.1f} GB of memory."
+
+
+def _check_memory(needed: int) -> None:
+    """ValueError if the machine has less memory than `needed`, in bytes, where it tells how much it has."""
+    try:
+        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return
+    if needed > there > 0:
+        raise ValueError(
+            f"this needs about {needed / 1e9:.1f} GB of memory, but the machine has {there / 1e9:.1f} GB: choose a "
+            "coarser --voxel-size, --method regression or a larger machine."
         )
+
+
+def _check_no_files(folder: Path, patterns: Sequence[str], overwrite: bool) -> None:
+    """Refuse a file in place of a folder, and a folder that holds results, before there is work to lose."""
+    check_folder(folder)
+    found = sorted(path.name for pattern in patterns for path in folder.rglob(pattern)) if folder.is_dir() else []
+    if found and not overwrite:
+        raise FileExistsError(f"{found[0]} already in {folder}: choose another folder or use --overwrite.")
 
 
 def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:

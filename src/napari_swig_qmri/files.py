@@ -168,7 +168,7 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
         sidecar[SUFFIX_KEY] = volume.suffix
     if volume.unit is not None:
         sidecar["Units"] = volume.file_unit or volume.unit
-    check_free([*images, json_path], overwrite)
+    check_free([*images, json_path], overwrite, "pass overwrite=True")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first.")
     content = NiftiContent(data=in_file_unit(volume), affine=volume.grid.affine, header=volume.header)
@@ -194,14 +194,15 @@ def save_super_resolution(
     Their sidecars name the files in `sources` and the field strength of the measured maps, in T, if known.
     """
     folder = Path(folder)
+    check_folder(folder)
     _check_values(result)
     volumes = dict(_result_volumes(result, stem))
     subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
     place = folder.joinpath(*subject, "anat") if subject else folder
     targets = [place / name for name in volumes]
-    check_free(targets, overwrite)
+    check_free(targets, overwrite, "pass overwrite=True")
     place.mkdir(parents=True, exist_ok=True)
-    origin: dict[str, Any] = {"Sources": [_relative(source, place) for source in sources]} if sources else {}
+    origin: dict[str, Any] = {"Sources": [relative_path(source, place) for source in sources]} if sources else {}
     if field_strength is not None:
         origin["MagneticFieldStrength"] = field_strength
     written = []
@@ -246,7 +247,7 @@ def _describe_dataset(folder: Path) -> list[Path]:
     return [_write_json(content, path)]
 
 
-def _relative(source: str | Path, place: Path) -> str:
+def relative_path(source: str | Path, place: Path) -> str:
     """Path of a source as seen from the files made of it."""
     return Path(os.path.relpath(source, place)).as_posix()
 
@@ -255,13 +256,17 @@ def _write_json(content: dict[str, Any], path: Path) -> Path:
     return write_text(json.dumps(content, indent=2, default=str) + "\n", path)
 
 
-def check_free(paths: Sequence[Path], overwrite: bool) -> None:
-    """FileExistsError if one of the paths exists and must not be replaced."""
+def check_free(paths: Sequence[Path], overwrite: bool, remedy: str = "remove it first") -> None:
+    """FileExistsError if one of the paths exists and must not be replaced; `remedy` tells what else can be done."""
     existing = [path.name for path in paths if path.exists()]
     if existing and not overwrite:
-        raise FileExistsError(
-            f"{', '.join(existing)} already in {paths[0].parent}: choose another name or ask to overwrite."
-        )
+        raise FileExistsError(f"{', '.join(existing)} already in {paths[0].parent}: choose another name or {remedy}.")
+
+
+def check_folder(folder: Path) -> None:
+    """FileExistsError if results cannot go into a folder because a file has its name."""
+    if folder.exists() and not folder.is_dir():
+        raise FileExistsError(f"{folder} is a file, but the results go into a folder: choose another name.")
 
 
 def _is_image(path: Path) -> bool:

@@ -1,0 +1,116 @@
+"""Files and folders that a command is given: maps, guides, a mask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_swig_qmri.bids import WEIGHTED
+from napari_swig_qmri.console import say
+from napari_swig_qmri.conversion import as_maps, is_map, pd_factor, quantity_of
+from napari_swig_qmri.files import read_folder, read_volume
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.metrics import BoolArray
+    from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MapFiles:
+    """Maps and the files that they came from."""
+
+    maps: QuantitativeMaps
+    volumes: tuple[Volume, ...]  # one per map
+    notices: tuple[str, ...]  # what was assumed about the files
+
+    @property
+    def paths(self) -> list[Path]:
+        """Files of the maps."""
+        return paths_of(self.volumes)
+
+
+def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]:
+    """Volumes of files, and of folders with everything below them; relaxation times in `units` if given."""
+    volumes: list[Volume] = []
+    for path in paths:
+        if not path.exists():
+            raise FileNotFoundError(f"{path} does not exist: check the name.")
+        if path.is_dir():
+            volumes += read_folder(path, units, strict=True)
+        else:
+            volume = read_volume(path, units)
+            if not _is_input(volume):
+                raise ValueError(
+                    f"{path.name} is a {volume.suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
+                    "leave it out, or put --guide before it if it is a guide."
+                )
+            volumes.append(volume)
+    return volumes
+
+
+def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
+    """PD, T1 and T2 maps, any of them, of volumes read from `paths`; other images are passed over."""
+    found = tuple(volume for volume in volumes if is_map(volume))
+    if not found:
+        listed = ", ".join(str(path) for path in paths)
+        raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
+    scaled = [notice for v in found if quantity_of(v) == "PD" for notice in pd_factor(v)[1]]
+    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *scaled)
+    say(*notices)
+    return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
+
+
+def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
+    """PD, T1 and T2 maps, any of them, among files and folders."""
+    return maps_among(read_inputs(paths, units), paths)
+
+
+def subject_of(volumes: Iterable[Volume]) -> str:
+    """Start of the names of output files: subject and session of the first map that names them."""
+    for volume in volumes:
+        parts = volume.path.name.split("_") if volume.path is not None else []
+        kept = [part for part in parts if part.startswith(("sub-", "ses-"))]
+        if kept:
+            return "_".join(kept)
+    return "sub-01"
+
+
+def read_guides(paths: Sequence[Path]) -> list[Volume]:
+    """Images of files, and the weighted images of folders."""
+    volumes: list[Volume] = []
+    for path in paths:
+        found = read_folder(path, strict=True) if path.is_dir() else [read_volume(path)]
+        if path.is_dir():
+            found = [volume for volume in found if volume.suffix in WEIGHTED]
+            if not found:
+                raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
+        volumes += found
+    files = [path.resolve() for path in paths_of(volumes)]
+    twice = next((path for path in files if files.count(path) > 1), None)
+    if twice:
+        raise ValueError(f"the guide {twice.name} was given twice: give it once.")
+    return volumes
+
+
+def paths_of(volumes: Iterable[Volume]) -> list[Path]:
+    """Files of volumes that came from files."""
+    return [volume.path for volume in volumes if volume.path is not None]
+
+
+def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
+    """Mask on the voxels of `grid`, which belongs to `owner`."""
+    volume = read_volume(path)
+    if not volume.grid.is_aligned_with(grid):
+        raise ValueError(
+            f"the mask {path.name} ({volume.grid.shape} voxels) and {owner} ({grid.shape} voxels) do not "
+            "have the same voxels: resample the mask first."
+        )
+    return np.asarray(volume.data > 0.5)
+
+
+def _is_input(volume: Volume) -> bool:
+    return is_map(volume) or volume.suffix == "T2starmap"
