@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -17,7 +18,7 @@ from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as
 from napari_swig_qmri._reader import get_reader
 from napari_swig_qmri._writer import write_layer, write_layers
 from napari_swig_qmri.files import read_volume, save_super_resolution, write_volume
-from napari_swig_qmri.layers import METADATA_KEY, result_layers, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, from_layer, result_layers, to_layer_data
 
 PLUGIN = "napari-swig-qmri"
 TILT = rotation((5, -3, 8))
@@ -182,16 +183,85 @@ def test_several_layers_with_one_name_lie_beside_each_other(tmp_path):
     assert sorted(Path(path).name for path in written) == ["out_a.nii", "out_b.nii"]
 
 
-def test_a_run_is_saved_from_its_layers_and_opens_as_a_derivative(tmp_path):
+@pytest.mark.parametrize(("suffix", "unit"), [("T1map", "s"), ("R2map", "1/s"), ("FLAIR", None)])
+def test_a_free_name_keeps_the_kind_and_the_unit(tmp_path, suffix, unit):
+    data, attributes, _ = layer_tuple(data=numbered() / 100, suffix=suffix, unit=unit)
+    write_layer(tmp_path / "mine.nii.gz", data, attributes)
+    again = read_volume(tmp_path / "mine.nii.gz")
+    assert (again.suffix, again.unit, again.notices) == (suffix, unit, ())
+    ((shown, *_),) = get_reader(str(tmp_path / "mine.nii.gz"))(tmp_path / "mine.nii.gz")
+    np.testing.assert_allclose(shown, data, rtol=3e-7)
+
+
+def run_layers(folder: Path) -> list[tuple]:
+    """Layers of a run on files of a subject."""
+    origin = {"Sources": [str(folder / "sub-07_ses-2_T1map.nii.gz"), str(folder / "sub-07_ses-2_T1w.nii.gz")]}
+    return [Layer.create(*layer).as_layer_data_tuple() for layer in result_layers(small_run(), origin=origin)]
+
+
+def image_names(written: list[str]) -> list[str]:
+    return [Path(path).name for path in written if not path.endswith("json")]
+
+
+def test_layers_of_a_run_are_saved_under_the_names_of_a_derivative(tmp_path):
+    layers = run_layers(tmp_path)
+    written = write_layers(tmp_path / "out", layers)
+    assert image_names(written)[-5:] == [
+        "sub-07_ses-2_desc-swig_T2residual.nii.gz",
+        "sub-07_ses-2_desc-swig_conflict.nii.gz",
+        *(f"sub-07_ses-2_desc-swig_{suffix}.nii.gz" for suffix in ("PDmap", "T1map", "T2map")),
+    ]
+    maps = layers[-3:]
+    typed = write_layers(tmp_path / "best try.nii.gz", maps)
+    assert image_names(typed)[1] == "sub-07_ses-2_desc-swigbesttry_T1map.nii.gz"
+    assert image_names(write_layers(tmp_path / "sub-08.nii", maps))[1] == "sub-08_desc-swig_T1map.nii"
+    again = read_volume(typed[0])
+    assert again.sidecar["Sources"] == ["sub-07_ses-2_T1map.nii.gz", "sub-07_ses-2_T1w.nii.gz"]
+
+
+def test_sources_are_named_as_seen_from_the_new_file(tmp_path):
+    (tmp_path / "deep").mkdir()
+    first = write_layer(tmp_path / "deep" / "mine.nii", *run_layers(tmp_path)[-2][:2])
+    assert read_volume(first[0]).sidecar["Sources"][0] == "../sub-07_ses-2_T1map.nii.gz"
+    ((data, attributes, _),) = get_reader(first[0])(first[0])
+    second = write_layer(tmp_path / "again.nii", data, attributes)
+    assert read_volume(second[0]).sidecar["Sources"][0] == "sub-07_ses-2_T1map.nii.gz"
+
+
+def test_a_second_run_is_saved_beside_the_first(tmp_path):
+    run = replace(from_layer(*run_layers(tmp_path)[-2][:2]), name="T1 SR run 2")
+    assert image_names(write_layers(tmp_path / "out", [to_layer_data(run)] * 2)) == [
+        "sub-07_ses-2_desc-swig2_T1map.nii.gz",
+        "sub-07_ses-2_desc-swig22_T1map.nii.gz",
+    ]
+
+
+def test_a_saved_run_opens_as_it_was_after_the_run(tmp_path):
     run = small_run()
-    layers = [Layer.create(*layer).as_layer_data_tuple() for layer in result_layers(run)]
-    written = write_layers(tmp_path / "layers", layers)
-    again = read_volume(next(path for path in written if path.endswith("T1_SR_T1map.nii.gz")))
-    np.testing.assert_allclose(again.data, run.maps["T1"], rtol=2e-7)
-    assert again.sidecar["Notice"] == "synthetic: research use"
-    save_super_resolution(run, tmp_path / "derivative")
-    names = [attributes["name"] for _, attributes, _ in get_reader(tmp_path / "derivative")(tmp_path / "derivative")]
-    assert names[:3] == [f"sub-01 desc-swig {name}" for name in ("PDmap", "T1map (ms)", "T2map (ms)")]
+    save_super_resolution(run, tmp_path, stem="sub-07", field_strength=1.5)
+    layers = get_reader(tmp_path)(tmp_path)
+    after = {attributes["name"]: attributes for _, attributes, _ in result_layers(run)}
+    names = [attributes["name"] for _, attributes, _ in layers]
+    shown = [attributes["name"] for _, attributes, _ in layers if attributes.get("visible", True)]
+    assert shown == names[-3:] == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
+    assert set(names) - set(after) == {"sub-07 T1w synthesised", "sub-07 T2w synthesised"}
+    t1 = from_layer(*layers[-2][:2])
+    np.testing.assert_allclose(t1.data, run.maps["T1"], rtol=2e-7)
+    assert layers[-2][1]["contrast_limits"] == (200, 2000)
+
+
+def test_saved_runs_of_two_subjects_stay_apart(tmp_path):
+    for stem in ("sub-07", "sub-08"):
+        save_super_resolution(small_run(), tmp_path, stem=stem)
+    names = [attributes["name"] for _, attributes, _ in get_reader(tmp_path)(tmp_path)]
+    assert "sub-07 desc-swig T1map (ms)" in names
+    assert len(set(names)) == len(names)
+
+
+def test_what_a_run_leaves_beside_its_maps_is_shown_when_opened_alone(tmp_path):
+    save_super_resolution(small_run(), tmp_path)
+    ((_, attributes, _),) = get_reader(tmp_path)(tmp_path / "sub-01" / "anat" / "sub-01_desc-swig_conflict.nii.gz")
+    assert attributes.get("visible", True)
 
 
 def test_every_command_of_the_manifest_exists():
@@ -207,7 +277,7 @@ def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugins):
     for name in ("b.nii", "c.nii.gz", "d"):
         assert write(str(tmp_path / name), [layer], plugin_name=PLUGIN)[0].startswith(str(tmp_path / name))
     assert len(write(str(tmp_path / "all"), [layer, layer], plugin_name=PLUGIN)) == 2
-    assert (tmp_path / "all" / "sub-1_T2w-2.nii.gz").exists()
+    assert (tmp_path / "all" / "sub-1_desc-2_T2w.nii.gz").exists()
 
 
 @pytest.mark.gui

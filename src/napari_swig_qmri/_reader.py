@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from napari_swig_qmri.bids import RESIDUAL_UNITS
+from napari_swig_qmri.conversion import is_map, quantity_of
 from napari_swig_qmri.files import iterate_images, read_folder, read_volume, with_distinct_names
-from napari_swig_qmri.layers import LayerData, display_notices, to_layers
+from napari_swig_qmri.layers import LayerData, display_notices, is_result, to_layers
 from napari_swig_qmri.nifti import EXTENSIONS
 from napari_swig_qmri.volumes import Volume
 
@@ -22,12 +26,34 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 def read(path: Paths) -> list[LayerData]:
     """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a warning."""
     paths = _as_paths(path)
-    volumes = [volume for one in paths for volume in _volumes(one)]
+    volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
     layers = to_layers(with_distinct_names(volumes))
     notice = _combined_notice(layers)
     if notice:
         warnings.warn(notice, stacklevel=2)
     return layers
+
+
+def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
+    """The same volumes, saved results under the names they have after a run where these tell them apart."""
+    names = [_run_name(volume) for volume in volumes]
+    return [
+        replace(volume, name=name) if names.count(name) == 1 else volume
+        for volume, name in zip(volumes, names, strict=True)
+    ]
+
+
+def _run_name(volume: Volume) -> str:
+    """Name of a volume as a layer of the run that left it, its own if there was none."""
+    if not is_result(volume):
+        return volume.name
+    if is_map(volume):
+        return f"{quantity_of(volume)} SR"
+    if volume.suffix in RESIDUAL_UNITS:
+        return f"{volume.suffix.removesuffix('residual')} LR residual"
+    if volume.suffix == "conflict":
+        return "Conflict"
+    return f"{re.sub(r' desc-[^ ]+', '', volume.name)} synthesised"
 
 
 def _as_paths(path: Paths) -> list[Path]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.bids import LABELS
+from napari_swig_qmri.bids import LABELS, MAP_UNITS, RESULTS
 from napari_swig_qmri.conversion import conflict_volume, map_volumes, provenance, residual_volumes
 from napari_swig_qmri.display import appearance, contrast_limits, display_unit, field_strength_of
 from napari_swig_qmri.placement import (
@@ -28,6 +28,7 @@ from napari_swig_qmri.placement import (
     to_stored_axes,
     to_volume_axes,
 )
+from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 METADATA_KEY = "napari-swig-qmri"
 LayerData = tuple[Any, dict[str, Any], str]
 _KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
+_BESIDE, _IMAGE, _MAP, _MASK = range(4)  # levels of layers
 _MM = {
     "millimeter": 1.0,
     "mm": 1.0,
@@ -65,11 +67,33 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
 
 
 def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
-    """Volumes opened together as layers in one display frame; masks are hidden where there are images."""
+    """Volumes opened together as layers in one display frame: images, maps on top of them, then masks.
+
+    Masks are hidden where there are images. Below all and hidden where there are others lie residuals, conflicts
+    and synthesised guides of a run.
+    """
     frame = shared_frame([volume.grid for volume in volumes])
-    layers = [to_layer_data(volume, frame) for volume in volumes]
-    has_images = any(kind == "image" for *_, kind in layers)
-    return [_hidden(layer) if has_images and layer[2] == "labels" else layer for layer in layers]
+    ordered = sorted(volumes, key=_level)
+    has_images = any(_level(volume) in (_IMAGE, _MAP) for volume in volumes)
+    layers = [to_layer_data(volume, frame) for volume in ordered]
+    return [
+        _hidden(layer) if has_images and _level(volume) in (_BESIDE, _MASK) else layer
+        for volume, layer in zip(ordered, layers, strict=True)
+    ]
+
+
+def is_result(volume: Volume) -> bool:
+    """Whether a volume was left by a super-resolution run, now or before it was saved."""
+    return volume.sidecar.get("Notice") == RESEARCH_NOTICE and "Parameters" in volume.sidecar
+
+
+def _level(volume: Volume) -> int:
+    """How high the layer of a volume lies among those opened together."""
+    if volume.suffix in LABELS:
+        return _MASK
+    if volume.suffix in MAP_UNITS:
+        return _MAP
+    return _BESIDE if volume.suffix in RESULTS or is_result(volume) else _IMAGE
 
 
 def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
