@@ -64,14 +64,16 @@ def solve(
 ) -> Generator[Progress, None, Solution]:
     """Super-resolve a problem: the regression, and from there the maximum of the posterior if `refined`.
 
-    Without a guide, or without one of the three maps, there is nothing to refine with.
+    Without a guide, or without T1 or T2, there is nothing to refine with: CSF would have no value to start from.
+    A PD that was not measured is an unknown like the others.
 
     `gains` ``(guide,)``, `lr_noise` ``(3,)`` relative and `guide_noise` ``(guide,)`` in scanner units replace
     what would be estimated.
     """
     predicting = predict(problem, lr_noise, guide_noise)
     prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
-    if not (refined and problem.sequences):
+    times_measured = problem.measured[1] and problem.measured[2]
+    if not (refined and problem.sequences and times_measured):
         ratios = start_gains(problem) if gains is None else gains
         return Solution(
             maps=without_air(prediction.maps, problem, prediction), gains=ratios, conflict=None, noise=prediction.noise
@@ -130,19 +132,18 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
 
     The square of the smooth LR residual, over noise, is compared with that of 95 % of the tissue, map by map: a
     lesion that only one side knows stands out by a factor of thirty or more. Smoothing takes out what changes
-    sign from voxel to voxel, which is ringing and not anatomy. Next to CSF the residual of PD and T2 is misfit
-    of its border, so that only T1 counts there, and needs three times as much.
+    sign from voxel to voxel, which is ringing and not anatomy. PD tells nothing: guides hardly see it. Next to CSF
+    the residual of T2 is misfit of its border, so that only T1 counts there, and needs three times as much.
     """
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     nearby = _smooth(posterior.lr_residual(log_maps)).square() / _smooth(floor * posterior.lr_variance)
     usual = torch.stack([cal.sample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=CONFLICT_USUAL)
-    pd, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
+    _, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
     edges = problem.lr_grid.voxel_size
     fluid = gaussian_window((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
-    beside = fluid > 0.1
     t1 = t1 / torch.where(fluid > 0.01, 3.0, 1.0)
-    excess = torch.stack([pd * ~beside, t1, t2 * (fluid < 0.01)]).amax(0) * problem.tissue * _inner(problem)
-    border = max_pool3d((excess * ~beside)[None], 3, stride=1, padding=1)[0]
+    excess = torch.maximum(t1, t2 * (fluid < 0.01)) * problem.tissue * _inner(problem)
+    border = max_pool3d((excess * (fluid <= 0.1))[None], 3, stride=1, padding=1)[0]
     excess = torch.maximum(excess, border)  # the border of a conflict is part of it
     share = ((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1)
     return problem.interpolate(share)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 PROBE = 0.02  # relative change of a gain that its effect is measured with
-TRUSTED = 0.01  # relative correction up to which the start is closer than the bias can tell, noise being what it is
+TRUSTED = 0.03  # relative correction up to which the start was closer in every case measured
 DAMPING = 0.3  # of the steps: combinations of gains with less effect on the bias than this stay where they start
 MAX_STEP = 0.3
 EDGE = 72  # HR voxels along the edge of a block that gains are found in

@@ -24,7 +24,7 @@ MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no bette
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
-UNKNOWN = (0.15, 0.4, 0.3)  # spread of log PD, T1 and T2 over the brain, of a map that was not measured
+UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
@@ -171,8 +171,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
     known = torch.tensor(problem.measured, dtype=covariance.dtype)
-    unknown = torch.diag((1 - known) * torch.tensor(UNKNOWN).square())
-    return covariance * known * known[:, None] + unknown
+    return covariance * known * known[:, None] + torch.diag((1 - known) * UNKNOWN_SD**2)
 
 
 def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
