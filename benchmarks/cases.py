@@ -31,8 +31,15 @@ MAPS = ("PD", "T1", "T2")
 MEASURES = ("ssim", "hfen", "median_ape", "bias")
 RUNS = {  # guides and method
     "regression": (("T1w", "T2w"), "regression"),
+    "one guide": (("T1w",), "posterior"),
     "two guides": (("T1w", "T2w"), "posterior"),
     "three guides": (("T1w", "T2w", "FLAIR"), "posterior"),
+}
+GIVEN = ("(zero fill)", "(cubic)")
+BASELINES_OF = {  # what a run has to beat: what had the same guides, or none
+    "one guide": GIVEN,
+    "two guides": (*GIVEN, "(guided regression)", "regression"),
+    "three guides": (*GIVEN, "(guided regression)"),
 }
 TARGETS: Mapping[tuple[str, str], Mapping[str, tuple[float, float, float]]] = {
     ("clean", "two guides"): {
@@ -194,14 +201,14 @@ def verdict(outcomes: list[Outcome]) -> Iterator[str]:
 def misses(outcome: Outcome, outcomes: list[Outcome]) -> Iterator[str]:
     """Targets, and baselines of the same case, that a run falls behind."""
     where = f"{outcome.case}, {outcome.run}"
-    others = [o for o in outcomes if o.case == outcome.case and o.run.startswith("(")]
+    others = [o for o in outcomes if o.case == outcome.case and o.run in BASELINES_OF.get(outcome.run, ())]
     for i, name in enumerate(MAPS):
         for measure in MEASURES:
             value = outcome.scores[name][measure]
             target = TARGETS.get((outcome.case, outcome.run), {}).get(measure)
             if target and is_worse(value, target[i], measure):
                 yield f"{where}: {measure} of {name} is {value:.4f}, target {target[i]:g}"
-            if outcome.run == "regression" or measure == "bias":
+            if measure == "bias":
                 continue
             for other in others:
                 reference = other.scores[name][measure]
