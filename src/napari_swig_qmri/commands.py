@@ -284,7 +284,7 @@ def _sources(paths: Sequence[Path], target: Path) -> dict[str, Any]:
 
 def _cost(seconds: float, memory: int) -> str:
     """What a run will take, for a person; `memory` in bytes."""
-    time_needed = f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+    time_needed = f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     return f"Takes about {time_needed} and {memory / 1e9:.1f} GB of memory."
 
 
