@@ -23,7 +23,7 @@ from napari_swig_qmri.layers import (
     to_layer_data,
     to_layers,
 )
-from napari_swig_qmri.placement import display_frame, same_frame
+from napari_swig_qmri.placement import display_frame, same_frame, tilt_notice
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 TILT = rotation((5, -3, 8))
@@ -91,7 +91,7 @@ def test_a_tilted_volume_is_shown_straight_without_resampling(code):
     np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
     world = TILT @ AFFINE @ (3, 1, 5, 1)
     assert value_at(layer, (frame_of({"metadata": layer.metadata}) @ world)[:3]) == numbered()[3, 1, 5]
-    assert any("turned" in notice for notice in display_notices({"metadata": layer.metadata}))
+    assert "tilted by" in tilt_notice(frame_of({"metadata": layer.metadata}))
 
 
 def test_low_and_high_resolution_of_one_tilt_coincide_without_resampling():
@@ -128,6 +128,7 @@ def test_a_tilt_of_a_twentieth_degree_stays_in_the_scanner_frame():
     grid = VoxelGrid(SHAPE, rotation((0.05, 0, 0)) @ AFFINE)
     layer = shown(to_layer_data(Volume(data=numbered(), grid=grid, name="image")))
     assert not display_notices({"metadata": layer.metadata})
+    assert tilt_notice(frame_of({"metadata": layer.metadata})) is None
     centre = (np.array(SHAPE) - 1) / 2
     np.testing.assert_allclose(layer.data_to_world(centre[::-1])[::-1], grid.world(centre), atol=1e-6)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import read, write
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri._reader import get_reader
+from napari_swig_qmri._reader import Notice, get_reader
 from napari_swig_qmri._writer import write_layer, write_layers
 from napari_swig_qmri.files import read_volume, save_super_resolution, write_volume
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, result_layers, to_layer_data
@@ -80,10 +81,32 @@ def test_what_was_assumed_is_one_warning_with_every_sentence_once(tmp_path):
 def test_tilted_paths_opened_together_share_a_frame_and_say_so(tmp_path):
     tilts = [TILT @ AFFINE, TILT @ np.diag([1, 2, 1, 1]) @ AFFINE, rotation((9, 0, 0)) @ AFFINE]
     paths = [save(tmp_path / f"sub-{i}_T1w.nii", affine=tilt) for i, tilt in enumerate(tilts)]
-    with pytest.warns(UserWarning, match=r"shown straight.*\(all 3 images\)\nInterpolated.*\(sub-2 T1w\)"):
+    with pytest.warns(Notice) as seen:
         layers = get_reader(paths)(paths)
+    tilt, interpolated = (str(notice.message) for notice in seen)
+    assert tilt.startswith("Slices tilted by 9.8 degrees are shown straight")
+    assert interpolated.startswith("Interpolated")
+    assert interpolated.endswith("(sub-2 T1w)")
     frames = [attributes["metadata"][METADATA_KEY]["frame"] for _, attributes, _ in layers]
     np.testing.assert_array_equal(frames[0], frames[2])
+
+
+def test_a_tilt_is_told_once_and_in_one_line(tmp_path):
+    one, two, other = (
+        save(tmp_path / name, affine=rotation((angle, 0, 0)) @ AFFINE)
+        for name, angle in (("1_T1w.nii", 11), ("2_T1w.nii", 11), ("3_T1w.nii", 12))
+    )
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("default")
+        for paths in ([one], [one, two], [two], [other]):
+            get_reader(paths)(paths)
+    assert [str(notice.message).split(" are ")[0] for notice in seen] == [
+        "Slices tilted by 11.0 degrees",
+        "Slices tilted by 12.0 degrees",
+    ]
+    shown = warnings.formatwarning(seen[0].message, seen[0].category, seen[0].filename, seen[0].lineno)
+    assert shown.startswith("napari-swig-qmri:1: Notice: Slices")
+    assert shown.count("\n") == 1
 
 
 def test_files_of_one_name_from_two_folders_get_names_of_their_own(tmp_path):

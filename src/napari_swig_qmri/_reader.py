@@ -7,15 +7,23 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from napari_swig_qmri.bids import RESIDUAL_UNITS
 from napari_swig_qmri.conversion import is_map, quantity_of
 from napari_swig_qmri.files import iterate_images, read_folder, read_volume, with_distinct_names
-from napari_swig_qmri.layers import LayerData, display_notices, is_result, to_layers
+from napari_swig_qmri.layers import LayerData, display_notices, frame_of, is_result, to_layers
 from napari_swig_qmri.nifti import EXTENSIONS
+from napari_swig_qmri.placement import tilt_notice
 from napari_swig_qmri.volumes import Volume
 
+PLUGIN = "napari-swig-qmri"
 Paths = str | Path | Sequence[str | Path]
+_TOLD: dict[Any, Any] = {}  # by which Python's warnings tell every notice once
+
+
+class Notice(UserWarning):
+    """What a person should know about images that were opened as they were meant to be."""
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
@@ -24,13 +32,13 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a warning."""
+    """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a `Notice`."""
     paths = _as_paths(path)
     volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
     layers = to_layers(with_distinct_names(volumes))
-    notice = _combined_notice(layers)
-    if notice:
-        warnings.warn(notice, stacklevel=2)
+    for notice in (tilt_notice(frame_of(layers[0][1])), _combined_notice(layers)):
+        if notice:
+            warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_TOLD)  # a line of code would not help
     return layers
 
 

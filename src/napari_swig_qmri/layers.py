@@ -164,7 +164,7 @@ def _record(
         "header": volume.header,
         "path": volume.path,
         "notices": volume.notices,
-        "display_notices": placement_notices(placed, frame),
+        "display_notices": placement_notices(placed),
         "frame": frame,
         "shown_name": attributes["name"],
         "shown_shape": shown.shape,

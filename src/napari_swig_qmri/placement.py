@@ -91,21 +91,22 @@ def to_stored_axes(data: FloatArray, affine: FloatArray) -> FloatArray:
     return stored
 
 
-def placement_notices(placed: Placed, frame: FloatArray) -> tuple[str, ...]:
-    """What a person must know to trust the place where a volume is shown."""
+def tilt_notice(frame: FloatArray) -> str | None:
+    """What a person must know to trust the place of images in a display frame; None in the scanner's."""
     angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
-    notices = []
-    if angle > 0.1:
-        notices.append(
-            f"Slices tilted by {angle:.1f} degrees are shown straight, in a frame turned about the scanner's "
-            "origin. Images of another tilt match them only if opened together."
-        )
-    if placed.is_resampled:
-        notices.append(
-            "Interpolated for display, because its axes are tilted or sheared against the others. "
-            "Computing and saving use its own voxels."
-        )
-    return tuple(notices)
+    if angle <= 0.1:
+        return None
+    return f"Slices tilted by {angle:.1f} degrees are shown straight. Open images of another tilt together with them."
+
+
+def placement_notices(placed: Placed) -> tuple[str, ...]:
+    """What a person must know to trust the values that are shown."""
+    if not placed.is_resampled:
+        return ()
+    return (
+        "Interpolated for display, because its axes are tilted or sheared against the others. "
+        "Computing and saving use its own voxels.",
+    )
 
 
 def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
