@@ -148,6 +148,25 @@ def test_no_maps_no_run(make: Make) -> None:
     assert not widget.run.run_button.isEnabled()
 
 
+def test_resolved_maps_alone_are_not_taken_for_missing(viewer: ViewerModel, make: Make) -> None:
+    widget = make(FakeEngine())
+    add(viewer, make_map("T1map", name="T1 SR", sidecar={"Notice": RESEARCH_NOTICE}))
+    assert "super-resolved already" in widget.preflight.problems.text()
+    assert not widget.value().maps
+    add(viewer, make_map("T1map"))
+    assert not widget.preflight.problems.text()
+
+
+def test_it_is_said_that_the_question_is_being_answered(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+    widget = make(FakeEngine())
+    assert widget.preflight.problems.text()
+    add_case(viewer)
+    assert widget.preflight.cost.text() == "Checking…"
+    assert not widget.preflight.problems.text()
+    qtbot.waitUntil(widget.run.run_button.isEnabled)
+    assert "Checking" not in widget.preflight.cost.text()
+
+
 def test_what_is_changed_in_the_maps_is_said(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     layers = add_case(viewer)
     (odd,) = add(viewer, make_map("T1map", make_guide("T1w").grid, name="fine T1map"))
@@ -226,7 +245,7 @@ def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtb
     widget = make(engine)
     qtbot.waitUntil(widget.run.run_button.isEnabled)
     widget.run.run_button.click()
-    qtbot.waitUntil(lambda: "Refining, about 2 s left" in widget.run.stage.text())
+    qtbot.waitUntil(lambda: widget.run.stage.text() == "Refining: about 2 s left")
     asked = time.monotonic()
     with qtbot.waitSignal(widget.run.ended, timeout=1000):
         widget.run.cancel_button.click()

@@ -49,6 +49,12 @@ def wrapped_label(text: str = "", role: str = "text") -> QLabel:
     return label
 
 
+def set_text(label: QLabel, text: str) -> None:
+    """Show a text, or hide the label of an empty one."""
+    label.setText(text)
+    label.setVisible(bool(text))
+
+
 def sentence(text: str) -> str:
     """Text that begins with a capital letter, as error messages in code do not."""
     return text[:1].upper() + text[1:]

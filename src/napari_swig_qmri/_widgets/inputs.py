@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
@@ -68,7 +68,7 @@ class MapRow(QObject):
         self.layer = LayerBox(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
         self.unit = ComboBox(
             choices=[(SHORT_UNITS.get(unit, unit), unit) for unit in units_of(quantity)],
-            tooltip="Unit of the numbers in the file. Choosing another one corrects the layer, shown in ms.",
+            tooltip="Unit of the numbers in the file. Choosing another corrects the layer, which is shown in ms.",
         )
         native_of(self.unit).setFixedWidth(72)
         self.note = wrapped_label(role="assumption")
@@ -119,9 +119,9 @@ class MapChooser(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        self._stored = QLabel("stored in")
+        self._stored = QLabel("T1 and T2 are shown in ms. Unit in the file:")
         self._stored.setStyleSheet(style("note"))
-        grid.addWidget(self._stored, 0, 2)
+        grid.addWidget(self._stored, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
         for number, (quantity, row) in enumerate(self.rows.items()):
             grid.addWidget(QLabel(quantity), 2 * number + 1, 0)
             grid.addWidget(row.layer.native, 2 * number + 1, 1)

@@ -9,7 +9,7 @@ from qtpy.QtCore import Qt, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
-from napari_swig_qmri._widgets.appearance import sentence, wrapped_label
+from napari_swig_qmri._widgets.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._widgets.run_panel import time_left
 
 if TYPE_CHECKING:
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.outlook import Preflight
 
 PAUSE = 300  # ms without a change before the question is asked
+CHECKING = "Checking…"
 
 
 def bullets(texts: Iterable[str]) -> str:
@@ -58,6 +59,8 @@ class PreflightPanel(QWidget):
         """Call `question` in a thread once the inputs have rested, and show the answer."""
         self._question = question
         self._number += 1
+        set_text(self.problems, "")
+        set_text(self.cost, CHECKING)
         self._timer.start()
 
     def show_problems(self, problems: Iterable[str]) -> None:
@@ -85,13 +88,9 @@ class PreflightPanel(QWidget):
         self._show((), (f"This should not have happened, please report it: {error!r}.",), "")
 
     def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
-        for label, text in (
-            (self.problems, bullets(problems)),
-            (self.statements, bullets(statements)),
-            (self.cost, "" if problems else costs),
-        ):
-            label.setText(text)
-            label.setVisible(bool(text))
+        set_text(self.problems, bullets(problems))
+        set_text(self.statements, bullets(statements))
+        set_text(self.cost, "" if problems else costs)
         self.checked.emit(not problems)
 
 

@@ -13,7 +13,7 @@ from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import exists, sentence, style, wrapped_label
+from napari_swig_qmri._widgets.appearance import exists, sentence, set_text, style, wrapped_label
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -118,7 +118,7 @@ class RunPanel(QWidget):
         self._started = time.monotonic()
         self.show_message("")
         self.bar.setValue(0)
-        self._show_stage("Starting")
+        self._show_stage("Starting…")
         # The worker asks whether the panel is still there: a slot on `destroyed` may itself be gone by then.
         is_wanted = partial(_exists, ref(self))
         worker: Any = create_worker(outcome, job, is_wanted, _start_thread=False, _ignore_errors=True)
@@ -136,13 +136,12 @@ class RunPanel(QWidget):
             self._failure = "Cancelled. No layers were added."
             self._worker.quit()
             self.cancel_button.setEnabled(False)
-            self._show_stage("Stopping")
+            self._show_stage("Stopping…")
 
     def show_message(self, text: str, *, problem: bool = False) -> None:
         """Say how things stand, below the buttons."""
         self.message.setStyleSheet(style("problem" if problem else "text"))
-        self.message.setText(text)
-        self.message.setVisible(bool(text))
+        set_text(self.message, text)
 
     def seconds_since_start(self) -> float:
         """How long the current or last job has taken, in s."""
@@ -155,11 +154,10 @@ class RunPanel(QWidget):
         left = progress.seconds_left
         if left is None and progress.fraction > 0.05:
             left = self.seconds_since_start() * (1 / progress.fraction - 1)
-        self._show_stage(progress.stage if left is None else f"{progress.stage}, about {time_left(left)} left")
+        self._show_stage(f"{progress.stage}…" if left is None else f"{progress.stage}: about {time_left(left)} left")
 
     def _show_stage(self, text: str) -> None:
-        self.stage.setText(f"{sentence(text)} …")
-        self.stage.setVisible(True)
+        set_text(self.stage, sentence(text))
 
     def _take(self, result: Any) -> None:
         if isinstance(result, Failure):

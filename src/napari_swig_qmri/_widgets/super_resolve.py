@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from napari_swig_qmri._widgets.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.inputs import GuideList, MapChooser
-from napari_swig_qmri._widgets.layer_choice import choose_guides, choose_maps
+from napari_swig_qmri._widgets.layer_choice import choose_guides, choose_maps, map_of
 from napari_swig_qmri._widgets.options import OptionsEditor
 from napari_swig_qmri._widgets.preferences import read_preferences
 from napari_swig_qmri._widgets.preflight_panel import PreflightPanel
@@ -40,6 +40,10 @@ if TYPE_CHECKING:
 
     Solver = Callable[..., Generator[Progress, None, SuperResolution]]
     Inspector = Callable[..., Preflight]
+
+
+NO_MAPS = "Open a PD, T1 or T2 map, or choose its layer above."
+RESOLVED = "The maps in the viewer are super-resolved already. Open the measured ones to resolve them again."
 
 
 class SuperResolveWidget(Dock):
@@ -132,7 +136,8 @@ class SuperResolveWidget(Dock):
         inputs = self.value()
         problems = self.guides.problems()
         if not inputs.maps:
-            problems.append("Open a PD, T1 or T2 map, or choose its layer above.")
+            facts = [facts_of(layer) for layer in image_layers(self._viewer)]
+            problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)
         self.run.set_ready(False)
         self.order_tabs()
         if problems:
