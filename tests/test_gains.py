@@ -20,7 +20,7 @@ from napari_swig_qmri.volumes import VoxelGrid
 
 def problem_of(n_guides=2, **options):
     lr, guides = degraded(slab().maps, n_guides, **options)
-    return prepare(lr, guides, guides[0].grid, None)
+    return drained(prepare(lr, guides, guides[0].grid))
 
 
 def found(problem):
@@ -44,14 +44,14 @@ def test_the_start_is_a_few_percent_off_at_most():
 
 def test_without_guides_there_are_none():
     lr, _ = degraded(slab().maps)
-    problem = prepare(lr, [], slab().maps.grid, None)
+    problem = drained(prepare(lr, [], slab().maps.grid))
     assert start_gains(problem).shape == (0,)
 
 
 def test_a_sequence_without_pd_has_no_gain():
     uni = SEQUENCES["mp2rage-uni"].from_typical()
     lr, guides = degrade(slab().maps, 2, {"T1w": USUAL_GUIDES["T1w"], "UNIT1": uni}, gains=[812.0, 1.0])
-    gains = start_gains(prepare(lr, guides, guides[0].grid, None))
+    gains = start_gains(drained(prepare(lr, guides, guides[0].grid)))
     assert float(gains[1]) == 1
 
 

@@ -15,6 +15,7 @@ from napari_swig_qmri.pipeline import check, choose_device
 from napari_swig_qmri.posterior import signal_and_slope
 from napari_swig_qmri.preparation import choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.steps import drained
 
 if TYPE_CHECKING:
     from napari_swig_qmri.signal_models import SignalModel
@@ -122,8 +123,8 @@ def _gains(maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Map
     gains = options.get("gains")
     if gains is not None:
         return f"Gains are given: {_listed(names, gains)}."
-    problem = prepare(maps, guides, choose_hr_grid(maps, guides, None, options.get("reference")), None)
-    found = start_gains(problem) / problem.pd_unit
+    problem = drained(prepare(maps, guides, choose_hr_grid(maps, guides, None, options.get("reference"))))
+    found = start_gains(problem) / problem.gain_units
     return f"Gains found: {_listed(names, found.tolist())} (image values per unit of PD); the run checks them."
 
 

@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_swig_qmri.checks import check_grid, check_lr_noise, check_maps, check_per_guide, check_positive
+from napari_swig_qmri.checks import (
+    check_detail,
+    check_distinct,
+    check_grid,
+    check_lr_noise,
+    check_maps,
+    check_per_guide,
+    check_positive,
+)
 from napari_swig_qmri.engine import solve
 from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.prediction import MIN_LR_NOISE
@@ -97,17 +105,21 @@ def super_resolve(
         guide_noise=guide_noise,
         dtype=dtype,
         memory_limit=memory_limit,
+        voxel_size=voxel_size,
+        reference=reference,
     )
     target = choose_device(device)
     if target.type == "mps" and dtype == "float64":
         raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
-    yield Progress(0.0, "bringing the images onto one grid")
-    problem = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
+    started = Progress(0.0, "bringing the images onto one grid")
+    yield started
+    preparing = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
+    problem = yield from mapped(preparing, lambda _: started)
     solution = yield from with_time_left(
         solve(
             problem,
             refined=method == "posterior",
-            gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.pd_unit,
+            gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.gain_units,
             lr_noise=_relative_noise(lr_noise),
             guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),
             device=target,
@@ -156,6 +168,8 @@ def check(
     guide_noise: Sequence[float] | None = None,
     dtype: str = "float32",
     memory_limit: int | None = None,
+    voxel_size: float | Sequence[float] | None = None,
+    reference: int | None = None,
     **_others: Any,
 ) -> None:
     """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
@@ -175,6 +189,8 @@ def check(
         check_grid(guide.grid, guide.name)
         if guide.sequence is None:
             raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
+    check_distinct(guides)
+    check_detail(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), voxel_size)
 
 
 def _relative_noise(levels: Mapping[str, float] | None) -> torch.Tensor | None:
@@ -208,14 +224,14 @@ def _result(
         for guide, sequence, gain in zip(guides, problem.sequences, solution.gains.tolist(), strict=True)
     )
     acquired = tuple(
-        replace(guide, data=image.numpy(), grid=problem.hr_grid)
-        for guide, image in zip(guides, problem.guides, strict=True)
+        replace(guide, data=(image * seen).numpy(), grid=problem.hr_grid)
+        for guide, image, seen in zip(guides, problem.guides, problem.guide_valid, strict=True)
     )
-    inside = (problem.interpolate(problem.lr_valid.float()) > 0.5) & _covered(problem)
+    inside = (problem.interpolate(problem.lr_seen.float()) > 0.5) & _covered(problem)
     if mask is not None:
         inside &= torch.as_tensor(np.asarray(mask) > 0.5)
     data = (solution.maps * unit * inside)[measured]
-    gains = tuple(gain / problem.pd_unit for gain in solution.gains.tolist())
+    gains = tuple((solution.gains / problem.gain_units).tolist())
     notices = (*problem.notices, *_about(problem, solution))
     return SuperResolution(
         maps=QuantitativeMaps(data=data.numpy(), grid=problem.hr_grid, names=names),

@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
 import torch
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
-from nibabel.processing import resample_from_to
-from scipy.ndimage import gaussian_filter
+from nibabel.affines import apply_affine
 
-from napari_swig_qmri.operators import MAX_ANGLE, KSpaceTruncation, linear_interpolation, relative_axes
+from napari_swig_qmri.checks import check_mask
+from napari_swig_qmri.gaps import enclosed, filled, gaps_of, has_value
+from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.resampling import parallel, resampled
+from napari_swig_qmri.signal_models import Mp2rageUni
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from napari_swig_qmri.gaps import BoolArray
     from napari_swig_qmri.operators import SeparableOperator
     from napari_swig_qmri.signal_models import SignalModel
     from napari_swig_qmri.volumes import FloatArray
@@ -32,8 +34,10 @@ TISSUE_T1 = (0.2, 2.5)  # s, brain tissue without CSF
 TISSUE_T2 = (0.02, 0.15)  # s
 TISSUE_PD = 0.35  # of the 99th percentile
 FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # below, a map has no logarithm worth using
+MIN_TISSUE = 100  # LR voxels
 GUIDE_FLOOR = 0.03  # of the median over tissue
-ALIASING = 1.25  # ratio of voxel edges from which a finer guide is smoothed before it is resampled
+LEAST_OVERLAP = 0.1  # share of the tissue that each image must cover
+UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to this
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,10 +46,12 @@ class Problem:
 
     hr_grid: VoxelGrid
     lr_grid: VoxelGrid
-    lr_maps: Tensor  # (3, x, y, z); a map that was not measured is constant
+    lr_maps: Tensor  # (3, x, y, z), gaps filled; a map that was not measured is constant
     measured: tuple[bool, ...]  # per quantity
-    lr_valid: Tensor  # (x, y, z) bool, voxels with a measurement
-    guides: Tensor  # (guide, X, Y, Z)
+    lr_seen: Tensor  # (x, y, z) bool, voxels with a measurement
+    lr_valid: Tensor  # (x, y, z) bool, those of them that lie in the HR grid: only they can be compared
+    guides: Tensor  # (guide, X, Y, Z), gaps filled
+    lr_guides: Tensor  # (guide, x, y, z), the guides truncated to the LR grid
     guide_valid: Tensor  # (guide, X, Y, Z) bool
     sequences: tuple[SignalModel, ...]
     pd_unit: float  # unit of the PD map relative to water
@@ -55,61 +61,76 @@ class Problem:
     notices: tuple[str, ...]
 
     @cached_property
-    def lr_guides(self) -> Tensor:
-        """The guides truncated to the LR grid, ``(guide, x, y, z)``."""
-        return self.truncate(self.guides)
-
-    @cached_property
     def guide_levels(self) -> Tensor:
         """Median magnitude of each guide over tissue, ``(guide,)``."""
         return self.lr_guides[:, self.tissue].abs().median(-1).values.clamp(min=1e-12)
+
+    @property
+    def gain_units(self) -> Tensor:
+        """Gain per unit of PD relative to water over gain per unit of the PD map, ``(guide,)``: 1 without PD."""
+        units = [self.pd_unit if sequence.is_scaled_by_pd else 1.0 for sequence in self.sequences]
+        return torch.tensor(units, dtype=self.lr_maps.dtype)
 
 
 def prepare(
     maps: QuantitativeMaps,
     guides: Sequence[WeightedImage],
     hr_grid: VoxelGrid,
-    mask: FloatArray | None,
+    mask: FloatArray | None = None,
     dtype: torch.dtype = torch.float32,
-) -> Problem:
-    """Bring maps and guides together; see `Problem`.
+) -> Generator[None, None, Problem]:
+    """Bring maps and guides together; see `Problem`. Yields between volumes.
 
     Raises
     ------
     ValueError
-        If the maps hold no tissue or a guide has no sequence.
+        If maps, guides and mask do not fit together.
     """
-    notices: list[str] = []
-    lr = parallel(maps, hr_grid, notices)
-    data, valid, pd_unit = _clean_maps(lr, notices)
-    images, images_valid = [], []
-    for guide in guides:
-        on_grid = resampled(guide, hr_grid, notices)
-        finite = np.isfinite(on_grid.data)
-        n_bad = int((~finite).sum())
-        if n_bad:
-            notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
-        images.append(np.where(finite, on_grid.data, 0).astype(np.float32))
-        images_valid.append(finite & (on_grid.data != 0) if _is_masked(on_grid.data) else finite)
+    check_mask(mask, hr_grid)
+    about_maps: list[str] = []
+    about_guides: list[str] = []
+    lr = yield from parallel(maps, hr_grid, about_maps)
     truncate = KSpaceTruncation(hr_grid, lr.grid, dtype=dtype)
+    images, images_seen = [], []
+    for guide in guides:
+        yield
+        image, seen = yield from _on_grid(guide, hr_grid, about_guides)
+        images.append(image)
+        images_seen.append(seen)
+    yield
+    stacked = _stacked(images, hr_grid, dtype)
+    lr_guides = (
+        torch.stack([truncate(image) for image in stacked]) if images else stacked.new_zeros((0, *lr.grid.shape))
+    )
+    guide_valid = _stacked(images_seen, hr_grid, torch.bool)
+    yield
+    data, valid, pd_unit = _clean_maps(maps, lr, lr_guides, about_maps)
     inside = torch.as_tensor(valid)
     if mask is not None:
-        inside = inside & (truncate(torch.as_tensor(np.asarray(mask, np.float32))) > 0.5)
-    return Problem(
+        inside = inside & (truncate(torch.as_tensor(np.asarray(mask) > 0.5, dtype=dtype)) > 0.5)
+    within = _within(lr.grid, hr_grid)
+    measured = tuple(name in maps.names for name in QUANTITIES)
+    tissue = _tissue(data, _brightness(data[0] if measured[0] else None, lr_guides), inside)
+    problem = Problem(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
         lr_maps=data.to(dtype),
-        measured=tuple(name in maps.names for name in QUANTITIES),
-        lr_valid=torch.as_tensor(valid),
-        guides=_stacked(images, hr_grid, dtype),
-        guide_valid=_stacked(images_valid, hr_grid, torch.bool),
+        measured=measured,
+        lr_seen=torch.as_tensor(valid),
+        lr_valid=torch.as_tensor(valid & within),
+        guides=stacked,
+        lr_guides=lr_guides,
+        guide_valid=guide_valid,
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=pd_unit,
         truncate=truncate,
         interpolate=linear_interpolation(hr_grid, lr.grid, dtype=dtype),
-        tissue=_tissue(data, inside),
-        notices=tuple(notices),
+        tissue=_covered(tissue, within),
+        notices=(*about_maps, *about_guides),
     )
+    yield
+    _check_fit(problem, [guide.name for guide in guides])
+    return problem
 
 
 def _stacked(arrays: Sequence[npt.NDArray[Any]], grid: VoxelGrid, dtype: torch.dtype) -> Tensor:
@@ -145,100 +166,144 @@ def choose_hr_grid(
     return grid.with_shape((x, y, z))
 
 
-def parallel(maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]) -> QuantitativeMaps:
-    """Maps with the axes of the HR grid: axes permuted and flipped, turned maps resampled band-limited."""
-    between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
-    orientation = io_orientation(between)
-    data = np.stack([apply_orientation(volume, orientation) for volume in maps.data])
-    nx, ny, nz = data.shape[1:]
-    grid = VoxelGrid((nx, ny, nz), maps.grid.affine @ inv_ornt_aff(orientation, maps.grid.shape))
-    turned = QuantitativeMaps(data=data, grid=grid, names=maps.names)
-    try:
-        relative_axes(hr_grid, grid)
-    except ValueError:
-        notices.append(
-            f"The maps are turned by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
-            f"resampled to its axes at their own voxel size."
-        )
-        return _turned_to(turned, hr_grid)
-    return turned
-
-
-def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> QuantitativeMaps:
-    """Maps at their own voxel size along the axes of the HR grid, by sinc and then spline interpolation."""
-    sizes = np.asarray(maps.grid.voxel_size)
-    x, y, z = (max(1, round(extent / size)) for extent, size in zip(hr_grid.field_of_view, sizes, strict=True))
-    target = hr_grid.with_shape((x, y, z))
-    nx, ny, nz = (2 * n for n in maps.grid.shape)
-    fine = maps.grid.with_shape((nx, ny, nz))
-    missing = ~np.isfinite(maps.data)
-    dense = KSpaceTruncation(maps.grid, fine)(torch.as_tensor(np.where(missing, 0, maps.data), dtype=torch.float32))
-    data = np.stack([_spline(volume, fine, target) for volume in dense.numpy()])
-    gaps = np.stack([_spline(m.astype(np.float32), maps.grid, target, order=1) for m in missing])
-    data[~(gaps < 0.5)] = np.nan
-    return QuantitativeMaps(data=data, grid=target, names=maps.names)
-
-
-def resampled(guide: WeightedImage, grid: VoxelGrid, notices: list[str]) -> WeightedImage:
-    """A guide on another grid by cubic splines, smoothed first where its voxels are finer; NaN outside of it."""
-    if guide.grid.is_aligned_with(grid):
-        return replace(guide, grid=grid)
-    notices.append(f"{guide.name} lies on another grid and was resampled to the high-resolution grid.")
-    between = np.linalg.inv(guide.grid.affine) @ grid.affine
-    coarser = np.linalg.norm(between[:3, :3], axis=1)  # HR voxel edge in guide voxels, per guide axis
+def _on_grid(
+    guide: WeightedImage, grid: VoxelGrid, notices: list[str]
+) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
+    """A guide on the HR grid with its gaps filled, 0 where there is nothing to fill them with, and its seen voxels."""
     data = np.asarray(guide.data, np.float32)
-    if coarser.max() > ALIASING:
-        sigma = 0.4 * np.sqrt(np.maximum(coarser**2 - 1, 0))
-        data = gaussian_filter(np.nan_to_num(data), sigma)
-    return replace(guide, data=_spline(data, guide.grid, grid), grid=grid)
+    seen = has_value(data)
+    if not seen.any():
+        raise ValueError(f"{guide.name} holds no voxel with a value: choose another image.")
+    gaps = gaps_of(data, seen)
+    n_bad = int((gaps | ~np.isfinite(data)).sum())
+    if n_bad:
+        notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
+    data = np.where(seen, data, 0)
+    if isinstance(guide.sequence, Mp2rageUni):
+        data = _uniform(data, seen, guide.name, notices)
+    data = filled(data, gaps, seen, guide.grid.voxel_size)
+    if guide.grid.is_aligned_with(grid):
+        return data, seen
+    notices.append(f"{guide.name} lies on another grid and was resampled to the high-resolution grid.")
+    return (yield from resampled(data, seen, guide.grid, grid))
 
 
-def _spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> FloatArray:
-    image = nib.Nifti1Image(np.nan_to_num(data).astype(np.float32), source.affine)
-    moved = resample_from_to(image, (target.shape, target.affine), order=order, cval=np.nan)
-    result: FloatArray = np.asarray(moved.dataobj, dtype=np.float32)
-    return result
+def _uniform(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
+    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that scanners store."""
+    low, high = float(data[seen].min()), float(data[seen].max())
+    if max(-low, high) <= 1:
+        return data
+    if low < 0 or high > UNI_STEPS:
+        raise ValueError(
+            f"{name} is an MP2RAGE UNI image, stored as -0.5 to 0.5 or as 0 to {UNI_STEPS}, but its values go from "
+            f"{low:.4g} to {high:.4g}: bring it to one of the two, or choose another image."
+        )
+    notices.append(f"{name} is stored as 0 to {UNI_STEPS} and was brought to -0.5 to 0.5.")
+    return np.where(seen, data / UNI_STEPS - 0.5, 0).astype(np.float32)
 
 
-def _clean_maps(maps: QuantitativeMaps, notices: list[str]) -> tuple[Tensor, FloatArray, float]:
-    """All three quantities, PD relative to water, with invalid voxels at the floor and marked."""
-    finite = np.isfinite(maps.data).all(axis=0)
-    valid = finite & (maps.data != 0).any(axis=0)
-    n_bad = int((~finite).sum())
+def _clean_maps(
+    maps: QuantitativeMaps, lr: QuantitativeMaps, lr_guides: Tensor, notices: list[str]
+) -> tuple[Tensor, BoolArray, float]:
+    """All three quantities, PD relative to water, gaps filled and air at the floor; where they were measured."""
+    valid = np.isfinite(lr.data).all(axis=0) & (lr.data != 0).any(axis=0)
+    n_bad = int((~np.isfinite(maps.data)).any(axis=0).sum())
     if n_bad:
         notices.append(f"{n_bad} voxels of the low-resolution maps are not finite and count as not measured.")
     pd_unit = 1.0
-    data = np.empty((len(QUANTITIES), *maps.grid.shape), np.float32)
+    data = np.empty((len(QUANTITIES), *lr.grid.shape), np.float32)
     for i, name in enumerate(QUANTITIES):
-        if name not in maps.names:
+        if name not in lr.names:
             data[i] = TYPICAL[name]
             notices.append(
                 f"There is no {name} map: signal models cannot be used, so the other maps come from regression on the "
                 f"guides alone; the guides are synthesised with a {name} of {TYPICAL[name]:g}."
             )
             continue
-        volume = maps[name]
+        volume = lr[name]
         if name == "PD":
             bright = volume[valid & (volume > TISSUE_PD * np.percentile(volume[valid], 99))]
             pd_unit = float(np.median(bright)) / WATER_PD
             volume = volume / pd_unit
         data[i] = np.where(valid, volume, FLOOR[name])
-    return torch.as_tensor(data), valid, pd_unit
+    gaps = enclosed(~valid, valid) & (_is_bright(_brightness(None, lr_guides), torch.as_tensor(valid))).numpy()
+    return torch.as_tensor(filled(data, gaps, valid, lr.grid.voxel_size)), valid, pd_unit
 
 
-def _tissue(lr_maps: Tensor, valid: Tensor) -> Tensor:
-    """Voxels of brain tissue without CSF; all of `valid` where there are next to none."""
-    pd, t1, t2 = lr_maps
-    bright = pd > TISSUE_PD * pd[valid].quantile(0.99) if int(valid.sum()) < 10_000_000 else pd > 0.3
-    found = valid & bright
-    for volume, (low, high) in ((t1, TISSUE_T1), (t2, TISSUE_T2)):
+def _within(grid: VoxelGrid, other: VoxelGrid) -> BoolArray:
+    """Voxels of `grid` whose centres lie in the field of view of another grid; ``(x, y, z)``."""
+    between = np.linalg.inv(other.affine) @ grid.affine
+    voxels = apply_affine(between, np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1))
+    return np.asarray(((voxels >= -0.5) & (voxels < np.array(other.shape) - 0.5)).all(axis=-1))
+
+
+def _brightness(pd: Tensor | None, lr_guides: Tensor) -> Tensor:
+    """What tells head from air ``(x, y, z)``: the PD map, or else the guides together."""
+    if pd is not None:
+        return pd
+    if not len(lr_guides):
+        return torch.ones(lr_guides.shape[1:])
+    sizes = lr_guides.abs()
+    return torch.stack([size / _top(size.flatten()).clamp(min=1e-12) for size in sizes]).mean(0)
+
+
+def _is_bright(brightness: Tensor, valid: Tensor) -> Tensor:
+    return brightness > TISSUE_PD * _top(brightness[valid])
+
+
+def _top(values: Tensor) -> Tensor:
+    """The 99th percentile, of a million values at most."""
+    return values[:: max(1, len(values) // 1_000_000)].quantile(0.99)
+
+
+def _tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
+    """Voxels of brain tissue without CSF; where there are next to none, all bright ones of `valid`."""
+    if not valid.any():
+        raise ValueError("the mask covers no voxel of the low-resolution maps that has a value: choose another one.")
+    bright = valid & _is_bright(brightness, valid)
+    found = bright
+    for volume, (low, high) in ((lr_maps[1], TISSUE_T1), (lr_maps[2], TISSUE_T2)):
         found = found & (volume > low) & (volume < high)
-    return found if int(found.sum()) >= 100 else valid
+    if int(found.sum()) >= MIN_TISSUE:
+        return found
+    return bright if bright.any() else valid
 
 
-def _is_masked(data: FloatArray) -> bool:
-    """Whether a tenth or more of an image is exactly zero: its surroundings were cut away."""
-    return float((data == 0).mean()) >= 0.1
+def _covered(tissue: Tensor, within: BoolArray) -> Tensor:
+    """Tissue within the HR grid."""
+    covered = tissue & torch.as_tensor(within)
+    share = int(covered.sum()) / int(tissue.sum())
+    if share < LEAST_OVERLAP:
+        raise ValueError(
+            f"only {share:.0%} of the tissue of the low-resolution maps lies in the high-resolution grid: choose "
+            "images of the same head in the same place."
+        )
+    return covered
+
+
+def _check_fit(problem: Problem, names: Sequence[str]) -> None:
+    """Maps have possible values over tissue, and every guide covers enough of it and is bright there."""
+    for (name, quantity), volume, measured in zip(QUANTITIES.items(), problem.lr_maps, problem.measured, strict=True):
+        middle, (low, high) = float(volume[problem.tissue].median()), quantity.bounds
+        if measured and not low <= middle <= high:
+            raise ValueError(
+                f"the {name} map has a median of {middle:.3g} {quantity.unit} over tissue, but {name} lies between "
+                f"{low:g} and {high:g} {quantity.unit}: correct its unit, or choose another image."
+            )
+    covered = problem.truncate(problem.guide_valid.to(problem.lr_maps.dtype)) > 0.5
+    for name, sequence, image, seen in zip(names, problem.sequences, problem.lr_guides, covered, strict=True):
+        used = problem.tissue & seen
+        if int(used.sum()) < LEAST_OVERLAP * int(problem.tissue.sum()):
+            raise ValueError(
+                f"{name} covers less than {LEAST_OVERLAP:.0%} of the tissue of the low-resolution maps: choose images "
+                "of the same head in the same place."
+            )
+        level = float((image.abs() if sequence.is_signed else image)[used].median())
+        if not level > 0:
+            raise ValueError(
+                f"{name} has no positive signal over the tissue of the low-resolution maps (median {level:.3g}): "
+                "choose another image, or correct its sign."
+            )
 
 
 def _sequence_of(guide: WeightedImage) -> SignalModel:

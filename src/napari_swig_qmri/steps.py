@@ -19,3 +19,13 @@ def mapped(steps: Generator[S, None, R], change: Callable[[S], T]) -> Generator[
             result: R = stopped.value
             return result
         yield change(step)
+
+
+def drained(steps: Generator[S, None, R]) -> R:
+    """What the work returns, its steps passed over."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stopped:
+            result: R = stopped.value
+            return result

@@ -1,0 +1,93 @@
+"""Images brought to the axes or the voxels of another grid, gaps kept as gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+import torch
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.processing import resample_from_to
+from scipy.ndimage import gaussian_filter
+
+from napari_swig_qmri.gaps import enclosed, filled
+from napari_swig_qmri.operators import MAX_ANGLE, KSpaceTruncation, relative_axes
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.gaps import BoolArray
+    from napari_swig_qmri.volumes import FloatArray
+
+ALIASING = 1.25  # ratio of voxel edges from which a finer image is smoothed before it is resampled
+
+
+def parallel(maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]) -> Generator[None, None, QuantitativeMaps]:
+    """Maps with the axes of the HR grid: axes permuted and flipped, turned maps resampled band-limited."""
+    between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
+    orientation = io_orientation(between)
+    data = np.stack([apply_orientation(volume, orientation) for volume in maps.data])
+    nx, ny, nz = data.shape[1:]
+    grid = VoxelGrid((nx, ny, nz), maps.grid.affine @ inv_ornt_aff(orientation, maps.grid.shape))
+    turned = QuantitativeMaps(data=data, grid=grid, names=maps.names)
+    try:
+        relative_axes(hr_grid, grid)
+    except ValueError:
+        notices.append(
+            f"The maps are turned by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
+            f"resampled to its axes at their own voxel size."
+        )
+        return (yield from _turned_to(turned, hr_grid))
+    return turned
+
+
+def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, None, QuantitativeMaps]:
+    """Maps at their own voxel size along the axes of the HR grid, by sinc and then spline interpolation."""
+    sizes = np.asarray(maps.grid.voxel_size)
+    x, y, z = (max(1, round(extent / size)) for extent, size in zip(hr_grid.field_of_view, sizes, strict=True))
+    target = hr_grid.with_shape((x, y, z))
+    nx, ny, nz = (2 * n for n in maps.grid.shape)
+    fine = maps.grid.with_shape((nx, ny, nz))
+    finite = np.isfinite(maps.data).all(axis=0)
+    seen = finite & (maps.data != 0).any(axis=0)
+    dense = filled(np.where(finite, maps.data, 0), enclosed(~seen, seen), seen, maps.grid.voxel_size)
+    sharpen = KSpaceTruncation(maps.grid, fine)
+    data = np.empty((len(maps.names), *target.shape), np.float32)
+    for i, volume in enumerate(dense):
+        yield
+        data[i] = _spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
+    yield
+    data[:, ~_mostly(seen, maps.grid, target)] = np.nan
+    return QuantitativeMaps(data=data, grid=target, names=maps.names)
+
+
+def resampled(
+    data: FloatArray, seen: BoolArray, source: VoxelGrid, target: VoxelGrid
+) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
+    """An image on another grid by cubic splines, smoothed first where its voxels are finer, and where it was seen.
+
+    `data` ``(x, y, z)`` is finite; so is the outcome, which is 0 beyond the field of view.
+    """
+    between = np.linalg.inv(source.affine) @ target.affine
+    coarser = np.linalg.norm(between[:3, :3], axis=1)  # voxel edge of the target in voxels, per axis of the source
+    if coarser.max() > ALIASING:
+        data = gaussian_filter(data, 0.4 * np.sqrt(np.maximum(coarser**2 - 1, 0)))
+        yield
+    moved = np.nan_to_num(_spline(data, source, target))
+    yield
+    return moved, _mostly(seen, source, target)
+
+
+def _mostly(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> BoolArray:
+    """Voxels of the target of which more than half was seen."""
+    share = _spline(seen.astype(np.float32), source, target, order=1)
+    return np.asarray(share > 0.5)
+
+
+def _spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> FloatArray:
+    """Spline interpolation, NaN beyond the field of view."""
+    image = nib.Nifti1Image(data.astype(np.float32), source.affine)
+    moved = resample_from_to(image, (target.shape, target.affine), order=order, cval=np.nan)
+    result: FloatArray = np.asarray(moved.dataobj, dtype=np.float32)
+    return result
