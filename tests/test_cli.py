@@ -493,3 +493,21 @@ def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None
         assert sentence in result.stderr
         assert not Path("out").exists()
     assert run("super-resolve", case / "lr", "--voxel-size", "big", "-o", "out").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (
+            ("--voxel-size", "2.5x2.5x6"),
+            "voxels of 2.5 x 2.5 x 6 mm would be coarser than those of the maps, 5 x 5 x 5",
+        ),
+        ((), "without a guide and with the voxels of the maps, nothing would change"),
+    ],
+)
+def test_super_resolve_refuses_what_adds_no_detail(run: Run, case: Path, words: tuple[str, ...], sentence: str) -> None:
+    guides = guides_of(case, "T1w") if words else []
+    result = run("super-resolve", case / "lr", *guides, *words, "-o", "out")
+    assert result.exit_code == 1
+    assert sentence in result.stderr
+    assert not Path("out").exists()

@@ -148,7 +148,17 @@ def test_without_guides_maps_are_interpolated_and_it_is_said():
     assert any("only interpolated" in notice for notice in result.notices)
     for ours, interpolated in zip(errors(result.maps), errors(zero_filled(lr, result.maps.grid)), strict=True):
         assert ours <= 1.02 * interpolated
-    assert solved(lr, []).maps.grid.shape == lr.grid.shape
+    with pytest.raises(ValueError, match="nothing would change"):
+        solved(lr, [])
+
+
+def test_a_result_without_more_detail_is_refused():
+    lr, guides = case()
+    with pytest.raises(ValueError, match=f"the guide {guides[0].name!r} was given twice"):
+        solved(lr, [guides[0], replace(guides[0], data=guides[0].data.copy())])
+    edges = np.asarray(lr.grid.voxel_size) * (1, 1, 1.5)
+    with pytest.raises(ValueError, match="mm would be coarser than those of the maps"):
+        solved(lr, guides, voxel_size=edges)
 
 
 @pytest.mark.parametrize("names", [("T1",), ("PD", "T2"), ("T2", "PD")])

@@ -12,7 +12,7 @@ from napari_swig_qmri.conversion import check_times
 from napari_swig_qmri.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, VoxelGrid
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
 
 
 def check_maps(maps: QuantitativeMaps) -> None:
@@ -51,6 +51,40 @@ def check_mask(mask: FloatArray | None, grid: VoxelGrid) -> None:
         )
     if not (np.asarray(mask) > 0.5).any():
         raise ValueError("the mask is empty: choose one that covers the brain, or none.")
+
+
+def check_distinct(guides: Sequence[WeightedImage]) -> None:
+    """No image guides twice: its noise would count as two measurements."""
+    for i, guide in enumerate(guides):
+        for other in guides[:i]:
+            is_same = guide.data is other.data or guide.name == other.name
+            if is_same and np.array_equal(guide.data, other.data, equal_nan=True):
+                raise ValueError(f"the guide {guide.name!r} was given twice: give it once.")
+
+
+def check_detail(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    hr_grid: VoxelGrid,
+    voxel_size: float | Sequence[float] | None,
+) -> None:
+    """The result would differ from the maps, and asked voxels are no coarser than theirs along any axis."""
+    if not guides and hr_grid.is_aligned_with(maps.grid):
+        raise ValueError(
+            "without a guide and with the voxels of the maps, nothing would change: add a guide or choose a smaller "
+            "voxel size."
+        )
+    if voxel_size is None:
+        return
+    hr_axes, lr_axes = (grid.affine[:3, :3] / grid.voxel_size for grid in (hr_grid, maps.grid))
+    along = np.abs(hr_axes.T @ lr_axes).argmax(axis=1)  # LR axis nearest to each HR axis
+    edges = np.asarray(maps.grid.voxel_size)[along]
+    asked = np.broadcast_to(np.asarray(voxel_size, float), (3,))
+    if np.any(asked > 1.01 * edges):
+        shown, largest = (" x ".join(f"{edge:.3g}" for edge in sizes) for sizes in (asked, edges))
+        raise ValueError(
+            f"voxels of {shown} mm would be coarser than those of the maps, {largest} mm: choose a smaller voxel size."
+        )
 
 
 def check_per_guide(values: Sequence[float] | None, n_guides: int, what: str) -> None:
