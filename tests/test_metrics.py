@@ -156,7 +156,7 @@ def test_one_map_alone_can_be_scored(reference):
 
 def test_errors_say_what_to_do(reference):
     other = QuantitativeMaps(data=reference.data, grid=VoxelGrid(GRID.shape, np.diag([3.0, 3.0, 4.0, 1.0])))
-    with pytest.raises(ValueError, match=r"19\.00 mm apart: resample"):
+    with pytest.raises(ValueError, match=r"19\.00 mm apart: interpolate"):
         metrics.evaluate(other, reference, everywhere())
     with pytest.raises(ValueError, match=r"shape \(2, 2, 2\)"):
         metrics.evaluate(reference, reference, np.ones((2, 2, 2), bool))
