@@ -231,12 +231,15 @@ def test_second_run_adds_numbered_layers(viewer: ViewerModel, make: Make, qtbot:
     assert widget.value().maps["T1"].layer is first[1]
 
 
-def test_results_are_not_proposed_as_inputs(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+def test_results_are_neither_proposed_as_inputs_nor_checked(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     add_case(viewer)
-    widget = make(FakeEngine())
+    engine = FakeEngine()
+    widget = make(engine)
     before = widget.value()
     run(widget, qtbot)
     assert widget.value() == before
+    assert widget.run.run_button.isEnabled()
+    assert len(engine.preflights) == 1
 
 
 def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:

@@ -60,6 +60,7 @@ class SuperResolveWidget(Dock):
         self._solver = solver or _solve
         self._inspector = inspector or _inspect
         self._inputs: Snapshot | None = None  # of the current or last run
+        self._asked: SuperResolveInputs | None = None  # what the preflight is about
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
@@ -138,11 +139,14 @@ class SuperResolveWidget(Dock):
         if not inputs.maps:
             facts = [facts_of(layer) for layer in image_layers(self._viewer)]
             problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)
-        self.run.set_ready(False)
         self.order_tabs()
         if problems:
+            self._asked = None
+            self.run.set_ready(False)
             self.preflight.show_problems(problems)
-        else:
+        elif inputs != self._asked:
+            self._asked = inputs
+            self.run.set_ready(False)
             self.preflight.ask(partial(_ask_engine, self._inspector, Snapshot.of(inputs)))
         self.changed.emit()
 
