@@ -34,6 +34,7 @@ SLAB = ((-84, 84), (-124, 92), (0, 40))  # mm
 GAINS = (812.0, 95.0)  # scanner units per unit of signal
 FIELD = {"MagneticFieldStrength": 3.0}  # T
 WINDOW = (1500, 1050)  # pixels
+LOW_WINDOW = (1500, 820)  # pixels; two heads side by side fill its canvas
 
 
 def main(folder: Path, voxel_size: float) -> None:
@@ -52,11 +53,15 @@ def main(folder: Path, voxel_size: float) -> None:
 
 
 def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
-    """Add LR maps with a T1w and a T2w guide, all with noise, as the reader would."""
+    """Add LR maps with a T1w and a T2w guide, all with noise, as the reader would.
+
+    The maps are fitted to signals of low resolution, as a scanner measures them: truncating the maps themselves
+    would ring more, and a T2-FLAIR of them shows little else.
+    """
     truth = make_phantom(voxel_size, extent=SLAB).maps
     sequences = {name: USUAL_GUIDES[name] for name in ("T1w", "T2w")}
     noise = {"map_noise": 0.01, "guide_noise": 0.01, "generator": np.random.default_rng(0)}
-    lr_maps, guides = degrade(truth, 2, sequences, gains=GAINS, **noise)
+    lr_maps, guides = degrade(truth, 2, sequences, gains=GAINS, domain="signals", **noise)
     images = [
         Volume(
             data=guide.data,
@@ -108,8 +113,11 @@ def failing() -> Generator[Progress, None, None]:
 
 def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Pictures before and after a contrast is added, and of another sequence."""
+    viewer.window.resize(*LOW_WINDOW)
     shoot(viewer, folder / "synthesize-ready.png")
     dock.add_contrast()
+    wait(0.4)
+    viewer.reset_view()
     shoot(viewer, folder / "synthesize-flair.png")
     dock.editor.sequence_box.value = "mprage"
     wait(0.5)
