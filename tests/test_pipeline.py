@@ -202,6 +202,56 @@ def test_bad_voxels_in_guides_are_reported_and_stay_where_they_are(bad):
     assert relative(result.maps, usual().maps, far, share=0.99) < 0.01
 
 
+def apart_from(cut, axis, distance):
+    """Tissue at least `distance` voxels away from planes that are cut out of an axis."""
+    voxels = np.arange(tissue().shape[axis])
+    away = (voxels < cut.start - distance) | (voxels >= cut.stop + distance)
+    return tissue() & np.moveaxis(away[:, None, None], 0, axis)
+
+
+def median_error(maps, where, name="T1"):
+    return float(np.median(np.abs(maps[name][where] / slab().maps[name][where] - 1)))
+
+
+@pytest.mark.parametrize("n_guides", [0, 2])
+@pytest.mark.parametrize("bad", [np.nan, 0])
+def test_planes_without_a_value_do_not_ring_into_tissue(bad, n_guides):
+    lr, guides = case()
+    data = lr.data.copy()
+    data[:, :, 12:16] = bad
+    cut, options = slice(24, 32), {} if n_guides else {"voxel_size": 3.0}
+    whole, gappy = (solved(maps, guides[:n_guides], **options).maps for maps in (lr, replace(lr, data=data)))
+    assert np.isfinite(gappy.data).all()
+    for distance, name, times in ((8, "T1", 1.15), (0, "PD", 1.25)):
+        where = apart_from(cut, 1, distance)
+        assert median_error(gappy, where, name) < times * median_error(whole, where, name)
+
+
+@pytest.mark.parametrize("bad", [np.nan, 0])
+def test_planes_of_a_guide_without_a_value_do_not_ring_into_tissue(bad):
+    lr, guides = case()
+    data = guides[0].data.copy()
+    data[..., 8:12] = bad
+    result = solved(lr, [replace(guides[0], data=data), guides[1]])
+    where = apart_from(slice(8, 12), 2, 0)
+    assert median_error(result.maps, where) < 1.05 * median_error(usual().maps, where)
+    assert (result.guides[0].data[..., 8:12] == 0).all()
+
+
+def test_guides_may_cover_less_than_the_maps():
+    """LR voxels beyond the guides have no counterpart in them: truncation would wrap around to the other end."""
+    lr, guides = case()
+    grid = guides[0].grid
+    cut = VoxelGrid((48, 56, 10), from_matvec(grid.affine[:3, :3], grid.world(np.array([0.0, 0, 8]))))
+    result = solved(lr, [replace(guide, data=guide.data[..., 8:18], grid=cut) for guide in guides])
+    np.testing.assert_allclose(result.gains, GAINS[:2], rtol=0.01)
+    where = tissue()[..., 8:18]
+    assert (result.maps.data[:, where] > 0).all()
+    for name in NAMES:
+        error = np.abs(result.maps[name][where] / slab().maps[name][..., 8:18][where] - 1)
+        assert np.median(error) < 0.03
+
+
 def test_zeros_around_the_head_are_no_measurement():
     lr, guides = case()
     data = lr.data.copy()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_cases import degraded, textured
+from engine_cases import degraded, slab, textured
 from laws import drained
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
@@ -83,6 +83,18 @@ def test_missing_maps_are_assumed_and_said(box):
     assert problem.measured == (False, True, False)
     assert [notice.split(":")[0] for notice in problem.notices] == ["There is no PD map", "There is no T2 map"]
     assert problem.lr_maps[0].unique().numel() == 1
+
+
+@pytest.mark.parametrize("name", ["T1", "T2"])
+def test_without_pd_the_guides_tell_head_from_air(name):
+    lr, guides = degraded(slab().maps, 3)
+    air = lr["PD"] < 0.1
+    data = lr[name].copy()
+    data[air] = np.random.default_rng(0).uniform(0.01, 2 * np.median(data[~air]), air.sum())
+    problem = prepared(QuantitativeMaps(data=data[None], grid=lr.grid, names=(name,)), guides)
+    tissue = problem.tissue.numpy()
+    assert tissue.sum() > 0.8 * prepared(lr, guides).tissue.sum()
+    assert not (tissue & air).any()
 
 
 @pytest.mark.parametrize("codes", ["LPS", "SAR", "PIL", "RAS"])
