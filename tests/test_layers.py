@@ -190,6 +190,19 @@ def test_an_edited_interpolated_layer_is_taken_as_shown():
     assert "edited" in again.notices[-1]
 
 
+def test_an_interpolated_mask_that_is_painted_in_place_is_not_lost():
+    mask = volume(data=(numbered() > 9).astype(np.float32), affine=AFFINE @ SHEAR, suffix="mask", name="mask")
+    layer = shown(to_layer_data(mask))
+    before = layer.data
+    layer.selected_label = 3
+    layer.paint((3, 3, 2), 3)
+    assert layer.data is before
+    again = from_layer(*layer.as_layer_data_tuple()[:2])
+    np.testing.assert_array_equal(again.data, layer.data.transpose())
+    assert 3 in again.data
+    assert "edited" in again.notices[-1]
+
+
 def test_a_layer_from_elsewhere_is_placed_by_its_own_transform():
     layer = Image(numbered(), scale=(3, 2, 1), translate=(1, 2, 3), units=("mm", "mm", "um"), name="other")
     again = from_layer(*layer.as_layer_data_tuple()[:2])
