@@ -17,6 +17,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
+from napari_swig_qmri.engine import solve
 from napari_swig_qmri.operators import KSpaceTruncation
 from napari_swig_qmri.outlook import preflight
 from napari_swig_qmri.phantom import make_phantom
@@ -89,7 +90,8 @@ def test_refinement_beats_the_regression_it_starts_from(n_guides):
 
 @pytest.mark.parametrize("n_guides", [1, 2, 3])
 def test_gains_in_scanner_units_are_found(n_guides):
-    np.testing.assert_allclose(usual(n_guides).gains, GAINS[:n_guides], rtol=0.01)
+    """In voxels of 6 mm little tissue is flat; at 2 mm the error is a tenth of this."""
+    np.testing.assert_allclose(usual(n_guides).gains, GAINS[:n_guides], rtol=0.02)
 
 
 def test_the_scale_of_guides_and_pd_does_not_matter():
@@ -124,6 +126,8 @@ def test_what_comes_back_belongs_together():
 def test_parameters_are_json_and_say_what_was_done():
     said = json.loads(json.dumps(usual().parameters))
     assert said["method"] == "posterior"
+    assert said["reference"] == "T1w"
+    assert said["mask"] is None
     assert [guide["sequence"] for guide in said["guides"]] == ["SpinEcho", "TurboSpinEcho"]
     assert said["guides"][0]["gain"] == pytest.approx(usual().gains[0])
     assert said["hr_voxel_size"] == [3, 3, 3]
@@ -146,6 +150,7 @@ def test_without_guides_maps_are_interpolated_and_it_is_said():
     assert result.maps.grid.shape == slab().maps.grid.shape
     assert result.gains == ()
     assert any("only interpolated" in notice for notice in result.notices)
+    assert (result.parameters["method"], result.parameters["reference"]) == ("interpolation", None)
     for ours, interpolated in zip(errors(result.maps), errors(zero_filled(lr, result.maps.grid)), strict=True):
         assert ours <= 1.02 * interpolated
     with pytest.raises(ValueError, match="nothing would change"):
@@ -270,6 +275,7 @@ def test_zeros_around_the_head_are_no_measurement():
 def test_outside_the_mask_the_maps_are_zero():
     mask = slab().mask
     result = solved(*case(), mask=mask)
+    assert result.parameters["mask"] == f"{mask.sum()} voxels"
     assert (result.maps.data[:, ~mask] == 0).all()
     assert relative(result.maps, usual().maps, share=0.9) < 0.01
 
@@ -379,6 +385,51 @@ def test_given_gains_and_noise_are_taken():
     assert relative(exact.maps, usual().maps, share=0.5) < 0.01
 
 
+def with_echo_time(guide, seconds):
+    return replace(guide, sequence=replace(guide.sequence, echo_time=seconds))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda lr, t1w, t2w: (lr, [t1w, with_echo_time(t2w, 0.03)]),
+        lambda lr, t1w, t2w: (lr, [replace(t1w, sequence=t2w.sequence), replace(t2w, sequence=t1w.sequence)]),
+        lambda lr, t1w, t2w: (lr, [replace(g, data=g.data[:, ::-1].copy()) for g in (t1w, t2w)]),
+        lambda lr, t1w, t2w: (lr, [replace(g, data=g.data[::-1].copy()) for g in (t1w, t2w)]),
+    ],
+    ids=["echo time", "swapped", "upside down", "sides swapped"],
+)
+def test_a_result_that_does_not_fit_the_maps_is_said(wrong):
+    result = solved(*wrong(case()[0], *case()[1]))
+    assert any(notice.startswith("The result does not fit the measured") for notice in result.notices)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.08])
+@pytest.mark.parametrize("domain", ["maps", "signals"])
+@pytest.mark.parametrize("method", ["regression", "posterior"])
+def test_a_result_that_fits_is_not_doubted(noise, domain, method):
+    lr, guides = degraded(slab().maps, map_noise=noise, guide_noise=noise, domain=domain)
+    assert not any("does not fit" in notice for notice in solved(lr, guides, method=method).notices)
+
+
+def test_a_result_without_a_number_is_never_returned(monkeypatch):
+    def broken(problem, **_options):
+        yield Progress(0.5, "breaking")
+        return replace(healthy, maps=torch.full_like(healthy.maps, torch.nan))
+
+    def kept(problem, **options):
+        nonlocal healthy
+        healthy = yield from solve(problem, **options)
+        return healthy
+
+    healthy = None
+    monkeypatch.setattr("napari_swig_qmri.pipeline.solve", kept)
+    solved(*case())
+    monkeypatch.setattr("napari_swig_qmri.pipeline.solve", broken)
+    with pytest.raises(ValueError, match="the run found no value of PD"):
+        solved(*case())
+
+
 def test_float64_gives_the_same_maps():
     result = solved(*case(), dtype="float64")
     assert result.maps.data.dtype == np.float64
@@ -481,6 +532,7 @@ def without(name, value):
     return replace(box(), data=data)
 
 
+FAR = from_matvec(np.eye(3), [500, 0, 0])
 FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
 
 
@@ -508,6 +560,16 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
         (box(), [guide()], {"voxel_size": (1, 1)}, "the voxel size must be one number or three"),
         (without("PD", 0.0), [guide()], {}, "the PD map holds no value above 0"),
         (without("T2", -1.0), [guide()], {}, "the T2 map holds no value above 0"),
+        (box(), [guide()], {"mask": np.zeros((8, 8, 8))}, "the mask is empty"),
+        (box(), [guide()], {"mask": np.ones((8, 8, 7))}, r"the mask has the shape \(8, 8, 7\)"),
+        (box(), [replace(guide(), data=np.zeros((8, 8, 8)))], {}, "T1w holds no voxel with a value"),
+        (box(), [replace(guide(), data=-np.ones((8, 8, 8)))], {}, "T1w has no positive signal over the tissue"),
+        (
+            box(),
+            [replace(guide(), grid=VoxelGrid((8, 8, 8), FAR))],
+            {},
+            "T1w covers nothing of the low-resolution maps",
+        ),
         (box(), [replace(guide(), grid=FLAT)], {}, "the affine of T1w is singular"),
         (replace(box(), grid=VoxelGrid((4, 4, 4), FLAT.affine)), [guide()], {}, "the affine of the low-res.* singular"),
         (QuantitativeMaps(data=np.ones((0, 4, 4, 4)), grid=box().grid, names=()), [guide()], {}, "no map was given"),

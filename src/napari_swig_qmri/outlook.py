@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from napari_swig_qmri.checks import check_mask
 from napari_swig_qmri.engine import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.gains import start_gains
 from napari_swig_qmri.pipeline import check, choose_device
 from napari_swig_qmri.posterior import signal_and_slope
-from napari_swig_qmri.preparation import choose_hr_grid, prepare
+from napari_swig_qmri.preparation import check_guide, choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.steps import drained
 
@@ -46,6 +47,9 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         check(maps, guides, **options)
         device = choose_device(options.get("device", "auto"))
         hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
+        check_mask(options.get("mask"), hr_grid)
+        for guide in guides:
+            check_guide(guide, maps.grid)
         gains = _gains(maps, guides, options)
     except ValueError as error:
         return Preflight((), (str(error),), 0.0, 0)
@@ -118,13 +122,15 @@ def _grids(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: Any
 
 
 def _gains(maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Mapping[str, Any]) -> str:
-    """The gains that are given, or those that flat tissue shows on the grid of the guides."""
-    names = [guide.name.split()[-1] for guide in guides]
-    gains = options.get("gains")
-    if gains is not None:
-        return f"Gains are given: {_listed(names, gains)}."
-    problem = drained(prepare(maps, guides, choose_hr_grid(maps, guides, None, options.get("reference"))))
+    """The gains that are given, or those that flat tissue shows in the guides on one grid."""
+    grid = choose_hr_grid(maps, guides, None, options.get("reference"))
+    ready = [guide for guide in guides if guide.grid.is_aligned_with(grid)]  # resampling takes seconds
+    mask = None if options.get("voxel_size") else options.get("mask")  # else it is on another grid
+    problem = drained(prepare(maps, ready, grid, mask))
     found = start_gains(problem) / problem.gain_units
+    if (gains := options.get("gains")) is not None:
+        return f"Gains are given: {_listed([guide.name.split()[-1] for guide in guides], gains)}."
+    names = [guide.name.split()[-1] for guide in ready]
     return f"Gains found: {_listed(names, found.tolist())} (image values per unit of PD); the run checks them."
 
 

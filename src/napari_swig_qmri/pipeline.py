@@ -22,7 +22,7 @@ from napari_swig_qmri.checks import (
 from napari_swig_qmri.engine import solve
 from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.prediction import MIN_LR_NOISE
-from napari_swig_qmri.preparation import choose_hr_grid, prepare
+from napari_swig_qmri.preparation import choose_hr_grid, prepare, reference_of
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sidecars import REMEDY
@@ -41,6 +41,8 @@ METHODS = {
 MAX_GUIDES = 5
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NOTABLE_CONFLICT = 1e-4  # share of the voxels
+MISFIT = ((0.03, 5.0), (0.15, 1.5))  # median relative LR residual, and times that of noise, which are too much
+NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 
 
 def super_resolve(
@@ -127,7 +129,14 @@ def super_resolve(
         )
     )
     yield Progress(1.0, "comparing the result with the images")
-    asked = {"method": method, "device": str(target), "dtype": dtype, "memory_limit": memory_limit}
+    asked = {
+        "method": method if guides else "interpolation",
+        "reference": guides[reference_of(guides, reference)].name if guides else None,
+        "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
+        "device": str(target),
+        "dtype": dtype,
+        "memory_limit": memory_limit,
+    }
     return _result(problem, solution, maps, guides, mask, asked)
 
 
@@ -212,7 +221,9 @@ def _result(
     measured = [i for i, name in enumerate(QUANTITIES) if name in maps.names]
     unit = torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
     names = tuple(name for name in QUANTITIES if name in maps.names)
-    lr_residual = (problem.lr_maps - problem.truncate(solution.maps)) * unit
+    lr_residual = problem.lr_maps - problem.truncate(solution.maps)
+    notices = (*problem.notices, *_about(problem, solution, lr_residual))
+    lr_residual = lr_residual * unit
     lr_residual[:, ~problem.lr_valid] = torch.nan
     synthesised = tuple(
         WeightedImage(
@@ -231,8 +242,10 @@ def _result(
     if mask is not None:
         inside &= torch.as_tensor(np.asarray(mask) > 0.5)
     data = (solution.maps * unit * inside)[measured]
+    for name, volume in zip(names, data, strict=True):
+        if not (volume.isfinite() & (volume > 0)).any():
+            raise ValueError(f"the run found no value of {name}: check the guides, their sequences and the maps.")
     gains = tuple((solution.gains / problem.gain_units).tolist())
-    notices = (*problem.notices, *_about(problem, solution))
     return SuperResolution(
         maps=QuantitativeMaps(data=data.numpy(), grid=problem.hr_grid, names=names),
         guides=acquired,
@@ -257,8 +270,17 @@ def _covered(problem: Problem) -> torch.Tensor:
     return x[:, None, None] & y[:, None] & z
 
 
-def _about(problem: Problem, solution: Solution) -> Iterator[str]:
-    """Sentences on what a run did that its user should know."""
+def _about(problem: Problem, solution: Solution, lr_residual: torch.Tensor) -> Iterator[str]:
+    """Sentences on what a run did that its user should know; `lr_residual` ``(3, x, y, z)``, PD relative to water."""
+    for i, name in enumerate(QUANTITIES):
+        relative = (lr_residual[i] / problem.lr_maps[i])[problem.tissue & problem.lr_valid].abs()
+        left, noise = float(relative.median()), NOISE_MEDIAN * float(solution.noise.lr_maps[i])
+        if problem.measured[i] and any(left > max(least, times * noise) for least, times in MISFIT):
+            yield (
+                f"The result does not fit the measured {name} map: over tissue it differs by {left:.0%}, where noise "
+                f"makes {noise:.1%}. Do not use it before guides and maps show the same head in the same place, with "
+                "the right sequences, gains and units."
+            )
     if solution.conflict is not None:
         share = float((solution.conflict > 0.5).float().mean())
         if share > NOTABLE_CONFLICT:

@@ -87,6 +87,8 @@ def prepare(
         If maps, guides and mask do not fit together.
     """
     check_mask(mask, hr_grid)
+    for guide in guides:
+        check_guide(guide, maps.grid)
     about_maps: list[str] = []
     about_guides: list[str] = []
     lr = yield from parallel(maps, hr_grid, about_maps)
@@ -147,14 +149,7 @@ def choose_hr_grid(
     reference: int | None,
 ) -> VoxelGrid:
     """The grid of the reference guide (the finest by default), or its field of view in asked voxels (mm)."""
-    if guides:
-        if reference is None:
-            reference = int(np.argmin([np.prod(guide.grid.voxel_size) for guide in guides]))
-        if reference not in range(len(guides)):
-            raise ValueError(f"the reference must be a guide from 0 to {len(guides) - 1}, but it is {reference}.")
-        grid = guides[reference].grid
-    else:
-        grid = maps.grid
+    grid = guides[reference_of(guides, reference)].grid if guides else maps.grid
     if voxel_size is None:
         return grid
     if np.shape(voxel_size) not in ((), (3,)):
@@ -166,14 +161,31 @@ def choose_hr_grid(
     return grid.with_shape((x, y, z))
 
 
+def reference_of(guides: Sequence[WeightedImage], asked: int | None) -> int:
+    """Index of the guide whose grid the result gets: the one asked for, or the finest."""
+    if asked is None:
+        return int(np.argmin([np.prod(guide.grid.voxel_size) for guide in guides]))
+    if asked not in range(len(guides)):
+        raise ValueError(f"the reference must be a guide from 0 to {len(guides) - 1}, but it is {asked}.")
+    return int(asked)
+
+
+def check_guide(guide: WeightedImage, lr_grid: VoxelGrid) -> None:
+    """A guide has values, and lies where the maps are."""
+    if not has_value(guide.data).any():
+        raise ValueError(f"{guide.name} holds no voxel with a value: choose another image.")
+    if not _within(lr_grid, guide.grid).any():
+        raise ValueError(
+            f"{guide.name} covers nothing of the low-resolution maps: choose images of the same head in the same place."
+        )
+
+
 def _on_grid(
     guide: WeightedImage, grid: VoxelGrid, notices: list[str]
 ) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
     """A guide on the HR grid with its gaps filled, 0 where there is nothing to fill them with, and its seen voxels."""
     data = np.asarray(guide.data, np.float32)
     seen = has_value(data)
-    if not seen.any():
-        raise ValueError(f"{guide.name} holds no voxel with a value: choose another image.")
     gaps = gaps_of(data, seen)
     n_bad = int((gaps | ~np.isfinite(data)).sum())
     if n_bad:
@@ -216,8 +228,8 @@ def _clean_maps(
         if name not in lr.names:
             data[i] = TYPICAL[name]
             notices.append(
-                f"There is no {name} map: signal models cannot be used, so the other maps come from regression on the "
-                f"guides alone; the guides are synthesised with a {name} of {TYPICAL[name]:g}."
+                f"There is no {name} map: the gains of the guides are found with a {name} of {TYPICAL[name]:g}, which "
+                "makes them uncertain."
             )
             continue
         volume = lr[name]
