@@ -185,6 +185,26 @@ def test_a_truncated_file_gives_a_sentence(tmp_path):
         ("brainmask", "mask"),
         ("sub-01_desc-swig_T1residual", "T1residual"),
         ("scan0017", None),
+        ("T1w_r2", "T1w"),
+        ("sub-01_run-2_T1w_r1", "T1w"),
+        ("T1_R2", "T1w"),
+        ("study_R2", "R2map"),
+        ("scan_r2", None),
+        ("scan_s0", None),
+        ("brain_m0", None),
+        ("m0_map_2", "M0map"),
+        ("T2_ms", "T2map"),
+        ("T2_MS", "T2w"),  # multiple sclerosis
+        ("T2_90ms", "T2w"),
+        ("FLAIR_registered_to_T1", "FLAIR"),
+        ("T2_reg_space-T1w_v2", "T2w"),
+        ("MP2RAGE_T1_map_2", "T1map"),
+        ("MP2RAGE_r2", "MP2RAGE"),
+        ("T1map_SD", None),
+        ("sub-01_desc-std_T1map", None),
+        ("R1_map_error", None),
+        ("sub-sd_T1map", "T1map"),
+        ("T1w_std", "T1w"),  # in standard orientation
     ],
 )
 def test_names_tell_the_kind(tmp_path, stem, suffix):
@@ -195,6 +215,13 @@ def test_names_tell_the_kind(tmp_path, stem, suffix):
 def test_every_guess_from_a_free_name_is_told(tmp_path):
     assert any("its name" in n for n in read_volume(save(tmp_path / "qT1.nii", plausible("T1map"))).notices)
     assert not read_volume(save(tmp_path / "sub-1_T1w.nii", plausible(""))).notices
+
+
+def test_the_spread_of_a_map_is_told_and_can_be_called_a_map(tmp_path):
+    found = read_volume(save(tmp_path / "T1map_SD.nii", plausible("T1map")))
+    assert "Not taken as T1map: its name, 'T1map_SD', tells of its spread or error." in found.notices
+    write_volume(with_kind(found, "T1map"), tmp_path / "T1map_SD.nii", overwrite=True)
+    assert read_volume(tmp_path / "T1map_SD.nii").suffix == "T1map"
 
 
 @pytest.mark.parametrize(

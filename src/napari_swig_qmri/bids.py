@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,10 +31,12 @@ MAP_UNITS = {  # suffix of a map -> unit of its numbers once read
 RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s"}
 UNITS = MAP_UNITS | RESIDUAL_UNITS
 RESULTS = (*RESIDUAL_UNITS, "residual", "conflict")  # what a run leaves beside its maps
-WEIGHTED = (
+CONTRASTS = (
     *("T1w", "T2w", "PDw", "T2starw", "FLAIR", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2"),
-    *("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM", "angio", "bold", "dwi"),
+    *("angio", "bold", "dwi"),
 )
+METHODS = ("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM")  # in a name, they also tell how a map was measured
+WEIGHTED = (*CONTRASTS, *METHODS)
 LABELS = ("mask", "dseg")
 OTHER_MAPS = ("TB1map", "RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
 SUFFIX_KEY = "Suffix"  # of a sidecar: tells the kind of an image whose file name does not
@@ -64,26 +66,28 @@ _UNIT_IN_TEXT = (  # not after a number, which is a setting of the scan
     ("ms", r"\bms(?:ecs?)?\b|\bmilliseconds?\b"),
     ("s", r"\bsec(?:onds?|s)?\b|[\[(]s[\])]|\bunits?\s*[:=]?\s*s\b"),
 )
-_NAMES = (  # suffix, spellings seen in file names and series descriptions; the first that fits
+_NAMES = (  # suffix, spellings seen in file names and series descriptions
+    *((suffix, suffix.lower()) for suffix in SUFFIXES if suffix not in METHODS),
     ("R2starmap", r"r2(?:star|\*|s)[-_ ]?map"),
     ("T2starmap", r"t2(?:star|\*|s)[-_ ]?map"),
-    ("R1map", r"r1(?:[-_ ]?map)?"),
-    ("R2map", r"r2(?:[-_ ]?map)?"),
+    ("R1map", r"r1[-_ ]?map"),
+    ("R2map", r"r2[-_ ]?map"),
     ("T1map", r"q?t1[-_ ]?map(?:ping)?|qt1"),
     ("T2map", r"q?t2[-_ ]?map(?:ping)?|qt2"),
     ("PDmap", r"q?pd[-_ ]?map|qpd|proton[-_ ]?density[-_ ]?map"),
-    ("M0map", r"m0(?:[-_ ]?map)?"),
-    ("S0map", r"s0(?:[-_ ]?map)?"),
+    ("M0map", r"m0[-_ ]?map"),
+    ("S0map", r"s0[-_ ]?map"),
     ("FLAIR", r"(?:t2[-_ ]?)?flair"),
-    ("STIR", r"stir"),
     ("T2starw", r"t2(?:star|\*|s)w?"),
-    ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage|t1"),
-    ("T2w", r"t2[-_ ]?w(?:eighted|i)?|t2"),
-    ("PDw", r"pd[-_ ]?w(?:eighted|i)?|proton[-_ ]?density|pd"),
+    ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage"),
+    ("T2w", r"t2[-_ ]?w(?:eighted|i)?"),
+    ("PDw", r"pd[-_ ]?w(?:eighted|i)?|proton[-_ ]?density"),
     ("mask", r"(?:brain|head)?mask"),
     ("dseg", r"seg|aseg|labels?"),
 )
-_MAP_OF_WEIGHTED = {"T1w": "T1map", "T2w": "T2map", "PDw": "PDmap"}
+_BARE = (("T1", "t1"), ("T2", "t2"), ("PD", "pd"))
+_OTHER_WORDS = r"(?:sub|ses|run|space|from|to|res)-[a-z0-9]+"  # labels that do not tell the kind
+_SPREAD = r"sd|std(?:ev|dev|err)?|sem|err(?:ors?)?|cov|var(?:iance)?|rmse|uncertainty"  # of a map, not the map
 LARGEST_IN_BASE_UNIT = {  # medians above this are in milliseconds; rates below it are in 1/ms
     **{"T1map": 20.0, "T2map": 4.0, "T2starmap": 4.0},
     **{"R1map": 0.05, "R2map": 0.25, "R2starmap": 0.25},
@@ -111,7 +115,7 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     """BIDS suffix of a file (None if nothing tells) and what was assumed to find it."""
     last = re.split(r"[_\s]", evidence.stem)[-1]
     exact = next((suffix for suffix in SUFFIXES if suffix.lower() == last.lower()), None)
-    if exact:
+    if exact and not _is_spread(exact, evidence.stem):
         return exact, ()
     told = str(evidence.sidecar.get(SUFFIX_KEY))
     if told in SUFFIXES:
@@ -122,9 +126,10 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
         ("its header", evidence.header_text),
     )
     for source, text in sources:
-        suffix = _suffix_in(text)
+        suffix = _suffix_in(text, evidence)
+        if suffix and _is_spread(suffix, text):
+            return None, (f"Not taken as {suffix}: {source}, {text!r}, tells of its spread or error.",)
         if suffix:
-            suffix = _prefer_map(suffix, text, evidence)
             return suffix, (f"Taken as {suffix} because of {source}, {text!r}.",)
     if evidence.values is not None and _is_binary(evidence.values):
         return "mask", ("Taken as a mask because its values are 0 and 1.",)
@@ -208,22 +213,40 @@ def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool
     return parts[-1] == suffix and set(parts[:-1]) <= set(entities)
 
 
-def _suffix_in(text: str) -> str | None:
+def _suffix_in(text: str, evidence: Evidence) -> str | None:
+    """Suffix that a text spells out, else what a bare "T1" means, a rate "R1", or how the image was measured."""
+    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text, flags=re.IGNORECASE)
+    spelt = _last_of(_NAMES, words)
+    bare = _last_of(_BARE, words)
+    rates = re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", words)  # small letters count runs and raters
+    if spelt or bare:
+        return spelt or (f"{bare}map" if _is_map_of(words, evidence) else f"{bare}w")
+    return f"{rates[-1]}map" if rates else _last_of([(method, method.lower()) for method in METHODS], words)
+
+
+def _last_of(names: Iterable[tuple[str, str]], text: str) -> str | None:
     """Suffix whose spelling ends last in a text; of those that end together the longest."""
-    best: tuple[int, int, str] | None = None
-    for suffix, pattern in _NAMES:
-        for match in re.finditer(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", text.lower()):
-            if best is None or (match.end(), -match.start()) > best[:2]:
-                best = (match.end(), -match.start(), suffix)
-    return best[2] if best else None
+    found = [
+        (match.end(), -match.start(), suffix)
+        for suffix, pattern in names
+        for match in re.finditer(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", text.lower())
+    ]
+    return max(found)[2] if found else None
 
 
-def _prefer_map(suffix: str, text: str, evidence: Evidence) -> str:
-    """A bare "T1", "T2" or "PD" is the map where sidecar or header say map or give its numbers a unit."""
-    bare = re.search(r"(?<![a-z0-9])(?:t1|t2|pd)(?![a-z0-9])(?![-_ ]?w)", text.lower())
-    words = f"{evidence.series} {evidence.header_text}".lower()
-    is_map = parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", words) or _unit_in(words, "s")
-    return _MAP_OF_WEIGHTED.get(suffix, suffix) if bare and is_map else suffix
+def _is_map_of(words: str, evidence: Evidence) -> bool:
+    """Whether a bare "T1", "T2" or "PD" is the map: sidecar or header say map, or its numbers have a unit."""
+    about = f"{evidence.series} {evidence.header_text}".lower()
+    named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", words)  # "MS" is a disease
+    return bool(
+        parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", about) or _unit_in(about, "s") or named_unit
+    )
+
+
+def _is_spread(suffix: str, text: str) -> bool:
+    """Whether a text that tells of a map says that its numbers are the map's spread or error."""
+    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text.lower())
+    return suffix in MAP_UNITS and re.search(rf"(?<![a-z0-9])(?:{_SPREAD})(?![a-z0-9])", words) is not None
 
 
 def _is_binary(values: FloatArray) -> bool:
