@@ -286,3 +286,12 @@ def test_useless_values_are_assumed_instead(value: Any) -> None:
 def test_ignored_values_and_further_values_are_mentioned() -> None:
     assert "EchoTime 'n/a' is not a positive number and was ignored." in notices({"EchoTime": "n/a"}, "T2w")
     assert "EchoTime has 2 values, of which the first was taken." in notices({"EchoTime": [0.01, 0.09]}, "T2w")
+
+
+@pytest.mark.parametrize("value", [True, [True], {"Value": True}])
+def test_true_is_no_number(value: Any) -> None:
+    sidecar = {"SequenceName": "SE", "EchoTime": 0.012, "RepetitionTime": value}
+    model, told = from_sidecar(sidecar, "T1w")
+    assert model == SpinEcho(echo_time=0.012, repetition_time=SpinEcho.typical["repetition_time"])
+    assert any(f"RepetitionTime {value!r} is not a positive number and was ignored." in each for each in told)
+    assert read({**sidecar, "RepetitionTime": 0.5, "RefocusedRecovery": False}) == replace(model, repetition_time=0.5)

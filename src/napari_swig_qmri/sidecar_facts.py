@@ -26,6 +26,7 @@ _NUMBERS = {  # BIDS key: other spellings in lower case without signs, DICOM tag
     "InversionEfficiency": (),
     "RefocusedRecovery": (),
 }
+_SWITCH = "RefocusedRecovery"  # the one setting that is true or false
 _TEXTS = {
     "PulseSequenceType": (),
     "SequenceName": ("00180024",),
@@ -137,7 +138,9 @@ def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple
     """Positive numbers under a key's spellings; DICOM tags and keys that end in ms hold ms."""
     for name in (key.lower(), *others):
         for spelling, unit in ((name, "ms" if name[0].isdigit() else None), (f"{name}ms", "ms")):
-            found = tuple(each for each in _parse(plain.get(spelling), unit) if 0 < each.value < math.inf)
+            value = plain.get(spelling)
+            value = 1 if value is True and key == _SWITCH else value
+            found = tuple(each for each in _parse(value, unit) if 0 < each.value < math.inf)
             if found:
                 return found
     return ()
@@ -154,7 +157,7 @@ def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
         written = re.search(r"(?<![a-z])(ms|s)(?:ec)?(?:onds)?\b", re.sub(r"milliseconds?", "ms", text))
         unit = written.group(1) if written else unit
         return tuple(_Number(float(each), unit) for each in re.findall(r"-?\d*\.?\d+(?:e[-+]?\d+)?", text))
-    if isinstance(value, (int, float)) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
         return (_Number(float(value), unit),)
     return ()
 
