@@ -15,8 +15,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
+from volume_cases import volume
 
 from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri.arguments import subject_of
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.phantom import make_phantom
@@ -215,6 +217,28 @@ def test_simulate_refuses_a_folder_that_holds_a_case(run: Run, maps: Path) -> No
     assert run("simulate", maps, "-o", "case", "--overwrite").exit_code == 0
 
 
+@pytest.mark.parametrize(
+    ("names", "stem"),
+    [
+        (("anna_T1map.nii.gz", "anna_PDmap.nii.gz"), "sub-anna"),
+        (("patient7-t2-map-final.nii",), "sub-patient7final"),
+        (("anna_ses-2_acq-x_T1map.hdr",), "sub-anna_ses-2"),
+        (("other_PDmap.nii", "sub-04_ses-1_T1map.nii"), "sub-04_ses-1"),
+        (("anna-miller_desc-lr_T2map.nii",), "sub-annamiller"),
+        (("qT1.nii.gz",), "sub-unnamed"),
+    ],
+)
+def test_results_are_of_the_subject_that_the_files_name(names: tuple[str, ...], stem: str) -> None:
+    assert subject_of([volume(path=Path("somewhere") / name) for name in names]) == stem
+
+
+def test_simulate_names_its_files_like_those_of_the_given_maps(run: Run, maps: Path) -> None:
+    for path in maps.iterdir():
+        path.rename(path.with_name(path.name.replace("sub-07", "anna")))
+    assert run("simulate", maps, "-o", "case").exit_code == 0
+    assert Path("case/lr/sub-anna_T1map.nii.gz").is_file()
+
+
 @pytest.mark.slow
 def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
     result = run("simulate", "--voxel-size", 2.5, "--factor", "1x1x2", "-o", "case", "--json")
@@ -350,8 +374,8 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Simulated case in a folder: maps at 5 mm, three guides and the truth at 2.5 mm."""
     folder = tmp_path_factory.mktemp("case")
     truth = make_phantom(2.5, extent=EXTENT)
-    for volume in map_volumes(truth.maps, "truth"):
-        write_volume(volume, folder / f"sub-03_{volume.suffix}.nii.gz")
+    for image in map_volumes(truth.maps, "truth"):
+        write_volume(image, folder / f"sub-03_{image.suffix}.nii.gz")
     settings = ("--factor", "2", "--gain", "812", "--gain", "95", "--gain", "1")
     result = CliRunner().invoke(cli.app, ["simulate", str(folder), *settings, "-o", str(folder / "case")])
     assert result.exit_code == 0, result.stderr

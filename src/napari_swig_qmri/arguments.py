@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,14 +10,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.bids import WEIGHTED
+from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
 from napari_swig_qmri.conversion import as_maps, is_map, pd_factor, quantity_of
 from napari_swig_qmri.files import read_folder, read_volume
+from napari_swig_qmri.nifti import split_extension
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import BoolArray
     from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
+
+
+_ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # of BIDS, not of a subject
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -70,13 +75,21 @@ def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:
-    """Start of the names of output files: subject and session of the first map that names them."""
-    for volume in volumes:
-        parts = volume.path.name.split("_") if volume.path is not None else []
-        kept = [part for part in parts if part.startswith(("sub-", "ses-"))]
-        if kept:
-            return "_".join(kept)
-    return "sub-01"
+    """Start of the names of output files: subject and session of the first map whose name tells them.
+
+    Of names that are not BIDS names, the words that do not tell the kind are the subject: anna_T1map is of sub-anna.
+    """
+    stems = [split_extension(path)[0] for path in paths_of(volumes)]
+    named = next((stem for stem in stems if "sub-" in stem), stems[0] if stems else "")
+    parts = named.split("_")
+    subjects = [part for part in parts if part.startswith("sub-")] or [f"sub-{_label_in(named) or 'unnamed'}"]
+    return "_".join([*subjects, *(part for part in parts if part.startswith("ses-"))])
+
+
+def _label_in(stem: str) -> str:
+    """Letters and digits of a file name without the kind of the image and without BIDS entities."""
+    words = re.split("[^A-Za-z0-9]+", re.sub(rf"(?:^|_)(?:{_ENTITIES})-[A-Za-z0-9]+", "", stem))
+    return "".join(word for word in words if word.lower() != "map" and find_suffix(Evidence(stem=word))[0] is None)
 
 
 def read_guides(paths: Sequence[Path]) -> list[Volume]:

@@ -147,7 +147,7 @@ def simulate_files(
     names = settings.guides or tuple(USUAL_GUIDES)
     settings = replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
     given = read_maps(paths, units) if paths else None
-    stem = subject_of(given.volumes if given else ())
+    stem = subject_of(given.volumes) if given else "sub-01"
     _check_no_files(output, [f"{stem}_*", "mask.*"], overwrite)
     volumes = drain(_simulated(given.maps if given else None, settings))
     files: list[Path] = []
