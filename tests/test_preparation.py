@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import degraded, slab, textured
-from laws import drained
+from laws import drained, paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
 from napari_swig_qmri.preparation import WATER_PD, choose_hr_grid, prepare
-from napari_swig_qmri.resampling import parallel, resampled
+from napari_swig_qmri.resampling import N_PLANES, parallel, resampled
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.simulate import degrade
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
@@ -149,6 +149,12 @@ def test_guides_on_another_grid_are_resampled_and_it_is_said(box):
     problem = prepared(lr, [guides[0], moved(guides[1], 0.3)])
     assert problem.notices == ("T2w lies on another grid and was resampled to the high-resolution grid.",)
     assert problem.guide_valid[1, 1:, 1:, 1:].all()
+
+
+def test_preparing_yields_between_slabs_so_that_it_can_be_cancelled(box):
+    lr, guides = box
+    _, steps, _ = paced(prepare(lr, [guides[0], moved(guides[1], 0.3)], guides[0].grid))
+    assert len(steps) > 4 + 2 * (24 // N_PLANES)  # an image and where it was seen
 
 
 def test_gaps_in_a_guide_on_another_grid_are_not_measured_zeros(box):

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
-import nibabel as nib
 import numpy as np
 import torch
+from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
-from nibabel.processing import resample_from_to
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
 
 from napari_swig_qmri.gaps import enclosed, filled
 from napari_swig_qmri.operators import MAX_ANGLE, KSpaceTruncation, relative_axes
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.gaps import BoolArray
     from napari_swig_qmri.volumes import FloatArray
 
+N_PLANES = 16  # interpolated between two steps
 ALIASING = 1.25  # ratio of voxel edges from which a finer image is smoothed before it is resampled
 
 
@@ -56,9 +56,8 @@ def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, No
     data = np.empty((len(maps.names), *target.shape), np.float32)
     for i, volume in enumerate(dense):
         yield
-        data[i] = _spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
-    yield
-    data[:, ~_mostly(seen, maps.grid, target)] = np.nan
+        data[i] = yield from _spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
+    data[:, ~(yield from _mostly(seen, maps.grid, target))] = np.nan
     return QuantitativeMaps(data=data, grid=target, names=maps.names)
 
 
@@ -74,20 +73,26 @@ def resampled(
     if coarser.max() > ALIASING:
         data = gaussian_filter(data, 0.4 * np.sqrt(np.maximum(coarser**2 - 1, 0)))
         yield
-    moved = np.nan_to_num(_spline(data, source, target))
-    yield
-    return moved, _mostly(seen, source, target)
+    moved = yield from _spline(data, source, target)
+    return np.nan_to_num(moved), (yield from _mostly(seen, source, target))
 
 
-def _mostly(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> BoolArray:
+def _mostly(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
     """Voxels of the target of which more than half was seen."""
-    share = _spline(seen.astype(np.float32), source, target, order=1)
+    share = yield from _spline(seen.astype(np.float32), source, target, order=1)
     return np.asarray(share > 0.5)
 
 
-def _spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> FloatArray:
-    """Spline interpolation, NaN beyond the field of view."""
-    image = nib.Nifti1Image(data.astype(np.float32), source.affine)
-    moved = resample_from_to(image, (target.shape, target.affine), order=order, cval=np.nan)
-    result: FloatArray = np.asarray(moved.dataobj, dtype=np.float32)
+def _spline(
+    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3
+) -> Generator[None, None, FloatArray]:
+    """Spline interpolation, NaN beyond the field of view; yields between slabs."""
+    between = np.linalg.inv(source.affine) @ target.affine
+    coefficients = spline_filter(data, order, np.float32, "constant") if order > 1 else data
+    result = np.empty(target.shape, np.float32)
+    for first in range(0, target.shape[0], N_PLANES):
+        yield
+        slab = result[first : first + N_PLANES]
+        begin = apply_affine(between, [first, 0, 0])
+        affine_transform(coefficients, between[:3, :3], begin, output=slab, order=order, cval=np.nan, prefilter=False)
     return result
