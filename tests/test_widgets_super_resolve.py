@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map
 
 from napari_swig_qmri._widgets.inputs import GuideChoice, MapChoice
@@ -18,6 +20,10 @@ from napari_swig_qmri._widgets.preferences import Options
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
 from napari_swig_qmri._widgets.snapshot import SuperResolveInputs
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
+from napari_swig_qmri.cli import app
+from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.files import read_folder
+from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import SpinEcho, T2Flair, TurboSpinEcho
 
@@ -150,11 +156,30 @@ def test_no_maps_no_run(make: Make) -> None:
 
 def test_resolved_maps_alone_are_not_taken_for_missing(viewer: ViewerModel, make: Make) -> None:
     widget = make(FakeEngine())
-    add(viewer, make_map("T1map", name="T1 SR", sidecar={"Notice": RESEARCH_NOTICE}))
+    add(viewer, make_map("T1map", name="T1 SR", sidecar={"GeneratedBy": [generated_by()], "Parameters": {}}))
     assert "super-resolved already" in widget.preflight.problems.text()
     assert not widget.value().maps
     add(viewer, make_map("T1map"))
     assert not widget.preflight.problems.text()
+
+
+def test_a_simulated_case_is_taken_as_measured(viewer: ViewerModel, make: Make, tmp_path: Path) -> None:
+    CliRunner().invoke(app, ["simulate", "--voxel-size", "8", "--guide", "T1w", "-o", str(tmp_path)])
+    for folder in ("truth", "lr", "guides"):
+        add(viewer, *(replace(each, name=f"{folder} {each.suffix}") for each in read_folder(tmp_path / folder)))
+    assert all(layer.metadata[METADATA_KEY]["sidecar"]["Notice"] == RESEARCH_NOTICE for layer in viewer.layers)
+    value = make(FakeEngine()).value()
+    assert [choice.layer.name for choice in value.maps.values()] == ["lr PDmap", "lr T1map (ms)", "lr T2map (ms)"]
+    assert [guide.layer.name for guide in value.guides if guide.layer] == ["guides T1w"]
+
+
+@pytest.mark.parametrize("sidecar", [{"GeneratedBy": {"Name": "napari-swig-qmri"}}, {"Notice": RESEARCH_NOTICE}])
+def test_a_synthesised_image_is_told_by_its_maker_not_by_words(
+    viewer: ViewerModel, make: Make, sidecar: dict[str, Any]
+) -> None:
+    (layer,) = add(viewer, make_guide("T1w", sidecar=sidecar))
+    proposed = [guide.layer for guide in make(FakeEngine()).value().guides]
+    assert proposed == ([] if "GeneratedBy" in sidecar else [layer])
 
 
 def test_it_is_said_that_the_question_is_being_answered(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:

@@ -12,8 +12,9 @@ from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, lr_maps, make_guide, make_map
 
 from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget, common_limits
+from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_volume, write_volume
-from napari_swig_qmri.layers import from_layer
+from napari_swig_qmri.layers import from_layer, is_computed
 from napari_swig_qmri.lazy import LazyContrast, synthesise
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import SpinEcho, T2Flair
@@ -23,8 +24,8 @@ from napari_swig_qmri.signal_models import SpinEcho, T2Flair
 def viewer() -> ViewerModel:
     viewer = ViewerModel()
     add(viewer, *[make_map(suffix) for suffix in MEDIANS])
-    notice = {"Notice": RESEARCH_NOTICE}
-    add(viewer, *[make_map(suffix, HR, sidecar=notice, name=f"{suffix} SR") for suffix in MEDIANS])
+    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
+    add(viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
     add(viewer, make_guide("T1w"))
     return viewer
 
@@ -153,6 +154,7 @@ def test_a_contrast_can_be_saved(widget: SynthesizeWidget, tmp_path: Path) -> No
     np.testing.assert_allclose(read.data, volume.data, rtol=1e-6)
     np.testing.assert_allclose(read.grid.affine, volume.grid.affine, atol=1e-5)
     assert read.sidecar["Notice"] == RESEARCH_NOTICE
+    assert is_computed(read.sidecar, read.suffix)
     assert read.sidecar["InversionTime"] == pytest.approx(2.5)
 
 

@@ -16,7 +16,7 @@ import nibabel as nib
 import numpy as np
 
 from napari_swig_qmri.bids import LABELS, MAP_UNITS, RESULTS
-from napari_swig_qmri.conversion import conflict_volume, map_volumes, provenance, residual_volumes
+from napari_swig_qmri.conversion import conflict_volume, generated_by, map_volumes, provenance, residual_volumes
 from napari_swig_qmri.display import appearance, contrast_limits, display_unit, field_strength_of
 from napari_swig_qmri.placement import (
     SPACE_AXES,
@@ -29,7 +29,6 @@ from napari_swig_qmri.placement import (
     to_stored_axes,
     to_volume_axes,
 )
-from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -85,7 +84,23 @@ def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
 
 def is_result(volume: Volume) -> bool:
     """Whether a volume was left by a super-resolution run, now or before it was saved."""
-    return volume.sidecar.get("Notice") == RESEARCH_NOTICE and "Parameters" in volume.sidecar
+    return _is_made_here(volume.sidecar) and "Parameters" in volume.sidecar
+
+
+def is_computed(sidecar: Mapping[str, Any], suffix: str | None) -> bool:
+    """Whether an image was super-resolved or synthesised here, by what its sidecar records of its making.
+
+    Simulated maps and guides stand for measured ones, and so does a map that was only copied.
+    """
+    if not _is_made_here(sidecar) or "Simulation" in sidecar:
+        return False
+    return "Parameters" in sidecar or suffix not in MAP_UNITS
+
+
+def _is_made_here(sidecar: Mapping[str, Any]) -> bool:
+    makers = sidecar.get("GeneratedBy")
+    makers = makers if isinstance(makers, list) else [makers]
+    return any(isinstance(maker, Mapping) and maker.get("Name") == generated_by()["Name"] for maker in makers)
 
 
 def _level(volume: Volume) -> int:

@@ -26,7 +26,7 @@ class LayerFacts:
     shape: tuple[int, ...] = ()
     voxel_volume: float = 1.0  # mm^3
     position: tuple[float, ...] = ()  # of its frame, rounded; equal for layers on one grid
-    is_synthetic: bool = False  # computed by this plugin, now or before it was saved
+    is_synthetic: bool = False  # super-resolved or synthesised by this plugin, now or before it was saved
     run: int = 1  # number of the run that made it, if it was one
 
 

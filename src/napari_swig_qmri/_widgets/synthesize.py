@@ -31,7 +31,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     unit_of,
     volume_of,
 )
-from napari_swig_qmri.conversion import as_maps
+from napari_swig_qmri.conversion import as_maps, generated_by
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import place
@@ -296,7 +296,7 @@ def _contrast_name(sequence: SignalModel) -> str:
 
 
 def _sidecar(sequence: SignalModel) -> dict[str, Any]:
-    return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE}
+    return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
 
 
 def _describe(source: Source) -> str:

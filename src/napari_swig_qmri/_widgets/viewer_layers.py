@@ -10,11 +10,10 @@ from napari.layers import Image, Labels, Layer
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.conversion import with_kind
-from napari_swig_qmri.layers import METADATA_KEY, from_layer, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -59,7 +58,7 @@ def facts_of(layer: Image) -> LayerFacts:
         shape=tuple(layer.data.shape),
         voxel_volume=float(abs(np.linalg.det(matrix[-4:-1, -4:-1]))),
         position=tuple(np.round(matrix, 2).ravel().tolist()),
-        is_synthetic=RESEARCH_NOTICE in map(str, record.get("sidecar", {}).values()),
+        is_synthetic=is_computed(record.get("sidecar", {}), record.get("suffix")),
         run=layer.metadata.get(RUN_KEY, 1),
     )
 
