@@ -336,6 +336,42 @@ def test_settings_keep_their_defaults() -> None:
     assert model.echo_train_length == 16
 
 
+@pytest.mark.parametrize(
+    ("name", "shown", "train"),
+    [
+        ("tse", {"repetition_time": 5000, "echo_time": 200}, (20, 0.01)),
+        ("t2-flair", {"repetition_time": 9000, "echo_time": 165, "inversion_time": 2500}, (17, 0.01)),
+        ("tse", {"repetition_time": 5000, "echo_time": 200, "echo_train_length": 8}, (8, 0.025)),
+        ("tse", {"repetition_time": 5000, "echo_time": 200, "echo_spacing": 4}, (50, 0.004)),
+        ("tse", {"repetition_time": 5000, "echo_time": 90}, (16, 0.01)),
+    ],
+)
+def test_an_echo_train_that_is_not_given_reaches_te(
+    name: str, shown: dict[str, float], train: tuple[int, float]
+) -> None:
+    model = cli.sequence_of(SEQUENCES[name], shown)
+    assert (model.echo_train_length, model.echo_spacing) == pytest.approx(train)
+
+
+@pytest.mark.parametrize(("option", "value"), [("--echo-train-length", 0), ("--echo-spacing", 0)])
+def test_an_impossible_part_of_an_echo_train_is_refused(run: Run, maps: Path, option: str, value: int) -> None:
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 200, option, value)
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == 1
+    assert "must be" in result.stderr
+
+
+def test_synthesize_says_which_settings_were_not_given(run: Run, maps: Path) -> None:
+    words = ("synthesize", maps, "--sequence", "tse", "--tr", 5000, "--te", 200, "-o", "x.nii.gz", "--json")
+    result = run(*words)
+    sentence = "Not given, so taken as usual: --echo-train-length 20 --echo-spacing 10."
+    assert sentence in result.stderr.splitlines()
+    assert sentence in json.loads(result.stdout)["notices"]
+    given = run(*words, "--overwrite", "--echo-train-length", 25, "--echo-spacing", 8)
+    assert given.exit_code == 0
+    assert "Not given" not in given.stderr
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_how_to_page_run_one_after_another(run: Run) -> None:
     page = Path(__file__).parents[1] / "docs" / "howto" / "command-line.md"

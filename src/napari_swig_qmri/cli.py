@@ -8,13 +8,15 @@ output, progress and notices to standard error. Exit codes: 0 done, 1 refused in
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import MISSING, fields
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
-from napari_swig_qmri.console import print_json, refusals
+from napari_swig_qmri.console import print_json, refusals, say
+from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 
 OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degrees
@@ -133,8 +135,12 @@ def synthesize(
     with refusals():
         from napari_swig_qmri.commands import synthesize_file
 
-        model = sequence_of(kind, {name: value for name, value in settings.items() if value is not None})
-        _show(synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite), as_json)
+        given = {name: value for name, value in settings.items() if value is not None}
+        model = sequence_of(kind, given)
+        assumed = defaults_of(model, given)
+        say(*assumed)
+        report = synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite)
+        _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
 
 
 @app.command()
@@ -217,7 +223,22 @@ def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel
     values: dict[str, Any] = {
         name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()
     }
+    if "echo_train_length" in known:
+        usual_train = {name: known[name].default for name in ("echo_train_length", "echo_spacing")}
+        values |= fitted_train(usual_train | values, usual_train.keys() - values.keys())
     return kind(**values)
+
+
+def defaults_of(model: SignalModel, shown: Mapping[str, float]) -> tuple[str, ...]:
+    """A sentence on the settings of a sequence that were not given and are no ideal."""
+    unsaid = [field for field in fields(model) if field.name not in shown and field.name not in IDEAL]
+    if not unsaid:
+        return ()
+    told = " ".join(
+        f"{OPTION_OF_FIELD[field.name]} {getattr(model, field.name) * SHOWN_PER_UNIT[field.metadata['unit']]:g}"
+        for field in unsaid
+    )
+    return (f"Not given, so taken as usual: {told}.",)
 
 
 def shown_value(kind: type[SignalModel], name: str) -> str:

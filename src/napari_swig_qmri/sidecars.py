@@ -6,7 +6,7 @@ Every setting that had to be assumed, and every unusual reading, comes back as o
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -22,6 +22,7 @@ from napari_swig_qmri.signal_models import (
 )
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
+SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
 _LONGEST_STIR = 0.4  # s; inversion times between those that null fat and those that null fluid
 _LONGEST_READOUT = 0.1  # s; longer repetition times are not those of a spoiled train
 
@@ -52,7 +53,7 @@ _KEYS = {  # field of a sequence: where a sidecar keeps it, best first
     "inversion_efficiency": ("InversionEfficiency",),
     "refocused_recovery": ("RefocusedRecovery",),
 }
-_IDEAL = ("centre_fraction", "inversion_efficiency", "refocused_recovery")  # needs no word if missing
+IDEAL = ("centre_fraction", "inversion_efficiency", "refocused_recovery")  # needs no word if missing
 _NULLED = {T2Flair: 4.163, Stir: 0.37}  # s; T1 of fluid and of fat
 
 
@@ -91,7 +92,7 @@ def to_sidecar(model: SignalModel) -> dict[str, Any]:
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     sidecar: dict[str, Any] = {"PulseSequenceType": model.title, "ScanningSequence": _codes_of(model)}
     for name, value in values.items():
-        if name in _KEYS and name not in _IDEAL and not name.startswith("second_"):
+        if name in _KEYS and name not in IDEAL and not name.startswith("second_"):
             sidecar[_KEYS[name][0]] = round(math.degrees(value), 9) if name == "flip_angle" else value
     sidecar["RepetitionTime"] = sidecar.pop("RepetitionTimePreparation")
     for name, key in (("second_inversion_time", "InversionTime"), ("second_flip_angle", "FlipAngle")):
@@ -227,11 +228,11 @@ def _assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> di
     """Usual values of the fields that are missing, adapted so that they fit those that are there."""
     assumed: dict[str, Any] = {}
     for field in fields(sequence):
-        if field.name not in settings and field.name not in _IDEAL:
+        if field.name not in settings and field.name not in IDEAL:
             assumed[field.name] = sequence.typical.get(field.name, field.default)
     known = {**assumed, **settings}
     if "echo_train_length" in known:
-        _fit_train(known, assumed)
+        assumed |= fitted_train(known, assumed)
     if "inversion_time" in assumed and sequence in _NULLED:
         assumed["inversion_time"] = _nulling(_NULLED[sequence], {**known, **assumed})
     if "n_partitions" in assumed:
@@ -239,13 +240,14 @@ def _assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> di
     return assumed
 
 
-def _fit_train(known: Mapping[str, Any], assumed: dict[str, Any]) -> None:
-    """Let the assumed part of an echo train reach TE; long trains have short spacings."""
-    echo_time, n = known["echo_time"], known["echo_train_length"]
+def fitted_train(settings: Mapping[str, Any], assumed: Collection[str]) -> dict[str, Any]:
+    """The fields among `assumed` that let an echo train reach TE; long trains have short spacings."""
+    echo_time, n, spacing = (settings[name] for name in ("echo_time", "echo_train_length", "echo_spacing"))
     if "echo_train_length" in assumed:
-        assumed["echo_train_length"] = max(n, math.ceil(echo_time / known["echo_spacing"] - 1e-9))
-    elif "echo_spacing" in assumed:
-        assumed["echo_spacing"] = max(known["echo_spacing"] if n < 64 else 0.004, echo_time / n)
+        return {"echo_train_length": max(n, math.ceil(echo_time / max(spacing, SHORTEST_SPACING) - 1e-9))}
+    if "echo_spacing" in assumed:
+        return {"echo_spacing": max(spacing if n < 64 else 0.004, echo_time / max(n, 1))}
+    return {}
 
 
 def _nulling(t1: float, known: Mapping[str, Any]) -> float:
