@@ -48,8 +48,6 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         device = choose_device(options.get("device", "auto"))
         hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
         check_mask(options.get("mask"), hr_grid)
-        for guide in guides:
-            check_guide(guide, maps.grid)
         gains = _gains(maps, guides, options)
     except ValueError as error:
         return Preflight((), (str(error),), 0.0, 0)
@@ -125,6 +123,9 @@ def _gains(maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Map
     """The gains that are given, or those that flat tissue shows in the guides on one grid."""
     grid = choose_hr_grid(maps, guides, None, options.get("reference"))
     ready = [guide for guide in guides if guide.grid.is_aligned_with(grid)]  # resampling takes seconds
+    for guide in guides:
+        if guide not in ready:
+            check_guide(guide, maps.grid)
     mask = None if options.get("voxel_size") else options.get("mask")  # else it is on another grid
     problem = drained(prepare(maps, ready, grid, mask))
     found = start_gains(problem) / problem.gain_units
