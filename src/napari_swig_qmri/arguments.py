@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
-from napari_swig_qmri.conversion import as_maps, is_map, pd_factor, quantity_of
+from napari_swig_qmri.conversion import as_maps, is_map, map_notices
 from napari_swig_qmri.files import read_folder, read_volume
 from napari_swig_qmri.nifti import split_extension
 
@@ -63,8 +63,7 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     if not found:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
-    scaled = [notice for v in found if quantity_of(v) == "PD" for notice in pd_factor(v)[1]]
-    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *scaled)
+    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *map_notices(found))
     say(*notices)
     return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
 
