@@ -20,6 +20,7 @@ from napari_swig_qmri._widgets.preferences import Options
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
 from napari_swig_qmri._widgets.snapshot import SuperResolveInputs
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
+from napari_swig_qmri._widgets.viewer_layers import volume_of
 from napari_swig_qmri.cli import app
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_folder
@@ -341,6 +342,24 @@ def test_unit_of_a_map_can_be_corrected(viewer: ViewerModel, make: Make) -> None
     row.unit.value = "ms"
     assert np.median(layers[1].data) == pytest.approx(before / 1000, rel=1e-5)
     assert row.unit.value == "ms"
+
+
+def test_a_map_that_turns_out_to_be_a_rate_is_renamed(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+    layers = add_case(viewer)
+    engine = FakeEngine()
+    widget = make(engine)
+    qtbot.waitUntil(widget.run.run_button.isEnabled)
+    row = widget.maps.rows["T1"]
+    row.unit.value = "1/s"
+    assert layers[1].name == row.layer.current_choice == "sub-01 R1map"
+    assert volume_of(layers[1]).name == "sub-01 R1map"
+    qtbot.waitUntil(lambda: len(engine.preflights) == 2)
+    np.testing.assert_allclose(engine.preflights[1]["maps"]["T1"], 1 / engine.preflights[0]["maps"]["T1"], rtol=1e-5)
+    row.unit.value = "ms"
+    assert layers[1].name == "sub-01 T1map (ms)"
+    layers[1].name = "mine"
+    row.unit.value = "s"
+    assert layers[1].name == "mine"
 
 
 def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, make: Make) -> None:

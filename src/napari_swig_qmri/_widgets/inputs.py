@@ -68,7 +68,7 @@ class MapRow(QObject):
         self.layer = LayerBox(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
         self.unit = ComboBox(
             choices=[(SHORT_UNITS.get(unit, unit), unit) for unit in units_of(quantity)],
-            tooltip="Unit of the numbers in the file. Choosing another corrects the layer, which is shown in ms.",
+            tooltip="Unit of the numbers in the file. Choosing another corrects the layer.",
         )
         native_of(self.unit).setFixedWidth(72)
         self.note = wrapped_label(role="assumption")
@@ -119,7 +119,7 @@ class MapChooser(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        self._stored = QLabel("T1 and T2 are shown in ms. Unit in the file:")
+        self._stored = QLabel("Times are shown in ms. Unit in the file:")
         self._stored.setStyleSheet(style("note"))
         grid.addWidget(self._stored, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
         for number, (quantity, row) in enumerate(self.rows.items()):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,16 +87,21 @@ def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
-    """Correct the unit of a layer that this plugin opened: values, limits and colours follow."""
+    """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
     record = layer.metadata.get(METADATA_KEY)
     if record is None:
         return
-    corrected = as_map(volume_of(layer), quantity, unit)
+    before = volume_of(layer)
+    corrected = as_map(before, quantity, unit)
+    if before.suffix and corrected.suffix:
+        corrected = replace(corrected, name=before.name.replace(before.suffix, corrected.suffix))
     data, attributes, _ = to_layer_data(corrected, record["frame"])
     layer.data = data
     layer.metadata = {**layer.metadata, **attributes["metadata"]}
     layer.contrast_limits_range = layer.contrast_limits = attributes["contrast_limits"]
     layer.colormap = attributes["colormap"]
+    if layer.name == record["shown_name"]:
+        layer.name = attributes["name"]  # last: whoever follows names finds the rest done
 
 
 def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:
