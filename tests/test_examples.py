@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -61,7 +60,6 @@ def test_readme_commands_and_script_run_one_after_another(tmp_path: Path, monkey
     for words in commands:
         result = CliRunner().invoke(app, words)
         assert result.exit_code == 0, result.stderr
-    shutil.rmtree("out")
     (script,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     exec(compile(script, "README.md", "exec"), {})
     assert len(list(Path("out").rglob("*desc-swig_T1map.nii.gz"))) == 1
