@@ -174,6 +174,23 @@ def test_a_chosen_file_is_replaced_with_a_warning_and_any_other_is_not(tmp_path)
     np.testing.assert_array_equal(read_volume(tmp_path / "a.nii.gz").data, 2 * numbered())
 
 
+@pytest.mark.parametrize(("beside", "name"), [("a.json", "a.nii.gz"), ("a.img", "a.hdr"), ("a.nii.gz", "a")])
+def test_a_file_that_no_dialog_asked_about_is_not_replaced(tmp_path, beside, name):
+    (tmp_path / beside).write_text("{}")
+    data, attributes, _ = layer_tuple(suffix="T1map", unit="s")
+    with pytest.raises(FileExistsError, match=f"{beside} already in .*: choose another name or remove it"):
+        write_layer(tmp_path / name, data, attributes)
+    assert [path.name for path in tmp_path.iterdir()] == [beside]
+    assert (tmp_path / beside).read_text() == "{}"
+
+
+def test_several_layers_replace_no_sidecar_and_write_nothing_then(tmp_path):
+    (tmp_path / "out_b.json").write_text("{}")
+    with pytest.raises(FileExistsError, match=r"out_b\.json"):
+        write_layers(tmp_path / "out.nii", [layer_tuple(name="a"), layer_tuple(name="b")])
+    assert [path.name for path in tmp_path.iterdir()] == ["out_b.json"]
+
+
 def test_an_unknown_extension_is_a_sentence(tmp_path):
     data, attributes, _ = layer_tuple()
     with pytest.raises(ValueError, match=r"'a\.png' does not end in one of \.nii\.gz"):

@@ -23,15 +23,17 @@ _RUN_NAME = re.compile(r"(?:(?:PD|T1|T2) (?:SR|LR residual)|Conflict)(?: run (?P
 def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> list[str]:
     """Write one layer; the paths written.
 
-    A path without extension gets ``.nii.gz`` and must be free. A path with extension was chosen as it is, so
-    an existing file is replaced, and a warning says so.
+    An existing file is replaced, with its sidecar, only if it is `path` itself, for which dialogs ask, and a
+    warning says so. FileExistsError for any other: with the extension ``.nii.gz`` that a path without one gets,
+    the other half of a pair, or a sidecar that is there without its image.
     """
     path = Path(path)
     target = path if _has_extension(path) else path.with_name(path.name + DEFAULT_EXTENSION)
     volume = from_layer(data, attributes)
-    before = {file for file in target.parent.iterdir() if file.is_file()} if target.parent.is_dir() else set()
-    written = write_volume(_with_sources(volume, target.parent), target, overwrite=target == path)
-    replaced = [file.name for file in written if file in before]
+    is_asked = target == path and path.exists()
+    replaced = [file.name for file in _files_of(target) if file.exists()]
+    check_free(_files_of(target), overwrite=is_asked)
+    written = write_volume(_with_sources(volume, target.parent), target, overwrite=is_asked)
     if replaced:
         warnings.warn(f"Replaced {', '.join(replaced)} in {target.parent}.", stacklevel=2)
     _warn_about([volume])
@@ -42,7 +44,7 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
     """Write several layers, one file each: into a new or existing folder, or beside each other.
 
     A path without extension is the folder. With one, ``out.nii.gz`` becomes ``out_NAME.nii.gz`` for every
-    layer, or ``sub-01_desc-out_T1map.nii.gz`` where the subject is known. No file is replaced.
+    layer, or ``sub-01_desc-out_T1map.nii.gz`` where the subject is known. No file is replaced, no sidecar either.
     """
     path = Path(path)
     if not layers:
@@ -54,12 +56,17 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
     else:
         folder, stem, extension = path, "", DEFAULT_EXTENSION
     targets = [folder / f"{name}{extension}" for name in _file_names(volumes, stem)]
-    check_free([file for target in targets for file in files_of(target)], overwrite=False)
+    check_free([file for target in targets for file in _files_of(target)], overwrite=False)
     folder.mkdir(parents=True, exist_ok=True)
     pairs = zip(volumes, targets, strict=True)
     written = [file for volume, target in pairs for file in write_volume(_with_sources(volume, folder), target)]
     _warn_about(volumes)
     return [str(file) for file in written]
+
+
+def _files_of(target: Path) -> list[Path]:
+    """Every file that an image may be written to, the sidecar last."""
+    return [*files_of(target), target.with_name(f"{split_extension(target)[0]}.json")]
 
 
 def _has_extension(path: Path) -> bool:
