@@ -13,17 +13,8 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri.files import (
-    as_guide,
-    as_maps,
-    map_notices,
-    pd_factor,
-    read_folder,
-    read_volume,
-    save_super_resolution,
-    with_kind,
-    write_volume,
-)
+from napari_swig_qmri.conversion import as_guide, as_maps, map_notices, pd_factor, with_kind
+from napari_swig_qmri.files import read_folder, read_volume, save_super_resolution, write_volume
 from napari_swig_qmri.signal_models import SpinEcho
 from napari_swig_qmri.volumes import VoxelGrid
 

@@ -33,12 +33,6 @@ from napari_swig_qmri.conversion import (
     synthesised_volumes,
     with_kind,
 )
-from napari_swig_qmri.conversion import as_guide as as_guide
-from napari_swig_qmri.conversion import as_maps as as_maps
-from napari_swig_qmri.conversion import is_map as is_map
-from napari_swig_qmri.conversion import map_notices as map_notices
-from napari_swig_qmri.conversion import pd_factor as pd_factor
-from napari_swig_qmri.conversion import quantity_of as quantity_of
 from napari_swig_qmri.nifti import (
     NiftiContent,
     files_of,
