@@ -538,12 +538,12 @@ def test_super_resolve_says_what_it_takes_and_refuses_more_than_there_is(
 ) -> None:
     words = ("super-resolve", case / "lr", *guides_of(case, "T1w"), "--method", "regression")
     assert "Takes about 1 s and 0.0 GB of memory." in run(*words, "-o", "out").stderr
-    monkeypatch.setattr(commands.os, "sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
+    monkeypatch.setattr("os.sysconf", lambda name: {"SC_PHYS_PAGES": 100, "SC_PAGE_SIZE": 4096}[name])
     refused = run(*words, "-o", "small")
     assert refused.exit_code == 1
-    assert "of memory, but the machine has 0.0 GB: choose a coarser --voxel-size" in refused.stderr
+    assert "of memory, but the machine has 0.0 GB: choose a larger voxel size" in refused.stderr
     assert not Path("small").exists()
-    monkeypatch.delattr(commands.os, "sysconf")
+    monkeypatch.delattr("os.sysconf")
     assert run(*words, "-o", "unknown").exit_code == 0
 
 

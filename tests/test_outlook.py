@@ -109,6 +109,16 @@ def test_larger_problems_take_longer_and_more_memory(box):
     assert limited.memory < large.memory
 
 
+def test_more_memory_than_the_machine_has_is_a_problem(box, monkeypatch):
+    lr, guides = box
+    needed = preflight(lr, guides).memory
+    monkeypatch.setattr("napari_swig_qmri.outlook.machine_memory", lambda: needed - 1)
+    (problem,) = preflight(lr, guides).problems
+    assert re.search(r"this needs about .* GB of memory, but the machine has", problem)
+    monkeypatch.setattr("napari_swig_qmri.outlook.machine_memory", lambda: None)
+    assert preflight(lr, guides).problems == ()
+
+
 def test_more_guides_never_show_less():
     sequences = list(USUAL_GUIDES.values())
     for tissue in TISSUES.values():

@@ -289,8 +289,10 @@ def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtb
     ("error", "sentence"),
     [
         (ValueError("The guide has no signal."), "The guide has no signal."),
-        (RuntimeError("CUDA out of memory"), "CUDA out of memory"),
+        (RuntimeError("CUDA out of memory"), "not enough memory"),
         (MemoryError(), "not enough memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"), "not enough memory"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), "not enough memory"),
     ],
 )
 def test_errors_become_sentences_and_the_run_ends(

@@ -5,7 +5,6 @@ The entry ``text`` of a report is its form for people.
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -98,7 +97,6 @@ def super_resolve_files(
     if check.problems:
         raise ValueError(" ".join(check.problems))
     say(*check.statements, _cost(check.seconds, check.memory))
-    _check_memory(check.memory)
     started = time.perf_counter()
     result = drain(super_resolve(given.maps, guides, **options))
     seconds = time.perf_counter() - started
@@ -286,19 +284,6 @@ def _cost(seconds: float, memory: int) -> str:
     """What a run will take, for a person; `memory` in bytes."""
     time_needed = f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
     return f"Takes about {time_needed} and {memory / 1e9:.1f} GB of memory."
-
-
-def _check_memory(needed: int) -> None:
-    """ValueError if the machine has less memory than `needed`, in bytes, where it tells how much it has."""
-    try:
-        there = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return
-    if needed > there > 0:
-        raise ValueError(
-            f"this needs about {needed / 1e9:.1f} GB of memory, but the machine has {there / 1e9:.1f} GB: choose a "
-            "coarser --voxel-size, --method regression or a larger machine."
-        )
 
 
 def _check_no_files(folder: Path, patterns: Sequence[str], overwrite: bool) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
+from napari_swig_qmri.steps import is_out_of_memory
+
 if TYPE_CHECKING:
     from napari_swig_qmri.results import Progress
 
@@ -69,7 +71,7 @@ def refusals() -> Iterator[None]:
         say(f"swig-qmri: this needs {error.name}, which is not installed: run `pip install {error.name}`.")
         raise typer.Exit(REFUSED) from None
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and not _is_out_of_memory(error):
+        if isinstance(error, RuntimeError) and not is_out_of_memory(error):
             raise
         say(f"swig-qmri: {_one_line(error)}")
         raise typer.Exit(REFUSED) from None
@@ -91,13 +93,8 @@ def _spoken_warnings() -> Iterator[None]:
         yield
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Also true of torch's own error, which cannot be named without loading torch."""
-    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-
-
 def _one_line(error: BaseException) -> str:
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         return "there is not enough memory: choose a smaller --voxel-size or close other programs."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,13 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
     if method == "posterior":
         n_planes = planes_of_a_slab(hr_grid.shape, device, options.get("memory_limit"))
         memory += BYTES_PER_VOXEL * n_planes * n_voxels // hr_grid.shape[0]
+    there = machine_memory()
+    if there is not None and memory > there:
+        problem = (
+            f"this needs about {memory / 1e9:.1f} GB of memory, but the machine has {there / 1e9:.1f} GB: choose a "
+            "larger voxel size, the method regression or a larger machine."
+        )
+        return Preflight((), (problem,), 0.0, memory)
     seconds = SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
     statements = [
         f"LR {_size(maps.grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
@@ -69,6 +77,14 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
     else:
         statements.append("No guide: the maps are only interpolated, no detail is added.")
     return Preflight(tuple(statements), (), seconds, memory)
+
+
+def machine_memory() -> int | None:
+    """Bytes of memory this machine has, where it tells."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
 
 
 def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, float]) -> tuple[float, ...]:

@@ -1,4 +1,4 @@
-"""Long work as plain generators: steps are yielded, the result is returned."""
+"""Long work as plain generators: steps are yielded, the result is returned; what it needs may run out."""
 
 from __future__ import annotations
 
@@ -29,3 +29,11 @@ def drained(steps: Generator[S, None, R]) -> R:
         except StopIteration as stopped:
             result: R = stopped.value
             return result
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether memory ran out, also that of torch, which says so in a RuntimeError on CPU and MPS."""
+    said = str(error)
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and ("out of memory" in said or "DefaultCPUAllocator" in said)
+    )

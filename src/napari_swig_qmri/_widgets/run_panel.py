@@ -14,6 +14,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import exists, sentence, set_text, style, wrapped_label
+from napari_swig_qmri.steps import is_out_of_memory
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -45,9 +46,9 @@ def outcome(
         return Failure("The window of this run was closed.")
     except StopIteration as end:
         return end.value
-    except MemoryError:
-        return Failure("There is not enough memory: close other layers, or set a memory limit under Options.")
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+        if is_out_of_memory(error):
+            return Failure("There is not enough memory: close other layers, or set a memory limit under Options.")
         return Failure(str(error) or f"The computation stopped with {type(error).__name__}.")
     finally:
         steps.close()
