@@ -231,16 +231,20 @@ def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Ma
     assert engine.runs[0]["maps"]["T1"].max() < 2  # seconds, although the layer shows ms
 
 
-def test_a_mask_reaches_the_engine_on_its_grid(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+@pytest.mark.parametrize("suffix", ["dseg", "mask", None])
+def test_a_mask_reaches_the_engine_on_its_grid(
+    viewer: ViewerModel, make: Make, qtbot: QtBot, suffix: str | None
+) -> None:
     add_case(viewer)
     labels = np.zeros((12, 14, 10), dtype=np.float32)
     labels[2:5, 3:9, 1:4] = 7
-    (mask,) = add(viewer, replace(make_guide("T1w"), data=labels, suffix="dseg", name="tissues", sidecar={}))
+    labels[0, 0, :3] = 0.3, 0.5, 0.7
+    (mask,) = add(viewer, replace(make_guide("T1w"), data=labels, suffix=suffix, name="tissues", sidecar={}))
     engine = FakeEngine()
     widget = make(engine)
     widget.options.mask_box.value = mask
     run(widget, qtbot)
-    np.testing.assert_array_equal(engine.runs[0]["mask"], labels > 0)
+    np.testing.assert_array_equal(engine.runs[0]["mask"] > 0.5, labels > 0.5)  # the rule of the engine
 
 
 def test_second_run_adds_numbered_layers(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:

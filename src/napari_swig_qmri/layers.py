@@ -57,7 +57,7 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
     unit, factor = display_unit(volume)
     data = placed.data if factor == 1 else placed.data * np.asarray(factor, dtype=placed.data.dtype)
     if is_label:
-        data = np.nan_to_num(data).astype(np.int32)
+        data = np.rint(np.nan_to_num(data)).astype(np.int32)
     attributes = _transform(volume, placed)
     attributes["name"] = f"{volume.name} (ms)" if unit == "ms" else volume.name
     attributes["metadata"] = {METADATA_KEY: _record(volume, placed, data, frame, attributes)}

@@ -1,7 +1,7 @@
 """Where a volume is shown: display frames, and arrays with the axes ``(..., S, A, R)``.
 
-The only module that reorders axes for display. Shown axes rise towards superior, anterior and right, in mm. Viewers slice
-along the axes of an array, so a layer is placed by a scale and a translation alone. A tilted volume is
+The only module that reorders axes for display. Shown axes rise towards superior, anterior and right, in mm. Viewers
+slice along the axes of an array, so a layer is placed by a scale and a translation alone. A tilted volume is
 therefore shown in a display frame: the scanner's frame rotated about its origin until the volume's axes are
 straight. Volumes of one tilt share that frame exactly; a volume of another tilt, or a sheared one, is
 interpolated for display.

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_swig_qmri._widgets.preferences import Options
 from napari_swig_qmri._widgets.viewer_layers import as_map
 from napari_swig_qmri.conversion import as_guide, as_maps, map_notices
@@ -74,7 +72,7 @@ class Snapshot:
         guides = [_guide(*guide) for guide in self.guides]
         options = dict(vars(self.options))
         if self.mask is not None:
-            options["mask"] = (from_layer(*self.mask).data > 0).astype(np.float32)
+            options["mask"] = from_layer(*self.mask).data
         return as_maps(self._map_volumes()), guides, options
 
     def notices(self) -> tuple[str, ...]:
