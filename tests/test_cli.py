@@ -239,6 +239,30 @@ def test_simulate_names_its_files_like_those_of_the_given_maps(run: Run, maps: P
     assert Path("case/lr/sub-anna_T1map.nii.gz").is_file()
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--gain", 0), 1, "a gain must be a number above 0, but --gain is 0: leave it out for a gain of 1."),
+        (("--gain", "nan"), 1, "a gain must be a number above 0, but --gain is nan"),
+        (
+            ("--factor", 99),
+            1,
+            "--factor 99 x 99 x 99 leaves fewer than two voxels along an axis of 12 x 14 x 10 voxels",
+        ),
+        (("--factor", "1x1x9"), 1, "--factor 1 x 1 x 9 leaves fewer than two voxels"),
+        (("--seed", -1), 2, "'--seed'"),
+    ],
+)
+def test_simulate_refuses_impossible_numbers(
+    run: Run, maps: Path, words: tuple[object, ...], code: int, sentence: str
+) -> None:
+    result = run("simulate", maps, *words, "-o", "case")
+    assert result.exit_code == code
+    assert sentence in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not Path("case").exists()
+
+
 @pytest.mark.slow
 def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
     result = run("simulate", "--voxel-size", 2.5, "--factor", "1x1x2", "-o", "case", "--json")

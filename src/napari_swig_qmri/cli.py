@@ -164,7 +164,7 @@ def simulate(
     voxel_size: Annotated[str, typer.Option(metavar="MM", help="Of the built-in head: 1 or 1x1x2.")] = "1",
     field_strength: Annotated[float, typer.Option(help="Of the built-in head in T: 1.5 or 3.")] = 3.0,
     lesion: Annotated[bool, typer.Option(help="Put a lesion into the built-in head.")] = True,
-    seed: Annotated[int, typer.Option(help="Of the built-in head and of the noise.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of the built-in head and of the noise.")] = 0,
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,

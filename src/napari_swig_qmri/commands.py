@@ -5,6 +5,7 @@ The entry ``text`` of a report is its form for people.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -142,6 +143,9 @@ def simulate_files(
     unknown = [name for name in settings.guides if name not in USUAL_GUIDES]
     if unknown:
         raise ValueError(f"no guide is called {', '.join(unknown)}: choose among {', '.join(USUAL_GUIDES)}.")
+    wrong = [gain for gain in settings.gains if not 0 < gain < math.inf]
+    if wrong:
+        raise ValueError(f"a gain must be a number above 0, but --gain is {wrong[0]:g}: leave it out for a gain of 1.")
     names = settings.guides or tuple(USUAL_GUIDES)
     settings = replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
     given = read_maps(paths, units) if paths else None
@@ -243,6 +247,7 @@ def _simulated(
     else:
         mask = _positive(maps)
     yield Progress(0.5, "Degrading")
+    _check_factor(maps.grid.shape, settings.factor)
     sequences = {name: USUAL_GUIDES[name] for name in settings.guides}
     lr_maps, guides = degrade(
         maps,
@@ -263,6 +268,15 @@ def _simulated(
         *(("truth", volume) for volume in map_volumes(maps, "truth", of_truth)),
         ("", Volume(data=mask.astype(np.float32), grid=maps.grid, name="mask", suffix="mask")),
     ]
+
+
+def _check_factor(shape: tuple[int, int, int], factor: tuple[float, float, float]) -> None:
+    """ValueError where LR maps would have a single voxel along an axis of several."""
+    if any(n > 1 and round(n / edge) < 2 for n, edge in zip(shape, factor, strict=True)):
+        given, there = (" x ".join(f"{number:g}" for number in each) for each in (factor, shape))
+        raise ValueError(
+            f"--factor {given} leaves fewer than two voxels along an axis of {there} voxels: choose a smaller one."
+        )
 
 
 def _guide_volume(guide: WeightedImage, origin: Mapping[str, Any]) -> Volume:
