@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri.conversion import as_guide, as_maps, map_notices, pd_factor, with_kind
+from napari_swig_qmri.conversion import as_guide, as_maps, map_notices, with_kind
 from napari_swig_qmri.files import read_folder, read_volume, save_super_resolution, write_volume
 from napari_swig_qmri.signal_models import SpinEcho
 from napari_swig_qmri.volumes import VoxelGrid
@@ -414,13 +414,10 @@ def test_maps_come_in_order_in_seconds_with_rates_inverted():
     np.testing.assert_allclose(found["T2"], 0.1, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("scale", "factor"), [(1, 1), (100, 0.01), (4000, None)])
-def test_proton_density_is_brought_near_one_and_told(scale, factor):
-    pd = volume(data=plausible("PDmap") * scale, suffix="PDmap", unit="arbitrary", name="pd")
-    found, notices = pd_factor(pd)
-    assert factor is None or found == factor
-    assert bool(notices) == (factor != 1)
-    assert 0.1 < np.median(as_maps([pd])["PD"]) < 2
+def test_proton_density_keeps_its_scale():
+    pd = volume(data=plausible("PDmap") * 4000, suffix="PDmap", unit="arbitrary", name="pd")
+    np.testing.assert_allclose(as_maps([pd])["PD"], 4000 * plausible("PDmap"), rtol=1e-6)
+    assert map_notices([pd]) == ()
 
 
 def test_maps_that_do_not_fit_together_are_refused():

@@ -1,5 +1,7 @@
 """Metrics against values worked by hand and against what each measure must be blind or sensitive to."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -152,6 +154,27 @@ def test_one_map_alone_can_be_scored(reference):
     only = QuantitativeMaps(data=reference.data[1:2], grid=GRID, names=("T1",))
     assert list(metrics.evaluate(only, reference, everywhere())) == ["T1"]
     assert list(metrics.evaluate(reference, only, everywhere())) == ["T1"]
+
+
+@pytest.mark.parametrize(("scale", "factor"), [(1, 1), (100, 0.01), (4000, None)])
+def test_a_wrong_scale_of_pd_is_an_error_in_any_unit_of_the_reference(reference, scale, factor):
+    unit = np.array([scale, 1, 1]).reshape(3, 1, 1, 1)
+    wrong = np.array([1.1, 1, 1]).reshape(3, 1, 1, 1)
+    stored = changed(reference, unit * reference.data)
+    found = metrics.variant(stored)["pd_factor"]
+    assert found == factor if factor else 0.8 < found * scale < 1.2
+    scores = metrics.evaluate(changed(reference, unit * wrong * reference.data), stored, everywhere())
+    assert scores["PD"].bias == pytest.approx(10)
+    assert metrics.evaluate(stored, stored, everywhere())["PD"].ssim == pytest.approx(1)
+    assert f"multiplied by {found:.4g}" in metrics.format_scores(scores, pd_factor=found) or scale == 1
+
+
+def test_the_variant_is_json_and_names_what_the_table_prints(reference):
+    said = json.loads(json.dumps(metrics.variant(reference)))
+    assert said["data_range"] == {"PD": 1.2, "T1": 4.0, "T2": 0.3}
+    assert (said["ssim_window"], said["hfen"]) == (7, {"sigma": 1.5, "window": 15})
+    assert said["tissue_limits_s"] == {"T1": 2.2, "T2": 0.15}
+    assert said["slice_axis"] == 2
 
 
 def test_errors_say_what_to_do(reference):

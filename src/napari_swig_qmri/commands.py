@@ -33,7 +33,7 @@ from napari_swig_qmri.files import (
     write_volume,
 )
 from napari_swig_qmri.lazy import synthesise
-from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors
+from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
@@ -179,11 +179,14 @@ def evaluate_files(
     grid = reference.maps.grid
     maps = interpolated(given.maps, grid) if interpolate else given.maps
     mask = _positive(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")
+    how = variant(reference.maps)
     scores, errors = drain(_scores(maps, reference.maps, mask))
     return {
         "maps": {name: asdict(score) for name, score in scores.items()},
         "tissues": {name: {t: asdict(a) for t, a in each.items()} for name, each in errors.items()},
-        "text": format_scores(scores, errors),
+        "variant": how,
+        "notices": [*given.notices, *reference.notices],
+        "text": format_scores(scores, errors, pd_factor=how["pd_factor"]),
     }
 
 

@@ -49,7 +49,7 @@ def is_map(volume: Volume) -> bool:
 
 
 def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
-    """Maps of PD, T1 and T2 (any of them): rates become times, PD is brought near 1.
+    """Maps of PD, T1 and T2 (any of them): rates become times, PD keeps its scale.
 
     A map on another grid than most is interpolated linearly. Voxels that are not finite become NaN.
     `map_notices` tells what was changed. ValueError where the times are impossible in their unit.
@@ -100,11 +100,7 @@ def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
     """What `as_maps` changes in these maps, one sentence each."""
     grid = _common_grid(volumes)
     moved = [volume for volume in volumes if not volume.grid.is_aligned_with(grid)]
-    scaled = [pd_factor(volume)[1] for volume in volumes if quantity_of(volume) == "PD"]
-    return (
-        *(f"{volume.name}: interpolated onto the voxels of the other maps." for volume in moved),
-        *(notice for notices in scaled for notice in notices),
-    )
+    return tuple(f"{volume.name}: interpolated onto the voxels of the other maps." for volume in moved)
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
@@ -131,16 +127,6 @@ def quantity_of(volume: Volume) -> str:
             "needed: choose another image or tell its kind."
         )
     return QUANTITY_OF_SUFFIX[volume.suffix]
-
-
-def pd_factor(volume: Volume) -> tuple[float, tuple[str, ...]]:
-    """Factor that brings a PD map near 1 for water, with a sentence if it is not 1."""
-    values = volume.data[np.isfinite(volume.data) & (volume.data > 0)]
-    top = float(np.percentile(values, 99)) if values.size else 1.0
-    if 0.1 <= top <= QUANTITIES["PD"].bounds[1]:
-        return 1.0, ()
-    factor = 0.01 if 50 <= top <= 130 else 1 / top
-    return factor, (f"{volume.name}: PD is multiplied by {factor:.4g} so that water is near 1.",)
 
 
 def in_file_unit(volume: Volume) -> FloatArray:
@@ -232,8 +218,6 @@ def _quantity_values(volume: Volume) -> FloatArray:
     if volume.unit == "1/s":
         with np.errstate(divide="ignore", invalid="ignore"):
             values = 1 / values
-    elif volume.unit == "arbitrary":
-        values = values * np.asarray(pd_factor(volume)[0], dtype=values.dtype)
     return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
 
 

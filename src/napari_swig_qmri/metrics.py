@@ -26,6 +26,9 @@ DATA_RANGE = {"PD": 1.2, "T1": 4.0, "T2": 0.3}  # clipped to 0 .. range; PD rela
 TISSUE_LIMITS = {"T1": 2.2, "T2": 0.15}  # s; a reference voxel below both is tissue, not CSF
 SLICE_AREA = 200.0  # mm^2 of mask that a slice needs to count: 200 voxels at 1 mm
 SSIM_WINDOW = 7  # voxels
+LOG_SIGMA, LOG_WINDOW = 1.5, 15  # voxels, of the Laplacian of a Gaussian
+PD_TOP = (0.1, 4.0)  # 99th percentile of a PD map relative to water
+PERCENT = (50, 130)  # of one in percent of water
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +81,7 @@ def hfen(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: 
     """
     values = []
     for x, r, m in _slices(image, reference, mask, data_range, axis):
-        edges, expected = (gaussian_laplace(v, 1.5, truncate=4.5)[m] for v in (x, r))
+        edges, expected = (gaussian_laplace(v, LOG_SIGMA, truncate=LOG_WINDOW // 2 / LOG_SIGMA)[m] for v in (x, r))
         values.append(_relative_norm(edges, expected))
     return float(np.mean(values))
 
@@ -147,11 +150,36 @@ def tissue_errors(
     }
 
 
+def pd_factor(reference: QuantitativeMaps) -> float:
+    """Factor that brings PD of the reference near 1 for water, where it is far from it; for both maps, then."""
+    if "PD" not in reference.names:
+        return 1.0
+    values = reference["PD"][reference["PD"] > 0]
+    top = float(np.percentile(values, 99)) if values.size else 1.0
+    if PD_TOP[0] <= top <= PD_TOP[1]:
+        return 1.0
+    return 0.01 if PERCENT[0] <= top <= PERCENT[1] else 1 / top
+
+
+def variant(reference: QuantitativeMaps) -> dict[str, Any]:
+    """How `evaluate` scores against a reference, JSON-ready: what a score means nothing without."""
+    return {
+        "data_range": dict(DATA_RANGE),
+        "ssim_window": SSIM_WINDOW,
+        "hfen": {"sigma": LOG_SIGMA, "window": LOG_WINDOW},
+        "tissue_limits_s": dict(TISSUE_LIMITS),
+        "slice_axis": _axial_axis(reference.grid),
+        "least_slice_area_mm2": SLICE_AREA,
+        "pd_factor": pd_factor(reference),
+    }
+
+
 def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> dict[str, MapScores]:
     """Scores of every map that both have, over `mask` ``(x, y, z)`` on their common grid.
 
     Voxels without a reference (NaN) do not count; missing voxels of `sr` count as zero. Slices
-    are axial: they lie across the stored axis nearest to head-foot.
+    are axial: they lie across the stored axis nearest to head-foot. PD of both is multiplied by
+    `pd_factor` of the reference, so that a wrong scale is an error.
     """
     mask = _valid_mask(sr, reference, mask)
     tissue = _tissue(reference, mask)
@@ -159,7 +187,8 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     counted = _without_small_slices(mask, reference.grid, axis)
     scores = {}
     for name in _shared_names(sr, reference):
-        x, r, limit = np.nan_to_num(sr[name]), np.nan_to_num(reference[name]), DATA_RANGE[name]
+        factor, limit = pd_factor(reference) if name == "PD" else 1.0, DATA_RANGE[name]
+        x, r = factor * np.nan_to_num(sr[name]), factor * np.nan_to_num(reference[name])
         scores[name] = MapScores(
             ssim=ssim(x, r, counted, limit, axis),
             hfen=hfen(x, r, counted, limit, axis),
@@ -169,7 +198,12 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     return scores
 
 
-def format_scores(scores: Mapping[str, MapScores], errors: Mapping[str, Mapping[str, Agreement]] | None = None) -> str:
+def format_scores(
+    scores: Mapping[str, MapScores],
+    errors: Mapping[str, Mapping[str, Agreement]] | None = None,
+    *,
+    pd_factor: float = 1.0,
+) -> str:
     """Scores, and errors per tissue, as a table of plain text that names the variant of each measure."""
     lines = ["map     range    SSIM    HFEN  NRMSE %  median error %  bias %"]
     for name, s in scores.items():
@@ -183,11 +217,13 @@ def format_scores(scores: Mapping[str, MapScores], errors: Mapping[str, Mapping[
             limits = f"{a.limits[0]:+.2f} to {a.limits[1]:+.2f}"
             lines.append(f"{name:4} {tissue:8} {a.n_voxels:8d} {a.median_ape:15.2f} {a.bias:+7.2f}  {limits}")
     below = " and ".join(f"{name} < {limit:g} s" for name, limit in TISSUE_LIMITS.items())
+    scaled = [f"PD of both maps was multiplied by {pd_factor:.4g}: the reference's water is then near 1."]
     window = f"{SSIM_WINDOW} x {SSIM_WINDOW}"
     lines += [
         "",
         f"SSIM {window}, HFEN with LoG 1.5 (15 x 15): per axial slice over the mask, clipped to the range.",
         f"Median error and bias of a whole map: over tissue, reference {below}.",
+        *(scaled if pd_factor != 1 else []),
     ]
     return "\n".join(lines)
 
