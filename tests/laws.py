@@ -10,13 +10,13 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.operators import LinearOperator
+    from napari_swig_qmri.operators import SeparableOperator
     from napari_swig_qmri.volumes import FloatArray, VoxelGrid
 
 T = TypeVar("T")
 
 
-def assert_adjoint(operator: LinearOperator, n_in: tuple[int, ...], n_out: tuple[int, ...], seed: int = 0) -> None:
+def assert_adjoint(operator: SeparableOperator, n_in: tuple[int, ...], n_out: tuple[int, ...], seed: int = 0) -> None:
     """<A x, y> = <x, A' y> in float64."""
     generator = torch.Generator().manual_seed(seed)
     x = torch.randn(n_in, generator=generator, dtype=torch.float64)
@@ -26,7 +26,7 @@ def assert_adjoint(operator: LinearOperator, n_in: tuple[int, ...], n_out: tuple
     assert abs(left - right) <= 1e-13 * scale  # rounding of a few thousand additions
 
 
-def assert_linear(operator: LinearOperator, n_in: tuple[int, ...], seed: int = 0) -> None:
+def assert_linear(operator: SeparableOperator, n_in: tuple[int, ...], seed: int = 0) -> None:
     """A(a x + b y) = a A x + b A y in float64."""
     generator = torch.Generator().manual_seed(seed)
     x, y = torch.randn((2, *n_in), generator=generator, dtype=torch.float64)

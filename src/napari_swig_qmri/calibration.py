@@ -11,8 +11,6 @@ from napari_swig_qmri.regression import gaussian_window
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.signal_models import SignalModel
-
 MAD_TO_SD = 1.4826
 FLAT = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
 DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors: edges are outliers
@@ -74,11 +72,3 @@ def scatter_matrix(errors: Tensor, n_iterations: int = 8) -> Tensor:
         weight = (DEGREES_OF_FREEDOM + n) / (DEGREES_OF_FREEDOM + distance)
         scatter = (errors * weight) @ errors.T / errors.shape[1] + floor
     return scatter
-
-
-def start_gain(sequence: SignalModel, image: Tensor, maps: Tensor) -> float:
-    """Scanner units per unit of PD: the median ratio of a guide to the contrast of predicted maps.
-
-    `image` ``(samples,)`` in scanner units and `maps` ``(3, samples)``, over tissue.
-    """
-    return float((image / sequence(*maps).clamp(min=1e-6)).median())

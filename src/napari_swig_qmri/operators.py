@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,18 +18,6 @@ MAX_ANGLE = 0.5  # degrees between the axes of two grids that still count as par
 
 
 Slices = tuple[slice, slice, slice]
-
-
-class LinearOperator(Protocol):
-    """A linear map of tensors with its adjoint."""
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """Apply the operator."""
-        ...
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """Apply the adjoint."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
