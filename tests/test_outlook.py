@@ -51,15 +51,23 @@ def test_maps_without_tissue_are_a_problem(box):
 def test_what_two_guides_cannot_see_is_said(box):
     lr, guides = box
     text = said(lr, guides[:2])
-    assert "T1w + T2w determine HR detail" in text
+    assert "Detail that T1w + T2w determine in white matter (WM), grey matter (GM) and fluid (CSF):" in text
     assert "PD detail in tissue comes mostly from the LR map; a FLAIR or PDw guide would fix it." in text
 
 
 def test_a_third_guide_is_not_asked_for_again(box):
     lr, guides = box
     text = said(lr, guides)
-    assert "T1w + T2w + FLAIR determine HR detail of: well T2 in WM" in text
+    assert "Detail that T1w + T2w + FLAIR determine" in text
     assert "would fix it" not in text
+
+
+def test_every_map_has_a_line_of_its_own(box):
+    lr, guides = box
+    statements = preflight(lr, guides).statements
+    assert "T1: well in CSF, partly in WM and GM." in statements
+    assert "T2: well in WM and GM, hardly in CSF." in statements
+    assert [line[:4] for line in preflight(lr, guides[:2]).statements if line[2:3] == ":"] == ["PD: ", "T1: ", "T2: "]
 
 
 def test_without_guides_no_detail_is_promised(box):

@@ -27,6 +27,7 @@ TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1
 TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, what there is to see
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
 SEEN, PARTLY_SEEN = 0.75, 0.3  # share of the spread that the guides take away
+WORDS = ("well", "partly", "hardly")
 VOLUMES = {"regression": 25, "posterior": 36}  # float32 volumes held at the same time beside guides, measured
 SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6}  # HR voxel, two guides, two cores
 
@@ -73,7 +74,7 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
     ]
     if guides:
         statements.append(gains)
-        statements.append(determination([guide.sequence for guide in guides if guide.sequence is not None], guides))
+        statements += determination([guide.sequence for guide in guides if guide.sequence is not None], guides)
     else:
         statements.append("No guide: the maps are only interpolated, no detail is added.")
     return Preflight(tuple(statements), (), seconds, memory)
@@ -104,20 +105,32 @@ def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, 
     return tuple((1 - spread / torch.tensor(TEXTURE)).tolist())
 
 
-def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> str:
-    """One sentence on how well the guides determine each map in WM, GM and CSF."""
+def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> list[str]:
+    """How well the guides determine each map in WM, GM and CSF: a heading, a line per map, what is not seen."""
     names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
-    words: dict[str, list[str]] = {"well": [], "partly": [], "hardly": []}
-    for tissue, values in TISSUES.items():
-        for name, share in zip(QUANTITIES, visible_share(sequences, values), strict=True):
-            word = "well" if share > SEEN else "partly" if share > PARTLY_SEEN else "hardly"
-            words[word].append(f"{name} in {tissue}")
-    parts = [f"{word} {', '.join(where)}" for word, where in words.items() if where]
-    hint = ""
-    unseen = [name for name in QUANTITIES if f"{name} in WM" in words["hardly"]]
+    shares = zip(*(visible_share(sequences, values) for values in TISSUES.values()), strict=True)
+    words = {name: [_word(share) for share in in_tissues] for name, in_tissues in zip(QUANTITIES, shares, strict=True)}
+    lines = [f"Detail that {names} determine in white matter (WM), grey matter (GM) and fluid (CSF):"]
+    lines += [f"{name}: {_where(in_tissues)}." for name, in_tissues in words.items()]
+    unseen = [name for name, in_tissues in words.items() if in_tissues[0] == WORDS[-1]]  # WM comes first
     if unseen:
-        hint = f" {' and '.join(unseen)} detail in tissue comes mostly from the LR map{_remedy(len(sequences))}."
-    return f"{names} determine HR detail of: {'; '.join(parts)}.{hint}"
+        remedy = _remedy(len(sequences))
+        lines.append(f"{_joined(unseen)} detail in tissue comes mostly from the LR map{remedy}.")
+    return lines
+
+
+def _word(share: float) -> str:
+    return WORDS[0 if share > SEEN else 1 if share > PARTLY_SEEN else 2]
+
+
+def _where(words: Sequence[str]) -> str:
+    """Where a map is well, partly and hardly determined, one word per tissue given: "well in WM and GM"."""
+    found = {word: [tissue for tissue, said in zip(TISSUES, words, strict=True) if said == word] for word in WORDS}
+    return ", ".join(f"{word} in {_joined(tissues)}" for word, tissues in found.items() if tissues)
+
+
+def _joined(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 def _remedy(n_guides: int) -> str:
