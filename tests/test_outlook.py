@@ -51,14 +51,14 @@ def test_maps_without_tissue_are_a_problem(box):
 def test_what_two_guides_cannot_see_is_said(box):
     lr, guides = box
     text = said(lr, guides[:2])
-    assert "Detail that T1w + T2w determine in white matter (WM), grey matter (GM) and fluid (CSF):" in text
+    assert "HR detail from T1w + T2w, in white matter (WM), grey matter (GM) and fluid (CSF):" in text
     assert "PD detail in tissue comes mostly from the LR map; a FLAIR or PDw guide would fix it." in text
 
 
 def test_a_third_guide_is_not_asked_for_again(box):
     lr, guides = box
     text = said(lr, guides)
-    assert "Detail that T1w + T2w + FLAIR determine" in text
+    assert "HR detail from T1w + T2w + FLAIR," in text
     assert "would fix it" not in text
 
 

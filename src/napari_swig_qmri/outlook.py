@@ -110,7 +110,7 @@ def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedIma
     names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
     shares = zip(*(visible_share(sequences, values) for values in TISSUES.values()), strict=True)
     words = {name: [_word(share) for share in in_tissues] for name, in_tissues in zip(QUANTITIES, shares, strict=True)}
-    lines = [f"Detail that {names} determine in white matter (WM), grey matter (GM) and fluid (CSF):"]
+    lines = [f"HR detail from {names}, in white matter (WM), grey matter (GM) and fluid (CSF):"]
     lines += [f"{name}: {_where(in_tissues)}." for name, in_tissues in words.items()]
     unseen = [name for name, in_tissues in words.items() if in_tissues[0] == WORDS[-1]]  # WM comes first
     if unseen:
