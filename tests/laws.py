@@ -61,7 +61,7 @@ def drained(steps: Generator[Any, None, T]) -> T:
 
 
 def paced(steps: Generator[Any, None, T]) -> tuple[T, list[Any], float]:
-    """What a generator returns, all it yielded, and the longest work between two yields in s of its thread, however busy the machine is."""
+    """What a generator returns, all it yielded, and the longest time between two yields, in s of its thread's work."""
     seen, longest, started = [], 0.0, time.thread_time()
     while True:
         try:
