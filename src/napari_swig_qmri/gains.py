@@ -43,7 +43,7 @@ N_PLANES = 32  # of a block that are linearised at a time
 N_BLOCKS = 6
 N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it
 LOOSENED = 9.0  # factor on the LR variance, so that the residual shows what the guides say
-FLAT = 0.05  # share of tissue voxels, those with the least change around them, for the starting ratio
+FLAT = 0.03  # share of tissue voxels, those with the least change around them, for the starting ratio
 MIN_FLAT = 200  # LR voxels
 WINDOW = 0.7  # standard deviation in LR voxels of the average that is taken there
 
