@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 DOMAINS = ("maps", "signals")
 SATURATION_TIME = 1.5  # s, repetition time of the signal that T1 comes from in the signal domain
 ECHO_TIME = 0.08  # s, of the signal that T2 comes from there
+EMPTY_PD = 0.02  # of the largest PD; voxels below it have no signal to fit
 TISSUE_PD = 0.3  # of the largest PD; voxels above it are tissue, for the level of the noise
 
 USUAL_GUIDES: Mapping[str, SignalModel] = {
@@ -106,7 +107,8 @@ def _apparent(maps: QuantitativeMaps, parameters: Tensor, truncate: KSpaceTrunca
     lr_pd = signals[0]
     left = (signals[1:] / lr_pd.clamp(min=1e-3)).clamp(1e-6, 1 - 1e-6)
     times = {"PD": lr_pd, "T1": -SATURATION_TIME / left[0].log(), "T2": -ECHO_TIME / left[1].log()}
-    return torch.stack([times[name].clamp(max=QUANTITIES[name].bounds[1]) for name in maps.names])
+    empty = lr_pd < EMPTY_PD * lr_pd.max()
+    return torch.stack([times[name].clamp(max=QUANTITIES[name].bounds[1]) * ~empty for name in maps.names])
 
 
 def _bounded(maps: QuantitativeMaps, parameters: Tensor) -> list[Tensor]:
