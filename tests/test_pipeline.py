@@ -442,6 +442,14 @@ def test_a_memory_limit_gives_the_same_maps(memory_limit):
     assert relative(result.maps, usual().maps, where=slab().mask) < 1e-3
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("memory_limit", [None, 1_000_000])
+def test_a_cuda_device_gives_the_same_maps(memory_limit):
+    result = solved(*case(), device="cuda", memory_limit=memory_limit)
+    assert result.parameters["device"].startswith("cuda")
+    assert relative(result.maps, usual().maps, where=slab().mask, share=0.999) < 1e-3
+
+
 @cache
 def lesion():
     """A slab with and without a ball of 18 mm in flat white matter, its T1 and T2 long, and where it is."""
