@@ -50,16 +50,6 @@ def centroid(image: torch.Tensor, grid: VoxelGrid) -> FloatArray:
     return grid.world(np.array(voxel))
 
 
-def drained(steps: Generator[Any, None, T]) -> T:
-    """What a generator returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as stopped:
-            result: T = stopped.value
-            return result
-
-
 def paced(steps: Generator[Any, None, T]) -> tuple[T, list[Any], float]:
     """What a generator returns, all it yielded, and the longest time between two yields, in s of its thread's work."""
     seen, longest, started = [], 0.0, time.thread_time()

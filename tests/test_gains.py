@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import GAINS, degraded, slab
-from laws import drained
 
 from napari_swig_qmri.gains import find_gains, richest_blocks, start_gains
 from napari_swig_qmri.prediction import predict
 from napari_swig_qmri.preparation import prepare
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import VoxelGrid
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import GAINS, degraded, slab, textured
-from laws import drained, paced
+from laws import paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from scipy.ndimage import distance_transform_edt
@@ -24,6 +24,7 @@ from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.pipeline import choose_device, super_resolve
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SpinEcho
+from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 
 NAMES = ("PD", "T1", "T2")

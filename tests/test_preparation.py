@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from engine_cases import degraded, slab, textured
-from laws import drained, paced
+from laws import paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
@@ -16,6 +16,7 @@ from napari_swig_qmri.preparation import WATER_PD, choose_hr_grid, prepare
 from napari_swig_qmri.resampling import N_PLANES, parallel, resampled
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.simulate import degrade
+from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 
 

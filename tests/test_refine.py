@@ -7,11 +7,11 @@ from dataclasses import replace
 import pytest
 import torch
 from engine_cases import objective
-from laws import drained
 
 from napari_swig_qmri import refine as refining
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.refine import Iterate, gauss_newton_step, refine
+from napari_swig_qmri.steps import drained
 
 
 @pytest.fixture

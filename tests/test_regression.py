@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from laws import drained
 from scipy.ndimage import gaussian_filter
 
 from napari_swig_qmri.calibration import noise_level, robust_sd, scatter_matrix
 from napari_swig_qmri.regression import GROW, RIDGE, SHRINK, fit_regression, gaussian_window, lr_corrected
+from napari_swig_qmri.steps import drained
 
 
 def normal(*shape, seed=0):
