@@ -174,11 +174,23 @@ def test_a_subset_of_the_maps(names):
     result = solved(subset, guides)
     assert set(result.maps.names) == set(names)
     assert result.lr_residual.names == result.maps.names
+    assert result.parameters["method"] == ("posterior" if {"T1", "T2"} <= set(names) else "regression")
+    assert any("from regression" in notice for notice in result.notices) == (not {"T1", "T2"} <= set(names))
     for missing in set(NAMES) - set(names):
         assert any(missing in notice for notice in result.notices)
     interpolated = zero_filled(lr, result.maps.grid)
     for name, ours in zip(result.maps.names, errors(result.maps, where=tissue()), strict=True):
         assert ours < errors(interpolated, where=tissue())[NAMES.index(name)]
+
+
+def test_a_pd_that_was_not_measured_is_an_unknown_of_the_posterior():
+    lr, guides = case()
+    subset = QuantitativeMaps(data=lr.data[1:], grid=lr.grid, names=NAMES[1:])
+    start, solution = (
+        errors(solved(subset, guides, method=m).maps, where=tissue()) for m in ("regression", "posterior")
+    )
+    assert solution[0] < start[0]
+    assert solution[1] < 0.5 * start[1]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

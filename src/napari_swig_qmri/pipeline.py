@@ -131,7 +131,7 @@ def super_resolve(
     )
     yield Progress(1.0, "comparing the result with the images")
     asked = {
-        "method": method if guides else "interpolation",
+        "method": _method_that_ran(solution, guides),
         "reference": guides[reference_of(guides, reference)].name if guides else None,
         "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
         "device": str(target),
@@ -139,6 +139,13 @@ def super_resolve(
         "memory_limit": memory_limit,
     }
     return _result(problem, solution, maps, guides, mask, asked)
+
+
+def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str:
+    """The regression alone runs where T1 or T2 was not measured, whatever was asked."""
+    if not guides:
+        return "interpolation"
+    return "regression" if solution.conflict is None else "posterior"
 
 
 def choose_device(name: str) -> torch.device:
@@ -291,6 +298,8 @@ def _about(problem: Problem, solution: Solution, lr_residual: torch.Tensor) -> I
                 f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
                 f"(see the conflict map)."
             )
+    if problem.sequences and not all(problem.measured[1:]):
+        yield "Without a T1 and a T2 map signal models cannot be used: the maps come from regression alone."
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
 
