@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.posterior import NegativeLogPosterior
-    from napari_swig_qmri.prediction import Noise, Prediction
+    from napari_swig_qmri.prediction import Noise
     from napari_swig_qmri.preparation import Problem
 
 T = TypeVar("T")
@@ -75,25 +75,29 @@ def solve(
     times_measured = problem.measured[1] and problem.measured[2]
     if not (refined and problem.sequences and times_measured):
         ratios = start_gains(problem) if gains is None else gains
-        return Solution(
-            maps=without_air(prediction.maps, problem, prediction), gains=ratios, conflict=None, noise=prediction.noise
-        )
+        maps = without_air(prediction.maps, air_off_the_head(problem, prediction.maps[0]))
+        return Solution(maps=maps, gains=ratios, conflict=None, noise=prediction.noise)
     if gains is None:
         finding = find_gains(problem, prediction, device)
         gains = yield from _progress(finding, 0.25, 0.4, "finding the gains of the guides")
-    posterior = posterior_of(problem, prediction, gains)
+    posterior, noise = posterior_of(problem, prediction, gains), prediction.noise
+    air = air_off_the_head(problem, prediction.maps[0])
+    del prediction  # volumes are released as soon as they have been used
     n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
     loosened = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
-    start = Iterate.at(posterior.prior_mean, posterior)
-    steps = refine(loosened, start, n_steps=FIRST_STEPS, n_planes=n_planes, device=device)
+    steps = refine(
+        loosened, Iterate.at(posterior.prior_mean, posterior), n_steps=FIRST_STEPS, n_planes=n_planes, device=device
+    )
     iterate = yield from _progress(steps, 0.4, 0.7, "matching guides and maps")
-    conflict = find_conflict(problem, posterior, prediction.noise, iterate.log_maps)
+    conflict = find_conflict(problem, posterior, noise, iterate.log_maps)
     posterior = following_lr_maps(posterior, problem, conflict)
-    iterate = restarted(iterate, posterior, conflict)
-    steps = refine(posterior, iterate, n_steps=LAST_STEPS, n_planes=n_planes, device=device)
+    steps = refine(
+        posterior, restarted(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
+    )
+    del loosened, iterate
     iterate = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
-    maps = without_air(iterate.log_maps.exp(), problem, prediction)
-    return Solution(maps=maps, gains=gains, conflict=conflict, noise=prediction.noise)
+    maps = without_air(iterate.log_maps.exp_(), air)
+    return Solution(maps=maps, gains=gains, conflict=conflict, noise=noise)
 
 
 def _progress(
@@ -110,10 +114,14 @@ def _progress(
     return (yield from mapped(steps, progress))
 
 
-def without_air(maps: Tensor, problem: Problem, prediction: Prediction) -> Tensor:
-    """Maps ``(3, X, Y, Z)`` with the shortest relaxation times there are in air off the head."""
+def air_off_the_head(problem: Problem, pd: Tensor) -> Tensor:
+    """Where predicted PD ``(X, Y, Z)`` and the LR maps around show nothing; boolean ``(X, Y, Z)``."""
     head = max_pool3d(problem.lr_maps[None, :1], 3, stride=1, padding=1)[0, 0] > HEAD
-    air = (prediction.maps[0] < AIR) & (problem.interpolate(head.to(maps.dtype)) < 0.5)
+    return (pd < AIR) & (problem.interpolate(head.to(pd.dtype)) < 0.5)
+
+
+def without_air(maps: Tensor, air: Tensor) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` with the shortest relaxation times there are in `air`."""
     shortest = torch.tensor([0.0, T1.bounds[0], T2.bounds[0]], dtype=maps.dtype).view(-1, 1, 1, 1)
     is_time = torch.tensor([False, True, True]).view(-1, 1, 1, 1)
     return torch.where(is_time & air, shortest, maps)

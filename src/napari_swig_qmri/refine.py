@@ -84,6 +84,7 @@ def refine(
         If not even a single plane fits.
     """
     here, store = start, torch.device(device)
+    del start  # or its volumes would stay until the end
     n_done = 0
 
     def overall(fraction: float) -> float:
