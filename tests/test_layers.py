@@ -390,6 +390,14 @@ def test_super_resolved_measured_and_reopened_maps_share_limits():
     assert again.sidecar["Notice"] == "synthetic: research use"
 
 
+@pytest.mark.parametrize(("top", "limit"), [(0.0123, 0.015), (0.93, 1), (1, 1), (1.03, 1.2), (812, 1000)])
+def test_proton_density_is_shown_up_to_a_round_number(top, limit):
+    density = volume(data=np.full((3, 3, 3), top), suffix="PDmap")
+    slightly_sharper = replace(density, data=0.99 * density.data)
+    assert contrast_limits(density) == (0, limit)
+    assert contrast_limits(slightly_sharper) == (0, limit)
+
+
 def test_results_say_which_files_they_are_made_of(tmp_path):
     maps, guide = (
         to_layer_data(volume(path=tmp_path / name, sidecar={"MagneticFieldStrength": tesla}))[1]
@@ -399,6 +407,8 @@ def test_results_say_which_files_they_are_made_of(tmp_path):
     sources = [str(tmp_path / "sub-01_T1map.nii"), str(tmp_path / "sub-01_T1w.nii")]
     assert origin_of([maps, unknown], [guide]) == {"MagneticFieldStrength": 3, "Sources": sources}
     assert origin_of([unknown]) == {}
+    unsaved = to_layer_data(volume(sidecar={"Sources": sources}))[1]
+    assert origin_of([unsaved], [guide]) == {"Sources": sources}
     layers = result_layers(small_run(), origin=origin_of([maps], [guide]))
     assert all(from_layer(*layer[:2]).sidecar["Sources"] == sources for layer in layers)
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 N_COLOURS = 256
 _DIVERGING = "crameri:vik"
 _RESIDUALS = ("residual", *RESIDUAL_UNITS)
+_WITHOUT_UNIT = ("PDmap", "M0map", "S0map")
+_ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # leading digits
 _LONG_TAIL = 5  # times the median
 _SAMPLE = 500_000  # voxels that contrast limits are taken from
 _BASES = {  # suffix -> colour map, whether it is a rate
@@ -55,7 +57,8 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
     T1 and T2: the usual range in the brain at the sidecar's field strength (3 T without one), so that all maps of
     a quantity look alike. Otherwise, and where hardly a value lies in it, the 0.5th and 99.5th percentile of a
     sample: of plausible relaxation times, of positive rates; where fluid draws the upper one far from the median,
-    the range of tissue. Residuals lie around zero, conflicts between 0 and 1.
+    the range of tissue. PD starts at 0 and ends at the next round number, so that a map and its
+    super-resolved version look alike. Residuals lie around zero, conflicts between 0 and 1.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
@@ -75,8 +78,8 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
     low, median, high = (float(value) for value in np.percentile(sample, (0.5, 50, 99.5)))
     if volume.suffix in _BASES and high > _LONG_TAIL * median:  # fluid would leave tissue dark
         low, high = max(low, median / _LONG_TAIL), median * _LONG_TAIL / 2
-    if volume.suffix in ("PDmap", "M0map", "S0map"):
-        low = 0.0
+    if volume.suffix in _WITHOUT_UNIT:
+        low, high = 0.0, _rounded_up(high)
     return (low, high) if high > low else _around(sample)
 
 
@@ -142,6 +145,15 @@ def _sample(data: FloatArray, is_positive: bool) -> FloatArray:
     sample = data[(slice(None, None, step),) * data.ndim].ravel()
     sample = sample[np.isfinite(sample)]
     return sample[sample > 0] if is_positive else sample
+
+
+def _rounded_up(value: float) -> float:
+    """The next of `_ROUND` times a power of ten; what is not above 0 stays."""
+    if value <= 0:
+        return value
+    exponent = math.floor(math.log10(value))
+    leading = min(step for step in _ROUND if step >= round(value / 10.0**exponent, 6))
+    return float(f"{leading}e{exponent}")
 
 
 def _around(sample: FloatArray) -> tuple[float, float]:

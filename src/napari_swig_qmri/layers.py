@@ -293,12 +293,23 @@ def result_layers(
 
 
 def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """What results say of the layers they are made of: the field strength of the maps, and the files of all."""
+    """What results say of the layers they are made of: the field strength of the maps, and the files of all.
+
+    A layer that was computed and not saved yet stands for the files that it was made of itself.
+    """
     records = [attributes.get("metadata", {}).get(METADATA_KEY, {}) for attributes in (*maps, *others)]
     field_strength = field_strength_of(*(record.get("sidecar", {}) for record in records[: len(maps)]))
-    paths = [str(Path(record["path"]).absolute()) for record in records if record.get("path")]
+    paths = list(dict.fromkeys(path for record in records for path in _files_behind(record)))
     strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
     return strength | ({"Sources": paths} if paths else {})
+
+
+def _files_behind(record: Mapping[str, Any]) -> list[str]:
+    """The file of a layer, else those it was made of."""
+    if record.get("path"):
+        return [str(Path(record["path"]).absolute())]
+    sources = record.get("sidecar", {}).get("Sources")
+    return [source for source in sources if isinstance(source, str)] if isinstance(sources, list) else []
 
 
 def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
