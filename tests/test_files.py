@@ -554,6 +554,19 @@ def test_a_folder_without_images_gives_a_sentence(tmp_path):
         read_folder(tmp_path / "no")
 
 
+@pytest.mark.parametrize(
+    ("sources", "stem"),
+    [
+        (["maps/T1map.nii", "raw/sub-07_ses-2_T1w.nii.gz", "sub-08.nii"], "sub-07_ses-2"),
+        (["in/sub-08.nii"], "sub-08"),
+        (["T1.nii"], "sub-01"),
+    ],
+)
+def test_a_run_takes_the_name_of_its_sources(tmp_path, sources, stem):
+    paths = save_super_resolution(small_run(), tmp_path / "out", sources=[tmp_path / source for source in sources])
+    assert paths[0].name.startswith(f"{stem}_desc-swig")
+
+
 def test_a_run_becomes_a_derivative_dataset(tmp_path):
     run = small_run()
     source = save(tmp_path / "raw" / "sub-01_T1map.nii.gz", plausible("T1map"))

@@ -12,6 +12,7 @@ from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, lr_maps, make_guide, make_map
 
 from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget, common_limits
+from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer, is_computed
@@ -156,6 +157,23 @@ def test_a_contrast_can_be_saved(widget: SynthesizeWidget, tmp_path: Path) -> No
     assert read.sidecar["Notice"] == RESEARCH_NOTICE
     assert is_computed(read.sidecar, read.suffix)
     assert read.sidecar["InversionTime"] == pytest.approx(2.5)
+
+
+def test_a_contrast_says_which_files_it_is_made_of(qtbot: QtBot, tmp_path: Path) -> None:
+    viewer = ViewerModel()
+    paths = [tmp_path / "lr" / f"sub-01_{suffix}.nii.gz" for suffix in MEDIANS]
+    add(viewer, *[make_map(path.name[7:-7], path=path) for path in paths])
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    (layer,) = widget.add_contrast()
+    widget.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: layer.data.sequence.echo_time == pytest.approx(0.08))
+    sidecar = from_layer(*layer.as_layer_data_tuple()[:2]).sidecar
+    assert sorted(sidecar["Sources"]) == sorted(map(str, paths))
+    assert sidecar["EchoTime"] == pytest.approx(0.08)
+    (written,) = [Path(file) for file in write_layer(tmp_path / "out.nii.gz", *layer.as_layer_data_tuple()[:2])][:1]
+    saved = [f"lr/{path.name}" for path in paths]
+    assert sorted(read_volume(written).sidecar["Sources"]) == sorted(saved)
 
 
 def test_removed_layers_are_forgotten(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -176,20 +176,22 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
 def save_super_resolution(
     result: SuperResolution,
     folder: str | Path,
-    stem: str = "sub-01",
+    stem: str | None = None,
     overwrite: bool = False,
     sources: Sequence[str | Path] = (),
     field_strength: float | None = None,
 ) -> list[Path]:
     """Save a run as a BIDS derivative dataset; the paths written, the SR maps first.
 
-    `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; files of a subject lie in its
-    ``anat`` folder. The synthesised guides, LR residuals and the conflict map are saved beside the maps.
+    `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; by default subject and session of the
+    first of `sources` whose name tells them, else ``sub-01``. Files of a subject lie in its ``anat`` folder. The
+    synthesised guides, LR residuals and the conflict map are saved beside the maps.
     Their sidecars name the files in `sources` and the field strength of the measured maps, in T, if known.
     """
     folder = Path(folder)
     check_folder(folder)
     _check_values(result)
+    stem = _stem_of(sources) if stem is None else stem
     volumes = dict(_result_volumes(result, stem))
     subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
     place = folder.joinpath(*subject, "anat") if subject else folder
@@ -203,6 +205,15 @@ def save_super_resolution(
     for target, volume in zip(targets, volumes.values(), strict=True):
         written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
     return [*written, *_describe_dataset(folder)]
+
+
+def _stem_of(sources: Sequence[str | Path]) -> str:
+    """Subject and session of the first file whose name tells them."""
+    for source in sources:
+        parts = Path(source).name.split(".")[0].split("_")
+        if any(part.startswith("sub-") for part in parts):
+            return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
+    return "sub-01"
 
 
 def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volume]]:

@@ -32,7 +32,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     volume_of,
 )
 from napari_swig_qmri.conversion import as_maps, generated_by
-from napari_swig_qmri.layers import METADATA_KEY, frame_of, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
@@ -229,8 +229,9 @@ class SynthesizeWidget(Dock):
             return
         for layer in self._live:
             old = _contrast_name(layer.data.sequence)
+            origin = origin_of([layer.as_layer_data_tuple()[1]])
             layer.data = layer.data.with_sequence(sequence)
-            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence)}
+            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence) | origin}
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
             layer.name = layer.name.replace(old, _contrast_name(sequence), 1)
         self._adjust_contrast()
@@ -274,7 +275,8 @@ def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast,
     name = f"{_contrast_name(sequence)} ({source.label})"
     blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
     arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence)), frame)
+    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence) | origin), frame)
     lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"])
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
