@@ -92,7 +92,8 @@ def super_resolve(
     dtype
         ``"float32"`` or ``"float64"``.
     memory_limit
-        Bytes the working memory of a slab of planes may take. Slabs do not change the result.
+        Bytes the working memory of a slab of planes may take, beside some 40 volumes of the HR grid that every run
+        holds. Slabs do not change the result.
 
     Raises
     ------

@@ -49,7 +49,10 @@ class OptionsEditor(QWidget):
                 self.mask_box,
                 "On the grid of the guides; what lies outside stays empty.",
             ),
-            (self._memory, "Volumes are worked on in slabs that stay below this, with the same result."),
+            (
+                self._memory,
+                "Volumes are worked on in slabs that stay below this, with the same result. The whole run takes more.",
+            ),
         )
         layout = form()
         self.setLayout(layout)
