@@ -63,6 +63,14 @@ def test_layers_and_sequences_are_proposed(viewer: ViewerModel, make: Make) -> N
     assert isinstance(value.guides[1].sequence, TurboSpinEcho)
 
 
+def test_residuals_have_the_name_that_a_guide_has_now(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
+    layers = add_case(viewer)
+    widget = make(FakeEngine())
+    layers[3].name = "Sharp"
+    run(widget, qtbot)
+    assert "Sharp residual" in [layer.name for layer in viewer.layers]
+
+
 def test_proposals_follow_layers_that_come_and_go(viewer: ViewerModel, make: Make) -> None:
     widget = make(FakeEngine())
     assert widget.value().maps == {}
