@@ -17,11 +17,13 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from scipy.ndimage import distance_transform_edt
 from scipy.spatial.transform import Rotation
 
+from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.engine import solve
+from napari_swig_qmri.network import NetworkConfig, SwigNet
 from napari_swig_qmri.operators import KSpaceTruncation
 from napari_swig_qmri.outlook import preflight
 from napari_swig_qmri.phantom import make_phantom
-from napari_swig_qmri.pipeline import choose_device, super_resolve
+from napari_swig_qmri.pipeline import super_resolve
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SpinEcho
 from napari_swig_qmri.steps import drained
@@ -442,6 +444,33 @@ def test_a_result_without_a_number_is_never_returned(monkeypatch):
         solved(*case())
 
 
+@pytest.fixture
+def weights(tmp_path):
+    """Weights of a small network that changes something."""
+    torch.manual_seed(0)
+    network = SwigNet(NetworkConfig(width=8, n_blocks=1))
+    torch.nn.init.normal_(network.tail.weight, std=0.02)
+    network.save(tmp_path / "weights.safetensors", {})
+    return tmp_path / "weights.safetensors"
+
+
+def test_an_untrained_network_gives_the_maps_of_the_posterior(tmp_path):
+    SwigNet().save(tmp_path / "untrained.safetensors", {})
+    result = solved(*case(), method="network", weights=tmp_path / "untrained.safetensors")
+    np.testing.assert_allclose(result.maps.data, usual().maps.data, rtol=1e-6)
+    assert result.parameters["method"] == "network"
+    assert result.parameters["weights"].endswith("untrained.safetensors")
+
+
+def test_a_network_changes_the_maps_the_same_in_slabs_and_in_float64(weights):
+    result = solved(*case(), method="network", weights=weights)
+    assert 1e-3 < relative(result.maps, usual().maps) < 1
+    parts = solved(*case(), method="network", weights=weights, memory_limit=1_000_000)
+    assert relative(parts.maps, result.maps) < 1e-3
+    exact = solved(*case(), method="network", weights=weights, dtype="float64")
+    assert relative(exact.maps, result.maps, share=0.99) < 1e-3
+
+
 def test_float64_gives_the_same_maps():
     result = solved(*case(), dtype="float64")
     assert result.maps.data.dtype == np.float64
@@ -559,7 +588,14 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
 @pytest.mark.parametrize(
     ("maps", "guides", "options", "sentence"),
     [
-        (box(), [guide()], {"method": "magic"}, "the method must be one of regression, posterior, but it is 'magic'"),
+        (
+            box(),
+            [guide()],
+            {"method": "magic"},
+            "the method must be one of regression, posterior, network, but it is 'magic'",
+        ),
+        (box(), [guide()], {"method": "network"}, "the method network needs the weights of a network"),
+        (box(), [guide()], {"weights": "x.safetensors"}, "no other method takes them: give both or neither"),
         (box(), [guide()], {"dtype": "int8"}, "the dtype must be one of float32, float64, but it is 'int8'"),
         (box(), [guide()], {"device": "abacus"}, "the device must be auto, cuda, mps or cpu, but it is 'abacus'"),
         (box(), [guide()] * 6, {}, "up to 5 guides can be used, but 6 came"),

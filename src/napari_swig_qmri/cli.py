@@ -1,4 +1,4 @@
-"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate.
+"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate | train.
 
 Times are given in ms and angles in degrees; files hold s, as BIDS asks. Results go to standard
 output, progress and notices to standard error. Exit codes: 0 done, 1 refused input, 2 wrong usage,
@@ -86,7 +86,10 @@ def _super_resolve(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weighted image with its sidecar, or a folder of them; may be repeated."),
     ] = None,
-    method: Annotated[Literal["posterior", "regression"], typer.Option(help="How to solve.")] = "posterior",
+    method: Annotated[Literal["posterior", "regression", "network"], typer.Option(help="How to solve.")] = "posterior",
+    weights: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Of the network, as `swig-qmri train` writes them.")
+    ] = None,
     device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     voxel_size: Annotated[
         str | None,
@@ -102,7 +105,7 @@ def _super_resolve(
     with refusals():
         from napari_swig_qmri.commands import super_resolve_files
 
-        job = {"method": method, "device": device, "voxel_size": size}
+        job = {"method": method, "weights": weights, "device": device, "voxel_size": size}
         report = super_resolve_files(maps, guide or [], output, mask, units=units, overwrite=overwrite, **job)
         _show(report, as_json)
 
@@ -207,6 +210,18 @@ def evaluate(
         from napari_swig_qmri.commands import evaluate_files
 
         _show(evaluate_files(maps, reference, mask, interpolate=interpolate, units=units), as_json)
+
+
+@app.command()
+def train(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the run; see training/.")],
+    as_json: Json = False,
+) -> None:
+    """Train a network on simulated subjects, or go on where a killed run stood."""
+    with refusals():
+        from napari_swig_qmri.commands import train_network
+
+        _show(train_network(config), as_json)
 
 
 def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:

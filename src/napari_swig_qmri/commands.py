@@ -190,6 +190,16 @@ def evaluate_files(
     }
 
 
+def train_network(path: Path) -> Report:
+    """Train as a configuration says; the weights are written to its output folder."""
+    from napari_swig_qmri.training import read_config, train  # these load torch: over a second
+
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+    weights = drain(train(read_config(path)))
+    return {"outputs": [weights], "notices": (), "text": f"Weights written to {weights}."}
+
+
 def _positive(reference: QuantitativeMaps) -> BoolArray:
     """Voxels where every reference map has a value above zero."""
     with np.errstate(invalid="ignore"):

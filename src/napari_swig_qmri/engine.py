@@ -11,7 +11,9 @@ import torch
 from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri import calibration as cal
+from napari_swig_qmri.features import features_of
 from napari_swig_qmri.gains import find_gains, start_gains
+from napari_swig_qmri.network import correct
 from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.preparation import FLOOR
@@ -24,6 +26,7 @@ from napari_swig_qmri.steps import mapped
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.network import SwigNet
     from napari_swig_qmri.posterior import NegativeLogPosterior
     from napari_swig_qmri.prediction import Noise
     from napari_swig_qmri.preparation import Problem
@@ -32,6 +35,7 @@ T = TypeVar("T")
 
 CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
 BYTES_PER_VOXEL = 400  # of their working memory in float32
+SLABS_OF_NETWORK = 8  # planes that the network corrects at a time over those that are linearised
 AIR, HEAD = 0.05, 0.2  # PD relative to water: below, there is nothing; above, the head is near
 FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts are looked for
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
@@ -52,17 +56,27 @@ class Solution:
     noise: Noise
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Optimum:
+    """The most probable log maps, and the objective that they minimise."""
+
+    log_maps: Tensor  # (3, X, Y, Z)
+    posterior: NegativeLogPosterior
+    conflict: Tensor  # (X, Y, Z)
+
+
 def solve(
     problem: Problem,
     *,
     refined: bool,
+    network: SwigNet | None = None,
     gains: Tensor | None = None,
     lr_noise: Tensor | None = None,
     guide_noise: Tensor | None = None,
     device: torch.device,
     memory_limit: int | None = None,
 ) -> Generator[Progress, None, Solution]:
-    """Super-resolve a problem: the regression, and from there the maximum of the posterior if `refined`.
+    """Super-resolve a problem: the regression, from there the maximum of the posterior if `refined`, then a network.
 
     Without a guide, or without T1 or T2, there is nothing to refine with: CSF would have no value to start from.
     A PD that was not measured is an unknown like the others.
@@ -71,7 +85,7 @@ def solve(
     what would be estimated.
     """
     predicting = predict(problem, lr_noise, guide_noise)
-    prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
+    prediction = yield from _progress(predicting, 0.0, 0.2, "local regression on the guides")
     times_measured = problem.measured[1] and problem.measured[2]
     if not (refined and problem.sequences and times_measured):
         ratios = start_gains(problem) if gains is None else gains
@@ -79,25 +93,38 @@ def solve(
         return Solution(maps=maps, gains=ratios, conflict=None, noise=prediction.noise)
     if gains is None:
         finding = find_gains(problem, prediction, device)
-        gains = yield from _progress(finding, 0.25, 0.4, "finding the gains of the guides")
+        gains = yield from _progress(finding, 0.2, 0.3, "finding the gains of the guides")
     posterior, noise = posterior_of(problem, prediction, gains), prediction.noise
     air = air_off_the_head(problem, prediction.maps[0])
     del prediction  # volumes are released as soon as they have been used
     n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
+    optimum = yield from find_optimum(problem, posterior, noise, device=device, n_planes=n_planes)
+    log_maps, conflict = optimum.log_maps, optimum.conflict
+    if network is not None:
+        features = features_of(optimum.posterior, problem.truncate, log_maps, noise.lr_maps)
+        del posterior, optimum
+        correcting = correct(network, log_maps, features, n_planes=SLABS_OF_NETWORK * n_planes, device=device)
+        log_maps = bounded((yield from _progress(correcting, 0.8, 1.0, "the network looks over the maps")))
+    return Solution(maps=without_air(log_maps.exp_(), air), gains=gains, conflict=conflict, noise=noise)
+
+
+def find_optimum(
+    problem: Problem, posterior: NegativeLogPosterior, noise: Noise, *, device: torch.device, n_planes: int
+) -> Generator[Progress, None, Optimum]:
+    """Maximum of the posterior, the LR maps alone followed where they and the guides disagree."""
     loosened = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
     steps = refine(
         loosened, Iterate.at(posterior.prior_mean, posterior), n_steps=FIRST_STEPS, n_planes=n_planes, device=device
     )
-    iterate = yield from _progress(steps, 0.4, 0.7, "matching guides and maps")
+    iterate = yield from _progress(steps, 0.3, 0.55, "matching guides and maps")
     conflict = find_conflict(problem, posterior, noise, iterate.log_maps)
     posterior = following_lr_maps(posterior, problem, conflict)
     steps = refine(
         posterior, restarted(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
     )
     del loosened, iterate
-    iterate = yield from _progress(steps, 0.7, 1.0, "matching guides and maps")
-    maps = without_air(iterate.log_maps.exp_(), air)
-    return Solution(maps=maps, gains=gains, conflict=conflict, noise=noise)
+    iterate = yield from _progress(steps, 0.55, 0.8, "matching guides and maps")
+    return Optimum(log_maps=iterate.log_maps, posterior=posterior, conflict=conflict)
 
 
 def _progress(

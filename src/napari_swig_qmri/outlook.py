@@ -11,9 +11,10 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.checks import check_mask
+from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.engine import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.gains import start_gains
-from napari_swig_qmri.pipeline import check, choose_device
+from napari_swig_qmri.pipeline import check
 from napari_swig_qmri.posterior import signal_and_slope
 from napari_swig_qmri.preparation import check_guide, choose_hr_grid, prepare
 from napari_swig_qmri.quantities import QUANTITIES
@@ -28,8 +29,12 @@ TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, wha
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
 SEEN, PARTLY_SEEN = 0.75, 0.3  # share of the spread that the guides take away
 WORDS = ("well", "partly", "hardly")
-VOLUMES = {"regression": 25, "posterior": 36}  # float32 volumes held at the same time beside guides, measured
-SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6}  # HR voxel, two guides, two cores
+VOLUMES = {
+    "regression": 25,
+    "posterior": 36,
+    "network": 52,
+}  # float32 volumes held at the same time beside guides, measured
+SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6, "network": 6.5e-6}  # HR voxel, two guides, two cores
 
 
 @dataclass(frozen=True)
@@ -55,7 +60,7 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         return Preflight((), (str(error),), 0.0, 0)
     n_voxels = int(np.prod(hr_grid.shape))
     memory = 4 * n_voxels * (VOLUMES[method] + 2 * len(guides))
-    if method == "posterior":
+    if method != "regression":
         n_planes = planes_of_a_slab(hr_grid.shape, device, options.get("memory_limit"))
         memory += BYTES_PER_VOXEL * n_planes * n_voxels // hr_grid.shape[0]
     there = machine_memory()

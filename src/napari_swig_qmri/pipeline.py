@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from napari_swig_qmri.checks import (
     check_per_guide,
     check_positive,
 )
+from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.engine import solve
+from napari_swig_qmri.network import SwigNet
 from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.prediction import MIN_LR_NOISE
 from napari_swig_qmri.preparation import choose_hr_grid, prepare, reference_of
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
 METHODS = {
     "regression": "local regression of the maps on the guides; fast, no physics",
     "posterior": "regression, then refined until signal models, guides and LR maps agree",
+    "network": "posterior, then corrected by a network trained on simulated subjects",
 }
 MAX_GUIDES = 5
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
@@ -60,6 +64,7 @@ def super_resolve(
     device: str = "auto",
     dtype: str = "float32",
     memory_limit: int | None = None,
+    weights: str | Path | None = None,
 ) -> Generator[Progress, None, SuperResolution]:
     """Super-resolve quantitative maps with weighted images of the same head.
 
@@ -94,6 +99,8 @@ def super_resolve(
     memory_limit
         Bytes the working memory of a slab of planes may take, beside some 40 volumes of the HR grid that every run
         holds. Slabs do not change the result.
+    weights
+        Of the network: a file that `swig-qmri train` wrote, or a repository of the Hugging Face hub.
 
     Raises
     ------
@@ -111,10 +118,12 @@ def super_resolve(
         memory_limit=memory_limit,
         voxel_size=voxel_size,
         reference=reference,
+        weights=weights,
     )
     target = choose_device(device)
     if target.type == "mps" and dtype == "float64":
         raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
+    network = SwigNet.from_pretrained(weights) if weights is not None and method == "network" else None
     started = Progress(0.0, "bringing the images onto one grid")
     yield started
     preparing = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
@@ -122,7 +131,8 @@ def super_resolve(
     solution = yield from with_time_left(
         solve(
             problem,
-            refined=method == "posterior",
+            refined=method != "regression",
+            network=network,
             gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.gain_units,
             lr_noise=_relative_noise(lr_noise),
             guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),
@@ -132,7 +142,8 @@ def super_resolve(
     )
     yield Progress(1.0, "comparing the result with the images")
     asked = {
-        "method": _method_that_ran(solution, guides),
+        "method": _method_that_ran(solution, guides, method),
+        "weights": None if network is None else str(weights),
         "reference": guides[reference_of(guides, reference)].name if guides else None,
         "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
         "device": str(target),
@@ -142,24 +153,11 @@ def super_resolve(
     return _result(problem, solution, maps, guides, mask, asked)
 
 
-def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str:
+def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage], asked: str) -> str:
     """The regression alone runs where T1 or T2 was not measured, whatever was asked."""
     if not guides:
         return "interpolation"
-    return "regression" if solution.conflict is None else "posterior"
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU."""
-    available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
-    if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
-    kind = name.split(":")[0]
-    if kind not in available:
-        raise ValueError(f"the device must be auto, cuda, mps or cpu, but it is {name!r}.")
-    if not available[kind]:
-        raise ValueError(f"there is no {kind} device on this machine: choose 'auto' or 'cpu'.")
-    return torch.device(name)
+    return "regression" if solution.conflict is None else asked
 
 
 def with_time_left(
@@ -188,12 +186,17 @@ def check(
     memory_limit: int | None = None,
     voxel_size: float | Sequence[float] | None = None,
     reference: int | None = None,
+    weights: str | Path | None = None,
     **_others: Any,
 ) -> None:
     """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
     check_maps(maps)
     if method not in METHODS:
         raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
+    if (method == "network") != (weights is not None):
+        raise ValueError(
+            "the method network needs the weights of a network, and no other method takes them: give both or neither."
+        )
     if dtype not in DTYPES:
         raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
     if len(guides) > MAX_GUIDES:

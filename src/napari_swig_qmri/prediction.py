@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.operators import SeparableOperator
     from napari_swig_qmri.preparation import Problem
+    from napari_swig_qmri.volumes import VoxelGrid
 
 MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
@@ -150,17 +151,22 @@ def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
     return torch.tensor(noise, dtype=problem.guides.dtype)
 
 
+def scale_above(problem: Problem) -> VoxelGrid:
+    """Grid that is to the LR grid what that is to the HR grid."""
+    x, y, z = (
+        max(2, min(n_lr, round(n_lr * n_lr / n)))
+        for n, n_lr in zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)
+    )
+    return problem.lr_grid.with_shape((x, y, z))
+
+
 def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) -> Generator[None, None, Tensor]:
     """Covariance ``(3, 3)`` of the errors of log maps one scale up.
 
     The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves.
     Their own noise is taken off.
     """
-    truncated = [
-        max(2, min(n_lr, round(n_lr * n_lr / n)))
-        for n, n_lr in zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)
-    ]
-    grid = problem.lr_grid.with_shape((truncated[0], truncated[1], truncated[2]))
+    grid = scale_above(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid)
     maps, weight = truncate(problem.lr_maps), truncate(problem.lr_valid.float()).clamp(0, 1)
     interpolate = linear_interpolation(problem.lr_grid, grid)

@@ -1,0 +1,187 @@
+"""The network: a residual CNN that corrects a solution from what guides and LR maps say about it.
+
+It works on voxels of twice the edge, two per axis folded into channels, whatever the resolution of the LR maps, and
+answers in standard deviations of the log maps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import pad, relu
+
+from napari_swig_qmri.features import N_FEATURES, N_LEVELS
+from napari_swig_qmri.quantities import QUANTITIES
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.features import Features
+
+FOLDED = 2  # HR voxels per axis that become channels
+FORMAT = "napari-swig-qmri network 1"
+LARGEST_STEP = 20.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Size of a network."""
+
+    width: int = 48  # channels
+    n_blocks: int = 3  # residual blocks of two convolutions
+
+    def __post_init__(self) -> None:
+        if not (self.width > 0 and self.n_blocks >= 0):
+            raise ValueError(f"a network needs a width above 0 and 0 or more blocks, but got {self}.")
+
+
+class _Residual(nn.Module):
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = nn.Conv3d(width, width, 3, padding=1)
+        self.second = nn.Conv3d(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        changed: Tensor = x + self.second(relu(self.first(x)))
+        return changed
+
+
+class SwigNet(nn.Module):
+    """Features of a solution to a correction of its log maps; an untrained network corrects nothing."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        width, n_voxels = self.config.width, FOLDED**3
+        self.head = nn.Conv3d(N_FEATURES * n_voxels, width, 3, padding=1)
+        self.level = nn.Linear(N_LEVELS, width)
+        self.blocks = nn.ModuleList(_Residual(width) for _ in range(self.config.n_blocks))
+        self.tail = nn.Conv3d(width, len(QUANTITIES) * n_voxels, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @property
+    def reach(self) -> int:
+        """HR voxels to each side that a corrected voxel depends on."""
+        return FOLDED * (2 + 2 * self.config.n_blocks) + FOLDED - 1
+
+    def forward(self, volumes: Tensor, levels: Tensor) -> Tensor:
+        """Correction ``(n, 3, X, Y, Z)`` in units of `Features.unit`.
+
+        Parameters
+        ----------
+        volumes
+            ``(n, N_FEATURES, X, Y, Z)``.
+        levels
+            ``(n, N_LEVELS)``.
+        """
+        x, y, z = volumes.shape[2:]
+        even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
+        inner = self.head(folded(even)) + self.level(levels)[:, :, None, None, None]
+        inner = relu(inner)
+        for block in self.blocks:
+            inner = block(inner)
+        return unfolded(self.tail(inner))[..., :x, :y, :z].clamp(-LARGEST_STEP, LARGEST_STEP)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> SwigNet:
+        """The network of a weights file, or of a repository id on the Hugging Face hub.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no such network.
+        FileNotFoundError
+            If there is no such file.
+        """
+        path = Path(name)
+        if not path.exists() and path.suffix != ".safetensors" and str(name).count("/") == 1:
+            from huggingface_hub import hf_hub_download  # an optional extra
+
+            path = Path(hf_hub_download(str(name), "swignet.safetensors"))
+        tensors, about = read_tensors(path)
+        if about.get("format") != FORMAT:
+            raise ValueError(f"{path} holds no weights of a SWIG network: choose a file that `swig-qmri train` wrote.")
+        network = cls(NetworkConfig(**json.loads(about["network"])))
+        expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+            raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
+        network.load_state_dict(tensors)
+        return network.eval()
+
+    def save(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Write the weights with the size of the network and what else is worth knowing, JSON-ready."""
+        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
+        write_tensors(path, weights, more)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+    try:
+        with safe_open(path, "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error}): copy it again.") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(dict(tensors), beside, dict(about))
+    beside.replace(path)
+
+
+def correct(
+    network: SwigNet, log_maps: Tensor, features: Features, *, n_planes: int, device: torch.device | str = "cpu"
+) -> Generator[float, None, Tensor]:
+    """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
+
+    Slabs of `n_planes` are computed one after another, each with as many planes around it as it depends on, so that
+    slabs change memory and nothing else.
+    """
+    n = log_maps.shape[1]
+    step = max(FOLDED, n_planes // FOLDED * FOLDED)
+    halo = -(-network.reach // FOLDED) * FOLDED
+    network, kind = network.to(device), network.tail.weight.dtype
+    corrected = torch.empty_like(log_maps)
+    for first in range(0, n, step):
+        last, low = min(first + step, n), max(0, first - halo)
+        here = slice(low, min(n, last + halo))
+        with torch.inference_mode():
+            output = network(features.volumes[None, :, here].to(device, kind), features.levels[None].to(device, kind))[
+                0
+            ]
+        planes = slice(first, last)
+        change = output[:, first - low : last - low].to(log_maps)
+        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
+        yield last / n
+    return corrected
+
+
+def folded(x: Tensor) -> Tensor:
+    """Voxels of each box of 2 x 2 x 2 as channels: ``(n, c, X, Y, Z)`` to ``(n, 8 c, X/2, Y/2, Z/2)``."""
+    n, c, *shape = x.shape
+    a, b, d = (size // FOLDED for size in shape)
+    boxes = x.reshape(n, c, a, FOLDED, b, FOLDED, d, FOLDED).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return boxes.reshape(n, c * FOLDED**3, a, b, d).contiguous(memory_format=torch.channels_last_3d)
+
+
+def unfolded(x: Tensor) -> Tensor:
+    """The inverse of `folded`."""
+    n, c, a, b, d = x.shape
+    boxes = x.reshape(n, c // FOLDED**3, FOLDED, FOLDED, FOLDED, a, b, d).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return boxes.reshape(n, c // FOLDED**3, a * FOLDED, b * FOLDED, d * FOLDED)

@@ -1,0 +1,337 @@
+"""Training: examples whose targets know nothing of the noise seen, losses that are what they say, runs that resume."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from torch.nn.parallel import DistributedDataParallel
+from typer.testing import CliRunner
+
+from napari_swig_qmri import examples
+from napari_swig_qmri.cli import app
+from napari_swig_qmri.examples import ALPHA, MORE_NOISE, Example, make_example
+from napari_swig_qmri.losses import (
+    Patch,
+    corrected,
+    distance_to_truth,
+    lr_residual,
+    random_patch,
+    self_supervised_loss,
+    supervised_loss,
+)
+from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors
+from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.steps import drained
+from napari_swig_qmri.subjects import BRAINWEB, anatomy_of, random_subject
+from napari_swig_qmri.training import (
+    CHECKPOINT,
+    LOG,
+    WEIGHTS,
+    Anatomies,
+    Run,
+    TrainingConfig,
+    pace,
+    read_config,
+    take_step,
+    train,
+)
+from napari_swig_qmri.volumes import VoxelGrid
+
+EDGE = 24  # HR voxels
+TINY = NetworkConfig(width=4, n_blocks=1)
+WHOLE = Patch((slice(0, EDGE), slice(0, EDGE), slice(0, EDGE)))
+
+
+def labels() -> np.ndarray:
+    """White matter with folds of grey matter and a ventricle, in air."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 2 * EDGE)] * 3, indexing="ij")
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    found = np.where(radius < 1.2, 3, 0)
+    found[(radius < 1.2) & (np.sin(9 * x) + np.sin(9 * y) > 0.8)] = 2
+    found[radius < 0.3] = 1
+    return found.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def subject():
+    grid = VoxelGrid((2 * EDGE,) * 3, np.diag([0.5, 0.5, 0.5, 1.0]))
+    return random_subject(anatomy_of(labels(), grid, BRAINWEB), 2, 2)
+
+
+@pytest.fixture(scope="module")
+def example(subject):
+    return make_example(subject, 0)
+
+
+@pytest.fixture
+def config(tmp_path):
+    image = nib.Nifti1Image(labels(), np.diag([0.5, 0.5, 0.5, 1.0]))
+    nib.save(image, tmp_path / "labels.nii.gz")
+    anatomies = (Anatomies(files=(str(tmp_path / "labels.nii.gz"),), scheme="brainweb"),)
+    return TrainingConfig(
+        output=str(tmp_path / "run"),
+        examples=str(tmp_path / "examples"),
+        train=anatomies,
+        validation=anatomies,
+        network=TINY,
+        n_subjects=2,
+        n_validation=1,
+        crop=EDGE,
+        patch=16,
+        n_steps=4,
+        batch_size=2,
+        checkpoint_every=2,
+        validate_every=2,
+    )
+
+
+def trained_network(seed: int = 0) -> SwigNet:
+    """A tiny network that changes something."""
+    torch.manual_seed(seed)
+    network = SwigNet(TINY)
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    return network
+
+
+def test_noise_of_input_and_target_is_independent(subject):
+    """Both are unbiased, and their noise has the size that the losses assume."""
+    ones = np.ones((3, 40, 40, 40), np.float32)
+    noise = 0.05
+    measured = ones * (1 + noise * np.random.default_rng(0).standard_normal(ones.shape, dtype=np.float32))
+    maps = replace(subject.lr_maps, data=measured, grid=VoxelGrid((40, 40, 40), np.eye(4)))
+    noisier, target = examples._maps_twice(replace(subject, lr_maps=maps, map_noise=noise), np.random.default_rng(1))
+    given, wanted = (noisier.data - 1).ravel(), (target.numpy() - 1).ravel()
+    assert abs(np.corrcoef(given, wanted)[0, 1]) < 0.01
+    assert abs(given.mean()) < 1e-3
+    assert abs(wanted.mean()) < 1e-3
+    np.testing.assert_allclose(given.std(), noise * np.sqrt(1 + ALPHA**2), rtol=0.02)
+    np.testing.assert_allclose(wanted.std(), noise * MORE_NOISE, rtol=0.02)
+
+
+def test_an_example_comes_back_from_its_file(example, tmp_path):
+    example.save(tmp_path / "one.safetensors")
+    again = Example.load(tmp_path / "one.safetensors")
+    assert again.sequences == example.sequences
+    torch.testing.assert_close(again.coarse.volumes, example.coarse.volumes, rtol=0, atol=0)
+    torch.testing.assert_close(again.guides, example.guides, rtol=0, atol=0)
+
+
+def test_the_scenes_lie_on_their_grids(example):
+    assert example.scene.log_maps.shape == example.again.log_maps.shape == (3, EDGE, EDGE, EDGE)
+    assert example.coarse.log_maps.shape == example.coarse_target.shape == example.lr_maps.shape
+    assert example.guides.shape == (2, EDGE, EDGE, EDGE)
+    error = distance_to_truth(example, example.scene.log_maps, WHOLE)
+    assert error.max() < 0.3  # the same head in the same unit
+
+
+def test_truth_is_at_no_distance_from_itself(example):
+    log_maps = example.truth.clamp(min=1e-6).log()
+    assert distance_to_truth(example, log_maps, WHOLE).max() == 0
+    moved = distance_to_truth(example, log_maps + 0.01, WHOLE)
+    assert (moved < 0.0101).all()
+    assert moved[1] > 0.005
+
+
+def test_lr_residual_of_a_patch_is_that_of_the_whole_head(example):
+    """With the maps changed in the patch alone."""
+    patch = Patch((slice(4, 20), slice(2, 22), slice(0, 24)))
+    log_maps = example.again.log_maps.clone()
+    log_maps[patch.of_volumes] += 0.05
+    hr = VoxelGrid((EDGE,) * 3, np.eye(4))
+    truncate = KSpaceTruncation(hr, hr.with_shape(tuple(example.lr_maps.shape[1:])))
+    expected = ((example.lr_maps - truncate(log_maps.exp())) / example.lr_deviation)[:, example.lr_maps[0] > 0.2]
+    whole = lr_residual(example, log_maps.exp(), WHOLE)
+    torch.testing.assert_close(whole, expected, rtol=1e-3, atol=1e-3)
+    part = lr_residual(example, log_maps[patch.of_volumes].exp(), patch)
+    missing = [(value - whole[0]).abs().min() for value in part[0][::17]]
+    assert 0 < len(part[0]) < len(whole[0])
+    assert max(missing) < 1e-3
+
+
+@pytest.mark.parametrize("loss", [supervised_loss, self_supervised_loss])
+def test_losses_of_an_untrained_network_are_those_of_what_it_was_given(example, loss):
+    terms = loss(SwigNet(TINY), example, np.random.default_rng(0), 16)
+    total = float(sum(terms.values()).detach())
+    assert total == pytest.approx(len(terms) - ("guides" in terms), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss", [supervised_loss, self_supervised_loss])
+def test_losses_move_every_weight(example, loss):
+    network = trained_network()
+    sum(loss(network, example, np.random.default_rng(0), 16).values()).backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.isfinite().all(), name
+        assert parameter.grad.abs().max() > 0, name
+
+
+def test_self_supervision_never_looks_at_the_truth(example):
+    blind = replace(example, truth=torch.full_like(example.truth, torch.nan), scene=example.coarse)
+    network = trained_network()
+    seen = self_supervised_loss(network, example, np.random.default_rng(0), 16)
+    unseen = self_supervised_loss(network, blind, np.random.default_rng(0), 16)
+    assert {name: float(value.detach()) for name, value in seen.items()} == {
+        n: float(v.detach()) for n, v in unseen.items()
+    }
+
+
+def test_flips_are_undone(example):
+    """An untrained network changes nothing whichever way it looks; a trained one sees another head."""
+    flipped = Patch(WHOLE.box, (1, 3))
+    torch.testing.assert_close(corrected(SwigNet(TINY), example.scene, flipped), example.scene.log_maps)
+    mirrored = replace(
+        example.scene,
+        **{name: getattr(example.scene, name).flip((1, 3)) for name in ("log_maps", "volumes", "unit")},
+    )
+    network = trained_network()
+    once = corrected(network, example.scene, flipped)
+    torch.testing.assert_close(corrected(network, mirrored, WHOLE).flip((1, 3)), once)
+
+
+def test_patches_lie_inside_and_on_even_voxels():
+    generator, inside = np.random.default_rng(0), torch.ones(25, 40, 10, dtype=torch.bool)
+    for _ in range(50):
+        patch = random_patch(inside, 16, generator)
+        starts, stops = [side.start for side in patch.box], [side.stop for side in patch.box]
+        assert all(start % 2 == 0 for start in starts)
+        assert [b - a for a, b in zip(starts, stops, strict=True)] == [16, 16, 10]
+        assert all(stop <= n for stop, n in zip(stops, inside.shape, strict=True))
+
+
+def test_the_pace_warms_up_and_slows_down(config):
+    config = replace(config, n_steps=1000, warm_up=50)
+    rates = [pace(step, config) for step in range(1001)]
+    assert rates[0] == pytest.approx(0.02)
+    assert max(rates) == pytest.approx(1, abs=0.01)
+    assert rates[1000] == pytest.approx(0.01)
+    assert rates[500] == pytest.approx(0.505)
+
+
+@pytest.mark.parametrize("loss", ["supervised", "self-supervised"])
+def test_a_run_trains_logs_and_writes_weights(config, loss):
+    weights = drained(train(replace(config, loss=loss)))
+    assert weights == Path(config.output) / WEIGHTS
+    assert SwigNet.from_pretrained(weights).config == TINY
+    rows = (Path(config.output) / LOG).read_text().splitlines()
+    assert rows[0] == "step,rate,truth,guides,LR maps,cross-scale,PD,T1,T2"
+    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2", "3", "4"]
+
+
+def test_a_killed_run_resumes_to_the_same_weights_bit_by_bit(config, tmp_path):
+    whole, _ = read_tensors(drained(train(config)))
+    broken = replace(config, output=str(tmp_path / "broken"))
+    steps = train(broken)
+    for _ in range(3):
+        next(steps)
+    steps.close()  # after the checkpoint of step 2, in step 3
+    assert (tmp_path / "broken" / CHECKPOINT).exists()
+    said = [step.stage for step in train(broken)]
+    assert [stage.split(":")[0] for stage in said] == ["step 3 of 4", "step 4 of 4"]
+    again, _ = read_tensors(tmp_path / "broken" / WEIGHTS)
+    assert all(torch.equal(again[name], whole[name]) for name in whole)
+    assert any(bool(value.abs().max() > 0) for name, value in whole.items() if name.startswith("tail"))
+
+
+def test_a_checkpoint_of_other_settings_is_refused(config):
+    drained(train(config))
+    with pytest.raises(ValueError, match="a run with other settings"):
+        drained(train(replace(config, learning_rate=0.5)))
+
+
+def test_workers_change_nothing(config, tmp_path):
+    alone, _ = read_tensors(drained(train(config)))
+    helped, _ = read_tensors(drained(train(replace(config, output=str(tmp_path / "helped"), n_workers=1))))
+    assert all(torch.equal(helped[name], alone[name]) for name in alone)
+
+
+def _gradient_of_one_process(rank: int, folder: str, example_file: str, config: TrainingConfig) -> None:
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    run = _disturbed(config)
+    draw = (Example.load(Path(example_file)), np.random.default_rng(rank))
+    take_step(run, DistributedDataParallel(run.network), [draw])
+    if rank == 0:
+        torch.save([parameter.grad for parameter in run.network.parameters()], f"{folder}/gradient.pt")
+    torch.distributed.destroy_process_group()
+
+
+def _disturbed(config: TrainingConfig) -> Run:
+    run = Run.start(config, torch.device("cpu"))
+    run.network.load_state_dict(trained_network().state_dict())
+    return run
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_gradient_of_one_with_twice_the_batch(config, example, tmp_path):
+    example.save(tmp_path / "one.safetensors")
+    config = replace(config, largest_gradient=1e9)
+    run = _disturbed(config)
+    take_step(run, run.network, [(example, np.random.default_rng(rank)) for rank in range(2)])
+    torch.multiprocessing.spawn(
+        _gradient_of_one_process, (str(tmp_path), str(tmp_path / "one.safetensors"), config), nprocs=2
+    )
+    gradients = torch.load(tmp_path / "gradient.pt", weights_only=True)
+    for parameter, together in zip(run.network.parameters(), gradients, strict=True):
+        torch.testing.assert_close(together, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+def test_a_configuration_is_read_and_its_paths_start_from_its_folder(tmp_path):
+    text = """
+        output = "out"
+        examples = "examples"
+        loss = "supervised"
+        network = {width = 16, n_blocks = 2}
+        [[train]]
+        scheme = "brainweb"
+        files = ["a.nii.gz", "b.nii.gz"]
+        [[validation]]
+        scheme = "freesurfer"
+        files = ["c.nii.gz"]
+    """
+    path = tmp_path / "train.toml"
+    path.write_text(text)
+    config = read_config(path)
+    assert config.network == NetworkConfig(16, 2)
+    assert config.output == str(tmp_path / "out")
+    assert config.train[0].files == (str(tmp_path / "a.nii.gz"), str(tmp_path / "b.nii.gz"))
+    for old, new, said in (
+        ('"supervised"', '"oracle"', "the loss must be one of"),
+        ("examples =", "samples =", "examples"),
+        ('"freesurfer"', '"aseg"', "the scheme must be one of"),
+        ("width = 16", 'width = "wide"', "network.width"),
+        ("loss =", "loss", "is no training configuration"),
+    ):
+        path.write_text(text.replace(old, new, 1))
+        with pytest.raises(ValueError, match=said):
+            read_config(path)
+
+
+def test_the_command_trains_and_says_where_the_weights_are(config, tmp_path):
+    path = tmp_path / "train.toml"
+    path.write_text(
+        """
+        output = "run"
+        examples = "examples"
+        n_subjects = 1
+        n_validation = 1
+        crop = 24
+        patch = 16
+        n_steps = 2
+        batch_size = 1
+        network = {width = 4, n_blocks = 0}
+        train = [{scheme = "brainweb", files = ["labels.nii.gz"]}]
+        validation = [{scheme = "brainweb", files = ["labels.nii.gz"]}]
+        """
+    )
+    done = CliRunner().invoke(app, ["train", str(path), "--json"])
+    assert done.exit_code == 0, done.output
+    weights = Path(json.loads(done.stdout)["outputs"][0])
+    assert SwigNet.from_pretrained(weights).config == NetworkConfig(4, 0)
+    refused = CliRunner().invoke(app, ["train", str(tmp_path / "none.toml")])
+    assert refused.exit_code == 1
+    assert "does not exist: check the name" in refused.stderr
