@@ -41,7 +41,8 @@ def measured_slice(path: Path) -> tuple[QuantitativeMaps, np.ndarray]:
 
 def main() -> None:
     truth, mask = measured_slice(Path(sys.argv[1]))
-    lr_maps, guides = degrade(truth, (2, 2, 1), GUIDES, gains=GAINS)
+    noise = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    lr_maps, guides = degrade(truth, (2, 2, 1), GUIDES, gains=GAINS, map_noise=noise, guide_noise=noise)
     cubic = np.stack([ndi.zoom(v, (2, 2, 1), order=3, grid_mode=True, mode="nearest") for v in lr_maps.data])
     print("cubic", format_scores(evaluate(QuantitativeMaps(data=cubic, grid=truth.grid), truth, mask)), sep="\n")
     for method in ("regression", "posterior"):

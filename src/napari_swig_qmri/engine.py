@@ -21,6 +21,7 @@ from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate, refine
 from napari_swig_qmri.regression import gaussian_window
 from napari_swig_qmri.results import Progress
+from napari_swig_qmri.smoothing import smoothed
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts 
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # conflict of an LR voxel that changes nothing
+PURE = 0.9  # interpolated tissue above it is all tissue
 FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over that of 95 % of the tissue
@@ -123,8 +125,20 @@ def find_optimum(
         posterior, restarted(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
     )
     del loosened, iterate
-    iterate = yield from _progress(steps, 0.55, 0.8, "matching guides and maps")
-    return Optimum(log_maps=iterate.log_maps, posterior=posterior, conflict=conflict)
+    log_maps = (yield from _progress(steps, 0.55, 0.75, "matching guides and maps")).log_maps
+    flat, level = noise_of_result(problem, log_maps)
+    smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=n_planes)
+    log_maps = yield from _progress(smoothing, 0.75, 0.8, "taking out noise")
+    return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
+
+
+def noise_of_result(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:
+    """Flat tissue of the HR grid, boolean ``(X, Y, Z)``, and the white noise of log maps there, ``(3,)``."""
+    tissue = problem.interpolate(problem.tissue.to(log_maps.dtype)) > PURE
+    structure = problem.interpolate(cal.local_variance(problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)))
+    levels = [cal.noise_level(log_map, tissue, structure) for log_map in log_maps]
+    flat = tissue & (structure <= cal.sample(structure[tissue]).quantile(cal.FLAT))
+    return flat, torch.tensor(levels, dtype=log_maps.dtype)
 
 
 def _progress(

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     Range = tuple[float, float]
 
 FIELD_STRENGTHS = (1.5, 3.0, 7.0)  # T
-NOISE = (1e-3, 0.06)  # relative, of maps and guides
+QUIET, NOISE = 1e-3, (5e-3, 0.06)  # relative noise of maps and of guides: next to none, or within a range
+RARE = 0.1  # share of subjects with any one kind of trouble
 PROTOCOL = (("spin-echo", "mprage", "spgr"), ("tse", "spin-echo"), ("t2-flair",))  # T1w, T2w and FLAIR
 
 # PD relative to water, T1 and T2 in s at 1.5, 3 and 7 T. Brain at 1.5 T spans BrainWeb, at 3 T the values and
@@ -176,9 +177,9 @@ def random_subject(anatomy: Anatomy, seed: int | Sequence[int], n_guides: int | 
     n_guides = int(generator.choice([1, 2, 2, 2, 3, 3])) if n_guides is None else n_guides
     sequences = random_protocol(n_guides, generator)
     factors = random_factors(generator)
-    map_noise, guide_noise = (float(10 ** generator.uniform(*np.log10(NOISE))) for _ in range(2))
+    map_noise, guide_noise = (random_noise(generator) for _ in range(2))
     gains = tuple((10 ** generator.uniform(0, 3, n_guides)).tolist())
-    domain = str(generator.choice(["maps", "maps", "maps", "signals"]))
+    domain = "signals" if generator.uniform() < RARE else "maps"
     lr_maps, _ = degrade(truth, factors, {}, map_noise=map_noise, domain=domain, generator=generator)
     _, guides = degrade(seen_by_guides, 1, sequences, guide_noise=guide_noise, gains=gains, generator=generator)
     imperfect = tuple(_misplaced(_shaded(guide, generator), generator) for guide in guides)
@@ -197,11 +198,11 @@ def random_subject(anatomy: Anatomy, seed: int | Sequence[int], n_guides: int | 
 def _by_luck(
     healthy: QuantitativeMaps, ill: QuantitativeMaps, generator: np.random.Generator
 ) -> tuple[QuantitativeMaps, QuantitativeMaps]:
-    """What maps and guides see: mostly the same lesions, in one subject of five only one of them does."""
+    """What maps and guides see: mostly the same lesions, now and then only one of them does."""
     luck = generator.uniform()
-    if luck < 0.1:
+    if luck < RARE / 2:
         return ill, healthy
-    return (healthy, ill) if luck < 0.2 else (ill, ill)
+    return (healthy, ill) if luck < RARE else (ill, ill)
 
 
 def random_maps(
@@ -239,7 +240,7 @@ def _halved_maps(rates: FloatArray, anatomy: Anatomy) -> QuantitativeMaps:
 
 def random_protocol(n_guides: int, generator: np.random.Generator) -> dict[str, SignalModel]:
     """Sequences of the guides: mostly T1w, T2w and FLAIR in this order, else any."""
-    if generator.uniform() < 0.7:
+    if generator.uniform() < 0.8:
         kinds = [str(generator.choice(choice)) for choice in PROTOCOL[:n_guides]]
         if n_guides == 1:
             kinds = [str(generator.choice(PROTOCOL[int(generator.integers(2))]))]
@@ -261,6 +262,13 @@ def random_sequence(generator: np.random.Generator, kind: str | None = None) -> 
             return model.from_typical(**settings)
         except ValueError:  # such a sequence cannot be played out
             continue
+
+
+def random_noise(generator: np.random.Generator) -> float:
+    """Relative noise, next to none in one image of five."""
+    if generator.uniform() < 0.2:
+        return QUIET
+    return float(10 ** generator.uniform(*np.log10(NOISE)))
 
 
 def random_factors(generator: np.random.Generator) -> tuple[float, float, float]:
@@ -337,8 +345,8 @@ def _lesion_changes(generator: np.random.Generator) -> tuple[float, float, float
 
 
 def _shaded(guide: WeightedImage, generator: np.random.Generator) -> WeightedImage:
-    """The guide under a smooth receive field, up to 20 % off in its corners, of mean 1."""
-    strength = generator.uniform(0, 0.1) if generator.uniform() < 0.2 else 0.0
+    """The guide under a smooth receive field, up to 5 % off in its corners, of mean 1; mostly there is none."""
+    strength = generator.uniform(0, 0.05) if generator.uniform() < RARE else 0.0
     axes = np.meshgrid(*[np.linspace(-1, 1, n) for n in guide.data.shape], indexing="ij", sparse=True)
     slopes, bends = generator.uniform(-1, 1, 3), generator.uniform(-0.5, 0.5, 3)
     field = sum(slope * axis + bend * axis**2 for slope, bend, axis in zip(slopes, bends, axes, strict=True))
@@ -348,8 +356,8 @@ def _shaded(guide: WeightedImage, generator: np.random.Generator) -> WeightedIma
 
 
 def _misplaced(guide: WeightedImage, generator: np.random.Generator) -> WeightedImage:
-    """The guide moved against the maps by up to a third of a voxel per axis, in one of ten."""
-    if generator.uniform() > 0.1:
+    """The guide moved against the maps by up to a third of a voxel per axis, in few subjects."""
+    if generator.uniform() > RARE / 2:
         return guide
     moved = shift(guide.data, generator.uniform(-1 / 3, 1 / 3, 3), order=3, mode="nearest")
     return replace(guide, data=moved if guide.sequence is not None and guide.sequence.is_signed else np.abs(moved))
