@@ -1,4 +1,4 @@
-"""Super-resolve one measured slice, given as FITTED_MAPS.npz.
+"""Super-resolve one measured slice, given as FITTED_MAPS.npz, with an optional relative noise.
 
 The file holds `T1_ms`, `T2_ms`, `M0_IR_au`, `mask_T1` and `mask_T2` of one axial slice, as fitted from
 inversion-recovery and spin-echo series. The maps are truncated by 2 x 2 in k-space; a T1w and a T2w image

@@ -444,6 +444,13 @@ def test_a_result_without_a_number_is_never_returned(monkeypatch):
         solved(*case())
 
 
+def test_noise_is_taken_out_unless_it_is_to_be_kept():
+    maps, guides = degraded(slab().maps, 2, map_noise=0.03, guide_noise=0.03)
+    kept, taken = (solved(maps, guides, keep_noise=keep) for keep in (True, False))
+    assert all(after < before for after, before in zip(errors(taken.maps), errors(kept.maps), strict=True))
+    assert (kept.parameters["keep_noise"], taken.parameters["keep_noise"]) == (True, False)
+
+
 @pytest.fixture
 def weights(tmp_path):
     """Weights of a small network that changes something."""

@@ -96,6 +96,9 @@ def _super_resolve(
         typer.Option(metavar="MM", help="Of the result, 1 or 1x1x2 [default: the finest guide's]."),
     ] = None,
     mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Voxels to solve for.")] = None,
+    keep_noise: Annotated[
+        bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise alone.")
+    ] = False,
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -105,7 +108,7 @@ def _super_resolve(
     with refusals():
         from napari_swig_qmri.commands import super_resolve_files
 
-        job = {"method": method, "weights": weights, "device": device, "voxel_size": size}
+        job = {"method": method, "weights": weights, "device": device, "voxel_size": size, "keep_noise": keep_noise}
         report = super_resolve_files(maps, guide or [], output, mask, units=units, overwrite=overwrite, **job)
         _show(report, as_json)
 

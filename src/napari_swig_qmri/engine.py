@@ -77,6 +77,7 @@ def solve(
     guide_noise: Tensor | None = None,
     device: torch.device,
     memory_limit: int | None = None,
+    keep_noise: bool = False,
 ) -> Generator[Progress, None, Solution]:
     """Super-resolve a problem: the regression, from there the maximum of the posterior if `refined`, then a network.
 
@@ -84,7 +85,7 @@ def solve(
     A PD that was not measured is an unknown like the others.
 
     `gains` ``(guide,)``, `lr_noise` ``(3,)`` relative and `guide_noise` ``(guide,)`` in scanner units replace
-    what would be estimated.
+    what would be estimated. With `keep_noise` the maximum of the posterior is left as it is.
     """
     predicting = predict(problem, lr_noise, guide_noise)
     prediction = yield from _progress(predicting, 0.0, 0.2, "local regression on the guides")
@@ -100,7 +101,9 @@ def solve(
     air = air_off_the_head(problem, prediction.maps[0])
     del prediction  # volumes are released as soon as they have been used
     n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
-    optimum = yield from find_optimum(problem, posterior, noise, device=device, n_planes=n_planes)
+    optimum = yield from find_optimum(
+        problem, posterior, noise, device=device, n_planes=n_planes, keep_noise=keep_noise
+    )
     log_maps, conflict = optimum.log_maps, optimum.conflict
     if network is not None:
         features = features_of(optimum.posterior, problem.truncate, log_maps, noise.lr_maps)
@@ -111,9 +114,15 @@ def solve(
 
 
 def find_optimum(
-    problem: Problem, posterior: NegativeLogPosterior, noise: Noise, *, device: torch.device, n_planes: int
+    problem: Problem,
+    posterior: NegativeLogPosterior,
+    noise: Noise,
+    *,
+    device: torch.device,
+    n_planes: int,
+    keep_noise: bool = False,
 ) -> Generator[Progress, None, Optimum]:
-    """Maximum of the posterior, the LR maps alone followed where they and the guides disagree."""
+    """Maximum of the posterior, the LR maps alone followed where they and the guides disagree; noise is taken out."""
     loosened = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
     steps = refine(
         loosened, Iterate.at(posterior.prior_mean, posterior), n_steps=FIRST_STEPS, n_planes=n_planes, device=device
@@ -126,6 +135,8 @@ def find_optimum(
     )
     del loosened, iterate
     log_maps = (yield from _progress(steps, 0.55, 0.75, "matching guides and maps")).log_maps
+    if keep_noise:
+        return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
     flat, level = noise_of_result(problem, log_maps)
     smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=n_planes)
     log_maps = yield from _progress(smoothing, 0.75, 0.8, "taking out noise")

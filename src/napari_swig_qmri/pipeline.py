@@ -65,6 +65,7 @@ def super_resolve(
     dtype: str = "float32",
     memory_limit: int | None = None,
     weights: str | Path | None = None,
+    keep_noise: bool = False,
 ) -> Generator[Progress, None, SuperResolution]:
     """Super-resolve quantitative maps with weighted images of the same head.
 
@@ -101,6 +102,9 @@ def super_resolve(
         holds. Slabs do not change the result.
     weights
         Of the network: a file that `swig-qmri train` wrote, or a repository of the Hugging Face hub.
+    keep_noise
+        Leave the maximum of the posterior as it is. By default voxels are averaged with neighbours that differ by
+        no more than noise.
 
     Raises
     ------
@@ -138,6 +142,7 @@ def super_resolve(
             guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),
             device=target,
             memory_limit=memory_limit,
+            keep_noise=keep_noise,
         )
     )
     yield Progress(1.0, "comparing the result with the images")
@@ -149,6 +154,7 @@ def super_resolve(
         "device": str(target),
         "dtype": dtype,
         "memory_limit": memory_limit,
+        "keep_noise": keep_noise,
     }
     return _result(problem, solution, maps, guides, mask, asked)
 
