@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 from engine_cases import objective
@@ -16,6 +17,7 @@ from napari_swig_qmri.engine import (
     _smooth,
     air_off_the_head,
     following_lr_maps,
+    noise_of_result,
     planes_of_a_slab,
     restarted,
     without_air,
@@ -23,6 +25,7 @@ from napari_swig_qmri.engine import (
 from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate
+from napari_swig_qmri.volumes import VoxelGrid
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -67,6 +70,35 @@ def test_smoothing_of_a_point_is_binomial():
     point[0, 4, 4, 4] = 1
     taps = torch.tensor([0, 0, 1, 4, 6, 4, 1, 0, 0]) / 16
     torch.testing.assert_close(_smooth(point)[0], taps[:, None, None] * taps[:, None] * taps)
+
+
+def test_without_pure_tissue_there_is_no_noise_to_take_out(box):
+    """Single voxels of tissue are mixed on the HR grid."""
+    posterior, problem = box
+    problem.lr_guides = torch.rand(2, *posterior.lr_maps.shape[1:], dtype=torch.float64)
+    problem.guide_levels = torch.ones(2, dtype=torch.float64)
+    problem.tissue = torch.zeros(posterior.lr_maps.shape[1:], dtype=torch.bool)
+    problem.tissue[1, 1, 1] = True
+    flat, level = noise_of_result(problem, posterior.prior_mean)
+    assert not flat.any()
+    assert (level == 0).all()
+
+
+def test_the_noise_of_the_result_is_measured_in_flat_tissue():
+    """White noise of 1 to 3 %, beside a block of CSF in the guide."""
+    hr = VoxelGrid((40, 40, 40), np.eye(4))
+    lr = hr.with_shape((20, 20, 20))
+    tissue, guide = torch.ones(20, 20, 20, dtype=torch.bool), torch.ones(1, 20, 20, 20)
+    tissue[:6], guide[:, :6] = False, 3.0
+    noise = torch.tensor([0.01, 0.02, 0.03])
+    log_maps = noise.view(-1, 1, 1, 1) * torch.randn(3, 40, 40, 40, generator=torch.Generator().manual_seed(0))
+    log_maps[:, :12] += 1
+    interpolate = linear_interpolation(hr, lr)
+    problem = SimpleNamespace(tissue=tissue, lr_guides=guide, guide_levels=torch.ones(1), interpolate=interpolate)
+    flat, level = noise_of_result(problem, log_maps)
+    torch.testing.assert_close(level, noise, rtol=0.05, atol=0)
+    assert flat.any()
+    assert not flat[:12].any()
 
 
 def test_air_is_dark_and_off_the_head(box):

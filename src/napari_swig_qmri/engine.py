@@ -36,6 +36,7 @@ T = TypeVar("T")
 
 CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
 BYTES_PER_VOXEL = 400  # of their working memory in float32
+SMOOTHED_PLANES = 16  # planes that noise is taken out of at a time, on the CPU
 SLABS_OF_NETWORK = 8  # planes that the network corrects at a time over those that are linearised
 AIR, HEAD = 0.05, 0.2  # PD relative to water: below, there is nothing; above, the head is near
 FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts are looked for
@@ -138,7 +139,8 @@ def find_optimum(
     if keep_noise:
         return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
     flat, level = noise_of_result(problem, log_maps)
-    smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=n_planes)
+    planes = min(n_planes, SMOOTHED_PLANES)
+    smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=planes)
     log_maps = yield from _progress(smoothing, 0.75, 0.8, "taking out noise")
     return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
 
@@ -147,6 +149,8 @@ def noise_of_result(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]
     """Flat tissue of the HR grid, boolean ``(X, Y, Z)``, and the white noise of log maps there, ``(3,)``."""
     tissue = problem.interpolate(problem.tissue.to(log_maps.dtype)) > PURE
     structure = problem.interpolate(cal.local_variance(problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)))
+    if not tissue.any():  # none of a few scattered voxels is pure
+        return tissue, torch.zeros(len(log_maps), dtype=log_maps.dtype)
     levels = [cal.noise_level(log_map, tissue, structure) for log_map in log_maps]
     flat = tissue & (structure <= cal.sample(structure[tissue]).quantile(cal.FLAT))
     return flat, torch.tensor(levels, dtype=log_maps.dtype)
