@@ -39,6 +39,17 @@ def test_a_border_of_ten_times_the_noise_stays_where_it_is():
     torch.testing.assert_close(height, torch.ones(3), rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize(("edge", "contrast", "least"), [(1, 8, 0.9), (2, 6, 0.9), (3, 6, 0.9), (2, 4, 0.7)])
+def test_a_small_lesion_in_one_map_is_kept(edge, contrast, least):
+    """Its contrast in multiples of the noise; mean over draws, the filtered noise taken off."""
+    cube, kept = (2, *[slice(8, 8 + edge)] * 3), []
+    for seed in range(8):
+        lesioned = noisy(seed)
+        lesioned[cube] += contrast * NOISE[2]
+        kept.append((run(lesioned) - run(noisy(seed)))[cube].mean() / (contrast * NOISE[2]))
+    assert torch.stack(kept).mean() > least
+
+
 def test_a_border_in_one_map_is_kept_in_all():
     step = torch.zeros(3, *SHAPE)
     step[1, 12:] = 12 * NOISE[1]

@@ -194,6 +194,20 @@ def test_flips_are_undone(example):
     torch.testing.assert_close(corrected(network, mirrored, WHOLE).flip((1, 3)), once)
 
 
+def test_a_patch_without_a_head_costs_nothing(example):
+    """Instead of making every weight NaN."""
+    empty = replace(
+        example,
+        brain=torch.zeros_like(example.brain),
+        again=replace(example.again, log_maps=torch.full_like(example.again.log_maps, -5.0)),
+        lr_maps=torch.zeros_like(example.lr_maps),
+        coarse_target=torch.zeros_like(example.coarse_target),
+    )
+    for loss in (supervised_loss, self_supervised_loss):
+        terms = loss(trained_network(), empty, np.random.default_rng(0), 16)
+        assert all(float(value.detach()) == 0 for value in terms.values())
+
+
 def test_patches_lie_inside_and_on_even_voxels():
     generator, inside = np.random.default_rng(0), torch.ones(25, 40, 10, dtype=torch.bool)
     for _ in range(50):
@@ -233,6 +247,7 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_by_bit(config, tmp_path):
     assert (tmp_path / "broken" / CHECKPOINT).exists()
     said = [step.stage for step in train(broken)]
     assert [stage.split(":")[0] for stage in said] == ["step 3 of 4", "step 4 of 4"]
+    assert [row.split(",")[0] for row in (tmp_path / "broken" / LOG).read_text().splitlines()] == ["step", *"1234"]
     again, _ = read_tensors(tmp_path / "broken" / WEIGHTS)
     assert all(torch.equal(again[name], whole[name]) for name in whole)
     assert any(bool(value.abs().max() > 0) for name, value in whole.items() if name.startswith("tail"))
@@ -305,6 +320,10 @@ def test_a_configuration_is_read_and_its_paths_start_from_its_folder(tmp_path):
         ('"freesurfer"', '"aseg"', "the scheme must be one of"),
         ("width = 16", 'width = "wide"', "network.width"),
         ("loss =", "loss", "is no training configuration"),
+        ('output = "out"', 'output = "out"\nbatch_size = 0', "batch_size must be 1 or more, but it is 0"),
+        ('output = "out"', 'output = "out"\nema = 1.0', "ema must be at least 0 and below 1"),
+        ('output = "out"', 'output = "out"\nterms = {"lr maps" = 5.0}', "terms must be among truth, guides, LR maps"),
+        ('["c.nii.gz"]', "[]", "train and validation need a label map each"),
     ):
         path.write_text(text.replace(old, new, 1))
         with pytest.raises(ValueError, match=said):

@@ -61,7 +61,7 @@ class Solution:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Optimum:
-    """The most probable log maps, and the objective that they minimise."""
+    """The most probable log maps with noise taken out, and the objective that they come from."""
 
     log_maps: Tensor  # (3, X, Y, Z)
     posterior: NegativeLogPosterior

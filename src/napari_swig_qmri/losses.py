@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.examples import Example, Scene
-    from napari_swig_qmri.network import SwigNet
     from napari_swig_qmri.operators import Slices
 
 SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
@@ -31,6 +30,9 @@ SMALL = 1e-3  # relative error below which errors count quadratically, and that 
 SMALL_PATCH = 40**3  # voxels
 LOG_BOUNDS = (-7.0, 3.0)  # of log maps while training, wider than those of the quantities
 LEAST_BRAIN = 0.25  # of a patch
+
+
+Forward = Callable[["Tensor", "Tensor"], "Tensor"]  # a network: volumes and levels to corrections
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> P
     return Patch((x, y, z), tuple(int(axis) for axis in (1, 2, 3) if generator.uniform() < 0.5))
 
 
-def corrected(network: SwigNet, scene: Scene, patch: Patch) -> Tensor:
+def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
     """Corrected log maps ``(3, ...)`` in a patch."""
     volumes = scene.volumes[patch.of_volumes].to(scene.levels.dtype).flip(patch.flips)
     if volumes[0].numel() < SMALL_PATCH:  # alone it would be convolved five times slower than with its mirror image
@@ -68,7 +70,7 @@ def corrected(network: SwigNet, scene: Scene, patch: Patch) -> Tensor:
     return torch.clamp(scene.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
 
 
-def supervised_loss(network: SwigNet, example: Example, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
+def supervised_loss(network: Forward, example: Example, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
     """Distance to the true maps over the brain, over that of the solution that the network was given."""
     patch = random_patch(example.brain, edge, generator)
     given = distance_to_truth(example, example.scene.log_maps[patch.of_volumes], patch)
@@ -80,17 +82,19 @@ def distance_to_truth(example: Example, log_maps: Tensor, patch: Patch) -> Tenso
     """Mean absolute error of log maps ``(3, ...)`` over the brain, as far as it is shown; ``(3,)``."""
     truth = example.truth[patch.of_volumes].clamp(min=1e-6).log()
     error = (shown(log_maps) - shown(truth))[:, example.brain[patch.box]]
-    return smooth_l1_loss(error, torch.zeros_like(error), beta=SMALL, reduction="none").mean(1)
+    return _mean_error(error, SMALL)
 
 
 def self_supervised_loss(
-    network: SwigNet, example: Example, generator: np.random.Generator, edge: int
+    network: Forward, example: Example, generator: np.random.Generator, edge: int
 ) -> dict[str, Tensor]:
     """Guide term and LR term over their sum for the solution that the network was given; the cross-scale term alike."""
     inside = example.again.log_maps[0] > math.log(HEAD)
     patch = random_patch(inside, edge, generator)
     given = objective(example, example.again.log_maps[patch.of_volumes], inside, patch).sum()
-    guides, lr_maps = objective(example, corrected(network, example.again, patch), inside, patch) / given
+    guides, lr_maps = objective(example, corrected(network, example.again, patch), inside, patch) / given.clamp(
+        min=SMALL
+    )
     patch = random_patch(example.coarse_target[0] > HEAD, edge, generator)
     given = distance_to_lr_maps(example, example.coarse.log_maps[patch.of_volumes], patch)
     found = distance_to_lr_maps(example, corrected(network, example.coarse, patch), patch)
@@ -111,7 +115,7 @@ def distance_to_lr_maps(example: Example, log_maps: Tensor, patch: Patch) -> Ten
     """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``."""
     target = example.coarse_target[patch.of_volumes]
     error = (shown(log_maps) - shown(target.clamp(min=1e-6).log()))[:, target[0] > HEAD]
-    return smooth_l1_loss(error, torch.zeros_like(error), beta=_noise_of(example), reduction="none").mean(1)
+    return _mean_error(error, _noise_of(example))
 
 
 def _noise_of(example: Example) -> float:
@@ -145,6 +149,12 @@ def shown(log_maps: Tensor) -> Tensor:
     return log_maps.clamp(low, high)
 
 
+def _mean_error(errors: Tensor, beta: float) -> Tensor:
+    """Mean absolute error per image ``(image, n)``, quadratic below `beta`; 0 of no voxel."""
+    total = smooth_l1_loss(errors, torch.zeros_like(errors), beta=beta, reduction="none").sum(1)
+    return total / max(1, errors.shape[1])
+
+
 def _robust(errors: Tensor) -> Tensor:
     """Sum over images of the mean over voxels ``(image, n)`` of half the square, linear beyond `OUTLIER`."""
     if not errors.numel():
@@ -152,6 +162,6 @@ def _robust(errors: Tensor) -> Tensor:
     return huber_loss(errors, torch.zeros_like(errors), delta=OUTLIER) * len(errors)
 
 
-Loss = Callable[["SwigNet", "Example", "np.random.Generator", int], dict[str, "Tensor"]]
+Loss = Callable[["Forward", "Example", "np.random.Generator", int], dict[str, "Tensor"]]
 TERMS = ("truth", "guides", "LR maps", "cross-scale")
 LOSSES: dict[str, Loss] = {"supervised": supervised_loss, "self-supervised": self_supervised_loss}

@@ -123,6 +123,7 @@ def super_resolve(
         voxel_size=voxel_size,
         reference=reference,
         weights=weights,
+        keep_noise=keep_noise,
     )
     target = choose_device(device)
     if target.type == "mps" and dtype == "float64":
@@ -146,15 +147,16 @@ def super_resolve(
         )
     )
     yield Progress(1.0, "comparing the result with the images")
+    ran = _method_that_ran(solution, guides, method)
     asked = {
-        "method": _method_that_ran(solution, guides, method),
-        "weights": None if network is None else str(weights),
+        "method": ran,
+        "weights": str(weights) if ran == "network" else None,
         "reference": guides[reference_of(guides, reference)].name if guides else None,
         "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
         "device": str(target),
         "dtype": dtype,
         "memory_limit": memory_limit,
-        "keep_noise": keep_noise,
+        "keep_noise": keep_noise or ran not in ("posterior", "network"),
     }
     return _result(problem, solution, maps, guides, mask, asked)
 
@@ -193,6 +195,7 @@ def check(
     voxel_size: float | Sequence[float] | None = None,
     reference: int | None = None,
     weights: str | Path | None = None,
+    keep_noise: bool = False,
     **_others: Any,
 ) -> None:
     """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
@@ -201,8 +204,11 @@ def check(
         raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
     if (method == "network") != (weights is not None):
         raise ValueError(
-            "the method network needs the weights of a network, and no other method takes them: give both or neither."
+            "the method network needs weights (a file that `swig-qmri train` wrote), and no other method takes them: "
+            "give both or neither."
         )
+    if method == "network" and keep_noise:
+        raise ValueError("networks are trained on maps without noise: leave out keep_noise, or choose the posterior.")
     if dtype not in DTYPES:
         raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
     if len(guides) > MAX_GUIDES:

@@ -141,7 +141,7 @@ def anatomy_of(labels: npt.NDArray[np.integer], grid: VoxelGrid, scheme: Mapping
     table = np.zeros(int(max(labels.max(), max(scheme))) + 1, np.uint8)
     for number, tissue in scheme.items():
         table[number] = 1 + TISSUES.index(tissue)
-    tissues = table[np.asarray(labels, int)]
+    tissues = table[np.clip(np.asarray(labels, int), 0, None)]
     if not tissues.any():
         raise ValueError(
             f"no label of the scheme ({sorted(scheme)[:5]} ...) is in the label map: choose its own scheme."
@@ -149,9 +149,9 @@ def anatomy_of(labels: npt.NDArray[np.integer], grid: VoxelGrid, scheme: Mapping
     return Anatomy(tissues, grid)
 
 
-def random_crop(anatomy: Anatomy, edge: int, seed: int) -> Anatomy:
+def random_crop(anatomy: Anatomy, edge: int, seed: int | Sequence[int]) -> Anatomy:
     """A box of `edge` HR voxels along each axis, mostly of brain if luck has it; the whole axis where it is shorter."""
-    generator = np.random.default_rng((seed, 0))
+    generator = np.random.default_rng(seed)
     coarse = 4  # HR voxels
     brain = np.isin(anatomy.labels[:: 2 * coarse, :: 2 * coarse, :: 2 * coarse], _numbers(BRAIN))
     size = np.minimum(np.asarray(anatomy.labels.shape) // 2, edge)

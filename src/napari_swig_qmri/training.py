@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "swignet.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
 TRIES = 5  # seeds for a subject before it is given up
+EXAMPLES = 2  # version of what examples hold: those of another one are made again
+COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,15 @@ class TrainingConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
+        for name in COUNTS:
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be 1 or more, but it is {getattr(self, name)}.")
+        if not 0 <= self.ema < 1:
+            raise ValueError(f"ema must be at least 0 and below 1, but it is {self.ema}.")
+        if unknown := set(self.terms) - set(TERMS):
+            raise ValueError(f"terms must be among {', '.join(TERMS)}, but there is {', '.join(sorted(unknown))}.")
+        if not all(any(each.files for each in part) for part in (self.train, self.validation)):
+            raise ValueError("train and validation need a label map each, but there is none in one of them.")
         if self.loss not in LOSSES:
             raise ValueError(f"the loss must be one of {', '.join(LOSSES)}, but it is {self.loss!r}.")
         if self.precision not in ("float32", "bfloat16"):
@@ -108,7 +119,7 @@ def read_config(path: Path) -> TrainingConfig:
     """
     try:
         config = TypeAdapter(TrainingConfig).validate_python(tomllib.loads(path.read_text()))
-    except (tomllib.TOMLDecodeError, ValidationError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ValueError(f"{path} is no training configuration: {_first_problem(error)}.") from None
     here = path.parent
 
@@ -127,7 +138,8 @@ def read_config(path: Path) -> TrainingConfig:
 def _first_problem(error: Exception) -> str:
     if isinstance(error, ValidationError):
         first = error.errors()[0]
-        return f"{'.'.join(map(str, first['loc']))}: {first['msg']}".lower()
+        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"{place}: {said}" if place else said
     return str(error)
 
 
@@ -137,7 +149,7 @@ class Subjects(Dataset[Example]):
     def __init__(self, config: TrainingConfig, anatomies: Sequence[Anatomies], first_seed: int, n: int) -> None:
         self.labels = [(file, each.scheme) for each in anatomies for file in each.files]
         self.crop, self.first_seed, self.n = config.crop, first_seed, n
-        made_of = json.dumps([self.crop, [(Path(file).name, scheme) for file, scheme in self.labels]])
+        made_of = json.dumps([EXAMPLES, self.crop, [(_name(file), scheme) for file, scheme in self.labels]])
         self.folder = Path(config.examples) / hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
     def __len__(self) -> int:
@@ -150,15 +162,16 @@ class Subjects(Dataset[Example]):
         return Example.load(path)
 
     def _made(self, index: int) -> Example:
-        """Some draws have guides that show nothing: then the next seed is taken."""
-        anatomy = _anatomy(*self.labels[index % len(self.labels)])
-        seed = self.first_seed + index
+        """Some draws hold too little tissue, or guides that show nothing: then another one is made."""
+        file, scheme = self.labels[index % len(self.labels)]
+        anatomy, seed = _anatomy(file, scheme), self.first_seed + index
         for attempt in range(TRIES):
             try:
-                return make_example(random_subject(random_crop(anatomy, self.crop, seed), (seed, attempt)), seed)
+                part = random_crop(anatomy, self.crop, (seed, attempt))
+                return make_example(random_subject(part, (seed, attempt)), seed)
             except ValueError as error:
                 refusal = error
-        raise refusal
+        raise ValueError(f"no subject could be made of {file}, tried {TRIES} times: {refusal}") from refusal
 
 
 @lru_cache(maxsize=2)
@@ -192,8 +205,9 @@ class Run:
     @classmethod
     def start(cls, config: TrainingConfig, device: torch.device) -> Run:
         """A fresh run; its weights depend on the seed alone."""
-        torch.manual_seed(config.seed)
-        network = SwigNet(config.network).to(device)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(config.seed)
+            network = SwigNet(config.network).to(device)
         averaging = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
         average = AveragedModel(network, multi_avg_fn=averaging)
         optimiser = AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
@@ -257,8 +271,12 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
             f"{n_processes} processes cannot share batches of {config.batch_size} examples evenly: change one of them."
         )
     folder, device = Path(config.output), choose_device(config.device)
+    if device.type == "cuda" and n_processes > 1:
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     run = Run.start(config, device)
     run.resume(folder)
+    if not rank:
+        _cut_log(folder / LOG, run.step)
     model = DistributedDataParallel(run.network) if n_processes > 1 else run.network
     subjects = Subjects(config, config.train, 0, config.n_subjects)
     checks = Subjects(config, config.validation, FIRST_CHECK, config.n_validation)
@@ -293,17 +311,23 @@ def take_step(
     config, loss = run.config, LOSSES[run.config.loss]
     device = next(run.network.parameters()).device
     totals: dict[str, float] = {}
+
+    def forward(volumes: Tensor, levels: Tensor) -> Tensor:
+        """The network alone in low precision; physics and losses need more."""
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
+            output: Tensor = model(volumes, levels)
+        return output.float()
+
     run.optimiser.zero_grad()
     for index, (example, generator) in enumerate(draws):
         together = isinstance(model, DistributedDataParallel) and index < len(draws) - 1
         with model.no_sync() if together else nullcontext():  # type: ignore[operator]
-            with torch.autocast(device.type, torch.bfloat16, enabled=config.precision == "bfloat16"):
-                terms = loss(model, example.to(device), generator, config.patch)  # type: ignore[arg-type]
+            terms = loss(forward, example.to(device), generator, config.patch)
             weighted = [config.terms.get(name, 1.0) * value for name, value in terms.items()]
             torch.autograd.backward(torch.stack(weighted).sum() / len(draws))
         for name, value in terms.items():
             totals[name] = totals.get(name, 0.0) + float(value.detach()) / len(draws)
-    torch.nn.utils.clip_grad_norm_(run.network.parameters(), config.largest_gradient)
+    torch.nn.utils.clip_grad_norm_(run.network.parameters(), config.largest_gradient, error_if_nonfinite=True)
     run.optimiser.step()
     run.scheduler.step()
     run.average.update_parameters(run.network)
@@ -334,6 +358,13 @@ def _processes() -> tuple[int, int]:
     return 0, 1
 
 
+def _cut_log(path: Path, step: int) -> None:
+    """Leave out what a killed run logged after its last checkpoint, and all of it if there was none."""
+    if path.exists():
+        head, *rows = path.read_text().splitlines(keepends=True)
+        path.write_text("".join([head, *(row for row in rows if int(row.split(",", 1)[0]) <= step)]))
+
+
 def _log(path: Path, row: Mapping[str, float]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = not path.exists()
@@ -351,8 +382,14 @@ def _described(config: TrainingConfig) -> str:
     for name in ("output", "examples", "checkpoint_every", "validate_every", "n_workers", "device"):
         del settings[name]
     for part in ("train", "validation"):
-        settings[part] = [{**each, "files": [Path(file).name for file in each["files"]]} for each in settings[part]]
-    return json.dumps(settings, sort_keys=True)
+        settings[part] = [{**each, "files": [_name(file) for file in each["files"]]} for each in settings[part]]
+    return json.dumps({**settings, "examples": EXAMPLES}, sort_keys=True)
+
+
+def _name(file: str) -> str:
+    """Of a label map, wherever it lies, with its size, so that another one of the same name is told apart."""
+    path = Path(file)
+    return f"{path.name} ({path.stat().st_size if path.exists() else 0} bytes)"
 
 
 def _json(state: Mapping[str, Any]) -> str:
