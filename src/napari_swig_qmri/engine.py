@@ -15,7 +15,7 @@ from napari_swig_qmri.features import features_of
 from napari_swig_qmri.gains import find_gains, start_gains
 from napari_swig_qmri.network import correct
 from napari_swig_qmri.posterior import bounded
-from napari_swig_qmri.prediction import posterior_of, predict
+from napari_swig_qmri.prediction import lr_structure, posterior_of, predict, pure_tissue
 from napari_swig_qmri.preparation import FLOOR
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate, refine
@@ -43,7 +43,6 @@ FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts 
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # conflict of an LR voxel that changes nothing
-PURE = 0.9  # interpolated tissue above it is all tissue
 FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over that of 95 % of the tissue
@@ -147,8 +146,7 @@ def find_optimum(
 
 def noise_of_result(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:
     """Flat tissue of the HR grid, boolean ``(X, Y, Z)``, and the white noise of log maps there, ``(3,)``."""
-    tissue = problem.interpolate(problem.tissue.to(log_maps.dtype)) > PURE
-    structure = problem.interpolate(cal.local_variance(problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)))
+    tissue, structure = pure_tissue(problem), problem.interpolate(lr_structure(problem))
     if not tissue.any():  # none of a few scattered voxels is pure
         return tissue, torch.zeros(len(log_maps), dtype=log_maps.dtype)
     levels = [cal.noise_level(log_map, tissue, structure) for log_map in log_maps]

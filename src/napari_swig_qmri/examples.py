@@ -1,9 +1,9 @@
 """What networks are trained on: solved problems of simulated subjects, with something to compare the result with.
 
 A network that is to learn without HR maps must not see the noise that it is compared with, or it learns to keep it.
-So the data are corrupted once more, before they are solved, with known noise z, and compared with data from which
-z / alpha^2 was taken instead: both have the same anatomy, and their noise is independent (Pang et al. 2021,
-"Recorrupted-to-Recorrupted"). One scale up the LR maps themselves are the target, and their truncation the input.
+So a subject y is given as y + alpha z, with known noise z of the level that is there, and compared with y - z / alpha:
+both have the same anatomy, and their noise is independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"). One scale
+up the LR maps themselves are the target, and their truncation the input.
 """
 
 from __future__ import annotations
@@ -17,11 +17,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from napari_swig_qmri.engine import find_optimum
+from napari_swig_qmri.engine import HEAD, find_optimum
 from napari_swig_qmri.features import features_of
 from napari_swig_qmri.network import read_tensors, write_tensors
 from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.prediction import lr_variance, posterior_of, predict, scale_above
+from napari_swig_qmri.prediction import (
+    MIN_GUIDE_NOISE,
+    MIN_LR_NOISE,
+    lr_variance,
+    posterior_of,
+    predict,
+    scale_above,
+)
 from napari_swig_qmri.preparation import prepare
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.steps import drained
@@ -38,10 +45,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.7  # noise that is added over noise that is there
 MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # of what the result is compared with, over the noise that is there
-LEAST_GUIDE_NOISE = 0.003  # of the median over tissue
-LEAST_MAP_NOISE = 0.004  # of the value
 N_PLANES = 32
-HEAD = 0.2  # PD relative to water
 NAME_OF_MODEL = {model: name for name, model in SEQUENCES.items()}
 
 
@@ -127,8 +131,8 @@ def make_example(subject: Subject, seed: int) -> Example:
     images, targets, deviations = _guides_twice(subject, generator)
     problem, noise, again = _solved(corrupted, images, grid, subject.gains)
     gains = torch.tensor(subject.gains) * problem.gain_units
-    least = torch.maximum(torch.tensor(deviations), LEAST_GUIDE_NOISE * problem.guide_levels)
-    relative = torch.full((3,), max(subject.map_noise, LEAST_MAP_NOISE))
+    least = torch.maximum(torch.tensor(deviations), MIN_GUIDE_NOISE * problem.guide_levels)
+    relative = torch.full((3,), max(subject.map_noise, MIN_LR_NOISE))
     known = replace(noise, lr_maps=MORE_NOISE * relative)
     lr_grid = problem.lr_grid
     upper = scale_above(problem)

@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
-from napari_swig_qmri.examples import HEAD, LEAST_MAP_NOISE, MORE_NOISE
+from napari_swig_qmri.engine import HEAD
+from napari_swig_qmri.examples import MORE_NOISE
 from napari_swig_qmri.operators import SeparableOperator, truncation_matrix
+from napari_swig_qmri.prediction import MIN_LR_NOISE
 
 if TYPE_CHECKING:
     import numpy as np
@@ -61,7 +63,7 @@ def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> P
 def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
     """Corrected log maps ``(3, ...)`` in a patch."""
     volumes = scene.volumes[patch.of_volumes].to(scene.levels.dtype).flip(patch.flips)
-    if volumes[0].numel() < SMALL_PATCH:  # alone it would be convolved five times slower than with its mirror image
+    if volumes[0].numel() < SMALL_PATCH:  # a single small volume takes torch's slow convolution
         outputs = network(torch.stack([volumes, volumes.flip(1)]), scene.levels.expand(2, -1))
         output = (outputs[0] + outputs[1].flip(1)) / 2
     else:
@@ -120,7 +122,7 @@ def distance_to_lr_maps(example: Example, log_maps: Tensor, patch: Patch) -> Ten
 
 def _noise_of(example: Example) -> float:
     """Relative noise of LR targets. Below it, errors count quadratically, so that the noise itself moves nothing."""
-    level: float = MORE_NOISE * max(float(example.noise[0]), LEAST_MAP_NOISE)
+    level: float = MORE_NOISE * max(float(example.noise[0]), MIN_LR_NOISE)
     return level
 
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import VoxelGrid
 
 MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
+PURE = 0.9  # interpolated tissue above it is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
@@ -132,17 +133,27 @@ def measure_noise(
     return Noise(lr_maps=lr_noise, guides=guide_noise)
 
 
+def lr_structure(problem: Problem) -> Tensor:
+    """Local variance ``(x, y, z)`` of the guides on the LR grid, or of PD if there is none: what noise is not."""
+    lr_guides = problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)
+    return cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
+
+
+def pure_tissue(problem: Problem) -> Tensor:
+    """Voxels of the HR grid with nothing but tissue around them, boolean ``(X, Y, Z)``."""
+    return problem.interpolate(problem.tissue.float()) > PURE
+
+
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     left = log_maps_of(problem.lr_maps) - log_maps_of(problem.truncate(maps))
-    lr_guides = problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)
-    structure = cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
+    structure = lr_structure(problem)
     levels = [cal.noise_level(volume, problem.tissue, structure) for volume in left]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
 
 def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
-    tissue = problem.interpolate(problem.tissue.float()) > 0.9
+    tissue = pure_tissue(problem)
     noise = []
     for image, level in zip(problem.guides, problem.guide_levels.tolist(), strict=True):
         yield
