@@ -78,7 +78,7 @@ def main() -> None:
         )
         for name in ("T1w", "T2w")
     ]
-    result = drain(super_resolve(lr_maps, guides, reference=0))
+    result, noisy = (drain(super_resolve(lr_maps, guides, reference=0, keep_noise=keep)) for keep in (False, True))
     middle = tuple(slice(n // 4, -(n // 4)) for n in truth.shape[1:])
     inside = (np.stack(on_first) > BRAIN).all(axis=0)[middle] & (truth[2][middle] < 0.15) & (truth[1][middle] < 2.2)
     zoom = np.divide(hr_grid.shape, lr_grid.shape)
@@ -87,9 +87,10 @@ def main() -> None:
         cubic = ndi.zoom(lr_maps[name], zoom, order=3, grid_mode=True, mode="nearest")
         errors = [
             100 * np.median(np.abs(volume[middle][inside] / truth[i][middle][inside] - 1))
-            for volume in (cubic, result.maps[name])
+            for volume in (cubic, result.maps[name], noisy.maps[name])
         ]
-        print(f"{name}: median difference to the pseudo map, cubic {errors[0]:.1f} %, SR {errors[1]:.1f} %")
+        cubic_error, error, error_with_noise = (f"{each:.1f} %" for each in errors)
+        print(f"{name}: median difference to the pseudo map, cubic {cubic_error}, SR {error}, {error_with_noise} noisy")
     print(*result.notices, sep="\n")
     if len(sys.argv) > 2:
         save_super_resolution(result, Path(sys.argv[2]), stem="sub-04", overwrite=True)
