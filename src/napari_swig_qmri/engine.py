@@ -88,7 +88,7 @@ def solve(
     what would be estimated. With `keep_noise` the maximum of the posterior is left as it is.
     """
     predicting = predict(problem, lr_noise, guide_noise)
-    prediction = yield from _progress(predicting, 0.0, 0.2, "local regression on the guides")
+    prediction = yield from _progress(predicting, 0.0, 0.25, "local regression on the guides")
     times_measured = problem.measured[1] and problem.measured[2]
     if not (refined and problem.sequences and times_measured):
         ratios = start_gains(problem) if gains is None else gains
@@ -96,20 +96,22 @@ def solve(
         return Solution(maps=maps, gains=ratios, conflict=None, noise=prediction.noise)
     if gains is None:
         finding = find_gains(problem, prediction, device)
-        gains = yield from _progress(finding, 0.2, 0.3, "finding the gains of the guides")
+        gains = yield from _progress(finding, 0.25, 0.4, "finding the gains of the guides")
     posterior, noise = posterior_of(problem, prediction, gains), prediction.noise
     air = air_off_the_head(problem, prediction.maps[0])
     del prediction  # volumes are released as soon as they have been used
     n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
-    optimum = yield from find_optimum(
-        problem, posterior, noise, device=device, n_planes=n_planes, keep_noise=keep_noise
+    end = 1.0 if network is None else 0.8
+    optimum = yield from mapped(
+        find_optimum(problem, posterior, noise, device=device, n_planes=n_planes, keep_noise=keep_noise),
+        lambda step: replace(step, fraction=0.4 + (end - 0.4) * step.fraction),
     )
     log_maps, conflict = optimum.log_maps, optimum.conflict
     if network is not None:
         features = features_of(optimum.posterior, problem.truncate, log_maps, noise.lr_maps)
         del posterior, optimum
         correcting = correct(network, log_maps, features, n_planes=SLABS_OF_NETWORK * n_planes, device=device)
-        log_maps = bounded((yield from _progress(correcting, 0.8, 1.0, "the network looks over the maps")))
+        log_maps = bounded((yield from _progress(correcting, end, 1.0, "the network looks over the maps")))
     return Solution(maps=without_air(log_maps.exp_(), air), gains=gains, conflict=conflict, noise=noise)
 
 
@@ -127,20 +129,20 @@ def find_optimum(
     steps = refine(
         loosened, Iterate.at(posterior.prior_mean, posterior), n_steps=FIRST_STEPS, n_planes=n_planes, device=device
     )
-    iterate = yield from _progress(steps, 0.3, 0.55, "matching guides and maps")
+    iterate = yield from _progress(steps, 0.0, 0.45, "matching guides and maps")
     conflict = find_conflict(problem, posterior, noise, iterate.log_maps)
     posterior = following_lr_maps(posterior, problem, conflict)
     steps = refine(
         posterior, restarted(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
     )
     del loosened, iterate
-    log_maps = (yield from _progress(steps, 0.55, 0.75, "matching guides and maps")).log_maps
+    log_maps = (yield from _progress(steps, 0.45, 0.9, "matching guides and maps")).log_maps
     if keep_noise:
         return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
     flat, level = noise_of_result(problem, log_maps)
     planes = min(n_planes, SMOOTHED_PLANES)
     smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=planes)
-    log_maps = yield from _progress(smoothing, 0.75, 0.8, "taking out noise")
+    log_maps = yield from _progress(smoothing, 0.9, 1.0, "taking out noise")
     return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
 
 
