@@ -63,6 +63,7 @@ class Optimum:
     """The most probable log maps with noise taken out, and the objective that they come from."""
 
     log_maps: Tensor  # (3, X, Y, Z)
+    noise: Tensor  # (3, X, Y, Z), what was taken out, or () if nothing was
     posterior: NegativeLogPosterior
     conflict: Tensor  # (X, Y, Z)
 
@@ -108,7 +109,7 @@ def solve(
     )
     log_maps, conflict = optimum.log_maps, optimum.conflict
     if network is not None:
-        features = features_of(optimum.posterior, problem.truncate, log_maps, noise.lr_maps)
+        features = features_of(optimum.posterior, problem.truncate, log_maps, optimum.noise, noise.lr_maps)
         del posterior, optimum
         correcting = correct(network, log_maps, features, n_planes=SLABS_OF_NETWORK * n_planes, device=device)
         log_maps = bounded((yield from _progress(correcting, end, 1.0, "the network looks over the maps")))
@@ -138,12 +139,12 @@ def find_optimum(
     del loosened, iterate
     log_maps = (yield from _progress(steps, 0.45, 0.9, "matching guides and maps")).log_maps
     if keep_noise:
-        return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
+        return Optimum(log_maps=log_maps, noise=log_maps.new_zeros(()), posterior=posterior, conflict=conflict)
     flat, level = noise_of_result(problem, log_maps)
     planes = min(n_planes, SMOOTHED_PLANES)
     smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=planes)
-    log_maps = yield from _progress(smoothing, 0.9, 1.0, "taking out noise")
-    return Optimum(log_maps=log_maps, posterior=posterior, conflict=conflict)
+    smooth = yield from _progress(smoothing, 0.9, 1.0, "taking out noise")
+    return Optimum(log_maps=smooth, noise=log_maps.sub_(smooth), posterior=posterior, conflict=conflict)
 
 
 def noise_of_result(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:

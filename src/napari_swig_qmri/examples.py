@@ -163,7 +163,9 @@ def _solved(
     posterior = posterior_of(problem, prediction, torch.tensor(gains) * problem.gain_units)
     solving = find_optimum(problem, posterior, prediction.noise, device=torch.device("cpu"), n_planes=N_PLANES)
     optimum = drained(solving)
-    features = features_of(optimum.posterior, problem.truncate, optimum.log_maps, prediction.noise.lr_maps)
+    features = features_of(
+        optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, prediction.noise.lr_maps
+    )
     scene = Scene(
         log_maps=optimum.log_maps,
         volumes=features.volumes.half(),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.operators import KSpaceTruncation
     from napari_swig_qmri.posterior import NegativeLogPosterior
 
-N_FEATURES = 18  # volumes
+N_FEATURES = 21  # volumes
 N_LEVELS = 6  # numbers
 TYPICAL = (-0.2, 0.2, -2.5)  # log maps of brain tissue
 PLANES = 16  # HR planes that are linearised at a time
@@ -38,15 +38,15 @@ class Features:
 
 
 def features_of(
-    posterior: NegativeLogPosterior, truncate: KSpaceTruncation, log_maps: Tensor, lr_noise: Tensor
+    posterior: NegativeLogPosterior, truncate: KSpaceTruncation, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
 ) -> Features:
     """Features of log maps ``(3, X, Y, Z)`` under a posterior whose operator is `truncate`.
 
-    `lr_noise` ``(3,)`` is relative to the value.
+    `noise` ``(3, X, Y, Z)`` is what was taken out of the log maps, and `lr_noise` ``(3,)`` is relative to the value.
 
     Per quantity: the log map; the step that guides and prior ask for; its standard deviation, as a logarithm, and the
-    three correlations; the LR residual brought to the HR grid; and the detail of the log map, all but the first in
-    units of that standard deviation.
+    three correlations; the LR residual brought to the HR grid; the detail of the log map; and what was taken out of
+    it, all but the first in units of that standard deviation.
     """
     prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
     residual = truncate.zero_filled(posterior.lr_residual(log_maps))
@@ -67,5 +67,6 @@ def features_of(
             out[row] = covariance[i, j] / (deviation[i] * deviation[j])
         out[12:15] = (residual[:, planes] / maps / deviation).asinh()
     volumes[15:18] = ((log_maps - gaussian_window(log_maps, NEARBY)) / unit).asinh()
+    volumes[18:21] = (noise / unit).asinh()
     levels = torch.cat([prior_variance.log() / 2 + 3, lr_noise.log() + 4])
     return Features(volumes=volumes, levels=levels, unit=unit)
