@@ -9,20 +9,18 @@ import pytest
 import torch
 from engine_cases import objective
 
-from napari_swig_qmri.engine import (
-    AIR,
+from napari_swig_qmri.engine import AIR, air_off_the_head, without_air
+from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.optimum import (
     BYTES_PER_VOXEL,
     CPU_SLAB,
     HEAD,
     _smooth,
-    air_off_the_head,
     following_lr_maps,
     noise_of_result,
     planes_of_a_slab,
     restarted,
-    without_air,
 )
-from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate
 from napari_swig_qmri.volumes import VoxelGrid

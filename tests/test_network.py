@@ -96,7 +96,7 @@ def test_other_files_are_refused_with_a_sentence(tmp_path):
     save_file({"head": torch.zeros(2)}, path, {"format": FORMAT, "network": '{"width": 8, "n_blocks": 1}'})
     with pytest.raises(ValueError, match="do not fit the network"):
         SwigNet.from_pretrained(path)
-    with pytest.raises(FileNotFoundError, match="check the name"):
+    with pytest.raises(FileNotFoundError, match="there are no weights"):
         SwigNet.from_pretrained(tmp_path / "none.safetensors")
 
 

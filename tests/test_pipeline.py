@@ -466,7 +466,19 @@ def test_an_untrained_network_gives_the_maps_of_the_posterior(tmp_path):
     result = solved(*case(), method="network", weights=tmp_path / "untrained.safetensors")
     np.testing.assert_allclose(result.maps.data, usual().maps.data, rtol=1e-5)
     assert result.parameters["method"] == "network"
-    assert result.parameters["weights"].endswith("untrained.safetensors")
+    assert result.parameters["weights"]["name"].endswith("untrained.safetensors")
+    assert len(result.parameters["weights"]["sha256"]) == 16
+
+
+@pytest.mark.slow
+def test_a_network_that_is_adapted_says_how_its_error_changed(weights):
+    """Random weights are bad: any training helps."""
+    result = solved(*case(), method="network", weights=weights, adapt=True)
+    errors_of = result.parameters["adapted"]
+    assert errors_of["error_after"] < errors_of["error_before"]
+    plain = solved(*case(), method="network", weights=weights)
+    assert plain.parameters["adapted"] is None
+    assert errors(result.maps)[1] < errors(plain.maps)[1]
 
 
 def test_a_network_changes_the_maps_the_same_in_slabs_and_in_float64(weights):
@@ -601,14 +613,9 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
             {"method": "magic"},
             "the method must be one of regression, posterior, network, but it is 'magic'",
         ),
-        (box(), [guide()], {"method": "network"}, "the method network needs weights"),
-        (box(), [guide()], {"weights": "x.safetensors"}, "no other method takes them"),
-        (
-            box(),
-            [guide()],
-            {"method": "network", "weights": "x.safetensors", "keep_noise": True},
-            "networks are trained on maps without noise",
-        ),
+        (box(), [guide()], {"weights": "x.safetensors"}, "only the method network takes weights"),
+        (box(), [guide()], {"adapt": True}, "only the method network takes weights"),
+        (box(), [guide()], {"method": "network", "keep_noise": True}, "networks are trained on maps without noise"),
         (box(), [guide()], {"dtype": "int8"}, "the dtype must be one of float32, float64, but it is 'int8'"),
         (box(), [guide()], {"device": "abacus"}, "the device must be auto, cuda, mps or cpu, but it is 'abacus'"),
         (box(), [guide()] * 6, {}, "up to 5 guides can be used, but 6 came"),

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch.nn.parallel import DistributedDataParallel
+from training_cases import EDGE, TINY, folded_labels, labels, trained_network
 from typer.testing import CliRunner
 
-from napari_swig_qmri import examples
 from napari_swig_qmri.cli import app
-from napari_swig_qmri.examples import ALPHA, MORE_NOISE, Example, make_example
+from napari_swig_qmri.examples import ALPHA, MORE_NOISE, Example, make_example, recorrupted
 from napari_swig_qmri.losses import (
     Patch,
     corrected,
@@ -28,7 +28,7 @@ from napari_swig_qmri.losses import (
 from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors
 from napari_swig_qmri.operators import KSpaceTruncation
 from napari_swig_qmri.steps import drained
-from napari_swig_qmri.subjects import BRAINWEB, anatomy_of, random_subject
+from napari_swig_qmri.subjects import random_subject
 from napari_swig_qmri.training import (
     CHECKPOINT,
     LOG,
@@ -43,25 +43,12 @@ from napari_swig_qmri.training import (
 )
 from napari_swig_qmri.volumes import VoxelGrid
 
-EDGE = 24  # HR voxels
-TINY = NetworkConfig(width=4, n_blocks=1)
 WHOLE = Patch((slice(0, EDGE), slice(0, EDGE), slice(0, EDGE)))
-
-
-def labels() -> np.ndarray:
-    """White matter with folds of grey matter and a ventricle, in air."""
-    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 2 * EDGE)] * 3, indexing="ij")
-    radius = np.sqrt(x**2 + y**2 + z**2)
-    found = np.where(radius < 1.2, 3, 0)
-    found[(radius < 1.2) & (np.sin(9 * x) + np.sin(9 * y) > 0.8)] = 2
-    found[radius < 0.3] = 1
-    return found.astype(np.uint8)
 
 
 @pytest.fixture(scope="module")
 def subject():
-    grid = VoxelGrid((2 * EDGE,) * 3, np.diag([0.5, 0.5, 0.5, 1.0]))
-    return random_subject(anatomy_of(labels(), grid, BRAINWEB), 2, 2)
+    return random_subject(folded_labels(), 2, 2)
 
 
 @pytest.fixture(scope="module")
@@ -91,22 +78,12 @@ def config(tmp_path):
     )
 
 
-def trained_network(seed: int = 0) -> SwigNet:
-    """A tiny network that changes something."""
-    torch.manual_seed(seed)
-    network = SwigNet(TINY)
-    torch.nn.init.normal_(network.tail.weight, std=0.05)
-    return network
-
-
-def test_noise_of_input_and_target_is_independent(subject):
+def test_noise_of_input_and_target_is_independent():
     """Both are unbiased, and their noise has the size that the losses assume."""
-    ones = np.ones((3, 40, 40, 40), np.float32)
     noise = 0.05
-    measured = ones * (1 + noise * np.random.default_rng(0).standard_normal(ones.shape, dtype=np.float32))
-    maps = replace(subject.lr_maps, data=measured, grid=VoxelGrid((40, 40, 40), np.eye(4)))
-    noisier, target = examples._maps_twice(replace(subject, lr_maps=maps, map_noise=noise), np.random.default_rng(1))
-    given, wanted = (noisier.data - 1).ravel(), (target.numpy() - 1).ravel()
+    measured = 1 + noise * torch.randn(3, 40, 40, 40, generator=torch.Generator().manual_seed(0))
+    noisier, target = recorrupted(measured, noise * torch.ones(1), np.random.default_rng(1))
+    given, wanted = (noisier.numpy() - 1).ravel(), (target.numpy() - 1).ravel()
     assert abs(np.corrcoef(given, wanted)[0, 1]) < 0.01
     assert abs(given.mean()) < 1e-3
     assert abs(wanted.mean()) < 1e-3

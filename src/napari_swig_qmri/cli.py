@@ -18,6 +18,7 @@ import typer
 from napari_swig_qmri.console import print_json, refusals, say
 from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
+from napari_swig_qmri.weights import HUB, WEIGHTS
 
 OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degrees
     "repetition_time": "--tr",
@@ -88,8 +89,15 @@ def _super_resolve(
     ] = None,
     method: Annotated[Literal["posterior", "regression", "network"], typer.Option(help="How to solve.")] = "posterior",
     weights: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Of the network, as `swig-qmri train` writes them.")
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Of the network: {', '.join(WEIGHTS)}, a file of `swig-qmri train`, or {HUB}OWNER/NAME.",
+        ),
     ] = None,
+    adapt: Annotated[
+        bool, typer.Option("--adapt", help="Train the network on this subject first, while that helps.")
+    ] = False,
     device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where to compute.")] = "auto",
     voxel_size: Annotated[
         str | None,
@@ -108,7 +116,14 @@ def _super_resolve(
     with refusals():
         from napari_swig_qmri.commands import super_resolve_files
 
-        job = {"method": method, "weights": weights, "device": device, "voxel_size": size, "keep_noise": keep_noise}
+        job = {
+            "method": method,
+            "weights": weights,
+            "adapt": adapt,
+            "device": device,
+            "voxel_size": size,
+            "keep_noise": keep_noise,
+        }
         report = super_resolve_files(maps, guide or [], output, mask, units=units, overwrite=overwrite, **job)
         _show(report, as_json)
 

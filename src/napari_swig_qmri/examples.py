@@ -9,35 +9,36 @@ up the LR maps themselves are the target, and their truncation the input.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Generator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import torch
 
-from napari_swig_qmri.engine import HEAD, find_optimum
 from napari_swig_qmri.features import features_of
 from napari_swig_qmri.network import read_tensors, write_tensors
 from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.optimum import HEAD, find_optimum, planes_of_a_slab
 from napari_swig_qmri.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,
+    Noise,
     lr_variance,
     posterior_of,
     predict,
     scale_above,
 )
 from napari_swig_qmri.preparation import prepare
+from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SEQUENCES
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.prediction import Noise
     from napari_swig_qmri.preparation import Problem
     from napari_swig_qmri.signal_models import SignalModel
     from napari_swig_qmri.subjects import Subject
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 ALPHA = 0.7  # noise that is added over noise that is there
 MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # of what the result is compared with, over the noise that is there
-N_PLANES = 32
 NAME_OF_MODEL = {model: name for name, model in SEQUENCES.items()}
 
 
@@ -60,13 +60,10 @@ class Scene:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Example:
-    """One subject; every target has noise of its own, which the scene beside it does not know."""
+class Measured:
+    """What one scan gives to learn from; every target has noise of its own, which the scene beside it does not know."""
 
-    scene: Scene
-    truth: Tensor  # (3, X, Y, Z)
-    brain: Tensor  # (X, Y, Z) bool
-    again: Scene  # the same subject, corrupted once more
+    again: Scene  # the subject, corrupted once more
     guides: Tensor  # (guide, X, Y, Z), in units of PD
     guide_deviation: Tensor  # (guide,), of what is left when they are compared
     lr_maps: Tensor  # (3, x, y, z)
@@ -76,10 +73,18 @@ class Example:
     noise: Tensor  # (2,), relative, of maps and guides
     sequences: tuple[SignalModel, ...]
 
-    def to(self, device: torch.device) -> Example:
+    def to(self, device: torch.device) -> Self:
         """The same on a device."""
-        moved: dict[str, Any] = {each.name: _moved(getattr(self, each.name), device) for each in fields(self)}
-        return Example(**moved)
+        return replace(self, **{each.name: _moved(getattr(self, each.name), device) for each in fields(self)})
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Example(Measured):
+    """One simulated subject, whose truth is known."""
+
+    scene: Scene
+    truth: Tensor  # (3, X, Y, Z)
+    brain: Tensor  # (X, Y, Z) bool
 
     def save(self, path: Path) -> None:
         """Write a safetensors file."""
@@ -123,46 +128,79 @@ def make_example(subject: Subject, seed: int) -> Example:
     ValueError
         If there is too little tissue, or a guide that shows none of it.
     """
-    generator = np.random.default_rng((seed, 1))
-    grid = subject.truth.grid
-    problem, noise, scene = _solved(subject.lr_maps, subject.guides, grid, subject.gains)
-    truth = torch.as_tensor(subject.truth.data) / _units(problem)
-    corrupted, lr_target = _maps_twice(subject, generator)
-    images, targets, deviations = _guides_twice(subject, generator)
-    problem, noise, again = _solved(corrupted, images, grid, subject.gains)
+    problem = drained(prepare(subject.lr_maps, subject.guides, subject.truth.grid))
     gains = torch.tensor(subject.gains) * problem.gain_units
-    least = torch.maximum(torch.tensor(deviations), MIN_GUIDE_NOISE * problem.guide_levels)
-    relative = torch.full((3,), max(subject.map_noise, MIN_LR_NOISE))
-    known = replace(noise, lr_maps=MORE_NOISE * relative)
-    lr_grid = problem.lr_grid
-    upper = scale_above(problem)
-    above = QuantitativeMaps(data=KSpaceTruncation(lr_grid, upper)(torch.as_tensor(corrupted.data)).numpy(), grid=upper)
-    lr_images = [replace(i, data=d.numpy(), grid=lr_grid) for i, d in zip(images, problem.lr_guides, strict=True)]
-    coarse_problem, _, coarse = _solved(above, lr_images, lr_grid, subject.gains)
+    _, scene = drained(_solved(problem, gains))
+    head = torch.as_tensor(subject.truth.data[0] > HEAD)
+    deviations = subject.guide_noise * problem.guides[:, head].abs().median(1).values
+    noise = Noise(lr_maps=torch.full((3,), subject.map_noise), guides=deviations)
+    measured = drained(measure_again(problem, gains, noise, np.random.default_rng((seed, 1))))
     return Example(
+        **{each.name: getattr(measured, each.name) for each in fields(measured)},
         scene=scene,
-        truth=truth,
+        truth=torch.as_tensor(subject.truth.data) / _units(problem),
         brain=torch.as_tensor(subject.mask),
-        again=again,
-        guides=torch.as_tensor(np.stack(targets)) / gains.view(-1, 1, 1, 1),
-        guide_deviation=MORE_NOISE * least / gains,
-        lr_maps=lr_target / _units(problem),
-        lr_deviation=lr_variance(problem, known).sqrt(),
+    )
+
+
+def measure_again(
+    problem: Problem, gains: Tensor, noise: Noise, generator: np.random.Generator
+) -> Generator[Progress, None, Measured]:
+    """Solve a problem corrupted once more, and that one scale up.
+
+    Parameters
+    ----------
+    gains
+        ``(guide,)``, scanner units per unit of PD of the problem.
+    noise
+        What is there.
+    """
+    gains, deviation = gains.float(), noise.lr_maps.view(-1, 1, 1, 1) * problem.lr_maps.abs()
+    corrupted, lr_target = recorrupted(problem.lr_maps, deviation, generator)
+    images, targets = recorrupted(problem.guides, noise.guides.view(-1, 1, 1, 1), generator)
+    again = yield from _prepared(problem, corrupted, problem.lr_grid, images, problem.hr_grid)
+    own = gains * again.gain_units
+    found, scene = yield from mapped(_solved(again, own), lambda step: replace(step, fraction=0.8 * step.fraction))
+    upper = scale_above(problem)
+    above = yield from _prepared(
+        problem, KSpaceTruncation(problem.lr_grid, upper)(corrupted), upper, again.lr_guides, problem.lr_grid
+    )
+    _, coarse = yield from mapped(
+        _solved(above, gains * above.gain_units), lambda step: replace(step, fraction=0.8 + 0.2 * step.fraction)
+    )
+    relative = noise.lr_maps.clamp(min=MIN_LR_NOISE)
+    least = torch.maximum(noise.guides, MIN_GUIDE_NOISE * again.guide_levels)
+    return Measured(
+        again=scene,
+        guides=targets / own.view(-1, 1, 1, 1),
+        guide_deviation=MORE_NOISE * least / own,
+        lr_maps=lr_target / _units(again),
+        lr_deviation=lr_variance(again, replace(found, lr_maps=MORE_NOISE * relative)).sqrt(),
         coarse=coarse,
-        coarse_target=lr_target / _units(coarse_problem),
-        noise=torch.tensor([subject.map_noise, subject.guide_noise]),
+        coarse_target=lr_target / _units(above),
+        noise=torch.stack([noise.lr_maps.mean(), (noise.guides / problem.guide_levels).mean()]),
         sequences=problem.sequences,
     )
 
 
-def _solved(
-    maps: QuantitativeMaps, guides: Sequence[WeightedImage], grid: VoxelGrid, gains: Sequence[float]
-) -> tuple[Problem, Noise, Scene]:
-    problem = drained(prepare(maps, guides, grid))
-    prediction = drained(predict(problem))
-    posterior = posterior_of(problem, prediction, torch.tensor(gains) * problem.gain_units)
-    solving = find_optimum(problem, posterior, prediction.noise, device=torch.device("cpu"), n_planes=N_PLANES)
-    optimum = drained(solving)
+def _prepared(
+    problem: Problem, lr_maps: Tensor, lr_grid: VoxelGrid, guides: Tensor, hr_grid: VoxelGrid
+) -> Generator[Progress, None, Problem]:
+    """A problem of the same sequences with other volumes."""
+    maps = QuantitativeMaps(data=lr_maps.numpy(), grid=lr_grid)
+    images = [
+        WeightedImage(data=guide.numpy(), grid=hr_grid, name=f"guide {number}", sequence=sequence)
+        for number, (guide, sequence) in enumerate(zip(guides, problem.sequences, strict=True), start=1)
+    ]
+    return (yield from mapped(prepare(maps, images, hr_grid), lambda _: Progress(0.0, "preparing")))
+
+
+def _solved(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[Noise, Scene]]:
+    started = Progress(0.0, "local regression on the guides")
+    prediction = yield from mapped(predict(problem), lambda _: started)
+    posterior, device = posterior_of(problem, prediction, gains), torch.device("cpu")
+    planes = planes_of_a_slab(problem.hr_grid.shape, device, None)
+    optimum = yield from find_optimum(problem, posterior, prediction.noise, device=device, n_planes=planes)
     features = features_of(
         optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, prediction.noise.lr_maps
     )
@@ -172,7 +210,7 @@ def _solved(
         levels=features.levels,
         unit=features.unit.half(),
     )
-    return problem, prediction.noise, scene
+    return prediction.noise, scene
 
 
 def _units(problem: Problem) -> Tensor:
@@ -180,29 +218,10 @@ def _units(problem: Problem) -> Tensor:
     return torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
 
 
-def _maps_twice(subject: Subject, generator: np.random.Generator) -> tuple[QuantitativeMaps, Tensor]:
-    """LR maps with more noise, and with less of the same noise than none: independent of it."""
-    maps = subject.lr_maps.data
-    extra = subject.map_noise * np.abs(maps) * generator.standard_normal(maps.shape, dtype=np.float32)
-    return replace(subject.lr_maps, data=_float32(maps + ALPHA * extra)), torch.as_tensor(
-        _float32(maps - extra / ALPHA)
-    )
+def recorrupted(volumes: Tensor, deviation: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Volumes with more noise, and with less of the same noise than none, which is independent of it; float32.
 
-
-def _guides_twice(
-    subject: Subject, generator: np.random.Generator
-) -> tuple[list[WeightedImage], list[np.ndarray[Any, Any]], list[float]]:
-    """The same for guides; and the noise that was there, in scanner units."""
-    images, targets, deviations = [], [], []
-    head = subject.truth.data[0] > HEAD
-    for guide in subject.guides:
-        deviation = subject.guide_noise * float(np.median(np.abs(guide.data[head])))
-        extra = deviation * generator.standard_normal(guide.data.shape, dtype=np.float32)
-        images.append(replace(guide, data=_float32(guide.data + ALPHA * extra)))
-        targets.append(_float32(guide.data - extra / ALPHA))
-        deviations.append(deviation)
-    return images, targets, deviations
-
-
-def _float32(data: Any) -> Any:
-    return np.asarray(data, np.float32)
+    `deviation` is that of the noise which is there, and the new noise has it too.
+    """
+    extra = deviation * torch.as_tensor(generator.standard_normal(volumes.shape, dtype=np.float32))
+    return (volumes + ALPHA * extra).float(), (volumes - extra / ALPHA).float()

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
-from napari_swig_qmri.engine import HEAD
 from napari_swig_qmri.examples import MORE_NOISE
 from napari_swig_qmri.operators import SeparableOperator, truncation_matrix
+from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.prediction import MIN_LR_NOISE
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_swig_qmri.examples import Example, Scene
+    from napari_swig_qmri.examples import Example, Measured, Scene
     from napari_swig_qmri.operators import Slices
 
 SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
@@ -88,7 +88,7 @@ def distance_to_truth(example: Example, log_maps: Tensor, patch: Patch) -> Tenso
 
 
 def self_supervised_loss(
-    network: Forward, example: Example, generator: np.random.Generator, edge: int
+    network: Forward, example: Measured, generator: np.random.Generator, edge: int
 ) -> dict[str, Tensor]:
     """Guide term and LR term over their sum for the solution that the network was given; the cross-scale term alike."""
     inside = example.again.log_maps[0] > math.log(HEAD)
@@ -103,35 +103,35 @@ def self_supervised_loss(
     return {"guides": guides, "LR maps": lr_maps, "cross-scale": (found / given.clamp(min=SMALL)).mean()}
 
 
-def objective(example: Example, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
+def objective(example: Measured, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
     """Guide term and LR term of log maps ``(3, ...)`` per HR voxel of the head, which is `inside`; ``(2,)``."""
     maps = log_maps.exp()
     guides = torch.stack([sequence(*maps) for sequence in example.sequences])
     misfit = (guides - example.guides[patch.of_volumes]) / example.guide_deviation.view(-1, 1, 1, 1)
-    hr_per_lr = example.brain.numel() / example.lr_maps[0].numel()
+    hr_per_lr = inside.numel() / example.lr_maps[0].numel()
     residual = lr_residual(example, maps, patch)
     return torch.stack([_robust(misfit[:, inside[patch.box]]), _robust(residual) / hr_per_lr])
 
 
-def distance_to_lr_maps(example: Example, log_maps: Tensor, patch: Patch) -> Tensor:
+def distance_to_lr_maps(example: Measured, log_maps: Tensor, patch: Patch) -> Tensor:
     """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``."""
     target = example.coarse_target[patch.of_volumes]
     error = (shown(log_maps) - shown(target.clamp(min=1e-6).log()))[:, target[0] > HEAD]
     return _mean_error(error, _noise_of(example))
 
 
-def _noise_of(example: Example) -> float:
+def _noise_of(example: Measured) -> float:
     """Relative noise of LR targets. Below it, errors count quadratically, so that the noise itself moves nothing."""
     level: float = MORE_NOISE * max(float(example.noise[0]), MIN_LR_NOISE)
     return level
 
 
-def lr_residual(example: Example, maps: Tensor, patch: Patch) -> Tensor:
+def lr_residual(example: Measured, maps: Tensor, patch: Patch) -> Tensor:
     """LR maps minus truncated maps, in standard deviations, ``(3, n)`` over the head of a patch.
 
     Outside the patch the maps are those that the network was given.
     """
-    shapes = tuple(zip(example.brain.shape, example.lr_maps.shape[1:], strict=True))
+    shapes = tuple(zip(example.again.unit.shape[1:], example.lr_maps.shape[1:], strict=True))
     a, b, c = (torch.as_tensor(truncation_matrix(n, n_lr)).to(maps) for n, n_lr in shapes)
     whole = SeparableOperator((a, b, c))
     given = example.again.log_maps.exp()

@@ -21,6 +21,7 @@ from torch.nn.functional import pad, relu
 
 from napari_swig_qmri.features import N_FEATURES, N_LEVELS
 from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.weights import weights_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -95,7 +96,7 @@ class SwigNet(nn.Module):
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> SwigNet:
-        """The network of a weights file, or of a repository id on the Hugging Face hub.
+        """The network of weights that `weights_file` finds: of the package, of a file or of the Hugging Face hub.
 
         Raises
         ------
@@ -104,11 +105,7 @@ class SwigNet(nn.Module):
         FileNotFoundError
             If there is no such file.
         """
-        path = Path(name)
-        if not path.exists() and path.suffix != ".safetensors" and str(name).count("/") == 1:
-            from huggingface_hub import hf_hub_download  # an optional extra
-
-            path = Path(hf_hub_download(str(name), "swignet.safetensors"))
+        path = weights_file(name)
         tensors, about = read_tensors(path)
         if about.get("format") != FORMAT:
             raise ValueError(f"{path} holds no weights of a SWIG network: choose a file that `swig-qmri train` wrote.")
@@ -116,12 +113,12 @@ class SwigNet(nn.Module):
         expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if {name: tensor.shape for name, tensor in tensors.items()} != expected:
             raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
-        network.load_state_dict(tensors)
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         return network.eval()
 
-    def save(self, path: Path, about: Mapping[str, Any]) -> None:
+    def save(self, path: Path, about: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
         """Write the weights with the size of the network and what else is worth knowing, JSON-ready."""
-        weights = {name: tensor.detach().cpu().contiguous() for name, tensor in self.state_dict().items()}
+        weights = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in self.state_dict().items()}
         more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
         write_tensors(path, weights, more)
 

@@ -12,8 +12,8 @@ import torch
 
 from napari_swig_qmri.checks import check_mask
 from napari_swig_qmri.devices import choose_device
-from napari_swig_qmri.engine import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.gains import start_gains
+from napari_swig_qmri.optimum import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.pipeline import check
 from napari_swig_qmri.posterior import signal_and_slope
 from napari_swig_qmri.preparation import check_guide, choose_hr_grid, prepare
@@ -35,6 +35,7 @@ VOLUMES = {
     "network": 60,  # estimated
 }  # float32 volumes held at the same time beside guides, measured
 SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6, "network": 6.5e-6}  # HR voxel, two guides, two cores
+SECONDS_TO_ADAPT = 90.0  # for the steps, beside solving the problem once more
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
         hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
         check_mask(options.get("mask"), hr_grid)
         gains = _gains(maps, guides, options)
-    except ValueError as error:
+    except (ValueError, FileNotFoundError) as error:
         return Preflight((), (str(error),), 0.0, 0)
     n_voxels = int(np.prod(hr_grid.shape))
     memory = 4 * n_voxels * (VOLUMES[method] + 2 * len(guides))
@@ -70,7 +71,8 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
             "larger voxel size, the method regression or a larger machine."
         )
         return Preflight((), (problem,), 0.0, memory)
-    seconds = SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
+    adapting = SECONDS_TO_ADAPT + SECONDS_PER_VOXEL["posterior"] * n_voxels if options.get("adapt") else 0.0
+    seconds = adapting + SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
     statements = [
         f"LR {_size(maps.grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
         f"{' x '.join(str(n) for n in hr_grid.shape)} voxels.",

@@ -31,6 +31,7 @@ from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sidecars import REMEDY
 from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
     from napari_swig_qmri.engine import Solution
@@ -65,6 +66,7 @@ def super_resolve(
     dtype: str = "float32",
     memory_limit: int | None = None,
     weights: str | Path | None = None,
+    adapt: bool = False,
     keep_noise: bool = False,
 ) -> Generator[Progress, None, SuperResolution]:
     """Super-resolve quantitative maps with weighted images of the same head.
@@ -101,7 +103,10 @@ def super_resolve(
         Bytes the working memory of a slab of planes may take, beside some 40 volumes of the HR grid that every run
         holds. Slabs do not change the result.
     weights
-        Of the network: a file that `swig-qmri train` wrote, or a repository of the Hugging Face hub.
+        Of the network: a key of `WEIGHTS`, a file that `swig-qmri train` wrote, or ``hub:owner/repository`` on the
+        Hugging Face hub. `DEFAULT_WEIGHTS` by default.
+    adapt
+        Train the network on this subject first, for as long as that lowers its cross-scale error.
     keep_noise
         Leave the maximum of the posterior as it is. By default voxels are averaged with neighbours that differ by
         no more than noise.
@@ -123,12 +128,14 @@ def super_resolve(
         voxel_size=voxel_size,
         reference=reference,
         weights=weights,
+        adapt=adapt,
         keep_noise=keep_noise,
     )
     target = choose_device(device)
     if target.type == "mps" and dtype == "float64":
         raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
-    network = SwigNet.from_pretrained(weights) if weights is not None and method == "network" else None
+    name = weights or DEFAULT_WEIGHTS
+    network = SwigNet.from_pretrained(name) if method == "network" else None
     started = Progress(0.0, "bringing the images onto one grid")
     yield started
     preparing = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
@@ -138,6 +145,7 @@ def super_resolve(
             problem,
             refined=method != "regression",
             network=network,
+            adapted=adapt,
             gains=None if gains is None else torch.tensor(gains, dtype=problem.lr_maps.dtype) * problem.gain_units,
             lr_noise=_relative_noise(lr_noise),
             guide_noise=None if guide_noise is None else torch.tensor(guide_noise, dtype=problem.lr_maps.dtype),
@@ -150,7 +158,8 @@ def super_resolve(
     ran = _method_that_ran(solution, guides, method)
     asked = {
         "method": ran,
-        "weights": str(weights) if ran == "network" else None,
+        "weights": None if ran != "network" else {"name": str(name), "sha256": fingerprint(weights_file(name))},
+        "adapted": _about_adaptation(solution),
         "reference": guides[reference_of(guides, reference)].name if guides else None,
         "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
         "device": str(target),
@@ -159,6 +168,13 @@ def super_resolve(
         "keep_noise": keep_noise or ran not in ("posterior", "network"),
     }
     return _result(problem, solution, maps, guides, mask, asked)
+
+
+def _about_adaptation(solution: Solution) -> dict[str, float] | None:
+    """Cross-scale errors of the network over those of the posterior."""
+    if solution.adaptation is None:
+        return None
+    return dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
 
 
 def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage], asked: str) -> str:
@@ -195,6 +211,7 @@ def check(
     voxel_size: float | Sequence[float] | None = None,
     reference: int | None = None,
     weights: str | Path | None = None,
+    adapt: bool = False,
     keep_noise: bool = False,
     **_others: Any,
 ) -> None:
@@ -202,13 +219,14 @@ def check(
     check_maps(maps)
     if method not in METHODS:
         raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
-    if (method == "network") != (weights is not None):
-        raise ValueError(
-            "the method network needs weights (a file that `swig-qmri train` wrote), and no other method takes them: "
-            "give both or neither."
-        )
+    if method != "network" and (weights is not None or adapt):
+        raise ValueError(f"only the method network takes weights and adapts them, but it is {method!r}: choose one.")
     if method == "network" and keep_noise:
         raise ValueError("networks are trained on maps without noise: leave out keep_noise, or choose the posterior.")
+    if method == "network":
+        SwigNet.from_pretrained(weights or DEFAULT_WEIGHTS)  # says what is wrong with the file
+    if adapt and set(maps.names) != set(QUANTITIES):
+        raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.names)}: leave it out.")
     if dtype not in DTYPES:
         raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
     if len(guides) > MAX_GUIDES:

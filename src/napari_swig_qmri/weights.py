@@ -1,0 +1,53 @@
+"""Weights that come with the package, and where other ones are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+
+WEIGHTS: Mapping[str, str] = {
+    "self-supervised": "learned from guides and low-resolution maps alone",
+    "supervised": "learned from the true maps of simulated subjects",
+}
+DEFAULT_WEIGHTS = "self-supervised"
+HUB = "hub:"  # before the name of a repository
+
+
+def weights_file(name: str | Path) -> Path:
+    """The file of a name of `WEIGHTS`, of ``hub:owner/repository`` on the Hugging Face hub, or of a path.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If the hub is asked and its extra is not installed.
+    """
+    if str(name) in WEIGHTS:
+        return Path(str(files("napari_swig_qmri").joinpath("weights", f"{name}.safetensors")))
+    if str(name).startswith(HUB):
+        return _from_hub(str(name).removeprefix(HUB))
+    path = Path(name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"there are no weights {str(name)!r}: name {', '.join(WEIGHTS)}, a file that `swig-qmri train` wrote, or "
+            f"{HUB}owner/repository."
+        )
+    return path
+
+
+def fingerprint(path: Path) -> str:
+    """The first 16 digits of the SHA-256 of a file, which tell weights apart wherever they lie."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
+
+
+def _from_hub(repository: str) -> Path:
+    try:
+        from huggingface_hub import hf_hub_download  # an optional extra
+    except ImportError:
+        raise ValueError(
+            "weights from the hub need huggingface_hub: install napari-swig-qmri[hub], or name a file."
+        ) from None
+    return Path(hf_hub_download(repository, "swignet.safetensors"))

@@ -1,0 +1,86 @@
+"""Adaptation to one scan: it helps where it can, never makes things worse by its own measure, and can be undone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from training_cases import TINY, folded_labels, trained_network
+
+from napari_swig_qmri import adaptation
+from napari_swig_qmri.adaptation import adapt, cross_scale_error
+from napari_swig_qmri.examples import make_example
+from napari_swig_qmri.network import SwigNet
+from napari_swig_qmri.steps import drained
+from napari_swig_qmri.subjects import random_subject
+
+
+@pytest.fixture(scope="module")
+def measured():
+    return make_example(random_subject(folded_labels(), 2, 2), 0)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    monkeypatch.setattr(adaptation, "N_STEPS", 6)
+    monkeypatch.setattr(adaptation, "CHECK_EVERY", 2)
+    monkeypatch.setattr(adaptation, "PATCH", 16)
+
+
+def test_a_bad_network_gets_better_and_the_one_that_came_stays(measured, monkeypatch):
+    monkeypatch.setattr(adaptation, "LEARNING_RATE", 3e-3)
+    network = trained_network()
+    torch.nn.init.constant_(network.tail.bias, 2.0)
+    given = {name: value.clone() for name, value in network.state_dict().items()}
+    found = drained(adapt(network, measured))
+    assert found.after < 0.97 * found.before
+    assert found.network is not network
+    for name, value in network.state_dict().items():
+        torch.testing.assert_close(value, given[name], rtol=0, atol=0)
+
+
+def test_errors_are_those_of_planes_that_training_does_not_see(measured, monkeypatch):
+    seen = []
+
+    def loss(network, example, generator, edge):
+        seen.append(example.coarse_target)
+        return {"none": sum(p.square().sum() for p in network.parameters())}
+
+    monkeypatch.setattr(adaptation, "self_supervised_loss", loss)
+    found = drained(adapt(trained_network(), measured))
+    _, left_out = adaptation._split(measured)
+    n = measured.coarse_target.shape[1]
+    assert seen[0].shape[1] + left_out.coarse_target.shape[1] == n
+    torch.testing.assert_close(left_out.coarse_target, measured.coarse_target[:, seen[0].shape[1] :])
+    assert cross_scale_error(found.network, left_out) == found.after
+
+
+def test_what_does_not_help_is_given_up_and_taken_back(measured, monkeypatch):
+    """A loss that asks for the wrong thing."""
+
+    def wrong(network, example, generator, edge):
+        output = network(example.coarse.volumes[None].float(), example.coarse.levels[None])
+        return {"wrong": (output - 10).square().mean()}
+
+    monkeypatch.setattr(adaptation, "self_supervised_loss", wrong)
+    monkeypatch.setattr(adaptation, "LEARNING_RATE", 1e-2)
+    network, steps = SwigNet(TINY), []
+    adapting = adapt(network, measured)
+    try:
+        while True:
+            steps.append(next(adapting))
+    except StopIteration as stopped:
+        found = stopped.value
+    assert found.network is network
+    assert found.after == found.before
+    assert len(steps) == 2 * adaptation.PATIENCE
+
+
+def test_an_untrained_network_has_the_error_of_the_scene(measured):
+    assert cross_scale_error(SwigNet(TINY), measured) == pytest.approx(1)
+
+
+def test_the_same_seed_gives_the_same_network(measured):
+    first, second = (drained(adapt(trained_network(), measured, seed=3)).network.state_dict() for _ in range(2))
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name])

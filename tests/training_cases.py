@@ -1,0 +1,35 @@
+"""A small head and small networks that tests train."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from napari_swig_qmri.network import NetworkConfig, SwigNet
+from napari_swig_qmri.subjects import BRAINWEB, Anatomy, anatomy_of
+from napari_swig_qmri.volumes import VoxelGrid
+
+EDGE = 24  # HR voxels
+TINY = NetworkConfig(width=4, n_blocks=1)
+
+
+def labels() -> np.ndarray:
+    """White matter with folds of grey matter and a ventricle, in air."""
+    x, y, z = np.meshgrid(*[np.linspace(-1, 1, 2 * EDGE)] * 3, indexing="ij")
+    radius = np.sqrt(x**2 + y**2 + z**2)
+    found = np.where(radius < 1.2, 3, 0)
+    found[(radius < 1.2) & (np.sin(9 * x) + np.sin(9 * y) > 0.8)] = 2
+    found[radius < 0.3] = 1
+    return found.astype(np.uint8)
+
+
+def folded_labels() -> Anatomy:
+    return anatomy_of(labels(), VoxelGrid((2 * EDGE,) * 3, np.diag([0.5, 0.5, 0.5, 1.0])), BRAINWEB)
+
+
+def trained_network(seed: int = 0) -> SwigNet:
+    """A tiny network that changes something."""
+    torch.manual_seed(seed)
+    network = SwigNet(TINY)
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    return network
