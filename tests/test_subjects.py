@@ -17,15 +17,17 @@ from napari_swig_qmri.subjects import (
     Anatomy,
     _by_luck,
     anatomy_of,
+    crop_of_maps,
     halved,
     random_crop,
     random_factors,
     random_maps,
     random_protocol,
+    random_scan,
     random_sequence,
     random_subject,
 )
-from napari_swig_qmri.volumes import VoxelGrid
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
 FINE = VoxelGrid((48, 40, 32), np.diag([0.5, 0.5, 0.5, 1.0]))
 
@@ -167,3 +169,27 @@ def test_protocols_are_mostly_t1w_t2w_and_flair_in_this_order():
     usual = [p for p in protocols if p[0] in ("SpinEcho", "Mprage", "Spgr") and p[2] == "T2Flair"]
     assert 30 < len(usual) < 60
     assert {len(random_protocol(n, generator)) for n in (1, 2, 3)} == {1, 2, 3}
+
+
+def test_crops_of_maps_keep_their_place_and_lie_in_tissue():
+    grid = VoxelGrid((40, 32, 24), np.diag([2.0, 1.0, 1.0, 1.0]))
+    pd = np.zeros(grid.shape, np.float32)
+    pd[20:] = np.linspace(0.7, 0.9, 20)[:, None, None]
+    maps = QuantitativeMaps(data=np.stack([pd, 1 + pd, pd / 10]), grid=grid)
+    crop = crop_of_maps(maps, 16, 1)
+    assert crop.grid.shape == (16, 16, 16)
+    assert (crop.data[0] > 0).mean() > 0.3
+    corner = np.round(np.linalg.inv(grid.affine) @ crop.grid.affine[:, 3])[:3].astype(int)
+    x, y, z = (slice(first, first + 16) for first in corner)
+    np.testing.assert_array_equal(crop.data, maps.data[:, x, y, z])
+
+
+def test_a_scan_of_known_maps_keeps_them_and_draws_the_rest(anatomy):
+    maps = random_subject(anatomy, 5).truth
+    subject = random_scan(maps, 7, 2)
+    assert subject.truth is maps
+    assert len(subject.guides) == 2
+    assert not subject.lesions.any()
+    np.testing.assert_array_equal(subject.mask, maps.data[0] > 0.3 * np.percentile(maps.data[0], 99))
+    again = random_scan(maps, 7, 2)
+    np.testing.assert_array_equal(subject.lr_maps.data, again.lr_maps.data)

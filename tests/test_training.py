@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from napari_swig_qmri.training import (
     WEIGHTS,
     Anatomies,
     Run,
+    Subjects,
     TrainingConfig,
     pace,
     read_config,
@@ -129,6 +131,22 @@ def test_lr_residual_of_a_patch_is_that_of_the_whole_head(example):
     missing = [(value - whole[0]).abs().min() for value in part[0][::17]]
     assert 0 < len(part[0]) < len(whole[0])
     assert max(missing) < 1e-3
+
+
+@pytest.mark.slow
+def test_subjects_come_from_the_phantom_and_from_maps(config, tmp_path):
+    phantom = replace(config, train=(Anatomies(files=("3",), scheme="phantom"),))
+    assert Subjects(phantom, phantom.train, 0, 1)[0].brain.any()
+    truth = random_subject(folded_labels(), 2, 2).truth
+    for index, name in enumerate(truth.names):
+        nib.save(nib.Nifti1Image(truth.data[index], truth.grid.affine), tmp_path / f"sub-01_{name}map.nii.gz")
+    maps = (Anatomies(files=(str(tmp_path),), scheme="maps"),)
+    example = Subjects(replace(config, train=maps), maps, 0, 1)[0]
+    assert example.truth.shape == (3, EDGE, EDGE, EDGE)
+    shutil.copytree(tmp_path, tmp_path / "less", ignore=shutil.ignore_patterns("*PDmap*", "less"))
+    less = (Anatomies(files=(str(tmp_path / "less"),), scheme="maps"),)
+    with pytest.raises(ValueError, match="no map of PD"):
+        Subjects(replace(config, train=less), less, 0, 1)[0]
 
 
 @pytest.mark.parametrize("loss", [supervised_loss, self_supervised_loss])

@@ -131,14 +131,14 @@ def make_example(subject: Subject, seed: int) -> Example:
     problem = drained(prepare(subject.lr_maps, subject.guides, subject.truth.grid))
     gains = torch.tensor(subject.gains) * problem.gain_units
     _, scene = drained(_solved(problem, gains))
-    head = torch.as_tensor(subject.truth.data[0] > HEAD)
-    deviations = subject.guide_noise * problem.guides[:, head].abs().median(1).values
+    truth = torch.as_tensor(subject.truth.data) / _units(problem)
+    deviations = subject.guide_noise * problem.guides[:, truth[0] > HEAD].abs().median(1).values
     noise = Noise(lr_maps=torch.full((3,), subject.map_noise), guides=deviations)
     measured = drained(measure_again(problem, gains, noise, np.random.default_rng((seed, 1))))
     return Example(
         **{each.name: getattr(measured, each.name) for each in fields(measured)},
         scene=scene,
-        truth=torch.as_tensor(subject.truth.data) / _units(problem),
+        truth=truth,
         brain=torch.as_tensor(subject.mask),
     )
 

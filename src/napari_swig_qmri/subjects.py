@@ -95,8 +95,11 @@ _SIDES = {  # FreeSurfer ids of both hemispheres
     "fat": (258,),
 }
 FREESURFER = {label: tissue for tissue, labels in _SIDES.items() for label in labels}
-SCHEMES: Mapping[str, Mapping[int, str]] = {"brainweb": BRAINWEB, "freesurfer": FREESURFER}
+PHANTOM = dict(enumerate(("csf", "grey", "white", "deep grey", "grey", "muscle"), 1))  # `phantom.CLASSES`
+SCHEMES: Mapping[str, Mapping[int, str]] = {"brainweb": BRAINWEB, "freesurfer": FREESURFER, "phantom": PHANTOM}
 LEAST_TISSUE = 0.35  # of a crop
+COARSE = 4  # HR voxels, where crops are looked for
+MAPPED_PD = 0.3  # of the 99th percentile; voxels above it count as tissue of measured maps
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,16 +154,35 @@ def anatomy_of(labels: npt.NDArray[np.integer], grid: VoxelGrid, scheme: Mapping
 
 def random_crop(anatomy: Anatomy, edge: int, seed: int | Sequence[int]) -> Anatomy:
     """A box of `edge` HR voxels along each axis, mostly of brain if luck has it; the whole axis where it is shorter."""
+    step = 2 * COARSE
+    brain = np.isin(anatomy.labels[::step, ::step, ::step], _numbers(BRAIN))
+    nx, ny, nz = (n // 2 for n in anatomy.labels.shape)
+    return anatomy.crop(*_random_box(brain, (nx, ny, nz), edge, seed))
+
+
+def crop_of_maps(maps: QuantitativeMaps, edge: int, seed: int | Sequence[int]) -> QuantitativeMaps:
+    """The same of HR maps, mostly of where there is PD."""
+    pd = maps.data[maps.names.index("PD"), ::COARSE, ::COARSE, ::COARSE]
+    corner, shape = _random_box(pd > MAPPED_PD * np.percentile(pd, 99), maps.grid.shape, edge, seed)
+    x, y, z = (slice(first, first + n) for first, n in zip(corner, shape, strict=True))
+    affine = maps.grid.affine.copy()
+    affine[:3, 3] += affine[:3, :3] @ np.asarray(corner, float)
+    return replace(maps, data=maps.data[:, x, y, z], grid=VoxelGrid(shape, affine))
+
+
+def _random_box(
+    wanted: npt.NDArray[np.bool_], shape: tuple[int, int, int], edge: int, seed: int | Sequence[int]
+) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    """Corner and shape of a box; `wanted` holds one of `COARSE` voxels along each axis."""
     generator = np.random.default_rng(seed)
-    coarse = 4  # HR voxels
-    brain = np.isin(anatomy.labels[:: 2 * coarse, :: 2 * coarse, :: 2 * coarse], _numbers(BRAIN))
-    size = np.minimum(np.asarray(anatomy.labels.shape) // 2, edge)
+    size = np.minimum(shape, edge)
     for _ in range(100):
-        corner = generator.integers(0, np.asarray(anatomy.labels.shape) // 2 - size + 1)
-        x, y, z = (slice(c // coarse, (c + n) // coarse) for c, n in zip(corner, size, strict=True))
-        if brain[x, y, z].mean() > LEAST_TISSUE:
+        corner = generator.integers(0, np.asarray(shape) - size + 1)
+        x, y, z = (slice(c // COARSE, (c + n) // COARSE) for c, n in zip(corner, size, strict=True))
+        if wanted[x, y, z].mean() > LEAST_TISSUE:
             break
-    return anatomy.crop(tuple(corner.tolist()), tuple(size.tolist()))
+    first, last = corner.tolist(), size.tolist()
+    return (first[0], first[1], first[2]), (last[0], last[1], last[2])
 
 
 def _numbers(tissues: Sequence[str]) -> list[int]:
@@ -173,7 +195,26 @@ def random_subject(anatomy: Anatomy, seed: int | Sequence[int], n_guides: int | 
     field_strength = float(generator.choice(FIELD_STRENGTHS))
     healthy, ill, lesions = random_maps(anatomy, field_strength, generator)
     truth, seen_by_guides = _by_luck(healthy, ill, generator)
-    brain = np.isin(anatomy.labels, _numbers(BRAIN)).astype(np.float32)
+    brain = halved(np.isin(anatomy.labels, _numbers(BRAIN)).astype(np.float32)) > 0.5
+    return _scanned(truth, seen_by_guides, brain, lesions, n_guides, generator)
+
+
+def random_scan(maps: QuantitativeMaps, seed: int | Sequence[int], n_guides: int | None = None) -> Subject:
+    """A subject whose HR maps are known: PD, T1 and T2, of which only the scan is drawn. No lesions are added."""
+    pd = maps.data[maps.names.index("PD")]
+    tissue = pd > MAPPED_PD * np.percentile(pd, 99)
+    nothing = np.zeros(tissue.shape, np.float32)
+    return _scanned(maps, maps, tissue, nothing, n_guides, np.random.default_rng(seed))
+
+
+def _scanned(
+    truth: QuantitativeMaps,
+    seen_by_guides: QuantitativeMaps,
+    mask: npt.NDArray[np.bool_],
+    lesions: FloatArray,
+    n_guides: int | None,
+    generator: np.random.Generator,
+) -> Subject:
     n_guides = int(generator.choice([1, 2, 2, 2, 3, 3])) if n_guides is None else n_guides
     sequences = random_protocol(n_guides, generator)
     factors = random_factors(generator)
@@ -187,7 +228,7 @@ def random_subject(anatomy: Anatomy, seed: int | Sequence[int], n_guides: int | 
         truth=truth,
         lr_maps=lr_maps,
         guides=imperfect,
-        mask=halved(brain) > 0.5,
+        mask=mask,
         lesions=lesions,
         map_noise=map_noise,
         guide_noise=guide_noise,

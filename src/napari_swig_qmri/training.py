@@ -30,22 +30,34 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
+from napari_swig_qmri.arguments import read_maps
 from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.examples import Example, make_example
 from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.losses import LOSSES, TERMS, Patch, corrected, distance_to_truth
 from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write_tensors
+from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import Progress
-from napari_swig_qmri.subjects import SCHEMES, anatomy_of, random_crop, random_subject
+from napari_swig_qmri.subjects import (
+    SCHEMES,
+    anatomy_of,
+    crop_of_maps,
+    random_crop,
+    random_scan,
+    random_subject,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.subjects import Anatomy
+    from napari_swig_qmri.subjects import Anatomy, Subject
+    from napari_swig_qmri.volumes import QuantitativeMaps
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "swignet.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
+MAPS = "maps"  # scheme of a user's own HR maps
+PHANTOM_VOXEL = 1.0  # mm, of the labels of the procedural head
 TRIES = 5  # seeds for a subject before it is given up
 EXAMPLES = 3  # version of what examples hold: those of another one are made again
 COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
@@ -53,10 +65,10 @@ COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size"
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomies:
-    """Label maps, and what their numbers mean."""
+    """Heads that subjects are made of."""
 
-    files: tuple[str, ...]
-    scheme: str  # a key of `SCHEMES`
+    files: tuple[str, ...]  # label maps; folders of HR maps for `MAPS`; for the phantom numbers, one head each
+    scheme: str  # what the numbers of label maps mean, a key of `SCHEMES`, or `MAPS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,8 +117,11 @@ class TrainingConfig:
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"the precision must be float32 or bfloat16, but it is {self.precision!r}.")
         for anatomies in (*self.train, *self.validation):
-            if anatomies.scheme not in SCHEMES:
-                raise ValueError(f"the scheme must be one of {', '.join(SCHEMES)}, but it is {anatomies.scheme!r}.")
+            if anatomies.scheme not in (*SCHEMES, MAPS):
+                schemes = ", ".join((*SCHEMES, MAPS))
+                raise ValueError(f"the scheme must be one of {schemes}, but it is {anatomies.scheme!r}.")
+            if anatomies.scheme == "phantom" and not all(Path(file).name.isdecimal() for file in anatomies.files):
+                raise ValueError(f"heads of the phantom are numbers, but there is {', '.join(anatomies.files)}.")
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -164,20 +179,38 @@ class Subjects(Dataset[Example]):
     def _made(self, index: int) -> Example:
         """Some draws hold too little tissue, or guides that show nothing: then another one is made."""
         file, scheme = self.labels[index % len(self.labels)]
-        anatomy, seed = _anatomy(file, scheme), self.first_seed + index
+        seed = self.first_seed + index
         for attempt in range(TRIES):
             try:
-                part = random_crop(anatomy, self.crop, (seed, attempt))
-                return make_example(random_subject(part, (seed, attempt)), seed)
+                return make_example(_subject(file, scheme, self.crop, (seed, attempt)), seed)
             except ValueError as error:
                 refusal = error
         raise ValueError(f"no subject could be made of {file}, tried {TRIES} times: {refusal}") from refusal
 
 
+def _subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subject:
+    if scheme == MAPS:
+        return random_scan(crop_of_maps(_hr_maps(file), crop, seed), seed)
+    return random_subject(random_crop(_anatomy(file, scheme), crop, seed), seed)
+
+
+@lru_cache(maxsize=2)
+def _hr_maps(folder: str) -> QuantitativeMaps:
+    maps = read_maps([Path(folder)]).maps
+    if missing := [name for name in QUANTITIES if name not in maps.names]:
+        raise ValueError(f"{folder} has no map of {' and '.join(missing)}: training needs maps of PD, T1 and T2.")
+    return replace(maps, data=np.nan_to_num(maps.data))
+
+
 @lru_cache(maxsize=2)
 def _anatomy(file: str, scheme: str) -> Anatomy:
-    volume = read_volume(Path(file))
-    return anatomy_of(np.asarray(volume.data).round().astype(int), volume.grid, SCHEMES[scheme])
+    if scheme == "phantom":
+        phantom = make_phantom(PHANTOM_VOXEL, seed=int(Path(file).name))
+        labels, grid = phantom.labels.astype(int), phantom.maps.grid
+    else:
+        volume = read_volume(Path(file))
+        labels, grid = np.asarray(volume.data).round().astype(int), volume.grid
+    return anatomy_of(labels, grid, SCHEMES[scheme])
 
 
 class Draws(Dataset[tuple[Example, "np.random.Generator"]]):
