@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from napari_swig_qmri import network as network_module
 from napari_swig_qmri.features import N_FEATURES, N_LEVELS, Features
 from napari_swig_qmri.network import FORMAT, NetworkConfig, SwigNet, correct, folded, unfolded
 from napari_swig_qmri.steps import drained
@@ -46,7 +47,7 @@ def test_corrections_are_in_units_of_the_uncertainty():
     torch.testing.assert_close(twice, 2 * once, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("n_planes", [1, 2, 7, 16])
+@pytest.mark.parametrize("n_planes", [1, 14, 19, 24])
 def test_slabs_change_nothing(n_planes):
     network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
     whole = drained(correct(network, log_maps, features, n_planes=1000))
@@ -98,6 +99,27 @@ def test_other_files_are_refused_with_a_sentence(tmp_path):
         SwigNet.from_pretrained(path)
     with pytest.raises(FileNotFoundError, match="there are no weights"):
         SwigNet.from_pretrained(tmp_path / "none.safetensors")
+
+
+def test_smaller_slabs_are_taken_where_memory_runs_out(monkeypatch):
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    whole = drained(correct(network, log_maps, features, n_planes=1000))
+    most, held = 26, []
+    output = network_module._output
+
+    def scarce(network, features, planes):
+        held.append(planes.stop - planes.start)
+        if held[-1] > most:
+            raise torch.OutOfMemoryError
+        return output(network, features, planes)
+
+    monkeypatch.setattr(network_module, "_output", scarce)
+    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), whole)
+    assert held[0] == SHAPE[0]
+    assert max(held[-2:]) <= most
+    most = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        drained(correct(network, log_maps, features, n_planes=1000))
 
 
 def test_a_network_needs_a_width():

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.prediction import Noise
     from napari_swig_qmri.preparation import Problem
 
-SLABS_OF_NETWORK = 8  # planes that the network corrects at a time over those that are linearised
+SLABS_OF_NETWORK = 12  # planes that the network holds at a time over those that are linearised
 AIR = 0.05  # PD relative to water, below which there is nothing
 
 
@@ -95,7 +95,8 @@ def solve(
             adapting = mapped(adapt(network, (yield from measuring), device=device), between(0.65, 0.95))
             adaptation = yield from adapting
             network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
-        correcting = correct(network, log_maps, features, n_planes=SLABS_OF_NETWORK * n_planes, device=device)
+        n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit, times=SLABS_OF_NETWORK)
+        correcting = correct(network, log_maps, features, n_planes=n_planes, device=device)
         log_maps = bounded((yield from staged(correcting, end, 1.0, "the network looks over the maps")))
     maps = without_air(log_maps.exp_(), air)
     return Solution(maps=maps, gains=gains, conflict=conflict, noise=noise, adaptation=errors)

@@ -147,26 +147,44 @@ def correct(
 ) -> Generator[float, None, Tensor]:
     """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
 
-    Slabs of `n_planes` are computed one after another, each with as many planes around it as it depends on, so that
-    slabs change memory and nothing else.
+    Slabs are computed one after another, each with as many planes around it as it depends on, so that slabs change
+    memory and nothing else. `n_planes` are held at a time, or as few as it takes to correct two of them; half as many
+    where the device runs out of memory.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If not even two planes fit.
     """
-    n = log_maps.shape[1]
-    step = max(FOLDED, n_planes // FOLDED * FOLDED)
-    halo = -(-network.reach // FOLDED) * FOLDED
-    network, kind = network.to(device), network.tail.weight.dtype
+    n, halo = log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
+    step = max(FOLDED, min(n, n_planes - 2 * halo) // FOLDED * FOLDED)
+    network = network.to(device)
     corrected = torch.empty_like(log_maps)
-    for first in range(0, n, step):
+    first = 0
+    while first < n:
         last, low = min(first + step, n), max(0, first - halo)
-        here = slice(low, min(n, last + halo))
-        with torch.inference_mode():
-            output = network(features.volumes[None, :, here].to(device, kind), features.levels[None].to(device, kind))[
-                0
-            ]
+        try:
+            output = _output(network, features, slice(low, min(n, last + halo)))[:, first - low : last - low]
+        except torch.OutOfMemoryError:
+            if step == FOLDED:
+                raise
+            torch.cuda.empty_cache()
+            step = max(FOLDED, step // 2 // FOLDED * FOLDED)
+            continue
         planes = slice(first, last)
-        change = output[:, first - low : last - low].to(log_maps)
-        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
-        yield last / n
+        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * output.to(log_maps)
+        first = last
+        yield first / n
     return corrected
+
+
+@torch.inference_mode()
+def _output(network: SwigNet, features: Features, planes: slice) -> Tensor:
+    """The network over planes of the volumes, ``(3, planes, Y, Z)``."""
+    weight = network.tail.weight
+    volumes = features.volumes[None, :, planes].to(weight.device, weight.dtype)
+    output: Tensor = network(volumes, features.levels[None].to(weight.device, weight.dtype))[0]
+    return output
 
 
 def folded(x: Tensor) -> Tensor:

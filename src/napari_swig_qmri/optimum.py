@@ -107,9 +107,14 @@ def staged(
     return (yield from mapped(steps, progress))
 
 
-def planes_of_a_slab(shape: tuple[int, int, int], device: torch.device, memory_limit: int | None) -> int:
-    """HR planes that are linearised at a time, within a limit in bytes on their working memory."""
-    n_voxels = CPU_SLAB if device.type == "cpu" else GPU_SLAB
+def planes_of_a_slab(
+    shape: tuple[int, int, int], device: torch.device, memory_limit: int | None, *, times: int = 1
+) -> int:
+    """HR planes that are linearised at a time, within a limit in bytes on their working memory.
+
+    Without a limit, `times` as many.
+    """
+    n_voxels = times * (CPU_SLAB if device.type == "cpu" else GPU_SLAB)
     if memory_limit is not None:
         n_voxels = min(n_voxels, memory_limit // BYTES_PER_VOXEL)
     return max(1, min(shape[0], n_voxels // (shape[1] * shape[2])))

@@ -6,6 +6,7 @@ checkpoint to the same weights, bit by bit on a CPU. Several processes share the
 
 from __future__ import annotations
 
+import atexit
 import csv
 import hashlib
 import json
@@ -386,6 +387,7 @@ def _processes() -> tuple[int, int]:
     """Rank and number of the processes that train together, which ``torchrun`` says."""
     if "RANK" in os.environ and not distributed.is_initialized():
         distributed.init_process_group()
+        atexit.register(distributed.destroy_process_group)
     if distributed.is_initialized():
         return distributed.get_rank(), distributed.get_world_size()
     return 0, 1

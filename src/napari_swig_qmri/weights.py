@@ -26,7 +26,7 @@ def weights_file(name: str | Path) -> Path:
         If the hub is asked and its extra is not installed.
     """
     if str(name) in WEIGHTS:
-        return Path(str(files("napari_swig_qmri").joinpath("weights", f"{name}.safetensors")))
+        return Path(str(files("napari_swig_qmri").joinpath("pretrained", f"{name}.safetensors")))
     if str(name).startswith(HUB):
         return _from_hub(str(name).removeprefix(HUB))
     path = Path(name)
