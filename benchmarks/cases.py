@@ -29,17 +29,26 @@ from napari_swig_qmri import as_guide, read_volume
 
 MAPS = ("PD", "T1", "T2")
 MEASURES = ("ssim", "hfen", "median_ape", "bias")
-RUNS = {  # guides and method
-    "regression": (("T1w", "T2w"), "regression"),
-    "one guide": (("T1w",), "posterior"),
-    "two guides": (("T1w", "T2w"), "posterior"),
-    "three guides": (("T1w", "T2w", "FLAIR"), "posterior"),
+TWO, THREE = ("T1w", "T2w"), ("T1w", "T2w", "FLAIR")
+RUNS = {  # guides, method and weights of the network
+    "regression": (TWO, "regression", None),
+    "one guide": (("T1w",), "posterior", None),
+    "two guides": (TWO, "posterior", None),
+    "two guides, self-supervised": (TWO, "network", "self-supervised"),
+    "two guides, supervised": (TWO, "network", "supervised"),
+    "three guides": (THREE, "posterior", None),
+    "three guides, self-supervised": (THREE, "network", "self-supervised"),
+    "three guides, supervised": (THREE, "network", "supervised"),
 }
 GIVEN = ("(zero fill)", "(cubic)")
 BASELINES_OF = {  # what a run has to beat: what had the same guides, or none
     "one guide": GIVEN,
     "two guides": (*GIVEN, "(guided regression)", "regression"),
+    "two guides, self-supervised": ("two guides",),
+    "two guides, supervised": ("two guides",),
     "three guides": (*GIVEN, "(guided regression)"),
+    "three guides, self-supervised": ("three guides",),
+    "three guides, supervised": ("three guides",),
 }
 TARGETS: Mapping[tuple[str, str], Mapping[str, tuple[float, float, float]]] = {
     ("clean", "two guides"): {
@@ -53,6 +62,14 @@ TARGETS: Mapping[tuple[str, str], Mapping[str, tuple[float, float, float]]] = {
     ("inplane", "two guides"): {"ssim": (0.967, 0.990, 0.995)},
     ("clean", "three guides"): {"ssim": (0.997, 0.999, 0.999)},
     ("noisy", "three guides"): {"ssim": (0.960, 0.976, 0.987)},
+}
+OF_NETWORK: Mapping[tuple[str, str], Mapping[str, tuple[float, float, float]]] = {
+    ("clean", "two guides"): {"ssim": (0.988, 0.998, 0.9988), "hfen": (0.062, 0.027, 0.021)},
+    ("noisy", "two guides"): {"ssim": (0.966, 0.976, 0.984)},
+    ("thick", "two guides"): {"ssim": (0.979, 0.993, 0.9965)},
+    ("inplane", "two guides"): {"ssim": (0.971, 0.991, 0.9955)},
+    ("clean", "three guides"): {"ssim": (0.998, 0.9995, 0.9995)},
+    ("noisy", "three guides"): {"ssim": (0.968, 0.982, 0.990)},
 }
 GAIN_TARGET = 0.3  # %
 KEPT_TARGET, LEFT_TARGET = 90.0, 10.0  # % of the change of T1 and T2 in a lesion
@@ -87,7 +104,7 @@ def main() -> None:
         for case in options.cases:
             outcomes += baselines(case)
             for run in options.runs:
-                folder = (options.output or Path(scratch)) / case.name / run.replace(" ", "-")
+                folder = (options.output or Path(scratch)) / case.name / run.replace(", ", "-").replace(" ", "-")
                 outcomes.append(resolve(case, run, folder, options.score))
                 print(row(outcomes[-1]), file=sys.stderr, flush=True)
     text = "\n".join([*table(outcomes), "", *verdict(outcomes)])
@@ -101,10 +118,10 @@ def main() -> None:
 
 def resolve(case: Path, run: str, folder: Path, script: Path) -> Outcome:
     """Run the command on a case and score what it wrote."""
-    guides, method = RUNS[run]
+    guides, method, weights = RUNS[run]
     paths = {name: next((case / "guides").glob(f"*_{name}.nii.gz")) for name in guides}
     words = [str(Path(sys.executable).with_name("swig-qmri")), "super-resolve", str(case / "lr"), "-o", str(folder)]
-    words += ["--method", method, "--overwrite", "--json"]
+    words += ["--method", method, *(["--weights", weights] if weights else []), "--overwrite", "--json"]
     for path in paths.values():
         words += ["--guide", str(path)]
     report = json.loads(output_of(words))
@@ -170,10 +187,16 @@ def table(outcomes: list[Outcome]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|---|---|"
     for outcome in outcomes:
         yield row(outcome)
-        target = TARGETS.get((outcome.case, outcome.run))
+        target = target_of(outcome)
         if target:
             cells = [joined(target.get(measure, ()), measure) for measure in MEASURES]
             yield f"| | *target* | {' | '.join(cells)} | {GAIN_TARGET:g} | | |"
+
+
+def target_of(outcome: Outcome) -> Mapping[str, tuple[float, float, float]]:
+    """Targets of a run by measure; those of a network are its own."""
+    guides, _, weights = outcome.run.partition(", ")
+    return (OF_NETWORK if weights else TARGETS).get((outcome.case, guides), {})
 
 
 def row(outcome: Outcome) -> str:
@@ -205,7 +228,7 @@ def misses(outcome: Outcome, outcomes: list[Outcome]) -> Iterator[str]:
     for i, name in enumerate(MAPS):
         for measure in MEASURES:
             value = outcome.scores[name][measure]
-            target = TARGETS.get((outcome.case, outcome.run), {}).get(measure)
+            target = target_of(outcome).get(measure)
             if target and is_worse(value, target[i], measure):
                 yield f"{where}: {measure} of {name} is {value:.4f}, target {target[i]:g}"
             if measure == "bias":

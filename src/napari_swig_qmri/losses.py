@@ -63,11 +63,8 @@ def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> P
 def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
     """Corrected log maps ``(3, ...)`` in a patch."""
     volumes = scene.volumes[patch.of_volumes].to(scene.levels.dtype).flip(patch.flips)
-    if volumes[0].numel() < SMALL_PATCH:  # a single small volume takes torch's slow convolution
-        outputs = network(torch.stack([volumes, volumes.flip(1)]), scene.levels.expand(2, -1))
-        output = (outputs[0] + outputs[1].flip(1)) / 2
-    else:
-        output = network(volumes[None], scene.levels[None])[0]
+    n = 2 if volumes[0].numel() < SMALL_PATCH else 1  # a single small volume takes torch's slow convolution
+    output = network(volumes.expand(n, *volumes.shape), scene.levels.expand(n, -1))[0]
     change = scene.unit[patch.of_volumes].to(output.dtype) * output.flip(patch.flips)
     return torch.clamp(scene.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
 
