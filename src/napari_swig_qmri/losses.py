@@ -111,10 +111,14 @@ def objective(example: Measured, log_maps: Tensor, inside: Tensor, patch: Patch)
 
 
 def distance_to_lr_maps(example: Measured, log_maps: Tensor, patch: Patch) -> Tensor:
-    """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``."""
+    """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``.
+
+    Relative to the solution that the network was given, and not of logarithms, whose mean noise would move.
+    """
     target = example.coarse_target[patch.of_volumes]
-    error = (shown(log_maps) - shown(target.clamp(min=1e-6).log()))[:, target[0] > HEAD]
-    return _mean_error(error, _noise_of(example))
+    wanted = shown(target.clamp(min=1e-6).log()).exp()
+    error = (shown(log_maps).exp() - wanted) / shown(example.coarse.log_maps[patch.of_volumes]).exp()
+    return _mean_error(error[:, target[0] > HEAD], _noise_of(example))
 
 
 def _noise_of(example: Measured) -> float:
