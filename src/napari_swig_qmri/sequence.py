@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -19,9 +19,9 @@ def time_field(label: str, low: float, high: float, **options: Any) -> Any:
     return field(metadata={"label": label, "unit": "s", "range": (low, high)}, **options)
 
 
-def angle_field(label: str) -> Any:
-    """Flip angle in rad."""
-    return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), math.pi)})
+def angle_field(label: str, **options: Any) -> Any:
+    """Flip angle in rad; required unless `options` hold a default."""
+    return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), math.pi)}, **options)
 
 
 def plain_field(label: str, low: float, high: float, default: float | bool) -> Any:
@@ -45,6 +45,27 @@ def _shown(value: float, unit: str) -> str:
     return f"{math.degrees(value):.4g} degrees" if unit == "rad" else f"{value:g}"
 
 
+class Sequence(Protocol):
+    """A dataclass of settings, made of the fields above."""
+
+    title: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+def check_settings(sequence: Sequence) -> None:
+    """Refuse with one sentence the first setting that is no number or out of its range."""
+    for each in fields(sequence):
+        value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
+        setting = f"{sequence.title}: {each.metadata['label']}"
+        if not isinstance(value, Real):
+            raise TypeError(f"{setting} must be a number, but it is {value!r}.")
+        is_count = str(each.type) == "int"
+        if not (low <= float(value) <= high and (not is_count or float(value).is_integer())):
+            number = "a whole number between" if is_count else "between"
+            allowed = f"{number} {_shown(low, unit)} and {_shown(high, unit)}"
+            raise ValueError(f"{setting} must be {allowed}, but it is {_shown(float(value), unit)}.")
+
+
 @dataclass(frozen=True, kw_only=True)
 class SignalModel(ABC):
     """What all sequences share: TE, TR, checks, and the decay from excitation to echo.
@@ -63,8 +84,7 @@ class SignalModel(ABC):
     repetition_time: float = time_field("Repetition time (TR)", 5e-4, 60.0)
 
     def __post_init__(self) -> None:
-        for each in fields(self):
-            self._check_value(each.name, str(each.type), each.metadata)
+        check_settings(self)
         problem = self._timing_problem()
         if problem:
             raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
@@ -87,17 +107,6 @@ class SignalModel(ABC):
     @abstractmethod
     def _timing_problem(self) -> str | None:
         """Which two settings exclude each other, with their values; None if the sequence can be played."""
-
-    def _check_value(self, name: str, kind: str, metadata: Mapping[str, Any]) -> None:
-        value, (low, high), unit = getattr(self, name), metadata["range"], metadata["unit"]
-        if not isinstance(value, Real):
-            raise TypeError(f"{self.title}: {metadata['label']} must be a number, but it is {value!r}.")
-        whole = kind != "int" or float(value).is_integer()
-        if not (low <= float(value) <= high and whole):
-            number = "a whole number between" if kind == "int" else "between"
-            allowed = f"{number} {_shown(low, unit)} and {_shown(high, unit)}"
-            came = _shown(float(value), unit)
-            raise ValueError(f"{self.title}: {metadata['label']} must be {allowed}, but it is {came}.")
 
     def _late_echo(self) -> str | None:
         if self.echo_time < self.repetition_time:

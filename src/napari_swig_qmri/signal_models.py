@@ -42,20 +42,20 @@ __all__ = [
 TIMING_TOLERANCE = 1e-9  # s; sums of settings such as 16 * 0.01 are not exact
 
 
-def _relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
+def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
     """Longitudinal magnetisation `duration` s later; expm1 keeps float32 exact where duration << T1."""
     return magnetisation + (magnetisation - 1) * (-duration / t1).expm1()
 
 
-def _spoiled_steady_state(flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
+def spoiled_steady_state(flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
     """Longitudinal steady state (1 - E) / (1 - cos(a) E) before each pulse of an endless spoiled train."""
     loss = (-spacing / t1).expm1()
     return -loss / (2 * math.sin(flip_angle / 2) ** 2 - math.cos(flip_angle) * loss)
 
 
-def _spoiled_train(start: Tensor | float, n: int, flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
+def spoiled_train(start: Tensor | float, n: int, flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
     """Magnetisation after `n` spoiled read-outs: M c^n + (1 - E)(1 - c^n)/(1 - c), c = cos(a) E."""
-    steady = _spoiled_steady_state(flip_angle, spacing, t1)
+    steady = spoiled_steady_state(flip_angle, spacing, t1)
     shrink = (math.cos(flip_angle) * (-spacing / t1).exp()) ** n
     return steady + (start - steady) * shrink
 
@@ -88,9 +88,9 @@ class SpinEcho(SignalModel):
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         if not self.refocused_recovery:
-            return _relax(0.0, self.repetition_time, t1)
-        inverted = -_relax(0.0, self.echo_time / 2, t1)
-        return _relax(inverted, self.repetition_time - self.echo_time / 2, t1)
+            return relax(0.0, self.repetition_time, t1)
+        inverted = -relax(0.0, self.echo_time / 2, t1)
+        return relax(inverted, self.repetition_time - self.echo_time / 2, t1)
 
     def _timing_problem(self) -> str | None:
         return self._late_echo()
@@ -129,7 +129,7 @@ class TurboSpinEcho(_EchoTrain):
     typical = typical_settings(echo_time=0.09, repetition_time=5.0)
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        return _relax(0.0, self.repetition_time - self.train_duration, t1)
+        return relax(0.0, self.repetition_time - self.train_duration, t1)
 
     def _timing_problem(self) -> str | None:
         return self._late_echo() or self._train_problem(0.0)
@@ -149,9 +149,9 @@ class InversionRecovery(SignalModel):
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        refocused = -_relax(0.0, self.echo_time / 2, t1)
-        recovered = _relax(refocused, self.repetition_time - self.inversion_time - self.echo_time / 2, t1)
-        return _relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
+        refocused = -relax(0.0, self.echo_time / 2, t1)
+        recovered = relax(refocused, self.repetition_time - self.inversion_time - self.echo_time / 2, t1)
+        return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
 
     def nulling_inversion_time(self, t1: float) -> float:
         """TI in s at which tissue of `t1` (s) gives no signal, at this TR and TE."""
@@ -185,8 +185,8 @@ class InversionTurboSpinEcho(_EchoTrain):
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        recovered = _relax(0.0, self.repetition_time - self.inversion_time - self.train_duration, t1)
-        return _relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
+        recovered = relax(0.0, self.repetition_time - self.inversion_time - self.train_duration, t1)
+        return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
 
     def nulling_inversion_time(self, t1: float) -> float:
         """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train."""
@@ -235,9 +235,9 @@ class DoubleInversionRecovery(_EchoTrain):
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         eta, inversions = self.inversion_efficiency, self.inversion_time + self.second_inversion_time
-        recovered = _relax(0.0, self.repetition_time - inversions - self.train_duration, t1)
-        between = _relax(-eta * recovered, self.inversion_time, t1)
-        return _relax(-eta * between, self.second_inversion_time, t1)
+        recovered = relax(0.0, self.repetition_time - inversions - self.train_duration, t1)
+        between = relax(-eta * recovered, self.inversion_time, t1)
+        return relax(-eta * between, self.second_inversion_time, t1)
 
     def nulling_inversion_time(self, t1: float) -> float:
         """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train."""
@@ -266,7 +266,7 @@ class Spgr(SignalModel):
     flip_angle: float = angle_field("Flip angle")
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        return math.sin(self.flip_angle) * _spoiled_steady_state(self.flip_angle, self.repetition_time, t1)
+        return math.sin(self.flip_angle) * spoiled_steady_state(self.flip_angle, self.repetition_time, t1)
 
     def _timing_problem(self) -> str | None:
         return self._late_echo()
@@ -351,11 +351,11 @@ class Mprage(_InversionReadout):
         begin = self.inversion_time - before * self.echo_spacing
         rest = self.repetition_time - begin - n * self.echo_spacing
         # One repetition is linear in its start value: steady state = (outcome of start 0) / (1 - slope).
-        recovered = _spoiled_train(_relax(0.0, begin, t1), n, self.flip_angle, self.echo_spacing, t1)
+        recovered = spoiled_train(relax(0.0, begin, t1), n, self.flip_angle, self.echo_spacing, t1)
         slope = -eta * math.cos(self.flip_angle) ** n * (-self.repetition_time / t1).exp()
-        steady = _relax(recovered, rest, t1) / (1 - slope)
-        prepared = _relax(-eta * steady, begin, t1)
-        centre = _spoiled_train(prepared, before, self.flip_angle, self.echo_spacing, t1)
+        steady = relax(recovered, rest, t1) / (1 - slope)
+        prepared = relax(-eta * steady, begin, t1)
+        centre = spoiled_train(prepared, before, self.flip_angle, self.echo_spacing, t1)
         return math.sin(self.flip_angle) * centre
 
     def _timing_problem(self) -> str | None:
@@ -401,14 +401,14 @@ class Mp2rageUni(_InversionReadout):
         begin = self.inversion_time - before * spacing
         pause = self.second_inversion_time - self.inversion_time - n * spacing
         rest = self.repetition_time - self.second_inversion_time - (n - before) * spacing
-        recovered = _spoiled_train(_relax(0.0, begin, t1), n, self.flip_angle, spacing, t1)
-        recovered = _spoiled_train(_relax(recovered, pause, t1), n, self.second_flip_angle, spacing, t1)
+        recovered = spoiled_train(relax(0.0, begin, t1), n, self.flip_angle, spacing, t1)
+        recovered = spoiled_train(relax(recovered, pause, t1), n, self.second_flip_angle, spacing, t1)
         shrink = (math.cos(self.flip_angle) * math.cos(self.second_flip_angle)) ** n
-        steady = _relax(recovered, rest, t1) / (1 + eta * shrink * (-self.repetition_time / t1).exp())
-        prepared = _relax(-eta * steady, begin, t1)
-        first = _spoiled_train(prepared, before, self.flip_angle, spacing, t1)
-        after = _spoiled_train(first, n - before, self.flip_angle, spacing, t1)
-        second = _spoiled_train(_relax(after, pause, t1), before, self.second_flip_angle, spacing, t1)
+        steady = relax(recovered, rest, t1) / (1 + eta * shrink * (-self.repetition_time / t1).exp())
+        prepared = relax(-eta * steady, begin, t1)
+        first = spoiled_train(prepared, before, self.flip_angle, spacing, t1)
+        after = spoiled_train(first, n - before, self.flip_angle, spacing, t1)
+        second = spoiled_train(relax(after, pause, t1), before, self.second_flip_angle, spacing, t1)
         return math.sin(self.flip_angle) * first, math.sin(self.second_flip_angle) * second
 
     def _timing_problem(self) -> str | None:
