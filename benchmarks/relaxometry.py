@@ -1,17 +1,18 @@
-"""Super-resolve one measured slice, given as FITTED_MAPS.npz, with an optional relative noise.
+"""Super-resolve one measured slice: FITTED_MAPS.npz [NOISE] [--method METHOD] [--weights FILE].
 
-The file holds `T1_ms`, `T2_ms`, `M0_IR_au`, `mask_T1` and `mask_T2` of one axial slice, as fitted from
-inversion-recovery and spin-echo series. The maps are truncated by 2 x 2 in k-space; a T1w and a T2w image
-of the full maps guide.
+Noise of maps and guides is relative. Without a method, regression and posterior run. The file holds `T1_ms`,
+`T2_ms`, `M0_IR_au`, `mask_T1` and `mask_T2` of one axial slice, as fitted from inversion-recovery and spin-echo
+series. The maps are truncated by 2 x 2 in k-space; a T1w and a T2w image of the full maps guide.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 from pathlib import Path
 
 import numpy as np
 import scipy.ndimage as ndi
+from brains import solver_options
 
 from napari_swig_qmri import QuantitativeMaps, VoxelGrid, evaluate, super_resolve
 from napari_swig_qmri.console import drain
@@ -24,6 +25,7 @@ GUIDES = {
     "T1w": SpinEcho(repetition_time=0.6, echo_time=0.012),
     "T2w": SpinEcho(repetition_time=5.0, echo_time=0.09),
 }
+RUNS = (("regression", False), ("posterior", False), ("posterior", True))  # method, noise kept
 LIMITS = (2.0, 5.0, 2.5)  # PD, T1 s, T2 s: fits beyond them have failed
 
 
@@ -40,13 +42,20 @@ def measured_slice(path: Path) -> tuple[QuantitativeMaps, np.ndarray]:
 
 
 def main() -> None:
-    truth, mask = measured_slice(Path(sys.argv[1]))
-    noise = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("fitted_maps", type=Path, metavar="FITTED_MAPS.npz")
+    parser.add_argument("noise", type=float, nargs="?", default=0.0, help="of maps and guides, relative (0)")
+    solver_options(parser)
+    parser.set_defaults(method=None)
+    options = parser.parse_args()
+    truth, mask = measured_slice(options.fitted_maps)
+    noise = options.noise
     lr_maps, guides = degrade(truth, (2, 2, 1), GUIDES, gains=GAINS, map_noise=noise, guide_noise=noise)
     cubic = np.stack([ndi.zoom(v, (2, 2, 1), order=3, grid_mode=True, mode="nearest") for v in lr_maps.data])
     print("cubic", format_scores(evaluate(QuantitativeMaps(data=cubic, grid=truth.grid), truth, mask)), sep="\n")
-    for method, keep_noise in (("regression", False), ("posterior", False), ("posterior", True)):
-        result = drain(super_resolve(lr_maps, guides, method=method, keep_noise=keep_noise))
+    for method, keep_noise in [(options.method, False)] if options.method else RUNS:
+        run = super_resolve(lr_maps, guides, method=method, weights=options.weights, keep_noise=keep_noise)
+        result = drain(run)
         errors = [f"{100 * (found / gain - 1):+.2f} %" for found, gain in zip(result.gains, GAINS, strict=True)]
         print(method, "with its noise kept" if keep_noise else "", "gain errors", *errors)
         print(format_scores(evaluate(result.maps, truth, mask)), *result.notices, sep="\n")
