@@ -45,14 +45,14 @@ def _shown(value: float, unit: str) -> str:
     return f"{math.degrees(value):.4g} degrees" if unit == "rad" else f"{value:g}"
 
 
-class Sequence(Protocol):
+class PulseSequence(Protocol):
     """A dataclass of settings, made of the fields above."""
 
     title: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
-def check_settings(sequence: Sequence) -> None:
+def check_settings(sequence: PulseSequence) -> None:
     """Refuse with one sentence the first setting that is no number or out of its range."""
     for each in fields(sequence):
         value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
