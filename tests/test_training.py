@@ -213,9 +213,8 @@ def test_patches_lie_inside_and_on_even_voxels():
         assert all(stop <= n for stop, n in zip(stops, inside.shape, strict=True))
 
 
-def test_the_pace_warms_up_and_slows_down(config):
-    config = replace(config, n_steps=1000, warm_up=50)
-    rates = [pace(step, config) for step in range(1001)]
+def test_the_pace_warms_up_and_slows_down():
+    rates = [pace(step, 1000, 50) for step in range(1001)]
     assert rates[0] == pytest.approx(0.02)
     assert max(rates) == pytest.approx(1, abs=0.01)
     assert rates[1000] == pytest.approx(0.01)

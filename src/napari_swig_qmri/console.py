@@ -68,7 +68,8 @@ def refusals() -> Iterator[None]:
         say("Cancelled.")
         raise typer.Exit(INTERRUPTED) from None
     except ModuleNotFoundError as error:
-        say(f"swig-qmri: this needs {error.name}, which is not installed: run `pip install {error.name}`.")
+        package = (error.name or str(error)).split(".")[0]
+        say(f"swig-qmri: this needs {package}, which is not installed: run `pip install {package}`.")
         raise typer.Exit(REFUSED) from None
     except (ValueError, OSError, MemoryError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not is_out_of_memory(error):

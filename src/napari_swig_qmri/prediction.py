@@ -211,10 +211,18 @@ def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> Neg
 
 def lr_variance(problem: Problem, noise: Noise) -> Tensor:
     """Noise variance of the LR maps ``(3, x, y, z)``: relative to the value, with a floor where that is small."""
-    size = problem.lr_maps.abs()
-    typical = size[:, problem.tissue].median(-1).values.view(-1, 1, 1, 1)
-    size = torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)
+    size = noise_size(problem.lr_maps, problem.tissue)
     variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
     variance[:, ~problem.lr_valid] = MISSING_VARIANCE
     variance[~torch.tensor(problem.measured)] = MISSING_VARIANCE
     return variance
+
+
+def noise_size(lr_maps: Tensor, tissue: Tensor) -> Tensor:
+    """What the relative noise of LR maps ``(3, x, y, z)`` is relative to: the value, with a floor where that is small.
+
+    The floor keeps what rings around CSF, and air, from counting as measured without noise.
+    """
+    size = lr_maps.abs()
+    typical = size[:, tissue].median(-1).values.view(-1, 1, 1, 1)
+    return torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)

@@ -155,7 +155,7 @@ def anatomy_of(labels: npt.NDArray[np.integer], grid: VoxelGrid, scheme: Mapping
 def random_crop(anatomy: Anatomy, edge: int, seed: int | Sequence[int]) -> Anatomy:
     """A box of `edge` HR voxels along each axis, mostly of brain if luck has it; the whole axis where it is shorter."""
     step = 2 * COARSE
-    brain = np.isin(anatomy.labels[::step, ::step, ::step], _numbers(BRAIN))
+    brain = np.isin(anatomy.labels[::step, ::step, ::step], labels_of(BRAIN))
     nx, ny, nz = (n // 2 for n in anatomy.labels.shape)
     return anatomy.crop(*_random_box(brain, (nx, ny, nz), edge, seed))
 
@@ -185,7 +185,8 @@ def _random_box(
     return (first[0], first[1], first[2]), (last[0], last[1], last[2])
 
 
-def _numbers(tissues: Sequence[str]) -> list[int]:
+def labels_of(tissues: Sequence[str]) -> list[int]:
+    """Labels of tissues in an anatomy."""
     return [1 + TISSUES.index(tissue) for tissue in tissues]
 
 
@@ -195,7 +196,7 @@ def random_subject(anatomy: Anatomy, seed: int | Sequence[int], n_guides: int | 
     field_strength = float(generator.choice(FIELD_STRENGTHS))
     healthy, ill, lesions = random_maps(anatomy, field_strength, generator)
     truth, seen_by_guides = _by_luck(healthy, ill, generator)
-    brain = halved(np.isin(anatomy.labels, _numbers(BRAIN)).astype(np.float32)) > 0.5
+    brain = halved(np.isin(anatomy.labels, labels_of(BRAIN)).astype(np.float32)) > 0.5
     return _scanned(truth, seen_by_guides, brain, lesions, n_guides, generator)
 
 
@@ -357,7 +358,7 @@ def _texture(shape: tuple[int, ...], generator: np.random.Generator) -> FloatArr
 def _lesions(anatomy: Anatomy, generator: np.random.Generator) -> FloatArray:
     """Share of lesion: up to four balls with soft edges in brain tissue."""
     share = np.zeros(anatomy.labels.shape, np.float32)
-    tissue = np.flatnonzero(np.isin(anatomy.labels, _numbers(("white", "grey", "deep grey"))))
+    tissue = np.flatnonzero(np.isin(anatomy.labels, labels_of(("white", "grey", "deep grey"))))
     if not len(tissue):
         return share
     axes = [np.arange(size) for size in anatomy.grid.shape]

@@ -13,17 +13,15 @@ import json
 import math
 import os
 import time
-import tomllib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field, replace
-from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import AdamW
@@ -31,45 +29,34 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
-from napari_swig_qmri.arguments import read_maps
+from napari_swig_qmri.configuration import (
+    MAPS,
+    Anatomies,
+    identity_of,
+    label_maps,
+    parsed,
+    placed,
+    read_anatomy,
+    read_hr_maps,
+)
 from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.examples import Example, make_example
-from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.losses import LOSSES, TERMS, Patch, corrected, distance_to_truth
 from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write_tensors
-from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import Progress
-from napari_swig_qmri.subjects import (
-    SCHEMES,
-    anatomy_of,
-    crop_of_maps,
-    random_crop,
-    random_scan,
-    random_subject,
-)
+from napari_swig_qmri.subjects import crop_of_maps, random_crop, random_scan, random_subject
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.subjects import Anatomy, Subject
-    from napari_swig_qmri.volumes import QuantitativeMaps
+    from napari_swig_qmri.subjects import Subject
 
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "swignet.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
-MAPS = "maps"  # scheme of a user's own HR maps
-PHANTOM_VOXEL = 1.0  # mm, of the labels of the procedural head
 TRIES = 5  # seeds for a subject before it is given up
 EXAMPLES = 3  # version of what examples hold: those of another one are made again
 COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Anatomies:
-    """Heads that subjects are made of."""
-
-    files: tuple[str, ...]  # label maps; folders of HR maps for `MAPS`; for the phantom numbers, one head each
-    scheme: str  # what the numbers of label maps mean, a key of `SCHEMES`, or `MAPS`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,12 +104,6 @@ class TrainingConfig:
             raise ValueError(f"the loss must be one of {', '.join(LOSSES)}, but it is {self.loss!r}.")
         if self.precision not in ("float32", "bfloat16"):
             raise ValueError(f"the precision must be float32 or bfloat16, but it is {self.precision!r}.")
-        for anatomies in (*self.train, *self.validation):
-            if anatomies.scheme not in (*SCHEMES, MAPS):
-                schemes = ", ".join((*SCHEMES, MAPS))
-                raise ValueError(f"the scheme must be one of {schemes}, but it is {anatomies.scheme!r}.")
-            if anatomies.scheme == "phantom" and not all(Path(file).name.isdecimal() for file in anatomies.files):
-                raise ValueError(f"heads of the phantom are numbers, but there is {', '.join(anatomies.files)}.")
 
 
 def read_config(path: Path) -> TrainingConfig:
@@ -133,39 +114,23 @@ def read_config(path: Path) -> TrainingConfig:
     ValueError
         If an entry is missing, unknown or of the wrong kind.
     """
-    try:
-        config = TypeAdapter(TrainingConfig).validate_python(tomllib.loads(path.read_text()))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
-        raise ValueError(f"{path} is no training configuration: {_first_problem(error)}.") from None
-    here = path.parent
-
-    def found(anatomies: tuple[Anatomies, ...]) -> tuple[Anatomies, ...]:
-        return tuple(replace(each, files=tuple(str(here / file) for file in each.files)) for each in anatomies)
-
+    config, here = parsed(path, TrainingConfig, "training"), path.parent
     return replace(
         config,
         output=str(here / config.output),
         examples=str(here / config.examples),
-        train=found(config.train),
-        validation=found(config.validation),
+        train=placed(config.train, here),
+        validation=placed(config.validation, here),
     )
-
-
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{place}: {said}" if place else said
-    return str(error)
 
 
 class Subjects(Dataset[Example]):
     """Examples by number, simulated when they are first asked for and kept in a folder."""
 
     def __init__(self, config: TrainingConfig, anatomies: Sequence[Anatomies], first_seed: int, n: int) -> None:
-        self.labels = [(file, each.scheme) for each in anatomies for file in each.files]
+        self.labels = label_maps(anatomies)
         self.crop, self.first_seed, self.n = config.crop, first_seed, n
-        made_of = json.dumps([EXAMPLES, self.crop, [(_name(file), scheme) for file, scheme in self.labels]])
+        made_of = json.dumps([EXAMPLES, self.crop, [(identity_of(file), scheme) for file, scheme in self.labels]])
         self.folder = Path(config.examples) / hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
     def __len__(self) -> int:
@@ -191,27 +156,8 @@ class Subjects(Dataset[Example]):
 
 def _subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subject:
     if scheme == MAPS:
-        return random_scan(crop_of_maps(_hr_maps(file), crop, seed), seed)
-    return random_subject(random_crop(_anatomy(file, scheme), crop, seed), seed)
-
-
-@lru_cache(maxsize=2)
-def _hr_maps(folder: str) -> QuantitativeMaps:
-    maps = read_maps([Path(folder)]).maps
-    if missing := [name for name in QUANTITIES if name not in maps.names]:
-        raise ValueError(f"{folder} has no map of {' and '.join(missing)}: training needs maps of PD, T1 and T2.")
-    return replace(maps, data=np.nan_to_num(maps.data))
-
-
-@lru_cache(maxsize=2)
-def _anatomy(file: str, scheme: str) -> Anatomy:
-    if scheme == "phantom":
-        phantom = make_phantom(PHANTOM_VOXEL, seed=int(Path(file).name))
-        labels, grid = phantom.labels.astype(int), phantom.maps.grid
-    else:
-        volume = read_volume(Path(file))
-        labels, grid = np.asarray(volume.data).round().astype(int), volume.grid
-    return anatomy_of(labels, grid, SCHEMES[scheme])
+        return random_scan(crop_of_maps(read_hr_maps(file), crop, seed), seed)
+    return random_subject(random_crop(read_anatomy(file, scheme), crop, seed), seed)
 
 
 class Draws(Dataset[tuple[Example, "np.random.Generator"]]):
@@ -245,7 +191,13 @@ class Run:
         averaging = get_ema_multi_avg_fn(config.ema)  # type: ignore[no-untyped-call]
         average = AveragedModel(network, multi_avg_fn=averaging)
         optimiser = AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        return cls(config, network, average, optimiser, LambdaLR(optimiser, lambda step: pace(step, config)))
+        return cls(
+            config,
+            network,
+            average,
+            optimiser,
+            LambdaLR(optimiser, lambda step: pace(step, config.n_steps, config.warm_up)),
+        )
 
     def save(self, folder: Path) -> None:
         """Checkpoint; draws depend on the number of the step, so that there is no other random state."""
@@ -288,10 +240,10 @@ class Run:
         self.step = int(about["step"])
 
 
-def pace(step: int, config: TrainingConfig) -> float:
+def pace(step: int, n_steps: int, warm_up: int) -> float:
     """Learning rate relative to its largest: a linear warm-up, then half a cosine down to a hundredth."""
-    warm = min(1.0, (step + 1) / max(1, config.warm_up))
-    return warm * (0.505 + 0.495 * math.cos(math.pi * step / config.n_steps))
+    warm = min(1.0, (step + 1) / max(1, warm_up))
+    return warm * (0.505 + 0.495 * math.cos(math.pi * step / n_steps))
 
 
 def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
@@ -417,14 +369,8 @@ def _described(config: TrainingConfig) -> str:
     for name in ("output", "examples", "checkpoint_every", "validate_every", "n_workers", "device"):
         del settings[name]
     for part in ("train", "validation"):
-        settings[part] = [{**each, "files": [_name(file) for file in each["files"]]} for each in settings[part]]
+        settings[part] = [{**each, "files": [identity_of(file) for file in each["files"]]} for each in settings[part]]
     return json.dumps({**settings, "examples": EXAMPLES}, sort_keys=True)
-
-
-def _name(file: str) -> str:
-    """Of a label map, wherever it lies, with its size, so that another one of the same name is told apart."""
-    path = Path(file)
-    return f"{path.name} ({path.stat().st_size if path.exists() else 0} bytes)"
 
 
 def _json(state: Mapping[str, Any]) -> str:
