@@ -1,4 +1,4 @@
-"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate | train.
+"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate | train | ablate.
 
 Times are given in ms and angles in degrees; files hold s, as BIDS asks. Results go to standard
 output, progress and notices to standard error. Exit codes: 0 done, 1 refused input, 2 wrong usage,
@@ -240,6 +240,18 @@ def train(
         from napari_swig_qmri.commands import train_network
 
         _show(train_network(config), as_json)
+
+
+@app.command()
+def ablate(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the study; see training/.")],
+    as_json: Json = False,
+) -> None:
+    """Train the models of the ablation study and score them, or go on where a killed study stood."""
+    with refusals():
+        from napari_swig_qmri.commands import ablate_models
+
+        _show(ablate_models(config), as_json)
 
 
 def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:

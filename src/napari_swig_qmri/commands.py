@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
 Report = dict[str, Any]
+Config = TypeVar("Config")
 SLAB = 8  # slices computed between two steps of the progress bar
 
 
@@ -194,10 +195,28 @@ def train_network(path: Path) -> Report:
     """Train as a configuration says; the weights are written to its output folder."""
     from napari_swig_qmri.training import read_config, train  # these load torch: over a second
 
+    weights = drain(train(_read_config(path, read_config)))
+    return {"outputs": [weights], "notices": (), "text": f"Weights written to {weights}."}
+
+
+def ablate_models(path: Path) -> Report:
+    """Train and score the models of the ablation study that a configuration describes; tables and figures."""
+    from napari_swig_qmri.ablation import read_ablation, run_study  # this loads torch: over a second
+    from napari_swig_qmri.ablation_figures import draw_figures  # first, for it may lack matplotlib
+    from napari_swig_qmri.ablation_tables import study_text, write_tables
+
+    config = _read_config(path, read_ablation)
+    study = drain(run_study(config))
+    folder = Path(config.output)
+    files = [*write_tables(folder, study), *draw_figures(folder, study)]
+    written = "\n".join(f"wrote {file}" for file in files)
+    return {"outputs": files, "budget": study.budget, "text": f"{study_text(study)}\n{written}"}
+
+
+def _read_config(path: Path, read: Callable[[Path], Config]) -> Config:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
-    weights = drain(train(read_config(path)))
-    return {"outputs": [weights], "notices": (), "text": f"Weights written to {weights}."}
+    return read(path)
 
 
 def _positive(reference: QuantitativeMaps) -> BoolArray:
