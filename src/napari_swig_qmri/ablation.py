@@ -9,6 +9,7 @@ import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from pydantic import ConfigDict
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from napari_swig_qmri.claims import LEAST_SUBJECTS, Score
+from napari_swig_qmri.claims import BASELINE, LEAST_SUBJECTS, Score
 from napari_swig_qmri.cohort import FACTORS, FIELD_STRENGTH, PROTOCOL, StudySubject, study_subject
 from napari_swig_qmri.configuration import (
     Anatomies,
@@ -151,23 +152,28 @@ def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
     networks = {model: kept for model in MODELS if (kept := _kept(model, config, device)) is not None}
     missing = [model for model in MODELS if model not in networks]
     if missing:
-        simulating = mapped(_subjects(config, config.train, 0), lambda step: _scaled(step, 0, SIMULATED))
-        subjects = yield from simulating
-        planes = [planes_of(each, config.map_noise, config.guide_noise).to(device) for each in subjects]
-        del subjects
-        share = (TRAINED - SIMULATED) / len(missing)
-        for index, model in enumerate(missing):
-            start = SIMULATED + index * share
-            training = train_model(model, planes, config)
-            networks[model] = yield from mapped(
-                training,
-                lambda step, first=start: _scaled(step, first, first + share),  # type: ignore[misc]
-            )
-        del planes
+        networks |= yield from _trained(missing, config, device)
     trained = time.monotonic() - started
-    scores, picture = yield from mapped(_scored(config, networks, device), lambda step: _scaled(step, TRAINED, 1))
+    scores, picture = yield from mapped(_scored(config, networks, device), partial(_scaled, first=TRAINED, last=1))
     said = f"{len(missing)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
     return Study(scores=scores, picture=picture, budget=f"{budget_of(config)}; {said}")
+
+
+def _trained(
+    models: Sequence[Model], config: AblationConfig, device: torch.device
+) -> Generator[Progress, None, dict[Model, ReferenceNet]]:
+    """Train models one after another on the same subjects."""
+    labels, planes = label_maps(config.train), []
+    for index, (file, scheme) in enumerate(labels):
+        yield Progress(SIMULATED * index / len(labels), f"simulating subject {index + 1} of {len(labels)}")
+        subject = _subject(config, file, scheme, index)
+        planes.append(planes_of(subject, config.map_noise, config.guide_noise).to(device))
+    networks, share = {}, (TRAINED - SIMULATED) / len(models)
+    for index, model in enumerate(models):
+        first = SIMULATED + index * share
+        training = train_model(model, planes, config)
+        networks[model] = yield from mapped(training, partial(_scaled, first=first, last=first + share))
+    return networks
 
 
 def budget_of(config: AblationConfig) -> str:
@@ -184,16 +190,6 @@ def budget_of(config: AblationConfig) -> str:
 
 def _scaled(step: Progress, first: float, last: float) -> Progress:
     return replace(step, fraction=first + step.fraction * (last - first))
-
-
-def _subjects(
-    config: AblationConfig, anatomies: Sequence[Anatomies], first_seed: int
-) -> Generator[Progress, None, list[StudySubject]]:
-    labels, made = label_maps(anatomies), []
-    for index, (file, scheme) in enumerate(labels):
-        yield Progress(index / len(labels), f"simulating subject {index + 1} of {len(labels)}")
-        made.append(_subject(config, file, scheme, first_seed + index))
-    return made
 
 
 def _subject(config: AblationConfig, file: str, scheme: str, seed: int) -> StudySubject:
@@ -290,31 +286,28 @@ def _solved(
     fraction: float,
 ) -> Generator[Progress, None, dict[str, QuantitativeMaps]]:
     """Maps of a subject by every method, the baselines first."""
-    grid = subject.truth.grid
     planes = planes_of(subject, config.map_noise, config.guide_noise)
     zero_filled = planes.zero_filled.permute(0, 2, 3, 1).numpy()
     found = {
-        "zero filling": QuantitativeMaps(data=zero_filled, grid=grid),
-        "cubic": interpolated(subject.lr_maps, grid),
+        BASELINE: QuantitativeMaps(data=zero_filled, grid=subject.truth.grid),
+        "cubic": interpolated(subject.lr_maps, subject.truth.grid),
     }
-    methods = (*METHODS, *(["network"] if config.weights is not None else []))
-    guides = [guide for guide in subject.guides if guide.name in BOTH]
-    for method in methods:
+    for method in (*METHODS, *(["network"] if config.weights is not None else [])):
         yield Progress(fraction, f"{method} on {subject.name}")
-        solving = super_resolve(
-            subject.lr_maps,
-            guides,
-            method=method,
-            gains=[1.0] * len(guides),  # known, as they are to the models
-            device=config.device,
-            weights=config.weights if method == "network" else None,
-        )
-        found[method] = drained(solving).maps
+        found[method] = _super_resolved(subject, method, config)
     planes = planes.to(device)
     for model in MODELS:
         yield Progress(fraction, f"{model.name} on {subject.name}")
         found[model.name] = networks[model].solve(subject, planes)
     return found
+
+
+def _super_resolved(subject: StudySubject, method: str, config: AblationConfig) -> QuantitativeMaps:
+    """Maps by a method of the package, which is told the gains, as the models are."""
+    guides = [guide for guide in subject.guides if guide.name in BOTH]
+    weights, gains = config.weights if method == "network" else None, [1.0] * len(guides)
+    solving = super_resolve(subject.lr_maps, guides, method=method, gains=gains, device=config.device, weights=weights)
+    return drained(solving).maps
 
 
 def _scores_of(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) -> list[Score]:

@@ -92,28 +92,20 @@ def maps_figure(picture: Picture) -> Figure:
     x, y = (np.flatnonzero(picture.mask.any(axis=other)) for other in (1, 0))
     box = (slice(max(0, x[0] - 2), x[-1] + 3), slice(max(0, y[0] - 2), y[-1] + 3))
     height = TILE * picture.mask[box].shape[1] / picture.mask[box].shape[0]
-    band_height = HEADING + len(QUANTITIES) * (height + CAPTION)
-    width = LEFT + RIGHT + max(column.left for band in bands for column in band) + TILE
-    size = (width, TOP + BOTTOM + len(bands) * band_height + (len(bands) - 1) * BAND_GAP)
+    pitch = HEADING + len(QUANTITIES) * (height + CAPTION) + BAND_GAP
+    width = LEFT + RIGHT + TILE + max(column.left for band in bands for column in band)
+    size = (width, TOP + BOTTOM + len(bands) * pitch - BAND_GAP)
     figure = Figure(figsize=size)
     for index, band in enumerate(bands):
-        top = size[1] - TOP - index * (band_height + BAND_GAP)
         for row, name in enumerate(QUANTITIES):
-            bottom = top - HEADING - row * (height + CAPTION) - height
+            bottom = size[1] - TOP - index * pitch - HEADING - row * (height + CAPTION) - height
+            middle = (bottom + height / 2) / size[1]
+            figure.text((LEFT - 0.18) / size[0], middle, name, rotation=90, ha="center", va="center", fontsize=13)
             for column in band:
                 axes = _axes(figure, LEFT + column.left, bottom, TILE, height)
                 _show(axes, picture, column.method, name, box)
                 if row == 0:
                     axes.set_title(label_of(column.method), fontsize=13 if column.method[0] == "M" else 11, pad=5)
-            figure.text(
-                (LEFT - 0.18) / size[0],
-                (bottom + height / 2) / size[1],
-                name,
-                rotation=90,
-                ha="center",
-                va="center",
-                fontsize=13,
-            )
             if index == 0:
                 left = LEFT + band[-1].left + TILE + 2 * GROUP_GAP
                 _colour_bar(figure, name, (left, bottom, 0.14, height))

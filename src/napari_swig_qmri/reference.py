@@ -72,7 +72,7 @@ MODELS = (
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Planes:
-    """Axial planes of one subject, which are the batch: the second axis of every tensor with two."""
+    """Axial planes of one subject; along the second axis of all that has four."""
 
     guides: Tensor  # (guide, n, X, Y), in units of PD, in the order of `PROTOCOL`
     guide_deviation: Tensor  # (guide,)
@@ -88,10 +88,8 @@ class Planes:
 
     def part(self, planes: Sequence[int]) -> Planes:
         """Some of the planes."""
-        changed = {
-            each.name: value[:, planes] for each in fields(self) if (value := getattr(self, each.name)).ndim == 4
-        }
-        return Planes(**{each.name: changed.get(each.name, getattr(self, each.name)) for each in fields(self)})
+        found: dict[str, Tensor] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Planes(**{name: value[:, planes] if value.ndim == 4 else value for name, value in found.items()})
 
     def to(self, device: torch.device) -> Planes:
         """The same on a device."""
