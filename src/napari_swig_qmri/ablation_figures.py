@@ -112,7 +112,7 @@ def maps_figure(picture: Picture) -> Figure:
     _explain(figure, LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + 1.2, size[1] - TOP - HEADING)
     _titles(
         figure,
-        f"Maps by every model on one axial plane of simulated subject {picture.subject}",
+        f"Maps by every model on one axial plane of {picture.subject}, simulated",
         "Under each map: SSIM / HFEN over the brain in this plane.",
     )
     return figure
