@@ -22,8 +22,16 @@ from napari_swig_qmri.cli import app
 from napari_swig_qmri.network import read_tensors
 from napari_swig_qmri.reference import MODELS, loss_of, planes_of
 from napari_swig_qmri.steps import drained
+from napari_swig_qmri.weights import WEIGHTS
 
-METHODS = ["zero filling", "cubic", "regression", "posterior", *(model.name for model in MODELS)]
+METHODS = [
+    "zero filling",
+    "cubic",
+    "regression",
+    "posterior",
+    *(f"{name} network" for name in WEIGHTS),
+    *(model.name for model in MODELS),
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from napari_swig_qmri.results import Progress
 from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.training import pace
 from napari_swig_qmri.volumes import QuantitativeMaps
+from napari_swig_qmri.weights import WEIGHTS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -63,7 +64,7 @@ class AblationConfig:
     train: tuple[Anatomies, ...]
     test: tuple[Anatomies, ...]
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=32, n_blocks=4))
-    weights: str | None = None  # of the package's own network, which is scored too if they are given
+    weights: tuple[str, ...] = tuple(WEIGHTS)  # of the package's own network, which is scored with each
     seed: int = 0
     n_planes: int = 20  # axial planes of each subject
     map_noise: float = 0.03  # relative to the value
@@ -127,15 +128,15 @@ def read_ablation(path: Path) -> AblationConfig:
     return replace(
         config,
         output=str(here / config.output),
-        weights=_placed_weights(config.weights, here),
+        weights=tuple(_placed_weights(name, here) for name in config.weights),
         train=placed(config.train, here),
         test=placed(config.test, here),
     )
 
 
-def _placed_weights(weights: str | None, folder: Path) -> str | None:
+def _placed_weights(name: str, folder: Path) -> str:
     """A file of the folder, or else a name that the network knows."""
-    return str(folder / weights) if weights and (folder / weights).exists() else weights
+    return str(folder / name) if (folder / name).exists() else name
 
 
 def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
@@ -292,9 +293,13 @@ def _solved(
         BASELINE: QuantitativeMaps(data=zero_filled, grid=subject.truth.grid),
         "cubic": interpolated(subject.lr_maps, subject.truth.grid),
     }
-    for method in (*METHODS, *(["network"] if config.weights is not None else [])):
+    for method in METHODS:
         yield Progress(fraction, f"{method} on {subject.name}")
-        found[method] = _super_resolved(subject, method, config)
+        found[method] = _super_resolved(subject, config, method=method)
+    for name in config.weights:
+        title = f"{Path(name).stem} network"
+        yield Progress(fraction, f"{title} on {subject.name}")
+        found[title] = _super_resolved(subject, config, method="network", weights=name)
     planes = planes.to(device)
     for model in MODELS:
         yield Progress(fraction, f"{model.name} on {subject.name}")
@@ -302,11 +307,10 @@ def _solved(
     return found
 
 
-def _super_resolved(subject: StudySubject, method: str, config: AblationConfig) -> QuantitativeMaps:
+def _super_resolved(subject: StudySubject, config: AblationConfig, **how: Any) -> QuantitativeMaps:
     """Maps by a method of the package, which is told the gains, as the models are."""
     guides = [guide for guide in subject.guides if guide.name in BOTH]
-    weights, gains = config.weights if method == "network" else None, [1.0] * len(guides)
-    solving = super_resolve(subject.lr_maps, guides, method=method, gains=gains, device=config.device, weights=weights)
+    solving = super_resolve(subject.lr_maps, guides, gains=[1.0] * len(guides), device=config.device, **how)
     return drained(solving).maps
 
 
