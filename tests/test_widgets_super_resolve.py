@@ -108,8 +108,10 @@ def test_value_is_what_was_set(viewer: ViewerModel, make: Make) -> None:
     widget = make(FakeEngine())
     value = SuperResolveInputs(
         maps={"T1": MapChoice(layers[1], "s"), "T2": MapChoice(layers[2], "ms")},
-        guides=(GuideChoice(layers[4], T2Flair.from_typical()), GuideChoice(layers[3], None)),
-        options=Options(method="regression", voxel_size=1.5, device="cpu", memory_limit=2_000_000_000),
+        guides=(GuideChoice(layers[4], T2Flair.from_typical()), GuideChoice(layers[3], None, is_used=False)),
+        options=Options(
+            method="network", weights="mine.safetensors", voxel_size=1.5, device="cpu", memory_limit=2_000_000_000
+        ),
         mask=layers[4],
     )
     widget.set_value(value)

@@ -23,6 +23,8 @@ from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri.files import write_volume
+from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 RADIOLOGICAL = ("up", "left")
 
@@ -125,8 +127,18 @@ def dock_name(command: str) -> str:
 def test_preferences_are_read(plugin: None) -> None:
     assert read_preferences() == Options()
     page = get_plugin_settings(PLUGIN).computation
-    page.method, page.device, page.memory_limit = "regression", "cpu", 2.5
-    assert read_preferences() == Options(method="regression", device="cpu", memory_limit=2_500_000_000)
+    page.method, page.weights, page.device, page.memory_limit = "network", "supervised", "cpu", 2.5
+    assert read_preferences() == Options(
+        method="network", weights="supervised", device="cpu", memory_limit=2_500_000_000
+    )
+
+
+def test_the_preferences_offer_what_there_is() -> None:
+    (page,) = PluginManifest.from_distribution(PLUGIN).contributions.configuration
+    assert set(page.properties["method"].enum) == set(METHODS)
+    assert page.properties["method"].default == DEFAULT_METHOD
+    assert set(page.properties["weights"].enum) == set(WEIGHTS)
+    assert page.properties["weights"].default == DEFAULT_WEIGHTS
 
 
 def test_without_the_plugin_there_are_defaults(plugin_settings: None) -> None:
@@ -151,5 +163,5 @@ def test_the_tour_of_all_states(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 10
+    assert len(pictures) == 15
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

@@ -72,6 +72,7 @@ class FakeEngine:
     problems: tuple[str, ...] = ()
     preflights: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
+    errors: tuple[float, float] = (0.9, 0.8)  # cross-scale, before and after adapting
     closed: threading.Event = field(default_factory=threading.Event)
 
     def preflight(self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Any:
@@ -90,7 +91,14 @@ class FakeEngine:
                     raise self.error
         finally:
             self.closed.set()
-        return fake_result(maps, guides)
+        weights, adapted = options.get("weights"), dict(zip(("error_before", "error_after"), self.errors, strict=True))
+        return fake_result(
+            maps,
+            guides,
+            method=options.get("method", "fake"),
+            weights=weights and {"name": weights, "sha256": "0123456789abcdef"},
+            adapted=adapted if options.get("adapt") else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +109,7 @@ class FakePreflight:
     memory: int
 
 
-def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage]) -> SuperResolution:
+def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **parameters: Any) -> SuperResolution:
     """Result with every part filled: enlarged maps, and half the guide as what was synthesised."""
     grid = guides[0].grid if guides else maps.grid
     factors = [n // m for n, m in zip(grid.shape, maps.grid.shape, strict=True)]
@@ -114,7 +122,7 @@ def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage]) -> Supe
         lr_maps=maps,
         gains=tuple(800.0 for _ in guides),
         notices=("Nothing was computed: this is a stand-in.",),
-        parameters={"method": "fake"},
+        parameters={"method": "fake"} | parameters,
     )
 
 

@@ -17,7 +17,7 @@ import napari
 import numpy as np
 from napari.layers import Layer
 from qtpy.QtTest import QTest
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QScrollArea
 
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
@@ -38,7 +38,7 @@ LOW_WINDOW = (1500, 820)  # pixels; two heads side by side fill its canvas
 
 
 def main(folder: Path, voxel_size: float) -> None:
-    """Show the docks empty, ready, with a problem, running, done, cancelled, and after an error."""
+    """Show the docks empty, ready, with a problem, running, done, with a network, cancelled, and after an error."""
     folder.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
@@ -94,7 +94,12 @@ def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path)
     shoot(viewer, folder / "super-resolve-running.png")
     wait_until(lambda: not dock.run.is_running)
     shoot(viewer, folder / "super-resolve-done.png")
+    used = dock.guides.rows[1].use_box
+    used.setChecked(False)
     wait_until(dock.run.run_button.isEnabled)
+    shoot(viewer, folder / "super-resolve-guide-off.png")
+    used.setChecked(True)
+    network(viewer, dock, folder)
     dock.run.run_button.click()
     wait_until(lambda: dock.run.bar.value() > 0 or not dock.run.is_running)
     dock.run.cancel_button.click()
@@ -103,6 +108,27 @@ def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path)
     dock.run.start(failing)
     wait_until(lambda: not dock.run.is_running)
     shoot(viewer, folder / "super-resolve-error.png")
+
+
+def network(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> None:
+    """Pictures of the network as the method, of its result, and of its adaptation to the subject."""
+    dock.options_fold.set_unfolded(True)
+    dock.options.method_box.value = "network"
+    wait_until(dock.run.run_button.isEnabled)
+    dock.findChild(QScrollArea).ensureWidgetVisible(dock.options.weights_note)
+    shoot(viewer, folder / "super-resolve-network.png")
+    dock.options_fold.set_unfolded(False)
+    dock.run.run_button.click()
+    wait_until(lambda: not dock.run.is_running)
+    wait_until(lambda: "Takes about" in dock.results.adapt_button.toolTip())
+    shoot(viewer, folder / "super-resolve-network-done.png")
+    dock.results.adapt_button.click()
+    wait_until(lambda: dock.run.bar.value() > 700 or not dock.run.is_running)
+    shoot(viewer, folder / "super-resolve-adapting.png")
+    wait_until(lambda: not dock.run.is_running)
+    shoot(viewer, folder / "super-resolve-adapted.png")
+    dock.options.method_box.value = "posterior"
+    wait_until(dock.run.run_button.isEnabled)
 
 
 def failing() -> Generator[Progress, None, None]:

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from napari_swig_qmri.console import print_json, refusals, say
+from napari_swig_qmri.methods import DEFAULT_METHOD
 from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.weights import HUB, WEIGHTS
@@ -87,7 +88,9 @@ def _super_resolve(
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weighted image with its sidecar, or a folder of them; may be repeated."),
     ] = None,
-    method: Annotated[Literal["posterior", "regression", "network"], typer.Option(help="How to solve.")] = "posterior",
+    method: Annotated[
+        Literal["posterior", "regression", "network"], typer.Option(help="How to solve.")
+    ] = DEFAULT_METHOD,
     weights: Annotated[
         str | None,
         typer.Option(

@@ -18,6 +18,7 @@ import numpy as np
 from napari_swig_qmri.bids import LABELS, MAP_UNITS, RESULTS
 from napari_swig_qmri.conversion import conflict_volume, generated_by, map_volumes, provenance, residual_volumes
 from napari_swig_qmri.display import appearance, contrast_limits, display_unit, field_strength_of
+from napari_swig_qmri.methods import contrast_of, model_label
 from napari_swig_qmri.placement import (
     SPACE_AXES,
     Placed,
@@ -30,12 +31,14 @@ from napari_swig_qmri.placement import (
     to_volume_axes,
 )
 from napari_swig_qmri.volumes import Volume, VoxelGrid
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
     from napari_swig_qmri.volumes import FloatArray
 
 METADATA_KEY = "napari-swig-qmri"
+MODEL_KEY = "swig_model"  # metadata of result layers: guides and method that made them
 LayerData = tuple[Any, dict[str, Any], str]
 _KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
 _BESIDE, _IMAGE, _MAP, _MASK = range(4)  # levels of layers
@@ -277,7 +280,7 @@ def result_layers(
     """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
 
     Residuals and the conflict are there but hidden. The super-resolved maps are shown between the limits of the
-    measured ones. `origin`, as of `origin_of`, goes into every sidecar.
+    measured ones. `origin`, as of `origin_of`, goes into every sidecar; metadata name the model (`result_label`).
     """
     origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
@@ -289,7 +292,22 @@ def result_layers(
     for volume, lr_map in zip(super_resolved, measured, strict=True):
         data, attributes, kind = to_layer_data(volume, frame)
         layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
-    return layers
+    return [_labelled(layer, result_label(result)) for layer in layers]
+
+
+def result_label(result: SuperResolution) -> str:
+    """Which guides and method made a result: ``M_12 (T1w + T2w), network, adapted``.
+
+    Weights are named where they are not the usual ones.
+    """
+    model = model_label([contrast_of(guide.sequence, guide.name) for guide in result.guides])
+    words = [model, str(result.parameters["method"])]
+    weights = result.parameters.get("weights")
+    if weights is not None and weights["name"] != DEFAULT_WEIGHTS:
+        words.append(Path(weights["name"]).name)
+    if result.parameters.get("adapted") is not None:
+        words.append("adapted")
+    return ", ".join(words)
 
 
 def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
@@ -314,6 +332,11 @@ def _files_behind(record: Mapping[str, Any]) -> list[str]:
 
 def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
     return replace(volume, sidecar={**volume.sidecar, **origin})
+
+
+def _labelled(layer: LayerData, label: str) -> LayerData:
+    data, attributes, kind = layer
+    return data, {**attributes, "metadata": {**attributes["metadata"], MODEL_KEY: label}}, kind
 
 
 def _hidden(layer: LayerData) -> LayerData:

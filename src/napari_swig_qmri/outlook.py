@@ -13,6 +13,7 @@ import torch
 from napari_swig_qmri.checks import check_mask
 from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.gains import start_gains
+from napari_swig_qmri.methods import DEFAULT_METHOD
 from napari_swig_qmri.optimum import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.pipeline import check
 from napari_swig_qmri.posterior import signal_and_slope
@@ -50,7 +51,7 @@ class Preflight:
 
 def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
     """Describe a run of `pipeline.super_resolve` with the same arguments, without running it."""
-    method = options.get("method", "posterior")
+    method = options.get("method", DEFAULT_METHOD)
     try:
         check(maps, guides, **options)
         device = choose_device(options.get("device", "auto"))

@@ -22,6 +22,7 @@ from napari_swig_qmri.checks import (
 )
 from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.engine import solve
+from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
 from napari_swig_qmri.network import SwigNet
 from napari_swig_qmri.operators import relative_axes
 from napari_swig_qmri.prediction import MIN_LR_NOISE
@@ -38,11 +39,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.preparation import Problem
     from napari_swig_qmri.volumes import FloatArray
 
-METHODS = {
-    "regression": "local regression of the maps on the guides; fast, no physics",
-    "posterior": "regression, then refined until signal models, guides and LR maps agree",
-    "network": "posterior, then corrected by a network trained on simulated subjects",
-}
 MAX_GUIDES = 5
 DTYPES = {"float32": torch.float32, "float64": torch.float64}
 NOTABLE_CONFLICT = 1e-4  # share of the voxels
@@ -55,7 +51,7 @@ def super_resolve(
     maps: QuantitativeMaps,
     guides: Sequence[WeightedImage],
     *,
-    method: str = "posterior",
+    method: str = DEFAULT_METHOD,
     voxel_size: float | Sequence[float] | None = None,
     reference: int | None = None,
     mask: FloatArray | None = None,
@@ -202,7 +198,7 @@ def check(
     maps: QuantitativeMaps,
     guides: Sequence[WeightedImage],
     *,
-    method: str = "posterior",
+    method: str = DEFAULT_METHOD,
     gains: Sequence[float] | None = None,
     lr_noise: Mapping[str, float] | None = None,
     guide_noise: Sequence[float] | None = None,

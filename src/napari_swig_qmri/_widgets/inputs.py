@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
 from napari_swig_qmri._widgets.appearance import Foldable, native_of, style, wrapped_label
@@ -156,14 +156,15 @@ class MapChooser(QWidget):
 
 @dataclass(frozen=True)
 class GuideChoice:
-    """A guide's layer and how it was acquired (None: not known yet)."""
+    """A guide's layer, how it was acquired (None: not known yet), and whether it is used."""
 
     layer: Image | None
     sequence: SignalModel | None = None
+    is_used: bool = True
 
 
 class GuideRow(QWidget):
-    """One guide: its layer, a line that sums up its acquisition, and the editor below that line."""
+    """One guide: whether it is used, its layer, a line that sums up its acquisition, and the editor below that line."""
 
     changed = Signal()
     chosen = Signal()  # by the user, not by a proposal
@@ -175,10 +176,14 @@ class GuideRow(QWidget):
         self.editor = AcquisitionEditor()
         self.notes = wrapped_label(role="assumption")
         self.fold = Foldable("", self.editor)
+        self.use_box = QCheckBox()
+        self.use_box.setToolTip("Use this guide. Without the tick it is left out and keeps its settings.")
+        self.use_box.setChecked(True)
         self.remove_button = QToolButton()
         self.remove_button.setText("✕")
-        self.remove_button.setToolTip("Leave this guide out")
+        self.remove_button.setToolTip("Take this guide off the list")
         line = QHBoxLayout()
+        line.addWidget(self.use_box)
         line.addWidget(self.layer.native)
         line.addWidget(self.remove_button)
         layout = QVBoxLayout(self)
@@ -190,17 +195,24 @@ class GuideRow(QWidget):
         self.layer.changed.connect(self._read_sidecar)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.editor.changed.connect(self._sum_up)
+        self.use_box.toggled.connect(self._use)
         self.remove_button.clicked.connect(self.removed)
         self._read_sidecar(None)
 
     def value(self) -> GuideChoice:
-        """The layer and its sequence."""
-        return GuideChoice(self.layer.value, self.editor.value())
+        """The layer, its sequence and whether it is used."""
+        return GuideChoice(self.layer.value, self.editor.value(), self.use_box.isChecked())
 
     def set_value(self, choice: GuideChoice) -> None:
-        """Show a layer and its sequence."""
+        """Show a layer, its sequence and whether it is used."""
         self.layer.value = choice.layer
         self.editor.set_value(choice.sequence)
+        self.use_box.setChecked(choice.is_used)
+
+    def _use(self, used: bool) -> None:
+        for part in (self.layer.native, self.fold, self.notes):
+            part.setEnabled(used)
+        self.changed.emit()
 
     def _read_sidecar(self, layer: Image | None) -> None:
         sequence: SignalModel | None = None
@@ -269,7 +281,7 @@ class GuideList(QWidget):
         for row, layer in zip(self.rows, layers, strict=True):
             row.layer.value = layer
             if id(layer) in known:
-                row.editor.set_value(known[id(layer)].sequence)
+                row.set_value(known[id(layer)])
 
     def refresh(self) -> None:
         """Follow the layers of the viewer; the row of a layer that went away goes with it."""
@@ -285,7 +297,7 @@ class GuideList(QWidget):
         return [
             f"Guide {row.layer.value.name if row.layer.value else number}: {row.editor.problem()}"
             for number, row in enumerate(self.rows, start=1)
-            if row.editor.problem()
+            if row.use_box.isChecked() and row.editor.problem()
         ]
 
     def _set_number(self, number: int) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from napari.settings import get_plugin_settings, get_settings
 from napari.utils.notifications import show_info
+
+from napari_swig_qmri.methods import DEFAULT_METHOD
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS
 
 PLUGIN = "napari-swig-qmri"
 CONFIGURATION = "computation"  # key of the page in the manifest
@@ -15,12 +19,17 @@ GIGABYTE = 1e9
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to compute, as the engine takes it."""
+    """How to compute."""
 
-    method: str = "posterior"
+    method: str = DEFAULT_METHOD
+    weights: str = DEFAULT_WEIGHTS  # of the network; other methods have none
     voxel_size: float | None = None  # mm, None: that of the finest guide
     device: str = "auto"
     memory_limit: int | None = None  # bytes, None: decided by the engine
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as the engine takes them."""
+        return {**vars(self), "weights": self.weights if self.method == "network" else None}
 
 
 def read_preferences() -> Options:
@@ -31,6 +40,7 @@ def read_preferences() -> Options:
         return Options()
     return Options(
         method=page.method,
+        weights=page.weights,
         device=page.device,
         memory_limit=round(page.memory_limit * GIGABYTE) or None,
     )

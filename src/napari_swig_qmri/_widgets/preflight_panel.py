@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, QTimer, Signal
+from qtpy.QtCore import QObject, Qt, QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 from superqt.utils import create_worker
 
@@ -32,42 +32,30 @@ def cost(seconds: float, memory: int) -> str:
     return f"Takes about {time_left(seconds)} and {memory / 1e9:.1f} GB of memory."
 
 
-class PreflightPanel(QWidget):
-    """Shows what a question function answers; `checked` carries whether the run may start."""
+class Inquiry(QObject):
+    """Asks one question at a time in a thread; only the last one asked is answered."""
 
-    checked = Signal(bool)
+    answered = Signal(object)  # a Preflight, or the sentence that says why there is none
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
         self._question: Callable[[], Preflight] | None = None
         self._number = 0
-        self.problems = wrapped_label(role="problem")
-        self.statements = wrapped_label()
-        self.cost = wrapped_label(role="note")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        for label in (self.problems, self.statements, self.cost):
-            label.setTextFormat(Qt.TextFormat.RichText)
-            layout.addWidget(label)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._start)
 
     def ask(self, question: Callable[[], Preflight]) -> None:
-        """Call `question` in a thread once the inputs have rested, and show the answer."""
+        """Call `question` in a thread once there was a pause without another."""
         self._question = question
         self._number += 1
-        set_text(self.problems, "")
-        set_text(self.cost, CHECKING)
         self._timer.start()
 
-    def show_problems(self, problems: Iterable[str]) -> None:
-        """Say what is wrong without asking anything; questions under way are forgotten."""
+    def forget(self) -> None:
+        """Want no answer any more."""
         self._timer.stop()
         self._number += 1
-        self._show((), tuple(problems), "")
 
     def _start(self) -> None:
         worker: Any = create_worker(_answer, self._number, self._question, _start_thread=False)
@@ -77,15 +65,48 @@ class PreflightPanel(QWidget):
 
     def _take(self, numbered: tuple[int, Preflight | str]) -> None:
         number, answer = numbered
-        if number != self._number:
-            return
+        if number == self._number:
+            self.answered.emit(answer)
+
+    def _take_error(self, error: Exception) -> None:
+        self.answered.emit(f"This should not have happened, please report it: {error!r}.")
+
+
+class PreflightPanel(QWidget):
+    """Shows what a question function answers; `checked` carries whether the run may start."""
+
+    checked = Signal(bool)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inquiry = Inquiry(self)
+        self._inquiry.answered.connect(self._take)
+        self.problems = wrapped_label(role="problem")
+        self.statements = wrapped_label()
+        self.cost = wrapped_label(role="note")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(4)
+        for label in (self.problems, self.statements, self.cost):
+            label.setTextFormat(Qt.TextFormat.RichText)
+            layout.addWidget(label)
+
+    def ask(self, question: Callable[[], Preflight]) -> None:
+        """Call `question` in a thread once the inputs have rested, and show the answer."""
+        set_text(self.problems, "")
+        set_text(self.cost, CHECKING)
+        self._inquiry.ask(question)
+
+    def show_problems(self, problems: Iterable[str]) -> None:
+        """Say what is wrong without asking anything; questions under way are forgotten."""
+        self._inquiry.forget()
+        self._show((), tuple(problems), "")
+
+    def _take(self, answer: Preflight | str) -> None:
         if isinstance(answer, str):
             self._show((), (answer,), "")
         else:
             self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
-
-    def _take_error(self, error: Exception) -> None:
-        self._show((), (f"This should not have happened, please report it: {error!r}.",), "")
 
     def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
         set_text(self.problems, bullets(problems))

@@ -75,7 +75,6 @@ class RunPanel(QWidget):
 
     def __init__(self, action: str, tooltip: str) -> None:
         super().__init__()
-        self._action = action
         self._ready = True
         self._worker: Any = None
         self._failure: str | None = None
@@ -105,6 +104,10 @@ class RunPanel(QWidget):
     def is_running(self) -> bool:
         """Whether a job runs now."""
         return self._worker is not None
+
+    def set_action(self, action: str) -> None:
+        """Say what the Run button does."""
+        self.run_button.setText(action)
 
     def set_ready(self, ready: bool) -> None:
         """Say whether Run may be pressed."""

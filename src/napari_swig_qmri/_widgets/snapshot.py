@@ -29,6 +29,13 @@ class SuperResolveInputs:
     options: Options = field(default_factory=Options)
     mask: Layer | None = None
 
+    @property
+    def effective(self) -> SuperResolveInputs:
+        """The same without what does not change the result: guides left out, weights that are not used."""
+        guides = tuple(guide for guide in self.guides if guide.is_used and guide.layer is not None)
+        weights = self.options.arguments()["weights"] or Options.weights
+        return replace(self, guides=guides, options=replace(self.options, weights=weights))
+
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
@@ -38,6 +45,7 @@ class Snapshot:
     guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
     mask: tuple[Any, dict[str, Any]] | None
     options: Options
+    adapts: bool = False  # whether the network is trained on these maps first
 
     @classmethod
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
@@ -50,7 +58,7 @@ class Snapshot:
             tuple(
                 (*guide.layer.as_layer_data_tuple()[:2], guide.sequence)
                 for guide in inputs.guides
-                if guide.layer is not None
+                if guide.is_used and guide.layer is not None
             ),
             None if inputs.mask is None else inputs.mask.as_layer_data_tuple()[:2],
             inputs.options,
@@ -70,7 +78,7 @@ class Snapshot:
     def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
         """What the engine takes."""
         guides = [_guide(*guide) for guide in self.guides]
-        options = dict(vars(self.options))
+        options = {**self.options.arguments(), "adapt": self.adapts}
         if self.mask is not None:
             options["mask"] = from_layer(*self.mask).data
         return as_maps(self._map_volumes()), guides, options

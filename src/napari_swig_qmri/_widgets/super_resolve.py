@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,17 +16,20 @@ from napari_swig_qmri._widgets.layer_choice import choose_guides, choose_maps, m
 from napari_swig_qmri._widgets.options import OptionsEditor
 from napari_swig_qmri._widgets.preferences import read_preferences
 from napari_swig_qmri._widgets.preflight_panel import PreflightPanel
+from napari_swig_qmri._widgets.result_panel import ResultPanel, Run
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
 from napari_swig_qmri._widgets.snapshot import Snapshot, SuperResolveInputs
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
+    RUN_KEY,
     add_results,
     facts_of,
     follow_layers,
     image_layers,
     mask_layers,
 )
-from napari_swig_qmri.layers import result_layers
+from napari_swig_qmri.layers import result_label, result_layers
+from napari_swig_qmri.methods import contrast_of
 from napari_swig_qmri.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
@@ -44,6 +47,22 @@ if TYPE_CHECKING:
 
 NO_MAPS = "Open a PD, T1 or T2 map, or choose its layer above."
 RESOLVED = "The maps in the viewer are super-resolved already. Open the measured ones to resolve them again."
+GAINED = "The cross-scale error fell from {error_before:.2%} to {error_after:.2%} of that without a network."
+NOTHING_GAINED = (
+    "Nothing was gained in {took}: the cross-scale error stays at {error_before:.2%} of that without a network. "
+    "The weights stay as they were, and no layers were added."
+)
+ACTION = "Super-resolve"
+LONGEST_ACTION = 32  # characters that a button of a narrow dock shows
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What a run is made of, and the run whose network it adapts."""
+
+    inputs: SuperResolveInputs
+    snapshot: Snapshot
+    base: Run | None = None
 
 
 class SuperResolveWidget(Dock):
@@ -59,20 +78,26 @@ class SuperResolveWidget(Dock):
         self._viewer = napari_viewer
         self._solver = solver or _solve
         self._inspector = inspector or _inspect
-        self._inputs: Snapshot | None = None  # of the current or last run
+        self._order: Order | None = None  # of the current or last run
         self._asked: SuperResolveInputs | None = None  # what the preflight is about
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
         self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer))
+        self.options_fold = Foldable("Options", self.options)
         self.preflight = PreflightPanel()
-        self.run = RunPanel("Super-resolve", "Compute the maps on the grid of the guides and add them as layers")
+        self.run = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
+        self.results = ResultPanel(napari_viewer)
         self._lay_out()
         for part in (self.maps, self.guides, self.options):
             part.changed.connect(self._ask)
         self.preflight.checked.connect(self.run.set_ready)
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._add_result)
+        self.run.ended.connect(self._end)
+        self.results.adaptation_wanted.connect(self.adapt)
+        self.results.adaptation_undone.connect(self._say_undone)
+        self.results.changed.connect(self._name_action)
         follow_layers(napari_viewer, self._follow_layers)
         start_radiologically(napari_viewer)
         self._follow_layers()
@@ -96,9 +121,22 @@ class SuperResolveWidget(Dock):
 
     def start(self) -> None:
         """Run with what is chosen; the layers are read now, later changes do not matter."""
-        snapshot = Snapshot.of(self.value())
-        self._inputs = snapshot
-        self.run.start(partial(_run, self._solver, snapshot))
+        inputs = self.value()
+        self._start(Order(inputs, Snapshot.of(inputs)))
+
+    def adapt(self, run: Run) -> None:
+        """Run once more on what a run was made of, with its network adapted to it."""
+        self._start(Order(run.inputs, replace(run.snapshot, adapts=True), run))
+
+    def _start(self, order: Order) -> None:
+        if self.run.is_running:
+            return
+        self._order = order
+        self.results.set_busy(True)
+        self.run.start(partial(_run, self._solver, order.snapshot))
+
+    def _end(self) -> None:
+        self.results.set_busy(False)
 
     def _lay_out(self) -> None:
         scrolled = [
@@ -106,12 +144,12 @@ class SuperResolveWidget(Dock):
             self.maps,
             heading("Guides"),
             self.guides,
-            Foldable("Options", self.options),
+            self.options_fold,
             heading("What will happen"),
             self.preflight,
         ]
         notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", role="note")
-        self.lay_out(scrolled, [self.run, notice])
+        self.lay_out(scrolled, [self.run, self.results, notice])
 
     def _follow_layers(self, _event: object = None) -> None:
         """Refresh the choices and propose layers where the user has not chosen."""
@@ -120,6 +158,7 @@ class SuperResolveWidget(Dock):
         self.maps.refresh()
         self.guides.refresh()
         self.options.mask_box.refresh()
+        self.results.refresh()
         layers = image_layers(self._viewer)
         facts = [facts_of(layer) for layer in layers]
         if self.maps.is_untouched:
@@ -148,14 +187,59 @@ class SuperResolveWidget(Dock):
             self._asked = inputs
             self.run.set_ready(False)
             self.preflight.ask(partial(_ask_engine, self._inspector, Snapshot.of(inputs)))
+            if (same := self.results.run_of(inputs)) is not None:
+                self.results.show_run(same)
+        self._name_action()
         self.changed.emit()
 
+    def _name_action(self) -> None:
+        """Say on the button what another run would be made with, where its guides differ from those on show."""
+        self.run.set_action(ACTION if self.results.shown is None else _again(self.value(), self.results.shown.inputs))
+
     def _add_result(self, result: SuperResolution) -> None:
-        frame, origin = (None, None) if self._inputs is None else (self._inputs.frame, self._inputs.origin)
-        added = add_results(self._viewer, result_layers(result, frame, origin))
+        order = self._order
+        if order is None:
+            return
         took = time_left(self.run.seconds_since_start())
+        errors = result.parameters.get("adapted")
+        if order.base is not None and errors and errors["error_after"] >= errors["error_before"]:
+            self.results.refuse(order.base, "Adapting the network to this subject gained nothing.")
+            self.run.show_message(NOTHING_GAINED.format(took=took, **errors))
+            return
+        layers = result_layers(result, order.snapshot.frame, order.snapshot.origin)
+        added = add_results(self._viewer, layers)
+        self.results.add(
+            Run(
+                number=added[0].metadata[RUN_KEY],
+                label=result_label(result),
+                method=str(result.parameters["method"]),
+                inputs=order.inputs,
+                snapshot=order.snapshot,
+                layers=tuple(added),
+                names=tuple(attributes["name"] for _, attributes, _ in layers),
+                first_shown=tuple(layer.visible for layer in added),
+                base=order.base,
+            )
+        )
+        gained = "" if order.base is None or not errors else f" {GAINED.format(**errors)}"
         notices = "".join(f"\n{notice}" for notice in result.notices)
-        self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{notices}")
+        self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
+        if result.parameters["method"] == "network" and order.base is None:
+            asked = replace(order.snapshot, adapts=True)
+            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, asked))
+
+    def _say_undone(self, _run: Run | None) -> None:
+        self.run.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
+
+
+def _again(inputs: SuperResolveInputs, before: SuperResolveInputs) -> str:
+    """What the button of another run says; `before` is what the result on show was made of."""
+    guides = inputs.effective.guides
+    if guides == before.effective.guides:
+        return "Run again"
+    names = [contrast_of(guide.sequence, guide.layer.name) for guide in guides if guide.layer is not None]
+    action = f"Run again with {' + '.join(names)}" if names else "Run again without guides"
+    return action if len(action) <= LONGEST_ACTION else f"Run again with {len(names)} guides"
 
 
 def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
