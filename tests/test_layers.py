@@ -14,17 +14,20 @@ from volume_cases import AFFINE, CODES, SHAPE, numbered, rotation, small_run, st
 from napari_swig_qmri.display import appearance, contrast_limits, log_adapted
 from napari_swig_qmri.layers import (
     METADATA_KEY,
+    MODEL_KEY,
     display_notices,
     frame_of,
     from_layer,
     in_frame,
     origin_of,
+    result_label,
     result_layers,
     to_layer_data,
     to_layers,
 )
 from napari_swig_qmri.placement import display_frame, same_frame, tilt_notice
 from napari_swig_qmri.volumes import Volume, VoxelGrid
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS
 
 TILT = rotation((5, -3, 8))
 SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
@@ -417,3 +420,18 @@ def test_results_go_into_the_frame_of_the_layers_they_came_from():
     frame = display_frame(VoxelGrid(SHAPE, TILT @ AFFINE))
     layers = result_layers(small_run(), frame)
     assert all(same_frame(frame_of(attributes), frame) for _, attributes, _ in layers)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "label"),
+    [
+        ({"method": "posterior", "weights": None, "adapted": None}, "posterior"),
+        ({"method": "network", "weights": {"name": DEFAULT_WEIGHTS}, "adapted": None}, "network"),
+        ({"method": "network", "weights": {"name": "/data/a.safetensors"}, "adapted": None}, "network, a.safetensors"),
+        ({"method": "network", "weights": {"name": DEFAULT_WEIGHTS}, "adapted": {}}, "network, adapted"),
+    ],
+)
+def test_results_are_labelled_by_guides_and_method(parameters: dict[str, object], label: str) -> None:
+    run = replace(small_run(), parameters=parameters)
+    assert result_label(run) == f"M_11 (T1w + T1w), {label}"
+    assert {attributes["metadata"][MODEL_KEY] for _, attributes, _ in result_layers(run)} == {result_label(run)}

@@ -8,7 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
-from widget_cases import FakeEngine, add_case
+from widget_cases import FakeEngine, add, add_case, make_guide
 
 from napari_swig_qmri._widgets.options import CHOOSE
 from napari_swig_qmri._widgets.preferences import Options
@@ -58,6 +58,7 @@ def test_method_and_weights_are_explained(make: Make) -> None:
     for method, explanation in METHODS.items():
         options.method_box.value = method
         assert explanation[1:] in options.method_note.text()
+        assert widget.options_fold.button.text() == f"Options: method {method}"
         assert options.weights_box.native.isHidden() == (method != "network")
     for weights, explanation in WEIGHTS.items():
         options.weights_box.value = weights
@@ -100,7 +101,7 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make
     widget = make(FakeEngine(), method="network", weights="/data/mine.safetensors")
     assert widget.results.isHidden()
     run(widget, qtbot)
-    assert widget.results.box.current_choice == "M_12 (T1w + T2w), network, mine.safetensors"
+    assert widget.results.box.current_choice == "Run 1: M_12 (T1w + T2w), network, mine.safetensors"
     labels = {layer.metadata.get(MODEL_KEY) for layer in viewer.layers[5:]}
     assert labels == {"M_12 (T1w + T2w), network, mine.safetensors"}
 
@@ -118,7 +119,7 @@ def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Mak
     assert shown_results(viewer) == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]  # still of both
     run(widget, qtbot)
     assert [len(each["guides"]) for each in engine.runs] == [2, 1]
-    assert widget.results.box.current_choice == "M_1 (T1w), posterior (run 2)"
+    assert widget.results.box.current_choice == "Run 2: M_1 (T1w), posterior"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     box.click()
     assert widget.guides.rows[1].editor.value() == sequence
@@ -127,12 +128,21 @@ def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Mak
     assert len(engine.runs) == 2
 
 
+def test_a_guide_stays_off_when_another_comes(viewer: ViewerModel, make: Make) -> None:
+    widget = make(FakeEngine())
+    widget.guides.rows[1].use_box.click()
+    add(viewer, make_guide("FLAIR"))
+    assert [guide.is_used for guide in widget.value().guides] == [True, False, True]
+    viewer.layers.remove(viewer.layers[3])
+    assert [guide.is_used for guide in widget.value().guides] == [False, True]
+
+
 def test_without_any_guide_the_button_says_so(make: Make, qtbot: QtBot) -> None:
     widget = make(FakeEngine())
     run(widget, qtbot)
     for row in widget.guides.rows:
         row.use_box.click()
-    assert widget.run.run_button.text() == "Run again without guides"
+    assert widget.run.run_button.text() == "Run again with no guide"
 
 
 def test_switching_results_keeps_what_is_looked_at(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -165,6 +175,7 @@ def test_only_a_network_is_adapted(make: Make, qtbot: QtBot) -> None:
     run(widget, qtbot)
     assert widget.results.adapt_button.isHidden()
     widget.options.method_box.value = "network"
+    assert widget.run.run_button.text() == "Run again with network"
     run(widget, qtbot)
     assert not widget.results.adapt_button.isHidden()
     qtbot.waitUntil(lambda: "Takes about 4 s" in widget.results.adapt_button.toolTip())
@@ -179,7 +190,7 @@ def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbo
     adapt(widget, qtbot)
     assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == ("supervised", True)
     assert "fell from 91.20% to 87.40%" in widget.run.message.text()
-    assert widget.results.box.current_choice == "M_12 (T1w + T2w), network, supervised, adapted (run 2)"
+    assert widget.results.box.current_choice == "Run 2: M_12 (T1w + T2w), network, supervised, adapted"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     assert widget.results.adapt_button.isHidden()
     widget.results.undo_button.click()

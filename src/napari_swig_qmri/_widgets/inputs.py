@@ -279,7 +279,10 @@ class GuideList(QWidget):
         known = {id(choice.layer): choice for choice in self.value()}
         self._set_number(len(layers))
         for row, layer in zip(self.rows, layers, strict=True):
+            if row.layer.value is layer:
+                continue
             row.layer.value = layer
+            row.use_box.setChecked(True)
             if id(layer) in known:
                 row.set_value(known[id(layer)])
 

@@ -9,7 +9,7 @@ from magicgui.widgets import ComboBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, sentence
+from napari_swig_qmri._widgets.appearance import native_of, sentence, wrapped_label
 from napari_swig_qmri._widgets.preflight_panel import Inquiry
 from napari_swig_qmri._widgets.run_panel import time_left
 
@@ -41,8 +41,8 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Label, with the number from the second run on, as in the names of the layers."""
-        return sentence(self.label) if self.number == 1 else f"{sentence(self.label)} (run {self.number})"
+        """Label with the number that is in the names of the layers, from the second run on."""
+        return f"Run {self.number}: {self.label}"
 
     def shown_names(self) -> set[str]:
         """Names of the layers that are visible now."""
@@ -64,18 +64,17 @@ class ResultPanel(QWidget):
         self._refused: dict[Run, str] = {}  # why the network of a run is not adapted
         self._costs: dict[Run, str] = {}  # what adapting it takes
         self._asked: Run | None = None
-        self.box = ComboBox(label="Shown", choices=lambda _: [(run.title, run) for run in self._runs])
+        self.box = ComboBox(choices=lambda _: [(run.title, run) for run in self._runs])
         self.adapt_button = QPushButton("Adapt to this subject")
         self.undo_button = QPushButton("Undo adaptation")
         self.undo_button.setToolTip("Remove the layers of the adapted network and show those from before.")
         self._inquiry = Inquiry(self)
         self._inquiry.answered.connect(self._take_outlook)
-        row = form()
-        row.addRow(self.box.label, native_of(self.box))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addLayout(row)
+        layout.addWidget(wrapped_label("Result on show", role="note"))
+        layout.addWidget(native_of(self.box))
         layout.addWidget(self.adapt_button)
         layout.addWidget(self.undo_button)
         self.box.changed.connect(self._switch)

@@ -53,7 +53,7 @@ NOTHING_GAINED = (
     "The weights stay as they were, and no layers were added."
 )
 ACTION = "Super-resolve"
-LONGEST_ACTION = 32  # characters that a button of a narrow dock shows
+LONGEST_ACTION = 36  # characters that a button of a narrow dock shows
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,6 +179,7 @@ class SuperResolveWidget(Dock):
             facts = [facts_of(layer) for layer in image_layers(self._viewer)]
             problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)
         self.order_tabs()
+        self.options_fold.set_title(f"Options: method {inputs.options.method}")
         if problems:
             self._asked = None
             self.run.set_ready(False)
@@ -234,12 +235,20 @@ class SuperResolveWidget(Dock):
 
 def _again(inputs: SuperResolveInputs, before: SuperResolveInputs) -> str:
     """What the button of another run says; `before` is what the result on show was made of."""
-    guides = inputs.effective.guides
-    if guides == before.effective.guides:
+    new, old = inputs.effective, before.effective
+    words = []
+    if new.guides != old.guides:
+        words.append(" + ".join(_contrasts(new)) or "no guide")
+    if new.options.method != old.options.method:
+        words.append(new.options.method)
+    if not words:
         return "Run again"
-    names = [contrast_of(guide.sequence, guide.layer.name) for guide in guides if guide.layer is not None]
-    action = f"Run again with {' + '.join(names)}" if names else "Run again without guides"
-    return action if len(action) <= LONGEST_ACTION else f"Run again with {len(names)} guides"
+    action = f"Run again with {', '.join(words)}"
+    return action if len(action) <= LONGEST_ACTION else f"Run again with {len(new.guides)} guides"
+
+
+def _contrasts(inputs: SuperResolveInputs) -> list[str]:
+    return [contrast_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
 
 
 def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
