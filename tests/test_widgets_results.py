@@ -101,7 +101,7 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make
     widget = make(FakeEngine(), method="network", weights="/data/mine.safetensors")
     assert widget.results.isHidden()
     run(widget, qtbot)
-    assert widget.results.box.current_choice == "Run 1: M_12 (T1w + T2w), network, mine.safetensors"
+    assert widget.results.box.current_choice == "1: M_12 (T1w + T2w), network, mine.safetensors"
     labels = {layer.metadata.get(MODEL_KEY) for layer in viewer.layers[5:]}
     assert labels == {"M_12 (T1w + T2w), network, mine.safetensors"}
 
@@ -119,7 +119,7 @@ def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Mak
     assert shown_results(viewer) == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]  # still of both
     run(widget, qtbot)
     assert [len(each["guides"]) for each in engine.runs] == [2, 1]
-    assert widget.results.box.current_choice == "Run 2: M_1 (T1w), posterior"
+    assert widget.results.box.current_choice == "2: M_1 (T1w), posterior"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     box.click()
     assert widget.guides.rows[1].editor.value() == sequence
@@ -156,8 +156,10 @@ def test_switching_results_keeps_what_is_looked_at(viewer: ViewerModel, make: Ma
     assert shown_results(viewer) == [
         name.replace(" (ms)", "") + " run 2" + " (ms)" * ("(ms)" in name) for name in looked_at
     ]
+    viewer.layers.selection.active = viewer.layers["T1 SR run 2 (ms)"]
     widget.results.box.value = widget.results.box.choices[0]
     assert shown_results(viewer) == looked_at
+    assert viewer.layers.selection.active is viewer.layers["T1 SR (ms)"]
 
 
 def test_results_that_were_removed_are_forgotten(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -190,7 +192,7 @@ def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbo
     adapt(widget, qtbot)
     assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == ("supervised", True)
     assert "fell from 91.20% to 87.40%" in widget.run.message.text()
-    assert widget.results.box.current_choice == "Run 2: M_12 (T1w + T2w), network, supervised, adapted"
+    assert widget.results.box.current_choice == "2: M_12 (T1w + T2w), network, supervised, adapted"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     assert widget.results.adapt_button.isHidden()
     widget.results.undo_button.click()

@@ -41,8 +41,8 @@ class Run:
 
     @property
     def title(self) -> str:
-        """Label with the number that is in the names of the layers, from the second run on."""
-        return f"Run {self.number}: {self.label}"
+        """Label with the number that is in the names of the layers, from the second run on; a narrow dock shows it."""
+        return f"{self.number}: {self.label}"
 
     def shown_names(self) -> set[str]:
         """Names of the layers that are visible now."""
@@ -64,6 +64,7 @@ class ResultPanel(QWidget):
         self._refused: dict[Run, str] = {}  # why the network of a run is not adapted
         self._costs: dict[Run, str] = {}  # what adapting it takes
         self._asked: Run | None = None
+        self._caption = wrapped_label("-", role="note")
         self.box = ComboBox(choices=lambda _: [(run.title, run) for run in self._runs])
         self.adapt_button = QPushButton("Adapt to this subject")
         self.undo_button = QPushButton("Undo adaptation")
@@ -73,7 +74,7 @@ class ResultPanel(QWidget):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
-        layout.addWidget(wrapped_label("Result on show", role="note"))
+        layout.addWidget(self._caption)
         layout.addWidget(native_of(self.box))
         layout.addWidget(self.adapt_button)
         layout.addWidget(self.undo_button)
@@ -165,9 +166,17 @@ class ResultPanel(QWidget):
         visible = [name in wanted for name in run.names]
         for layer, is_visible in zip(run.layers, visible if any(visible) else run.first_shown, strict=True):
             layer.visible = is_visible
+        active = self._viewer.layers.selection.active
         for other in self._runs:
-            for layer in other.layers if other is not run else ():
+            for name, layer in zip(other.names, other.layers, strict=True) if other is not run else ():
                 layer.visible = False
+                if layer is active and name in run.names:
+                    self._select(run.layers[run.names.index(name)])
+
+    def _select(self, layer: Layer) -> None:
+        """Let the layer controls go on with the layer of the same kind that is shown instead."""
+        if layer in self._viewer.layers:
+            self._viewer.layers.selection.active = layer
 
     def _take_outlook(self, answer: Preflight | str) -> None:
         run = self._asked
@@ -190,4 +199,7 @@ class ResultPanel(QWidget):
         self.undo_button.setVisible(run is not None and run.base is not None)
         self.undo_button.setEnabled(not self._is_busy)
         self.box.tooltip = "" if run is None else run.title
+        self._caption.setText("" if run is None else f"Result on show: run {run.number}")
+        width: int = self.box.native.view().sizeHintForColumn(0)
+        self.box.native.view().setMinimumWidth(width + 24)  # the list shows labels whole that the box cuts off
         self.changed.emit()
