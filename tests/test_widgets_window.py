@@ -18,7 +18,7 @@ from skimage.io import imread
 from widget_cases import FakeEngine, add_case, make_map
 
 from napari_swig_qmri._widgets import super_resolve
-from napari_swig_qmri._widgets.preferences import PLUGIN, Options, make_default_reader, read_preferences
+from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options, make_default_reader, read_preferences
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import start_radiologically
@@ -134,7 +134,7 @@ def test_preferences_are_read(plugin: None) -> None:
 
 
 def test_the_preferences_offer_what_there_is() -> None:
-    (page,) = PluginManifest.from_distribution(PLUGIN).contributions.configuration
+    page = (PluginManifest.from_distribution(PLUGIN).contributions.configurations or {})[CONFIGURATION]
     assert set(page.properties["method"].enum) == set(METHODS)
     assert page.properties["method"].default == DEFAULT_METHOD
     assert set(page.properties["weights"].enum) == set(WEIGHTS)

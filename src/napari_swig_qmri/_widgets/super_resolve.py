@@ -94,7 +94,7 @@ class SuperResolveWidget(Dock):
         self.preflight.checked.connect(self.run.set_ready)
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._add_result)
-        self.run.ended.connect(self._end)
+        self.run.ended.connect(self._free_results)
         self.results.adaptation_wanted.connect(self.adapt)
         self.results.adaptation_undone.connect(self._say_undone)
         self.results.changed.connect(self._name_action)
@@ -135,7 +135,7 @@ class SuperResolveWidget(Dock):
         self.results.set_busy(True)
         self.run.start(partial(_run, self._solver, order.snapshot))
 
-    def _end(self) -> None:
+    def _free_results(self) -> None:
         self.results.set_busy(False)
 
     def _lay_out(self) -> None:
