@@ -9,7 +9,7 @@ from training_cases import TINY, folded_labels, trained_network
 
 from napari_swig_qmri import adaptation
 from napari_swig_qmri.adaptation import adapt, cross_scale_error
-from napari_swig_qmri.examples import make_example
+from napari_swig_qmri.examples import measured_subject
 from napari_swig_qmri.network import SwigNet
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.subjects import random_subject
@@ -17,7 +17,7 @@ from napari_swig_qmri.subjects import random_subject
 
 @pytest.fixture(scope="module")
 def measured():
-    return make_example(random_subject(folded_labels(), 2, 2), 0)
+    return measured_subject(random_subject(folded_labels(), 2, 2), 0)
 
 
 @pytest.fixture(autouse=True)

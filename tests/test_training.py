@@ -16,7 +16,16 @@ from training_cases import EDGE, TINY, folded_labels, labels, trained_network
 from typer.testing import CliRunner
 
 from napari_swig_qmri.cli import app
-from napari_swig_qmri.examples import ALPHA, MORE_NOISE, Example, make_example, recorrupted
+from napari_swig_qmri.examples import (
+    ALPHA,
+    MORE_NOISE,
+    Measured,
+    Solved,
+    measured_subject,
+    recorrupted,
+    rescanned,
+    solved_subject,
+)
 from napari_swig_qmri.losses import (
     Patch,
     corrected,
@@ -54,8 +63,13 @@ def subject():
 
 
 @pytest.fixture(scope="module")
-def example(subject):
-    return make_example(subject, 0)
+def solved(subject):
+    return solved_subject(subject)
+
+
+@pytest.fixture(scope="module")
+def measured(subject):
+    return measured_subject(subject, 0)
 
 
 @pytest.fixture
@@ -93,41 +107,59 @@ def test_noise_of_input_and_target_is_independent():
     np.testing.assert_allclose(wanted.std(), noise * MORE_NOISE, rtol=0.02)
 
 
-def test_an_example_comes_back_from_its_file(example, tmp_path):
-    example.save(tmp_path / "one.safetensors")
-    again = Example.load(tmp_path / "one.safetensors")
-    assert again.sequences == example.sequences
-    torch.testing.assert_close(again.coarse.volumes, example.coarse.volumes, rtol=0, atol=0)
-    torch.testing.assert_close(again.guides, example.guides, rtol=0, atol=0)
+def test_examples_come_back_from_their_files(solved, measured, tmp_path):
+    solved.save(tmp_path / "solved.safetensors")
+    measured.save(tmp_path / "measured.safetensors")
+    truth = Solved.load(tmp_path / "solved.safetensors").truth
+    torch.testing.assert_close(truth, solved.truth, rtol=0, atol=0)
+    again = Measured.load(tmp_path / "measured.safetensors")
+    assert again.sequences == measured.sequences
+    torch.testing.assert_close(again.coarse.volumes, measured.coarse.volumes, rtol=0, atol=0)
+    torch.testing.assert_close(again.guides, measured.guides, rtol=0, atol=0)
 
 
-def test_the_scenes_lie_on_their_grids(example):
-    assert example.scene.log_maps.shape == example.again.log_maps.shape == (3, EDGE, EDGE, EDGE)
-    assert example.coarse.log_maps.shape == example.coarse_target.shape == example.lr_maps.shape
-    assert example.guides.shape == (2, EDGE, EDGE, EDGE)
-    error = distance_to_truth(example, example.scene.log_maps, WHOLE)
+def test_the_scenes_lie_on_their_grids(solved, measured):
+    assert solved.scene.log_maps.shape == measured.again.log_maps.shape == (3, EDGE, EDGE, EDGE)
+    assert measured.coarse.log_maps.shape == measured.coarse_target.shape == measured.lr_maps.shape
+    assert measured.guides.shape == (2, EDGE, EDGE, EDGE)
+    error = distance_to_truth(solved, solved.scene.log_maps, WHOLE)
     assert error.max() < 0.3  # the same head in the same unit
 
 
-def test_truth_is_at_no_distance_from_itself(example):
-    log_maps = example.truth.clamp(min=1e-6).log()
-    assert distance_to_truth(example, log_maps, WHOLE).max() == 0
-    moved = distance_to_truth(example, log_maps + 0.01, WHOLE)
+def test_truth_is_at_no_distance_from_itself(solved):
+    log_maps = solved.truth.clamp(min=1e-6).log()
+    assert distance_to_truth(solved, log_maps, WHOLE).max() == 0
+    moved = distance_to_truth(solved, log_maps + 0.01, WHOLE)
     assert (moved < 0.0101).all()
     assert moved[1] > 0.005
 
 
-def test_lr_residual_of_a_patch_is_that_of_the_whole_head(example):
+def test_what_stands_in_for_the_truth_comes_from_the_scan_alone(subject):
+    """It is what the posterior makes of it, whatever the truth was."""
+    again = rescanned(subject, 5)
+    blind = replace(subject, truth=replace(subject.truth, data=np.full_like(subject.truth.data, np.nan)))
+    np.testing.assert_array_equal(rescanned(blind, 5).truth.data, again.truth.data)
+    brain = subject.mask
+    error = np.log(again.truth.data[:, brain] / subject.truth.data[:, brain])
+    error[0] -= np.median(error[0])  # PD has another unit
+    assert np.median(np.abs(error), axis=1).max() < 0.1
+    assert np.median(np.abs(error), axis=1).min() > 1e-4
+    assert not np.array_equal(again.lr_maps.data.shape, subject.lr_maps.data.shape) or not np.allclose(
+        again.lr_maps.data, subject.lr_maps.data
+    )
+
+
+def test_lr_residual_of_a_patch_is_that_of_the_whole_head(measured):
     """With the maps changed in the patch alone."""
     patch = Patch((slice(4, 20), slice(2, 22), slice(0, 24)))
-    log_maps = example.again.log_maps.clone()
+    log_maps = measured.again.log_maps.clone()
     log_maps[patch.of_volumes] += 0.05
     hr = VoxelGrid((EDGE,) * 3, np.eye(4))
-    truncate = KSpaceTruncation(hr, hr.with_shape(tuple(example.lr_maps.shape[1:])))
-    expected = ((example.lr_maps - truncate(log_maps.exp())) / example.lr_deviation)[:, example.lr_maps[0] > 0.2]
-    whole = lr_residual(example, log_maps.exp(), WHOLE)
+    truncate = KSpaceTruncation(hr, hr.with_shape(tuple(measured.lr_maps.shape[1:])))
+    expected = ((measured.lr_maps - truncate(log_maps.exp())) / measured.lr_deviation)[:, measured.lr_maps[0] > 0.2]
+    whole = lr_residual(measured, log_maps.exp(), WHOLE)
     torch.testing.assert_close(whole, expected, rtol=1e-3, atol=1e-3)
-    part = lr_residual(example, log_maps[patch.of_volumes].exp(), patch)
+    part = lr_residual(measured, log_maps[patch.of_volumes].exp(), patch)
     missing = [(value - whole[0]).abs().min() for value in part[0][::17]]
     assert 0 < len(part[0]) < len(whole[0])
     assert max(missing) < 1e-3
@@ -136,70 +168,60 @@ def test_lr_residual_of_a_patch_is_that_of_the_whole_head(example):
 @pytest.mark.slow
 def test_subjects_come_from_the_phantom_and_from_maps(config, tmp_path):
     phantom = replace(config, train=(Anatomies(files=("3",), scheme="phantom"),))
-    assert Subjects(phantom, phantom.train, 0, 1)[0].brain.any()
+    assert Subjects(phantom, phantom.train, 0, 1, "supervised")[0].brain.any()
     truth = random_subject(folded_labels(), 2, 2).truth
     for index, name in enumerate(truth.names):
         nib.save(nib.Nifti1Image(truth.data[index], truth.grid.affine), tmp_path / f"sub-01_{name}map.nii.gz")
     maps = (Anatomies(files=(str(tmp_path),), scheme="maps"),)
-    example = Subjects(replace(config, train=maps), maps, 0, 1)[0]
+    example = Subjects(replace(config, train=maps), maps, 0, 1, "supervised")[0]
     assert example.truth.shape == (3, EDGE, EDGE, EDGE)
     shutil.copytree(tmp_path, tmp_path / "less", ignore=shutil.ignore_patterns("*PDmap*", "less"))
     less = (Anatomies(files=(str(tmp_path / "less"),), scheme="maps"),)
     with pytest.raises(ValueError, match="no map of PD"):
-        Subjects(replace(config, train=less), less, 0, 1)[0]
+        Subjects(replace(config, train=less), less, 0, 1, "supervised")[0]
 
 
-@pytest.mark.parametrize("loss", [supervised_loss, self_supervised_loss])
-def test_losses_of_an_untrained_network_are_those_of_what_it_was_given(example, loss):
-    terms = loss(SwigNet(TINY), example, np.random.default_rng(0), 16)
+@pytest.mark.parametrize(("loss", "kind"), [(supervised_loss, "solved"), (self_supervised_loss, "measured")])
+def test_losses_of_an_untrained_network_are_those_of_what_it_was_given(loss, kind, request):
+    terms = loss(SwigNet(TINY), request.getfixturevalue(kind), np.random.default_rng(0), 16)
     total = float(sum(terms.values()).detach())
     assert total == pytest.approx(len(terms) - ("guides" in terms), rel=1e-4)
 
 
-@pytest.mark.parametrize("loss", [supervised_loss, self_supervised_loss])
-def test_losses_move_every_weight(example, loss):
+@pytest.mark.parametrize(("loss", "kind"), [(supervised_loss, "solved"), (self_supervised_loss, "measured")])
+def test_losses_move_every_weight(loss, kind, request):
     network = trained_network()
-    sum(loss(network, example, np.random.default_rng(0), 16).values()).backward()
+    sum(loss(network, request.getfixturevalue(kind), np.random.default_rng(0), 16).values()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.isfinite().all(), name
         assert parameter.grad.abs().max() > 0, name
 
 
-def test_self_supervision_never_looks_at_the_truth(example):
-    blind = replace(example, truth=torch.full_like(example.truth, torch.nan), scene=example.coarse)
-    network = trained_network()
-    seen = self_supervised_loss(network, example, np.random.default_rng(0), 16)
-    unseen = self_supervised_loss(network, blind, np.random.default_rng(0), 16)
-    assert {name: float(value.detach()) for name, value in seen.items()} == {
-        n: float(v.detach()) for n, v in unseen.items()
-    }
-
-
-def test_flips_are_undone(example):
+def test_flips_are_undone(solved):
     """An untrained network changes nothing whichever way it looks; a trained one sees another head."""
     flipped = Patch(WHOLE.box, (1, 3))
-    torch.testing.assert_close(corrected(SwigNet(TINY), example.scene, flipped), example.scene.log_maps)
+    torch.testing.assert_close(corrected(SwigNet(TINY), solved.scene, flipped), solved.scene.log_maps)
     mirrored = replace(
-        example.scene,
-        **{name: getattr(example.scene, name).flip((1, 3)) for name in ("log_maps", "volumes", "unit")},
+        solved.scene,
+        **{name: getattr(solved.scene, name).flip((1, 3)) for name in ("log_maps", "volumes", "unit")},
     )
     network = trained_network()
-    once = corrected(network, example.scene, flipped)
+    once = corrected(network, solved.scene, flipped)
     torch.testing.assert_close(corrected(network, mirrored, WHOLE).flip((1, 3)), once)
 
 
-def test_a_patch_without_a_head_costs_nothing(example):
+def test_a_patch_without_a_head_costs_nothing(solved, measured):
     """Instead of making every weight NaN."""
     empty = replace(
-        example,
-        brain=torch.zeros_like(example.brain),
-        again=replace(example.again, log_maps=torch.full_like(example.again.log_maps, -5.0)),
-        lr_maps=torch.zeros_like(example.lr_maps),
-        coarse_target=torch.zeros_like(example.coarse_target),
+        measured,
+        again=replace(measured.again, log_maps=torch.full_like(measured.again.log_maps, -5.0)),
+        lr_maps=torch.zeros_like(measured.lr_maps),
+        coarse_target=torch.zeros_like(measured.coarse_target),
     )
-    for loss in (supervised_loss, self_supervised_loss):
-        terms = loss(trained_network(), empty, np.random.default_rng(0), 16)
+    without_brain = replace(solved, brain=torch.zeros_like(solved.brain))
+    for loss, example in ((supervised_loss, without_brain), (self_supervised_loss, empty)):
+        terms = loss(trained_network(), example, np.random.default_rng(0), 16)
         assert all(float(value.detach()) == 0 for value in terms.values())
 
 
@@ -221,7 +243,7 @@ def test_the_pace_warms_up_and_slows_down():
     assert rates[500] == pytest.approx(0.505)
 
 
-@pytest.mark.parametrize("loss", ["supervised", "self-supervised"])
+@pytest.mark.parametrize("loss", ["supervised", "bootstrapped", "self-supervised"])
 def test_a_run_trains_logs_and_writes_weights(config, loss):
     weights = drained(train(replace(config, loss=loss)))
     assert weights == Path(config.output) / WEIGHTS
@@ -262,7 +284,7 @@ def test_workers_change_nothing(config, tmp_path):
 def _gradient_of_one_process(rank: int, folder: str, example_file: str, config: TrainingConfig) -> None:
     torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     run = _disturbed(config)
-    draw = (Example.load(Path(example_file)), np.random.default_rng(rank))
+    draw = (Measured.load(Path(example_file)), np.random.default_rng(rank))
     take_step(run, DistributedDataParallel(run.network), [draw])
     if rank == 0:
         torch.save([parameter.grad for parameter in run.network.parameters()], f"{folder}/gradient.pt")
@@ -276,11 +298,11 @@ def _disturbed(config: TrainingConfig) -> Run:
 
 
 @pytest.mark.slow
-def test_two_processes_make_the_gradient_of_one_with_twice_the_batch(config, example, tmp_path):
-    example.save(tmp_path / "one.safetensors")
+def test_two_processes_make_the_gradient_of_one_with_twice_the_batch(config, measured, tmp_path):
+    measured.save(tmp_path / "one.safetensors")
     config = replace(config, largest_gradient=1e9)
     run = _disturbed(config)
-    take_step(run, run.network, [(example, np.random.default_rng(rank)) for rank in range(2)])
+    take_step(run, run.network, [(measured, np.random.default_rng(rank)) for rank in range(2)])
     torch.multiprocessing.spawn(
         _gradient_of_one_process, (str(tmp_path), str(tmp_path / "one.safetensors"), config), nprocs=2
     )

@@ -9,7 +9,7 @@ up the LR maps themselves are the target, and their truncation the input.
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -34,6 +34,7 @@ from napari_swig_qmri.preparation import prepare
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.steps import drained, mapped
+from napari_swig_qmri.subjects import random_scan
 from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 
 if TYPE_CHECKING:
@@ -59,8 +60,41 @@ class Scene:
     unit: Tensor  # (3, X, Y, Z), float16
 
 
+class _Kept:
+    """Parts that can be moved to a device and kept in a file."""
+
+    def to(self, device: torch.device) -> Self:
+        """The same on a device."""
+        return replace(self, **{each.name: _moved(getattr(self, each.name), device) for each in fields(self)})  # type: ignore[arg-type, type-var]
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file."""
+        models = [[NAME_OF_MODEL[type(each)], asdict(each)] for each in getattr(self, "sequences", ())]
+        write_tensors(path, _flat(self), {"sequences": json.dumps(models)})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `save` wrote."""
+        tensors, about = read_tensors(path)
+        parts: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if "." not in name}
+        for name in {name.split(".")[0] for name in tensors if "." in name}:
+            parts[name] = Scene(**{each.name: tensors[f"{name}.{each.name}"] for each in fields(Scene)})
+        if models := json.loads(about["sequences"]):
+            parts["sequences"] = tuple(SEQUENCES[name](**settings) for name, settings in models)
+        return cls(**parts)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Measured:
+class Solved(_Kept):
+    """A solved subject with a truth to compare the correction with."""
+
+    scene: Scene
+    truth: Tensor  # (3, X, Y, Z)
+    brain: Tensor  # (X, Y, Z) bool
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Measured(_Kept):
     """What one scan gives to learn from; every target has noise of its own, which the scene beside it does not know."""
 
     again: Scene  # the subject, corrupted once more
@@ -73,35 +107,6 @@ class Measured:
     noise: Tensor  # (2,), relative, of maps and guides
     sequences: tuple[SignalModel, ...]
 
-    def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-        return replace(self, **{each.name: _moved(getattr(self, each.name), device) for each in fields(self)})
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Example(Measured):
-    """One simulated subject, whose truth is known."""
-
-    scene: Scene
-    truth: Tensor  # (3, X, Y, Z)
-    brain: Tensor  # (X, Y, Z) bool
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file."""
-        models = [[NAME_OF_MODEL[type(each)], asdict(each)] for each in self.sequences]
-        write_tensors(path, _flat(self), {"sequences": json.dumps(models)})
-
-    @classmethod
-    def load(cls, path: Path) -> Example:
-        """Read what `save` wrote."""
-        tensors, about = read_tensors(path)
-        parts: dict[str, Any] = {
-            name: Scene(**{each.name: tensors.pop(f"{name}.{each.name}") for each in fields(Scene)})
-            for name in ("scene", "again", "coarse")
-        }
-        sequences = tuple(SEQUENCES[name](**settings) for name, settings in json.loads(about["sequences"]))
-        return cls(**parts, **tensors, sequences=sequences)  # type: ignore[arg-type]
-
 
 def _moved(value: Any, device: torch.device) -> Any:
     if isinstance(value, Scene):
@@ -109,7 +114,7 @@ def _moved(value: Any, device: torch.device) -> Any:
     return value.to(device) if isinstance(value, torch.Tensor) else value
 
 
-def _flat(example: Example) -> dict[str, Tensor]:
+def _flat(example: Any) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = {}
     for each in fields(example):
         value = getattr(example, each.name)
@@ -120,27 +125,44 @@ def _flat(example: Example) -> dict[str, Tensor]:
     return tensors
 
 
-def make_example(subject: Subject, seed: int) -> Example:
-    """Solve a subject as it is, corrupted once more, and that one scale up.
+def solved_subject(subject: Subject) -> Solved:
+    """Solve a subject.
 
     Raises
     ------
     ValueError
         If there is too little tissue, or a guide that shows none of it.
     """
-    problem = drained(prepare(subject.lr_maps, subject.guides, subject.truth.grid))
-    gains = torch.tensor(subject.gains) * problem.gain_units
+    problem, gains = _problem_of(subject)
     _, scene = drained(_solved(problem, gains))
     truth = torch.as_tensor(subject.truth.data) / _units(problem)
-    deviations = subject.guide_noise * problem.guides[:, truth[0] > HEAD].abs().median(1).values
+    return Solved(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
+
+
+def rescanned(subject: Subject, seed: int | Sequence[int]) -> Subject:
+    """What the posterior makes of a subject, scanned once more: its maps stand in for the truth.
+
+    Nothing of them comes from HR maps. Errors as for `solved_subject`.
+    """
+    problem, gains = _problem_of(subject)
+    _, scene = drained(_solved(problem, gains))
+    maps = QuantitativeMaps(data=scene.log_maps.exp().numpy(), grid=problem.hr_grid)
+    return replace(random_scan(maps, seed), mask=subject.mask)
+
+
+def measured_subject(subject: Subject, seed: int) -> Measured:
+    """What the scan of a subject gives to learn from; its noise levels are known. Errors as for `solved_subject`."""
+    problem, gains = _problem_of(subject)
+    head = torch.as_tensor(subject.truth.data[0]) / problem.pd_unit > HEAD
+    deviations = subject.guide_noise * problem.guides[:, head].abs().median(1).values
     noise = Noise(lr_maps=torch.full((3,), subject.map_noise), guides=deviations)
-    measured = drained(measure_again(problem, gains, noise, np.random.default_rng((seed, 1))))
-    return Example(
-        **{each.name: getattr(measured, each.name) for each in fields(measured)},
-        scene=scene,
-        truth=truth,
-        brain=torch.as_tensor(subject.mask),
-    )
+    return drained(measure_again(problem, gains, noise, np.random.default_rng((seed, 1))))
+
+
+def _problem_of(subject: Subject) -> tuple[Problem, Tensor]:
+    """The problem of a subject, and its gains, scanner units per unit of PD of the problem."""
+    problem = drained(prepare(subject.lr_maps, subject.guides, subject.truth.grid))
+    return problem, torch.tensor(subject.gains) * problem.gain_units
 
 
 def measure_again(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_swig_qmri.examples import Example, Measured, Scene
+    from napari_swig_qmri.examples import Measured, Scene, Solved
     from napari_swig_qmri.operators import Slices
 
 SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
@@ -69,7 +69,7 @@ def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
     return torch.clamp(scene.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
 
 
-def supervised_loss(network: Forward, example: Example, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
+def supervised_loss(network: Forward, example: Solved, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
     """Distance to the true maps over the brain, over that of the solution that the network was given."""
     patch = random_patch(example.brain, edge, generator)
     given = distance_to_truth(example, example.scene.log_maps[patch.of_volumes], patch)
@@ -77,7 +77,7 @@ def supervised_loss(network: Forward, example: Example, generator: np.random.Gen
     return {"truth": (found / given.clamp(min=SMALL)).mean()}
 
 
-def distance_to_truth(example: Example, log_maps: Tensor, patch: Patch) -> Tensor:
+def distance_to_truth(example: Solved, log_maps: Tensor, patch: Patch) -> Tensor:
     """Mean absolute error of log maps ``(3, ...)`` over the brain, as far as it is shown; ``(3,)``."""
     truth = example.truth[patch.of_volumes].clamp(min=1e-6).log()
     error = (shown(log_maps) - shown(truth))[:, example.brain[patch.box]]
@@ -165,6 +165,10 @@ def _robust(errors: Tensor) -> Tensor:
     return huber_loss(errors, torch.zeros_like(errors), delta=OUTLIER) * len(errors)
 
 
-Loss = Callable[["Forward", "Example", "np.random.Generator", int], dict[str, "Tensor"]]
+Loss = Callable[["Forward", Any, "np.random.Generator", int], dict[str, "Tensor"]]
 TERMS = ("truth", "guides", "LR maps", "cross-scale")
-LOSSES: dict[str, Loss] = {"supervised": supervised_loss, "self-supervised": self_supervised_loss}
+LOSSES: dict[str, Loss] = {
+    "supervised": supervised_loss,
+    "bootstrapped": supervised_loss,  # on subjects whose truth is what the posterior made of a first scan
+    "self-supervised": self_supervised_loss,
+}

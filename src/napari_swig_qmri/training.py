@@ -40,7 +40,7 @@ from napari_swig_qmri.configuration import (
     read_hr_maps,
 )
 from napari_swig_qmri.devices import choose_device
-from napari_swig_qmri.examples import Example, make_example
+from napari_swig_qmri.examples import Measured, Solved, measured_subject, rescanned, solved_subject
 from napari_swig_qmri.losses import LOSSES, TERMS, Patch, corrected, distance_to_truth
 from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write_tensors
 from napari_swig_qmri.quantities import QUANTITIES
@@ -55,7 +55,7 @@ if TYPE_CHECKING:
 CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "swignet.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
 TRIES = 5  # seeds for a subject before it is given up
-EXAMPLES = 3  # version of what examples hold: those of another one are made again
+EXAMPLES = 4  # version of what examples hold: those of another one are made again
 COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
 
 
@@ -124,31 +124,40 @@ def read_config(path: Path) -> TrainingConfig:
     )
 
 
-class Subjects(Dataset[Example]):
-    """Examples by number, simulated when they are first asked for and kept in a folder."""
+class Subjects(Dataset["Solved | Measured"]):
+    """Examples for a loss by number, simulated when they are first asked for and kept in a folder."""
 
-    def __init__(self, config: TrainingConfig, anatomies: Sequence[Anatomies], first_seed: int, n: int) -> None:
+    def __init__(
+        self, config: TrainingConfig, anatomies: Sequence[Anatomies], first_seed: int, n: int, loss: str
+    ) -> None:
         self.labels = label_maps(anatomies)
-        self.crop, self.first_seed, self.n = config.crop, first_seed, n
-        made_of = json.dumps([EXAMPLES, self.crop, [(identity_of(file), scheme) for file, scheme in self.labels]])
+        self.crop, self.first_seed, self.n, self.loss = config.crop, first_seed, n, loss
+        heads = [(identity_of(file), scheme) for file, scheme in self.labels]
+        made_of = json.dumps([EXAMPLES, self.crop, heads, loss])
         self.folder = Path(config.examples) / hashlib.sha256(made_of.encode()).hexdigest()[:12]
 
     def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, index: int) -> Example:
+    def __getitem__(self, index: int) -> Solved | Measured:
         path = self.folder / f"{self.first_seed + index}.safetensors"
         if not path.exists():
             self._made(index).save(path)
-        return Example.load(path)
+        kind: type[Solved] | type[Measured] = Measured if self.loss == "self-supervised" else Solved
+        return kind.load(path)
 
-    def _made(self, index: int) -> Example:
+    def _made(self, index: int) -> Solved | Measured:
         """Some draws hold too little tissue, or guides that show nothing: then another one is made."""
         file, scheme = self.labels[index % len(self.labels)]
         seed = self.first_seed + index
         for attempt in range(TRIES):
             try:
-                return make_example(_subject(file, scheme, self.crop, (seed, attempt)), seed)
+                subject = _subject(file, scheme, self.crop, (seed, attempt))
+                if self.loss == "self-supervised":
+                    return measured_subject(subject, seed)
+                return solved_subject(
+                    rescanned(subject, (seed, attempt, 1)) if self.loss == "bootstrapped" else subject
+                )
             except ValueError as error:
                 refusal = error
         raise ValueError(f"no subject could be made of {file}, tried {TRIES} times: {refusal}") from refusal
@@ -160,13 +169,13 @@ def _subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subjec
     return random_subject(random_crop(read_anatomy(file, scheme), crop, seed), seed)
 
 
-class Draws(Dataset[tuple[Example, "np.random.Generator"]]):
+class Draws(Dataset[tuple["Solved | Measured", "np.random.Generator"]]):
     """What the steps of a run see: draw n is example n % batch size of step n // batch size."""
 
     def __init__(self, subjects: Subjects, seed: int) -> None:
         self.subjects, self.seed = subjects, seed
 
-    def __getitem__(self, index: int) -> tuple[Example, np.random.Generator]:
+    def __getitem__(self, index: int) -> tuple[Solved | Measured, np.random.Generator]:
         generator = np.random.default_rng((self.seed, index))
         return self.subjects[int(generator.integers(len(self.subjects)))], generator
 
@@ -264,8 +273,8 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
     if not rank:
         _cut_log(folder / LOG, run.step)
     model = DistributedDataParallel(run.network) if n_processes > 1 else run.network
-    subjects = Subjects(config, config.train, 0, config.n_subjects)
-    checks = Subjects(config, config.validation, FIRST_CHECK, config.n_validation)
+    subjects = Subjects(config, config.train, 0, config.n_subjects, config.loss)
+    checks = Subjects(config, config.validation, FIRST_CHECK, config.n_validation, "supervised")
     own = config.batch_size // n_processes
     draws = [
         step * config.batch_size + rank * own + item for step in range(run.step, config.n_steps) for item in range(own)
@@ -291,7 +300,7 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
 
 
 def take_step(
-    run: Run, model: SwigNet | DistributedDataParallel, draws: Sequence[tuple[Example, np.random.Generator]]
+    run: Run, model: SwigNet | DistributedDataParallel, draws: Sequence[tuple[Solved | Measured, np.random.Generator]]
 ) -> dict[str, float]:
     """One step of the optimiser on the draws of this process; the terms of the loss."""
     config, loss = run.config, LOSSES[run.config.loss]
@@ -326,7 +335,7 @@ def validate(run: Run, checks: Subjects) -> dict[str, float]:
     ratios, network = [], cast("SwigNet", run.average.module)
     whole = Patch((slice(None), slice(None), slice(None)))
     for index in range(len(checks)):
-        example = checks[index].to(next(network.parameters()).device)
+        example = cast("Solved", checks[index]).to(next(network.parameters()).device)
         with torch.no_grad():
             found = distance_to_truth(example, corrected(network, example.scene, whole), whole)
             given = distance_to_truth(example, example.scene.log_maps, whole)
