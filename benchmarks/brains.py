@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
+from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
 from napari_swig_qmri.metrics import MapScores
-from napari_swig_qmri.pipeline import METHODS
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
 
@@ -44,7 +44,7 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 def solver_options(parser: argparse.ArgumentParser) -> None:
     """Method and weights of `super_resolve`."""
-    parser.add_argument("--method", choices=METHODS, default="posterior")
+    parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
     parser.add_argument("--weights", metavar="FILE", help="of the method network")
 
 

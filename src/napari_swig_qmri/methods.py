@@ -23,7 +23,7 @@ METHODS: Mapping[str, str] = {
     "posterior": "regression, then refined until signal models, guides and LR maps agree",
     "network": "posterior, then corrected by a network trained on simulated subjects",
 }
-DEFAULT_METHOD: Final = "posterior"
+DEFAULT_METHOD: Final = "network"
 CODES = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # contrast -> what stands for it in the name of a model
 LONG_ECHO = 0.05  # s; spin echoes from here on show T2 (our choice)
 SHORT_REPETITION = 1.2  # s; spin echoes up to here show T1 (our choice)

@@ -11,7 +11,7 @@ WEIGHTS: Mapping[str, str] = {
     "self-supervised": "learned from guides and low-resolution maps alone",
     "supervised": "learned from the true maps of simulated subjects",
 }
-DEFAULT_WEIGHTS = "self-supervised"
+DEFAULT_WEIGHTS = "supervised"
 HUB = "hub:"  # before the name of a repository
 
 
