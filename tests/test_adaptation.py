@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,9 +12,13 @@ from training_cases import TINY, folded_labels, trained_network
 from napari_swig_qmri import adaptation
 from napari_swig_qmri.adaptation import adapt, cross_scale_error
 from napari_swig_qmri.examples import measured_subject
+from napari_swig_qmri.losses import Patch, lr_residual, objective
 from napari_swig_qmri.network import SwigNet
+from napari_swig_qmri.operators import KSpaceTruncation
+from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.subjects import random_subject
+from napari_swig_qmri.volumes import VoxelGrid
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +57,8 @@ def test_errors_are_those_of_planes_that_training_does_not_see(measured, monkeyp
     _, left_out = adaptation._split(measured)
     n = measured.coarse_target.shape[1]
     assert seen[0].shape[1] + left_out.coarse_target.shape[1] == n
+    share = float((left_out.coarse_target[0] > HEAD).sum() / (measured.coarse_target[0] > HEAD).sum())
+    assert 0.1 < share < 0.45  # planes are whole, and few
     torch.testing.assert_close(left_out.coarse_target, measured.coarse_target[:, seen[0].shape[1] :])
     assert cross_scale_error(found.network, left_out) == found.after
 
@@ -74,6 +82,41 @@ def test_what_does_not_help_is_given_up_and_taken_back(measured, monkeypatch):
     assert found.network is network
     assert found.after == found.before
     assert len(steps) == 2 * adaptation.PATIENCE
+
+
+def test_without_a_head_to_check_on_nothing_is_trained(measured):
+    network = trained_network()
+    for target in (torch.zeros_like(measured.coarse_target), measured.coarse_target[:, :1]):
+        found = drained(adapt(network, replace(measured, coarse_target=target)))
+        assert found.network is network
+        assert found.after == found.before
+
+
+def test_where_a_guide_counts_for_nothing_its_values_do_not_matter(measured):
+    """Gaps of guides, and where they contradict the LR maps."""
+    inside = torch.ones(measured.guides.shape[1:], dtype=torch.bool)
+    whole = Patch((slice(0, 24),) * 3)
+    weight = measured.guide_weight.clone()
+    weight[:, :12] = 0
+    guides = measured.guides.clone()
+    guides[:, :12] = 100.0
+    first, second = (
+        objective(replace(measured, guide_weight=weight, guides=each), measured.again.log_maps, inside, whole)
+        for each in (measured.guides, guides)
+    )
+    torch.testing.assert_close(first, second)
+
+
+def test_fields_of_view_may_differ(measured):
+    """Residuals of a patch are those of the truncation between the grids, shifted and of another size."""
+    hr, lr = VoxelGrid((24,) * 3, np.eye(4)), VoxelGrid((10, 12, 9), np.diag([3.0, 2.0, 3.0, 1.0]))
+    truncate = KSpaceTruncation(hr, lr)
+    x, y, z = truncate.matrices
+    maps = torch.ones(3, 10, 12, 9)
+    moved = replace(measured, rows_x=x, rows_y=y, rows_z=z, lr_maps=maps, lr_deviation=torch.ones_like(maps))
+    given = measured.again.log_maps.exp()
+    expected = (maps - truncate(given)).flatten(1)
+    torch.testing.assert_close(lr_residual(moved, given, Patch((slice(0, 24),) * 3)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_an_untrained_network_has_the_error_of_the_scene(measured):

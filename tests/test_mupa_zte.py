@@ -132,7 +132,7 @@ def test_gradients_are_finite_at_the_bounds_and_without_protons() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ({"flip_angle": 4.0}, "MuPa-ZTE: Flip angle must be between 0.1 degrees and 180 degrees, but it is 229.2"),
+        ({"flip_angle": 4.0}, "MuPa-ZTE: Flip angle must be between 0.1 degrees and 60 degrees, but it is 229.2"),
         ({"n_spokes": 2.5}, "Spokes per segment must be a whole number between 1 and 65536, but it is 2.5"),
         ({"repetition_time": 1.5}, "must be between 0.2 ms and 100 ms, but it is 1500 ms"),
     ],

@@ -72,12 +72,13 @@ def test_folding_keeps_every_voxel_and_is_undone():
 
 
 def test_weights_come_back_as_they_were(tmp_path):
+    """But for the digits that float16 has not."""
     network, features = random_network(), random_features()
     network.save(tmp_path / "net.safetensors", {"steps": 3})
     again = SwigNet.from_pretrained(tmp_path / "net.safetensors")
     assert again.config == network.config
     inputs = features.volumes[None], features.levels[None]
-    torch.testing.assert_close(again(*inputs), network(*inputs), rtol=0, atol=0)
+    torch.testing.assert_close(again(*inputs), network.half().float()(*inputs), rtol=0, atol=0)
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
 
 

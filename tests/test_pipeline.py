@@ -28,6 +28,7 @@ from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SpinEcho
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.weights import DEFAULT_WEIGHTS
 
 NAMES = ("PD", "T1", "T2")
 
@@ -128,7 +129,8 @@ def test_what_comes_back_belongs_together():
 
 def test_parameters_are_json_and_say_what_was_done():
     said = json.loads(json.dumps(usual().parameters))
-    assert said["method"] == "posterior"
+    assert said["method"] == "network"
+    assert said["weights"]["name"] == DEFAULT_WEIGHTS
     assert said["reference"] == "T1w"
     assert said["mask"] is None
     assert [guide["sequence"] for guide in said["guides"]] == ["SpinEcho", "TurboSpinEcho"]
@@ -169,7 +171,7 @@ def test_a_result_without_more_detail_is_refused():
         solved(lr, guides, voxel_size=edges)
 
 
-@pytest.mark.parametrize("names", [("T1",), ("PD", "T2"), ("T2", "PD")])
+@pytest.mark.parametrize("names", [("T1",), ("PD", "T2"), ("T2", "PD"), ("T1", "T2")])
 def test_a_subset_of_the_maps(names):
     lr, guides = case()
     subset = QuantitativeMaps(data=np.stack([lr[name] for name in names]), grid=lr.grid, names=names)
@@ -178,6 +180,7 @@ def test_a_subset_of_the_maps(names):
     assert result.lr_residual.names == result.maps.names
     assert result.parameters["method"] == ("posterior" if {"T1", "T2"} <= set(names) else "regression")
     assert any("from regression" in notice for notice in result.notices) == (not {"T1", "T2"} <= set(names))
+    assert any("network was left out" in notice for notice in result.notices) == ({"T1", "T2"} <= set(names))
     for missing in set(NAMES) - set(names):
         assert any(missing in notice for notice in result.notices)
     interpolated = zero_filled(lr, result.maps.grid)
@@ -446,7 +449,7 @@ def test_a_result_without_a_number_is_never_returned(monkeypatch):
 
 def test_noise_is_taken_out_unless_it_is_to_be_kept():
     maps, guides = degraded(slab().maps, 2, map_noise=0.03, guide_noise=0.03)
-    kept, taken = (solved(maps, guides, keep_noise=keep) for keep in (True, False))
+    kept, taken = (solved(maps, guides, method="posterior", keep_noise=keep) for keep in (True, False))
     assert all(after < before for after, before in zip(errors(taken.maps), errors(kept.maps), strict=True))
     assert (kept.parameters["keep_noise"], taken.parameters["keep_noise"]) == (True, False)
 
@@ -464,7 +467,7 @@ def weights(tmp_path):
 def test_an_untrained_network_gives_the_maps_of_the_posterior(tmp_path):
     SwigNet().save(tmp_path / "untrained.safetensors", {})
     result = solved(*case(), method="network", weights=tmp_path / "untrained.safetensors")
-    np.testing.assert_allclose(result.maps.data, usual().maps.data, rtol=1e-5)
+    np.testing.assert_allclose(result.maps.data, solved(*case(), method="posterior").maps.data, rtol=1e-5)
     assert result.parameters["method"] == "network"
     assert result.parameters["weights"]["name"].endswith("untrained.safetensors")
     assert len(result.parameters["weights"]["sha256"]) == 16
@@ -613,8 +616,13 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
             {"method": "magic"},
             "the method must be one of regression, posterior, network, but it is 'magic'",
         ),
-        (box(), [guide()], {"weights": "x.safetensors"}, "only the method network takes weights"),
-        (box(), [guide()], {"adapt": True}, "only the method network takes weights"),
+        (
+            box(),
+            [guide()],
+            {"method": "posterior", "weights": "x.safetensors"},
+            "only the method network takes weights",
+        ),
+        (box(), [guide()], {"method": "posterior", "adapt": True}, "only the method network takes weights"),
         (box(), [guide()], {"method": "network", "keep_noise": True}, "networks are trained on maps without noise"),
         (box(), [guide()], {"dtype": "int8"}, "the dtype must be one of float32, float64, but it is 'int8'"),
         (box(), [guide()], {"device": "abacus"}, "the device must be auto, cuda, mps or cpu, but it is 'abacus'"),

@@ -19,6 +19,8 @@ from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 Make = Callable[..., SuperResolveWidget]
 
+OTHER = next(name for name in WEIGHTS if name != DEFAULT_WEIGHTS)
+
 
 @pytest.fixture
 def viewer() -> ViewerModel:
@@ -67,11 +69,11 @@ def test_method_and_weights_are_explained(make: Make) -> None:
 
 def test_only_the_network_gets_weights(make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine()
-    widget = make(engine, weights="supervised")
+    widget = make(engine, method="posterior", weights=OTHER)
     run(widget, qtbot)
     widget.options.method_box.value = "network"
     run(widget, qtbot)
-    assert [each["weights"] for each in engine.runs] == [None, "supervised"]
+    assert [each["weights"] for each in engine.runs] == [None, OTHER]
     assert [each["adapt"] for each in engine.runs] == [False, False]
 
 
@@ -108,7 +110,7 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make
 
 def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine()
-    widget = make(engine)
+    widget = make(engine, method="posterior")
     assert widget.run.run_button.text() == "Super-resolve"
     run(widget, qtbot)
     assert widget.run.run_button.text() == "Run again"
@@ -173,7 +175,7 @@ def test_results_that_were_removed_are_forgotten(viewer: ViewerModel, make: Make
 
 def test_only_a_network_is_adapted(make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine()
-    widget = make(engine)
+    widget = make(engine, method="posterior")
     run(widget, qtbot)
     assert widget.results.adapt_button.isHidden()
     widget.options.method_box.value = "network"
@@ -186,13 +188,13 @@ def test_only_a_network_is_adapted(make: Make, qtbot: QtBot) -> None:
 
 def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine(errors=(0.912, 0.874))
-    widget = make(engine, method="network", weights="supervised")
+    widget = make(engine, method="network", weights=OTHER)
     run(widget, qtbot)
     before = list(viewer.layers)
     adapt(widget, qtbot)
-    assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == ("supervised", True)
+    assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == (OTHER, True)
     assert "fell from 91.20% to 87.40%" in widget.run.message.text()
-    assert widget.results.box.current_choice == "2: M_12 (T1w + T2w), network, supervised, adapted"
+    assert widget.results.box.current_choice == f"2: M_12 (T1w + T2w), network, {OTHER}, adapted"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     assert widget.results.adapt_button.isHidden()
     widget.results.undo_button.click()

@@ -32,14 +32,14 @@ from napari_swig_qmri.configuration import (
 from napari_swig_qmri.conversion import interpolated
 from napari_swig_qmri.devices import choose_device
 from napari_swig_qmri.metrics import evaluate
-from napari_swig_qmri.network import NetworkConfig, read_tensors, write_tensors
+from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write_tensors
 from napari_swig_qmri.pipeline import super_resolve
 from napari_swig_qmri.reference import BOTH, MODELS, Model, Planes, ReferenceNet, loss_of, planes_of
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.training import pace
 from napari_swig_qmri.volumes import QuantitativeMaps
-from napari_swig_qmri.weights import WEIGHTS
+from napari_swig_qmri.weights import HUB, WEIGHTS
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -135,8 +135,8 @@ def read_ablation(path: Path) -> AblationConfig:
 
 
 def _placed_weights(name: str, folder: Path) -> str:
-    """A file of the folder, or else a name that the network knows."""
-    return str(folder / name) if (folder / name).exists() else name
+    """A name that the network knows, or else a file of the folder."""
+    return name if name in WEIGHTS or name.startswith(HUB) else str(folder / name)
 
 
 def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
@@ -147,8 +147,12 @@ def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
     Raises
     ------
     ValueError
-        If the output folder holds models of other settings.
+        If the output folder holds models of other settings, or a file is not one of weights.
+    FileNotFoundError
+        If there are no such weights.
     """
+    for name in config.weights:
+        SwigNet.from_pretrained(name)  # before hours of training
     started, device = time.monotonic(), choose_device(config.device)
     networks = {model: kept for model in MODELS if (kept := _kept(model, config, device)) is not None}
     missing = [model for model in MODELS if model not in networks]
@@ -297,7 +301,7 @@ def _solved(
         yield Progress(fraction, f"{method} on {subject.name}")
         found[method] = _super_resolved(subject, config, method=method)
     for name in config.weights:
-        title = f"{Path(name).stem} network"
+        title = f"{name if name in WEIGHTS else '/'.join(Path(name).parts[-2:])} network"
         yield Progress(fraction, f"{title} on {subject.name}")
         found[title] = _super_resolved(subject, config, method="network", weights=name)
     planes = planes.to(device)

@@ -1,7 +1,7 @@
 """A network trained on by what one scan tells of itself, for as long as that helps.
 
-The loss is the self-supervised one, which needs no HR maps. Whether it helps is seen one scale up, in a part of the
-head that the network is not trained on: there the LR maps themselves are the answer.
+The loss is the self-supervised one, which needs no HR maps. Whether it helps is seen one scale up, where the LR maps
+themselves are the answer, in a part of the head whose answers the network is not shown.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from torch.optim import AdamW
 
 from napari_swig_qmri.examples import Scene
 from napari_swig_qmri.losses import Patch, corrected, distance_to_lr_maps, self_supervised_loss
+from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.results import Progress
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ PATIENCE = 2  # checks without a gain before it is given up
 LEARNING_RATE = 2e-4
 LARGEST_GRADIENT = 5.0  # norm
 PATCH = 48  # voxels along the edge of what a step sees
-SHARE_LEFT_OUT = 0.25  # of the planes, which only checks see
+SHARE_LEFT_OUT = 0.25  # of the head one scale up, which only checks see
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,11 +51,14 @@ def adapt(
     Parameters
     ----------
     measured
-        The scan, corrupted once more.
+        The scan, corrupted once more. Where its head is too small to leave a part of it out, nothing is trained.
     seed
         Of the patches.
     """
-    kept, check = _split(measured.to(torch.device(device)))
+    parts = _split(measured.to(torch.device(device)))
+    if parts is None:
+        return Adaptation(network, 1.0, 1.0)
+    kept, check = parts
     trained = deepcopy(network).to(device).train()
     best, before = network, cross_scale_error(trained, check)
     after, waited = before, 0
@@ -89,11 +93,13 @@ def cross_scale_error(network: SwigNet, measured: Measured) -> float:
     return float((found / given.clamp(min=1e-12)).mean())
 
 
-def _split(measured: Measured) -> tuple[Measured, Measured]:
-    """The scan with the first and with the last planes of its coarse scene."""
-    n = measured.coarse_target.shape[1]
-    first = n - round(SHARE_LEFT_OUT * n)
-    return _with_planes(measured, slice(0, first)), _with_planes(measured, slice(first, n))
+def _split(measured: Measured) -> tuple[Measured, Measured] | None:
+    """The scan with the first and with the last planes of the head in its coarse scene, if there are enough."""
+    head = (measured.coarse_target[0] > HEAD).sum((1, 2)).cumsum(0)
+    first = int((head <= (1 - SHARE_LEFT_OUT) * head[-1]).sum())
+    if not 0 < int(head[first - 1]) < int(head[-1]):
+        return None
+    return _with_planes(measured, slice(0, first)), _with_planes(measured, slice(first, len(head)))
 
 
 def _with_planes(measured: Measured, planes: slice) -> Measured:

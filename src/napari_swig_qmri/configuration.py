@@ -110,8 +110,11 @@ def read_hr_maps(folder: str) -> QuantitativeMaps:
 
 
 def identity_of(file: str) -> str:
-    """Name of a label map, wherever it lies, with its size, so that another one of the same name is told apart."""
+    """Name of a label map or folder, wherever it lies, with the size of each file, so that namesakes are told apart."""
     path = Path(file)
+    if path.is_dir():
+        inside = sorted(each for each in path.rglob("*") if each.is_file())
+        return f"{path.name} ({', '.join(f'{each.name} {each.stat().st_size} bytes' for each in inside)})"
     return f"{path.name} ({path.stat().st_size if path.exists() else 0} bytes)"
 
 

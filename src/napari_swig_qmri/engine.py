@@ -41,6 +41,7 @@ class Solution:
     gains: Tensor  # (guide,), scanner units per unit of PD
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps
     noise: Noise
+    corrected: bool = False  # by a network
     adaptation: tuple[float, float] | None = None  # cross-scale error before and after, over that without a network
 
 
@@ -66,6 +67,7 @@ def solve(
     what would be estimated. With `keep_noise` the maximum of the posterior is left as it is. An `adapted` network is
     trained on the problem first.
     """
+    network = network if all(problem.measured) else None  # networks were trained on all three maps
     end = 1.0 if network is None else 0.4 if adapted else 0.8  # of the work without a network
     predicting = predict(problem, lr_noise, guide_noise)
     prediction = yield from staged(predicting, 0.0, 0.25 * end, "local regression on the guides")
@@ -97,9 +99,12 @@ def solve(
             network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
         n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit, times=SLABS_OF_NETWORK)
         correcting = correct(network, log_maps, features, n_planes=n_planes, device=device)
-        log_maps = bounded((yield from staged(correcting, end, 1.0, "the network looks over the maps")))
+        found = bounded((yield from staged(correcting, end, 1.0, "the network looks over the maps")))
+        log_maps = found.lerp_(log_maps, conflict)  # where the LR maps alone are followed, it is not asked
     maps = without_air(log_maps.exp_(), air)
-    return Solution(maps=maps, gains=gains, conflict=conflict, noise=noise, adaptation=errors)
+    return Solution(
+        maps=maps, gains=gains, conflict=conflict, noise=noise, corrected=network is not None, adaptation=errors
+    )
 
 
 def between(low: float, high: float) -> Callable[[Progress], Progress]:

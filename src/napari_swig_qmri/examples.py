@@ -40,6 +40,7 @@ from napari_swig_qmri.volumes import QuantitativeMaps, WeightedImage
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.optimum import Optimum
     from napari_swig_qmri.preparation import Problem
     from napari_swig_qmri.signal_models import SignalModel
     from napari_swig_qmri.subjects import Subject
@@ -99,11 +100,15 @@ class Measured(_Kept):
 
     again: Scene  # the subject, corrupted once more
     guides: Tensor  # (guide, X, Y, Z), in units of PD
+    guide_weight: Tensor  # (guide, X, Y, Z), float16, 0 where a guide saw nothing or contradicts the LR maps
     guide_deviation: Tensor  # (guide,), of what is left when they are compared
     lr_maps: Tensor  # (3, x, y, z)
     lr_deviation: Tensor  # (3, x, y, z)
+    rows_x: Tensor  # (x, X), and so on: the truncation, one matrix along each axis
+    rows_y: Tensor
+    rows_z: Tensor
     coarse: Scene  # on the LR grid
-    coarse_target: Tensor  # (3, x, y, z), the LR maps
+    coarse_target: Tensor  # (3, x, y, z), the LR maps, 0 where there is no measurement
     noise: Tensor  # (2,), relative, of maps and guides
     sequences: tuple[SignalModel, ...]
 
@@ -134,7 +139,7 @@ def solved_subject(subject: Subject) -> Solved:
         If there is too little tissue, or a guide that shows none of it.
     """
     problem, gains = _problem_of(subject)
-    _, scene = drained(_solved(problem, gains))
+    scene = _solved(problem, gains)
     truth = torch.as_tensor(subject.truth.data) / _units(problem)
     return Solved(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
 
@@ -145,7 +150,7 @@ def rescanned(subject: Subject, seed: int | Sequence[int]) -> Subject:
     Nothing of them comes from HR maps. Errors as for `solved_subject`.
     """
     problem, gains = _problem_of(subject)
-    _, scene = drained(_solved(problem, gains))
+    scene = _solved(problem, gains)
     maps = QuantitativeMaps(data=scene.log_maps.exp().numpy(), grid=problem.hr_grid)
     return replace(random_scan(maps, seed), mask=subject.mask)
 
@@ -179,27 +184,37 @@ def measure_again(
     """
     gains, deviation = gains.float(), noise.lr_maps.view(-1, 1, 1, 1) * problem.lr_maps.abs()
     corrupted, lr_target = recorrupted(problem.lr_maps, deviation, generator)
+    corrupted[:, ~problem.lr_seen] = torch.nan
     images, targets = recorrupted(problem.guides, noise.guides.view(-1, 1, 1, 1), generator)
+    images[~problem.guide_valid] = torch.nan
     again = yield from _prepared(problem, corrupted, problem.lr_grid, images, problem.hr_grid)
     own = gains * again.gain_units
-    found, scene = yield from mapped(_solved(again, own), lambda step: replace(step, fraction=0.8 * step.fraction))
+    optimum, found = yield from mapped(_optimum(again, own), lambda step: replace(step, fraction=0.8 * step.fraction))
+    scene = _scene(again, optimum, found)
+    guide_weight = (problem.guide_valid * (1 - optimum.conflict)).half()
+    del optimum
     upper = scale_above(problem)
     above = yield from _prepared(
-        problem, KSpaceTruncation(problem.lr_grid, upper)(corrupted), upper, again.lr_guides, problem.lr_grid
+        problem, KSpaceTruncation(problem.lr_grid, upper)(again.lr_maps), upper, again.lr_guides, problem.lr_grid
     )
-    _, coarse = yield from mapped(
-        _solved(above, gains * above.gain_units), lambda step: replace(step, fraction=0.8 + 0.2 * step.fraction)
+    solving = _optimum(above, own * above.gain_units)
+    upper_optimum, upper_noise = yield from mapped(
+        solving, lambda step: replace(step, fraction=0.8 + 0.2 * step.fraction)
     )
     relative = noise.lr_maps.clamp(min=MIN_LR_NOISE)
     least = torch.maximum(noise.guides, MIN_GUIDE_NOISE * again.guide_levels)
     return Measured(
         again=scene,
         guides=targets / own.view(-1, 1, 1, 1),
+        guide_weight=guide_weight,
         guide_deviation=MORE_NOISE * least / own,
         lr_maps=lr_target / _units(again),
         lr_deviation=lr_variance(again, replace(found, lr_maps=MORE_NOISE * relative)).sqrt(),
-        coarse=coarse,
-        coarse_target=lr_target / _units(above),
+        rows_x=again.truncate.matrices[0].float(),
+        rows_y=again.truncate.matrices[1].float(),
+        rows_z=again.truncate.matrices[2].float(),
+        coarse=_scene(above, upper_optimum, upper_noise),
+        coarse_target=lr_target / _units(again) / _units(above) * problem.lr_valid,
         noise=torch.stack([noise.lr_maps.mean(), (noise.guides / problem.guide_levels).mean()]),
         sequences=problem.sequences,
     )
@@ -217,22 +232,27 @@ def _prepared(
     return (yield from mapped(prepare(maps, images, hr_grid), lambda _: Progress(0.0, "preparing")))
 
 
-def _solved(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[Noise, Scene]]:
+def _solved(problem: Problem, gains: Tensor) -> Scene:
+    return _scene(problem, *drained(_optimum(problem, gains)))
+
+
+def _optimum(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[Optimum, Noise]]:
     started = Progress(0.0, "local regression on the guides")
     prediction = yield from mapped(predict(problem), lambda _: started)
     posterior, device = posterior_of(problem, prediction, gains), torch.device("cpu")
     planes = planes_of_a_slab(problem.hr_grid.shape, device, None)
     optimum = yield from find_optimum(problem, posterior, prediction.noise, device=device, n_planes=planes)
-    features = features_of(
-        optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, prediction.noise.lr_maps
-    )
-    scene = Scene(
+    return optimum, prediction.noise
+
+
+def _scene(problem: Problem, optimum: Optimum, noise: Noise) -> Scene:
+    features = features_of(optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, noise.lr_maps)
+    return Scene(
         log_maps=optimum.log_maps,
         volumes=features.volumes.half(),
         levels=features.levels,
         unit=features.unit.half(),
     )
-    return prediction.noise, scene
 
 
 def _units(problem: Problem) -> Tensor:

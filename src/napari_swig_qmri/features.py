@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri import fields
+from napari_swig_qmri.prediction import MISSING_VARIANCE
 from napari_swig_qmri.regression import gaussian_window
 
 if TYPE_CHECKING:
@@ -49,7 +50,8 @@ def features_of(
     it, all but the first in units of that standard deviation.
     """
     prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
-    residual = truncate.zero_filled(posterior.lr_residual(log_maps))
+    measured = posterior.lr_variance < MISSING_VARIANCE
+    residual = truncate.zero_filled(posterior.lr_residual(log_maps) * measured)
     volumes = log_maps.new_empty(N_FEATURES, *log_maps.shape[1:])
     unit = torch.empty_like(log_maps)
     for first in range(0, log_maps.shape[1], PLANES):

@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
 from napari_swig_qmri.examples import MORE_NOISE
-from napari_swig_qmri.operators import SeparableOperator, truncation_matrix
+from napari_swig_qmri.operators import SeparableOperator
 from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.prediction import MIN_LR_NOISE
 
@@ -105,6 +105,7 @@ def objective(example: Measured, log_maps: Tensor, inside: Tensor, patch: Patch)
     maps = log_maps.exp()
     guides = torch.stack([sequence(*maps) for sequence in example.sequences])
     misfit = (guides - example.guides[patch.of_volumes]) / example.guide_deviation.view(-1, 1, 1, 1)
+    misfit = misfit * example.guide_weight[patch.of_volumes]
     hr_per_lr = inside.numel() / example.lr_maps[0].numel()
     residual = lr_residual(example, maps, patch)
     return torch.stack([_robust(misfit[:, inside[patch.box]]), _robust(residual) / hr_per_lr])
@@ -132,18 +133,20 @@ def lr_residual(example: Measured, maps: Tensor, patch: Patch) -> Tensor:
 
     Outside the patch the maps are those that the network was given.
     """
-    shapes = tuple(zip(example.again.unit.shape[1:], example.lr_maps.shape[1:], strict=True))
-    a, b, c = (torch.as_tensor(truncation_matrix(n, n_lr)).to(maps) for n, n_lr in shapes)
-    whole = SeparableOperator((a, b, c))
+    whole = SeparableOperator((example.rows_x, example.rows_y, example.rows_z))
     given = example.again.log_maps.exp()
-    x, y, z = (
-        slice(math.ceil(side.start * n_lr / n), side.stop * n_lr // n)
-        for side, (n, n_lr) in zip(patch.box, shapes, strict=True)
-    )
+    x, y, z = (_rows_within(matrix, side) for matrix, side in zip(whole.matrices, patch.box, strict=True))
     rows = (slice(None), x, y, z)
     change = whole.restricted(patch.box, (x, y, z), maps.device)(maps - given[patch.of_volumes])
     residual = (example.lr_maps - whole(given))[rows] - change
     return (residual / example.lr_deviation[rows])[:, example.lr_maps[0, x, y, z] > HEAD]
+
+
+def _rows_within(matrix: Tensor, side: slice) -> slice:
+    """Rows ``(x, X)`` of a truncation whose centre lies in a side of a patch."""
+    centres = matrix.abs().argmax(1)
+    inside = torch.nonzero((centres >= side.start) & (centres < side.stop))[:, 0]
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
 def shown(log_maps: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ the projection of the images on the signal found. Source of matching: Ma et al. 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -69,8 +70,8 @@ def make_dictionary(
 
 
 def _evenly(limits: tuple[float, float], step: float, device: torch.device | str) -> Tensor:
-    first, last = torch.tensor(limits, dtype=torch.float64, device=device).log()
-    return torch.linspace(float(first), float(last), 1 + int(torch.ceil((last - first) / step)), device=device)
+    first, last = (math.log(limit) for limit in limits)
+    return torch.linspace(first, last, 1 + math.ceil((last - first) / step), device=device)
 
 
 def match(images: Tensor, dictionary: Dictionary, background: float = 0.05) -> Generator[Progress, None, Tensor]:

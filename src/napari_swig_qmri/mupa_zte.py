@@ -38,7 +38,7 @@ class MupaZte:
 
     title: ClassVar[str] = "MuPa-ZTE"
 
-    flip_angle: float = angle_field("Flip angle", default=math.radians(2))
+    flip_angle: float = angle_field("Flip angle", math.radians(60), default=math.radians(2))
     repetition_time: float = time_field("Time from spoke to spoke (TR)", 2e-4, 0.1, default=1.5e-3)
     preparation_echo_time: float = time_field("Echo time of the T2 preparation (TE)", 1e-3, 1.0, default=0.08)
     n_spokes: int = plain_field("Spokes per segment", 1, 65536, 256)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Generator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -116,9 +117,9 @@ class SwigNet(nn.Module):
         network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
         return network.eval()
 
-    def save(self, path: Path, about: Mapping[str, Any], dtype: torch.dtype = torch.float32) -> None:
-        """Write the weights with the size of the network and what else is worth knowing, JSON-ready."""
-        weights = {name: tensor.detach().cpu().to(dtype).contiguous() for name, tensor in self.state_dict().items()}
+    def save(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Write the weights in float16, with the size of the network and what else is worth knowing, JSON-ready."""
+        weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
         more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
         write_tensors(path, weights, more)
 
@@ -158,7 +159,8 @@ def correct(
     """
     n, halo = log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
     step = max(FOLDED, min(n, n_planes - 2 * halo) // FOLDED * FOLDED)
-    network = network.to(device)
+    if network.tail.weight.device.type != torch.device(device).type:
+        network = deepcopy(network).to(device)
     corrected = torch.empty_like(log_maps)
     first = 0
     while first < n:

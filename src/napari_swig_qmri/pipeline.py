@@ -111,6 +111,8 @@ def super_resolve(
     ------
     ValueError
         On input that cannot be used, with one sentence that says what to do.
+    FileNotFoundError
+        If there are no such weights.
     """
     check(
         maps,
@@ -131,7 +133,9 @@ def super_resolve(
     if target.type == "mps" and dtype == "float64":
         raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
     name = weights or DEFAULT_WEIGHTS
-    network = SwigNet.from_pretrained(name) if method == "network" else None
+    file = weights_file(name) if method == "network" else None
+    network = None if file is None else SwigNet.from_pretrained(file)
+    used = None if file is None else {"name": str(name), "sha256": fingerprint(file)}
     started = Progress(0.0, "bringing the images onto one grid")
     yield started
     preparing = prepare(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), mask, DTYPES[dtype])
@@ -151,10 +155,10 @@ def super_resolve(
         )
     )
     yield Progress(1.0, "comparing the result with the images")
-    ran = _method_that_ran(solution, guides, method)
+    ran = _method_that_ran(solution, guides)
     asked = {
         "method": ran,
-        "weights": None if ran != "network" else {"name": str(name), "sha256": fingerprint(weights_file(name))},
+        "weights": used if ran == "network" else None,
         "adapted": _about_adaptation(solution),
         "reference": guides[reference_of(guides, reference)].name if guides else None,
         "mask": None if mask is None else f"{int((np.asarray(mask) > 0.5).sum())} voxels",
@@ -163,7 +167,10 @@ def super_resolve(
         "memory_limit": memory_limit,
         "keep_noise": keep_noise or ran not in ("posterior", "network"),
     }
-    return _result(problem, solution, maps, guides, mask, asked)
+    result = _result(problem, solution, maps, guides, mask, asked)
+    if (method, ran) != ("network", "posterior"):
+        return result
+    return replace(result, notices=(*result.notices, "Without a PD map the network was left out."))
 
 
 def _about_adaptation(solution: Solution) -> dict[str, float] | None:
@@ -173,11 +180,13 @@ def _about_adaptation(solution: Solution) -> dict[str, float] | None:
     return dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
 
 
-def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage], asked: str) -> str:
-    """The regression alone runs where T1 or T2 was not measured, whatever was asked."""
+def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str:
+    """The regression alone runs where T1 or T2 was not measured, and no network without PD, whatever was asked."""
     if not guides:
         return "interpolation"
-    return "regression" if solution.conflict is None else asked
+    if solution.conflict is None:
+        return "regression"
+    return "network" if solution.corrected else "posterior"
 
 
 def with_time_left(
@@ -221,6 +230,8 @@ def check(
         raise ValueError("networks are trained on maps without noise: leave out keep_noise, or choose the posterior.")
     if method == "network":
         SwigNet.from_pretrained(weights or DEFAULT_WEIGHTS)  # says what is wrong with the file
+    if adapt and not guides:
+        raise ValueError("adapting needs a guide, but there is none: leave it out, or choose a weighted image.")
     if adapt and set(maps.names) != set(QUANTITIES):
         raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.names)}: leave it out.")
     if dtype not in DTYPES:

@@ -20,6 +20,7 @@ from torch.nn.functional import l1_loss, pad, pixel_shuffle, pixel_unshuffle, re
 from napari_swig_qmri.cohort import PROTOCOL
 from napari_swig_qmri.features import TYPICAL
 from napari_swig_qmri.losses import shown
+from napari_swig_qmri.methods import CODES
 from napari_swig_qmri.operators import KSpaceTruncation, contract_axis
 from napari_swig_qmri.prediction import MIN_GUIDE_NOISE, MIN_LR_NOISE, log_maps_of, noise_size
 from napari_swig_qmri.quantities import QUANTITIES
@@ -57,10 +58,9 @@ class Model:
         if self.sees_truth:
             return "oracle"
         signs = "".join("+" if sign else "-" for sign in (self.given_lr_maps, self.with_lr_term))
-        return f"M{''.join(SHORT[guide] for guide in self.guides)}{signs}"
+        return f"M{''.join(CODES[guide] for guide in self.guides)}{signs}"
 
 
-SHORT = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # of the guides, in names of models
 SIGNS = ((True, True), (True, False), (False, True), (False, False))
 BOTH = ("T1w", "T2w")
 MODELS = (

@@ -19,9 +19,9 @@ def time_field(label: str, low: float, high: float, **options: Any) -> Any:
     return field(metadata={"label": label, "unit": "s", "range": (low, high)}, **options)
 
 
-def angle_field(label: str, **options: Any) -> Any:
-    """Flip angle in rad; required unless `options` hold a default."""
-    return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), math.pi)}, **options)
+def angle_field(label: str, high: float = math.pi, **options: Any) -> Any:
+    """Flip angle in rad up to `high`; required unless `options` hold a default."""
+    return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), high)}, **options)
 
 
 def plain_field(label: str, low: float, high: float, default: float | bool) -> Any:
