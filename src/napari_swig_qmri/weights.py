@@ -8,7 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 
 WEIGHTS: Mapping[str, str] = {
-    "self-supervised": "learned from guides and low-resolution maps alone",
+    "self-supervised": "learned without high-resolution maps, from what the posterior makes of simulated scans",
     "supervised": "learned from the true maps of simulated subjects",
 }
 DEFAULT_WEIGHTS = "supervised"
