@@ -49,6 +49,7 @@ MEANINGS = {
     "cubic": "the same by cubic splines",
     "regression": "T1w and T2w guides, not trained",
     "posterior": "T1w and T2w guides, not trained",
+    "network": "the posterior, corrected by either weights",
     "M1++": "T1w guide",
     "M2++": "T2w guide",
     "M12++": "T1w and T2w guides",
@@ -57,7 +58,8 @@ MEANINGS = {
     "M12-+": "second sign: LR term in the loss",
     ORACLE: "like $M_{12}^{++}$, but trained on the true maps",
 }
-LINE, TAB = 0.31, 1.15  # inch, of their table
+LINE, TAB, MEANING = 0.31, 1.15, 3.7  # inch, of their table: height of a line, width of the names and of the rest
+COLOUR_BAR = 1.2  # inch, with its numbers
 SIGNS = "First sign: LR maps are given to the network; second sign: LR term in the loss"
 
 
@@ -82,7 +84,7 @@ def label_of(method: str) -> str:
     """Name of a method as a figure shows it."""
     found = MODEL_NAME.fullmatch(method)
     if not found:
-        return method
+        return "\n".join(method.rsplit(" ", 1)[::-1]) if method.endswith(" network") else method
     return rf"$M_{{{found[1]}}}^{{{found[2].replace('-', '{-}').replace('+', '{+}')}}}$"
 
 
@@ -93,7 +95,8 @@ def maps_figure(picture: Picture) -> Figure:
     box = (slice(max(0, x[0] - 2), x[-1] + 3), slice(max(0, y[0] - 2), y[-1] + 3))
     height = TILE * picture.mask[box].shape[1] / picture.mask[box].shape[0]
     pitch = HEADING + len(QUANTITIES) * (height + CAPTION) + BAND_GAP
-    width = LEFT + RIGHT + TILE + max(column.left for band in bands for column in band)
+    key = LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + COLOUR_BAR
+    width = RIGHT + max(LEFT + TILE + max(column.left for band in bands for column in band), key + TAB + MEANING)
     size = (width, TOP + BOTTOM + len(bands) * pitch - BAND_GAP)
     figure = Figure(figsize=size)
     for index, band in enumerate(bands):
@@ -105,11 +108,11 @@ def maps_figure(picture: Picture) -> Figure:
                 axes = _axes(figure, LEFT + column.left, bottom, TILE, height)
                 _show(axes, picture, column.method, name, box)
                 if row == 0:
-                    axes.set_title(label_of(column.method), fontsize=13 if column.method[0] == "M" else 11, pad=5)
+                    axes.set_title(label_of(column.method), fontsize=13 if column.method[0] == "M" else 10, pad=5)
             if index == 0:
                 left = LEFT + band[-1].left + TILE + 2 * GROUP_GAP
                 _colour_bar(figure, name, (left, bottom, 0.14, height))
-    _explain(figure, LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + 1.2, size[1] - TOP - HEADING)
+    _explain(figure, key, size[1] - TOP - HEADING)
     _titles(
         figure,
         f"Maps by every model on one axial plane of {picture.subject}, simulated",
@@ -123,7 +126,7 @@ def subjects_figure(scores: Sequence[Score]) -> Figure:
     methods = list(dict.fromkeys(score.method for score in scores))
     places = _places(methods)
     figure = Figure(figsize=(16, 9))
-    figure.subplots_adjust(left=0.05, right=0.99, top=0.86, bottom=0.12, wspace=0.13, hspace=0.08)
+    figure.subplots_adjust(left=0.05, right=0.99, top=0.86, bottom=0.22, wspace=0.13, hspace=0.08)
     grid = figure.subplots(2, len(QUANTITIES), sharex=True)
     for column, name in enumerate(QUANTITIES):
         for row, measure in enumerate(("ssim", "hfen")):
@@ -256,7 +259,9 @@ def _dots(axes: Axes, values: dict[str, FloatArray], places: dict[str, float]) -
 
 
 def _name_methods(axes: Axes, places: dict[str, float]) -> None:
-    axes.set_xticks(list(places.values()), [label_of(method) for method in places], rotation=90, fontsize=10)
+    axes.set_xticks(
+        list(places.values()), [label_of(method).replace("\n", ", ") for method in places], rotation=90, fontsize=10
+    )
     for label, method in zip(axes.get_xticklabels(), places, strict=True):
         label.set_color(_colour(method))
 

@@ -97,7 +97,7 @@ def super_resolve(
         ``"float32"`` or ``"float64"``.
     memory_limit
         Bytes the working memory of a slab of planes may take, beside some 40 volumes of the HR grid that every run
-        holds. Slabs do not change the result.
+        holds, and 30 more with the network. Slabs do not change the result.
     weights
         Of the network: a key of `WEIGHTS`, a file that `swig-qmri train` wrote, or ``hub:owner/repository`` on the
         Hugging Face hub. `DEFAULT_WEIGHTS` by default.
