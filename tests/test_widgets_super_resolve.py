@@ -25,6 +25,7 @@ from napari_swig_qmri.cli import app
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_folder
 from napari_swig_qmri.layers import METADATA_KEY
+from napari_swig_qmri.methods import DEFAULT_METHOD
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import SpinEcho, T2Flair, TurboSpinEcho
 
@@ -138,7 +139,7 @@ def test_preflight_is_shown_and_asked_once_per_pause(viewer: ViewerModel, make: 
     assert len(engine.preflights) == 1
     assert "LR 2 mm → HR 1 mm." in widget.preflight.statements.text()
     assert widget.preflight.cost.text() == "Takes about 4 s and 0.6 GB of memory."
-    assert engine.preflights[0]["method"] == "posterior"
+    assert engine.preflights[0]["method"] == DEFAULT_METHOD
     assert [guide.name for guide in engine.preflights[0]["guides"]] == ["sub-01 T1w", "sub-01 T2w"]
 
 
