@@ -25,7 +25,7 @@ HEADING = ("SSIM PD / T1 / T2", "HFEN", "median error, %")
 
 
 @dataclass(frozen=True, kw_only=True)
-class TestBrain:
+class Brain:
     """Simulated maps of one label map, 1 mm, with texture and lesions."""
 
     name: str
@@ -48,7 +48,7 @@ def solver_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--weights", metavar="FILE", help="of the method network")
 
 
-def test_brains(paths: Sequence[Path]) -> Iterator[TestBrain]:
+def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
     """One brain per label map, drawn from published ranges at 3 T; the same file gives the same brain."""
     for path in paths:
         image = nib.load(path)
@@ -57,7 +57,7 @@ def test_brains(paths: Sequence[Path]) -> Iterator[TestBrain]:
         seed = [ord(letter) for letter in path.name]
         _, truth, _ = random_maps(anatomy, FIELD_STRENGTH, np.random.default_rng(seed))
         brain = np.isin(anatomy.labels, [1 + TISSUES.index(tissue) for tissue in BRAIN])
-        yield TestBrain(name=path.name.split("_")[0], truth=truth, mask=halved(brain.astype(np.float32)) > 0.5)
+        yield Brain(name=path.name.split("_")[0], truth=truth, mask=halved(brain.astype(np.float32)) > 0.5)
 
 
 def resolved(

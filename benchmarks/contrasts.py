@@ -14,7 +14,7 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 import torch
-from brains import TestBrain, interpolated, parser_of, resolved, table, test_brains
+from brains import Brain, brains_of, interpolated, parser_of, resolved, table
 from numpy.typing import NDArray
 
 from napari_swig_qmri import SEQUENCES, QuantitativeMaps
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--domain", choices=DOMAINS, default="maps", help="what is truncated (maps)")
     options = parser.parse_args()
     found: dict[tuple[str, str], list[NDArray[np.floating]]] = {}
-    for brain in test_brains(options.labels):
+    for brain in brains_of(options.labels):
         generator = np.random.default_rng(SEED)
         _, acquired = degrade(brain.truth, 1, CONTRASTS, guide_noise=options.guide_noise, generator=generator)
         tissues = tissue_masks(brain.truth, brain.mask)
@@ -55,9 +55,7 @@ def main() -> None:
     print(table(["contrast", "maps", *[f"{r}: SSIM / HFEN / NRMSE, %" for r in regions]], rows))
 
 
-def sources(
-    brain: TestBrain, options: object, generator: np.random.Generator
-) -> Iterator[tuple[str, QuantitativeMaps]]:
+def sources(brain: Brain, options: object, generator: np.random.Generator) -> Iterator[tuple[str, QuantitativeMaps]]:
     """Maps that contrasts are made of, by name."""
     guides = {name: USUAL_GUIDES[name] for name in ("T1w", "T2w")}
     lr_maps, images = degrade(

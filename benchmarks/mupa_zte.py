@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from brains import HEADING, TestBrain, cells, interpolated, parser_of, resolved, table, test_brains
+from brains import HEADING, Brain, brains_of, cells, interpolated, parser_of, resolved, table
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, evaluate
 from napari_swig_qmri.matching import make_dictionary, match
@@ -61,7 +61,7 @@ def main() -> None:
     options = parser.parse_args()
     scans = [Scan(minutes=1, edge=options.short), *(Scan(minutes=5, edge=edge) for edge in options.long)]
     rows, found = [], []
-    for brain in test_brains(options.labels):
+    for brain in brains_of(options.labels):
         by_name = {}
         for name, maps in candidates(brain, scans, options):
             by_name[name] = evaluate(maps, brain.truth, brain.mask)
@@ -73,7 +73,7 @@ def main() -> None:
     print(table(["brain", "maps", *HEADING], rows), *verdict(found), sep="\n")
 
 
-def candidates(brain: TestBrain, scans: list[Scan], options: object) -> Iterator[tuple[str, QuantitativeMaps]]:
+def candidates(brain: Brain, scans: list[Scan], options: object) -> Iterator[tuple[str, QuantitativeMaps]]:
     """Maps on the grid of the truth, by name: every scan interpolated, and SR of the first."""
     grid, measured = brain.truth.grid, []
     for scan in scans:

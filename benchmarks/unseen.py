@@ -13,7 +13,7 @@ import sys
 from collections.abc import Mapping
 
 import numpy as np
-from brains import HEADING, cells, interpolated, parser_of, resolved, table, test_brains
+from brains import HEADING, brains_of, cells, interpolated, parser_of, resolved, table
 
 from napari_swig_qmri import SEQUENCES, evaluate
 from napari_swig_qmri.metrics import MapScores
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--map-noise", type=float, default=0.02, help="of LR maps, relative (0.02)")
     options = parser.parse_args()
     rows = []
-    for brain in test_brains(options.labels):
+    for brain in brains_of(options.labels):
         for n, (title, sequences) in enumerate(PROTOCOLS.items()):
             lr_maps, guides = degrade(
                 brain.truth,

@@ -42,7 +42,6 @@ from napari_swig_qmri.subjects import random_subject
 from napari_swig_qmri.training import (
     CHECKPOINT,
     LOG,
-    WEIGHTS,
     Anatomies,
     Run,
     Subjects,
@@ -53,6 +52,7 @@ from napari_swig_qmri.training import (
     train,
 )
 from napari_swig_qmri.volumes import VoxelGrid
+from napari_swig_qmri.weights import FILE
 
 WHOLE = Patch((slice(0, EDGE), slice(0, EDGE), slice(0, EDGE)))
 
@@ -246,7 +246,7 @@ def test_the_pace_warms_up_and_slows_down():
 @pytest.mark.parametrize("loss", ["supervised", "bootstrapped", "self-supervised"])
 def test_a_run_trains_logs_and_writes_weights(config, loss):
     weights = drained(train(replace(config, loss=loss)))
-    assert weights == Path(config.output) / WEIGHTS
+    assert weights == Path(config.output) / FILE
     assert SwigNet.from_pretrained(weights).config == TINY
     rows = (Path(config.output) / LOG).read_text().splitlines()
     assert rows[0] == "step,rate,truth,guides,LR maps,cross-scale,PD,T1,T2"
@@ -264,7 +264,7 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_by_bit(config, tmp_path):
     said = [step.stage for step in train(broken)]
     assert [stage.split(":")[0] for stage in said] == ["step 3 of 4", "step 4 of 4"]
     assert [row.split(",")[0] for row in (tmp_path / "broken" / LOG).read_text().splitlines()] == ["step", *"1234"]
-    again, _ = read_tensors(tmp_path / "broken" / WEIGHTS)
+    again, _ = read_tensors(tmp_path / "broken" / FILE)
     assert all(torch.equal(again[name], whole[name]) for name in whole)
     assert any(bool(value.abs().max() > 0) for name, value in whole.items() if name.startswith("tail"))
 

@@ -8,7 +8,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
-from widget_cases import FakeEngine, add, add_case, make_guide
+from widget_cases import FakeEngine, add, add_case, make_guide, run
 
 from napari_swig_qmri._widgets.options import CHOOSE
 from napari_swig_qmri._widgets.preferences import Options
@@ -37,12 +37,6 @@ def make(viewer: ViewerModel, qtbot: QtBot) -> Make:
         return widget
 
     return build
-
-
-def run(widget: SuperResolveWidget, qtbot: QtBot) -> None:
-    qtbot.waitUntil(widget.run.run_button.isEnabled)
-    with qtbot.waitSignal(widget.run.ended):
-        widget.run.run_button.click()
 
 
 def adapt(widget: SuperResolveWidget, qtbot: QtBot) -> None:

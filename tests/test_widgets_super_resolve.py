@@ -13,7 +13,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from typer.testing import CliRunner
-from widget_cases import FakeEngine, add, add_case, make_guide, make_map
+from widget_cases import FakeEngine, add, add_case, make_guide, make_map, run
 
 from napari_swig_qmri._widgets.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._widgets.preferences import Options
@@ -45,12 +45,6 @@ def make(viewer: ViewerModel, qtbot: QtBot) -> Make:
         return widget
 
     return build
-
-
-def run(widget: SuperResolveWidget, qtbot: QtBot) -> None:
-    qtbot.waitUntil(widget.run.run_button.isEnabled)
-    with qtbot.waitSignal(widget.run.ended):
-        widget.run.run_button.click()
 
 
 def test_layers_and_sequences_are_proposed(viewer: ViewerModel, make: Make) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
+from pytestqt.qtbot import QtBot
 
+from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri.conversion import as_maps
 from napari_swig_qmri.layers import to_layer_data
 from napari_swig_qmri.results import Progress, SuperResolution
@@ -30,6 +32,13 @@ SIDECARS = {
         "EchoSpacing": 0.01,
     },
 }
+
+
+def run(widget: SuperResolveWidget, qtbot: QtBot) -> None:
+    """Press the button and wait for the end."""
+    qtbot.waitUntil(widget.run.run_button.isEnabled)
+    with qtbot.waitSignal(widget.run.ended):
+        widget.run.run_button.click()
 
 
 def make_map(suffix: str, grid: VoxelGrid = LR, **more: Any) -> Volume:

@@ -9,7 +9,6 @@ import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +34,7 @@ from napari_swig_qmri.metrics import evaluate
 from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write_tensors
 from napari_swig_qmri.pipeline import super_resolve
 from napari_swig_qmri.reference import BOTH, MODELS, Model, Planes, ReferenceNet, loss_of, planes_of
-from napari_swig_qmri.results import Progress
+from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.training import pace
 from napari_swig_qmri.volumes import QuantitativeMaps
@@ -159,7 +158,7 @@ def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
     if missing:
         networks |= yield from _trained(missing, config, device)
     trained = time.monotonic() - started
-    scores, picture = yield from mapped(_scored(config, networks, device), partial(_scaled, first=TRAINED, last=1))
+    scores, picture = yield from mapped(_scored(config, networks, device), between(TRAINED, 1))
     said = f"{len(missing)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
     return Study(scores=scores, picture=picture, budget=f"{budget_of(config)}; {said}")
 
@@ -177,7 +176,7 @@ def _trained(
     for index, model in enumerate(models):
         first = SIMULATED + index * share
         training = train_model(model, planes, config)
-        networks[model] = yield from mapped(training, partial(_scaled, first=first, last=first + share))
+        networks[model] = yield from mapped(training, between(first, first + share))
     return networks
 
 
@@ -191,10 +190,6 @@ def budget_of(config: AblationConfig) -> str:
         f"{FIELD_STRENGTH:g} T, {sequences}, truncation {' x '.join(map(str, FACTORS))}, noise "
         f"{100 * config.map_noise:g} % in maps and {100 * config.guide_noise:g} % in guides"
     )
-
-
-def _scaled(step: Progress, first: float, last: float) -> Progress:
-    return replace(step, fraction=first + step.fraction * (last - first))
 
 
 def _subject(config: AblationConfig, file: str, scheme: str, seed: int) -> StudySubject:

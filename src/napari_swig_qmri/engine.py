@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass, replace
+from collections.abc import Generator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,7 +19,7 @@ from napari_swig_qmri.optimum import HEAD, find_optimum, planes_of_a_slab, stage
 from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.quantities import T1, T2
-from napari_swig_qmri.results import Progress
+from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
@@ -105,11 +105,6 @@ def solve(
     return Solution(
         maps=maps, gains=gains, conflict=conflict, noise=noise, corrected=network is not None, adaptation=errors
     )
-
-
-def between(low: float, high: float) -> Callable[[Progress], Progress]:
-    """Progress of a part that runs from `low` to `high` of the whole."""
-    return lambda step: replace(step, fraction=low + (high - low) * step.fraction)
 
 
 def air_off_the_head(problem: Problem, pd: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ from napari_swig_qmri.prediction import (
     scale_above,
 )
 from napari_swig_qmri.preparation import prepare
-from napari_swig_qmri.results import Progress
+from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.subjects import random_scan
@@ -189,7 +189,7 @@ def measure_again(
     images[~problem.guide_valid] = torch.nan
     again = yield from _prepared(problem, corrupted, problem.lr_grid, images, problem.hr_grid)
     own = gains * again.gain_units
-    optimum, found = yield from mapped(_optimum(again, own), lambda step: replace(step, fraction=0.8 * step.fraction))
+    optimum, found = yield from mapped(_optimum(again, own), between(0, 0.8))
     scene = _scene(again, optimum, found)
     guide_weight = (problem.guide_valid * (1 - optimum.conflict)).half()
     del optimum
@@ -197,10 +197,7 @@ def measure_again(
     above = yield from _prepared(
         problem, KSpaceTruncation(problem.lr_grid, upper)(again.lr_maps), upper, again.lr_guides, problem.lr_grid
     )
-    solving = _optimum(above, own * above.gain_units)
-    upper_optimum, upper_noise = yield from mapped(
-        solving, lambda step: replace(step, fraction=0.8 + 0.2 * step.fraction)
-    )
+    upper_optimum, upper_noise = yield from mapped(_optimum(above, own * above.gain_units), between(0.8, 1))
     relative = noise.lr_maps.clamp(min=MIN_LR_NOISE)
     least = torch.maximum(noise.guides, MIN_GUIDE_NOISE * again.guide_levels)
     return Measured(

@@ -46,13 +46,16 @@ class NetworkConfig:
             raise ValueError(f"a network needs a width above 0 and 0 or more blocks, but got {self}.")
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
+class ResidualBlock(nn.Module):
+    """Two convolutions, in two or three dimensions, whose output is added to what came in."""
+
+    def __init__(self, width: int, convolution: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv3d) -> None:
         super().__init__()
-        self.first = nn.Conv3d(width, width, 3, padding=1)
-        self.second = nn.Conv3d(width, width, 3, padding=1)
+        self.first = convolution(width, width, 3, padding=1)
+        self.second = convolution(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The same shape, ``(n, width, ...)``."""
         changed: Tensor = x + self.second(relu(self.first(x)))
         return changed
 
@@ -66,7 +69,7 @@ class SwigNet(nn.Module):
         width, n_voxels = self.config.width, FOLDED**3
         self.head = nn.Conv3d(N_FEATURES * n_voxels, width, 3, padding=1)
         self.level = nn.Linear(N_LEVELS, width)
-        self.blocks = nn.ModuleList(_Residual(width) for _ in range(self.config.n_blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.config.n_blocks))
         self.tail = nn.Conv3d(width, len(QUANTITIES) * n_voxels, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]

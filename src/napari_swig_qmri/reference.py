@@ -21,6 +21,7 @@ from napari_swig_qmri.cohort import PROTOCOL
 from napari_swig_qmri.features import TYPICAL
 from napari_swig_qmri.losses import shown
 from napari_swig_qmri.methods import CODES
+from napari_swig_qmri.network import ResidualBlock
 from napari_swig_qmri.operators import KSpaceTruncation, contract_axis
 from napari_swig_qmri.prediction import MIN_GUIDE_NOISE, MIN_LR_NOISE, log_maps_of, noise_size
 from napari_swig_qmri.quantities import QUANTITIES
@@ -125,17 +126,6 @@ def _planes_first(volumes: Tensor) -> Tensor:
     return volumes.permute(0, 3, 1, 2).contiguous()
 
 
-class _Residual(nn.Module):
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = nn.Conv2d(width, width, 3, padding=1)
-        self.second = nn.Conv2d(width, width, 3, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        changed: Tensor = x + self.second(relu(self.first(x)))
-        return changed
-
-
 class ReferenceNet(nn.Module):
     """Planes to maps: corrects the zero-filled LR maps, or typical brain tissue where it is given no LR maps."""
 
@@ -145,7 +135,7 @@ class ReferenceNet(nn.Module):
         self.which = [tuple(PROTOCOL).index(guide) for guide in model.guides]
         n_inputs, n_voxels = len(self.which) + len(QUANTITIES) * model.given_lr_maps, FOLDED**2
         self.head = nn.Conv2d(n_inputs * n_voxels, config.width, 3, padding=1)
-        self.blocks = nn.ModuleList(_Residual(config.width) for _ in range(config.n_blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(config.width, nn.Conv2d) for _ in range(config.n_blocks))
         self.tail = nn.Conv2d(config.width, len(QUANTITIES) * n_voxels, 3, padding=1)
         nn.init.zeros_(self.tail.weight)
         nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -19,6 +19,11 @@ class Progress:
     fraction: float  # 0 to 1
     stage: str  # what it is doing, for a person
     seconds_left: float | None = None
+
+
+def between(low: float, high: float) -> Callable[[Progress], Progress]:
+    """Progress of a part that runs from `low` to `high` of the whole."""
+    return lambda step: replace(step, fraction=low + (high - low) * step.fraction)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

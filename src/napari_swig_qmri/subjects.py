@@ -112,11 +112,9 @@ class Anatomy:
     def crop(self, corner: tuple[int, int, int], shape: tuple[int, int, int]) -> Anatomy:
         """The box of `shape` HR voxels whose first HR voxel is `corner`."""
         x, y, z = (slice(2 * first, 2 * (first + n)) for first, n in zip(corner, shape, strict=True))
-        affine = self.grid.affine.copy()
-        affine[:3, 3] += affine[:3, :3] @ (2 * np.asarray(corner, float))
         labels = self.labels[x, y, z]
         nx, ny, nz = labels.shape
-        return Anatomy(labels, VoxelGrid((nx, ny, nz), affine))
+        return Anatomy(labels, self.grid.box((x.start, y.start, z.start), (nx, ny, nz)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,9 +163,7 @@ def crop_of_maps(maps: QuantitativeMaps, edge: int, seed: int | Sequence[int]) -
     pd = maps.data[maps.names.index("PD"), ::COARSE, ::COARSE, ::COARSE]
     corner, shape = _random_box(pd > MAPPED_PD * np.percentile(pd, 99), maps.grid.shape, edge, seed)
     x, y, z = (slice(first, first + n) for first, n in zip(corner, shape, strict=True))
-    affine = maps.grid.affine.copy()
-    affine[:3, 3] += affine[:3, :3] @ np.asarray(corner, float)
-    return replace(maps, data=maps.data[:, x, y, z], grid=VoxelGrid(shape, affine))
+    return replace(maps, data=maps.data[:, x, y, z], grid=maps.grid.box(corner, shape))
 
 
 def _random_box(

@@ -46,13 +46,14 @@ from napari_swig_qmri.network import NetworkConfig, SwigNet, read_tensors, write
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.subjects import crop_of_maps, random_crop, random_scan, random_subject
+from napari_swig_qmri.weights import FILE
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.subjects import Subject
 
-CHECKPOINT, WEIGHTS, LOG = "checkpoint.safetensors", "swignet.safetensors", "log.csv"
+CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
 TRIES = 5  # seeds for a subject before it is given up
 EXAMPLES = 4  # version of what examples hold: those of another one are made again
@@ -295,8 +296,8 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
         if last or run.step % config.checkpoint_every == 0:
             run.save(folder)
             about = {"config": json.loads(_described(config)), "step": run.step}
-            cast("SwigNet", run.average.module).save(folder / WEIGHTS, about)
-    return folder / WEIGHTS
+            cast("SwigNet", run.average.module).save(folder / FILE, about)
+    return folder / FILE
 
 
 def take_step(

@@ -55,6 +55,12 @@ class VoxelGrid:
         affine[:3, 3] = self.world((ratio - 1) / 2)
         return VoxelGrid(shape, affine)
 
+    def box(self, corner: tuple[int, int, int], shape: tuple[int, int, int]) -> VoxelGrid:
+        """The part of `shape` voxels whose first voxel is `corner`."""
+        affine = self.affine.astype(float).copy()
+        affine[:3, 3] = self.world(np.asarray(corner, float))
+        return VoxelGrid(shape, affine)
+
     def distance_to(self, other: VoxelGrid) -> float:
         """Largest distance in mm between the corners of two grids; infinite if shapes differ."""
         if self.shape != other.shape:

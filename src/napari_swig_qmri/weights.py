@@ -13,6 +13,7 @@ WEIGHTS: Mapping[str, str] = {
 }
 DEFAULT_WEIGHTS = "supervised"
 HUB = "hub:"  # before the name of a repository
+FILE = "swignet.safetensors"  # what training writes and a repository holds
 
 
 def weights_file(name: str | Path) -> Path:
@@ -50,4 +51,4 @@ def _from_hub(repository: str) -> Path:
         raise ValueError(
             "weights from the hub need huggingface_hub: install napari-swig-qmri[hub], or name a file."
         ) from None
-    return Path(hf_hub_download(repository, "swignet.safetensors"))
+    return Path(hf_hub_download(repository, FILE))
