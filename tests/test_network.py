@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from types import SimpleNamespace
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -10,6 +13,7 @@ from napari_swig_qmri import network as network_module
 from napari_swig_qmri.features import N_FEATURES, N_LEVELS, Features
 from napari_swig_qmri.network import FORMAT, NetworkConfig, SwigNet, correct, folded, unfolded
 from napari_swig_qmri.steps import drained
+from napari_swig_qmri.weights import FILE, WEIGHTS, weights_file
 
 SHAPE = (41, 10, 9)  # odd, longer than twice the reach of the small network
 
@@ -121,6 +125,28 @@ def test_smaller_slabs_are_taken_where_memory_runs_out(monkeypatch):
     most = 1
     with pytest.raises(torch.OutOfMemoryError):
         drained(correct(network, log_maps, features, n_planes=1000))
+
+
+def test_weights_come_from_the_hub_by_the_name_of_a_repository(monkeypatch, tmp_path):
+    random_network().save(tmp_path / FILE, {})
+    asked = []
+
+    def download(repository, name):
+        asked.append((repository, name))
+        return str(tmp_path / name)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+    assert SwigNet.from_pretrained("hub:someone/theirs").config == random_network().config
+    assert asked == [("someone/theirs", FILE)]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
+    with pytest.raises(ValueError, match=r"install napari-swig-qmri\[hub\], or name a file"):
+        SwigNet.from_pretrained("hub:someone/theirs")
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_weights_of_the_package_are_small_and_of_the_usual_network(name):
+    assert weights_file(name).stat().st_size < 2 * 2**20  # 4 MiB for both
+    assert SwigNet.from_pretrained(name).config == NetworkConfig()
 
 
 def test_a_network_needs_a_width():

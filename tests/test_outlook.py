@@ -115,6 +115,9 @@ def test_larger_problems_take_longer_and_more_memory(box):
     assert preflight(lr, guides, method="regression").seconds < small.seconds
     limited = preflight(lr, guides, voxel_size=0.25, memory_limit=10_000_000)
     assert limited.memory < large.memory
+    adapted = preflight(lr, guides, adapt=True)
+    assert adapted.seconds > small.seconds
+    assert adapted.memory > small.memory
 
 
 def test_more_memory_than_the_machine_has_is_a_problem(box, monkeypatch):

@@ -36,6 +36,7 @@ VOLUMES = {
     "network": 66,
 }  # float32 volumes held at the same time beside guides, measured
 SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 4.5e-6, "network": 6.5e-6}  # HR voxel, two guides, two cores
+VOLUMES_TO_ADAPT = 32  # more, measured
 SECONDS_TO_ADAPT = 90.0  # for the steps, beside solving the problem once more
 
 
@@ -61,7 +62,8 @@ def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options
     except (ValueError, FileNotFoundError) as error:
         return Preflight((), (str(error),), 0.0, 0)
     n_voxels = int(np.prod(hr_grid.shape))
-    memory = 4 * n_voxels * (VOLUMES[method] + 2 * len(guides))
+    n_volumes = VOLUMES[method] + 2 * len(guides) + (VOLUMES_TO_ADAPT if options.get("adapt") else 0)
+    memory = 4 * n_voxels * n_volumes
     if method != "regression":
         n_planes = planes_of_a_slab(hr_grid.shape, device, options.get("memory_limit"))
         memory += BYTES_PER_VOXEL * n_planes * n_voxels // hr_grid.shape[0]
