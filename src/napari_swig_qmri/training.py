@@ -282,21 +282,22 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
     ]
     loader = DataLoader(Draws(subjects, config.seed), batch_size=None, sampler=draws, num_workers=config.n_workers)
     batches, started, first = iter(loader), time.monotonic(), run.step
+    checked = ""
     while run.step < config.n_steps:
         terms = take_step(run, model, [next(batches) for _ in range(own)])
-        pace_now = (time.monotonic() - started) / (run.step - first)
-        said = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
-        left = (config.n_steps - run.step) * pace_now
-        yield Progress(run.step / config.n_steps, f"step {run.step} of {config.n_steps}: {said}", left)
-        if rank:
-            continue
         last = run.step == config.n_steps
-        ratios = validate(run, checks) if last or run.step % config.validate_every == 0 else {}
-        _log(folder / LOG, {"step": run.step, "rate": float(run.scheduler.get_last_lr()[0]), **terms, **ratios})
-        if last or run.step % config.checkpoint_every == 0:
-            run.save(folder)
-            about = {"config": json.loads(_described(config)), "step": run.step}
-            cast("SwigNet", run.average.module).save(folder / FILE, about)
+        if not rank:
+            ratios = validate(run, checks) if last or run.step % config.validate_every == 0 else {}
+            if ratios:
+                checked = f" (validation error: {_listed(ratios)})"
+            _log(folder / LOG, {"step": run.step, "rate": float(run.scheduler.get_last_lr()[0]), **terms, **ratios})
+            if last or run.step % config.checkpoint_every == 0:
+                run.save(folder)
+                about = {"config": json.loads(_described(config)), "step": run.step}
+                cast("SwigNet", run.average.module).save(folder / FILE, about)
+        left = (config.n_steps - run.step) * (time.monotonic() - started) / (run.step - first)
+        stage = f"step {run.step} of {config.n_steps}: {_listed(terms)}{checked}"
+        yield Progress(run.step / config.n_steps, stage, left)
     return folder / FILE
 
 
@@ -381,6 +382,10 @@ def _described(config: TrainingConfig) -> str:
     for part in ("train", "validation"):
         settings[part] = [{**each, "files": [identity_of(file) for file in each["files"]]} for each in settings[part]]
     return json.dumps({**settings, "examples": EXAMPLES}, sort_keys=True)
+
+
+def _listed(numbers: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())
 
 
 def _json(state: Mapping[str, Any]) -> str:
