@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import nn
-from torch.nn.functional import pad, relu
+from torch.nn.functional import pad, relu_
 
 from napari_swig_qmri.features import N_FEATURES, N_LEVELS
 from napari_swig_qmri.quantities import QUANTITIES
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.features import Features
 
 FOLDED = 2  # HR voxels per axis that become channels
+READ = 16  # HR planes that the first layer reads at a time
 FORMAT = "napari-swig-qmri network 1"
 LARGEST_STEP = 20.0  # standard deviations
 
@@ -56,7 +57,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, ``(n, width, ...)``."""
-        changed: Tensor = x + self.second(relu(self.first(x)))
+        changed: Tensor = self.second(relu_(self.first(x))).add_(x)
         return changed
 
 
@@ -91,12 +92,21 @@ class SwigNet(nn.Module):
             ``(n, N_LEVELS)``.
         """
         x, y, z = volumes.shape[2:]
-        even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
-        inner = self.head(folded(even)) + self.level(levels)[:, :, None, None, None]
-        inner = relu(inner)
+        inner = self.read(volumes, levels)
         for block in self.blocks:
             inner = block(inner)
-        return unfolded(self.tail(inner))[..., :x, :y, :z].clamp(-LARGEST_STEP, LARGEST_STEP)
+        return self.answer(inner)[..., :x, :y, :z]
+
+    def read(self, volumes: Tensor, levels: Tensor) -> Tensor:
+        """The first layer, ``(n, width, ceil(X / 2), ceil(Y / 2), ceil(Z / 2))``."""
+        x, y, z = volumes.shape[2:]
+        even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
+        inner: Tensor = self.head(folded(even)) + self.level(levels)[:, :, None, None, None]
+        return relu_(inner)
+
+    def answer(self, inner: Tensor) -> Tensor:
+        """The last layer, from ``(n, width, x, y, z)`` to ``(n, 3, 2 x, 2 y, 2 z)``."""
+        return unfolded(self.tail(inner)).clamp(-LARGEST_STEP, LARGEST_STEP)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> SwigNet:
@@ -185,11 +195,26 @@ def correct(
 
 @torch.inference_mode()
 def _output(network: SwigNet, features: Features, planes: slice) -> Tensor:
-    """The network over planes of the volumes, ``(3, planes, Y, Z)``."""
+    """The network over planes of the volumes, ``(3, planes, Y, Z)``; its input, which is widest, a few at a time."""
     weight = network.tail.weight
-    volumes = features.volumes[None, :, planes].to(weight.device, weight.dtype)
-    output: Tensor = network(volumes, features.levels[None].to(weight.device, weight.dtype))[0]
-    return output
+    volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
+    n, y, z = volumes.shape[2:]
+    shape = (1, network.config.width, *(-(-size // FOLDED) for size in (n, y, z)))
+    inner = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last_3d)
+    for kept, wide in surrounded(n, READ, FOLDED):
+        read = network.read(volumes[:, :, wide].to(weight.device, weight.dtype), levels)
+        low, high, start = kept.start // FOLDED, -(-kept.stop // FOLDED), wide.start // FOLDED
+        inner[:, :, low:high] = read[:, :, low - start : high - start]
+    for block in network.blocks:
+        inner = block(inner)
+    return network.answer(inner)[0, :, :n, :y, :z]
+
+
+def surrounded(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of `step` out of `n` planes one after another, each with what lies up to `halo` planes around it."""
+    for first in range(0, n, step):
+        last = min(first + step, n)
+        yield slice(first, last), slice(max(0, first - halo), min(n, last + halo))
 
 
 def folded(x: Tensor) -> Tensor:
