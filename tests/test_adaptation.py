@@ -12,10 +12,10 @@ from training_cases import TINY, folded_labels, trained_network
 from napari_swig_qmri import adaptation
 from napari_swig_qmri.adaptation import adapt, cross_scale_error
 from napari_swig_qmri.examples import measured_subject
+from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.losses import Patch, lr_residual, objective
 from napari_swig_qmri.network import SwigNet
 from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.subjects import random_subject
 from napari_swig_qmri.volumes import VoxelGrid

@@ -10,11 +10,11 @@ import torch
 from engine_cases import objective
 
 from napari_swig_qmri.engine import AIR, air_off_the_head, without_air
+from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.optimum import (
     BYTES_PER_VOXEL,
     CPU_SLAB,
-    HEAD,
     _smooth,
     following_lr_maps,
     noise_of_result,

@@ -16,8 +16,8 @@ import torch
 from torch.optim import AdamW
 
 from napari_swig_qmri.examples import Scene
+from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.losses import Patch, corrected, distance_to_lr_maps, self_supervised_loss
-from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.results import Progress
 
 if TYPE_CHECKING:

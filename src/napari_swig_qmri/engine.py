@@ -14,8 +14,9 @@ from napari_swig_qmri.adaptation import adapt
 from napari_swig_qmri.examples import measure_again
 from napari_swig_qmri.features import features_of
 from napari_swig_qmri.gains import find_gains, start_gains
+from napari_swig_qmri.head import HEAD, box_of_head, cropped, restored
 from napari_swig_qmri.network import correct
-from napari_swig_qmri.optimum import HEAD, find_optimum, planes_of_a_slab, staged
+from napari_swig_qmri.optimum import find_optimum, planes_of_a_slab, staged
 from napari_swig_qmri.posterior import bounded
 from napari_swig_qmri.prediction import posterior_of, predict
 from napari_swig_qmri.quantities import T1, T2
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.prediction import Noise
     from napari_swig_qmri.preparation import Problem
 
-SLABS_OF_NETWORK = 12  # planes that the network holds at a time over those that are linearised
+SLABS_OF_NETWORK = 30  # planes that the network holds at a time over those that are linearised
 AIR = 0.05  # PD relative to water, below which there is nothing
 
 
@@ -76,11 +77,12 @@ def solve(
         ratios = start_gains(problem) if gains is None else gains
         maps = without_air(prediction.maps, air_off_the_head(problem, prediction.maps[0]))
         return Solution(maps=maps, gains=ratios, conflict=None, noise=prediction.noise)
+    air, whole, box = air_off_the_head(problem, prediction.maps[0]), prediction.maps, box_of_head(problem)
+    problem, prediction = cropped(problem, prediction, box)
     if gains is None:
         finding = find_gains(problem, prediction, device)
         gains = yield from staged(finding, 0.25 * end, 0.4 * end, "finding the gains of the guides")
     posterior, noise = posterior_of(problem, prediction, gains), prediction.noise
-    air = air_off_the_head(problem, prediction.maps[0])
     del prediction  # volumes are released as soon as they have been used
     n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit)
     optimum = yield from mapped(
@@ -101,9 +103,13 @@ def solve(
         correcting = correct(network, log_maps, features, n_planes=n_planes, device=device)
         found = bounded((yield from staged(correcting, end, 1.0, "the network looks over the maps")))
         log_maps = found.lerp_(log_maps, conflict)  # where the LR maps alone are followed, it is not asked
-    maps = without_air(log_maps.exp_(), air)
     return Solution(
-        maps=maps, gains=gains, conflict=conflict, noise=noise, corrected=network is not None, adaptation=errors
+        maps=without_air(restored(log_maps.exp_(), box, whole), air),
+        gains=gains,
+        conflict=restored(conflict, box, conflict.new_zeros(whole.shape[1:])),
+        noise=noise,
+        corrected=network is not None,
+        adaptation=errors,
     )
 
 

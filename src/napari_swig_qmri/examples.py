@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.features import features_of
+from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.network import read_tensors, write_tensors
 from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.optimum import HEAD, find_optimum, planes_of_a_slab
+from napari_swig_qmri.optimum import find_optimum, planes_of_a_slab
 from napari_swig_qmri.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,

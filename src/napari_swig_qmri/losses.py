@@ -15,8 +15,8 @@ import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
 from napari_swig_qmri.examples import MORE_NOISE
+from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.operators import SeparableOperator
-from napari_swig_qmri.optimum import HEAD
 from napari_swig_qmri.prediction import MIN_LR_NOISE
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -123,6 +124,12 @@ class KSpaceTruncation(SeparableOperator):
         object.__setattr__(self, "n_hr_per_lr", float(np.prod(spacing)))
 
     n_hr_per_lr: float  # volume of an LR voxel in HR voxels
+
+    def restricted(self, columns: Slices, rows: Slices, device: torch.device | str = "cpu") -> KSpaceTruncation:
+        """The part that maps the HR voxels `columns` to the LR voxels `rows`."""
+        part = copy(self)
+        object.__setattr__(part, "matrices", super().restricted(columns, rows, device).matrices)
+        return part
 
     def zero_filled(self, y: Tensor) -> Tensor:
         """Band-limited interpolation of LR maps onto the HR grid: the adjoint, scaled to keep constants."""

@@ -32,7 +32,6 @@ T = TypeVar("T")
 CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
 BYTES_PER_VOXEL = 400  # of their working memory in float32
 SMOOTHED_PLANES = 16  # planes that noise is taken out of at a time, on the CPU
-HEAD = 0.2  # PD relative to water, above which the head is near
 FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts are looked for
 LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflicts show in the LR residual
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict

@@ -1,0 +1,78 @@
+"""The part of a problem that holds the head: the air around it, often more than half of the voxels, is left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_swig_qmri.operators import relative_axes
+from napari_swig_qmri.regression import gaussian_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.operators import Slices
+    from napari_swig_qmri.prediction import Prediction
+    from napari_swig_qmri.preparation import Problem
+
+HEAD = 0.2  # PD relative to water, above which the head is near
+WINDOW = 1.0  # standard deviation in LR voxels of the average that is compared with it: specks of noise are no head
+MARGIN = 3  # LR voxels of air to each side
+
+
+@dataclass(frozen=True)
+class Box:
+    """LR voxels, and the HR voxels between their centres; up to the ends of both grids where they reach one."""
+
+    hr: Slices
+    lr: Slices
+
+
+def box_of_head(problem: Problem) -> Box:
+    """The head and some air around it; everything if PD is nowhere high."""
+    head = gaussian_window(problem.lr_maps[0], WINDOW) > HEAD
+    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+    hr, lr = [], []
+    for axis, (n, n_lr) in enumerate(zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)):
+        others = [other for other in range(3) if other != axis]
+        inside = head.any(dim=others[1]).any(dim=others[0]).nonzero().flatten().tolist() or [0, n_lr - 1]
+        low, high = max(0, inside[0] - MARGIN), min(n_lr, inside[-1] + 1 + MARGIN)
+        start, end = first[axis] + spacing[axis] * low, first[axis] + spacing[axis] * (high - 1)
+        hr.append(slice(0 if low == 0 else math.ceil(start), n if high == n_lr else math.floor(end) + 1))
+        lr.append(slice(low, high))
+    return Box((hr[0], hr[1], hr[2]), (lr[0], lr[1], lr[2]))
+
+
+def cropped(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
+    """A problem and its prediction inside a box; what lies outside it is held at the prediction."""
+    hr, lr = (slice(None), *box.hr), (slice(None), *box.lr)
+    inside = prediction.maps[hr]
+    of_inside = problem.truncate.restricted(box.hr, box.lr)
+    of_outside = problem.truncate(prediction.maps)[lr] - of_inside(inside)
+    part = replace(
+        problem,
+        hr_grid=problem.hr_grid.box(*_corner_and_shape(box.hr)),
+        lr_grid=problem.lr_grid.box(*_corner_and_shape(box.lr)),
+        lr_maps=problem.lr_maps[lr] - of_outside * problem.lr_valid[box.lr],
+        lr_seen=problem.lr_seen[box.lr],
+        lr_valid=problem.lr_valid[box.lr],
+        guides=problem.guides[hr],
+        lr_guides=problem.lr_guides[lr],
+        guide_valid=problem.guide_valid[hr],
+        truncate=of_inside,
+        interpolate=problem.interpolate.restricted(box.lr, box.hr),
+        tissue=problem.tissue[box.lr],
+    )
+    return part, replace(prediction, maps=inside)
+
+
+def restored(inside: Tensor, box: Box, outside: Tensor) -> Tensor:
+    """Volumes ``(..., X, Y, Z)`` that are `inside` in a box, and `outside` around it; written into `outside`."""
+    outside[(..., *box.hr)] = inside
+    return outside
+
+
+def _corner_and_shape(slices: Slices) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    x, y, z = slices
+    return (x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start)
