@@ -10,13 +10,16 @@ import torch
 from engine_cases import degraded, slab
 
 from napari_swig_qmri.prediction import (
+    ABOVE_WATER,
     MISSING_VARIANCE,
     ONE_SCALE_DOWN,
     UNKNOWN_SD,
+    WATER,
     Noise,
     Prediction,
     cross_scale_covariance,
     guide_features,
+    highest_of,
     log_maps_of,
     lr_variance,
     posterior_of,
@@ -96,3 +99,19 @@ def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
     assert posterior.guide_precision[:, 0, 0, 0].tolist() == pytest.approx([100.0**2, 0])
     assert posterior.guide_precision[:, 5, 5, 5].tolist() == pytest.approx([100.0**2, 100.0**2])
     torch.testing.assert_close(posterior.prior_precision, torch.eye(3) / ONE_SCALE_DOWN)
+
+
+def test_nothing_may_be_far_above_water():
+    highest = highest_of(problem())
+    for most, water, lr_map in zip(highest, WATER, problem().lr_maps, strict=True):
+        assert ABOVE_WATER * water <= most <= ABOVE_WATER * max(water, float(lr_map.max()))
+
+
+def test_a_map_that_is_brighter_than_water_may_be_so():
+    """A receive field, or times of a fit that overshoots in fluid."""
+    bright = replace(problem(), lr_maps=10 * problem().lr_maps)
+    assert all(most > usual for most, usual in zip(highest_of(bright), highest_of(problem()), strict=True))
+
+
+def test_a_map_that_was_not_measured_has_no_limit():
+    assert highest_of(replace(problem(), measured=(False, True, True)))[0] == float("inf")

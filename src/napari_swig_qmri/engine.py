@@ -93,6 +93,7 @@ def solve(
     log_maps, conflict, errors = optimum.log_maps, optimum.conflict, None
     if network is not None:
         features = features_of(optimum.posterior, problem.truncate, log_maps, optimum.noise, noise.lr_maps)
+        highest = optimum.posterior.highest
         del optimum
         if adapted:
             measuring = mapped(measure_again(problem, gains, noise, np.random.default_rng(0)), between(end, 0.65))
@@ -101,7 +102,8 @@ def solve(
             network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
         n_planes = planes_of_a_slab(problem.hr_grid.shape, device, memory_limit, times=SLABS_OF_NETWORK)
         correcting = correct(network, log_maps, features, n_planes=n_planes, device=device)
-        found = bounded((yield from staged(correcting, end, 1.0, "the network looks over the maps")))
+        corrected = yield from staged(correcting, end, 1.0, "the network looks over the maps")
+        found = bounded(corrected, highest)
         log_maps = found.lerp_(log_maps, conflict)  # where the LR maps alone are followed, it is not asked
     return Solution(
         maps=without_air(restored(log_maps.exp_(), box, whole), air),

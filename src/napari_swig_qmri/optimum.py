@@ -168,7 +168,7 @@ def following_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflic
     return replace(
         posterior,
         guide_precision=posterior.guide_precision * (1 - conflict).square(),
-        prior_mean=bounded(torch.lerp(posterior.prior_mean, interpolated, conflict)),
+        prior_mean=bounded(torch.lerp(posterior.prior_mean, interpolated, conflict), posterior.highest),
     )
 
 

@@ -8,6 +8,8 @@ inside the bounds of their quantity.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 ALL = (slice(None), slice(None), slice(None))
 N_QUANTITIES = len(QUANTITIES)
+HIGHEST = tuple(quantity.bounds[1] for quantity in QUANTITIES.values())
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -41,6 +44,7 @@ class NegativeLogPosterior:
     truncate: SeparableOperator
     prior_mean: Tensor  # (3, X, Y, Z), log maps
     prior_precision: Tensor  # (3, 3), inverse covariance of log maps
+    highest: tuple[float, ...] = HIGHEST  # that the solution may reach, per quantity
 
     def __call__(self, log_maps: Tensor) -> Tensor:
         """Sum of the three terms, a scalar."""
@@ -105,9 +109,9 @@ def signal_and_slope(sequence: SignalModel, maps: Tensor) -> tuple[Tensor, Tenso
     return signal.detach(), slope * maps
 
 
-def bounded(log_maps: Tensor) -> Tensor:
-    """Log maps ``(3, ...)`` inside the bounds of their quantities."""
-    for log_map, quantity in zip(log_maps, QUANTITIES.values(), strict=True):
-        low, high = torch.tensor(quantity.bounds, dtype=torch.float64).log().tolist()
-        log_map.clamp_(low, high)
+def bounded(log_maps: Tensor, highest: Sequence[float] = HIGHEST) -> Tensor:
+    """Log maps ``(3, ...)`` inside the bounds of their quantities and below what is `highest`, in place."""
+    for log_map, quantity, most in zip(log_maps, QUANTITIES.values(), highest, strict=True):
+        low, high = quantity.bounds
+        log_map.clamp_(math.log(low), math.log(min(high, most)))
     return log_maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -27,6 +28,9 @@ MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
+WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature; nothing in the head has more
+ABOVE_WATER = 1.1  # times that, for PD is relative to water only roughly
+WATER_WINDOW = 1.0  # standard deviation in LR voxels of the average that shows how high a LR map is
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
@@ -196,6 +200,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
 def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
     """The objective of a problem with given gains ``(guide,)``, in scanner units per unit of PD."""
     noise = prediction.noise
+    highest = highest_of(problem)
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
     return NegativeLogPosterior(
         sequences=problem.sequences,
@@ -204,9 +209,23 @@ def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> Neg
         lr_maps=problem.lr_maps,
         lr_variance=lr_variance(problem, noise),
         truncate=problem.truncate,
-        prior_mean=bounded(prediction.maps.clamp(min=1e-6).log()),
+        prior_mean=bounded(prediction.maps.clamp(min=1e-6).log(), highest),
         prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
+        highest=highest,
     )
+
+
+def highest_of(problem: Problem) -> tuple[float, ...]:
+    """What PD, T1 and T2 may reach: a little more than those of water, or than an LR map that is higher itself.
+
+    Guides see PD, T1 and T2 of a fluid as a product, so that noise could raise all of them far beyond what there is.
+    """
+    highest = []
+    for lr_map, water, measured in zip(problem.lr_maps, WATER, problem.measured, strict=True):
+        seen = gaussian_window(lr_map, WATER_WINDOW)[problem.lr_valid]
+        most = max(water, float(cal.sample(seen).quantile(0.999)))
+        highest.append(ABOVE_WATER * most if measured else math.inf)
+    return tuple(highest)
 
 
 def lr_variance(problem: Problem, noise: Noise) -> Tensor:

@@ -136,7 +136,8 @@ def gauss_newton_step(
     for i, kept in enumerate(slabs, start=1):
         slab, here = _moved(kept, device), log_maps[:, kept.planes].to(device)
         step = slab.step + slab.response(multipliers) / here.exp()
-        updated[:, slab.planes] = bounded(here + step.clamp(-MAX_STEP, MAX_STEP)).to(log_maps.device)
+        moved = bounded(here + step.clamp(-MAX_STEP, MAX_STEP), posterior.highest)
+        updated[:, slab.planes] = moved.to(log_maps.device)
         yield (n_passes - len(cuts) + i) / n_passes
     return Iterate(updated, multipliers.to(updated.device))
 
