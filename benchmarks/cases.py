@@ -30,15 +30,20 @@ from napari_swig_qmri import as_guide, read_volume
 MAPS = ("PD", "T1", "T2")
 MEASURES = ("ssim", "hfen", "median_ape", "bias")
 TWO, THREE = ("T1w", "T2w"), ("T1w", "T2w", "FLAIR")
-RUNS = {  # guides, method and weights of the network
-    "regression": (TWO, "regression", None),
-    "one guide": (("T1w",), "posterior", None),
-    "two guides": (TWO, "posterior", None),
-    "two guides, self-supervised": (TWO, "network", "self-supervised"),
-    "two guides, supervised": (TWO, "network", "supervised"),
-    "three guides": (THREE, "posterior", None),
-    "three guides, self-supervised": (THREE, "network", "self-supervised"),
-    "three guides, supervised": (THREE, "network", "supervised"),
+POSTERIOR = ("--method", "posterior")
+SELF_SUPERVISED = ("--method", "network", "--weights", "self-supervised")
+SUPERVISED = ("--method", "network", "--weights", "supervised")
+RUNS = {  # guides and options
+    "regression": (TWO, ("--method", "regression")),
+    "one guide": (("T1w",), POSTERIOR),
+    "two guides": (TWO, POSTERIOR),
+    "two guides, self-supervised": (TWO, SELF_SUPERVISED),
+    "two guides, supervised": (TWO, SUPERVISED),
+    "two guides, self-supervised and adapted": (TWO, (*SELF_SUPERVISED, "--adapt")),
+    "two guides, supervised and adapted": (TWO, (*SUPERVISED, "--adapt")),
+    "three guides": (THREE, POSTERIOR),
+    "three guides, self-supervised": (THREE, SELF_SUPERVISED),
+    "three guides, supervised": (THREE, SUPERVISED),
 }
 GIVEN = ("(zero fill)", "(cubic)")
 BASELINES_OF = {  # what a run has to beat: what had the same guides, or none
@@ -46,6 +51,8 @@ BASELINES_OF = {  # what a run has to beat: what had the same guides, or none
     "two guides": (*GIVEN, "(guided regression)", "regression"),
     "two guides, self-supervised": ("two guides",),
     "two guides, supervised": ("two guides",),
+    "two guides, self-supervised and adapted": ("two guides, self-supervised",),
+    "two guides, supervised and adapted": ("two guides, supervised",),
     "three guides": (*GIVEN, "(guided regression)"),
     "three guides, self-supervised": ("three guides",),
     "three guides, supervised": ("three guides",),
@@ -118,10 +125,10 @@ def main() -> None:
 
 def resolve(case: Path, run: str, folder: Path, script: Path) -> Outcome:
     """Run the command on a case and score what it wrote."""
-    guides, method, weights = RUNS[run]
+    guides, options = RUNS[run]
     paths = {name: next((case / "guides").glob(f"*_{name}.nii.gz")) for name in guides}
     words = [str(Path(sys.executable).with_name("swig-qmri")), "super-resolve", str(case / "lr"), "-o", str(folder)]
-    words += ["--method", method, *(["--weights", weights] if weights else []), "--overwrite", "--json"]
+    words += [*options, "--overwrite", "--json"]
     for path in paths.values():
         words += ["--guide", str(path)]
     report = json.loads(output_of(words))
