@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from engine_cases import objective
+from engine_cases import degraded, objective, slab
 
-from napari_swig_qmri.engine import AIR, air_off_the_head, without_air
+from napari_swig_qmri.engine import AIR, air_off_the_head, solve, without_air
 from napari_swig_qmri.head import HEAD
+from napari_swig_qmri.network import LARGEST_STEP, NetworkConfig, SwigNet
 from napari_swig_qmri.operators import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.optimum import (
     BYTES_PER_VOXEL,
@@ -21,8 +22,11 @@ from napari_swig_qmri.optimum import (
     planes_of_a_slab,
     restarted,
 )
+from napari_swig_qmri.prediction import highest_of
+from napari_swig_qmri.preparation import prepare
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.refine import Iterate
+from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import VoxelGrid
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -150,3 +154,15 @@ def test_a_restart_forgets_what_led_to_a_conflict(box):
     again = restarted(here, posterior, torch.ones_like(conflict))
     torch.testing.assert_close(again.log_maps, posterior.prior_mean)
     assert (again.multipliers == 0).all()
+
+
+def test_a_network_takes_nothing_above_what_is_highest():
+    maps, guides = degraded(slab().maps)
+    problem = drained(prepare(maps, guides, guides[0].grid))
+    network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
+    torch.nn.init.constant_(network.tail.bias, LARGEST_STEP)
+    found = drained(solve(problem, refined=True, network=network, device=CPU)).maps
+    highest = torch.tensor(highest_of(problem)).view(3, 1, 1, 1)
+    inside = problem.interpolate(problem.tissue.float()) > 0.5
+    assert (found <= highest * (1 + 1e-5))[:, inside].all()
+    assert (found >= highest * (1 - 1e-5))[:, inside].any()

@@ -58,6 +58,15 @@ def test_slabs_change_nothing(n_planes):
     torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=n_planes)), whole)
 
 
+def test_reading_a_few_planes_at_a_time_changes_nothing(monkeypatch):
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    monkeypatch.setattr(network_module, "READ", 6)
+    with torch.no_grad():
+        output = network(features.volumes[None], features.levels[None])[0]
+    expected = log_maps + features.unit * output
+    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), expected)
+
+
 def test_a_voxel_depends_on_nothing_beyond_the_reach():
     network, features = random_network(), random_features()
     volumes = features.volumes[None].requires_grad_()

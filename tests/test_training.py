@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
+import tomllib
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 
 import nibabel as nib
@@ -263,6 +268,7 @@ def test_a_killed_run_resumes_to_the_same_weights_bit_by_bit(config, tmp_path):
     assert (tmp_path / "broken" / CHECKPOINT).exists()
     said = [step.stage for step in train(broken)]
     assert [stage.split(":")[0] for stage in said] == ["step 3 of 4", "step 4 of 4"]
+    assert "(validation error: PD " in said[-1]
     assert [row.split(",")[0] for row in (tmp_path / "broken" / LOG).read_text().splitlines()] == ["step", *"1234"]
     again, _ = read_tensors(tmp_path / "broken" / FILE)
     assert all(torch.equal(again[name], whole[name]) for name in whole)
@@ -309,6 +315,68 @@ def test_two_processes_make_the_gradient_of_one_with_twice_the_batch(config, mea
     gradients = torch.load(tmp_path / "gradient.pt", weights_only=True)
     for parameter, together in zip(run.network.parameters(), gradients, strict=True):
         torch.testing.assert_close(together, parameter.grad, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_torchrun_trains_as_one_process_does(config, tmp_path):
+    """Two processes share the batches of one; only the order of sums differs."""
+    drained(train(config))  # makes the examples
+    text = f"""
+        output = "{tmp_path}/together"
+        examples = "{config.examples}"
+        loss = "{config.loss}"
+        network = {{width = {config.network.width}, n_blocks = {config.network.n_blocks}}}
+        n_subjects = {config.n_subjects}
+        n_validation = {config.n_validation}
+        crop = {config.crop}
+        patch = {config.patch}
+        n_steps = {config.n_steps}
+        batch_size = 2
+        device = "cpu"
+        [[train]]
+        scheme = "brainweb"
+        files = {list(config.train[0].files)}
+        [[validation]]
+        scheme = "brainweb"
+        files = {list(config.validation[0].files)}
+    """
+    (tmp_path / "run.toml").write_text(text)
+    alone, _ = read_tensors(drained(train(replace(read_config(tmp_path / "run.toml"), output=str(tmp_path / "alone")))))
+    command = Path(sys.executable).with_name("swig-qmri")
+    words = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--no-python"]
+    words += [str(command), "train", str(tmp_path / "run.toml")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    subprocess.run(words, check=True, env=environment, capture_output=True, timeout=200)
+    together, _ = read_tensors(tmp_path / "together" / FILE)
+    for name, weights in alone.items():
+        torch.testing.assert_close(together[name], weights, rtol=1e-2, atol=1e-4)
+
+
+def test_training_in_low_precision_goes_where_full_precision_goes(config, tmp_path):
+    full, _ = read_tensors(drained(train(config)))
+    low, _ = read_tensors(drained(train(replace(config, output=str(tmp_path / "low"), precision="bfloat16"))))
+    assert any(not torch.equal(low[name], full[name]) for name in full)
+    for name in full:
+        torch.testing.assert_close(low[name], full[name], rtol=0.1, atol=2e-3)
+
+
+TRAINING = sorted((Path(__file__).parents[1] / "training").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", TRAINING, ids=[path.stem for path in TRAINING])
+def test_no_head_is_in_two_parts_of_a_split(path):
+    """And those that cases and tables are made of are in none that anything learns from."""
+    settings = tomllib.loads(path.read_text())
+    parts = {
+        name: {file for each in settings.get(name, ()) for file in each["files"]}
+        for name in ("train", "validation", "test")
+    }
+    for first, second in combinations(parts.values(), 2):
+        assert not first & second
+    learned_from = " ".join(parts["train"] | parts["validation"])
+    assert parts["train"]
+    for held_out in ("subject06", "subject42", "subject43", "subject44", "subject45", "seg_11", "seg_13", "seg_14"):
+        assert held_out not in learned_from
 
 
 def test_a_configuration_is_read_and_its_paths_start_from_its_folder(tmp_path):

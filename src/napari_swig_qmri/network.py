@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.features import Features
 
 FOLDED = 2  # HR voxels per axis that become channels
-READ = 16  # HR planes that the first layer reads at a time
+READ = 32  # HR planes that the first layer reads at a time
 FORMAT = "napari-swig-qmri network 1"
 LARGEST_STEP = 20.0  # standard deviations
 

@@ -292,7 +292,7 @@ def _result(
         inside &= torch.as_tensor(np.asarray(mask) > 0.5)
     data = (solution.maps * unit * inside)[measured]
     for name, volume in zip(names, data, strict=True):
-        if not (volume.isfinite() & (volume > 0)).any():
+        if not (volume.isfinite().all() and (volume > 0).any()):
             raise ValueError(f"the run found no value of {name}: check the guides, their sequences and the maps.")
     gains = tuple((solution.gains / problem.gain_units).tolist())
     return SuperResolution(

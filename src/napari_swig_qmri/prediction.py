@@ -206,7 +206,7 @@ def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> Neg
         sequences=problem.sequences,
         guides=problem.guides / gains.view(-1, 1, 1, 1),
         guide_precision=precision * problem.guide_valid,
-        lr_maps=problem.lr_maps,
+        lr_maps=problem.lr_maps - problem.lr_outside,
         lr_variance=lr_variance(problem, noise),
         truncate=problem.truncate,
         prior_mean=bounded(prediction.maps.clamp(min=1e-6).log(), highest),

@@ -48,6 +48,7 @@ class Problem:
     lr_grid: VoxelGrid
     lr_maps: Tensor  # (3, x, y, z), gaps filled; a map that was not measured is constant
     measured: tuple[bool, ...]  # per quantity
+    lr_outside: Tensor  # (3, x, y, z), what voxels off the HR grid add to the LR maps
     lr_seen: Tensor  # (x, y, z) bool, voxels with a measurement
     lr_valid: Tensor  # (x, y, z) bool, those of them that lie in the HR grid: only they can be compared
     guides: Tensor  # (guide, X, Y, Z), gaps filled
@@ -117,6 +118,7 @@ def prepare(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
         lr_maps=data.to(dtype),
+        lr_outside=torch.zeros(data.shape, dtype=dtype),
         measured=measured,
         lr_seen=torch.as_tensor(valid),
         lr_valid=torch.as_tensor(valid & within),

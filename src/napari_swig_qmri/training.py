@@ -56,7 +56,7 @@ if TYPE_CHECKING:
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
 TRIES = 5  # seeds for a subject before it is given up
-EXAMPLES = 4  # version of what examples hold: those of another one are made again
+EXAMPLES = 5  # version of what examples hold: those of another one are made again
 COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
 
 
