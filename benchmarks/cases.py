@@ -101,7 +101,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("cases", nargs="+", type=Path, metavar="CASE")
     parser.add_argument("--score", type=Path, required=True, metavar="SCRIPT")
-    parser.add_argument("--runs", nargs="+", choices=RUNS, default=list(RUNS))
+    usual = [run for run in RUNS if not run.endswith("adapted")]
+    parser.add_argument("--runs", nargs="+", choices=RUNS, default=usual, help="all but the adapted ones by default")
     parser.add_argument("--output", type=Path, metavar="FOLDER", help="keep the maps here")
     parser.add_argument("--into", type=Path, metavar="FILE", help="replace the table of this file")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write the numbers here")

@@ -11,7 +11,7 @@ WEIGHTS: Mapping[str, str] = {
     "self-supervised": "learned without high-resolution maps, from what the posterior makes of simulated scans",
     "supervised": "learned from the true maps of simulated subjects",
 }
-DEFAULT_WEIGHTS = "supervised"
+DEFAULT_WEIGHTS = "self-supervised"
 HUB = "hub:"  # before the name of a repository
 FILE = "swignet.safetensors"  # what training writes and a repository holds
 
