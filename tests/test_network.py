@@ -67,6 +67,14 @@ def test_reading_a_few_planes_at_a_time_changes_nothing(monkeypatch):
     torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), expected)
 
 
+def test_there_is_a_step_to_cancel_at_after_every_layer():
+    network, log_maps = random_network(), torch.randn(3, *SHAPE)
+    told = list(correct(network, log_maps, random_features(), n_planes=1000))
+    assert len(told) == 2 * -(-SHAPE[0] // network_module.READ) + 2
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
 def test_a_voxel_depends_on_nothing_beyond_the_reach():
     network, features = random_network(), random_features()
     volumes = features.volumes[None].requires_grad_()
@@ -125,7 +133,7 @@ def test_smaller_slabs_are_taken_where_memory_runs_out(monkeypatch):
         held.append(planes.stop - planes.start)
         if held[-1] > most:
             raise torch.OutOfMemoryError
-        return output(network, features, planes)
+        return (yield from output(network, features, planes))
 
     monkeypatch.setattr(network_module, "_output", scarce)
     torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), whole)

@@ -11,8 +11,10 @@ import os
 from collections.abc import Generator, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -22,6 +24,7 @@ from torch.nn.functional import pad, relu_
 
 from napari_swig_qmri.features import N_FEATURES, N_LEVELS
 from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.steps import drained, mapped
 from napari_swig_qmri.weights import weights_file
 
 if TYPE_CHECKING:
@@ -57,7 +60,13 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The same shape, ``(n, width, ...)``."""
-        changed: Tensor = self.second(relu_(self.first(x))).add_(x)
+        return drained(self.steps(x))
+
+    def steps(self, x: Tensor) -> Generator[None, None, Tensor]:
+        """The same, yielding between the convolutions."""
+        inside = relu_(self.first(x))
+        yield
+        changed: Tensor = self.second(inside).add_(x)
         return changed
 
 
@@ -171,15 +180,16 @@ def correct(
         If not even two planes fit.
     """
     n, halo = log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
-    step = max(FOLDED, min(n, n_planes - 2 * halo) // FOLDED * FOLDED)
+    step = n + n % FOLDED if n_planes >= n else max(FOLDED, (n_planes - 2 * halo) // FOLDED * FOLDED)
     if network.tail.weight.device.type != torch.device(device).type:
         network = deepcopy(network).to(device)
     corrected = torch.empty_like(log_maps)
     first = 0
     while first < n:
         last, low = min(first + step, n), max(0, first - halo)
+        working = _output(network, features, slice(low, min(n, last + halo)))
         try:
-            output = _output(network, features, slice(low, min(n, last + halo)))[:, first - low : last - low]
+            output = yield from mapped(working, partial(_overall, first / n, last / n))
         except torch.OutOfMemoryError:
             if step == FOLDED:
                 raise
@@ -187,27 +197,47 @@ def correct(
             step = max(FOLDED, step // 2 // FOLDED * FOLDED)
             continue
         planes = slice(first, last)
-        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * output.to(log_maps)
+        change = output[:, first - low : last - low].to(log_maps)
+        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
         first = last
-        yield first / n
     return corrected
 
 
 @torch.inference_mode()
-def _output(network: SwigNet, features: Features, planes: slice) -> Tensor:
-    """The network over planes of the volumes, ``(3, planes, Y, Z)``; its input, which is widest, a few at a time."""
+def _output(network: SwigNet, features: Features, planes: slice) -> Generator[float, None, Tensor]:
+    """The network over planes of the volumes, ``(3, planes, Y, Z)``; yields the finished fraction.
+
+    One layer after another, and input and output, which are widest, a few planes at a time.
+    """
     weight = network.tail.weight
     volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
     n, y, z = volumes.shape[2:]
+    pieces = list(surrounded(n, READ, FOLDED))
+    n_steps, done = 2 * len(pieces) + 2 * len(network.blocks), count(1)
     shape = (1, network.config.width, *(-(-size // FOLDED) for size in (n, y, z)))
     inner = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last_3d)
-    for kept, wide in surrounded(n, READ, FOLDED):
+    for kept, wide in pieces:
         read = network.read(volumes[:, :, wide].to(weight.device, weight.dtype), levels)
-        low, high, start = kept.start // FOLDED, -(-kept.stop // FOLDED), wide.start // FOLDED
-        inner[:, :, low:high] = read[:, :, low - start : high - start]
+        inner[:, :, _folded_planes(kept)] = read[:, :, _folded_planes(kept, wide.start)]
+        yield next(done) / n_steps
     for block in network.blocks:
-        inner = block(inner)
-    return network.answer(inner)[0, :, :n, :y, :z]
+        inner = yield from mapped(cast("ResidualBlock", block).steps(inner), lambda _: next(done) / n_steps)
+        yield next(done) / n_steps
+    output = weight.new_empty(len(QUANTITIES), n, y, z)
+    for kept, wide in pieces:
+        answer = network.answer(inner[:, :, _folded_planes(wide)])[0, :, :, :y, :z]
+        output[:, kept] = answer[:, kept.start - wide.start : kept.stop - wide.start]
+        yield next(done) / n_steps
+    return output
+
+
+def _overall(low: float, high: float, fraction: float) -> float:
+    return low + (high - low) * fraction
+
+
+def _folded_planes(planes: slice, origin: int = 0) -> slice:
+    """Folded planes that hold these planes, counted from the one that holds `origin`."""
+    return slice((planes.start - origin) // FOLDED, -(-(planes.stop - origin) // FOLDED))
 
 
 def surrounded(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
