@@ -129,12 +129,20 @@ def test_all_sequences_are_drawn_and_none_twice():
     assert len({(type(s), s.echo_time) for s in drawn}) == len(drawn)
 
 
-def test_factors_are_those_of_the_three_kinds():
+def test_factors_are_those_of_the_four_kinds():
     generator = np.random.default_rng(0)
-    for x, y, z in (random_factors(generator) for _ in range(100)):
-        assert x == y
-        assert 1 <= min(x, z) <= max(x, z) <= 4
-        assert max(x, z) >= 1.5
+    drawn = [random_factors(generator) for _ in range(200)]
+    assert all(1 <= factor <= 4 for factors in drawn for factor in factors)
+    kinds = {
+        "all alike": [f for f in drawn if f[0] == f[1] == f[2]],
+        "in plane": [f for f in drawn if f[0] == f[1] > f[2] == 1],
+        "thick": [f for f in drawn if f[0] == f[1] == 1 < f[2]],
+        "any": [f for f in drawn if len(set(f)) == 3],
+    }
+    assert sum(len(found) for found in kinds.values()) == len(drawn)
+    assert all(len(found) > 30 for found in kinds.values())
+    assert min(min(f) for f in kinds["any"]) < 1.2
+    assert max(max(f) for f in kinds["any"]) > 3.8
 
 
 def test_lesions_change_maps_where_they_are_and_nowhere_else(anatomy):

@@ -310,16 +310,18 @@ def random_noise(generator: np.random.Generator) -> float:
 
 
 def random_factors(generator: np.random.Generator) -> tuple[float, float, float]:
-    """LR voxel edges in HR voxels: all axes alike, in-plane, or thick slices."""
-    kind = generator.integers(3)
+    """LR voxel edges in HR voxels: all axes alike, in-plane, thick slices, or any from 1 to 4 along each axis."""
+    kind = generator.integers(4)
     if kind == 0:
         x = y = z = generator.uniform(1.5, 3)
     elif kind == 1:
         x = y = generator.uniform(1.5, 4)
         z = 1.0
-    else:
+    elif kind == 2:
         x = y = 1.0
         z = generator.uniform(2, 4)
+    else:
+        x, y, z = generator.uniform(1, 4, 3)
     return float(x), float(y), float(z)
 
 
