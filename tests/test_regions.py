@@ -13,7 +13,7 @@ from volume_cases import AFFINE, SHAPE, rotation, volume
 
 from napari_swig_qmri.regions import (
     COLUMNS,
-    Source,
+    RegionSource,
     as_csv,
     bland_altman,
     mean_tissue,
@@ -44,8 +44,8 @@ def image(grid: VoxelGrid, values: float | np.ndarray = 1.0, **more: object) -> 
     return Volume(**{"data": data, "grid": grid, "name": "T1", "suffix": "T1map", "unit": "s"} | more)  # type: ignore[arg-type]
 
 
-def source(volume: Volume, name: str, is_synthetic: bool = False) -> Source:
-    return Source(name=name, read=lambda: volume, is_synthetic=is_synthetic)
+def source(volume: Volume, name: str, is_synthetic: bool = False) -> RegionSource:
+    return RegionSource(name=name, read=lambda: volume, is_synthetic=is_synthetic)
 
 
 def test_labels_on_their_own_grid_are_their_voxels() -> None:
@@ -193,12 +193,12 @@ def test_voxels_are_paired_on_the_coarser_grid() -> None:
     x = np.arange(12, dtype=np.float32)[:, None, None]
     fine = image(HR, 1 + x / 10)
     coarse = image(LR, 1 + (x[::2] + 0.5) / 10)
-    one, other = paired_voxels(coarse, fine, blocks())
+    one, other = drained(paired_voxels(coarse, fine, blocks()))
     assert one.size == 160
     assert one.max() == pytest.approx(2050)
     inner = (one > 1200) & (one < 1900)  # splines bend at the edge of the field of view
     np.testing.assert_allclose(other[inner], one[inner], rtol=2e-3)
-    swapped = paired_voxels(fine, coarse, blocks())
+    swapped = drained(paired_voxels(fine, coarse, blocks()))
     np.testing.assert_array_equal(swapped[1], one)
-    same = paired_voxels(fine, fine, blocks())
+    same = drained(paired_voxels(fine, fine, blocks()))
     np.testing.assert_array_equal(*same)

@@ -18,7 +18,7 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from napari_swig_qmri.curves import Tissue, settings_of, signals, with_settings
+from napari_swig_qmri.curves import Tissue, movable_settings, signals, with_settings
 from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.steps import mapped
 
@@ -33,7 +33,7 @@ N_STEP = 32  # of them between two reports
 N_REFINED = 6  # the best of them are starts of Nelder and Mead's search
 N_LANDSCAPE = 41  # settings along each side of a landscape
 SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
-SPREAD = 5.0  # default limits reach from the usual setting divided by this to its multiple
+SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
 LONG_ECHO = 0.25  # s; default limits of TE reach it
 STEEPEST = math.pi / 2  # rad, of default limits
 
@@ -62,7 +62,7 @@ class DesignProblem:
         self._check_nulling()
 
     def _check_limits(self) -> None:
-        known = settings_of(self.sequence)
+        known = movable_settings(self.sequence)
         for name, (low, high) in self.limits.items():
             if name not in known:
                 raise ValueError(f"{self.sequence.title} has no setting {name!r}: choose of {', '.join(known)}.")
@@ -115,9 +115,9 @@ def efficiency(sequence: SignalModel, tissues: tuple[Tissue, Tissue]) -> float:
 
 
 def default_limits(sequence: SignalModel) -> dict[str, tuple[float, float]]:
-    """Limits to begin with, s or rad: a fifth to five times the usual, TE up to 250 ms, angles to 90 degrees."""
+    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles to 90 degrees."""
     limits = {}
-    for name, each in settings_of(sequence).items():
+    for name, each in movable_settings(sequence).items():
         low, high = each.metadata["range"]
         usual = sequence.typical.get(name, getattr(sequence, name))
         top = max(SPREAD * usual, LONG_ECHO) if name == "echo_time" else SPREAD * usual
@@ -153,7 +153,7 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
 
 def nulling(sequence: SignalModel, tissue: Tissue) -> SignalModel | None:
     """The sequence with the inversion time that takes the signal of `tissue` away; None if it does not fit."""
-    earliest, _ = settings_of(sequence)["inversion_time"].metadata["range"]
+    earliest, _ = movable_settings(sequence)["inversion_time"].metadata["range"]
     early = with_settings(sequence, inversion_time=earliest)
     find = getattr(early, "nulling_inversion_time", None)
     return None if early is None or find is None else with_settings(early, inversion_time=find(tissue.t1))
@@ -167,7 +167,7 @@ def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Signa
     """The sequence with these settings, its inversion time following the tissue to null; None if impossible."""
     if problem.nulled is None:
         return with_settings(problem.sequence, **settings)
-    earliest, _ = settings_of(problem.sequence)["inversion_time"].metadata["range"]
+    earliest, _ = movable_settings(problem.sequence)["inversion_time"].metadata["range"]
     early = with_settings(problem.sequence, **{**settings, "inversion_time": earliest})
     return None if early is None else nulling(early, problem.nulled)
 
@@ -180,7 +180,7 @@ def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> flo
 
 def _settings(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
     """Settings at a position in the unit cube: times by their logarithm, angles evenly."""
-    known, settings = settings_of(problem.sequence), {}
+    known, settings = movable_settings(problem.sequence), {}
     for x, (name, (low, high)) in zip(np.clip(position, 0, 1), problem.limits.items(), strict=True):
         if known[name].metadata["unit"] == "s":
             start = max(low, SHORTEST)

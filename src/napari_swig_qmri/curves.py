@@ -17,8 +17,8 @@ SETTINGS = (  # that a curve can run over
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),
     *("flip_angle", "second_flip_angle"),
 )
-N_POINTS = 81  # of a curve
-N_TRIED = 400  # settings tried to find which can be played out
+N_POINTS = 61  # of a curve
+N_TRIED = 200  # settings tried to find which can be played out
 REACH = 3.0  # times the usual or the present setting; how far a curve goes
 LEAST_REACH = {"echo_time": 0.25}  # s; the decay of tissue is seen, however short the echo time
 
@@ -47,10 +47,16 @@ class Curves:
     signals: FloatArray  # (tissue, value) in the unit of PD
 
 
-def settings_of(sequence: SignalModel) -> dict[str, Field[Any]]:
+def movable_settings(sequence: SignalModel) -> dict[str, Field[Any]]:
     """Fields of a sequence that a curve can run over: times and angles, by name."""
     found = {each.name: each for each in fields(sequence)}
     return {name: found[name] for name in SETTINGS if name in found}
+
+
+def short_name(parameter: Field[Any]) -> str:
+    """What a setting is called on an axis: TE, TR, TI, flip angle."""
+    label = str(parameter.metadata["label"])
+    return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else label.lower()
 
 
 def with_settings(sequence: SignalModel, **settings: float) -> SignalModel | None:
@@ -87,10 +93,10 @@ def setting_values(sequence: SignalModel, setting: str, n: int = N_POINTS) -> Fl
 
     They end at three times the usual or present setting, echo times not before 250 ms.
     """
-    if setting not in settings_of(sequence):
-        known = ", ".join(settings_of(sequence))
+    if setting not in movable_settings(sequence):
+        known = ", ".join(movable_settings(sequence))
         raise ValueError(f"{sequence.title} has no setting {setting!r}: choose one of {known}.")
-    low, high = settings_of(sequence)[setting].metadata["range"]
+    low, high = movable_settings(sequence)[setting].metadata["range"]
     present = getattr(sequence, setting)
     reach = max(REACH * sequence.typical.get(setting, present), REACH * present, LEAST_REACH.get(setting, 0.0))
     tried = np.linspace(low, min(high, reach), N_TRIED)

@@ -22,7 +22,7 @@ from napari_swig_qmri.display import display_unit
 from napari_swig_qmri.gaps import has_value
 from napari_swig_qmri.resampling import resampled
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class BlandAltman:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class RegionSource:
     """An image of a table, read when its turn comes."""
 
     name: str
@@ -150,7 +150,9 @@ def statistics(values: FloatArray, **about: Any) -> RegionStatistics:
     )
 
 
-def tabulate(sources: Sequence[Source], labels: Volume) -> Generator[Progress, None, tuple[RegionStatistics, ...]]:
+def tabulate(
+    sources: Sequence[RegionSource], labels: Volume
+) -> Generator[Progress, None, tuple[RegionStatistics, ...]]:
     """Statistics of every image in every region, regions first; images are read one at a time."""
     rows: list[RegionStatistics] = []
     grids: list[tuple[VoxelGrid, Regions]] = []
@@ -206,7 +208,9 @@ def paired_means(rows: Sequence[RegionStatistics], first: str, second: str) -> t
     return one, other
 
 
-def paired_voxels(first: Volume, second: Volume, labels: Volume) -> tuple[FloatArray, FloatArray]:
+def paired_voxels(
+    first: Volume, second: Volume, labels: Volume
+) -> Generator[Progress, None, tuple[FloatArray, FloatArray]]:
     """Values ``(voxel,)`` of two images in all labelled voxels of the coarser one, in the unit that is shown.
 
     The finer image is brought to those voxels, smoothed to their size first.
@@ -218,7 +222,8 @@ def paired_voxels(first: Volume, second: Volume, labels: Volume) -> tuple[FloatA
     moved = fine.data
     if not coarse.grid.is_aligned_with(fine.grid):
         seen = has_value(moved)
-        moved, there = drained(resampled(np.nan_to_num(moved), seen, fine.grid, coarse.grid))
+        steps = resampled(np.nan_to_num(moved), seen, fine.grid, coarse.grid)
+        moved, there = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
         moved = np.where(there, moved, np.nan)
     one = display_unit(coarse)[1] * coarse.data.ravel()[where]
     other = display_unit(fine)[1] * moved.ravel()[where]
