@@ -469,7 +469,20 @@ def test_one_region_is_too_little_to_compare(dock: InspectWidget, viewer: Viewer
     volume = labelled()
     add_labels(viewer, Volume(data=np.minimum(volume.data, 1) * (volume.data < 2), grid=HR, name="one", suffix="dseg"))
     finish(dock.table, qtbot)
-    assert "at least two regions" in dock.table.summary.text()
+    assert dock.table.summary.text().startswith("Two images need at least two regions")
+    assert dock.table.plot.isHidden()
+
+
+def test_images_without_a_voxel_in_a_region_are_named(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    fine = HR.with_shape((30, 35, 25))  # 0.4 mm
+    data = np.zeros(fine.shape, np.int32)
+    data[:, :, 1] = 1  # at 0.1 mm: the plane nearest to the HR centres at 0 mm, not to the LR centres at 0.5 mm
+    data[:4, :, 1] = 2
+    add_labels(viewer, Volume(data=data, grid=fine, name="thin", suffix="dseg"))
+    finish(dock.table, qtbot)
+    assert dock.table.run.message.text() == (
+        "No voxel of sub-01 PDmap, sub-01 T1map (ms), sub-01 T2map (ms) has its centre in a region: paint thicker ones."
+    )
 
 
 def test_measuring_can_be_cancelled_and_can_fail(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

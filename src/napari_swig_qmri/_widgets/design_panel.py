@@ -66,7 +66,8 @@ class LimitRow:
         self.box = QCheckBox(short_name(parameter))
         self.box.setToolTip(f"{parameter.metadata['label']}: let it move between these limits")
         self.box.setChecked(moves)
-        self.ends = tuple(_spin_box(on_screen(parameter, end), unit) for end in limits)
+        self.unit = QLabel(unit)
+        self.ends = tuple(_spin_box(on_screen(parameter, end)) for end in limits)
         self._exact = tuple((end.value(), exact) for end, exact in zip(self.ends, limits, strict=True))
         self.box.toggled.connect(self._enable)
         self._enable(moves)
@@ -189,7 +190,7 @@ class DesignPanel(QWidget):
             for name, each in found.items()
         }
         for index, row in enumerate(self.rows.values()):
-            for column, part in enumerate((row.box, row.ends[0], QLabel("to"), row.ends[1])):
+            for column, part in enumerate((row.box, row.ends[0], QLabel("to"), row.ends[1], row.unit)):
                 self.grid.addWidget(part, index, column)
             row.box.toggled.connect(self._check)
         self.grid.setColumnStretch(1, 1)
@@ -266,11 +267,10 @@ def _axis(parameter: Field[Any]) -> str:
     return f"{short_name(parameter)} ({SCREEN_UNITS[parameter.metadata['unit']][1]})"
 
 
-def _spin_box(value: float, unit: str) -> QDoubleSpinBox:
+def _spin_box(value: float) -> QDoubleSpinBox:
     box = QDoubleSpinBox()
     box.setRange(0, 1e6)
     box.setDecimals(max(0, 2 - math.floor(math.log10(max(value, 0.1)))))
-    box.setSuffix(unit if unit == "°" else f" {unit}")
     box.setValue(value)
     box.setMinimumWidth(60)
     return box

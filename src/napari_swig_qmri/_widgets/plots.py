@@ -21,6 +21,7 @@ LANDSCAPE_COLOURS = "viridis"
 MOST_POINTS = 20_000  # of a cloud; more only take time to draw
 HEIGHT = 220  # pixels
 LIGHTEST, DARKEST = 0.55, 0.42  # lightness of a colour on dark, and on light ground
+ROOM = 0.35  # of the height of a plot between limits of agreement whose numbers do not overlap
 DOT, MARK, CROSS = 5, 9, 13  # pixels
 
 
@@ -66,14 +67,16 @@ def name_axes(plot: Any, x: str, y: str) -> None:
 
 
 def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
-    """Differences over means, with bias and limits of agreement."""
+    """Differences over means, with bias and limits of agreement, and their numbers where there is room."""
     plot.clear()
     _cloud(plot, agreement.means, agreement.differences)
-    for level, dashes in ((agreement.bias, False), *((limit, True) for limit in agreement.limits)):
-        plot.addItem(_level(level, dashes=dashes))
+    low, high = agreement.limits
+    bottom, top = min(low, agreement.differences.min()), max(high, agreement.differences.max())
+    has_room = high - low > ROOM * (top - bottom)
+    for level, dashes in ((agreement.bias, False), (low, True), (high, True)):
+        plot.addItem(_level(level, dashes=dashes, has_number=has_room))
     plot.autoRange()
-    levels = [agreement.differences.min(), agreement.differences.max(), *agreement.limits]
-    plot.setYRange(min(levels), max(levels), padding=0.15)  # room for the numbers on the lines
+    plot.setYRange(bottom, top, padding=0.15)
 
 
 def draw_scatter(plot: Any, first: FloatArray, second: FloatArray) -> None:
@@ -126,8 +129,10 @@ def _cloud(plot: Any, x: FloatArray, y: FloatArray) -> None:
     plot.addItem(pg.ScatterPlotItem(x[::step], y[::step], size=size, pen=None, brush=brush))
 
 
-def _level(value: float, *, dashes: bool) -> Any:
+def _level(value: float, *, dashes: bool, has_number: bool) -> Any:
     line = pg.InfiniteLine(value, angle=0, pen=_pen(text_colour(), dashes=dashes))
+    if not has_number:
+        return line
     pg.InfLineLabel(
         line, f"{value:.4g}".replace("-", "−"), position=0.94, color=text_colour(), anchors=[(1, 1), (1, 1)]
     )

@@ -24,7 +24,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, sentence, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_agreement, draw_scatter, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
@@ -45,6 +45,7 @@ CAVEAT = (
     "95 % CI of the mean by Student's t for independent voxels; those of super-resolved or interpolated images are "
     "not, so that it is too narrow there. Labels on another grid go to the nearest voxels."
 )
+MISSED = "No voxel of {images} has its centre in a region: paint thicker ones."
 SHOWN_ROWS = 8
 LISTED = 8  # images in sight
 ROW_HEIGHT = 22  # pixels
@@ -199,6 +200,8 @@ class RegionPanel(QWidget):
         self.measured = result
         self._fill(result.rows)
         self._outcome.setVisible(True)
+        missed = sorted(set(result.sources) - {row.image for row in result.rows})
+        self.run.show_message(MISSED.format(images=", ".join(missed)) if missed else "")
         names = [(name, name) for name in result.sources]
         self.first.set_choices(names)
         self.second.set_choices(names)
@@ -240,9 +243,10 @@ class RegionPanel(QWidget):
         try:
             agreement = bland_altman(one, other)
         except ValueError as error:
-            self.plot.clear()
-            set_text(self.summary, str(error))
+            self.plot.setVisible(False)
+            set_text(self.summary, sentence(str(error)))
             return
+        self.plot.setVisible(True)
         first, second = compared.images
         if self.kind.value() == SCATTER:
             name_axes(self.plot, _named(first, compared.unit), _named(second, compared.unit))
