@@ -3,7 +3,7 @@
     python docs/examples/inspect_tour.py [FOLDER] [--voxel-size 1]
 
 The volumes and the way to a picture are those of ``widget_tour.py``; the LR maps are brought to fine voxels by
-the regression, which takes seconds.
+the posterior, which takes a minute.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def main(folder: Path, voxel_size: float) -> None:
 
 
 def super_resolve(dock: SuperResolveWidget) -> None:
-    """Add SR maps by the fastest method."""
-    dock.options.method_box.value = "regression"
+    """Add SR maps."""
+    dock.options.method_box.value = "posterior"
     wait_until(dock.run.run_button.isEnabled)
     dock.run.run_button.click()
     wait_until(lambda: not dock.run.is_running)
@@ -63,6 +63,7 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     dock.maps.setCurrentIndex(dock.maps.count() - 1)
     t1 = viewer.layers["T1 SR (ms)"]
     viewer.layers.selection.active = t1
+    show_only(viewer, t1)
     middle = [n // 2 for n in t1.data.shape]
     viewer.dims.set_point(0, t1.data_to_world(middle)[0])
     wait(0.5)
@@ -141,26 +142,35 @@ def paint(viewer: napari.Viewer, t1: Layer) -> Labels:
     n = len(t1.data)
     chosen = np.zeros(t1.data.shape, np.int32)
     inside = slice(n * SLICES.start // 40, max(n * SLICES.stop // 40, n * SLICES.start // 40 + 1))
-    rows, columns = (np.linspace(-1, 1, length) for length in t1.data.shape[1:])
-    brain = (rows[:, None] / 0.72) ** 2 + (columns / 0.66) ** 2 < 1  # an ellipse that leaves out the scalp
     for label, (low, high) in RANGES.items():
         part = chosen[inside]
-        part[brain & (t1.data[inside] > low) & (t1.data[inside] < high)] = label
+        part[brain(t1.data) & (t1.data[inside] > low) & (t1.data[inside] < high)] = label
     scale, origin = np.diag([*t1.scale[::-1], 1.0]), t1.translate[::-1]
     scale[:3, 3] = origin
     data = chosen.transpose(2, 1, 0)
     volume = Volume(data=data, grid=VoxelGrid(data.shape, scale), name="regions", suffix="dseg")
     layer = viewer.add_layer(Layer.create(*to_layer_data(volume)))
     layer.opacity = 0.5
-    for each in viewer.layers:
-        each.visible = each.name in (layer.name, "PD SR")
+    show_only(viewer, layer, viewer.layers["PD SR"])
     viewer.dims.set_point(0, t1.data_to_world((inside.start, 0, 0))[0])
     return layer
 
 
+def show_only(viewer: napari.Viewer, *layers: Layer) -> None:
+    """Hide all other layers."""
+    for layer in viewer.layers:
+        layer.visible = layer in layers
+
+
+def brain(data: np.ndarray) -> np.ndarray:
+    """An ellipse in a slice that leaves out the scalp."""
+    rows, columns = (np.linspace(-1, 1, length) for length in data.shape[1:])
+    return (rows[:, None] / 0.72) ** 2 + (columns / 0.66) ** 2 < 1
+
+
 def voxel_like(data: np.ndarray, limits: tuple[float, float], index: int) -> tuple[int, int, int]:
     """A voxel of a slice with a value between limits, in the middle of those."""
-    row, column = np.nonzero((data[index] > limits[0]) & (data[index] < limits[1]))
+    row, column = np.nonzero(brain(data) & (data[index] > limits[0]) & (data[index] < limits[1]))
     middle = len(row) // 2
     return index, int(row[middle]), int(column[middle])
 
