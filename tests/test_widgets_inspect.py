@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import time
 from collections.abc import Generator
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import pyqtgraph as pg
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels, Layer
@@ -23,6 +23,7 @@ from napari_swig_qmri._widgets import curve_panel
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.design_panel import SURROUNDINGS
 from napari_swig_qmri._widgets.inspector import FLAT_ONLY, NO_MAPS, OUTSIDE, InspectWidget
+from napari_swig_qmri._widgets.plots import LIGHTEST, legible
 from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
@@ -531,4 +532,8 @@ def test_a_choice_keeps_what_is_still_there(qtbot: QtBot) -> None:
     assert choice.value() == 3
     choice.set_value(9)
     assert choice.value() == 3
-    assert not math.isnan(choice.value())
+
+
+def test_colours_of_labels_are_legible_on_the_theme() -> None:
+    assert pg.mkColor(legible(np.array([0.2, 0.0, 0.0, 1.0]))).lightnessF() == pytest.approx(LIGHTEST, abs=0.01)
+    assert legible(np.array([1.0, 1.0, 1.0, 1.0])) == "#ffffff"

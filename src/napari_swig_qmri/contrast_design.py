@@ -35,7 +35,7 @@ N_LANDSCAPE = 41  # settings along each side of a landscape
 SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
 SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
 LONG_ECHO = 0.25  # s; default limits of TE reach it
-STEEPEST = math.pi / 2  # rad, of default limits
+ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,14 +115,17 @@ def efficiency(sequence: SignalModel, tissues: tuple[Tissue, Tissue]) -> float:
 
 
 def default_limits(sequence: SignalModel) -> dict[str, tuple[float, float]]:
-    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles to 90 degrees."""
+    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles 1 to 90 degrees."""
     limits = {}
     for name, each in movable_settings(sequence).items():
         low, high = each.metadata["range"]
         usual = sequence.typical.get(name, getattr(sequence, name))
-        top = max(SPREAD * usual, LONG_ECHO) if name == "echo_time" else SPREAD * usual
-        top = STEEPEST if each.metadata["unit"] == "rad" else top
-        limits[name] = (max(low, usual / SPREAD), min(high, top))
+        bottom, top = usual / SPREAD, SPREAD * usual
+        if name == "echo_time":
+            top = max(top, LONG_ECHO)
+        if each.metadata["unit"] == "rad":
+            bottom, top = ANGLES
+        limits[name] = (max(low, bottom), min(high, top))
     return limits
 
 

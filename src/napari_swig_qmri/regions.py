@@ -94,11 +94,13 @@ def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
     if not where.size:
         return {}
     found = inside.ravel()[where]
-    order = np.argsort(found, kind="stable")
+    small = found.astype(np.uint16) if found.min() >= 0 and found.max() < 2**16 else found  # sorted by radix
+    order = np.argsort(small, kind="stable")
     names, starts = np.unique(found[order], return_index=True)
-    corner = [each.start for each in part]
-    local = np.unravel_index(where[order], inside.shape)
-    flat = np.ravel_multi_index([axis + first for axis, first in zip(local, corner, strict=True)], grid.shape)
+    flat = where[order]
+    if inside.shape != grid.shape:
+        at = np.unravel_index(flat, inside.shape)
+        flat = np.ravel_multi_index([axis + each.start for axis, each in zip(at, part, strict=True)], grid.shape)
     return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
 
 
