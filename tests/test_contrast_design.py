@@ -17,9 +17,10 @@ from napari_swig_qmri.contrast_design import (
     optimise,
     time_per_line,
 )
-from napari_swig_qmri.curves import Tissue, signals
+from napari_swig_qmri.curves import TissueValues, signals
 from napari_swig_qmri.signal_models import (
     SEQUENCES,
+    DoubleInversionRecovery,
     Mp2rageUni,
     Mprage,
     PhaseSensitiveInversionRecovery,
@@ -31,10 +32,10 @@ from napari_swig_qmri.signal_models import (
 )
 from napari_swig_qmri.steps import drained
 
-NOTHING = Tissue(name="nothing", pd=0.0, t1=1.0, t2=1.0)
-WM = Tissue(name="WM", pd=0.7, t1=0.8, t2=0.07)
-LESION = Tissue(name="lesion", pd=0.8, t1=1.3, t2=0.16)
-CSF = Tissue(name="CSF", pd=1.0, t1=4.163, t2=2.0)
+NOTHING = TissueValues(name="nothing", pd=0.0, t1=1.0, t2=1.0)
+WM = TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07)
+LESION = TissueValues(name="lesion", pd=0.8, t1=1.3, t2=0.16)
+CSF = TissueValues(name="CSF", pd=1.0, t1=4.163, t2=2.0)
 
 
 def test_one_tissue_under_spoiled_gradients_wants_the_ernst_angle() -> None:
@@ -160,6 +161,7 @@ def test_work_is_cut_into_steps_that_rise() -> None:
         ({"limits": {"echo_time": (0.1, 0.1)}}, r"Echo time \(TE\): the lower limit must be below"),
         ({"tissues": (WM, replace(WM, t1=math.nan))}, "'WM' holds no voxel"),
         ({"nulled": CSF}, "Spin echo cannot null a tissue"),
+        ({"nulled": CSF, "sequence": DoubleInversionRecovery.from_typical()}, "cannot null a tissue"),
         ({"sequence": T2Flair.from_typical(), "nulled": CSF, "limits": {"inversion_time": (1, 2)}}, "follows from"),
         ({"sequence": Mp2rageUni.from_typical()}, "MP2RAGE UNI is a ratio"),
     ],

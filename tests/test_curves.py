@@ -7,12 +7,20 @@ import math
 import numpy as np
 import pytest
 
-from napari_swig_qmri.curves import N_POINTS, Tissue, curves, movable_settings, setting_values, signals, with_settings
+from napari_swig_qmri.curves import (
+    N_POINTS,
+    TissueValues,
+    curves,
+    movable_settings,
+    setting_values,
+    signals,
+    with_settings,
+)
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, Spgr, SpinEcho, T2Flair
 
-WM = Tissue(name="WM", pd=0.7, t1=0.8, t2=0.07)
-CSF = Tissue(name="CSF", pd=1.0, t1=4.0, t2=2.0)
-AIR = Tissue(name="air", pd=0.0, t1=0.0, t2=0.0)
+WM = TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07)
+CSF = TissueValues(name="CSF", pd=1.0, t1=4.0, t2=2.0)
+AIR = TissueValues(name="air", pd=0.0, t1=0.0, t2=0.0)
 
 
 def test_a_spin_echo_decays_with_t2_by_hand() -> None:
@@ -38,7 +46,7 @@ def test_impossible_settings_leave_gaps() -> None:
 
 
 def test_a_voxel_without_measurement_has_no_signal() -> None:
-    values = signals(SpinEcho.from_typical(), [AIR, WM, Tissue(name="gap", pd=math.nan, t1=1.0, t2=0.1)])
+    values = signals(SpinEcho.from_typical(), [AIR, WM, TissueValues(name="gap", pd=math.nan, t1=1.0, t2=0.1)])
     assert np.isnan(values).tolist() == [True, False, True]
     assert signals(SpinEcho.from_typical(), []).shape == (0,)
 

@@ -28,7 +28,7 @@ from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
 from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.curves import Tissue, curves
+from napari_swig_qmri.curves import TissueValues, curves
 from napari_swig_qmri.layers import to_layer_data
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.signal_models import Mprage, Spgr, SpinEcho, T2Flair
@@ -108,7 +108,7 @@ def test_the_voxel_under_the_cursor_is_read(dock: InspectWidget, viewer: ViewerM
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
     sequence: Any = dock.curves.sequence()
     x, y = dock.curves._cursor_item.getData()
-    expected = curves(sequence, "echo_time", x / 1e3, [Tissue(name="", pd=pd, t1=t1, t2=t2)])
+    expected = curves(sequence, "echo_time", x / 1e3, [TissueValues(name="", pd=pd, t1=t1, t2=t2)])
     np.testing.assert_allclose(y, expected.signals[0], rtol=1e-6)
     assert x[-1] == pytest.approx(250)
 

@@ -18,8 +18,9 @@ import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from napari_swig_qmri.curves import Tissue, movable_settings, signals, with_settings
+from napari_swig_qmri.curves import TissueValues, movable_settings, signals, with_settings
 from napari_swig_qmri.results import Progress, between
+from napari_swig_qmri.signal_models import InversionRecovery, InversionTurboSpinEcho
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class DesignProblem:
     """Which two tissues to show apart, and which settings may move between which limits."""
 
     sequence: SignalModel  # the present settings; those without limits stay
-    tissues: tuple[Tissue, Tissue]
+    tissues: tuple[TissueValues, TissueValues]
     limits: Limits  # setting -> lowest and highest, s or rad
-    nulled: Tissue | None = None  # whose signal the inversion time takes away, whatever the other settings
+    nulled: TissueValues | None = None  # whose signal the inversion time takes away, whatever the other settings
 
     def __post_init__(self) -> None:
         if not self.sequence.is_scaled_by_pd:
@@ -73,7 +74,7 @@ class DesignProblem:
     def _check_nulling(self) -> None:
         if self.nulled is None:
             return
-        if not hasattr(self.sequence, "nulling_inversion_time"):
+        if not can_null(self.sequence):
             raise ValueError(f"{self.sequence.title} cannot null a tissue: choose FLAIR, STIR, PSIR or IR, or no null.")
         if "inversion_time" in self.limits:
             raise ValueError("the inversion time follows from the tissue to null: take it off the settings to move.")
@@ -105,7 +106,7 @@ def time_per_line(sequence: SignalModel) -> float:
     return float(sequence.repetition_time / lines)
 
 
-def efficiency(sequence: SignalModel, tissues: tuple[Tissue, Tissue]) -> float:
+def efficiency(sequence: SignalModel, tissues: tuple[TissueValues, TissueValues]) -> float:
     """Contrast-to-noise per square root of time for a noise of one, |S1 - S2| / sqrt(TR / lines per TR).
 
     A tissue with a PD of 0 stands for nothing at all.
@@ -154,16 +155,22 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     )
 
 
-def nulling(sequence: SignalModel, tissue: Tissue) -> SignalModel | None:
+def can_null(sequence: SignalModel | None) -> bool:
+    """Whether the inversion time of a sequence can take the signal of a tissue away."""
+    return isinstance(sequence, InversionRecovery | InversionTurboSpinEcho)
+
+
+def nulling(sequence: SignalModel, tissue: TissueValues) -> SignalModel | None:
     """The sequence with the inversion time that takes the signal of `tissue` away; None if it does not fit."""
     earliest, _ = movable_settings(sequence)["inversion_time"].metadata["range"]
     early = with_settings(sequence, inversion_time=earliest)
-    find = getattr(early, "nulling_inversion_time", None)
-    return None if early is None or find is None else with_settings(early, inversion_time=find(tissue.t1))
+    if not isinstance(early, InversionRecovery | InversionTurboSpinEcho):
+        return None
+    return with_settings(early, inversion_time=early.nulling_inversion_time(tissue.t1))
 
 
-def _or_nothing(tissue: Tissue) -> Tissue:
-    return tissue if tissue.pd != 0 else Tissue(name=tissue.name, pd=0.0, t1=1.0, t2=1.0)
+def _or_nothing(tissue: TissueValues) -> TissueValues:
+    return tissue if tissue.pd != 0 else TissueValues(name=tissue.name, pd=0.0, t1=1.0, t2=1.0)
 
 
 def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> SignalModel | None:

@@ -24,7 +24,7 @@ LEAST_REACH = {"echo_time": 0.25}  # s; the decay of tissue is seen, however sho
 
 
 @dataclass(frozen=True, kw_only=True)
-class Tissue:
+class TissueValues:
     """What the signal equations need of a voxel or of the mean of a region."""
 
     name: str
@@ -67,7 +67,7 @@ def with_settings(sequence: SignalModel, **settings: float) -> SignalModel | Non
         return None
 
 
-def signals(sequence: SignalModel, tissues: Sequence[Tissue]) -> FloatArray:
+def signals(sequence: SignalModel, tissues: Sequence[TissueValues]) -> FloatArray:
     """Signal ``(tissue,)`` of each tissue in the unit of PD, NaN for one without a measurement."""
     import torch  # kept out of start-up: it takes over a second to load
 
@@ -78,7 +78,7 @@ def signals(sequence: SignalModel, tissues: Sequence[Tissue]) -> FloatArray:
     return result
 
 
-def curves(sequence: SignalModel, setting: str, values: FloatArray, tissues: Sequence[Tissue]) -> Curves:
+def curves(sequence: SignalModel, setting: str, values: FloatArray, tissues: Sequence[TissueValues]) -> Curves:
     """Signals of `tissues` for each of `values` (s or rad) of one setting, the others as they are."""
     made = np.full((len(tissues), len(values)), np.nan)
     for index, value in enumerate(values):

@@ -17,7 +17,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform, distance_transform_edt
 from scipy.stats import t as student
 
-from napari_swig_qmri.curves import Tissue
+from napari_swig_qmri.curves import TissueValues
 from napari_swig_qmri.display import display_unit
 from napari_swig_qmri.gaps import has_value
 from napari_swig_qmri.resampling import resampled
@@ -104,7 +104,7 @@ def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
     return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
 
 
-def mean_tissue(maps: QuantitativeMaps, where: IntArray, name: str, *, robust: bool = False) -> Tissue:
+def mean_tissue(maps: QuantitativeMaps, where: IntArray, name: str, *, robust: bool = False) -> TissueValues:
     """Mean PD, T1 and T2 of the voxels `where` (flat indices) that have all three; the median if `robust`.
 
     Without any they are NaN.
@@ -112,9 +112,9 @@ def mean_tissue(maps: QuantitativeMaps, where: IntArray, name: str, *, robust: b
     values = np.stack([maps[quantity].ravel()[where] for quantity in ("PD", "T1", "T2")]).astype(float)
     values = values[:, (np.isfinite(values) & (values > 0)).all(axis=0)]
     if not values.shape[1]:
-        return Tissue(name=name, pd=math.nan, t1=math.nan, t2=math.nan)
+        return TissueValues(name=name, pd=math.nan, t1=math.nan, t2=math.nan)
     pd, t1, t2 = np.median(values, axis=1) if robust else values.mean(axis=1)
-    return Tissue(name=name, pd=float(pd), t1=float(t1), t2=float(t2))
+    return TissueValues(name=name, pd=float(pd), t1=float(t1), t2=float(t2))
 
 
 def surroundings(where: IntArray, grid: VoxelGrid) -> IntArray:

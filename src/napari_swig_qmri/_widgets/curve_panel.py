@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from dataclasses import Field
 
-    from napari_swig_qmri.curves import Tissue
+    from napari_swig_qmri.curves import TissueValues
     from napari_swig_qmri.sequence import SignalModel
     from napari_swig_qmri.volumes import FloatArray
 
@@ -32,7 +32,7 @@ SWATCHES = {False: "━", True: "┅"}  # of a voxel and of a region
 class Entry:
     """One row of the table and one curve."""
 
-    tissue: Tissue
+    tissue: TissueValues
     colour: str
     is_region: bool = False
     errors: Mapping[str, float] = field(default_factory=dict)  # standard errors, unit of the maps

@@ -16,7 +16,7 @@ from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
-from napari_swig_qmri.contrast_design import DesignProblem, default_limits, optimise
+from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, optimise
 from napari_swig_qmri.curves import movable_settings, short_name
 from napari_swig_qmri.regions import mean_tissue, surroundings
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
     from napari_swig_qmri.contrast_design import Design
-    from napari_swig_qmri.curves import Tissue
+    from napari_swig_qmri.curves import TissueValues
     from napari_swig_qmri.regions import Regions
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import SignalModel
@@ -49,7 +49,7 @@ class Areas:
     maps: QuantitativeMaps
     regions: Regions
 
-    def tissue(self, label: int, of: int) -> Tissue:
+    def tissue(self, label: int, of: int) -> TissueValues:
         """Mean of a region; the median around region `of` for its surroundings, so that fluid there counts little."""
         if label != SURROUNDINGS:
             return mean_tissue(self.maps, self.regions[label], f"Label {label}")
@@ -124,9 +124,8 @@ class DesignPanel(QWidget):
         if sequence is not None and type(sequence) is not type(before):
             self._fill_rows(sequence)
             self._forget()
-        can_null = hasattr(sequence, "nulling_inversion_time")
-        self._form.setRowVisible(self.nulled, can_null)
-        if not can_null:
+        self._form.setRowVisible(self.nulled, can_null(sequence))
+        if not can_null(sequence):
             self.nulled.set_value(None)
         self._check()
 

@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.affines import apply_affine
 
 from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, volume_of
-from napari_swig_qmri.curves import Tissue
+from napari_swig_qmri.curves import TissueValues
 from napari_swig_qmri.layers import frame_of
 from napari_swig_qmri.placement import scanner_position
 
@@ -45,10 +45,10 @@ class Probe:
         inside = all(0 <= i < n for i, n in zip((x, y, z), self.maps.grid.shape, strict=True))
         return (x, y, z) if inside else None
 
-    def tissue(self, voxel: tuple[int, int, int], name: str) -> Tissue:
+    def tissue(self, voxel: tuple[int, int, int], name: str) -> TissueValues:
         """PD, T1 and T2 of a voxel."""
         pd, t1, t2 = (float(self.maps[quantity][voxel]) for quantity in ("PD", "T1", "T2"))
-        return Tissue(name=name, pd=pd, t1=t1, t2=t2)
+        return TissueValues(name=name, pd=pd, t1=t1, t2=t2)
 
     def standard_errors(self, voxel: tuple[int, int, int]) -> dict[str, float]:
         """Standard errors of a voxel by quantity, in the unit of the maps, where there is a layer of them."""
