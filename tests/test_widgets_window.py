@@ -14,10 +14,14 @@ from napari.components import ViewerModel
 from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 from skimage.io import imread
 from widget_cases import FakeEngine, add_case, make_map
 
 from napari_swig_qmri._widgets import super_resolve
+from napari_swig_qmri._widgets.appearance import exists
+from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options, make_default_reader, read_preferences
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
@@ -82,6 +86,42 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
     dock.editor.parameter_boxes()["inversion_time"].value = 400
     qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
     assert (viewer.screenshot(flash=False) != before).any()
+
+
+@pytest.mark.gui
+def test_inspect_in_a_window(plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
+    viewer = make_napari_viewer_proxy()
+    layers = add_case(viewer)
+    outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("inspect"))
+    assert isinstance(dock, InspectWidget)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    QTest.mouseMove(canvas, middle)
+    qtbot.waitUntil(lambda: dock.curves.hint.text().startswith("Voxel "))
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, middle)
+    assert "Pin 1" in dock.curves.table.text()
+    labels = viewer.add_labels(np.zeros(layers[0].data.shape, int), scale=layers[0].scale, units=layers[0].units)
+    labels.paint((2, 3, 2), 4)
+    qtbot.waitUntil(lambda: "Label 4" in dock.curves.table.text())
+    outer.destroyOnClose()
+    qtbot.waitUntil(lambda: not exists(dock))
+    QTest.mouseMove(canvas, middle + QPoint(9, 9))  # nobody listens, nobody falls
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, middle)
+    viewer.layers.pop()
+
+
+@pytest.mark.gui
+def test_inspect_follows_synthesize_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    add_case(viewer)
+    _, inspect = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("inspect"))
+    _, synthesize = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    synthesize.add_contrast()
+    inspect.curves.follow.setCurrentIndex(1)
+    synthesize.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: inspect.curves.sequence().echo_time == pytest.approx(0.08))
 
 
 @pytest.mark.gui
@@ -164,4 +204,16 @@ def test_the_tour_of_all_states(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
     assert len(pictures) == 15
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_the_inspect_dock(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "inspect_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 9
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spaces import vox2out_vox
 from scipy.ndimage import affine_transform
@@ -126,6 +127,12 @@ def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
     matrix[:ndim, ndim] = 0 if translate is None else translate
     affine = attributes.get("affine")
     return matrix if affine is None else np.asarray(affine, dtype=float) @ matrix
+
+
+def scanner_position(shown: Sequence[float], frame: FloatArray) -> FloatArray:
+    """Position (x, y, z) in RAS+ mm of one that is shown in a display frame, ``(..., S, A, R)`` in mm."""
+    position: FloatArray = apply_affine(np.linalg.inv(frame), np.asarray(shown[-3:], dtype=float)[::-1])
+    return position
 
 
 def to_volume_axes(data: FloatArray) -> FloatArray:

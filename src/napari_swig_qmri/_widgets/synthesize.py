@@ -24,14 +24,13 @@ from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
-    as_map,
     facts_of,
     follow_layers,
     image_layers,
-    unit_of,
+    maps_of,
     volume_of,
 )
-from napari_swig_qmri.conversion import as_maps, generated_by
+from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import place
@@ -269,8 +268,7 @@ class SynthesizeWidget(Dock):
 
 def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame."""
-    volumes = {name: volume_of(layer) for name, layer in source.layers.items()}
-    maps = as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+    maps = maps_of(source.layers)
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
     name = f"{_contrast_name(sequence)} ({source.label})"
     blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
