@@ -17,6 +17,7 @@ import typer
 
 from napari_swig_qmri.console import print_json, refusals, say
 from napari_swig_qmri.methods import DEFAULT_METHOD
+from napari_swig_qmri.sequence import SHOWN_PER_UNIT, in_si_units
 from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.weights import HUB, WEIGHTS
@@ -33,7 +34,6 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "n_partitions": "--n-partitions",
     "inversion_efficiency": "--inversion-efficiency",
 }
-SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person types for one of a field's unit
 
 app = typer.Typer(
     name="swig-qmri",
@@ -267,10 +267,7 @@ def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel
     if absent:
         usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(kind, name)}" for name in absent)
         raise ValueError(f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
-    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
-    values: dict[str, Any] = {
-        name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()
-    }
+    values = in_si_units(kind, shown)
     if "echo_train_length" in known:
         usual_train = {name: known[name].default for name in ("echo_train_length", "echo_spacing")}
         values |= fitted_train(usual_train | values, usual_train.keys() - values.keys())

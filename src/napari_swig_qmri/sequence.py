@@ -59,6 +59,22 @@ def settings_of(sequence: PulseSequence | type[PulseSequence]) -> tuple[Field[An
     return tuple(each for each in fields(sequence) if "range" in each.metadata)
 
 
+def in_si_units(kind: type[PulseSequence], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in s and rad from those that a person reads or types, in ms and degrees, by field name."""
+    known = {each.name: each for each in settings_of(kind)}
+    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
+    return {name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()}
+
+
+def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
+    """Settings of a sequence in ms and degrees by field name, to nine decimals."""
+    shown = {}
+    for each in settings_of(sequence):
+        value, per_unit = getattr(sequence, each.name), SHOWN_PER_UNIT[each.metadata["unit"]]
+        shown[each.name] = value if per_unit == 1 else round(value * per_unit, 9)
+    return shown
+
+
 def check_settings(sequence: PulseSequence) -> None:
     """Refuse with one sentence the first setting that is no number or out of its range."""
     for each in settings_of(sequence):
