@@ -642,7 +642,7 @@ def test_a_bad_file_among_the_own_presets_is_told_and_left_out(
     monkeypatch.setattr("napari_swig_qmri.presets.user_folder", lambda: folder)
     result = run("synthesize", maps, "--preset", "STIR", "-o", "x.nii.gz")
     assert result.exit_code == 0, result.stderr
-    assert "bad.toml is no TOML file" in result.stderr
+    assert "preset file bad.toml is no TOML: " in result.stderr
     refused = run("synthesize", maps, "--preset", "STIR", "--preset-file", folder / "bad.toml", "-o", "y.nii.gz")
     assert refused.exit_code == 1
 

@@ -136,7 +136,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ('"mine"', "", "is no TOML file"),
+        ('"mine"', "", "preset file x.toml is no TOML: "),
         ("[[preset]]", "[preset]", "holds no presets: begin each with a line [[preset]]"),
         ('name = "mine"', "", "preset 1 of x.toml: name is missing: add it."),
         ('"mine"', "7", "name must be text, but it is 7"),
@@ -179,9 +179,9 @@ def test_a_bad_equation_says_where() -> None:
 def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match=r"mine\.toml is not text in UTF-8"):
+    with pytest.raises(ValueError, match=r"preset file mine\.toml is not text in UTF-8"):
         read_presets(path)
-    with pytest.raises(OSError, match=r"nowhere\.toml could not be read: No such file"):
+    with pytest.raises(OSError, match=r"preset file nowhere\.toml could not be read: No such file"):
         read_presets(tmp_path / "nowhere.toml")
 
 
@@ -196,7 +196,7 @@ def test_own_presets_come_after_those_of_the_package(tmp_path: Path, monkeypatch
     assert find_preset(found, "T2w long", 3.0) == MINE
     assert find_preset(found, "T1w SE", 3.0) == other  # the last one counts
     assert len(found) == len(BUILT_IN) + 1
-    assert [problem.split(":")[0] for problem in problems] == ["bad.toml is no TOML file"]
+    assert [problem.split(":")[0] for problem in problems] == ["preset file bad.toml is no TOML"]
 
 
 def test_what_is_not_there_is_said_with_what_is() -> None:

@@ -112,9 +112,9 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
-        raise ValueError(f"{path.name} is not text in UTF-8: choose a TOML file with presets.") from None
+        raise ValueError(f"preset file {path.name} is not text in UTF-8: choose another file.") from None
     except OSError as error:
-        raise OSError(f"{path.name} could not be read: {error.strerror or error}.") from None
+        raise OSError(f"preset file {path.name} could not be read: {error.strerror or error}.") from None
     return parse_presets(text, path.name)
 
 
@@ -123,10 +123,10 @@ def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{label} is no TOML file: {str(error).rstrip('.')}.") from None
+        raise ValueError(f"preset file {label} is no TOML: {str(error).rstrip('.')}.") from None
     entries = content.get("preset")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
-        raise ValueError(f"{label} holds no presets: begin each with a line [[preset]].")
+        raise ValueError(f"preset file {label} holds no presets: begin each with a line [[preset]].")
     presets = []
     for number, entry in enumerate(entries, 1):
         try:
