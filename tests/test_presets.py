@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
 import tomllib
@@ -15,7 +16,7 @@ import torch
 
 from napari_swig_qmri import presets as presets_module
 from napari_swig_qmri.equation import UserEquation
-from napari_swig_qmri.nulling import TISSUES
+from napari_swig_qmri.nulling import TISSUES, Tissue
 from napari_swig_qmri.presets import (
     Preset,
     all_presets,
@@ -23,8 +24,10 @@ from napari_swig_qmri.presets import (
     find_preset,
     parse_presets,
     read_presets,
+    sequence_key,
     write_presets,
 )
+from napari_swig_qmri.sequence import Contrast, in_shown_units
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, SpinEcho, T2Flair, TurboSpinEcho
 
 BUILT_IN = built_in_presets()
@@ -212,6 +215,44 @@ def test_what_is_not_there_is_said_with_what_is() -> None:
 def test_names_become_names_of_files(name: str, file: str) -> None:
     flair = T2Flair.from_typical()
     assert Preset(name=name, field_strength=3.0, contrast=flair).file_name == file
+
+
+def preset_rows() -> list[str]:
+    """The table of the docs: settings by name and field strength."""
+    rows = []
+    for name in NAMES:
+        cells = [short_settings(find_preset(BUILT_IN, name, field).contrast) for field in FIELDS]
+        rows.append(f"| {name} | `{sequence_key(find_preset(BUILT_IN, name, 3.0).contrast)}` | {' | '.join(cells)} |")
+    return rows
+
+
+def short_settings(contrast: Contrast) -> str:
+    """Settings as the docs write them, such as ``TR 500, TE 15``."""
+    shown = in_shown_units(contrast)
+    order = {"repetition_time": "TR", "inversion_time": "TI", "second_inversion_time": "TI2", "echo_time": "TE"}
+    parts = [f"{short} {shown[name]:g}" for name, short in order.items() if name in shown]
+    angles = [f"{shown[name]:g}°" for name in ("flip_angle", "second_flip_angle") if name in shown]
+    counts = [
+        f"{shown[name]} × {shown['echo_spacing']:g}" for name in ("echo_train_length", "n_partitions") if name in shown
+    ]
+    return ", ".join([*parts, *angles, *counts])
+
+
+def spans(tissue: Tissue) -> list[tuple[float, tuple[float, float]]]:
+    return [(tissue.t1[field], tissue.t1_range[field]) for field in FIELDS]
+
+
+def test_the_docs_hold_the_presets_and_their_code_runs() -> None:
+    page = (Path(__file__).parents[1] / "docs" / "howto" / "presets.md").read_text(encoding="utf-8")
+    for row in preset_rows():
+        assert row in page
+    for name, tissue in TISSUES.items():
+        cells = (f"{1e3 * t1:g} ({1e3 * low:g} to {1e3 * high:g})" for t1, (low, high) in spans(tissue))
+        assert f"| {name} | {' | '.join(cells)} |" in page
+    for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):
+        exec(compile(block, "presets.md", "exec"), {})
+    (entry,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert [preset.name for preset in parse_presets(entry, "presets.md")] == ["T2w long", "Saturation squared"]
 
 
 @pytest.mark.slow

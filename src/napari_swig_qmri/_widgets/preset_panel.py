@@ -26,7 +26,7 @@ from napari_swig_qmri.presets import Preset, all_presets, built_in_presets, read
 if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
 
-OWN = "own settings"
+OWN = "own"
 START_FIELD = 3.0  # T
 
 
