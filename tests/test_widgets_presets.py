@@ -112,6 +112,17 @@ def test_settings_are_saved_under_a_name(panel: SequencePanel, folder: Path, mon
     assert names_of(panel)[-2:] == ["T2w long", CHOOSE]
     assert "T2w-long_3T.toml" in panel.presets.note.text()
     assert asked == []
+    panel.editor.parameter_boxes()["echo_time"].value = 90
+    assert panel.presets.note.isHidden()
+
+
+def test_saving_leaves_everything_as_it_is(panel: SequencePanel, monkeypatch: pytest.MonkeyPatch) -> None:
+    panel.null.tissue_box.value = "CSF"
+    shown, null = panel.editor.value(), panel.null.value()
+    answer(monkeypatch, "FLAIR mine")
+    panel.presets.save()
+    assert (panel.editor.value(), panel.null.value()) == (shown, null)
+    assert panel.title() == "FLAIR mine"
 
 
 def test_no_preset_is_replaced_unasked(panel: SequencePanel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

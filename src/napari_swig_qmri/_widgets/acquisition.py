@@ -10,7 +10,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slid
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, native_of, sentence, wrapped_label
 from napari_swig_qmri.equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
 from napari_swig_qmri.presets import sequence_key
 from napari_swig_qmri.sequence import settings_of
@@ -221,7 +221,7 @@ class AcquisitionEditor(QWidget):
         if isinstance(box, CheckBox):
             self._form.addRow(native_of(box))
         elif self._sliders or len(box.label) > LONGEST_LABEL:
-            self._form.addRow(QLabel(box.label))
+            self._form.addRow(wrapped_label(box.label))
             self._form.addRow(native_of(box))
         else:
             self._form.addRow(QLabel(box.label), native_of(box))
@@ -229,7 +229,7 @@ class AcquisitionEditor(QWidget):
 
     def _update(self) -> None:
         problem = self.problem()
-        self.problem_label.setText(problem or "")
+        self.problem_label.setText(sentence(problem or ""))
         self.problem_label.setVisible(problem is not None)
         self.changed.emit()
 

@@ -130,7 +130,8 @@ class NullPanel(QWidget):
 
     def _lay_out(self) -> None:
         rows = (
-            (QLabel("Null"), native_of(self.tissue_box), native_of(self.t1_box), self._and, native_of(self.other_box)),
+            (QLabel("Null"), native_of(self.tissue_box), native_of(self.t1_box)),
+            (self._and, native_of(self.other_box)),
             (self.pick_button, native_of(self.lock_box)),
         )
         layout = QVBoxLayout(self)

@@ -11,7 +11,6 @@ from qtpy.QtWidgets import (
     QFileDialog,
     QHBoxLayout,
     QInputDialog,
-    QLabel,
     QMessageBox,
     QPushButton,
     QVBoxLayout,
@@ -26,7 +25,7 @@ from napari_swig_qmri.presets import Preset, all_presets, built_in_presets, read
 if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
 
-OWN = "own"
+OWN = "own settings"
 START_FIELD = 3.0  # T
 
 
@@ -41,6 +40,7 @@ class PresetPanel(QWidget):
         self._files: list[Path] = []
         self._preset: Preset | None = None  # the last one that was picked
         self._contrast: Contrast | None = None
+        self._has_problem = False  # which the note tells
         self._presets, problems = all_presets()
         self.field_box = ComboBox(
             label="Field strength", choices=lambda _: self._fields(), value=START_FIELD, tooltip="Of the presets"
@@ -69,14 +69,14 @@ class PresetPanel(QWidget):
 
     def pick(self, preset: Preset) -> None:
         """Choose a preset as a person would."""
-        self._preset = preset
-        self._contrast = preset.contrast
-        self._refresh(preset.field_strength, preset.name)
+        self._select(preset)
         self._say("")
         self.chosen.emit(preset)
 
     def follow(self, contrast: Contrast | None) -> None:
         """Show whether the settings on show are still those of the preset."""
+        if contrast != self._contrast and not self._has_problem:
+            self._say("")  # what was saved is not what is on show any more
         self._contrast = contrast
         preset = self.value()
         self.save_button.setEnabled(contrast is not None)
@@ -119,8 +119,15 @@ class PresetPanel(QWidget):
             return
         write_presets(path, [preset], overwrite=path.exists())
         self._presets, _ = all_presets(self._files)
-        self.pick(preset)
+        self._select(preset)
+        self.follow(contrast)
         self._say(f"Saved as {path}.")
+
+    def _select(self, preset: Preset) -> None:
+        """Take a preset for the one on show."""
+        self._preset = preset
+        self._contrast = preset.contrast
+        self._refresh(preset.field_strength, preset.name)
 
     def _may_replace(self, path: Path) -> bool:
         asked = f"{path.name} already in {path.parent}. Replace it?"
@@ -130,8 +137,7 @@ class PresetPanel(QWidget):
         row = QHBoxLayout()
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(4)
-        native_of(self.field_box).setFixedWidth(64)
-        row.addWidget(QLabel("Preset"), 0)
+        native_of(self.field_box).setFixedWidth(76)
         row.addWidget(self.field_box.native, 0)
         row.addWidget(native_of(self.preset_box), 1)
         row.addWidget(self.save_button, 0)
@@ -184,5 +190,6 @@ class PresetPanel(QWidget):
             self.preset_box.value = name
 
     def _say(self, text: str, *, problem: bool = False) -> None:
+        self._has_problem = problem
         self.note.setStyleSheet(style("problem" if problem else "note"))
         set_text(self.note, sentence(text))
