@@ -606,3 +606,87 @@ def test_super_resolve_refuses_what_adds_no_detail(run: Run, case: Path, words: 
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert not Path("out").exists()
+
+
+def test_a_preset_gives_the_settings_and_options_change_them(run: Run, maps: Path) -> None:
+    words = ("synthesize", maps, "--preset", "t2-flair 2d", "--te", 80, "-o", "x.nii.gz", "--json")
+    result = run(*words, "--field", 1.5)
+    assert result.exit_code == 0, result.stderr
+    sidecar = json.loads(Path("x.json").read_text())
+    assert (sidecar["RepetitionTime"], sidecar["InversionTime"], sidecar["EchoTime"]) == (9.0, 2.414, 0.08)
+    assert "taken as usual" not in result.stderr
+    assert run(*words, "--overwrite").exit_code == 0  # at 3 T
+    assert json.loads(Path("x.json").read_text())["InversionTime"] == 2.415
+
+
+def test_presets_of_a_file_can_be_given(run: Run, maps: Path, own_presets: Path) -> None:
+    text = '[[preset]]\nname = "mine"\nfield_strength = 0.55\nsequence = "equation"\n'
+    Path("shared.toml").write_text(text + 'equation = "PD * exp(-TE/T2)"\nsettings = { echo_time = 20 }\n')
+    words = ("synthesize", maps, "--preset", "mine", "--field", 0.55, "-o", "x.nii.gz")
+    result = run(*words, "--preset-file", "shared.toml", "--te", 40)
+    assert result.exit_code == 0, result.stderr
+    expected = load(maps / "sub-07_PDmap.nii.gz") * np.exp(-0.04 / load(maps / "sub-07_T2map.nii.gz"))
+    np.testing.assert_allclose(load(Path("x.nii.gz")), expected, rtol=1e-4)
+    refused = run(*words, "--preset-file", "shared.toml", "--ti", 40, "--overwrite")
+    assert "this equation has no --ti: leave it out." in refused.stderr
+    missing = run(*words, "--overwrite")
+    assert "there are no presets at 0.55 T: choose a field strength among 1.5, 3, 7 T." in missing.stderr
+
+
+def test_a_bad_file_among_the_own_presets_is_told_and_left_out(
+    run: Run, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "bad.toml").write_text("no toml")
+    monkeypatch.setattr("napari_swig_qmri.presets.user_folder", lambda: folder)
+    result = run("synthesize", maps, "--preset", "STIR", "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "preset file bad.toml is no TOML: " in result.stderr
+    refused = run("synthesize", maps, "--preset", "STIR", "--preset-file", folder / "bad.toml", "-o", "y.nii.gz")
+    assert refused.exit_code == 1
+
+
+def test_an_equation_is_computed_and_recorded(run: Run, maps: Path) -> None:
+    text = "PD * (1 - 2*exp(-TI/T1) + exp(-TR/T1)) * cos(FA)"
+    words = ("--equation", text, "--tr", 3000, "--ti", 800, "--flip-angle", 60)
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    pd, t1 = (load(maps / f"sub-07_{name}.nii.gz") for name in ("PDmap", "T1map"))
+    by_hand = pd * (1 - 2 * np.exp(-0.8 / t1) + np.exp(-3 / t1)) / 2
+    np.testing.assert_allclose(load(Path("x.nii.gz")), by_hand, rtol=1e-4, atol=1e-6)  # float32
+    sidecar = json.loads(Path("x.json").read_text())
+    assert sidecar["SignalEquation"] == text
+    assert (sidecar["RepetitionTime"], sidecar["InversionTime"], sidecar["FlipAngle"]) == (3.0, 0.8, 60.0)
+    assert "EchoTime" not in sidecar
+    assert sidecar["Notice"] == "synthetic: research use"
+
+
+def test_an_equation_sees_t2_and_t2star(run: Run, maps: Path) -> None:
+    save(maps.parent / "sub-07_T2starmap.nii.gz", np.full(SHAPE, 0.03), {"Units": "s"})
+    words = ("--t2star", "sub-07_T2starmap.nii.gz", "--equation", "T2/T2s", "-o", "x.nii.gz")
+    assert run("synthesize", maps, *words).exit_code == 0
+    np.testing.assert_allclose(load(Path("x.nii.gz")), load(maps / "sub-07_T2map.nii.gz") / 0.03, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--preset", "STAR"), 1, "no preset at 3 T is called 'STAR': choose among T1w SE"),
+        (("--preset", "STIR", "--flip-angle", 3), 1, "STIR has no --flip-angle: leave it out."),
+        (("--preset", "STIR", "--te", 900), 1, "TE 900 ms lies outside the echo train"),
+        (("--equation", "PD * t3"), 1, "the equation cannot be read at position 6: unknown name 't3'"),
+        (("--equation", "PD * exp(-TE/T2)"), 1, "this equation needs --te: for example --te 20."),
+        (("--equation", "PD", "--te", 20), 1, "this equation has no --te: leave it out."),
+        ((), 2, "give one of --sequence, --preset and --equation"),
+        (("--preset", "STIR", "--equation", "PD"), 2, "give one of --sequence, --preset and --equation"),
+        (("--equation", "PD", "--field", 3), 2, "--field and --preset-file go with --preset"),
+    ],
+)
+def test_presets_and_equations_are_refused_with_a_sentence(
+    run: Run, maps: Path, words: tuple[object, ...], code: int, sentence: str
+) -> None:
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == code
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+    assert not Path("x.nii.gz").exists()

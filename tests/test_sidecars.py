@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.sidecars import REMEDY, from_sidecar, to_sidecar
 from napari_swig_qmri.signal_models import (
     SEQUENCES,
@@ -54,6 +55,19 @@ def test_sidecar_of_a_model_gives_the_model_back(name: str, suffix: str | None) 
     model = SEQUENCES[name].from_typical()
     sidecar = json.loads(json.dumps(to_sidecar(model)))
     assert from_sidecar(sidecar, suffix) == (model, ())
+
+
+def test_an_equation_of_a_user_is_recorded_and_is_no_sequence() -> None:
+    equation = UserEquation(text="PD * exp(-TE/T2) * sin(FA)", echo_time=0.033, flip_angle=math.radians(12))
+    sidecar = json.loads(json.dumps(to_sidecar(equation)))
+    assert sidecar == {
+        "PulseSequenceType": "User equation",
+        "SignalEquation": "PD * exp(-TE/T2) * sin(FA)",
+        "EchoTime": 0.033,
+        "FlipAngle": 12.0,
+    }
+    assert from_sidecar(sidecar, "T2w")[0] is None
+    assert "was computed with an equation that a user typed" in notices(sidecar, "T2w")
 
 
 @pytest.mark.parametrize(("name", "changes"), CHANGES)

@@ -148,6 +148,26 @@ def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> N
     dock.editor.sequence_box.value = "mprage"
     wait(0.5)
     shoot(viewer, folder / "synthesize-mprage.png")
+    presets(viewer, dock, folder)
+
+
+def presets(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
+    """Pictures of a preset, of a tissue that stays nulled, and of an equation."""
+    panel = dock.panel
+    panel.presets.preset_box.value = "DIR"
+    wait(0.5)
+    shoot(viewer, folder / "synthesize-preset.png")
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    panel.null.tissue_box.value = "CSF"
+    panel.editor.parameter_boxes()["repetition_time"].value = 6000
+    wait(0.5)
+    dock.findChild(QScrollArea).ensureWidgetVisible(panel.null)
+    shoot(viewer, folder / "synthesize-null.png")
+    panel.editor.sequence_box.value = "equation"
+    panel.editor.equation_box.setPlainText("PD * exp(-TE/T2) * (1 - exp(-TR/T1))**2")
+    dock.findChild(QScrollArea).ensureWidgetVisible(panel.presets)
+    wait(0.5)
+    shoot(viewer, folder / "synthesize-equation.png")
 
 
 def shoot(viewer: napari.Viewer, path: Path) -> None:

@@ -24,6 +24,7 @@ from napari_swig_qmri.conversion import (
     map_volumes,
 )
 from napari_swig_qmri.display import field_strength_of
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
@@ -38,11 +39,11 @@ from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.signal_models import SignalModel
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 Report = dict[str, Any]
@@ -112,7 +113,7 @@ def super_resolve_files(
 
 def synthesize_file(
     paths: Sequence[Path],
-    sequence: SignalModel,
+    sequence: Contrast,
     output: Path,
     t2star_path: Path | None = None,
     *,
@@ -236,18 +237,20 @@ def _t2star(volumes: Sequence[Volume], grid: VoxelGrid) -> FloatArray | None:
 
 
 def _contrast(
-    maps: QuantitativeMaps, sequence: SignalModel, t2star: FloatArray | None
+    maps: QuantitativeMaps, sequence: Contrast, t2star: FloatArray | None
 ) -> Generator[Progress, None, FloatArray]:
-    """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2, not both."""
+    """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2; an equation may see both."""
     missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
     if missing:
         raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
     decay = t2star if sequence.is_gradient_echo and t2star is not None else maps["T2"]
+    second = t2star if isinstance(sequence, UserEquation) and "T2s" in sequence.names else None
     signal = np.empty(maps.grid.shape, np.float32)
     for z in range(0, maps.grid.shape[2], SLAB):
         here = (..., slice(z, z + SLAB))
         yield Progress(z / maps.grid.shape[2], f"Synthesising {sequence.title}")
-        signal[here] = synthesise(sequence, maps["PD"][here], maps["T1"][here], decay[here])
+        given = (maps["PD"], maps["T1"], decay) if second is None else (maps["PD"], maps["T1"], decay, second)
+        signal[here] = synthesise(sequence, *(values[here] for values in given))
     return signal
 
 

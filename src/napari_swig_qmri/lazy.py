@@ -11,7 +11,7 @@ import numpy as np
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
@@ -19,15 +19,20 @@ LARGEST_SLICE = 512 * 512  # voxels; more are a volume
 PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
 
 
-def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatArray) -> FloatArray:
-    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1 and T2 in s).
+def synthesise(
+    sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, t2star: FloatArray | None = None
+) -> FloatArray:
+    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1, T2 and T2* in s).
 
     Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0.
     """
     import torch  # kept out of start-up: it takes over a second to load
 
-    valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (t1 > 0) & (t2 > 0)
-    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, t1, t2)]
+    times = [t1, t2] if t2star is None else [t1, t2, t2star]
+    valid = np.isfinite(pd)
+    for time in times:
+        valid &= np.isfinite(time) & (time > 0)
+    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, *times)]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
     with torch.no_grad():
         pieces = [sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
@@ -44,7 +49,7 @@ class LazyContrast:
     whatever the maps have.
     """
 
-    sequence: SignalModel
+    sequence: Contrast
     pd: FloatArray
     t1: FloatArray
     t2: FloatArray
@@ -78,7 +83,7 @@ class LazyContrast:
         """Always float32."""
         return np.dtype(np.float32)
 
-    def with_sequence(self, sequence: SignalModel) -> LazyContrast:
+    def with_sequence(self, sequence: Contrast) -> LazyContrast:
         """Same maps under other acquisition parameters."""
         return replace(self, sequence=sequence)
 

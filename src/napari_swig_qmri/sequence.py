@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person reads or types for one of a field's unit
+
 
 def time_field(label: str, low: float, high: float, **options: Any) -> Any:
     """Time in s between `low` and `high`; required unless `options` hold a default."""
@@ -52,9 +54,30 @@ class PulseSequence(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
+def settings_of(sequence: PulseSequence | type[PulseSequence]) -> tuple[Field[Any], ...]:
+    """The fields that hold a number, with its label, unit and range as metadata."""
+    return tuple(each for each in fields(sequence) if "range" in each.metadata)
+
+
+def in_si_units(kind: type[PulseSequence], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in s and rad from those that a person reads or types, in ms and degrees, by field name."""
+    known = {each.name: each for each in settings_of(kind)}
+    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
+    return {name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()}
+
+
+def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
+    """Settings of a sequence in ms and degrees by field name, to nine decimals."""
+    shown = {}
+    for each in settings_of(sequence):
+        value, per_unit = getattr(sequence, each.name), SHOWN_PER_UNIT[each.metadata["unit"]]
+        shown[each.name] = value if per_unit == 1 else round(value * per_unit, 9)
+    return shown
+
+
 def check_settings(sequence: PulseSequence) -> None:
     """Refuse with one sentence the first setting that is no number or out of its range."""
-    for each in fields(sequence):
+    for each in settings_of(sequence):
         value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
         setting = f"{sequence.title}: {each.metadata['label']}"
         if not isinstance(value, Real):
@@ -67,11 +90,11 @@ def check_settings(sequence: PulseSequence) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalModel(ABC):
-    """What all sequences share: TE, TR, checks, and the decay from excitation to echo.
+class Contrast(ABC):
+    """What gives a weighted image from maps: settings with their checks, and a signal of PD, T1 and T2.
 
-    A class is named on the command line by its key in `SEQUENCES`; `typical` holds the settings of a usual
-    clinical protocol, a start for sliders and a stand-in for what a sidecar leaves out.
+    `typical` holds the settings of a usual clinical protocol, a start for sliders and a stand-in for what a
+    sidecar leaves out.
     """
 
     title: ClassVar[str]
@@ -89,6 +112,27 @@ class SignalModel(ABC):
         if problem:
             raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
 
+    @abstractmethod
+    def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
+        """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
+
+    @abstractmethod
+    def _timing_problem(self) -> str | None:
+        """Which two settings exclude each other, with their values; None if the sequence can be played."""
+
+    def _late_echo(self) -> str | None:
+        if self.echo_time < self.repetition_time:
+            return None
+        return f"TE {ms(self.echo_time)} is not shorter than TR {ms(self.repetition_time)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalModel(Contrast):
+    """What all sequences share: the decay from excitation to echo.
+
+    A class is named on the command line by its key in `SEQUENCES`.
+    """
+
     @classmethod
     def from_typical(cls, **settings: float) -> SignalModel:
         """Sequence with its typical settings, but for those given."""
@@ -103,12 +147,3 @@ class SignalModel(ABC):
     @abstractmethod
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         """Transverse magnetisation right after the excitation that makes the echo, for PD 1."""
-
-    @abstractmethod
-    def _timing_problem(self) -> str | None:
-        """Which two settings exclude each other, with their values; None if the sequence can be played."""
-
-    def _late_echo(self) -> str | None:
-        if self.echo_time < self.repetition_time:
-            return None
-        return f"TE {ms(self.echo_time)} is not shorter than TR {ms(self.repetition_time)}"

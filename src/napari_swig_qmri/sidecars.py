@@ -8,8 +8,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from napari_swig_qmri.equation import UserEquation, mentioned_settings
 from napari_swig_qmri.sequence import ms
 from napari_swig_qmri.sidecar_facts import SidecarFacts, named_sequence, read_facts
 from napari_swig_qmri.signal_models import (
@@ -20,6 +21,9 @@ from napari_swig_qmri.signal_models import (
     T2Flair,
     nulling_inversion_time,
 )
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.sequence import Contrast
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
@@ -73,6 +77,8 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
     and one sentence for each thing that was assumed, converted or wrong.
     """
     facts = read_facts(sidecar, suffix)
+    if "SignalEquation" in sidecar:
+        return None, (*facts.notices, f"{facts.label} was computed with an equation that a user typed: {REMEDY}.")
     name, notice = _choose(facts, (suffix or "").lower())
     notices = (*facts.notices, *notice)
     if name is None:
@@ -87,8 +93,13 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
         return None, (*notices, f"The settings of {facts.label} exclude each other: {error}")
 
 
-def to_sidecar(model: SignalModel) -> dict[str, Any]:
-    """BIDS metadata of a sequence (s, degrees), from which `from_sidecar` makes an equal model."""
+def to_sidecar(model: Contrast) -> dict[str, Any]:
+    """BIDS metadata of a sequence (s, degrees), from which `from_sidecar` makes an equal model.
+
+    Those of a user equation hold its text as ``SignalEquation`` and the settings that it mentions.
+    """
+    if isinstance(model, UserEquation):
+        return _equation_to_sidecar(model)
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     sidecar: dict[str, Any] = {"PulseSequenceType": model.title, "ScanningSequence": _codes_of(model)}
     for name, value in values.items():
@@ -111,7 +122,16 @@ def to_sidecar(model: SignalModel) -> dict[str, Any]:
     return sidecar
 
 
-def _codes_of(model: SignalModel) -> str | list[str]:
+def _equation_to_sidecar(equation: UserEquation) -> dict[str, Any]:
+    sidecar: dict[str, Any] = {"PulseSequenceType": equation.title, "SignalEquation": equation.text}
+    for field in mentioned_settings(equation.text):
+        value = getattr(equation, field.name)
+        key = "RepetitionTime" if field.name == "repetition_time" else _KEYS[field.name][0]
+        sidecar[key] = round(math.degrees(value), 9) if field.name == "flip_angle" else value
+    return sidecar
+
+
+def _codes_of(model: Contrast) -> str | list[str]:
     echo = "GR" if hasattr(model, "flip_angle") else "SE"
     return [echo, "IR"] if hasattr(model, "inversion_time") else echo
 

@@ -201,7 +201,7 @@ class GuideRow(QWidget):
 
     def value(self) -> GuideChoice:
         """The layer, its sequence and whether it is used."""
-        return GuideChoice(self.layer.value, self.editor.value(), self.use_box.isChecked())
+        return GuideChoice(self.layer.value, self.editor.sequence(), self.use_box.isChecked())
 
     def set_value(self, choice: GuideChoice) -> None:
         """Show a layer, its sequence and whether it is used."""

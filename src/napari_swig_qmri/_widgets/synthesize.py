@@ -12,7 +12,6 @@ from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import (
     exists,
     heading,
@@ -22,6 +21,8 @@ from napari_swig_qmri._widgets.appearance import (
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.null_panel import t1_at
+from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
@@ -42,7 +43,7 @@ from napari_swig_qmri.volumes import Volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
 
 PAUSE = 15  # ms in which slider movements are gathered into one redraw
 FLAIR_CAVEAT = (
@@ -68,7 +69,7 @@ class Source:
 class SynthesizeInputs:
     """What a person chooses for a contrast."""
 
-    sequence: SignalModel | None
+    sequence: Contrast | None
     sources: tuple[str, ...] = ()  # labels of the chosen map sets
     side_by_side: bool = True
     auto_contrast: bool = True
@@ -125,7 +126,9 @@ class SynthesizeWidget(Dock):
         self._live: list[Image] = []  # layers that follow the sliders
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
-        self.editor = AcquisitionEditor(sliders=True, optional=False)
+        self._live_title = ""  # of the contrast that the live layers show
+        self.panel = SequencePanel()
+        self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
         self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
@@ -164,14 +167,15 @@ class SynthesizeWidget(Dock):
 
     def add_contrast(self) -> list[Image]:
         """Add a layer for each ticked source; they follow the sliders until the next ones are added."""
-        sequence = self.editor.value()
+        sequence, title = self.editor.value(), self.panel.title()
         if sequence is None:
             return []
         try:
-            tuples = [contrast_layer(source, sequence) for source in self.sources.value()]
+            tuples = [contrast_layer(source, sequence, title) for source in self.sources.value()]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
+        self._live_title = title
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
         for layer in self._live:
             layer.name_overlay.visible = True
@@ -185,7 +189,7 @@ class SynthesizeWidget(Dock):
             heading("Source maps"),
             self.sources,
             heading("Sequence"),
-            self.editor,
+            self.panel,
             self.caveat,
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
@@ -194,9 +198,10 @@ class SynthesizeWidget(Dock):
         self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
-        self.editor.changed.connect(self._timer.start)
+        self.panel.changed.connect(self._timer.start)
         self._timer.timeout.connect(self._move)
-        self.editor.changed.connect(self._show_state)
+        self.panel.changed.connect(self._show_state)
+        self.panel.null.pick_button.toggled.connect(self._pick)
         self.sources.changed.connect(self._show_state)
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
@@ -221,18 +226,35 @@ class SynthesizeWidget(Dock):
         self.order_tabs()
         self.changed.emit()
 
+    def _pick(self, wanted: bool) -> None:
+        """Take the T1 to null from the voxel that is clicked next, or no longer."""
+        callbacks = self._viewer.mouse_drag_callbacks
+        if wanted:
+            callbacks.append(self._take_t1)
+        elif self._take_t1 in callbacks:
+            callbacks.remove(self._take_t1)
+
+    def _take_t1(self, _viewer: Viewer, event: Any) -> None:
+        if not exists(self):  # the dock was closed meanwhile
+            return
+        t1 = t1_at([layer for layer in self._live if layer.visible], event.position)
+        if t1 is None:
+            self._say("There is no T1: add a contrast and click into it.", problem=True)
+        else:
+            self.panel.null.show_t1(t1)
+
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
-        sequence = self.editor.value()
+        sequence, title = self.editor.value(), self.panel.title()
         if sequence is None:
             return
+        old, self._live_title = _contrast_name(self._live_title), title
         for layer in self._live:
-            old = _contrast_name(layer.data.sequence)
             origin = origin_of([layer.as_layer_data_tuple()[1]])
             layer.data = layer.data.with_sequence(sequence)
             record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence) | origin}
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
-            layer.name = layer.name.replace(old, _contrast_name(sequence), 1)
+            layer.name = layer.name.replace(old, _contrast_name(title), 1)
         self._adjust_contrast()
 
     def _adjust_contrast(self) -> None:
@@ -266,11 +288,13 @@ class SynthesizeWidget(Dock):
         self.status.setVisible(bool(text))
 
 
-def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast, dict[str, Any], str]:
-    """Layer of a contrast from the maps of a source, in their frame."""
+def contrast_layer(
+    source: Source, sequence: Contrast, title: str | None = None
+) -> tuple[LazyContrast, dict[str, Any], str]:
+    """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
     maps = maps_of(source.layers)
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
-    name = f"{_contrast_name(sequence)} ({source.label})"
+    name = f"{_contrast_name(title or sequence.title)} ({source.label})"
     blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
     arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
     origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
@@ -291,11 +315,11 @@ def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
     return low, max(high, low + 1e-6)
 
 
-def _contrast_name(sequence: SignalModel) -> str:
-    return f"{sequence.title} synthetic"
+def _contrast_name(title: str) -> str:
+    return f"{title} synthetic"
 
 
-def _sidecar(sequence: SignalModel) -> dict[str, Any]:
+def _sidecar(sequence: Contrast) -> dict[str, Any]:
     return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
 
 
