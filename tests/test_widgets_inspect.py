@@ -21,6 +21,7 @@ from widget_cases import HR, LR, MEDIANS, add, lr_maps, make_guide, make_map
 
 from napari_swig_qmri._widgets import curve_panel
 from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.curve_panel import Entry
 from napari_swig_qmri._widgets.design_panel import SURROUNDINGS
 from napari_swig_qmri._widgets.inspector import FLAT_ONLY, NO_MAPS, OUTSIDE, InspectWidget
 from napari_swig_qmri._widgets.plots import LIGHTEST, legible
@@ -29,6 +30,7 @@ from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.curves import TissueValues, curves
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.layers import to_layer_data
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.signal_models import Mprage, Spgr, SpinEcho, T2Flair
@@ -294,6 +296,21 @@ def test_the_sequence_of_a_contrast_can_be_followed(dock: InspectWidget, viewer:
     assert dock.curves.follow.value() is None
     assert dock.curves.sequence() == T2Flair.from_typical(echo_time=0.09)
     assert contrast.data.sequence.echo_time == pytest.approx(0.08)
+
+
+def test_a_typed_equation_can_be_followed(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(synthesize)
+    equation = UserEquation(text="PD * exp(-TE/T2) * (1 - exp(-TR/T1))", echo_time=0.04)
+    synthesize.editor.set_value(equation)
+    contrast = synthesize.add_contrast()[0]
+    dock.curves.follow.set_value(contrast)
+    assert dock.curves.sequence() == equation
+    assert dock.curves.editor_fold.button.text() == "User equation: TE 40, TR 2000 ms"
+    assert list(dock.design.rows) == ["echo_time", "repetition_time"]  # what the equation mentions
+    dock.curves.set_sequence(UserEquation(text="PD / T1"))  # mentions no setting: its curves are level
+    dock.curves.show_fixed([Entry(TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07), "red")])
+    np.testing.assert_allclose(dock.curves._fixed_items[0].getData()[1], 0.875, rtol=1e-6)
 
 
 def fake_optimiser(n_steps: int = 3, error: Exception | None = None) -> tuple[Any, list[tuple[DesignProblem, Any]]]:

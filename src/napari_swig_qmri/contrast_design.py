@@ -19,12 +19,13 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from napari_swig_qmri.curves import TissueValues, movable_settings, signals, with_settings
+from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.nulling import nulled_from, nulled_time
 from napari_swig_qmri.results import Progress, between
-from napari_swig_qmri.signal_models import InversionRecovery, InversionTurboSpinEcho
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
     Limits = Mapping[str, tuple[float, float]]
@@ -43,12 +44,14 @@ ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
 class DesignProblem:
     """Which two tissues to show apart, and which settings may move between which limits."""
 
-    sequence: SignalModel  # the present settings; those without limits stay
+    sequence: Contrast  # the present settings; those without limits stay
     tissues: tuple[TissueValues, TissueValues]
     limits: Limits  # setting -> lowest and highest, s or rad
     nulled: TissueValues | None = None  # whose signal the inversion time takes away, whatever the other settings
 
     def __post_init__(self) -> None:
+        if isinstance(self.sequence, UserEquation):
+            raise ValueError("the noise and the time of a typed equation are not known: choose a sequence.")
         if not self.sequence.is_scaled_by_pd:
             raise ValueError(
                 f"{self.sequence.title} is a ratio of two images, whose noise is not that of a line of k-space: "
@@ -75,7 +78,9 @@ class DesignProblem:
         if self.nulled is None:
             return
         if not can_null(self.sequence):
-            raise ValueError(f"{self.sequence.title} cannot null a tissue: choose FLAIR, STIR, PSIR or IR, or no null.")
+            raise ValueError(
+                f"{self.sequence.title} cannot null a tissue: choose FLAIR, STIR, PSIR, IR or MPRAGE, or no null."
+            )
         if "inversion_time" in self.limits:
             raise ValueError("the inversion time follows from the tissue to null: take it off the settings to move.")
 
@@ -93,20 +98,20 @@ class Landscape:
 class Design:
     """The best settings that were found, and how good they and the present ones are."""
 
-    sequence: SignalModel
+    sequence: Contrast
     efficiency: float  # unit of PD / sqrt(s)
     present_efficiency: float  # of the settings that the problem came with
     at_limit: tuple[str, ...]  # settings that would go further
     landscape: Landscape | None  # None where only one setting moves
 
 
-def time_per_line(sequence: SignalModel) -> float:
+def time_per_line(sequence: Contrast) -> float:
     """Time in s that one line of k-space takes: TR over the echoes of a train, or the read-outs of a block."""
     lines = getattr(sequence, "echo_train_length", getattr(sequence, "n_partitions", 1))
     return float(sequence.repetition_time / lines)
 
 
-def efficiency(sequence: SignalModel, tissues: tuple[TissueValues, TissueValues]) -> float:
+def efficiency(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -> float:
     """Contrast-to-noise per square root of time for a noise of one, |S1 - S2| / sqrt(TR / lines per TR).
 
     A tissue with a PD of 0 stands for nothing at all.
@@ -115,7 +120,7 @@ def efficiency(sequence: SignalModel, tissues: tuple[TissueValues, TissueValues]
     return float(abs(first - second)) / math.sqrt(time_per_line(sequence))
 
 
-def default_limits(sequence: SignalModel) -> dict[str, tuple[float, float]]:
+def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
     """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles 1 to 90 degrees."""
     limits = {}
     for name, each in movable_settings(sequence).items():
@@ -155,31 +160,23 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     )
 
 
-def can_null(sequence: SignalModel | None) -> bool:
+def can_null(sequence: Contrast | None) -> bool:
     """Whether the inversion time of a sequence can take the signal of a tissue away."""
-    return isinstance(sequence, InversionRecovery | InversionTurboSpinEcho)
-
-
-def nulling(sequence: SignalModel, tissue: TissueValues) -> SignalModel | None:
-    """The sequence with the inversion time that takes the signal of `tissue` away; None if it does not fit."""
-    earliest, _ = movable_settings(sequence)["inversion_time"].metadata["range"]
-    early = with_settings(sequence, inversion_time=earliest)
-    if not isinstance(early, InversionRecovery | InversionTurboSpinEcho):
-        return None
-    return with_settings(early, inversion_time=early.nulling_inversion_time(tissue.t1))
+    return sequence is not None and nulled_time(sequence) == "inversion_time"
 
 
 def _or_nothing(tissue: TissueValues) -> TissueValues:
     return tissue if tissue.pd != 0 else TissueValues(name=tissue.name, pd=0.0, t1=1.0, t2=1.0)
 
 
-def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> SignalModel | None:
+def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contrast | None:
     """The sequence with these settings, its inversion time following the tissue to null; None if impossible."""
     if problem.nulled is None:
         return with_settings(problem.sequence, **settings)
-    earliest, _ = movable_settings(problem.sequence)["inversion_time"].metadata["range"]
-    early = with_settings(problem.sequence, **{**settings, "inversion_time": earliest})
-    return None if early is None else nulling(early, problem.nulled)
+    try:
+        return nulled_from(type(problem.sequence), {**vars(problem.sequence), **settings}, problem.nulled.t1)
+    except ValueError:
+        return None
 
 
 def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> float:
@@ -231,9 +228,7 @@ def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, 
     return best
 
 
-def _landscape(
-    problem: DesignProblem, best: SignalModel, plane: tuple[str, str]
-) -> Generator[Progress, None, Landscape]:
+def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -> Generator[Progress, None, Landscape]:
     """Efficiency over the limits of two settings; one row between two reports."""
     settings = {name: getattr(best, name) for name in problem.limits}
     first, second = (np.linspace(*problem.limits[name], N_LANDSCAPE) for name in plane)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import Field, dataclass, fields, replace
+from dataclasses import Field, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.equation import settings_in_use
+
 if TYPE_CHECKING:
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 SETTINGS = (  # that a curve can run over
@@ -47,9 +49,9 @@ class Curves:
     signals: FloatArray  # (tissue, value) in the unit of PD
 
 
-def movable_settings(sequence: SignalModel) -> dict[str, Field[Any]]:
-    """Fields of a sequence that a curve can run over: times and angles, by name."""
-    found = {each.name: each for each in fields(sequence)}
+def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
+    """Fields of a sequence that a curve can run over: times and angles, by name; those an equation mentions."""
+    found = {each.name: each for each in settings_in_use(sequence)}
     return {name: found[name] for name in SETTINGS if name in found}
 
 
@@ -59,7 +61,7 @@ def short_name(parameter: Field[Any]) -> str:
     return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else label.lower()
 
 
-def with_settings(sequence: SignalModel, **settings: float) -> SignalModel | None:
+def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
     """The sequence with other settings; None where it cannot be played out with them."""
     try:
         return replace(sequence, **settings)
@@ -67,7 +69,7 @@ def with_settings(sequence: SignalModel, **settings: float) -> SignalModel | Non
         return None
 
 
-def signals(sequence: SignalModel, tissues: Sequence[TissueValues]) -> FloatArray:
+def signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
     """Signal ``(tissue,)`` of each tissue in the unit of PD, NaN for one without a measurement."""
     import torch  # kept out of start-up: it takes over a second to load
 
@@ -78,7 +80,7 @@ def signals(sequence: SignalModel, tissues: Sequence[TissueValues]) -> FloatArra
     return result
 
 
-def curves(sequence: SignalModel, setting: str, values: FloatArray, tissues: Sequence[TissueValues]) -> Curves:
+def curves(sequence: Contrast, setting: str, values: FloatArray, tissues: Sequence[TissueValues]) -> Curves:
     """Signals of `tissues` for each of `values` (s or rad) of one setting, the others as they are."""
     made = np.full((len(tissues), len(values)), np.nan)
     for index, value in enumerate(values):
@@ -88,7 +90,7 @@ def curves(sequence: SignalModel, setting: str, values: FloatArray, tissues: Seq
     return Curves(setting=setting, values=np.asarray(values, dtype=float), signals=made)
 
 
-def setting_values(sequence: SignalModel, setting: str, n: int = N_POINTS) -> FloatArray:
+def setting_values(sequence: Contrast, setting: str, n: int = N_POINTS) -> FloatArray:
     """Values ``(n,)`` in s or rad between the lowest and highest setting worth showing that can be played out.
 
     They end at three times the usual or present setting, echo times not before 250 ms.

@@ -19,7 +19,7 @@ from dataclasses import Field, dataclass, field, fields
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from napari_swig_qmri.sequence import Contrast, angle_field, ms, time_field, typical_settings
+from napari_swig_qmri.sequence import Contrast, angle_field, ms, settings_of, time_field, typical_settings
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -154,6 +154,12 @@ def mentioned_settings(text: str) -> tuple[Field[Any], ...]:
     """Fields of the settings that an equation mentions; ValueError where it cannot be read."""
     wanted = {SETTINGS[name] for name in names_in(parse(text)) if name in SETTINGS}
     return tuple(each for each in fields(UserEquation) if each.name in wanted)
+
+
+def settings_in_use(contrast: Contrast) -> tuple[Field[Any], ...]:
+    """Fields of the settings that change a contrast; of an equation those it mentions, or all if it mentions none."""
+    mentioned = mentioned_settings(contrast.text) if isinstance(contrast, UserEquation) else ()
+    return mentioned or settings_of(contrast)
 
 
 class _Reader:

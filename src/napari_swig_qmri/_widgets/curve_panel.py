@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
     from napari_swig_qmri.curves import TissueValues
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 OWN = "the settings below"
@@ -47,15 +47,15 @@ class CurvePanel(QWidget):
     sequence_changed = Signal()
     unpin_wanted = Signal()
 
-    def __init__(self, sequence: SignalModel) -> None:
+    def __init__(self, sequence: Contrast) -> None:
         super().__init__()
         self._fixed: list[Entry] = []
         self._cursor: Entry | None = None
         self._values: FloatArray = np.empty(0)
-        self._followed: SignalModel | None = None
-        self._shown: SignalModel | None = None  # sequence of the curves on show
+        self._followed: Contrast | None = None
+        self._shown: Contrast | None = None  # sequence of the curves on show
         self.follow = Choice("Use the settings below, or those of a contrast layer while its sliders move")
-        self.editor = AcquisitionEditor(sliders=True, optional=False)
+        self.editor = AcquisitionEditor(sliders=True, optional=False, equations=True)
         self.editor.set_value(sequence)
         self.editor_fold = Foldable("", self.editor)
         self.setting = Choice("The setting along the horizontal axis; drag the upright line to change it")
@@ -78,11 +78,11 @@ class CurvePanel(QWidget):
         self._line.sigPositionChangeFinished.connect(self._dragged)
         self._take_sequence()
 
-    def sequence(self) -> SignalModel | None:
+    def sequence(self) -> Contrast | None:
         """The sequence whose signals are shown; None while its settings are impossible."""
         return self._followed or self.editor.value()
 
-    def set_sequence(self, sequence: SignalModel) -> None:
+    def set_sequence(self, sequence: Contrast) -> None:
         """Show the signals of another sequence, by the panel's own settings."""
         self.follow.set_value(None)
         self.editor.set_value(sequence)

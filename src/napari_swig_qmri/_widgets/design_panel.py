@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.curves import TissueValues
     from napari_swig_qmri.regions import Regions
     from napari_swig_qmri.results import Progress
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import QuantitativeMaps
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]
@@ -93,7 +93,7 @@ class DesignPanel(QWidget):
     def __init__(self, optimiser: Optimiser = optimise) -> None:
         super().__init__()
         self._optimiser = optimiser
-        self._sequence: SignalModel | None = None
+        self._sequence: Contrast | None = None
         self._areas: Callable[[], Areas] | None = None
         self._design: Design | None = None
         self.rows: dict[str, LimitRow] = {}
@@ -118,10 +118,12 @@ class DesignPanel(QWidget):
         self.use_button.clicked.connect(self._use)
         self.show_areas([], None)
 
-    def show_sequence(self, sequence: SignalModel | None) -> None:
+    def show_sequence(self, sequence: Contrast | None) -> None:
         """Take over a sequence; another kind of sequence brings its own settings and limits."""
         before, self._sequence = self._sequence, sequence
-        if sequence is not None and type(sequence) is not type(before):
+        if sequence is not None and (
+            type(sequence) is not type(before) or list(self.rows) != list(movable_settings(sequence))
+        ):
             self._fill_rows(sequence)
             self._forget()
         self._form.setRowVisible(self.nulled, can_null(sequence))
@@ -179,7 +181,7 @@ class DesignPanel(QWidget):
         for part in (self.run, self.answer, self.plot, self.use_button, wrapped_label(MODEL, role="note")):
             column.addWidget(part)
 
-    def _fill_rows(self, sequence: SignalModel) -> None:
+    def _fill_rows(self, sequence: Contrast) -> None:
         while (item := self.grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
