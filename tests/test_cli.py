@@ -103,6 +103,17 @@ def test_synthesize_writes_a_sidecar_in_seconds_and_degrees(run: Run, maps: Path
     assert json.loads(result.stdout)["outputs"] == ["t1w.nii.gz", "t1w.json"]
 
 
+def test_synthesize_takes_a_refocusing_angle(run: Run, maps: Path) -> None:
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "--echo-train-length", 16, "--echo-spacing", 10)
+    run("synthesize", maps, *words, "-o", "ideal.nii.gz")
+    result = run("synthesize", maps, *words, "--refocusing-angle", 120, "-o", "low.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(Path("low.json").read_text())["RefocusingFlipAngle"] == 120
+    assert "RefocusingFlipAngle" not in json.loads(Path("ideal.json").read_text())
+    ratio = load(Path("low.nii.gz")) / load(Path("ideal.nii.gz"))
+    assert 0.7 < np.median(ratio) < 0.99
+
+
 def test_options_are_milliseconds_and_degrees() -> None:
     shown = {"repetition_time": 2300, "echo_time": 3, "inversion_time": 900, "flip_angle": 9.0}
     model = cli.sequence_of(Mprage, shown)

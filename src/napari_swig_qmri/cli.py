@@ -30,6 +30,7 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "second_flip_angle": "--flip-angle-2",
     "echo_train_length": "--echo-train-length",
     "echo_spacing": "--echo-spacing",
+    "refocusing_angle": "--refocusing-angle",
     "n_partitions": "--n-partitions",
     "inversion_efficiency": "--inversion-efficiency",
 }
@@ -144,6 +145,7 @@ def synthesize(
     flip_angle_2: Annotated[float | None, typer.Option("--flip-angle-2", metavar="DEG")] = None,
     echo_train_length: Count = None,
     echo_spacing: Milliseconds = None,
+    refocusing_angle: Degrees = None,
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
@@ -153,7 +155,8 @@ def synthesize(
 ) -> None:
     """Compute the weighted image that a sequence would give, times in ms and angles in degrees."""
     times = (tr, te, ti, ti2)
-    others = (flip_angle, flip_angle_2, echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
+    train = (echo_train_length, echo_spacing, refocusing_angle)
+    others = (flip_angle, flip_angle_2, *train, n_partitions, inversion_efficiency)
     settings = dict(zip(OPTION_OF_FIELD, (*times, *others), strict=True))
     kind = _sequence_class(sequence)
     with refusals():
