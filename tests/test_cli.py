@@ -114,6 +114,21 @@ def test_synthesize_takes_a_refocusing_angle(run: Run, maps: Path) -> None:
     assert 0.7 < np.median(ratio) < 0.99
 
 
+def test_synthesize_renders_with_field_noise_and_sign(run: Run, maps: Path) -> None:
+    words = ("--sequence", "ir-se", "--tr", 4000, "--te", 15, "--ti", 600)
+    options = ("--b1", 0.9, "--snr", 30, "--seed", 4, "--sign", "signed")
+    for name in ("once.nii.gz", "again.nii.gz"):
+        result = run("synthesize", maps, *words, *options, "-o", name)
+        assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(load(Path("once.nii.gz")), load(Path("again.nii.gz")))
+    assert load(Path("once.nii.gz")).min() < 0
+    recorded = json.loads(Path("once.json").read_text())["Rendering"]
+    assert recorded == {"TransmitField": 0.9, "SNR": 30, "NoiseReference": "signal", "Seed": 4, "Sign": "signed"}
+    refused = run("synthesize", maps, *words, "--snr", 0, "-o", "x.nii.gz")
+    assert refused.exit_code == 1
+    assert "the signal-to-noise ratio must be above 0" in refused.stderr
+
+
 def test_options_are_milliseconds_and_degrees() -> None:
     shown = {"repetition_time": 2300, "echo_time": 3, "inversion_time": 900, "flip_angle": 9.0}
     model = cli.sequence_of(Mprage, shown)

@@ -149,6 +149,15 @@ def synthesize(
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
+    b1: Annotated[float, typer.Option(metavar="NUMBER", help="Transmit field, relative to the nominal one.")] = 1.0,
+    snr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Add noise [default: none].")] = None,
+    noise_reference: Annotated[
+        Literal["signal", "proton density"], typer.Option(help="Of which the SNR is that of the 90th percentile.")
+    ] = "signal",
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    sign: Annotated[
+        Literal["usual", "magnitude", "signed"], typer.Option(help="Keep the sign of the signal or not.")
+    ] = "usual",
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -161,12 +170,20 @@ def synthesize(
     kind = _sequence_class(sequence)
     with refusals():
         from napari_swig_qmri.commands import synthesize_file
+        from napari_swig_qmri.rendering import Rendering
 
+        rendering = Rendering(
+            transmit_field=b1,
+            snr=math.inf if snr is None else snr,
+            noise_reference=noise_reference,
+            seed=seed,
+            sign=sign,
+        )
         given = {name: value for name, value in settings.items() if value is not None}
         model = sequence_of(kind, given)
         assumed = defaults_of(model, given)
         say(*assumed)
-        report = synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite)
+        report = synthesize_file(maps, model, output, t2star, rendering=rendering, units=units, overwrite=overwrite)
         _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
 
 

@@ -107,10 +107,10 @@ class SignalModel(ABC):
         The field scales excitation and refocusing; inversions are taken as adiabatic and keep their efficiency.
         """
         decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
-        scaled = self._in_field(transmit_field)
+        scaled = self.in_field(transmit_field)
         return pd * scaled._excited(t1, t2) * (-self.echo_time / decay_time).exp()
 
-    def _in_field(self, transmit_field: float) -> SignalModel:
+    def in_field(self, transmit_field: float) -> SignalModel:
         """The sequence with all its flip angles scaled."""
         if transmit_field == 1:
             return self
