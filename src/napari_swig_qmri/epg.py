@@ -16,8 +16,8 @@ import math
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
+from torch.nn.functional import grid_sample
 
 from napari_swig_qmri.quantities import T1, T2
 
@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 N_ECHO = 24  # nodes of the polynomial that stands for an echo
-N_LEFT = (12, 16)  # nodes along log T1 and log T2 of the one that stands for the longitudinal magnetisation
+N_LEFT = (12, 16)  # nodes along log T1 and log T2 of those that stand for the longitudinal magnetisation
+TABLE = (96, 128)  # T1 and T2 in the table that they fill
 
 
 def echo_amplitudes(t1: Tensor, t2: Tensor, angles: Sequence[float], echo_spacing: float) -> Tensor:
@@ -137,30 +138,42 @@ def _echo_coefficients(angle: float, echo_spacing: float, echo_time: float) -> T
 def longitudinal_signal(
     t1: Tensor, t2: Tensor, *, angle: float, echo_spacing: float, n_echoes: int, start: float = 0.0
 ) -> Tensor:
-    """`longitudinal_left` of equal refocusing angles (rad), off by less than 6e-4 of M0.
+    """`longitudinal_left` of equal refocusing angles (rad), off by less than 1e-3 of M0.
 
-    A polynomial in log T1 and log T2 through exact values, within the bounds of `quantities`, stands for it.
-    `t1` and `t2` broadcast; differentiable.
+    A table over log T1 and log T2, within the bounds of `quantities`, is interpolated linearly; it is much
+    smaller than the signal in all but CSF, so that this is enough. `t1` and `t2` broadcast; differentiable.
     """
-    coefficients = _left_coefficients(angle, echo_spacing, n_echoes, start).to(t1)
-    shape = np.broadcast_shapes(t1.shape, t2.shape)
-    along_t1, along_t2 = (
-        _basis(times.expand(shape).reshape(-1), *quantity.bounds, n)
-        for times, quantity, n in zip((t1, t2), (T1, T2), N_LEFT, strict=True)
-    )
-    return (coefficients @ along_t2 * along_t1).sum(0).view(shape)
+    table = _left_table(angle, echo_spacing, n_echoes, start).to(t1)
+    places = torch.stack([_position(t2, *T2.bounds) + 0 * t1, _position(t1, *T1.bounds) + 0 * t2], dim=-1)
+    left = grid_sample(table[None, None], places.view(1, 1, -1, 2), padding_mode="border", align_corners=True)
+    return left.view(places.shape[:-1])
+
+
+def _position(times: Tensor, low: float, high: float) -> Tensor:
+    """-1 at `low`, 1 at `high`, linear in the logarithm of times in s."""
+    return (times / low).log() * (2 / math.log(high / low)) - 1
 
 
 @lru_cache(maxsize=64)
-def _left_coefficients(angle: float, echo_spacing: float, n_echoes: int, start: float) -> Tensor:
-    """Chebyshev coefficients ``(n1, n2)`` of the longitudinal magnetisation left."""
+def _left_table(angle: float, echo_spacing: float, n_echoes: int, start: float) -> Tensor:
+    """Longitudinal magnetisation left ``TABLE`` at times of equal steps of their logarithms.
+
+    It is worked out at Chebyshev nodes, and polynomials through these fill the table.
+    """
     times = [
         quantity.bounds[0] * (quantity.bounds[1] / quantity.bounds[0]) ** _nodes(n)
         for quantity, n in zip((T1, T2), N_LEFT, strict=True)
     ]
     t1, t2 = (grid.flatten() for grid in torch.meshgrid(*times, indexing="ij"))
     left = longitudinal_left(t1, t2, [angle] * n_echoes, echo_spacing, start).view(N_LEFT)
-    return _interpolation(N_LEFT[0]) @ left @ _interpolation(N_LEFT[1]).T
+    rows, columns = (_polynomials(n_table, n) @ _interpolation(n) for n_table, n in zip(TABLE, N_LEFT, strict=True))
+    return rows @ left @ columns.T
+
+
+def _polynomials(n_positions: int, n: int) -> Tensor:
+    """Shifted Chebyshev polynomials 0 to n - 1 ``(n_positions, n)`` at equal steps from 0 to 1."""
+    angles = torch.linspace(-1, 1, n_positions, dtype=torch.float64).acos()
+    return torch.cos(angles[:, None] * torch.arange(n, dtype=torch.float64))
 
 
 def _nodes(n: int) -> Tensor:
@@ -183,12 +196,3 @@ def _chebyshev(coefficients: Sequence[float], position: Tensor) -> Tensor:
     for coefficient in reversed(coefficients[1:-1]):
         after, last = last, torch.addcmul(coefficient - after, twice, last)
     return torch.addcmul(coefficients[0] - after, twice, last, value=0.5)
-
-
-def _basis(times: Tensor, low: float, high: float, n: int) -> Tensor:
-    """Chebyshev polynomials 0 to n - 1 ``(n, ...)`` of the logarithm of times, clamped to `low` and `high`."""
-    twice = (times.clamp(low, high) / low).log() * (4 / math.log(high / low)) - 2
-    terms = [torch.ones_like(twice), twice / 2]
-    while len(terms) < n:
-        terms.append(torch.addcmul(-terms[-2], twice, terms[-1]))
-    return torch.stack(terms)
