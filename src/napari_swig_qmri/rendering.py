@@ -53,6 +53,10 @@ class Rendering:
         """Whether noise is added."""
         return self.snr < math.inf
 
+    def signed(self) -> Rendering:
+        """The same transmit field, with the sign of the signal and without noise."""
+        return Rendering(transmit_field=self.transmit_field, sign="signed")
+
     def check(self, sequence: SignalModel) -> None:
         """Refuse with one sentence what a sequence cannot be rendered with."""
         if self.has_noise and not sequence.is_scaled_by_pd:
