@@ -468,6 +468,19 @@ def test_signal_is_null_at_the_nulling_time(name: str, efficiency: float) -> Non
     assert abs(value(nulling, 1.0)) > 1e-3
 
 
+@pytest.mark.parametrize("name", ["t2-flair", "stir", "dir"])
+def test_nulling_time_accounts_for_what_low_angles_leave(name: str) -> None:
+    model = SEQUENCES[name].from_typical(repetition_time=6.0, echo_train_length=100, refocusing_angle=80 * DEGREES)
+    last, t1, t2 = "second_inversion_time" if name == "dir" else "inversion_time", 1.2, 0.09
+    nulled, ignorant = (
+        replace(model, **{last: time})
+        for time in (model.nulling_inversion_time(t1, t2), model.nulling_inversion_time(t1))
+    )
+    # 1e-4: the accuracy of what is left along z, after the pause to the next inversion
+    assert value(nulled, t1, t2) == pytest.approx(0, abs=1e-4)
+    assert abs(value(ignorant, t1, t2)) > 3 * abs(value(nulled, t1, t2))
+
+
 @pytest.mark.parametrize(
     ("settings", "infinite", "finite"),
     [
@@ -606,6 +619,58 @@ def test_impossible_settings_are_refused_with_one_sentence(name: str, settings: 
     assert words in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def refusal_of(name: str, **settings: float) -> str:
+    with pytest.raises(ValueError, match=SEQUENCES[name].title) as refusal:
+        SEQUENCES[name].from_typical(**settings)
+    return str(refusal.value)
+
+
+def sequences_with(setting: str) -> list[str]:
+    return [name for name, sequence in SEQUENCES.items() if setting in {field.name for field in fields(sequence)}]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("more", [0.0, 0.1])
+def test_every_sequence_refuses_an_echo_at_or_after_its_repetition(name: str, more: float) -> None:
+    inversions = {each: 1e-3 for each in ("inversion_time", "second_inversion_time") if name in sequences_with(each)}
+    sentence = refusal_of(name, repetition_time=0.04, echo_time=0.04 + more, **inversions)
+    assert f"TE {40 + 1e3 * more:g} ms" in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("inversion_time"))
+@pytest.mark.parametrize("more", [0.0, 0.5])
+def test_every_sequence_refuses_an_inversion_at_or_after_its_repetition(name: str, more: float) -> None:
+    repetition_time = SEQUENCES[name].typical["repetition_time"]
+    sentence = refusal_of(name, inversion_time=repetition_time + more)
+    assert "TI " in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("second_inversion_time"))
+def test_every_sequence_refuses_a_second_inversion_after_its_repetition(name: str) -> None:
+    repetition_time = SEQUENCES[name].typical["repetition_time"]
+    assert "TR" in refusal_of(name, second_inversion_time=repetition_time)
+
+
+@pytest.mark.parametrize("name", [*sequences_with("echo_train_length"), *sequences_with("n_partitions")])
+def test_every_sequence_refuses_a_train_longer_than_its_repetition(name: str) -> None:
+    length = "echo_train_length" if name in sequences_with("echo_train_length") else "n_partitions"
+    sequence = SEQUENCES[name].from_typical()
+    spacing = sequence.repetition_time / 100
+    sentence = refusal_of(name, **{length: 101, "echo_spacing": spacing})
+    assert f"101 x {1e3 * spacing:.6g} ms" in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("refocusing_angle"))
+@pytest.mark.parametrize("degrees", [0.0, 181.0])
+def test_impossible_refocusing_angles_are_refused(name: str, degrees: float) -> None:
+    assert "Refocusing angle must be between 0.1 degrees and 180 degrees" in refusal_of(
+        name, refocusing_angle=degrees * DEGREES
+    )
 
 
 def test_text_instead_of_a_number_is_refused() -> None:

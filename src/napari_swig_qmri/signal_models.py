@@ -60,9 +60,13 @@ def nulling_inversion_time(
     repetition_time: float = math.inf,
     train_duration: float = 0.0,
     inversion_efficiency: float = 1.0,
+    left: float = 0.0,
 ) -> float:
-    """TI in s that nulls `t1` after one inversion, T1 ln((1 + eta) / [1 + eta E(TR - T_train)])."""
-    before_inversion = math.exp(-(repetition_time - train_duration) / t1)
+    """TI in s that nulls `t1` after one inversion, T1 ln((1 + eta) / [1 + eta (1 - left) E(TR - T_train)]).
+
+    `left` is the longitudinal magnetisation at the end of the train, for M0 = 1.
+    """
+    before_inversion = (1 - left) * math.exp(-(repetition_time - train_duration) / t1)
     return t1 * math.log((1 + inversion_efficiency) / (1 + inversion_efficiency * before_inversion))
 
 
@@ -165,13 +169,17 @@ class InversionTurboSpinEcho(EchoTrain):
         recovered = relax(left, self.repetition_time - self.inversion_time - self.train_duration, t1)
         return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
 
-    def nulling_inversion_time(self, t1: float) -> float:
-        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train."""
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train.
+
+        With `t2` (s) what refocusing below 180 degrees leaves along z is accounted for.
+        """
         return nulling_inversion_time(
             t1,
             repetition_time=self.repetition_time,
             train_duration=self.train_duration,
             inversion_efficiency=self.inversion_efficiency,
+            left=self.left_after_train(t1, t2),
         )
 
     def _timing_problem(self) -> str | None:
@@ -216,10 +224,10 @@ class DoubleInversionRecovery(EchoTrain):
         between = relax(-eta * recovered, self.inversion_time, t1)
         return relax(-eta * between, self.second_inversion_time, t1)
 
-    def nulling_inversion_time(self, t1: float) -> float:
-        """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train."""
-        eta = self.inversion_efficiency
-        before = 1 - eta**2 * math.exp(-(self.repetition_time - self.train_duration) / t1)
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train; `t2` as of T2-FLAIR."""
+        eta, missing = self.inversion_efficiency, 1 - self.left_after_train(t1, t2)
+        before = 1 - eta**2 * missing * math.exp(-(self.repetition_time - self.train_duration) / t1)
         return t1 * math.log((1 + eta) * (1 - eta * math.exp(-self.inversion_time / t1)) / before)
 
     def _timing_problem(self) -> str | None:

@@ -104,6 +104,18 @@ class EchoTrain(Refocused):
         """Length of the echo train in s, ETL * ESP."""
         return self.echo_train_length * self.echo_spacing
 
+    def left_after_train(self, t1: float, t2: float | None) -> float:
+        """Longitudinal magnetisation at the last echo for M0 = 1, of one tissue; 0 if its `t2` (s) is not known."""
+        if t2 is None or self._refocuses_ideally():
+            return 0.0
+        import torch  # kept out of start-up: it takes over a second to load
+
+        from napari_swig_qmri.epg import longitudinal_left
+
+        angles = [self.refocusing_angle] * self.echo_train_length
+        tissue_t1, tissue_t2 = torch.tensor([t1, t2], dtype=torch.float64)
+        return float(longitudinal_left(tissue_t1, tissue_t2, angles, self.echo_spacing))
+
     def _refocuses_ideally(self) -> bool:
         return math.pi - self.refocusing_angle < ANGLE_TOLERANCE
 

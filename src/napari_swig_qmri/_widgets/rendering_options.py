@@ -23,13 +23,16 @@ if TYPE_CHECKING:
     from napari_swig_qmri.lazy import LazyContrast
     from napari_swig_qmri.sequence import SignalModel
 
-SIGNS = [("as usual for the sequence", "usual"), ("magnitude", "magnitude"), ("signed (phase sensitive)", "signed")]
-REFERENCES = [("the contrast, 90th percentile", "signal"), ("PD, 90th percentile", "proton density")]
+SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
+REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.45
 NOTES = {
     "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
-    "_reference": "Noise of PD stays as it is when TE or TR move; noise of the contrast follows it.",
+    "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
+    "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
+    "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
+    "_sign": "Signed is phase sensitive (PSIR): tissue that is still inverted is negative.",
 }
 
 
@@ -42,8 +45,8 @@ class RenderingEditor(QWidget):
         super().__init__()
         self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
         self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
-        self._reference = ComboBox(label="relative to", choices=REFERENCES)
-        self._seed = SpinBox(label="Seed of the noise", min=0, max=999_999)
+        self._reference = ComboBox(label="Relative to", choices=REFERENCES)
+        self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
         self._sign = ComboBox(label="Sign", choices=SIGNS)
         self.mark = CheckBox(
             text="Mark partial volume",

@@ -276,6 +276,7 @@ class SynthesizeWidget(Dock):
         for layer in self._live if self.rendering.mark.value else []:
             if layer not in self._marks:
                 self._marks[layer] = self._viewer.add_layer(mark_layer(layer))
+                self._viewer.layers.selection.active = layer  # brushes have nothing to do here
 
     def _forget_marks(self) -> None:
         """Take away marks that are not wanted or whose contrast is gone, and forget those that are gone."""
