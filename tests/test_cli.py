@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from volume_cases import volume
 
-from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri import cli, commands, console, lazy
 from napari_swig_qmri.arguments import subject_of
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
@@ -354,7 +354,7 @@ def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.Mo
     def without_torch(*_: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(commands, "synthesise", without_torch)
+    monkeypatch.setattr(lazy, "synthesise", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1

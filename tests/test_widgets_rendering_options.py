@@ -159,4 +159,4 @@ def test_without_the_grid_marks_are_an_overlay(widget: SynthesizeWidget, viewer:
     widget.add_contrast()
     widget.rendering.mark.value = True
     assert not viewer.canvas.grid.enabled
-    assert math.isclose(viewer.layers[-1].opacity, 0.45)
+    assert math.isclose(viewer.layers[-1].opacity, 0.35)

@@ -3,8 +3,8 @@
 Times are in seconds, angles in radians. An equation takes PD (any unit), T1, T2 and, for gradient echoes,
 T2* as tensors that broadcast against each other, times in s and > 0, and returns the signal in the unit of
 PD. Below, E(t) = exp(-t/T1) and eta is the inversion efficiency: an inversion turns M into -eta M. Pulses are
-ideal (no B1+, slice profile or magnetisation transfer) and transverse magnetisation is spoiled before every
-excitation, balanced SSFP excepted.
+ideal (no slice profile or magnetisation transfer; `SignalModel.signed` takes a transmit field) and transverse
+magnetisation is spoiled before every excitation, balanced SSFP excepted.
 
 Sources: McRobbie, MRI from Picture to Proton (spin echoes, gradient echoes, inversion recovery); Tofts 2009
 (incomplete inversion); Marques et al. 2010 (MPRAGE, MP2RAGE); Weigel 2015 (refocusing below 180 degrees, `epg`).

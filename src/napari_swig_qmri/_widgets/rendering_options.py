@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
 MARK_COLOUR = "#ff9f1c"
-MARK_OPACITY = 0.45
+MARK_OPACITY = 0.35
 NOTES = {
     "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
     "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
