@@ -17,7 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 from volume_cases import volume
 
-from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri import cli, commands, console, lazy
 from napari_swig_qmri.arguments import subject_of
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
@@ -101,6 +101,32 @@ def test_synthesize_writes_a_sidecar_in_seconds_and_degrees(run: Run, maps: Path
     assert (sidecar["EchoTime"], sidecar["InversionTime"], sidecar["FlipAngle"]) == (0.003, 0.9, 9)
     assert sidecar["Notice"] == "synthetic: research use"
     assert json.loads(result.stdout)["outputs"] == ["t1w.nii.gz", "t1w.json"]
+
+
+def test_synthesize_takes_a_refocusing_angle(run: Run, maps: Path) -> None:
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "--echo-train-length", 16, "--echo-spacing", 10)
+    run("synthesize", maps, *words, "-o", "ideal.nii.gz")
+    result = run("synthesize", maps, *words, "--refocusing-angle", 120, "-o", "low.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(Path("low.json").read_text())["RefocusingFlipAngle"] == 120
+    assert "RefocusingFlipAngle" not in json.loads(Path("ideal.json").read_text())
+    ratio = load(Path("low.nii.gz")) / load(Path("ideal.nii.gz"))
+    assert 0.7 < np.median(ratio) < 0.99
+
+
+def test_synthesize_renders_with_field_noise_and_sign(run: Run, maps: Path) -> None:
+    words = ("--sequence", "ir-se", "--tr", 4000, "--te", 15, "--ti", 600)
+    options = ("--b1", 0.9, "--snr", 30, "--seed", 4, "--sign", "signed")
+    for name in ("once.nii.gz", "again.nii.gz"):
+        result = run("synthesize", maps, *words, *options, "-o", name)
+        assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(load(Path("once.nii.gz")), load(Path("again.nii.gz")))
+    assert load(Path("once.nii.gz")).min() < 0
+    recorded = json.loads(Path("once.json").read_text())["Rendering"]
+    assert recorded == {"TransmitField": 0.9, "SNR": 30, "NoiseReference": "signal", "Seed": 4, "Sign": "signed"}
+    refused = run("synthesize", maps, *words, "--snr", 0, "-o", "x.nii.gz")
+    assert refused.exit_code == 1
+    assert "the signal-to-noise ratio must be above 0" in refused.stderr
 
 
 def test_options_are_milliseconds_and_degrees() -> None:
@@ -325,10 +351,10 @@ def test_interruption_ends_with_130_and_without_a_traceback(
 
 
 def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_torch(*_: object) -> None:
+    def without_torch(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(commands, "synthesise", without_torch)
+    monkeypatch.setattr(lazy, "synthesise", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1

@@ -96,3 +96,18 @@ def test_tissues_lie_in_their_ranges_and_slow_down_with_the_field() -> None:
         assert all(tissue.t1_range[field][0] < t1 < tissue.t1_range[field][1] for field, t1 in tissue.t1.items())
         values = [tissue.t1[field] for field in (1.5, 3.0, 7.0)]
         assert values == sorted(values)
+
+
+@pytest.mark.parametrize("name", ["t2-flair", "stir", "dir"])
+def test_what_low_refocusing_angles_leave_is_nulled_too(name: str) -> None:
+    sequence = SEQUENCES[name].from_typical(repetition_time=4.0, refocusing_angle=math.radians(100))
+    one, (t1, t2) = torch.ones(1, dtype=torch.float64), (0.9, 0.2)
+    shown = [abs(each(one, t1 * one, t2 * one).item()) for each in (nulled(sequence, t1, t2), nulled(sequence, t1))]
+    assert shown[0] < 0.05 * shown[1]
+
+
+def test_two_tissues_are_nulled_after_low_refocusing_angles() -> None:
+    settings = {**DoubleInversionRecovery.typical, "refocusing_angle": math.radians(100)}
+    found, one = doubly_nulled(settings, 0.9, 4.0, 0.08, 2.0), torch.ones(1, dtype=torch.float64)
+    for t1, t2 in ((0.9, 0.08), (4.0, 2.0)):
+        assert abs(found(one, t1 * one, t2 * one).item()) < 1e-5

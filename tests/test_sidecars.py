@@ -29,6 +29,8 @@ from napari_swig_qmri.signal_models import (
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("spin-echo", {"refocused_recovery": True}),
     ("tse", {"echo_train_length": 9, "echo_spacing": 0.0123}),
+    ("tse", {"refocusing_angle": math.radians(120)}),
+    ("t2-flair", {"refocusing_angle": math.radians(100.5)}),
     ("ir-se", {"inversion_efficiency": 0.93}),
     ("t2-flair", {"inversion_time": 0.3}),
     ("stir", {"inversion_time": 0.9}),
@@ -84,6 +86,17 @@ def test_bids_units_are_seconds_and_degrees() -> None:
     assert sidecar["RepetitionTimeExcitation"] == 0.007
     assert sidecar["NumberShots"] == [88, 88]
     assert to_sidecar(Mp2rageUni.from_typical())["InversionTime"] == [0.7, 2.5]
+
+
+def test_refocusing_angle_has_its_own_key() -> None:
+    model = TurboSpinEcho.from_typical(refocusing_angle=math.radians(150))
+    assert to_sidecar(model)["RefocusingFlipAngle"] == 150.0
+    assert "RefocusingFlipAngle" not in to_sidecar(TurboSpinEcho.from_typical())
+    excited = {**to_sidecar(TurboSpinEcho.from_typical()), "FlipAngle": 90}
+    assert read(excited, "T2w") == TurboSpinEcho.from_typical()
+    impossible = from_sidecar({**to_sidecar(model), "RefocusingFlipAngle": 270}, "T2w")
+    assert impossible[0] is None
+    assert "Refocusing angle must be between 0.1 degrees and 180 degrees" in impossible[1][-1]
 
 
 def test_complete_sidecars_need_no_word() -> None:

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
 from widget_cases import MEDIANS, add, lr_maps, make_map
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
-from napari_swig_qmri._widgets.null_panel import NOTHING, NullChoice, NullPanel, t1_at
+from napari_swig_qmri._widgets.null_panel import NOTHING, NullChoice, NullPanel, times_at
 from napari_swig_qmri._widgets.options import CHOOSE
 from napari_swig_qmri._widgets.preset_panel import OWN
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
@@ -245,7 +245,11 @@ def test_null_choice_is_what_was_set(qtbot: QtBot) -> None:
     null = NullPanel()
     qtbot.addWidget(null)
     null.show_for(n_inversions=2)
-    for choice in (NullChoice("fat", "WM", 1.0, False), NullChoice("a T1 of", NOTHING, 1.234, True), NullChoice()):
+    for choice in (
+        NullChoice("fat", "WM", 1.0, False),
+        NullChoice("a T1 of", NOTHING, 1.234, True, 0.08),
+        NullChoice(),
+    ):
         null.set_value(choice)
         assert null.value() == choice
 
@@ -261,12 +265,21 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     place = layer.data_to_world(index)
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place))
     t1 = float(layer.data.t1[index])
-    assert t1_at([layer], place) == t1
+    t2 = float(layer.data.t2[index])
+    assert times_at([layer], place) == (t1, t2)
+    assert widget.panel.null.t2s() == (t2,)
     assert widget.panel.null.t1s() == (pytest.approx(t1, abs=5e-5),)  # shown in tenths of ms
     value: Any = widget.editor.value()
     assert value.inversion_time == pytest.approx(value.nulling_inversion_time(widget.panel.null.t1s()[0]))
     assert len(viewer.mouse_drag_callbacks) == 1
     assert not widget.panel.null.pick_button.isChecked()
+    widget.editor.parameter_boxes()["refocusing_angle"].value = 120
+    value = widget.editor.value()
+    t1 = widget.panel.null.t1s()[0]
+    assert value.inversion_time == pytest.approx(value.nulling_inversion_time(t1, t2))
+    assert value.inversion_time != pytest.approx(value.nulling_inversion_time(t1), rel=1e-6)
+    widget.panel.null.t1_box.value += 100  # another tissue, whose T2 is not known
+    assert widget.panel.null.t2s() == (None,)
 
 
 def test_layers_are_named_after_the_preset(widget: SynthesizeWidget, qtbot: QtBot) -> None:

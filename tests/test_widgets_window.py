@@ -203,7 +203,7 @@ def test_the_tour_of_all_states(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 18
+    assert len(pictures) == 19
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())
 
 

@@ -138,13 +138,20 @@ def failing() -> Generator[Progress, None, None]:
 
 
 def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
-    """Pictures before and after a contrast is added, and of another sequence."""
+    """Pictures before and after a contrast is added, of its options, and of another sequence."""
     viewer.window.resize(*LOW_WINDOW)
     shoot(viewer, folder / "synthesize-ready.png")
     dock.add_contrast()
     wait(0.4)
     viewer.reset_view()
     shoot(viewer, folder / "synthesize-flair.png")
+    dock.options.set_unfolded(True)
+    dock.rendering.mark.value = True
+    wait(0.4)
+    dock.findChild(QScrollArea).ensureWidgetVisible(dock.auto_contrast.native)
+    shoot(viewer, folder / "synthesize-options.png")
+    dock.rendering.mark.value = False
+    dock.options.set_unfolded(False)
     dock.editor.sequence_box.value = "mprage"
     wait(0.5)
     shoot(viewer, folder / "synthesize-mprage.png")

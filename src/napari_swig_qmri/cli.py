@@ -32,6 +32,7 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "second_flip_angle": "--flip-angle-2",
     "echo_train_length": "--echo-train-length",
     "echo_spacing": "--echo-spacing",
+    "refocusing_angle": "--refocusing-angle",
     "n_partitions": "--n-partitions",
     "inversion_efficiency": "--inversion-efficiency",
 }
@@ -157,16 +158,27 @@ def synthesize(
     flip_angle_2: Annotated[float | None, typer.Option("--flip-angle-2", metavar="DEG")] = None,
     echo_train_length: Count = None,
     echo_spacing: Milliseconds = None,
+    refocusing_angle: Degrees = None,
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
+    b1: Annotated[float, typer.Option(metavar="NUMBER", help="Transmit field, relative to the nominal one.")] = 1.0,
+    snr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Add noise [default: none].")] = None,
+    noise_reference: Annotated[
+        Literal["signal", "proton density"], typer.Option(help="Of which the SNR is that of the 90th percentile.")
+    ] = "signal",
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    sign: Annotated[
+        Literal["usual", "magnitude", "signed"], typer.Option(help="Keep the sign of the signal or not.")
+    ] = "usual",
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compute the weighted image that a sequence would give, times in ms and angles in degrees."""
     times = (tr, te, ti, ti2)
-    others = (flip_angle, flip_angle_2, echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
+    train = (echo_train_length, echo_spacing, refocusing_angle)
+    others = (flip_angle, flip_angle_2, *train, n_partitions, inversion_efficiency)
     settings = dict(zip(OPTION_OF_FIELD, (*times, *others), strict=True))
     if sum(each is not None for each in (sequence, preset, equation)) != 1:
         raise typer.BadParameter("give one of --sequence, --preset and --equation.")
@@ -175,7 +187,15 @@ def synthesize(
     kind = None if sequence is None else _sequence_class(sequence)
     with refusals():
         from napari_swig_qmri.commands import synthesize_file
+        from napari_swig_qmri.rendering import Rendering
 
+        rendering = Rendering(
+            transmit_field=b1,
+            snr=math.inf if snr is None else snr,
+            noise_reference=noise_reference,
+            seed=seed,
+            sign=sign,
+        )
         given = {name: value for name, value in settings.items() if value is not None}
         model: Contrast
         if preset is not None:
@@ -186,7 +206,7 @@ def synthesize(
             model = sequence_of(kind, given)
             assumed = defaults_of(model, given)
         say(*assumed)
-        report = synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite)
+        report = synthesize_file(maps, model, output, t2star, rendering=rendering, units=units, overwrite=overwrite)
         _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
 
 

@@ -174,7 +174,8 @@ def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contr
     if problem.nulled is None:
         return with_settings(problem.sequence, **settings)
     try:
-        return nulled_from(type(problem.sequence), {**vars(problem.sequence), **settings}, problem.nulled.t1)
+        settings = {**vars(problem.sequence), **settings}
+        return nulled_from(type(problem.sequence), settings, problem.nulled.t1, problem.nulled.t2)
     except ValueError:
         return None
 

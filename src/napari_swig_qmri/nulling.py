@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_swig_qmri.sequence import ms
 from napari_swig_qmri.signal_models import DoubleInversionRecovery, Mp2rageUni, Mprage
+from napari_swig_qmri.spin_echoes import EchoTrain
 
 if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
@@ -78,12 +79,12 @@ def nulled_time(contrast: type[Contrast] | Contrast) -> str | None:
     return "inversion_time" if has_null else None
 
 
-def nulled(sequence: Contrast, t1: float) -> Contrast:
+def nulled(sequence: Contrast, t1: float, t2: float | None = None) -> Contrast:
     """The same sequence with the inversion time at which `t1` (s) gives no signal; see `nulled_from`."""
-    return nulled_from(type(sequence), vars(sequence), t1)
+    return nulled_from(type(sequence), vars(sequence), t1, t2)
 
 
-def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float) -> Contrast:
+def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float, t2: float | None = None) -> Contrast:
     """Sequence of `kind` with these settings, but for the inversion time, which is set so that `t1` gives no signal.
 
     A double inversion recovery keeps TI, and its TI2 is set; MP2RAGE is nulled in its first block.
@@ -96,6 +97,9 @@ def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float) ->
         Its settings by field name, in s and rad; the inversion time among them may be missing or impossible.
     t1
         T1 to null, in s.
+    t2
+        T2 of the same tissue, in s, on which depends what echo trains leave that refocus below 180 degrees; without
+        it they are taken to leave nothing.
 
     Raises
     ------
@@ -108,7 +112,7 @@ def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float) ->
     if not 0 < t1 < math.inf:
         raise ValueError(f"a T1 to null must be above 0, but it is {ms(t1)}: choose a tissue or another voxel.")
     start = kind(**{**settings, name: _earliest(kind, settings)})
-    time = _nulling_time(start, t1)
+    time = _nulling_time(start, t1, t2)
     if not SHORTEST <= time < math.inf:
         raise ValueError(f"no {_label(name)} of {kind.title} nulls a T1 of {ms(t1)} here: change TR or the train.")
     try:
@@ -118,21 +122,25 @@ def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float) ->
         raise ValueError(f"a T1 of {ms(t1)} would be nulled at {_label(name)} {ms(time)}, but {reason}.") from None
 
 
-def doubly_nulled(settings: Mapping[str, Any], t1: float, other_t1: float) -> Contrast:
+def doubly_nulled(
+    settings: Mapping[str, Any], t1: float, other_t1: float, t2: float | None = None, other_t2: float | None = None
+) -> Contrast:
     """Double inversion recovery whose TI and TI2 null two T1 (s) at once; ValueError where none do.
+
+    T2 (s) of the two matters as in `nulled_from`.
 
     From the TI that nulls the longer T1 without a second inversion, the TI2 that nulls the longer T1 rises from zero
     and crosses the one that nulls the shorter; bisection finds where.
     """
-    longer, shorter = max(t1, other_t1), min(t1, other_t1)
+    shorter, longer = sorted(((t1, t2), (other_t1, other_t2)), key=lambda tissue: tissue[0])
     names = ("inversion_time", "second_inversion_time")
     free = DoubleInversionRecovery(**{**settings, **dict.fromkeys(names, SHORTEST)})
     low, high = SHORTEST, free.repetition_time - free.train_duration - SHORTEST
     for _ in range(60):  # halves the interval below a nanosecond
         middle = (low + high) / 2
-        late, early = (_nulling_time(replace(free, inversion_time=middle), each) for each in (longer, shorter))
+        late, early = (_nulling_time(replace(free, inversion_time=middle), *each) for each in (longer, shorter))
         low, high = (low, middle) if late > early else (middle, high)
-    return nulled(replace(free, inversion_time=low), shorter)
+    return nulled(replace(free, inversion_time=low), *shorter)
 
 
 def _label(name: str) -> str:
@@ -149,12 +157,13 @@ def _earliest(kind: type[Contrast], settings: Mapping[str, Any]) -> float:
     return max(SHORTEST, before * float(known["echo_spacing"]))
 
 
-def _nulling_time(sequence: Any, t1: float) -> float:
+def _nulling_time(sequence: Any, t1: float, t2: float | None) -> float:
     """Inversion time in s that nulls `t1`; not a number, or below zero, where there is none."""
     try:
         if isinstance(sequence, Mprage | Mp2rageUni):
             return _of_readouts(sequence, t1)
-        return float(sequence.nulling_inversion_time(t1))
+        times = (t1, t2) if isinstance(sequence, EchoTrain) else (t1,)
+        return float(sequence.nulling_inversion_time(*times))
     except (ValueError, ZeroDivisionError, OverflowError):  # logarithm of what no time can reach
         return math.nan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -140,9 +140,26 @@ class SignalModel(Contrast):
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
         """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
-        decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
-        signal = pd * self._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+        signal = self.signed(pd, t1, t2, t2star)
         return signal if self.is_signed else signal.abs()
+
+    def signed(
+        self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
+    ) -> Tensor:
+        """Signal with its sign, under a `transmit_field` (B1+) relative to that at which pulses have their angle.
+
+        The field scales excitation and refocusing; inversions are taken as adiabatic and keep their efficiency.
+        """
+        decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
+        scaled = self.in_field(transmit_field)
+        return pd * scaled._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+
+    def in_field(self, transmit_field: float) -> SignalModel:
+        """The sequence with all its flip angles scaled."""
+        if transmit_field == 1:
+            return self
+        angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
+        return replace(self, **{name: transmit_field * getattr(self, name) for name in angles})
 
     @abstractmethod
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:

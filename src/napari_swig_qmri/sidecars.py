@@ -1,6 +1,9 @@
 """Acquisition sidecars to signal models and back.
 
 Every setting that had to be assumed, and every unusual reading, comes back as one sentence.
+
+The angle of refocusing pulses has no key in BIDS and no attribute of its own in DICOM. It is kept under
+RefocusingFlipAngle, in degrees. FlipAngle of a spin echo is not read as it: that is the angle of the excitation.
 """
 
 from __future__ import annotations
@@ -53,11 +56,17 @@ _KEYS = {  # field of a sequence: where a sidecar keeps it, best first
     "second_flip_angle": ("SecondFlipAngle",),
     "echo_train_length": ("EchoTrainLength",),
     "echo_spacing": ("EchoSpacing",),
+    "refocusing_angle": ("RefocusingFlipAngle",),
     "n_partitions": ("NumberShots",),
     "inversion_efficiency": ("InversionEfficiency",),
     "refocused_recovery": ("RefocusedRecovery",),
 }
-IDEAL = ("centre_fraction", "inversion_efficiency", "refocused_recovery")  # needs no word if missing
+IDEAL = (
+    "centre_fraction",
+    "inversion_efficiency",
+    "refocused_recovery",
+    "refocusing_angle",
+)  # needs no word if missing
 _NULLED = {T2Flair: 4.163, Stir: 0.37}  # s; T1 of fluid and of fat
 
 
@@ -117,6 +126,8 @@ def to_sidecar(model: Contrast) -> dict[str, Any]:
         sidecar["NumberShots"] = [before, values["n_partitions"] - before]
     if values.get("inversion_efficiency", 1.0) != 1.0:
         sidecar["InversionEfficiency"] = values["inversion_efficiency"]
+    if values.get("refocusing_angle", math.pi) != math.pi:
+        sidecar["RefocusingFlipAngle"] = round(math.degrees(values["refocusing_angle"]), 9)
     if values.get("refocused_recovery"):
         sidecar["RefocusedRecovery"] = True
     return sidecar
@@ -208,7 +219,7 @@ def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
     for field in fields(SEQUENCES[name]):
         found = next((numbers[key] for key in _KEYS.get(field.name, ()) if key in numbers), None)
         if found is not None:
-            value = math.radians(found[0]) if field.name.endswith("flip_angle") else found[0]
+            value = math.radians(found[0]) if field.metadata["unit"] == "rad" else found[0]
             settings[field.name] = round(value) if field.type == "int" else value
     if "n_partitions" in settings:
         _split_shots(numbers["NumberShots"], settings)

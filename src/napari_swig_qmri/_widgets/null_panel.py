@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,7 @@ class NullChoice:
     other: str = NOTHING  # a second tissue, for two inversions
     t1: float = 1.0  # s, where `tissue` is OWN
     is_locked: bool = True
+    t2: float | None = None  # s, of the voxel that `t1` was taken from
 
 
 class NullPanel(QWidget):
@@ -41,6 +42,7 @@ class NullPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._field = 3.0
+        self._picked: tuple[float, float | None] = (0.0, None)  # T1 on show in ms, and T2 in s of the same voxel
         self.tissue_box = ComboBox(label="Null", choices=lambda _: self._listed(OWN), value=NOTHING)
         self.other_box = ComboBox(label="and", choices=lambda _: self._listed(), value=NOTHING)
         self.t1_box = FloatSpinBox(label="T1", min=1, max=1e3 * LONGEST_T1, step=10, value=1000)
@@ -64,7 +66,9 @@ class NullPanel(QWidget):
     def value(self) -> NullChoice:
         """What is chosen."""
         other = self.other_box.value if not self.other_box.native.isHidden() else NOTHING
-        return NullChoice(self.tissue_box.value, other, self.t1_box.value / 1e3, self.lock_box.value)
+        t1, t2 = self._picked
+        t2 = t2 if self.tissue_box.value == OWN and self.t1_box.value == t1 else None
+        return NullChoice(self.tissue_box.value, other, self.t1_box.value / 1e3, self.lock_box.value, t2)
 
     def set_value(self, choice: NullChoice) -> None:
         """Show a choice."""
@@ -72,6 +76,7 @@ class NullPanel(QWidget):
             self.tissue_box.value = choice.tissue
             self.other_box.value = choice.other
             self.t1_box.value = 1e3 * choice.t1
+        self._picked = (self.t1_box.value, choice.t2)
         with self.lock_box.changed.blocked():
             self.lock_box.value = choice.is_locked
         self._tell()
@@ -82,10 +87,14 @@ class NullPanel(QWidget):
         chosen = [name for name in (choice.tissue, choice.other) if name != NOTHING]
         return tuple(choice.t1 if name == OWN else TISSUES[name].t1[self._field] for name in chosen)
 
-    def show_t1(self, t1: float) -> None:
-        """Choose a T1 in s, as one of a voxel."""
+    def t2s(self) -> tuple[float | None, ...]:
+        """The T2 in s that belongs to each of the T1 to null, where it is known."""
+        return (self.value().t2, None)[: len(self.t1s())]
+
+    def show_times(self, t1: float, t2: float | None) -> None:
+        """Choose T1 and T2 in s, as those of a voxel."""
         self.pick_button.setChecked(False)
-        self.set_value(NullChoice(OWN, self.value().other, t1, self.value().is_locked))
+        self.set_value(NullChoice(OWN, self.value().other, t1, self.value().is_locked, t2))
 
     def show_field(self, field_strength: float) -> None:
         """Offer the tissues whose T1 is known at a field strength in T."""
@@ -97,7 +106,7 @@ class NullPanel(QWidget):
                 box.reset_choices()
         known = {NOTHING, OWN, *self._tissues()}
         tissue, other = (name if name in known else NOTHING for name in (before.tissue, before.other))
-        self.set_value(NullChoice(tissue, other, before.t1, before.is_locked))
+        self.set_value(replace(before, tissue=tissue, other=other))
 
     def show_for(self, *, n_inversions: int) -> None:
         """Offer two tissues for two inversions, and nothing for none."""
@@ -146,14 +155,14 @@ class NullPanel(QWidget):
         layout.addWidget(self.note)
 
 
-def t1_at(layers: Sequence[Image], position: Sequence[float]) -> float | None:
-    """T1 in s of the voxel of a synthetic contrast at a place in the world; None where there is none."""
+def times_at(layers: Sequence[Image], position: Sequence[float]) -> tuple[float, float | None] | None:
+    """T1 and T2 in s of the voxel of a synthetic contrast at a place in the world; None where there is no T1."""
     for layer in layers:
         if not isinstance(layer.data, LazyContrast):
             continue
         index = np.round(layer.world_to_data(position)).astype(int)
         if index.size == layer.data.ndim and (index >= 0).all() and (index < layer.data.shape).all():
-            t1 = float(layer.data.t1[tuple(index)])
+            t1, t2 = (float(each[tuple(index)]) for each in (layer.data.t1, layer.data.t2))
             if np.isfinite(t1) and t1 > 0:
-                return t1
+                return t1, t2 if np.isfinite(t2) and t2 > 0 else None
     return None

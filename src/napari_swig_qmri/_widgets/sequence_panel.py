@@ -65,7 +65,7 @@ class SequencePanel(QWidget):
 
     def _keep_null(self, *, asked: bool = False) -> None:
         """Set the inversion times that null the chosen T1, where they are locked or just asked for."""
-        kind, t1s = self.editor.kind(), self.null.t1s()
+        kind, t1s, t2s = self.editor.kind(), self.null.t1s(), self.null.t2s()
         time = None if kind is None else nulled_time(kind)
         if kind is None or time is None:
             return
@@ -78,7 +78,10 @@ class SequencePanel(QWidget):
             return
         try:
             settings = self.editor.settings()
-            found = doubly_nulled(settings, *t1s) if len(t1s) == 2 else nulled_from(kind, settings, *t1s)
+            if len(t1s) == 2:
+                found = doubly_nulled(settings, t1s[0], t1s[1], *t2s)
+            else:
+                found = nulled_from(kind, settings, t1s[0], t2s[0])
         except ValueError as error:
             self.null.say("" if str(error) == self.editor.problem() else str(error))
             return

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox
-from napari.layers import Image
+from napari.layers import Image, Labels
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import (
+    Foldable,
     exists,
     heading,
     native_of,
@@ -21,7 +22,8 @@ from napari_swig_qmri._widgets.appearance import (
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
-from napari_swig_qmri._widgets.null_panel import t1_at
+from napari_swig_qmri._widgets.null_panel import times_at
+from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
@@ -33,7 +35,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
 )
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
-from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import to_sidecar
@@ -43,8 +45,10 @@ from napari_swig_qmri.volumes import Volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
+PAIRS = -2  # stride of a grid in which an image and its marks share a cell, counted from the last layer
 PAUSE = 15  # ms in which slider movements are gathered into one redraw
 FLAIR_CAVEAT = (
     "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
@@ -73,6 +77,8 @@ class SynthesizeInputs:
     sources: tuple[str, ...] = ()  # labels of the chosen map sets
     side_by_side: bool = True
     auto_contrast: bool = True
+    rendering: Rendering = PLAIN
+    mark_partial_volume: bool = False
 
 
 class SourceList(QWidget):
@@ -124,12 +130,15 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self._live: list[Image] = []  # layers that follow the sliders
+        self._marks: dict[Image, Labels] = {}  # of the live layers, while they are wanted
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
         self._live_title = ""  # of the contrast that the live layers show
         self.panel = SequencePanel()
         self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
+        self.rendering = RenderingEditor()
+        self.options = Foldable("Options", self.rendering)
         self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
             text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a linked grid"
@@ -156,6 +165,8 @@ class SynthesizeWidget(Dock):
             sources=tuple(source.label for source in self.sources.value()),
             side_by_side=self.side_by_side.value,
             auto_contrast=self.auto_contrast.value,
+            rendering=self.rendering.value(),
+            mark_partial_volume=self.rendering.mark.value,
         )
 
     def set_value(self, inputs: SynthesizeInputs) -> None:
@@ -164,6 +175,8 @@ class SynthesizeWidget(Dock):
         self.sources.set_value(inputs.sources)
         self.side_by_side.value = inputs.side_by_side
         self.auto_contrast.value = inputs.auto_contrast
+        self.rendering.set_value(inputs.rendering)
+        self.rendering.mark.value = inputs.mark_partial_volume
 
     def add_contrast(self) -> list[Image]:
         """Add a layer for each ticked source; they follow the sliders until the next ones are added."""
@@ -171,15 +184,18 @@ class SynthesizeWidget(Dock):
         if sequence is None:
             return []
         try:
-            tuples = [contrast_layer(source, sequence, title) for source in self.sources.value()]
+            rendering = self.rendering.value()
+            tuples = [contrast_layer(source, sequence, rendering, title=title) for source in self.sources.value()]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
         self._live_title = title
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
+        self._marks = {}  # those of older layers stay with them
         for layer in self._live:
             layer.name_overlay.visible = True
         self._adjust_contrast()
+        self._mark()
         self._arrange()
         self._say_what_moves()
         return list(self._live)
@@ -191,6 +207,7 @@ class SynthesizeWidget(Dock):
             heading("Sequence"),
             self.panel,
             self.caveat,
+            self.options,
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
         ]
@@ -202,6 +219,9 @@ class SynthesizeWidget(Dock):
         self._timer.timeout.connect(self._move)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
+        self.rendering.changed.connect(self._timer.start)
+        self.rendering.changed.connect(self._show_state)
+        self.rendering.mark.changed.connect(self._mark_and_show)
         self.sources.changed.connect(self._show_state)
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
@@ -216,13 +236,16 @@ class SynthesizeWidget(Dock):
             [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        self._forget_marks()
         self._say_what_moves()
 
     def _show_state(self) -> None:
         sequence = self.editor.value()
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
-        self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
+        excluded = self.rendering.show_problem(sequence)
+        self.options.set_title(self.rendering.summary())
+        self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
         self.order_tabs()
         self.changed.emit()
 
@@ -237,24 +260,27 @@ class SynthesizeWidget(Dock):
     def _take_t1(self, _viewer: Viewer, event: Any) -> None:
         if not exists(self):  # the dock was closed meanwhile
             return
-        t1 = t1_at([layer for layer in self._live if layer.visible], event.position)
-        if t1 is None:
+        times = times_at([layer for layer in self._live if layer.visible], event.position)
+        if times is None:
             self._say("There is no T1: add a contrast and click into it.", problem=True)
         else:
-            self.panel.null.show_t1(t1)
+            self.panel.null.show_times(*times)
 
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
-        sequence, title = self.editor.value(), self.panel.title()
-        if sequence is None:
+        sequence, rendering, title = self.editor.value(), self.rendering.value(), self.panel.title()
+        if sequence is None or self.rendering.show_problem(sequence):
             return
         old, self._live_title = _contrast_name(self._live_title), title
         for layer in self._live:
             origin = origin_of([layer.as_layer_data_tuple()[1]])
-            layer.data = layer.data.with_sequence(sequence)
-            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence) | origin}
+            layer.data = layer.data.with_sequence(sequence, rendering)
+            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence, rendering) | origin}
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
             layer.name = layer.name.replace(old, _contrast_name(title), 1)
+            if layer in self._marks:
+                self._marks[layer].data = marks_of(layer.data)
+                self._marks[layer].name = f"Partial volume in {layer.name}"
         self._adjust_contrast()
 
     def _adjust_contrast(self) -> None:
@@ -265,7 +291,43 @@ class SynthesizeWidget(Dock):
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
 
+    def _mark(self) -> None:
+        """Lay marks of partial volume over the live layers, or take them away."""
+        self._forget_marks()
+        for layer in self._live if self.rendering.mark.value else []:
+            if layer not in self._marks:
+                self._marks[layer] = self._viewer.add_layer(mark_layer(layer))
+                self._viewer.layers.selection.active = layer  # brushes have nothing to do here
+
+    def _forget_marks(self) -> None:
+        """Take away marks that are not wanted or whose contrast is gone, and forget those that are gone."""
+        wanted = self._live if self.rendering.mark.value else []
+        gone = {layer: marks for layer, marks in self._marks.items() if marks not in self._viewer.layers}
+        unwanted = {layer: marks for layer, marks in self._marks.items() if layer not in wanted}
+        self._marks = {layer: self._marks[layer] for layer in self._marks if layer not in {**gone, **unwanted}}
+        for marks in unwanted.values():
+            if marks in self._viewer.layers:
+                self._viewer.layers.remove(marks)
+
+    def _mark_and_show(self) -> None:
+        self._mark()
+        self._show_together()
+
+    def _stack(self) -> None:
+        """Put live layers on top, each below its marks, for a grid that counts pairs from the last layer."""
+        layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        paired = len(self._marks) == len(self._live) > 0
+        if paired or grid.stride == PAIRS:
+            grid.stride = PAIRS if paired else 1
+            for layer in reversed(self._live) if paired else self._live:
+                for each in [layer, *([self._marks[layer]] if paired else [])]:
+                    layers.move(layers.index(each), len(layers))
+
     def _arrange(self) -> None:
+        self._show_together()
+        self._viewer.reset_view()
+
+    def _show_together(self) -> None:
         """Show only the live layers in a linked grid, or undo that."""
         for layer in self._hidden:
             layer.visible = True
@@ -273,10 +335,11 @@ class SynthesizeWidget(Dock):
         together = self.side_by_side.value and bool(self._live)
         self._viewer.canvas.grid.enabled = together
         if together:
-            self._hidden = [each for each in self._viewer.layers if each.visible and each not in self._live]
+            self._stack()
+            shown = [*self._live, *self._marks.values()]
+            self._hidden = [each for each in self._viewer.layers if each.visible and each not in shown]
             for layer in self._hidden:
                 layer.visible = False
-        self._viewer.reset_view()
 
     def _say_what_moves(self) -> None:
         names = " and ".join(layer.name for layer in self._live)
@@ -289,7 +352,7 @@ class SynthesizeWidget(Dock):
 
 
 def contrast_layer(
-    source: Source, sequence: Contrast, title: str | None = None
+    source: Source, sequence: Contrast, rendering: Rendering = PLAIN, *, title: str | None = None
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
     maps = maps_of(source.layers)
@@ -298,8 +361,8 @@ def contrast_layer(
     blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
     arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
     origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence) | origin), frame)
-    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"])
+    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence, rendering) | origin), frame)
+    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"], rendering=rendering)
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
 
@@ -319,8 +382,8 @@ def _contrast_name(title: str) -> str:
     return f"{title} synthetic"
 
 
-def _sidecar(sequence: Contrast) -> dict[str, Any]:
-    return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
+def _sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]:
+    return to_sidecar(sequence) | rendering.to_sidecar() | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
 
 
 def _describe(source: Source) -> str:

@@ -13,6 +13,7 @@ from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.conversion import as_maps, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.partial_volume import LazyPartialVolume
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
 
@@ -33,7 +34,7 @@ def image_layers(viewer: ViewerModel) -> list[Image]:
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
     """Layers that can be a mask: labels and images of three axes."""
-    return [layer for layer in viewer.layers if layer.ndim == 3 and (isinstance(layer, Labels) or _is_volume(layer))]
+    return [layer for layer in viewer.layers if layer.ndim == 3 and (_is_labels(layer) or _is_volume(layer))]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
@@ -136,6 +137,10 @@ def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:
 def next_run(viewer: ViewerModel) -> int:
     """Number that the next run gets: one more than the highest among the layers."""
     return 1 + max((layer.metadata.get(RUN_KEY) or 0 for layer in viewer.layers), default=0)
+
+
+def _is_labels(layer: Layer) -> bool:
+    return isinstance(layer, Labels) and not isinstance(layer.data, LazyPartialVolume)
 
 
 def _is_volume(layer: Layer) -> bool:
