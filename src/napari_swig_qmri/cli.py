@@ -17,6 +17,7 @@ import typer
 
 from napari_swig_qmri.console import print_json, refusals, say
 from napari_swig_qmri.methods import DEFAULT_METHOD
+from napari_swig_qmri.sequence import SHOWN_PER_UNIT
 from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.weights import HUB, WEIGHTS
@@ -33,7 +34,6 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "n_partitions": "--n-partitions",
     "inversion_efficiency": "--inversion-efficiency",
 }
-SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person types for one of a field's unit
 
 app = typer.Typer(
     name="swig-qmri",

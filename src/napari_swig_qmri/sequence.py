@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
+SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person reads or types for one of a field's unit
+
 
 def time_field(label: str, low: float, high: float, **options: Any) -> Any:
     """Time in s between `low` and `high`; required unless `options` hold a default."""
