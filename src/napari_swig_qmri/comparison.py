@@ -16,6 +16,7 @@ from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, fi
 from scipy.ndimage import label as components
 
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.methods import CODES, contrast_of
 from napari_swig_qmri.metrics import (
@@ -332,7 +333,7 @@ def _region_scores(
     SSIM and HFEN clip the values to the 0.5th (at most 0) to 99.5th percentile of the reference, over tissue for
     tissue and over CSF for CSF; NRMSE takes them as they are.
     """
-    limits = {name: _limits(reference[regions["CSF" if name == "CSF" else "tissue"]]) for name in regions}
+    limits = {name: signal_limits(reference[regions["CSF" if name == "CSF" else "tissue"]]) for name in regions}
     similarity: dict[str, list[float]] = {name: [] for name in regions}
     edges: dict[str, list[float]] = {name: [] for name in regions}
     for index in range(image.shape[axis]):
@@ -357,14 +358,6 @@ def _region_scores(
         )
         for name, region in regions.items()
     }
-
-
-def _limits(values: FloatArray) -> tuple[float, float]:
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-    low = min(low, 0.0)
-    return low, max(high, low + 1e-6)
 
 
 def _ordinal(number: int) -> str:

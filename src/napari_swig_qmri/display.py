@@ -120,6 +120,15 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     return np.clip(position, 0, 1)
 
 
+def signal_limits(values: FloatArray) -> tuple[float, float]:
+    """Limits of a synthetic signal: 0, or the 0.5th percentile of signed values, to the 99.5th; never equal."""
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
+    low = min(low, 0.0)
+    return low, max(high, low + 1e-6)
+
+
 def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
     """Field strength in T on which all sidecars agree that have one; None without any or where they differ."""
     found = set()

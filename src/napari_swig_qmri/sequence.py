@@ -41,6 +41,16 @@ def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.6g} ms"
 
 
+def summary(model: SignalModel) -> str:
+    """One line for a person, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
+    parts = []
+    for each in fields(model):
+        short = each.metadata["label"].rpartition("(")[2].rstrip(")")
+        if short in {"TE", "TR", "TI"}:
+            parts.append(f"{short} {SHOWN_PER_UNIT['s'] * getattr(model, each.name):g}")
+    return f"{model.title}: {', '.join(parts)} ms"
+
+
 def _shown(value: float, unit: str) -> str:
     if unit == "s":
         return ms(value)

@@ -35,16 +35,6 @@ def sequence_name(model: SignalModel) -> str:
     return next(name for name, sequence in SEQUENCES.items() if sequence is type(model))
 
 
-def summary(model: SignalModel) -> str:
-    """One line for a folded editor, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
-    parts = []
-    for parameter in fields(model):
-        short = _label(parameter).rpartition("(")[2].rstrip(")")
-        if short in {"TE", "TR", "TI"}:
-            parts.append(f"{short} {on_screen(parameter, getattr(model, parameter.name)):g}")
-    return f"{model.title}: {', '.join(parts)} ms"
-
-
 def on_screen(parameter: Field[Any], value: float) -> float:
     """Value of a sequence parameter in the unit a person reads: ms, degrees or a plain number."""
     return value * SCREEN_UNITS.get(parameter.metadata["unit"], (1.0, ""))[0]

@@ -32,6 +32,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     volume_of,
 )
 from napari_swig_qmri.conversion import as_maps, generated_by
+from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import place
@@ -285,12 +286,7 @@ def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast,
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
     """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
     values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
-    values = values[values != 0]
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-    low = min(low, 0.0)
-    return low, max(high, low + 1e-6)
+    return signal_limits(values[values != 0])
 
 
 def _contrast_name(sequence: SignalModel) -> str:
