@@ -69,7 +69,7 @@ def write_series(volume: Volume, folder: Path, study: Study, number: int, descri
     ------
     ValueError
         Where the slices are sheared, which DICOM cannot say.
-    ImportError
+    ModuleNotFoundError
         Without pydicom.
     """
     slices, affine = radiological_slices(volume.data, volume.grid)
@@ -128,8 +128,8 @@ def _pydicom(module: str) -> Any:
     try:
         return import_module(f"pydicom.{module}")
     except ImportError as error:
-        raise ImportError(
-            'DICOM needs pydicom, which is not installed: pip install "napari-swig-qmri[dicom]".'
+        raise ModuleNotFoundError(
+            'DICOM needs pydicom, which is not installed: pip install "napari-swig-qmri[dicom]".', name="pydicom"
         ) from error
 
 

@@ -46,7 +46,7 @@ def summary(model: SignalModel) -> str:
     parts = []
     for each in fields(model):
         short = each.metadata["label"].rpartition("(")[2].rstrip(")")
-        if short in {"TE", "TR", "TI"}:
+        if short in {"TE", "TR", "TI", "TI2"}:
             parts.append(f"{short} {SHOWN_PER_UNIT['s'] * getattr(model, each.name):g}")
     return f"{model.title}: {', '.join(parts)} ms"
 
