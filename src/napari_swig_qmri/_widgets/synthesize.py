@@ -20,18 +20,18 @@ from napari_swig_qmri._widgets.appearance import (
     style,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
-    as_map,
     facts_of,
     follow_layers,
     image_layers,
-    unit_of,
+    maps_of,
     volume_of,
 )
-from napari_swig_qmri.conversion import as_maps, generated_by
+from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
@@ -139,6 +139,7 @@ class SynthesizeWidget(Dock):
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
         self.status = wrapped_label(role="note")
+        self.compare = ComparePanel(napari_viewer)
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -177,10 +178,23 @@ class SynthesizeWidget(Dock):
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
         for layer in self._live:
             layer.name_overlay.visible = True
+        self.compare.stop()
         self._adjust_contrast()
         self._arrange()
         self._say_what_moves()
         return list(self._live)
+
+    def add_comparison(self, wanted: bool = True) -> None:
+        """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
+        if not wanted:
+            self.compare.stop()
+            return
+        sources = self.sources.value()
+        layers = self.add_contrast()
+        self.compare.button.setChecked(bool(layers))
+        if layers:
+            self.side_by_side.value = True
+            self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
 
     def _lay_out(self) -> None:
         scrolled = [
@@ -191,6 +205,8 @@ class SynthesizeWidget(Dock):
             self.caveat,
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
+            heading("Side by side"),
+            self.compare,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.add_button, self.status, notice])
@@ -203,6 +219,8 @@ class SynthesizeWidget(Dock):
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
         self.add_button.clicked.connect(self.add_contrast)
+        self.compare.toggled.connect(self.add_comparison)
+        self.compare.arranged.connect(self._arrange)
 
     def _follow_layers(self, _event: object = None) -> None:
         if not exists(self):  # the dock was closed, Python has not noticed yet
@@ -213,6 +231,7 @@ class SynthesizeWidget(Dock):
             [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        self.compare.refresh_layers()
         self._say_what_moves()
 
     def _show_state(self) -> None:
@@ -220,6 +239,7 @@ class SynthesizeWidget(Dock):
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
+        self.compare.button.setEnabled(self.add_button.isEnabled())
         self.order_tabs()
         self.changed.emit()
 
@@ -236,6 +256,7 @@ class SynthesizeWidget(Dock):
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
             layer.name = layer.name.replace(old, _contrast_name(sequence), 1)
         self._adjust_contrast()
+        self.compare.follow()
 
     def _adjust_contrast(self) -> None:
         if not (self._live and self.auto_contrast.value):
@@ -251,9 +272,10 @@ class SynthesizeWidget(Dock):
             layer.visible = True
         self._hidden = []
         together = self.side_by_side.value and bool(self._live)
+        shown = [*self._live, *self.compare.panes.values()]
         self._viewer.canvas.grid.enabled = together
         if together:
-            self._hidden = [each for each in self._viewer.layers if each.visible and each not in self._live]
+            self._hidden = [each for each in self._viewer.layers if each.visible and each not in shown]
             for layer in self._hidden:
                 layer.visible = False
         self._viewer.reset_view()
@@ -270,8 +292,7 @@ class SynthesizeWidget(Dock):
 
 def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame."""
-    volumes = {name: volume_of(layer) for name, layer in source.layers.items()}
-    maps = as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+    maps = maps_of(source.layers)
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
     name = f"{_contrast_name(sequence)} ({source.label})"
     blank = Volume(data=maps["T1"], grid=maps.grid, name=name)

@@ -10,18 +10,19 @@ from napari.layers import Image, Labels, Layer
 
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
-from napari_swig_qmri.conversion import with_kind
+from napari_swig_qmri.composites import LazyArray
+from napari_swig_qmri.conversion import as_maps, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri.volumes import Volume
+    from napari_swig_qmri.volumes import QuantitativeMaps, Volume
 
 RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 
@@ -86,6 +87,12 @@ def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
     return with_kind(volume, volume.suffix if volume.suffix in fitting else fitting[0], unit)
 
 
+def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
+    """Maps that layers show, by quantity, on their own voxels."""
+    volumes = {name: volume_of(layer) for name, layer in layers.items()}
+    return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+
+
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
     """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
     record = layer.metadata.get(METADATA_KEY)
@@ -138,5 +145,5 @@ def _is_volume(layer: Layer) -> bool:
         and not layer.multiscale
         and not layer.rgb
         and layer.ndim >= 3
-        and not isinstance(layer.data, LazyContrast)
+        and not isinstance(layer.data, LazyContrast | LazyArray)
     )
