@@ -98,6 +98,7 @@ def test_only_what_is_seen_is_computed() -> None:
         (Whole(False), np.zeros((8, 10), bool)),
         (Whole(True), np.ones((8, 10), bool)),
         (Curtain(2, 4.5), np.broadcast_to(np.arange(10) > 4.5, (8, 10))),
+        (Curtain(2, 4.5, before=True), np.broadcast_to(np.arange(10) < 4.5, (8, 10))),
         (Curtain(1, 2.5), np.broadcast_to(np.arange(8)[:, None] > 2.5, (8, 10))),
         (Checkerboard(2.0), (np.arange(8)[:, None] // 2 + np.arange(10) // 2) % 2 == 1),
     ],

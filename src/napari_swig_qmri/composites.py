@@ -175,14 +175,15 @@ class Pattern(Protocol):
 
 @dataclass(frozen=True)
 class Curtain:
-    """The second image lies right of a line across one axis."""
+    """The second image lies beyond a line across one axis, or, `before`, on the near side of it."""
 
     axis: int
     position: float  # voxels of the first image
+    before: bool = False
 
     def shows_second(self, indices: list[Any], _scale: tuple[float, float, float]) -> BoolArray:
-        """True beyond the line."""
-        return np.asarray(indices[self.axis] > self.position)
+        """True on the side of the second image."""
+        return np.asarray((indices[self.axis] > self.position) != self.before)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps
 from napari_swig_qmri.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.display import colormap
+from napari_swig_qmri.display import difference_colormap, rounded_up
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, from_layer, to_layer_data
 from napari_swig_qmri.placement import place, same_frame
 from napari_swig_qmri.results import RESEARCH_NOTICE
@@ -195,6 +195,7 @@ class ComparePanel(QWidget):
 
     def _add_panes(self, bench: Bench) -> None:
         """The acquired image and the difference, in the frame of the finest maps."""
+        self._viewer.canvas.grid.enabled = False  # until all are there: it would be laid out for each
         finest = self._finest.layer
         frame = frame_of(finest.as_layer_data_tuple()[1])
         blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
@@ -205,11 +206,10 @@ class ComparePanel(QWidget):
             self._on_grid = place(replace(blank, data=bench.acquired), frame).data
             self._add("acquired", Scaled(data), {**attributes, "colormap": "gray"})
         name = f"{bench.finest} − {ACQUIRED if bench.acquired is not None else bench.judged[0]}"
-        difference = replace(blank, name=name, suffix="residual")
-        _, attributes, _ = to_layer_data(difference, frame)
+        _, attributes, _ = to_layer_data(replace(blank, name=name, suffix="residual"), frame)
         data = self._difference(1.0)
         if data is not None:
-            self._add("difference", data, {**attributes, "colormap": colormap(difference, (-1.0, 1.0))})
+            self._add("difference", data, {**attributes, "colormap": difference_colormap()})
         self.arranged.emit()
 
     def _add(self, key: str, data: Any, attributes: Mapping[str, Any]) -> None:
@@ -243,7 +243,7 @@ class ComparePanel(QWidget):
         if "acquired" in self.panes and self._kept is not None:
             _set(self.panes["acquired"], Scaled(self._kept, gain), (low, high))
         if "difference" in self.panes:
-            top = DIFFERENCE_SHARE * max(abs(low), abs(high))
+            top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
             _set(self.panes["difference"], self._difference(gain), (-top, top))
         self._say("Scoring…" if self.table.isHidden() else "")
         self._scoring.ask(self._unless_asked_again(partial(score, bench, self._sequence)))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,15 +16,18 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import (
+    Foldable,
     exists,
     heading,
     native_of,
     style,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
@@ -31,6 +36,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     maps_of,
     volume_of,
 )
+from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
@@ -44,6 +50,7 @@ from napari_swig_qmri.volumes import Volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_swig_qmri.protocol import Protocol
     from napari_swig_qmri.sequence import SignalModel
 
 PAUSE = 15  # ms in which slider movements are gathered into one redraw
@@ -140,6 +147,12 @@ class SynthesizeWidget(Dock):
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
         self.status = wrapped_label(role="note")
         self.compare = ComparePanel(napari_viewer)
+        self.blend = BlendPanel(napari_viewer)
+        self.sheet = SheetPanel(self.editor.value)
+        self.folds = (
+            Foldable("Swipe, flicker, checkerboard", self.blend),
+            Foldable("Protocol sheet: several contrasts at once", self.sheet),
+        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -175,6 +188,8 @@ class SynthesizeWidget(Dock):
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
+        self.blend.mode_box.value = OFF
+        self.sheet.layers = []
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
         for layer in self._live:
             layer.name_overlay.visible = True
@@ -196,6 +211,41 @@ class SynthesizeWidget(Dock):
             self.side_by_side.value = True
             self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
 
+    def show_sheet(self, protocol: Protocol) -> list[Image]:
+        """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
+        source = self.sources.value()[-1]
+        try:
+            tuples = [contrast_layer(source, contrast.sequence) for contrast in protocol.contrasts]
+        except ValueError as error:
+            self._say(str(error), problem=True)
+            return []
+        self.compare.stop()
+        self.blend.mode_box.value = OFF
+        self._viewer.canvas.grid.enabled = False
+        for layer in self.sheet.layers:
+            self._viewer.layers.remove(layer)
+        named = zip(tuples, protocol.contrasts, strict=True)
+        layers = [
+            Image(data, **{**attributes, "name": f"{contrast.name} synthetic ({source.label})"})
+            for (data, attributes, _), contrast in named
+        ]
+        self.sheet.layers = layers
+        for layer in layers:
+            self._viewer.add_layer(layer)
+            layer.name_overlay.visible = True
+        self.side_by_side.value = True
+        self._arrange()
+        return layers
+
+    def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
+        """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
+        source = self.sources.value()[-1]
+        origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+        subject = subject_in(Path(path) for path in origin.get("Sources", ()))
+        read = partial(maps_of, dict(source.layers))
+        overwrite = self.sheet.overwrite_box.value
+        self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
+
     def _lay_out(self) -> None:
         scrolled = [
             heading("Source maps"),
@@ -207,6 +257,7 @@ class SynthesizeWidget(Dock):
             native_of(self.auto_contrast),
             heading("Side by side"),
             self.compare,
+            *self.folds,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.add_button, self.status, notice])
@@ -221,6 +272,10 @@ class SynthesizeWidget(Dock):
         self.add_button.clicked.connect(self.add_contrast)
         self.compare.toggled.connect(self.add_comparison)
         self.compare.arranged.connect(self._arrange)
+        self.sheet.show_requested.connect(self.show_sheet)
+        self.sheet.export_requested.connect(self.export_sheet)
+        for panel in (self.blend, self.sheet):
+            panel.changed.connect(self.order_tabs)
 
     def _follow_layers(self, _event: object = None) -> None:
         if not exists(self):  # the dock was closed, Python has not noticed yet
@@ -231,7 +286,9 @@ class SynthesizeWidget(Dock):
             [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
+        self.blend.refresh_layers()
         self._say_what_moves()
 
     def _show_state(self) -> None:
@@ -240,6 +297,7 @@ class SynthesizeWidget(Dock):
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
         self.compare.button.setEnabled(self.add_button.isEnabled())
+        self.sheet.set_ready(bool(self.sources.value()))
         self.order_tabs()
         self.changed.emit()
 
@@ -267,17 +325,17 @@ class SynthesizeWidget(Dock):
             layer.contrast_limits = limits
 
     def _arrange(self) -> None:
-        """Show only the live layers in a linked grid, or undo that."""
-        for layer in self._hidden:
-            layer.visible = True
-        self._hidden = []
-        together = self.side_by_side.value and bool(self._live)
-        shown = [*self._live, *self.compare.panes.values()]
+        """Show only the live layers, or those of the sheet, in a linked grid, or undo that."""
+        if self.blend.layer is not None:
+            return
+        shown = self.sheet.layers or [*self._live, *self.compare.panes.values()]
+        together = self.side_by_side.value and bool(shown)
+        self._viewer.canvas.grid.enabled = False  # else each layer that comes or goes lays it out anew
+        others = [each for each in self._viewer.layers if each.visible and each not in shown] if together else []
+        for layer in others if together else self._hidden:
+            layer.visible = not together
+        self._hidden = [*(each for each in self._hidden if each not in others), *others] if together else []
         self._viewer.canvas.grid.enabled = together
-        if together:
-            self._hidden = [each for each in self._viewer.layers if each.visible and each not in shown]
-            for layer in self._hidden:
-                layer.visible = False
         self._viewer.reset_view()
 
     def _say_what_moves(self) -> None:
