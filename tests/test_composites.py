@@ -119,6 +119,15 @@ def test_the_second_image_is_seen_by_its_nearest_voxel() -> None:
     np.testing.assert_array_equal(shown[..., 0], expected)
 
 
+def test_the_finer_image_sets_the_voxels_wherever_it_stands() -> None:
+    fine, coarse = pane(numbers((8, 8, 8))), pane(numbers((4, 4, 4)), scale=2.0, translate=(0.5, 0.5, 0.5))
+    one = Composite(first=fine, second=coarse, pattern=Curtain(2, 3.0))
+    other = Composite(first=coarse, second=fine, pattern=Curtain(2, 3.0, before=True))
+    assert other.shape == (8, 8, 8, 3)
+    np.testing.assert_array_equal(other[5][:, 4:], one[5][:, 4:])
+    np.testing.assert_array_equal(other[5][:, :3], one[5][:, :3])
+
+
 def test_beyond_the_second_image_is_black() -> None:
     second = pane(np.full(SHAPE, 255.0), translate=(0, 4, 0))
     shown = Composite(first=pane(np.zeros(SHAPE)), second=second, pattern=Whole(True))[0]

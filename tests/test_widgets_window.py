@@ -15,15 +15,17 @@ from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
 from skimage.io import imread
-from widget_cases import FakeEngine, add_case, make_map
+from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, make_map
 
 from napari_swig_qmri._widgets import super_resolve
 from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options, make_default_reader, read_preferences
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri.composites import LINE
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.signal_models import TurboSpinEcho
 from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 RADIOLOGICAL = ("up", "left")
@@ -82,6 +84,31 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
     dock.editor.parameter_boxes()["inversion_time"].value = 400
     qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
     assert (viewer.screenshot(flash=False) != before).any()
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_panes_curtain_and_sheet_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS], make_guide("T2w"))
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    dock.editor.set_value(TurboSpinEcho.from_typical())
+    dock.compare.button.click()
+    qtbot.waitUntil(lambda: bool(dock.compare.table.text()), timeout=20_000)
+    assert len(dock.compare.panes) == 2
+    panes = viewer.screenshot(flash=False)
+    dock.blend.first_box.value, dock.blend.second_box.value = dock._live[0], viewer.layers["sub-01 T2w"]
+    dock.blend.mode_box.value = "swipe"
+    qtbot.wait(300)
+    curtain = viewer.screenshot(flash=False)
+    assert (np.abs(curtain[..., :3].astype(int) - LINE) < 8).all(axis=-1).sum() > 50  # colours are rounded
+    dock.blend.mode_box.value = "off"
+    dock.sheet.show_button.click()
+    sheet = viewer.screenshot(flash=False)
+    assert (panes != curtain).any()
+    assert (sheet != panes).any()
 
 
 @pytest.mark.gui

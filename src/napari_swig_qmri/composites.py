@@ -178,7 +178,7 @@ class Curtain:
     """The second image lies beyond a line across one axis, or, `before`, on the near side of it."""
 
     axis: int
-    position: float  # voxels of the first image
+    position: float  # voxels of the picture
     before: bool = False
 
     def shows_second(self, indices: list[Any], _scale: tuple[float, float, float]) -> BoolArray:
@@ -211,9 +211,9 @@ class Whole:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Composite(LazyArray):
-    """Two images in one picture on the voxels of the first, ``(S, A, R, 3)`` bytes of red, green and blue.
+    """Two images in one picture on the voxels of the finer one, ``(S, A, R, 3)`` bytes of red, green and blue.
 
-    The second is shown by its voxel nearest to each position, as viewers do, and black beyond its field of view.
+    The other is shown by its voxel nearest to each position, as viewers do, and black beyond its field of view.
     """
 
     first: Pane
@@ -222,9 +222,14 @@ class Composite(LazyArray):
     dtype: np.dtype[Any] = field(default=np.dtype(np.uint8), init=False)
 
     @property
+    def base(self) -> Pane:
+        """The image of finer voxels, whose grid is that of the picture."""
+        return min((self.first, self.second), key=lambda pane: float(np.prod(pane.scale)))
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        """Voxels of the first image, and three colours."""
-        return (*self.first.data.shape, 3)
+        """Voxels of the finer image, and three colours."""
+        return (*self.base.data.shape, 3)
 
     def with_pattern(self, pattern: Pattern) -> Composite:
         """Same images, seen in other places."""
@@ -233,31 +238,32 @@ class Composite(LazyArray):
     def __getitem__(self, key: Any) -> ByteArray:
         """Colours of the indexed voxels."""
         parts = key if isinstance(key, tuple) else (key,)
-        picked = _picked(parts[:3], self.first.data.shape)
+        picked = _picked(parts[:3], self.base.data.shape)
         indices = _open_mesh(picked)
-        beyond = self.pattern.shows_second(indices, self.first.scale)
-        colours = self.first.coloured(self.first.data[tuple(_as_key(part) for part in picked)])
-        colours = np.where(beyond[..., None], self._second(picked), colours)
+        beyond = self.pattern.shows_second(indices, self.base.scale)
+        colours = np.where(beyond[..., None], self._seen(self.second, picked), self._seen(self.first, picked))
         if isinstance(self.pattern, Curtain) and np.ndim(picked[self.pattern.axis]):
             edge = indices[self.pattern.axis] == int(self.pattern.position)
             colours = np.where(edge[..., None], np.asarray(LINE, np.uint8), colours)
         return colours[(..., *parts[3:])]
 
-    def _second(self, picked: list[Any]) -> ByteArray:
-        """Colours of the second image at voxels of the first."""
+    def _seen(self, pane: Pane, picked: list[Any]) -> ByteArray:
+        """Colours of an image at voxels of the picture."""
+        if pane is self.base:
+            return pane.coloured(pane.data[tuple(_as_key(part) for part in picked)])
         nearest, inside = [], []
         for axis, index in enumerate(picked):
-            world = self.first.translate[axis] + self.first.scale[axis] * np.asarray(index)
-            there = np.rint((world - self.second.translate[axis]) / self.second.scale[axis]).astype(int)
-            n = self.second.data.shape[axis]
+            world = self.base.translate[axis] + self.base.scale[axis] * np.asarray(index)
+            there = np.rint((world - pane.translate[axis]) / pane.scale[axis]).astype(int)
+            n = pane.data.shape[axis]
             inside.append((there >= 0) & (there < n))
             nearest.append(np.clip(there, 0, n - 1))
         low = [int(np.min(index)) for index in nearest]
         key = tuple(slice(begin, int(np.max(index)) + 1) for begin, index in zip(low, nearest, strict=True))
-        block = np.asarray(self.second.data[key])
+        block = np.asarray(pane.data[key])
         values = block[tuple(_open_mesh([index - begin for begin, index in zip(low, nearest, strict=True)]))]
         seen = np.asarray(np.prod(np.broadcast_arrays(*_open_mesh(inside)), axis=0), bool)
-        colours: ByteArray = self.second.coloured(values) * seen[..., None].astype(np.uint8)
+        colours: ByteArray = pane.coloured(values) * seen[..., None].astype(np.uint8)
         return colours
 
 

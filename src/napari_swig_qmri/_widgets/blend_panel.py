@@ -55,16 +55,11 @@ class BlendPanel(QWidget):
 
     def refresh_layers(self, _event: object = None) -> None:
         """List the layers anew; end where one of the two, or the picture of them, is gone."""
-        self.first_box.refresh()
-        self.second_box.refresh()
         gone = self.layer is not None and self.layer not in self._viewer.layers
         if gone or any(layer not in self._viewer.layers for layer in self._followed):
             self.mode_box.value = OFF
-
-    @property
-    def _is_on(self) -> bool:
-        """Whether the picture is there, and so is this panel: its dock may be closed."""
-        return exists(self) and self.layer is not None
+        self.first_box.refresh()
+        self.second_box.refresh()
 
     def _lay_out(self) -> None:
         for box in (self.first_box, self.second_box, self.mode_box, self.position, self.rate, self.edge):
@@ -118,7 +113,8 @@ class BlendPanel(QWidget):
         for layer in self._hidden:
             layer.visible = False
         data = Composite(first=_pane(first), second=_pane(second), pattern=Whole())
-        place = {name: getattr(first, name) for name in ("scale", "translate", "units", "axis_labels")}
+        finer = first if data.base is data.first else second
+        place = {name: getattr(finer, name) for name in ("scale", "translate", "units", "axis_labels")}
         self.layer = Image(data, rgb=True, name=f"{first.name} | {second.name}", **place)
         self._viewer.add_layer(self.layer)
         self._followed = [first, second]
@@ -128,6 +124,7 @@ class BlendPanel(QWidget):
         self._viewer.canvas.overlays.text.visible = True
         self._viewer.canvas.overlays.text.position = "top_center"
         self._mix()
+        self._viewer.reset_view()
 
     def _leave(self) -> None:
         self._timer.stop()
@@ -143,23 +140,24 @@ class BlendPanel(QWidget):
                 layer.visible = True
             self._viewer.canvas.overlays.text.visible = False
             self._viewer.canvas.grid.enabled = self._had_grid
+            self._viewer.reset_view()
         self._hidden = []
 
     def _recolour(self, _event: object = None) -> None:
         """Follow new values, limits and colours of either layer."""
-        if self._is_on and self.layer is not None:
+        if self.layer is not None and exists(self):
             first, second = self._followed
             data: Any = self.layer.data
             self.layer.data = Composite(first=_pane(first), second=_pane(second), pattern=data.pattern)
 
     def _mix(self, _value: object = None) -> None:
         """Show each layer where the settings say."""
-        if not self._is_on:
+        if self.layer is None or not exists(self):
             return
         mode = self.mode_box.value
         self._timer.stop()
         if mode == SWIPE:
-            self._show(self._curtain())
+            self._show(self._curtain(self.layer.data.shape))
         elif mode == CHECKERBOARD:
             self._show(Checkerboard(self.edge.value))
         else:
@@ -181,27 +179,27 @@ class BlendPanel(QWidget):
         text = names[pattern.second] if isinstance(pattern, Whole) else between.join(names)
         self._viewer.canvas.overlays.text.text = text
 
-    def _curtain(self) -> Curtain:
+    def _curtain(self, n_voxels: tuple[int, ...]) -> Curtain:
         """The line in voxels; the first image is on the left, or above, whichever way the view is turned."""
         axis, grows = self._axis()
         share = self.position.value / 100
-        last = self._followed[0].data.shape[axis] - 1
+        last = n_voxels[axis] - 1
         return Curtain(axis, last * (share if grows else 1 - share), before=not grows)
 
     def _axis(self) -> tuple[int, bool]:
         """Axis that the curtain moves along, and whether its voxels rise to the right, or to the bottom."""
         vertical, horizontal = (str(way) for way in self._viewer.scene.camera.orientation2d)
         level = self.is_level.value
-        axis = self._viewer.dims.displayed[-2 if level else -1]
+        axis = self._viewer.dims.displayed[-2 if level else -1] - (self._viewer.dims.ndim - 3)
         return axis, (vertical == "down" if level else horizontal == "right")
 
     def _drag(self, _viewer: ViewerModel, event: Any) -> None:
         """Let the curtain follow the mouse while Shift is held."""
-        if not self._is_on or self.mode_box.value != SWIPE or "Shift" not in event.modifiers:
+        if self.layer is None or not exists(self) or self.mode_box.value != SWIPE or "Shift" not in event.modifiers:
             return
         axis, grows = self._axis()
-        voxel = self._followed[0].world_to_data(event.position)[axis]
-        share = float(np.clip(voxel / max(1, self._followed[0].data.shape[axis] - 1), 0, 1))
+        voxel = self.layer.world_to_data(event.position[-3:])[axis]
+        share = float(np.clip(voxel / max(1, self.layer.data.shape[axis] - 1), 0, 1))
         self.position.value = 100 * (share if grows else 1 - share)
 
 

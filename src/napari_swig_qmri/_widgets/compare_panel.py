@@ -10,7 +10,7 @@ import numpy as np
 from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.inputs import LayerBox
@@ -81,9 +81,8 @@ class ComparePanel(QWidget):
         self.mask_box = LayerBox(partial(mask_layers, viewer), label="Mask")
         self.mask_box.tooltip = "Where to score; none takes the brain from the maps."
         self.view_box = ComboBox(label="View", choices=list(VIEWS), tooltip="Patient's left on the right, or left.")
-        self.table = QLabel()
+        self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
-        self.table.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
         self.message = wrapped_label()
         self.notes = wrapped_label(role="note")
         self._preparing, self._scoring = Inquiry(self), Inquiry(self)
@@ -135,7 +134,6 @@ class ComparePanel(QWidget):
         layout.addLayout(rows)
         for label in (self.message, self.table, self.notes):
             layout.addWidget(label)
-        self.table.hide()
 
     def _connect(self) -> None:
         self.button.clicked.connect(self.toggled)
@@ -143,6 +141,11 @@ class ComparePanel(QWidget):
         self.view_box.changed.connect(lambda view: VIEWS[view](self._viewer))
         self._preparing.answered.connect(self._take_bench)
         self._scoring.answered.connect(self._show_scores)
+
+    @property
+    def contrasts(self) -> tuple[Image, ...]:
+        """The compared contrasts, in the order of their sources."""
+        return tuple(each.layer for each in self._candidates)
 
     @property
     def _sequence(self) -> SignalModel:
@@ -306,11 +309,11 @@ class ComparePanel(QWidget):
 def scores_table(comparison: Comparison) -> str:
     """Scores as a table of rich text, one block per map set."""
     head = "".join(f"<td align='right'><b>{name}</b></td>" for name in ("SSIM", "HFEN", "NRMSE"))
-    rows = []
+    rows = [f"<tr><td></td>{head}</tr>"]
     for label, regions in comparison.scores.items():
-        rows.append(f"<tr><td><b>{label} against {comparison.reference}</b></td>{head}</tr>")
+        rows.append(f"<tr><td colspan='4'><b>{label} against {comparison.reference}</b></td></tr>")
         rows += [f"<tr><td>{NAMES.get(name, name)}</td>{_cells(scores)}</tr>" for name, scores in regions.items()]
-    return f"<table cellspacing='0' cellpadding='3' width='100%'>{''.join(rows)}</table>"
+    return f"<table cellspacing='0' cellpadding='2' width='100%'>{''.join(rows)}</table>"
 
 
 def _cells(scores: ContrastScores) -> str:

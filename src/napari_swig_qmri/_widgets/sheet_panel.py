@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtCore import Qt, Signal
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.run_panel import RunPanel
@@ -45,6 +45,7 @@ class SheetPanel(QWidget):
         self.layers: list[Image] = []  # on show, one per contrast
         self.list = QListWidget()
         self.list.setMaximumHeight(110)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.add_button = _button("Add current", "Put the sequence above with its settings on the sheet.")
         self.remove_button = _button("Remove", "Take the chosen contrast off the sheet.")
         self.open_button = _button("Open…", "Read a protocol from a TOML file.")
@@ -150,7 +151,9 @@ class SheetPanel(QWidget):
     def _show_protocol(self) -> None:
         self.list.clear()
         for contrast in self._protocol.contrasts if self._protocol else ():
-            self.list.addItem(f"{contrast.name}: {summary(contrast.sequence)}")
+            item = QListWidgetItem(f"{contrast.name}: {summary(contrast.sequence)}")
+            item.setToolTip(summary(contrast.sequence))  # the line may be cut off
+            self.list.addItem(item)
         self._say("")
         self._show_state()
         self.changed.emit()

@@ -229,10 +229,10 @@ class SynthesizeWidget(Dock):
             Image(data, **{**attributes, "name": f"{contrast.name} synthetic ({source.label})"})
             for (data, attributes, _), contrast in named
         ]
-        self.sheet.layers = layers
         for layer in layers:
             self._viewer.add_layer(layer)
             layer.name_overlay.visible = True
+        self.sheet.layers = layers
         self.side_by_side.value = True
         self._arrange()
         return layers
