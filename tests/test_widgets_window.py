@@ -91,7 +91,7 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
 def test_panes_curtain_and_sheet_in_a_window(
     plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
 ) -> None:
-    viewer = make_napari_viewer_proxy()
+    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not leave the grid
     add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS], make_guide("T2w"))
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
     dock.editor.set_value(TurboSpinEcho.from_typical())
@@ -191,4 +191,16 @@ def test_the_tour_of_all_states(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
     assert len(pictures) == 15
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_comparing(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "compare_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 4
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

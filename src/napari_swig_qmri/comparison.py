@@ -37,6 +37,8 @@ from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_swig_qmri.metrics import BoolArray
     from napari_swig_qmri.sequence import SignalModel
     from napari_swig_qmri.volumes import FloatArray, Volume
@@ -67,6 +69,7 @@ class Bench:
     maps: Mapping[str, QuantitativeMaps]  # by label, the finest last
     acquired: FloatArray | None  # (x, y, z) on the finest grid, scanner units, NaN where it was not seen
     regions: Mapping[str, BoolArray]  # tissue, WM, GM, CSF on the finest grid
+    sample: npt.NDArray[np.intp]  # flat indices of some voxels of tissue
     slices: tuple[int, int, int]  # first scored slice, step, number
     axis: int  # across the slices
     notes: tuple[str, ...]
@@ -199,10 +202,12 @@ def prepare(
         raise ValueError("the mask covers no brain tissue that maps and image share: choose another mask or image.")
     axis = axial_axis(finest.grid)
     notes.append(tissue_note(limit))
+    sample = np.flatnonzero(regions["tissue"])
     return Bench(
         maps={label: maps[label] for label in coarse_to_fine},
         acquired=image,
         regions={name: region for name, region in regions.items() if region.any()},
+        sample=sample[:: max(1, len(sample) // N_SAMPLES)],
         slices=_spread(without_small_slices(where, finest.grid, axis), axis, n_slices),
         axis=axis,
         notes=tuple(notes),
@@ -213,10 +218,8 @@ def gain_of(bench: Bench, sequence: SignalModel) -> float:
     """Gain of the acquired image against the finest maps, from a sample of tissue: quick; 1 without an image."""
     if bench.acquired is None:
         return 1.0
-    where = np.flatnonzero(bench.regions["tissue"])
-    where = where[:: max(1, len(where) // N_SAMPLES)]
-    signal = synthesise(sequence, *(values.ravel()[where] for values in bench.maps[bench.finest].data))
-    return _gain(bench.acquired.ravel()[where], signal)
+    signal = synthesise(sequence, *(values.ravel()[bench.sample] for values in bench.maps[bench.finest].data))
+    return _gain(bench.acquired.ravel()[bench.sample], signal)
 
 
 def score(bench: Bench, sequence: SignalModel) -> Generator[Progress, None, Comparison]:

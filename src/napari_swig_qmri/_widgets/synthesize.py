@@ -28,7 +28,7 @@ from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
     follow_layers,
@@ -233,6 +233,7 @@ class SynthesizeWidget(Dock):
             self._viewer.add_layer(layer)
             layer.name_overlay.visible = True
         self.sheet.layers = layers
+        show_marks(self._viewer)
         self.side_by_side.value = True
         self._arrange()
         return layers
