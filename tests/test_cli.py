@@ -22,6 +22,7 @@ from napari_swig_qmri.arguments import subject_of
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.protocol import Protocol, write_protocol
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, T2Flair
 
@@ -73,7 +74,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 
 
 def test_every_command_has_help(run: Run) -> None:
-    for name in ("super-resolve", "synthesize", "simulate", "evaluate"):
+    for name in ("super-resolve", "synthesize", "sheet", "simulate", "evaluate"):
         result = run(name, "--help")
         assert result.exit_code == 0
         assert "--json" in result.stdout
@@ -716,3 +717,25 @@ def test_presets_and_equations_are_refused_with_a_sentence(
     assert result.exit_code == code
     assert sentence in " ".join(result.stderr.replace("│", " ").split())
     assert not Path("x.nii.gz").exists()
+
+
+def test_sheet_renders_a_protocol(run: Run, maps: Path) -> None:
+    write_protocol(Protocol.usual(), "brain.toml")
+    result = run("sheet", "brain.toml", maps, "-o", "out", "--format", "png", "--format", "nifti", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["subject"] == "sub-07"
+    assert Path("out/sub-07_sheet.png").is_file()
+    assert len(list(Path("out/sub-07/anat").glob("*.nii.gz"))) == 4
+    sidecar = json.loads(Path("out/sub-07/anat/sub-07_desc-synthetic_T1w.json").read_text())
+    assert "../../../maps/sub-07_T1map.nii.gz" in sidecar["Sources"]
+    again = run("sheet", "brain.toml", maps, "-o", "out")
+    assert again.exit_code == 1
+    assert "already in" in again.stderr
+
+
+def test_sheet_refuses_what_is_no_protocol(run: Run, maps: Path) -> None:
+    Path("bad.toml").write_text("[[contrasts]]\nname = 'x'\nsequence = 'epi'\n")
+    result = run("sheet", "bad.toml", maps, "-o", "out")
+    assert result.exit_code == 1
+    assert "bad.toml: the sequence of contrast 'x' is 'epi'" in result.stderr

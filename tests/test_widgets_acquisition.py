@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
+from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
+from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.signal_models import SEQUENCES, Spgr, SpinEcho, T2Flair, TurboSpinEcho
 
 

@@ -17,7 +17,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from skimage.io import imread
-from widget_cases import FakeEngine, add_case, make_map
+from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, make_map
 
 from napari_swig_qmri._widgets import super_resolve
 from napari_swig_qmri._widgets.appearance import exists
@@ -26,8 +26,10 @@ from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri.composites import LINE
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.signal_models import TurboSpinEcho
 from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 RADIOLOGICAL = ("up", "left")
@@ -86,6 +88,31 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
     dock.editor.parameter_boxes()["inversion_time"].value = 400
     qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
     assert (viewer.screenshot(flash=False) != before).any()
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_panes_curtain_and_sheet_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not leave the grid
+    add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS], make_guide("T2w"))
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    dock.editor.set_value(TurboSpinEcho.from_typical())
+    dock.compare.button.click()
+    qtbot.waitUntil(lambda: bool(dock.compare.table.text()), timeout=20_000)
+    assert len(dock.compare.panes) == 2
+    panes = viewer.screenshot(flash=False)
+    dock.blend.first_box.value, dock.blend.second_box.value = dock._live[0], viewer.layers["sub-01 T2w"]
+    dock.blend.mode_box.value = "swipe"
+    qtbot.wait(300)
+    curtain = viewer.screenshot(flash=False)
+    assert (np.abs(curtain[..., :3].astype(int) - LINE) < 8).all(axis=-1).sum() > 50  # colours are rounded
+    dock.blend.mode_box.value = "off"
+    dock.sheet.show_button.click()
+    sheet = viewer.screenshot(flash=False)
+    assert (panes != curtain).any()
+    assert (sheet != panes).any()
 
 
 @pytest.mark.gui
@@ -216,4 +243,16 @@ def test_the_tour_of_the_inspect_dock(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
     assert len(pictures) == 9
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_comparing(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "compare_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 4
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

@@ -1,4 +1,4 @@
-"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate | train | ablate.
+"""The command line: swig-qmri super-resolve | synthesize | sheet | simulate | evaluate | train | ablate.
 
 Times are given in ms and angles in degrees; files hold s, as BIDS asks. Results go to standard
 output, progress and notices to standard error. Exit codes: 0 done, 1 refused input, 2 wrong usage,
@@ -208,6 +208,27 @@ def synthesize(
         say(*assumed)
         report = synthesize_file(maps, model, output, t2star, rendering=rendering, units=units, overwrite=overwrite)
         _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
+
+
+@app.command()
+def sheet(
+    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL.toml", help="Contrasts to make; see the handbook.")],
+    maps: Maps,
+    output: OutputFolder,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="png, nifti or dicom; may be repeated [default: png and nifti]."),
+    ] = None,
+    units: Units = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compute all contrasts of a protocol from one subject's maps."""
+    with refusals():
+        from napari_swig_qmri.commands import sheet_files
+
+        report = sheet_files(protocol, maps, output, form or ["png", "nifti"], units=units, overwrite=overwrite)
+        _show(report, as_json)
 
 
 @app.command()

@@ -37,7 +37,9 @@ from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.protocol import read_protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.sheets import render, write_sheet
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
@@ -137,6 +139,28 @@ def synthesize_file(
     files = write_volume(image, output, overwrite=overwrite)
     text = f"{sequence.title} written to {output}."
     return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
+
+
+def sheet_files(
+    protocol_path: Path,
+    paths: Sequence[Path],
+    output: Path,
+    formats: Sequence[str],
+    *,
+    units: str | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Render every contrast of a protocol from maps, and write them in these formats."""
+    protocol = read_protocol(protocol_path)
+    given = read_maps(paths, units)
+    tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
+    strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
+    origin = {**strength, "Sources": [str(path.absolute()) for path in given.paths]}
+    sheet = drain(render(given.maps, protocol, subject_of(given.volumes), origin))
+    files = drain(write_sheet(sheet, output, formats, overwrite))
+    names = ", ".join(contrast.name for contrast in protocol.contrasts)
+    text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
+    return {"outputs": files, "subject": sheet.subject, "notices": given.notices, "text": text}
 
 
 def simulate_files(

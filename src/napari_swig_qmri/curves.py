@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.equation import settings_in_use
-
 if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
@@ -51,7 +49,7 @@ class Curves:
 
 def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
     """Fields of a sequence that a curve can run over: times and angles, by name; those an equation mentions."""
-    found = {each.name: each for each in settings_in_use(sequence)}
+    found = {each.name: each for each in sequence.settings_in_use}
     return {name: found[name] for name in SETTINGS if name in found}
 
 

@@ -134,6 +134,11 @@ class UserEquation(Contrast):
         """Variables that the equation mentions."""
         return names_in(self.expression)
 
+    @property
+    def settings_in_use(self) -> tuple[Field[Any], ...]:
+        """Fields of the settings that the equation mentions; all of them if it mentions none."""
+        return mentioned_settings(self.text) or settings_of(self)
+
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
         """Value of the equation in the shape of all maps together; T2s is T2 unless T2* is given."""
         decay_time = t2 if t2star is None else t2star
@@ -154,12 +159,6 @@ def mentioned_settings(text: str) -> tuple[Field[Any], ...]:
     """Fields of the settings that an equation mentions; ValueError where it cannot be read."""
     wanted = {SETTINGS[name] for name in names_in(parse(text)) if name in SETTINGS}
     return tuple(each for each in fields(UserEquation) if each.name in wanted)
-
-
-def settings_in_use(contrast: Contrast) -> tuple[Field[Any], ...]:
-    """Fields of the settings that change a contrast; of an equation those it mentions, or all if it mentions none."""
-    mentioned = mentioned_settings(contrast.text) if isinstance(contrast, UserEquation) else ()
-    return mentioned or settings_of(contrast)
 
 
 class _Reader:

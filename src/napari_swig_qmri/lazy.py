@@ -53,6 +53,14 @@ def synthesise(
     return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
 
 
+def noiseless(
+    sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, *, rendering: Rendering = PLAIN
+) -> FloatArray:
+    """What a rendering shows of a contrast but for its noise; arguments as of `synthesise`."""
+    signal = synthesise(sequence, pd, t1, t2, rendering=rendering)
+    return signal if rendering.is_signed(sequence) else np.abs(signal)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LazyContrast:
     """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.

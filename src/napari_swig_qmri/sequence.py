@@ -41,6 +41,16 @@ def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.6g} ms"
 
 
+def summary(model: Contrast) -> str:
+    """One line for a person, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
+    parts = []
+    for each in model.settings_in_use:
+        short = each.metadata["label"].rpartition("(")[2].rstrip(")")
+        if short in {"TE", "TR", "TI", "TI2"}:
+            parts.append(f"{short} {SHOWN_PER_UNIT['s'] * getattr(model, each.name):g}")
+    return f"{model.title}: {', '.join(parts)} ms" if parts else model.title
+
+
 def _shown(value: float, unit: str) -> str:
     if unit == "s":
         return ms(value)
@@ -119,6 +129,11 @@ class Contrast(ABC):
     @abstractmethod
     def _timing_problem(self) -> str | None:
         """Which two settings exclude each other, with their values; None if the sequence can be played."""
+
+    @property
+    def settings_in_use(self) -> tuple[Field[Any], ...]:
+        """Fields of the settings that change the signal."""
+        return settings_of(self)
 
     def _late_echo(self) -> str | None:
         if self.echo_time < self.repetition_time:

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, sentence, wrapped_label
-from napari_swig_qmri.equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings, settings_in_use
+from napari_swig_qmri.equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
 from napari_swig_qmri.presets import sequence_key
 from napari_swig_qmri.sequence import settings_of
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
@@ -34,16 +34,6 @@ SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual proto
 FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown until another is typed
 GRAMMAR = f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. T2s is taken as T2."
 FIXED_ROWS = 3  # of the form: sequence, equation and its grammar
-
-
-def summary(model: Contrast) -> str:
-    """One line for a folded editor, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
-    parts = []
-    for parameter in settings_in_use(model):
-        short = _label(parameter).rpartition("(")[2].rstrip(")")
-        if short in {"TE", "TR", "TI"}:
-            parts.append(f"{short} {on_screen(parameter, getattr(model, parameter.name)):g}")
-    return f"{model.title}: {', '.join(parts)} ms" if parts else model.title
 
 
 def on_screen(parameter: Field[Any], value: float) -> float:

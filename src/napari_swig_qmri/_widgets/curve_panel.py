@@ -10,11 +10,12 @@ import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen, summary
+from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
 from napari_swig_qmri._widgets.appearance import Foldable, form, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
 from napari_swig_qmri.curves import curves, movable_settings, setting_values, short_name, signals, with_settings
+from napari_swig_qmri.sequence import summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from magicgui.widgets import CheckBox
-from napari.layers import Image, Labels
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
@@ -20,12 +22,15 @@ from napari_swig_qmri._widgets.appearance import (
     style,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
+from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
+from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
     follow_layers,
@@ -33,7 +38,9 @@ from napari_swig_qmri._widgets.viewer_layers import (
     maps_of,
     volume_of,
 )
+from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
@@ -45,6 +52,7 @@ from napari_swig_qmri.volumes import Volume
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_swig_qmri.protocol import Protocol
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
@@ -149,6 +157,13 @@ class SynthesizeWidget(Dock):
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
         self.status = wrapped_label(role="note")
+        self.compare = ComparePanel(napari_viewer)
+        self.blend = BlendPanel(napari_viewer)
+        self.sheet = SheetPanel(self.editor.value)
+        self.folds = (
+            Foldable("Swipe, flicker, checkerboard", self.blend),
+            Foldable("Protocol sheet: several contrasts at once", self.sheet),
+        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -190,15 +205,62 @@ class SynthesizeWidget(Dock):
             self._say(str(error), problem=True)
             return []
         self._live_title = title
+        self.blend.mode_box.value = OFF
+        self.sheet.layers = []
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
         self._marks = {}  # those of older layers stay with them
         for layer in self._live:
             layer.name_overlay.visible = True
+        self.compare.stop()
         self._adjust_contrast()
         self._mark()
         self._arrange()
         self._say_what_moves()
         return list(self._live)
+
+    def add_comparison(self, wanted: bool = True) -> None:
+        """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
+        if not wanted:
+            self.compare.stop()
+            return
+        sources = self.sources.value()
+        layers = self.add_contrast()
+        self.compare.button.setChecked(bool(layers))
+        if layers:
+            self.side_by_side.value = True
+            self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
+
+    def show_sheet(self, protocol: Protocol) -> list[Image]:
+        """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
+        source = self.sources.value()[-1]
+        try:
+            tuples = [contrast_layer(source, each.sequence, title=each.name) for each in protocol.contrasts]
+        except ValueError as error:
+            self._say(str(error), problem=True)
+            return []
+        self.compare.stop()
+        self.blend.mode_box.value = OFF
+        self._viewer.canvas.grid.enabled = False
+        for layer in self.sheet.layers:
+            self._viewer.layers.remove(layer)
+        layers = [Image(data, **attributes) for data, attributes, _ in tuples]
+        for layer in layers:
+            self._viewer.add_layer(layer)
+            layer.name_overlay.visible = True
+        self.sheet.layers = layers
+        show_marks(self._viewer)
+        self.side_by_side.value = True
+        self._arrange()
+        return layers
+
+    def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
+        """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
+        source = self.sources.value()[-1]
+        origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+        subject = subject_in(Path(path) for path in origin.get("Sources", ()))
+        read = partial(maps_of, dict(source.layers))
+        overwrite = self.sheet.overwrite_box.value
+        self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
     def _lay_out(self) -> None:
         scrolled = [
@@ -210,6 +272,9 @@ class SynthesizeWidget(Dock):
             self.options,
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
+            heading("Side by side"),
+            self.compare,
+            *self.folds,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.add_button, self.status, notice])
@@ -226,6 +291,12 @@ class SynthesizeWidget(Dock):
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
         self.add_button.clicked.connect(self.add_contrast)
+        self.compare.toggled.connect(self.add_comparison)
+        self.compare.arranged.connect(self._arrange)
+        self.sheet.show_requested.connect(self.show_sheet)
+        self.sheet.export_requested.connect(self.export_sheet)
+        for panel in (self.blend, self.sheet):
+            panel.changed.connect(self.order_tabs)
 
     def _follow_layers(self, _event: object = None) -> None:
         if not exists(self):  # the dock was closed, Python has not noticed yet
@@ -237,6 +308,9 @@ class SynthesizeWidget(Dock):
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
         self._forget_marks()
+        self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
+        self.compare.refresh_layers()
+        self.blend.refresh_layers()
         self._say_what_moves()
 
     def _show_state(self) -> None:
@@ -246,6 +320,8 @@ class SynthesizeWidget(Dock):
         excluded = self.rendering.show_problem(sequence)
         self.options.set_title(self.rendering.summary())
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
+        self.compare.button.setEnabled(self.add_button.isEnabled())
+        self.sheet.set_ready(bool(self.sources.value()))
         self.order_tabs()
         self.changed.emit()
 
@@ -282,6 +358,7 @@ class SynthesizeWidget(Dock):
                 self._marks[layer].data = marks_of(layer.data)
                 self._marks[layer].name = f"Partial volume in {layer.name}"
         self._adjust_contrast()
+        self.compare.follow()
 
     def _adjust_contrast(self) -> None:
         if not (self._live and self.auto_contrast.value):
@@ -313,33 +390,42 @@ class SynthesizeWidget(Dock):
         self._mark()
         self._show_together()
 
-    def _stack(self) -> None:
-        """Put live layers on top, each below its marks, for a grid that counts pairs from the last layer."""
+    def _stack(self, shown: Sequence[Layer], *, has_marks: bool) -> None:
+        """Put what is shown on top; live layers below their marks, for a grid that counts pairs from the last layer."""
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
-        paired = len(self._marks) == len(self._live) > 0
+        paired = has_marks and len(self._marks) == len(self._live)
         if paired or grid.stride == PAIRS:
             grid.stride = PAIRS if paired else 1
-            for layer in reversed(self._live) if paired else self._live:
-                for each in [layer, *([self._marks[layer]] if paired else [])]:
-                    layers.move(layers.index(each), len(layers))
+            pairs = [each for layer in reversed(self._live) if paired for each in (layer, self._marks[layer])]
+            for each in pairs or shown:
+                layers.move(layers.index(each), len(layers))
 
     def _arrange(self) -> None:
         self._show_together()
-        self._viewer.reset_view()
+        if self.blend.layer is None:
+            self._viewer.reset_view()
 
     def _show_together(self) -> None:
-        """Show only the live layers in a linked grid, or undo that."""
+        """Show only the live layers, or those of the sheet, in a linked grid, or undo that.
+
+        Marks of partial volume share a cell with their contrast, so they are hidden where other layers have cells.
+        """
+        if self.blend.layer is not None:
+            return
+        panes = list(self.compare.panes.values())
+        has_marks = bool(self._marks) and not (panes or self.sheet.layers)
+        shown: list[Layer] = self.sheet.layers or [*self._live, *(self._marks.values() if has_marks else []), *panes]
+        together = self.side_by_side.value and bool(shown)
+        self._viewer.canvas.grid.enabled = False  # else each layer that comes or goes lays it out anew
         for layer in self._hidden:
-            layer.visible = True
-        self._hidden = []
-        together = self.side_by_side.value and bool(self._live)
-        self._viewer.canvas.grid.enabled = together
+            layer.visible = layer.visible or not together or layer in shown
+        others = [each for each in self._viewer.layers if each.visible and each not in shown] if together else []
+        for layer in others:
+            layer.visible = False
+        self._hidden = [*(each for each in self._hidden if not each.visible), *others] if together else []
         if together:
-            self._stack()
-            shown = [*self._live, *self._marks.values()]
-            self._hidden = [each for each in self._viewer.layers if each.visible and each not in shown]
-            for layer in self._hidden:
-                layer.visible = False
+            self._stack(shown, has_marks=has_marks)
+        self._viewer.canvas.grid.enabled = together
 
     def _say_what_moves(self) -> None:
         names = " and ".join(layer.name for layer in self._live)
@@ -370,12 +456,7 @@ def contrast_layer(
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
     """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
     values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
-    values = values[values != 0]
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-    low = min(low, 0.0)
-    return low, max(high, low + 1e-6)
+    return signal_limits(values[values != 0])
 
 
 def _contrast_name(title: str) -> str:
