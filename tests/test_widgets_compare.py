@@ -14,13 +14,15 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
 from widget_cases import MEDIANS, add, make_map
 
-from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
+from napari_swig_qmri._widgets.synthesize import PAIRS, SynthesizeWidget
 from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically, sides_of
 from napari_swig_qmri._widgets.viewer_layers import image_layers
 from napari_swig_qmri.composites import LINE, Difference
 from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.protocol import NamedContrast, Protocol, read_protocol, write_protocol
+from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.volumes import Volume, VoxelGrid
@@ -300,6 +302,48 @@ def test_what_cannot_be_mixed_is_told(blended: SynthesizeWidget, viewer: ViewerM
     blended.blend.second_box.value = turned
     assert "turned against the axes" in blended.blend.message.text()
     assert blended.blend.layer is None
+
+
+def test_marks_give_way_to_panes_and_sheets_and_come_back(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    widget.rendering.mark.value = True
+    compare(widget, qtbot)
+    marks = [layer for layer in viewer.layers if layer.name.startswith("Partial volume")]
+    assert len(marks) == 2
+    assert not any(layer.visible for layer in marks)
+    shown = [layer for layer in viewer.layers if layer.visible]
+    assert shown == [*widget._live, *widget.compare.panes.values()]
+    assert viewer.canvas.grid.stride == 1
+    widget.compare.button.click()
+    assert all(layer.visible for layer in marks)
+    assert viewer.canvas.grid.stride == PAIRS
+    widget.sheet.show_button.click()
+    assert not any(layer.visible for layer in marks)
+    assert viewer.canvas.grid.stride == 1
+    assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers
+
+
+def test_scores_take_the_transmit_field_and_leave_noise_out(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    compare(widget, qtbot)
+    perfect = widget.compare.table.text()
+    widget.rendering.set_value(Rendering(snr=20))
+    qtbot.waitUntil(lambda: "leave the added noise out" in widget.compare.notes.text(), timeout=10_000)
+    assert widget.compare.table.text() == perfect
+    widget.rendering.set_value(Rendering(transmit_field=0.6))
+    qtbot.waitUntil(lambda: widget.compare.table.text() != perfect, timeout=10_000)
+    assert "noise" not in widget.compare.notes.text()
+
+
+def test_a_typed_equation_can_be_compared_and_put_on_a_sheet(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    widget.editor.set_value(UserEquation(text="PD * exp(-TE/T2)"))
+    compare(widget, qtbot)
+    assert "LR against SR" in widget.compare.table.text()  # no image shows what it shows
+    widget.sheet.add_button.click()
+    widget.sheet.show_button.click()
+    assert "equation synthetic (SR)" in [layer.name for layer in viewer.layers if layer.visible]
 
 
 def test_a_sheet_shows_every_contrast_of_the_last_source(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
