@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri._widgets.synthesize import Source
+    from napari_swig_qmri._widgets.contrast_sources import Source
     from napari_swig_qmri.comparison import Bench, Comparison, ContrastScores
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.results import Progress

@@ -15,6 +15,7 @@ from qtpy.QtCore import QTimer
 
 from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.contrast_sources import Source
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
 from napari_swig_qmri._widgets.dock import Dock
@@ -22,7 +23,7 @@ from napari_swig_qmri._widgets.layer_choice import find_map_sets, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
-from napari_swig_qmri._widgets.synthesize import PAUSE, Source
+from napari_swig_qmri._widgets.synthesize import PAUSE
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.bids import RESULTS

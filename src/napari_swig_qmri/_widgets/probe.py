@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_swig_qmri._widgets.synthesize import Source
+    from napari_swig_qmri._widgets.contrast_sources import Source
     from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
 
 STANDARD_ERROR = r"\b{name}\b.*\bstandard error\b"  # in the name of a layer

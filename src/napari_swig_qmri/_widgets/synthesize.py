@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import CheckBox
 from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton
 
 from napari_swig_qmri._widgets.appearance import (
     Foldable,
@@ -24,6 +23,14 @@ from napari_swig_qmri._widgets.appearance import (
 )
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
+from napari_swig_qmri._widgets.contrast_sources import (
+    Source,
+    SourceList,
+    common_limits,
+    contrast_layer,
+    contrast_sidecar,
+    shown_title,
+)
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.null_panel import times_at
@@ -36,18 +43,12 @@ from napari_swig_qmri._widgets.viewer_layers import (
     follow_layers,
     image_layers,
     maps_of,
-    volume_of,
 )
 from napari_swig_qmri.arguments import subject_in
-from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.display import signal_limits
-from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
-from napari_swig_qmri.lazy import PLAIN, LazyContrast
-from napari_swig_qmri.placement import place
+from napari_swig_qmri.layers import METADATA_KEY, origin_of
+from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import T2Flair
-from napari_swig_qmri.volumes import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,19 +65,6 @@ FLAIR_CAVEAT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Layers of PD, T1 and T2 on one grid, under the name they have in this widget."""
-
-    label: str
-    layers: dict[str, Image] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        """Equal for sources of the same layers."""
-        return tuple(id(layer) for layer in self.layers.values())
-
-
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeInputs:
     """What a person chooses for a contrast."""
@@ -87,46 +75,6 @@ class SynthesizeInputs:
     auto_contrast: bool = True
     rendering: Rendering = PLAIN
     mark_partial_volume: bool = False
-
-
-class SourceList(QWidget):
-    """The map sets among the layers of a viewer, each with a box to tick."""
-
-    changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[Source, CheckBox]] = []
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(2)
-        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", role="note")
-        self._layout.addWidget(self._hint)
-
-    def value(self) -> tuple[Source, ...]:
-        """The ticked sources."""
-        return tuple(source for source, box in self.rows if box.value)
-
-    def set_value(self, labels: Sequence[str]) -> None:
-        """Tick the sources with these labels and no others."""
-        for source, box in self.rows:
-            box.value = source.label in labels
-
-    def show_sources(self, sources: Sequence[Source]) -> None:
-        """List these sources; new ones are ticked, known ones keep their state."""
-        known = {source.key: box.value for source, box in self.rows}
-        for _, box in self.rows:
-            self._layout.removeWidget(box.native)
-            box.native.deleteLater()
-        self.rows = []
-        for source in sources:
-            names = ", ".join(layer.name for layer in source.layers.values())
-            box = CheckBox(text=_describe(source), value=known.get(source.key, True), tooltip=names)
-            box.changed.connect(self.changed.emit)
-            self._layout.addWidget(native_of(box))
-            self.rows.append((source, box))
-        self._hint.setVisible(not sources)
-        self.changed.emit()
 
 
 class SynthesizeWidget(Dock):
@@ -347,13 +295,13 @@ class SynthesizeWidget(Dock):
         sequence, rendering, title = self.editor.value(), self.rendering.value(), self.panel.title()
         if sequence is None or self.rendering.show_problem(sequence):
             return
-        old, self._live_title = _contrast_name(self._live_title), title
+        old, self._live_title = shown_title(self._live_title), title
         for layer in self._live:
             origin = origin_of([layer.as_layer_data_tuple()[1]])
             layer.data = layer.data.with_sequence(sequence, rendering)
-            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence, rendering) | origin}
+            record = layer.metadata[METADATA_KEY] | {"sidecar": contrast_sidecar(sequence, rendering) | origin}
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
-            layer.name = layer.name.replace(old, _contrast_name(title), 1)
+            layer.name = layer.name.replace(old, shown_title(title), 1)
             if layer in self._marks:
                 self._marks[layer].data = marks_of(layer.data)
                 self._marks[layer].name = f"Partial volume in {layer.name}"
@@ -435,38 +383,3 @@ class SynthesizeWidget(Dock):
         self.status.setStyleSheet(style("problem" if problem else "note"))
         self.status.setText(text)
         self.status.setVisible(bool(text))
-
-
-def contrast_layer(
-    source: Source, sequence: Contrast, rendering: Rendering = PLAIN, *, title: str | None = None
-) -> tuple[LazyContrast, dict[str, Any], str]:
-    """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
-    maps = maps_of(source.layers)
-    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
-    name = f"{_contrast_name(title or sequence.title)} ({source.label})"
-    blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
-    arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
-    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence, rendering) | origin), frame)
-    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"], rendering=rendering)
-    shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
-    return lazy, {**attributes, **shown}, kind
-
-
-def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
-    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
-    values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
-    return signal_limits(values[values != 0])
-
-
-def _contrast_name(title: str) -> str:
-    return f"{title} synthetic"
-
-
-def _sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]:
-    return to_sidecar(sequence) | rendering.to_sidecar() | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
-
-
-def _describe(source: Source) -> str:
-    sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
-    return f"{source.label}: {sizes} mm"
