@@ -1,13 +1,14 @@
 """A second road to every signal: Bloch's equations, played pulse by pulse until the signal repeats.
 
-Magnetisation is one 3-vector per tissue, on resonance. Pulses are instantaneous rotations, relaxation acts
-between them, a spoiler removes the transverse part. Nothing here knows a signal equation.
+Magnetisation is one 3-vector per tissue and isochromat, on resonance. Pulses are instantaneous rotations,
+relaxation acts between them, a spoiler removes the transverse part, a crusher turns every isochromat by its own
+angle. Nothing here knows a signal equation or a phase graph.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,19 +18,24 @@ Array = npt.NDArray[np.float64]
 
 
 class Spins:
-    """Magnetisation of several tissues with M0 = 1, at rest along z."""
+    """Magnetisation ``(3, tissue, isochromat)`` of several tissues with M0 = 1, at rest along z."""
 
-    def __init__(self, t1: Array, t2: Array) -> None:
-        self.t1, self.t2 = t1, t2
-        self.m = np.zeros((3, t1.size))
+    def __init__(self, t1: Array, t2: Array, n_isochromats: int = 1) -> None:
+        self.t1, self.t2 = t1[:, None], t2[:, None]
+        self.phases = 2 * np.pi * np.arange(n_isochromats) / n_isochromats  # of one crusher
+        self.m = np.zeros((3, t1.size, n_isochromats))
         self.m[2] = 1
+
+    def signal(self) -> Array:
+        """What is along x, all isochromats of a tissue together."""
+        return self.m[0].mean(axis=-1)
 
     def rotate(self, axis: str, angle: float) -> None:
         """Hard pulse of `angle` rad about "x" or "y"; +90 degrees about y turns z into x."""
         cos, sin = math.cos(angle), math.sin(angle)
         about_x = [[1, 0, 0], [0, cos, -sin], [0, sin, cos]]
         about_y = [[cos, 0, sin], [0, 1, 0], [-sin, 0, cos]]
-        self.m = np.array(about_x if axis == "x" else about_y) @ self.m
+        self.m = np.tensordot(about_x if axis == "x" else about_y, self.m, axes=1)
 
     def wait(self, duration: float) -> None:
         """Free relaxation for `duration` s."""
@@ -37,25 +43,36 @@ class Spins:
         self.m[:2] *= np.exp(-duration / self.t2)
         self.m[2] = 1 + (self.m[2] - 1) * np.exp(-duration / self.t1)
 
-    def spoil(self) -> None:
-        """Ideal spoiler."""
+    def crush(self) -> None:
+        """Gradient that turns the isochromats of a voxel through a whole circle."""
+        cos, sin = np.cos(self.phases), np.sin(self.phases)
+        self.m[:2] = cos * self.m[0] - sin * self.m[1], sin * self.m[0] + cos * self.m[1]
+
+    def spoil(self, *, average: bool = True) -> None:
+        """Ideal spoiler; longitudinal magnetisation that differs among isochromats cancels if `average`."""
         self.m[:2] = 0
+        if average:
+            self.m[2] = self.m[2].mean(axis=-1, keepdims=True)
 
     def invert(self, efficiency: float) -> None:
         """Inversion that leaves -efficiency of Mz: a pulse below 180 degrees, then a spoiler."""
         self.rotate("y", math.acos(-efficiency))
         self.spoil()
 
-    def echo_train(self, n_echoes: int, spacing: float) -> list[Array]:
-        """Excite along x and refocus about x; what is along x at each echo."""
-        self.rotate("y", math.pi / 2)
+    def echo_train(
+        self, angles: Sequence[float], spacing: float, excitation: float = math.pi / 2, *, average: bool = True
+    ) -> list[Array]:
+        """Excite along x and refocus about x between crushers; what is along x at each echo."""
+        self.rotate("y", excitation)
         echoes = []
-        for _ in range(n_echoes):
+        for angle in angles:
             self.wait(spacing / 2)
-            self.rotate("x", math.pi)
+            self.crush()
+            self.rotate("x", angle)
+            self.crush()
             self.wait(spacing / 2)
-            echoes.append(self.m[0].copy())
-        self.spoil()
+            echoes.append(self.signal())
+        self.spoil(average=average)
         return echoes
 
     def readouts(self, n: int, flip_angle: float, spacing: float, echo_time: float) -> list[Array]:
@@ -64,7 +81,7 @@ class Spins:
         for _ in range(n):
             self.rotate("y", flip_angle)
             self.wait(echo_time)
-            echoes.append(self.m[0].copy())
+            echoes.append(self.signal())
             self.wait(spacing - echo_time)
             self.spoil()
         return echoes
@@ -86,7 +103,7 @@ def saturation_recovery(s: Any) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
         spins.rotate("y", math.pi / 2)
         spins.wait(s.echo_time)
-        signal = spins.m[0].copy()
+        signal = spins.signal()
         spins.wait(s.repetition_time - s.echo_time)
         spins.spoil()
         return signal
@@ -94,103 +111,110 @@ def saturation_recovery(s: Any) -> Callable[[Spins], Array]:
     return repetition
 
 
-def spin_echo(s: Any) -> Callable[[Spins], Array]:
+def spin_echo(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
-        (signal,) = spins.echo_train(1, s.echo_time)
+        (signal,) = spins.echo_train([field * math.pi], s.echo_time, field * math.pi / 2)
         spins.wait(s.repetition_time - s.echo_time)
         return signal
 
     return repetition
 
 
-def turbo_spin_echo(s: Any) -> Callable[[Spins], Array]:
+def turbo_spin_echo(s: Any, field: float = 1.0, *, average: bool = True) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
-        echoes = spins.echo_train(s.echo_train_length, s.echo_spacing)
+        signal = train(spins, s, field, average=average)
         spins.wait(s.repetition_time - s.echo_train_length * s.echo_spacing)
-        return echoes[round(s.echo_time / s.echo_spacing) - 1]
+        return signal
 
     return repetition
 
 
-def inversion_recovery(s: Any) -> Callable[[Spins], Array]:
+def train(spins: Spins, s: Any, field: float, *, average: bool = True) -> Array:
+    """Excite and refocus as a sequence `s` says; what is along x at its echo time."""
+    angles = [field * s.refocusing_angle] * s.echo_train_length
+    echoes = spins.echo_train(angles, s.echo_spacing, field * math.pi / 2, average=average)
+    return echoes[round(s.echo_time / s.echo_spacing) - 1]
+
+
+def inversion_recovery(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
         spins.invert(s.inversion_efficiency)
         spins.wait(s.inversion_time)
-        (signal,) = spins.echo_train(1, s.echo_time)
+        (signal,) = spins.echo_train([field * math.pi], s.echo_time, field * math.pi / 2)
         spins.wait(s.repetition_time - s.inversion_time - s.echo_time)
         return signal
 
     return repetition
 
 
-def inversion_turbo_spin_echo(s: Any) -> Callable[[Spins], Array]:
+def inversion_turbo_spin_echo(s: Any, field: float = 1.0, *, average: bool = True) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
         spins.invert(s.inversion_efficiency)
         spins.wait(s.inversion_time)
-        echoes = spins.echo_train(s.echo_train_length, s.echo_spacing)
+        signal = train(spins, s, field, average=average)
         spins.wait(s.repetition_time - s.inversion_time - s.echo_train_length * s.echo_spacing)
-        return echoes[round(s.echo_time / s.echo_spacing) - 1]
+        return signal
 
     return repetition
 
 
-def double_inversion_recovery(s: Any) -> Callable[[Spins], Array]:
+def double_inversion_recovery(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
         for pause in (s.inversion_time, s.second_inversion_time):
             spins.invert(s.inversion_efficiency)
             spins.wait(pause)
-        echoes = spins.echo_train(s.echo_train_length, s.echo_spacing)
+        signal = train(spins, s, field)
         used = s.inversion_time + s.second_inversion_time + s.echo_train_length * s.echo_spacing
         spins.wait(s.repetition_time - used)
-        return echoes[round(s.echo_time / s.echo_spacing) - 1]
+        return signal
 
     return repetition
 
 
-def spoiled_gradient_echo(s: Any) -> Callable[[Spins], Array]:
+def spoiled_gradient_echo(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     def repetition(spins: Spins) -> Array:
-        return spins.readouts(1, s.flip_angle, s.repetition_time, s.echo_time)[0]
+        return spins.readouts(1, field * s.flip_angle, s.repetition_time, s.echo_time)[0]
 
     return repetition
 
 
-def balanced_ssfp(s: Any) -> Callable[[Spins], Array]:
+def balanced_ssfp(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     """Two pulses of opposite sign, nothing spoiled."""
 
     def repetition(spins: Spins) -> Array:
         for sign in (-1, 1):
-            spins.rotate("y", sign * s.flip_angle)
+            spins.rotate("y", sign * field * s.flip_angle)
             spins.wait(s.echo_time)
-            signal = sign * spins.m[0]
+            signal = sign * spins.signal()
             spins.wait(s.repetition_time - s.echo_time)
         return signal
 
     return repetition
 
 
-def mprage(s: Any) -> Callable[[Spins], Array]:
+def mprage(s: Any, field: float = 1.0) -> Callable[[Spins], Array]:
     before = int(s.n_partitions * s.centre_fraction)
 
     def repetition(spins: Spins) -> Array:
         spins.invert(s.inversion_efficiency)
         spins.wait(s.inversion_time - before * s.echo_spacing)
-        echoes = spins.readouts(s.n_partitions, s.flip_angle, s.echo_spacing, s.echo_time)
+        echoes = spins.readouts(s.n_partitions, field * s.flip_angle, s.echo_spacing, s.echo_time)
         spins.wait(s.repetition_time - s.inversion_time - (s.n_partitions - before) * s.echo_spacing)
         return echoes[before]
 
     return repetition
 
 
-def mp2rage(s: Any) -> Callable[[Spins], tuple[Array, Array]]:
+def mp2rage(s: Any, field: float = 1.0) -> Callable[[Spins], tuple[Array, Array]]:
     before = int(s.n_partitions * s.centre_fraction)
     block = s.n_partitions * s.echo_spacing
 
     def repetition(spins: Spins) -> tuple[Array, Array]:
         spins.invert(s.inversion_efficiency)
         spins.wait(s.inversion_time - before * s.echo_spacing)
-        first = spins.readouts(s.n_partitions, s.flip_angle, s.echo_spacing, s.echo_time)
+        first = spins.readouts(s.n_partitions, field * s.flip_angle, s.echo_spacing, s.echo_time)
         spins.wait(s.second_inversion_time - s.inversion_time - block)
-        second = spins.readouts(s.n_partitions, s.second_flip_angle, s.echo_spacing, s.echo_time)
+        second = spins.readouts(s.n_partitions, field * s.second_flip_angle, s.echo_spacing, s.echo_time)
         spins.wait(s.repetition_time - s.second_inversion_time - block + before * s.echo_spacing)
         return first[before], second[before]
 

@@ -5,10 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # napari neither reads nor writes the user's settings
+
+
+@pytest.fixture(autouse=True)
+def own_presets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Folder for presets in place of the user's."""
+    folder = tmp_path_factory.getbasetemp() / "no-presets"
+    monkeypatch.setattr("napari_swig_qmri.presets.user_folder", lambda: folder)
+    return folder
 
 
 def has_screen() -> bool:

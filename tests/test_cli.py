@@ -17,11 +17,12 @@ import pytest
 from typer.testing import CliRunner, Result
 from volume_cases import volume
 
-from napari_swig_qmri import cli, commands, console
+from napari_swig_qmri import cli, commands, console, lazy
 from napari_swig_qmri.arguments import subject_of
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.protocol import Protocol, write_protocol
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, T2Flair
 
@@ -73,7 +74,7 @@ def test_help_is_quick_and_loads_no_torch() -> None:
 
 
 def test_every_command_has_help(run: Run) -> None:
-    for name in ("super-resolve", "synthesize", "simulate", "evaluate"):
+    for name in ("super-resolve", "synthesize", "sheet", "simulate", "evaluate"):
         result = run(name, "--help")
         assert result.exit_code == 0
         assert "--json" in result.stdout
@@ -101,6 +102,32 @@ def test_synthesize_writes_a_sidecar_in_seconds_and_degrees(run: Run, maps: Path
     assert (sidecar["EchoTime"], sidecar["InversionTime"], sidecar["FlipAngle"]) == (0.003, 0.9, 9)
     assert sidecar["Notice"] == "synthetic: research use"
     assert json.loads(result.stdout)["outputs"] == ["t1w.nii.gz", "t1w.json"]
+
+
+def test_synthesize_takes_a_refocusing_angle(run: Run, maps: Path) -> None:
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "--echo-train-length", 16, "--echo-spacing", 10)
+    run("synthesize", maps, *words, "-o", "ideal.nii.gz")
+    result = run("synthesize", maps, *words, "--refocusing-angle", 120, "-o", "low.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(Path("low.json").read_text())["RefocusingFlipAngle"] == 120
+    assert "RefocusingFlipAngle" not in json.loads(Path("ideal.json").read_text())
+    ratio = load(Path("low.nii.gz")) / load(Path("ideal.nii.gz"))
+    assert 0.7 < np.median(ratio) < 0.99
+
+
+def test_synthesize_renders_with_field_noise_and_sign(run: Run, maps: Path) -> None:
+    words = ("--sequence", "ir-se", "--tr", 4000, "--te", 15, "--ti", 600)
+    options = ("--b1", 0.9, "--snr", 30, "--seed", 4, "--sign", "signed")
+    for name in ("once.nii.gz", "again.nii.gz"):
+        result = run("synthesize", maps, *words, *options, "-o", name)
+        assert result.exit_code == 0, result.stderr
+    np.testing.assert_array_equal(load(Path("once.nii.gz")), load(Path("again.nii.gz")))
+    assert load(Path("once.nii.gz")).min() < 0
+    recorded = json.loads(Path("once.json").read_text())["Rendering"]
+    assert recorded == {"TransmitField": 0.9, "SNR": 30, "NoiseReference": "signal", "Seed": 4, "Sign": "signed"}
+    refused = run("synthesize", maps, *words, "--snr", 0, "-o", "x.nii.gz")
+    assert refused.exit_code == 1
+    assert "the signal-to-noise ratio must be above 0" in refused.stderr
 
 
 def test_options_are_milliseconds_and_degrees() -> None:
@@ -325,10 +352,10 @@ def test_interruption_ends_with_130_and_without_a_traceback(
 
 
 def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_torch(*_: object) -> None:
+    def without_torch(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(commands, "synthesise", without_torch)
+    monkeypatch.setattr(lazy, "synthesise", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1
@@ -606,3 +633,109 @@ def test_super_resolve_refuses_what_adds_no_detail(run: Run, case: Path, words: 
     assert result.exit_code == 1
     assert sentence in result.stderr
     assert not Path("out").exists()
+
+
+def test_a_preset_gives_the_settings_and_options_change_them(run: Run, maps: Path) -> None:
+    words = ("synthesize", maps, "--preset", "t2-flair 2d", "--te", 80, "-o", "x.nii.gz", "--json")
+    result = run(*words, "--field", 1.5)
+    assert result.exit_code == 0, result.stderr
+    sidecar = json.loads(Path("x.json").read_text())
+    assert (sidecar["RepetitionTime"], sidecar["InversionTime"], sidecar["EchoTime"]) == (9.0, 2.414, 0.08)
+    assert "taken as usual" not in result.stderr
+    assert run(*words, "--overwrite").exit_code == 0  # at 3 T
+    assert json.loads(Path("x.json").read_text())["InversionTime"] == 2.415
+
+
+def test_presets_of_a_file_can_be_given(run: Run, maps: Path, own_presets: Path) -> None:
+    text = '[[preset]]\nname = "mine"\nfield_strength = 0.55\nsequence = "equation"\n'
+    Path("shared.toml").write_text(text + 'equation = "PD * exp(-TE/T2)"\nsettings = { echo_time = 20 }\n')
+    words = ("synthesize", maps, "--preset", "mine", "--field", 0.55, "-o", "x.nii.gz")
+    result = run(*words, "--preset-file", "shared.toml", "--te", 40)
+    assert result.exit_code == 0, result.stderr
+    expected = load(maps / "sub-07_PDmap.nii.gz") * np.exp(-0.04 / load(maps / "sub-07_T2map.nii.gz"))
+    np.testing.assert_allclose(load(Path("x.nii.gz")), expected, rtol=1e-4)
+    refused = run(*words, "--preset-file", "shared.toml", "--ti", 40, "--overwrite")
+    assert "this equation has no --ti: leave it out." in refused.stderr
+    missing = run(*words, "--overwrite")
+    assert "there are no presets at 0.55 T: choose a field strength among 1.5, 3, 7 T." in missing.stderr
+
+
+def test_a_bad_file_among_the_own_presets_is_told_and_left_out(
+    run: Run, maps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "own"
+    folder.mkdir()
+    (folder / "bad.toml").write_text("no toml")
+    monkeypatch.setattr("napari_swig_qmri.presets.user_folder", lambda: folder)
+    result = run("synthesize", maps, "--preset", "STIR", "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "preset file bad.toml is no TOML: " in result.stderr
+    refused = run("synthesize", maps, "--preset", "STIR", "--preset-file", folder / "bad.toml", "-o", "y.nii.gz")
+    assert refused.exit_code == 1
+
+
+def test_an_equation_is_computed_and_recorded(run: Run, maps: Path) -> None:
+    text = "PD * (1 - 2*exp(-TI/T1) + exp(-TR/T1)) * cos(FA)"
+    words = ("--equation", text, "--tr", 3000, "--ti", 800, "--flip-angle", 60)
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    pd, t1 = (load(maps / f"sub-07_{name}.nii.gz") for name in ("PDmap", "T1map"))
+    by_hand = pd * (1 - 2 * np.exp(-0.8 / t1) + np.exp(-3 / t1)) / 2
+    np.testing.assert_allclose(load(Path("x.nii.gz")), by_hand, rtol=1e-4, atol=1e-6)  # float32
+    sidecar = json.loads(Path("x.json").read_text())
+    assert sidecar["SignalEquation"] == text
+    assert (sidecar["RepetitionTime"], sidecar["InversionTime"], sidecar["FlipAngle"]) == (3.0, 0.8, 60.0)
+    assert "EchoTime" not in sidecar
+    assert sidecar["Notice"] == "synthetic: research use"
+
+
+def test_an_equation_sees_t2_and_t2star(run: Run, maps: Path) -> None:
+    save(maps.parent / "sub-07_T2starmap.nii.gz", np.full(SHAPE, 0.03), {"Units": "s"})
+    words = ("--t2star", "sub-07_T2starmap.nii.gz", "--equation", "T2/T2s", "-o", "x.nii.gz")
+    assert run("synthesize", maps, *words).exit_code == 0
+    np.testing.assert_allclose(load(Path("x.nii.gz")), load(maps / "sub-07_T2map.nii.gz") / 0.03, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        (("--preset", "STAR"), 1, "no preset at 3 T is called 'STAR': choose among T1w SE"),
+        (("--preset", "STIR", "--flip-angle", 3), 1, "STIR has no --flip-angle: leave it out."),
+        (("--preset", "STIR", "--te", 900), 1, "TE 900 ms lies outside the echo train"),
+        (("--equation", "PD * t3"), 1, "the equation cannot be read at position 6: unknown name 't3'"),
+        (("--equation", "PD * exp(-TE/T2)"), 1, "this equation needs --te: for example --te 20."),
+        (("--equation", "PD", "--te", 20), 1, "this equation has no --te: leave it out."),
+        ((), 2, "give one of --sequence, --preset and --equation"),
+        (("--preset", "STIR", "--equation", "PD"), 2, "give one of --sequence, --preset and --equation"),
+        (("--equation", "PD", "--field", 3), 2, "--field and --preset-file go with --preset"),
+    ],
+)
+def test_presets_and_equations_are_refused_with_a_sentence(
+    run: Run, maps: Path, words: tuple[object, ...], code: int, sentence: str
+) -> None:
+    result = run("synthesize", maps, *words, "-o", "x.nii.gz")
+    assert result.exit_code == code
+    assert sentence in " ".join(result.stderr.replace("│", " ").split())
+    assert not Path("x.nii.gz").exists()
+
+
+def test_sheet_renders_a_protocol(run: Run, maps: Path) -> None:
+    write_protocol(Protocol.usual(), "brain.toml")
+    result = run("sheet", "brain.toml", maps, "-o", "out", "--format", "png", "--format", "nifti", "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["subject"] == "sub-07"
+    assert Path("out/sub-07_sheet.png").is_file()
+    assert len(list(Path("out/sub-07/anat").glob("*.nii.gz"))) == 4
+    sidecar = json.loads(Path("out/sub-07/anat/sub-07_desc-synthetic_T1w.json").read_text())
+    assert "../../../maps/sub-07_T1map.nii.gz" in sidecar["Sources"]
+    again = run("sheet", "brain.toml", maps, "-o", "out")
+    assert again.exit_code == 1
+    assert "already in" in again.stderr
+
+
+def test_sheet_refuses_what_is_no_protocol(run: Run, maps: Path) -> None:
+    Path("bad.toml").write_text("[[contrasts]]\nname = 'x'\nsequence = 'epi'\n")
+    result = run("sheet", "bad.toml", maps, "-o", "out")
+    assert result.exit_code == 1
+    assert "bad.toml: the sequence of contrast 'x' is 'epi'" in result.stderr

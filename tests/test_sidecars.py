@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.sidecars import REMEDY, from_sidecar, to_sidecar
 from napari_swig_qmri.signal_models import (
     SEQUENCES,
@@ -28,6 +29,8 @@ from napari_swig_qmri.signal_models import (
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("spin-echo", {"refocused_recovery": True}),
     ("tse", {"echo_train_length": 9, "echo_spacing": 0.0123}),
+    ("tse", {"refocusing_angle": math.radians(120)}),
+    ("t2-flair", {"refocusing_angle": math.radians(100.5)}),
     ("ir-se", {"inversion_efficiency": 0.93}),
     ("t2-flair", {"inversion_time": 0.3}),
     ("stir", {"inversion_time": 0.9}),
@@ -56,6 +59,19 @@ def test_sidecar_of_a_model_gives_the_model_back(name: str, suffix: str | None) 
     assert from_sidecar(sidecar, suffix) == (model, ())
 
 
+def test_an_equation_of_a_user_is_recorded_and_is_no_sequence() -> None:
+    equation = UserEquation(text="PD * exp(-TE/T2) * sin(FA)", echo_time=0.033, flip_angle=math.radians(12))
+    sidecar = json.loads(json.dumps(to_sidecar(equation)))
+    assert sidecar == {
+        "PulseSequenceType": "User equation",
+        "SignalEquation": "PD * exp(-TE/T2) * sin(FA)",
+        "EchoTime": 0.033,
+        "FlipAngle": 12.0,
+    }
+    assert from_sidecar(sidecar, "T2w")[0] is None
+    assert "was computed with an equation that a user typed" in notices(sidecar, "T2w")
+
+
 @pytest.mark.parametrize(("name", "changes"), CHANGES)
 def test_unusual_settings_survive_the_round_trip(name: str, changes: dict[str, Any]) -> None:
     model = SEQUENCES[name].from_typical(**changes)
@@ -70,6 +86,17 @@ def test_bids_units_are_seconds_and_degrees() -> None:
     assert sidecar["RepetitionTimeExcitation"] == 0.007
     assert sidecar["NumberShots"] == [88, 88]
     assert to_sidecar(Mp2rageUni.from_typical())["InversionTime"] == [0.7, 2.5]
+
+
+def test_refocusing_angle_has_its_own_key() -> None:
+    model = TurboSpinEcho.from_typical(refocusing_angle=math.radians(150))
+    assert to_sidecar(model)["RefocusingFlipAngle"] == 150.0
+    assert "RefocusingFlipAngle" not in to_sidecar(TurboSpinEcho.from_typical())
+    excited = {**to_sidecar(TurboSpinEcho.from_typical()), "FlipAngle": 90}
+    assert read(excited, "T2w") == TurboSpinEcho.from_typical()
+    impossible = from_sidecar({**to_sidecar(model), "RefocusingFlipAngle": 270}, "T2w")
+    assert impossible[0] is None
+    assert "Refocusing angle must be between 0.1 degrees and 180 degrees" in impossible[1][-1]
 
 
 def test_complete_sidecars_need_no_word() -> None:

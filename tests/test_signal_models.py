@@ -32,7 +32,7 @@ from napari_swig_qmri.signal_models import (
     nulling_inversion_time,
 )
 
-TISSUES = np.array(  # PD, T1 s, T2 s: white and grey matter, CSF, fat, lesion at 1.5 T, then at 3 T
+TISSUES = np.array(  # PD, T1 s, T2 s: white and grey matter, CSF, fat, lesion at 1.5 T, at 3 T (both brains), at 7 T
     [
         (0.77, 0.5, 0.07),
         (0.86, 0.833, 0.083),
@@ -46,6 +46,11 @@ TISSUES = np.array(  # PD, T1 s, T2 s: white and grey matter, CSF, fat, lesion a
         (0.75, 1.35, 0.12),
         (0.7, 1.084, 0.069),
         (0.82, 1.82, 0.099),
+        (0.69, 1.22, 0.046),
+        (0.82, 2.13, 0.055),
+        (1.0, 4.4, 1.0),
+        (0.9, 0.42, 0.05),
+        (0.75, 1.8, 0.09),
     ]
 )
 CSF_T1 = 4.163  # s
@@ -120,6 +125,36 @@ TRAINS: list[tuple[SignalModel, Callable[[Any], Any]]] = [
         bloch.double_inversion_recovery,
     ),
 ]
+LOW_ANGLES: list[tuple[SignalModel, Callable[..., Any]]] = [
+    (TurboSpinEcho(echo_time=0.1, repetition_time=4.0, refocusing_angle=120 * DEGREES), bloch.turbo_spin_echo),
+    (
+        TurboSpinEcho(
+            echo_time=0.03,
+            repetition_time=0.4,
+            echo_train_length=5,
+            echo_spacing=0.015,
+            refocusing_angle=60 * DEGREES,
+        ),
+        bloch.turbo_spin_echo,
+    ),
+    (
+        T2Flair.from_typical(inversion_efficiency=0.95, refocusing_angle=150 * DEGREES),
+        bloch.inversion_turbo_spin_echo,
+    ),
+    (
+        T2Flair(
+            echo_time=0.12,
+            repetition_time=4.8,
+            inversion_time=1.65,
+            echo_train_length=50,
+            echo_spacing=0.01,
+            refocusing_angle=100 * DEGREES,
+        ),
+        bloch.inversion_turbo_spin_echo,
+    ),
+    (Stir.from_typical(refocusing_angle=90 * DEGREES), bloch.inversion_turbo_spin_echo),
+    (DoubleInversionRecovery.from_typical(refocusing_angle=140 * DEGREES), bloch.double_inversion_recovery),
+]
 UNIFORM = [
     Mp2rageUni.from_typical(),
     Mp2rageUni.from_typical(
@@ -133,6 +168,7 @@ UNIFORM = [
     ),
 ]
 ALL = [each.from_typical() for each in SEQUENCES.values()]
+LOW = [each for each, _ in LOW_ANGLES]
 
 
 def name_of(value: object) -> str | None:
@@ -173,6 +209,89 @@ def test_uniform_image_is_made_of_both_bloch_blocks(model: Mp2rageUni) -> None:
     first, second = bloch.steady(bloch.Spins(t1, t2), bloch.mp2rage(model))
     uniform = first * second / (first**2 + second**2)
     np.testing.assert_allclose(model(*tissue_tensors()).numpy(), uniform, atol=1e-6)
+
+
+def crushed_signal(model: SignalModel, sequence: Callable[..., Any], field: float = 1.0, **options: Any) -> np.ndarray:
+    """Bloch signal with its sign of isochromats that crushers spread around refocusing pulses."""
+    pd, t1, t2 = TISSUES.T
+    n_isochromats = 4 * getattr(model, "echo_train_length", 2)  # twice the highest order that crushers reach
+    spins = bloch.Spins(t1, t2, n_isochromats)
+    return np.asarray(pd * bloch.steady(spins, sequence(model, field, **options)))
+
+
+@pytest.mark.parametrize(("model", "sequence"), LOW_ANGLES, ids=name_of)
+def test_low_refocusing_angles_are_the_steady_state_of_crushed_isochromats(
+    model: SignalModel, sequence: Callable[..., Any]
+) -> None:
+    # 1e-4: the polynomial that stands for what is left along z is off by as much before it decays
+    found = model.signed(*tissue_tensors()).numpy()
+    np.testing.assert_allclose(found, crushed_signal(model, sequence), atol=1e-4)
+
+
+@pytest.mark.parametrize(("model", "sequence"), [LOW_ANGLES[i] for i in (0, 2, 3)], ids=name_of)
+def test_what_crushers_store_along_z_hardly_reaches_the_next_repetition(
+    model: SignalModel, sequence: Callable[..., Any]
+) -> None:
+    found, kept = model.signed(*tissue_tensors()).numpy(), crushed_signal(model, sequence, average=False)
+    is_fluid = TISSUES[:, 1] > 2.5
+    # what is stored with a phase outlives the pause in CSF alone, and adds 1 % of water to it after 4 s
+    np.testing.assert_allclose(found[~is_fluid], kept[~is_fluid], atol=3e-4)
+    np.testing.assert_allclose(found[is_fluid], kept[is_fluid], atol=0.012)
+
+
+IN_FIELDS: list[tuple[SignalModel, Callable[..., Any]]] = [
+    (SpinEcho(echo_time=0.03, repetition_time=0.5, refocused_recovery=True), bloch.spin_echo),
+    (InversionRecovery.from_typical(inversion_efficiency=0.9), bloch.inversion_recovery),
+    (PhaseSensitiveInversionRecovery.from_typical(repetition_time=1.2), bloch.inversion_recovery),
+    (TurboSpinEcho(echo_time=0.04, repetition_time=0.6, echo_train_length=8), bloch.turbo_spin_echo),
+    (T2Flair.from_typical(), bloch.inversion_turbo_spin_echo),
+    (Stir.from_typical(refocusing_angle=130 * DEGREES), bloch.inversion_turbo_spin_echo),
+    (DoubleInversionRecovery.from_typical(), bloch.double_inversion_recovery),
+    (Spgr.from_typical(), bloch.spoiled_gradient_echo),
+    (BalancedSsfp.from_typical(), bloch.balanced_ssfp),
+    (Mprage.from_typical(n_partitions=60), bloch.mprage),
+]
+
+
+@pytest.mark.parametrize("field", [0.7, 1.2])
+@pytest.mark.parametrize(("model", "sequence"), IN_FIELDS, ids=name_of)
+def test_transmit_field_scales_excitation_and_refocusing(
+    model: SignalModel, sequence: Callable[..., Any], field: float
+) -> None:
+    # 1e-4 as for low refocusing angles; gradient echoes and single echoes are exact
+    found = model.signed(*tissue_tensors(), transmit_field=field).numpy()
+    expected = crushed_signal(model, sequence, field)
+    sign = np.sign(expected) if not model.is_signed and model.is_gradient_echo else 1
+    np.testing.assert_allclose(found * sign, expected * sign, atol=1e-4 if hasattr(model, "echo_spacing") else 1e-6)
+
+
+def test_transmit_field_scales_both_blocks_of_the_uniform_image() -> None:
+    _, t1, t2 = TISSUES.T
+    model = UNIFORM[1]
+    first, second = bloch.steady(bloch.Spins(t1, t2), bloch.mp2rage(model, 0.8))
+    found = model.signed(*tissue_tensors(), transmit_field=0.8).numpy()
+    np.testing.assert_allclose(found, first * second / (first**2 + second**2), atol=1e-6)
+
+
+def test_every_sequence_is_checked_in_a_transmit_field() -> None:
+    assert {type(model) for model, _ in IN_FIELDS} | {Mp2rageUni} == set(SEQUENCES.values())
+
+
+@pytest.mark.parametrize("model", ALL, ids=name_of)
+def test_a_nominal_transmit_field_changes_nothing(model: SignalModel) -> None:
+    plain, nearly = (model.signed(*tissue_tensors(), transmit_field=field) for field in (1.0, 1 + 1e-9))
+    # 3e-4: the short spin echo leaves out the time to refocusing, and trains of 180 degrees (ESP / 2 T1)^2
+    torch.testing.assert_close(plain, nearly, atol=3e-4, rtol=0)
+    assert torch.equal(plain if model.is_signed else plain.abs(), model(*tissue_tensors()))
+
+
+@pytest.mark.parametrize("name", ["tse", "t2-flair", "stir", "dir"])
+def test_refocusing_by_180_degrees_is_the_equation_itself(name: str) -> None:
+    ideal = SEQUENCES[name].from_typical()
+    nearly = replace(ideal, refocusing_angle=179.99 * DEGREES)  # type: ignore[call-arg]
+    # 5e-5: what trains leave along z, (ESP / 2 T1)^2, is left out at 180 degrees
+    torch.testing.assert_close(nearly(*tissue_tensors()), ideal(*tissue_tensors()), atol=5e-5, rtol=0)
+    assert replace(ideal, refocusing_angle=math.pi) == ideal  # type: ignore[call-arg]
 
 
 def test_every_sequence_is_checked_against_bloch() -> None:
@@ -349,6 +468,19 @@ def test_signal_is_null_at_the_nulling_time(name: str, efficiency: float) -> Non
     assert abs(value(nulling, 1.0)) > 1e-3
 
 
+@pytest.mark.parametrize("name", ["t2-flair", "stir", "dir"])
+def test_nulling_time_accounts_for_what_low_angles_leave(name: str) -> None:
+    model = SEQUENCES[name].from_typical(repetition_time=6.0, echo_train_length=100, refocusing_angle=80 * DEGREES)
+    last, t1, t2 = "second_inversion_time" if name == "dir" else "inversion_time", 1.2, 0.09
+    nulled, ignorant = (
+        replace(model, **{last: time})
+        for time in (model.nulling_inversion_time(t1, t2), model.nulling_inversion_time(t1))
+    )
+    # 1e-4: the accuracy of what is left along z, after the pause to the next inversion
+    assert value(nulled, t1, t2) == pytest.approx(0, abs=1e-4)
+    assert abs(value(ignorant, t1, t2)) > 3 * abs(value(nulled, t1, t2))
+
+
 @pytest.mark.parametrize(
     ("settings", "infinite", "finite"),
     [
@@ -402,14 +534,14 @@ def test_csf_in_flair_is_extremely_sensitive_to_t1() -> None:
     assert sensitivity(model, CSF_T1, 1.5)[0] == pytest.approx(-17.9, abs=0.05)
 
 
-@pytest.mark.parametrize("model", ALL, ids=name_of)
+@pytest.mark.parametrize("model", ALL + LOW, ids=name_of)
 def test_gradient_is_that_of_finite_differences(model: SignalModel) -> None:
     maps = tuple(column[:6].clone().requires_grad_() for column in tissue_tensors())
     t2star = (0.6 * maps[2].detach()).requires_grad_()
     assert torch.autograd.gradcheck(model, (*maps, t2star))
 
 
-@pytest.mark.parametrize("model", ALL, ids=name_of)
+@pytest.mark.parametrize("model", ALL + LOW, ids=name_of)
 @pytest.mark.parametrize("corner", [(0, 0), (0, 1), (1, 0), (1, 1)])
 def test_background_and_bounds_have_finite_values_and_gradients(model: SignalModel, corner: tuple[int, int]) -> None:
     bounds = (0.0, T1.bounds[corner[0]], T2.bounds[corner[1]])
@@ -487,6 +619,58 @@ def test_impossible_settings_are_refused_with_one_sentence(name: str, settings: 
     assert words in sentence
     assert sentence.endswith(".")
     assert "\n" not in sentence
+
+
+def refusal_of(name: str, **settings: float) -> str:
+    with pytest.raises(ValueError, match=SEQUENCES[name].title) as refusal:
+        SEQUENCES[name].from_typical(**settings)
+    return str(refusal.value)
+
+
+def sequences_with(setting: str) -> list[str]:
+    return [name for name, sequence in SEQUENCES.items() if setting in {field.name for field in fields(sequence)}]
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("more", [0.0, 0.1])
+def test_every_sequence_refuses_an_echo_at_or_after_its_repetition(name: str, more: float) -> None:
+    inversions = {each: 1e-3 for each in ("inversion_time", "second_inversion_time") if name in sequences_with(each)}
+    sentence = refusal_of(name, repetition_time=0.04, echo_time=0.04 + more, **inversions)
+    assert f"TE {40 + 1e3 * more:g} ms" in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("inversion_time"))
+@pytest.mark.parametrize("more", [0.0, 0.5])
+def test_every_sequence_refuses_an_inversion_at_or_after_its_repetition(name: str, more: float) -> None:
+    repetition_time = SEQUENCES[name].typical["repetition_time"]
+    sentence = refusal_of(name, inversion_time=repetition_time + more)
+    assert "TI " in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("second_inversion_time"))
+def test_every_sequence_refuses_a_second_inversion_after_its_repetition(name: str) -> None:
+    repetition_time = SEQUENCES[name].typical["repetition_time"]
+    assert "TR" in refusal_of(name, second_inversion_time=repetition_time)
+
+
+@pytest.mark.parametrize("name", [*sequences_with("echo_train_length"), *sequences_with("n_partitions")])
+def test_every_sequence_refuses_a_train_longer_than_its_repetition(name: str) -> None:
+    length = "echo_train_length" if name in sequences_with("echo_train_length") else "n_partitions"
+    sequence = SEQUENCES[name].from_typical()
+    spacing = sequence.repetition_time / 100
+    sentence = refusal_of(name, **{length: 101, "echo_spacing": spacing})
+    assert f"101 x {1e3 * spacing:.6g} ms" in sentence
+    assert sentence.endswith("; change one of them.")
+
+
+@pytest.mark.parametrize("name", sequences_with("refocusing_angle"))
+@pytest.mark.parametrize("degrees", [0.0, 181.0])
+def test_impossible_refocusing_angles_are_refused(name: str, degrees: float) -> None:
+    assert "Refocusing angle must be between 0.1 degrees and 180 degrees" in refusal_of(
+        name, refocusing_angle=degrees * DEGREES
+    )
 
 
 def test_text_instead_of_a_number_is_refused() -> None:

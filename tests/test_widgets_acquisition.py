@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, sequence_name, summary
+from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
+from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.signal_models import SEQUENCES, Spgr, SpinEcho, T2Flair, TurboSpinEcho
 
 
@@ -24,7 +25,7 @@ def test_value_is_what_was_set_to_the_last_digit(editor: AcquisitionEditor, name
     model = SEQUENCES[name].from_typical(echo_time=0.0021234567)
     editor.set_value(model)
     assert editor.value() == model
-    assert sequence_name(model) == name
+    assert editor.sequence_box.value == name
 
 
 def test_times_are_in_ms_and_angles_in_degrees(editor: AcquisitionEditor) -> None:

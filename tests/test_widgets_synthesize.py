@@ -11,7 +11,8 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, lr_maps, make_guide, make_map
 
-from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget, common_limits
+from napari_swig_qmri._widgets.contrast_sources import common_limits
+from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_volume, write_volume

@@ -14,16 +14,22 @@ from napari.components import ViewerModel
 from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtTest import QTest
 from skimage.io import imread
-from widget_cases import FakeEngine, add_case, make_map
+from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, make_map
 
 from napari_swig_qmri._widgets import super_resolve
+from napari_swig_qmri._widgets.appearance import exists
+from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options, make_default_reader, read_preferences
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri.composites import LINE
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.signal_models import TurboSpinEcho
 from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 RADIOLOGICAL = ("up", "left")
@@ -82,6 +88,67 @@ def test_synthesize_in_a_window(plugin: None, make_napari_viewer_proxy: Callable
     dock.editor.parameter_boxes()["inversion_time"].value = 400
     qtbot.waitUntil(lambda: layer.data.sequence.inversion_time == pytest.approx(0.4))
     assert (viewer.screenshot(flash=False) != before).any()
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_panes_curtain_and_sheet_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not leave the grid
+    add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS], make_guide("T2w"))
+    _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    dock.editor.set_value(TurboSpinEcho.from_typical())
+    dock.compare.button.click()
+    qtbot.waitUntil(lambda: bool(dock.compare.table.text()), timeout=20_000)
+    assert len(dock.compare.panes) == 2
+    panes = viewer.screenshot(flash=False)
+    dock.blend.first_box.value, dock.blend.second_box.value = dock._live[0], viewer.layers["sub-01 T2w"]
+    dock.blend.mode_box.value = "swipe"
+    qtbot.wait(300)
+    curtain = viewer.screenshot(flash=False)
+    assert (np.abs(curtain[..., :3].astype(int) - LINE) < 8).all(axis=-1).sum() > 50  # colours are rounded
+    dock.blend.mode_box.value = "off"
+    dock.sheet.show_button.click()
+    sheet = viewer.screenshot(flash=False)
+    assert (panes != curtain).any()
+    assert (sheet != panes).any()
+
+
+@pytest.mark.gui
+def test_inspect_in_a_window(plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
+    viewer = make_napari_viewer_proxy()
+    layers = add_case(viewer)
+    outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("inspect"))
+    assert isinstance(dock, InspectWidget)
+    canvas = viewer.__wrapped__.window._qt_viewer.canvas.native
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    QTest.mouseMove(canvas, middle)
+    qtbot.waitUntil(lambda: dock.curves.hint.text().startswith("Voxel "))
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, middle)
+    assert "Pin 1" in dock.curves.table.text()
+    labels = viewer.add_labels(np.zeros(layers[0].data.shape, int), scale=layers[0].scale, units=layers[0].units)
+    labels.paint((2, 3, 2), 4)
+    qtbot.waitUntil(lambda: "Label 4" in dock.curves.table.text())
+    outer.destroyOnClose()
+    qtbot.waitUntil(lambda: not exists(dock))
+    QTest.mouseMove(canvas, middle + QPoint(9, 9))  # nobody listens, nobody falls
+    QTest.mouseClick(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.ShiftModifier, middle)
+    viewer.layers.pop()
+
+
+@pytest.mark.gui
+def test_inspect_follows_synthesize_in_a_window(
+    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    add_case(viewer)
+    _, inspect = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("inspect"))
+    _, synthesize = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
+    synthesize.add_contrast()
+    inspect.curves.follow.setCurrentIndex(1)
+    synthesize.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: inspect.curves.sequence().echo_time == pytest.approx(0.08))
 
 
 @pytest.mark.gui
@@ -163,5 +230,29 @@ def test_the_tour_of_all_states(tmp_path: Path) -> None:
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 15
+    assert len(pictures) == 19
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_the_inspect_dock(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "inspect_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 9
+    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_the_tour_of_comparing(tmp_path: Path) -> None:
+    tour = Path(__file__).parents[1] / "docs" / "examples" / "compare_tour.py"
+    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
+    assert len(pictures) == 4
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

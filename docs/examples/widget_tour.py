@@ -138,16 +138,43 @@ def failing() -> Generator[Progress, None, None]:
 
 
 def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
-    """Pictures before and after a contrast is added, and of another sequence."""
+    """Pictures before and after a contrast is added, of its options, and of another sequence."""
     viewer.window.resize(*LOW_WINDOW)
     shoot(viewer, folder / "synthesize-ready.png")
     dock.add_contrast()
     wait(0.4)
     viewer.reset_view()
     shoot(viewer, folder / "synthesize-flair.png")
+    dock.options.set_unfolded(True)
+    dock.rendering.mark.value = True
+    wait(0.4)
+    dock.findChild(QScrollArea).ensureWidgetVisible(dock.auto_contrast.native)
+    shoot(viewer, folder / "synthesize-options.png")
+    dock.rendering.mark.value = False
+    dock.options.set_unfolded(False)
     dock.editor.sequence_box.value = "mprage"
     wait(0.5)
     shoot(viewer, folder / "synthesize-mprage.png")
+    presets(viewer, dock, folder)
+
+
+def presets(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
+    """Pictures of a preset, of a tissue that stays nulled, and of an equation."""
+    panel = dock.panel
+    panel.presets.preset_box.value = "DIR"
+    wait(0.5)
+    shoot(viewer, folder / "synthesize-preset.png")
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    panel.null.tissue_box.value = "CSF"
+    panel.editor.parameter_boxes()["repetition_time"].value = 6000
+    wait(0.5)
+    dock.findChild(QScrollArea).ensureWidgetVisible(panel.null)
+    shoot(viewer, folder / "synthesize-null.png")
+    panel.editor.sequence_box.value = "equation"
+    panel.editor.equation_box.setPlainText("PD * exp(-TE/T2) * (1 - exp(-TR/T1))**2")
+    dock.findChild(QScrollArea).ensureWidgetVisible(panel.presets)
+    wait(0.5)
+    shoot(viewer, folder / "synthesize-equation.png")
 
 
 def shoot(viewer: napari.Viewer, path: Path) -> None:

@@ -78,7 +78,12 @@ def subject_of(volumes: Iterable[Volume]) -> str:
 
     Of names that are not BIDS names, the words that do not tell the kind are the subject: anna_T1map is of sub-anna.
     """
-    stems = [split_extension(path)[0] for path in paths_of(volumes)]
+    return subject_in(paths_of(volumes))
+
+
+def subject_in(paths: Iterable[Path]) -> str:
+    """Subject and session in the names of files, as `subject_of` finds them."""
+    stems = [split_extension(path)[0] for path in paths]
     named = next((stem for stem in stems if "sub-" in stem), stems[0] if stems else "")
     parts = named.split("_")
     subjects = [part for part in parts if part.startswith("sub-")] or [f"sub-{_label_in(named) or 'unnamed'}"]

@@ -1,4 +1,4 @@
-"""The command line: swig-qmri super-resolve | synthesize | simulate | evaluate | train | ablate.
+"""The command line: swig-qmri super-resolve | synthesize | sheet | simulate | evaluate | train | ablate.
 
 Times are given in ms and angles in degrees; files hold s, as BIDS asks. Results go to standard
 output, progress and notices to standard error. Exit codes: 0 done, 1 refused input, 2 wrong usage,
@@ -8,15 +8,17 @@ output, progress and notices to standard error. Exit codes: 0 done, 1 refused in
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import MISSING, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
 from napari_swig_qmri.console import print_json, refusals, say
+from napari_swig_qmri.equation import VARIABLES, UserEquation, mentioned_settings
 from napari_swig_qmri.methods import DEFAULT_METHOD
+from napari_swig_qmri.sequence import SHOWN_PER_UNIT, Contrast, in_si_units, settings_of
 from napari_swig_qmri.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.weights import HUB, WEIGHTS
@@ -30,10 +32,11 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "second_flip_angle": "--flip-angle-2",
     "echo_train_length": "--echo-train-length",
     "echo_spacing": "--echo-spacing",
+    "refocusing_angle": "--refocusing-angle",
     "n_partitions": "--n-partitions",
     "inversion_efficiency": "--inversion-efficiency",
 }
-SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person types for one of a field's unit
+DEFAULT_FIELD = 3.0  # T, of presets
 
 app = typer.Typer(
     name="swig-qmri",
@@ -135,7 +138,18 @@ def _super_resolve(
 def synthesize(
     maps: Maps,
     output: OutputFile,
-    sequence: Annotated[str, typer.Option(metavar="NAME", help=f"One of {', '.join(SEQUENCES)}.")],
+    sequence: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help=f"One of {', '.join(SEQUENCES)}, or choose --preset or --equation."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Named settings, as T2w TSE; the others change some of them.")
+    ] = None,
+    field: Annotated[float | None, typer.Option(metavar="T", help="Field strength of --preset [default: 3].")] = None,
+    preset_file: Annotated[Path | None, typer.Option(metavar="FILE", help="TOML file that holds --preset.")] = None,
+    equation: Annotated[
+        str | None, typer.Option(metavar="TEXT", help=f"Your own, of {', '.join(VARIABLES)}; s and rad.")
+    ] = None,
     tr: Milliseconds = None,
     te: Milliseconds = None,
     ti: Milliseconds = None,
@@ -144,27 +158,77 @@ def synthesize(
     flip_angle_2: Annotated[float | None, typer.Option("--flip-angle-2", metavar="DEG")] = None,
     echo_train_length: Count = None,
     echo_spacing: Milliseconds = None,
+    refocusing_angle: Degrees = None,
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
+    b1: Annotated[float, typer.Option(metavar="NUMBER", help="Transmit field, relative to the nominal one.")] = 1.0,
+    snr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Add noise [default: none].")] = None,
+    noise_reference: Annotated[
+        Literal["signal", "proton density"], typer.Option(help="Of which the SNR is that of the 90th percentile.")
+    ] = "signal",
+    seed: Annotated[int, typer.Option(min=0, help="Of the noise.")] = 0,
+    sign: Annotated[
+        Literal["usual", "magnitude", "signed"], typer.Option(help="Keep the sign of the signal or not.")
+    ] = "usual",
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Compute the weighted image that a sequence would give, times in ms and angles in degrees."""
     times = (tr, te, ti, ti2)
-    others = (flip_angle, flip_angle_2, echo_train_length, echo_spacing, n_partitions, inversion_efficiency)
+    train = (echo_train_length, echo_spacing, refocusing_angle)
+    others = (flip_angle, flip_angle_2, *train, n_partitions, inversion_efficiency)
     settings = dict(zip(OPTION_OF_FIELD, (*times, *others), strict=True))
-    kind = _sequence_class(sequence)
+    if sum(each is not None for each in (sequence, preset, equation)) != 1:
+        raise typer.BadParameter("give one of --sequence, --preset and --equation.")
+    if preset is None and (field is not None or preset_file is not None):
+        raise typer.BadParameter("--field and --preset-file go with --preset: add it, or leave them out.")
+    kind = None if sequence is None else _sequence_class(sequence)
     with refusals():
         from napari_swig_qmri.commands import synthesize_file
+        from napari_swig_qmri.rendering import Rendering
 
+        rendering = Rendering(
+            transmit_field=b1,
+            snr=math.inf if snr is None else snr,
+            noise_reference=noise_reference,
+            seed=seed,
+            sign=sign,
+        )
         given = {name: value for name, value in settings.items() if value is not None}
-        model = sequence_of(kind, given)
-        assumed = defaults_of(model, given)
+        model: Contrast
+        if preset is not None:
+            model, assumed = preset_of(preset, DEFAULT_FIELD if field is None else field, preset_file, given)
+        elif kind is None:
+            model, assumed = equation_of(equation or "", given), ()
+        else:
+            model = sequence_of(kind, given)
+            assumed = defaults_of(model, given)
         say(*assumed)
-        report = synthesize_file(maps, model, output, t2star, units=units, overwrite=overwrite)
+        report = synthesize_file(maps, model, output, t2star, rendering=rendering, units=units, overwrite=overwrite)
         _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
+
+
+@app.command()
+def sheet(
+    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL.toml", help="Contrasts to make; see the handbook.")],
+    maps: Maps,
+    output: OutputFolder,
+    form: Annotated[
+        list[str] | None,
+        typer.Option("--format", metavar="NAME", help="png, nifti or dicom; may be repeated [default: png and nifti]."),
+    ] = None,
+    units: Units = None,
+    overwrite: Overwrite = False,
+    as_json: Json = False,
+) -> None:
+    """Compute all contrasts of a protocol from one subject's maps."""
+    with refusals():
+        from napari_swig_qmri.commands import sheet_files
+
+        report = sheet_files(protocol, maps, output, form or ["png", "nifti"], units=units, overwrite=overwrite)
+        _show(report, as_json)
 
 
 @app.command()
@@ -257,20 +321,48 @@ def ablate(
         _show(ablate_models(config), as_json)
 
 
+def preset_of(
+    name: str, field_strength: float, path: Path | None, shown: dict[str, float]
+) -> tuple[Contrast, tuple[str, ...]]:
+    """Contrast of a preset with the settings in `shown` (ms, degrees) changed, and what is wrong with other files."""
+    from napari_swig_qmri.presets import all_presets, find_preset, read_presets
+
+    presets, problems = (read_presets(path), ()) if path is not None else all_presets()
+    contrast = find_preset(presets, name, field_strength).contrast
+    if isinstance(contrast, UserEquation):
+        _refuse_foreign("this equation", shown, mentioned_settings(contrast.text))
+    else:
+        _refuse_foreign(contrast.title, shown, settings_of(contrast))
+    return replace(contrast, **in_si_units(type(contrast), shown)), problems
+
+
+def equation_of(text: str, shown: dict[str, float]) -> UserEquation:
+    """User equation with settings in ms and degrees; ValueError where they are not those that it mentions."""
+    mentioned = mentioned_settings(text)
+    _refuse_foreign("this equation", shown, mentioned)
+    absent = [each.name for each in mentioned if each.name not in shown]
+    if absent:
+        usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(UserEquation, name)}" for name in absent)
+        raise ValueError(f"this equation needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
+    return UserEquation(text=text, **in_si_units(UserEquation, shown))
+
+
+def _refuse_foreign(title: str, shown: Mapping[str, float], known: Sequence[Field[Any]]) -> None:
+    names = {each.name for each in known}
+    foreign = [OPTION_OF_FIELD[name] for name in shown if name not in names]
+    if foreign:
+        raise ValueError(f"{title} has no {' and no '.join(foreign)}: leave it out.")
+
+
 def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:
     """Sequence from settings in ms and degrees by field name; ValueError where they do not fit it."""
     known = {field.name: field for field in fields(kind)}
-    foreign = [OPTION_OF_FIELD[name] for name in shown if name not in known]
-    if foreign:
-        raise ValueError(f"{kind.title} has no {' and no '.join(foreign)}: leave it out.")
+    _refuse_foreign(kind.title, shown, fields(kind))
     absent = [name for name, field in known.items() if field.default is MISSING and name not in shown]
     if absent:
         usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(kind, name)}" for name in absent)
         raise ValueError(f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
-    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
-    values: dict[str, Any] = {
-        name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()
-    }
+    values = in_si_units(kind, shown)
     if "echo_train_length" in known:
         usual_train = {name: known[name].default for name in ("echo_train_length", "echo_spacing")}
         values |= fitted_train(usual_train | values, usual_train.keys() - values.keys())
@@ -289,9 +381,9 @@ def defaults_of(model: SignalModel, shown: Mapping[str, float]) -> tuple[str, ..
     return (f"Not given, so taken as usual: {told}.",)
 
 
-def shown_value(kind: type[SignalModel], name: str) -> str:
+def shown_value(kind: type[Contrast], name: str) -> str:
     """Usual setting of a sequence in ms or degrees."""
-    unit = next(field.metadata["unit"] for field in fields(kind) if field.name == name)
+    unit = next(field.metadata["unit"] for field in settings_of(kind) if field.name == name)
     return f"{kind.typical[name] * SHOWN_PER_UNIT[unit]:g}"
 
 

@@ -24,6 +24,7 @@ from napari_swig_qmri.conversion import (
     map_volumes,
 )
 from napari_swig_qmri.display import field_strength_of
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
@@ -32,17 +33,20 @@ from napari_swig_qmri.files import (
     save_super_resolution,
     write_volume,
 )
-from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.protocol import read_protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.sheets import render, write_sheet
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.signal_models import SignalModel
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
+    from napari_swig_qmri.rendering import Rendering
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 Report = dict[str, Any]
@@ -112,27 +116,51 @@ def super_resolve_files(
 
 def synthesize_file(
     paths: Sequence[Path],
-    sequence: SignalModel,
+    sequence: Contrast,
     output: Path,
     t2star_path: Path | None = None,
     *,
+    rendering: Rendering = PLAIN,
     units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
+    rendering.check(sequence)
     stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
     volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)
     t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
-    data = drain(_contrast(given.maps, sequence, t2star))
+    data = drain(_contrast(given.maps, sequence, t2star, rendering))
     sources = [*given.paths, *([t2star_path] if t2star_path else [])]
-    sidecar = to_sidecar(sequence) | _origin() | _sources(sources, output)
+    sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
     files = write_volume(image, output, overwrite=overwrite)
     text = f"{sequence.title} written to {output}."
     return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
+
+
+def sheet_files(
+    protocol_path: Path,
+    paths: Sequence[Path],
+    output: Path,
+    formats: Sequence[str],
+    *,
+    units: str | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Render every contrast of a protocol from maps, and write them in these formats."""
+    protocol = read_protocol(protocol_path)
+    given = read_maps(paths, units)
+    tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
+    strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
+    origin = {**strength, "Sources": [str(path.absolute()) for path in given.paths]}
+    sheet = drain(render(given.maps, protocol, subject_of(given.volumes), origin))
+    files = drain(write_sheet(sheet, output, formats, overwrite))
+    names = ", ".join(contrast.name for contrast in protocol.contrasts)
+    text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
+    return {"outputs": files, "subject": sheet.subject, "notices": given.notices, "text": text}
 
 
 def simulate_files(
@@ -236,18 +264,22 @@ def _t2star(volumes: Sequence[Volume], grid: VoxelGrid) -> FloatArray | None:
 
 
 def _contrast(
-    maps: QuantitativeMaps, sequence: SignalModel, t2star: FloatArray | None
+    maps: QuantitativeMaps, sequence: Contrast, t2star: FloatArray | None, rendering: Rendering
 ) -> Generator[Progress, None, FloatArray]:
-    """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2, not both."""
+    """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2; an equation may see both."""
     missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
     if missing:
         raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
     decay = t2star if sequence.is_gradient_echo and t2star is not None else maps["T2"]
+    second = t2star if isinstance(sequence, UserEquation) and "T2s" in sequence.names else None
+    contrast = LazyContrast(
+        sequence=sequence, pd=maps["PD"], t1=maps["T1"], t2=decay, t2star=second, rendering=rendering
+    )
     signal = np.empty(maps.grid.shape, np.float32)
     for z in range(0, maps.grid.shape[2], SLAB):
         here = (..., slice(z, z + SLAB))
         yield Progress(z / maps.grid.shape[2], f"Synthesising {sequence.title}")
-        signal[here] = synthesise(sequence, maps["PD"][here], maps["T1"][here], decay[here])
+        signal[here] = contrast[here]
     return signal
 
 

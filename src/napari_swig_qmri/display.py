@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 N_COLOURS = 256
 _DIVERGING = "crameri:vik"
+_DARK_DIVERGING = "crameri:berlin"
 _RESIDUALS = ("residual", *RESIDUAL_UNITS)
 _WITHOUT_UNIT = ("PDmap", "M0map", "S0map")
 _ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # leading digits
@@ -79,7 +80,7 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
     if volume.suffix in _BASES and high > _LONG_TAIL * median:  # fluid would leave tissue dark
         low, high = max(low, median / _LONG_TAIL), median * _LONG_TAIL / 2
     if volume.suffix in _WITHOUT_UNIT:
-        low, high = 0.0, _rounded_up(high)
+        low, high = 0.0, rounded_up(high)
     return (low, high) if high > low else _around(sample)
 
 
@@ -93,6 +94,14 @@ def colormap(volume: Volume, limits: tuple[float, float]) -> str | dict[str, Any
     unit = display_unit(volume)[0]
     name = f"{base.split(':')[1].title()} {volume.suffix[:-3]} {limits[0]:.4g}-{limits[1]:.4g} {unit}"
     return {"colors": log_adapted(base, limits, is_rate), "name": name}
+
+
+def difference_colormap() -> dict[str, Any]:
+    """Colour map of signed differences beside grey images: black where there is none."""
+    colours = np.array(Colormap(_DARK_DIVERGING).lut(N_COLOURS + 1))
+    nearness = 1 - np.abs(np.linspace(-1, 1, N_COLOURS + 1))[:, None]
+    colours[:, :3] = np.clip(colours[:, :3] - nearness * colours[N_COLOURS // 2, :3], 0, 1)
+    return {"colors": colours, "name": "Berlin (difference)"}
 
 
 def log_adapted(base: str, limits: tuple[float, float], is_rate: bool = False) -> FloatArray:
@@ -118,6 +127,15 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     logarithm = np.log(np.maximum(values, knee) / knee) / math.log(upper / knee)
     position: FloatArray = np.where(values < knee, rising, linear_part + (1 - linear_part) * logarithm)
     return np.clip(position, 0, 1)
+
+
+def signal_limits(values: FloatArray) -> tuple[float, float]:
+    """Limits of a synthetic signal: 0, or the 0.5th percentile of signed values, to the 99.5th; never equal."""
+    if values.size == 0:
+        return 0.0, 1.0
+    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
+    low = min(low, 0.0)
+    return low, max(high, low + 1e-6)
 
 
 def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
@@ -147,7 +165,7 @@ def _sample(data: FloatArray, is_positive: bool) -> FloatArray:
     return sample[sample > 0] if is_positive else sample
 
 
-def _rounded_up(value: float) -> float:
+def rounded_up(value: float) -> float:
     """The next of `_ROUND` times a power of ten; what is not above 0 stays."""
     if value <= 0:
         return value

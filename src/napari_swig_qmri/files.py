@@ -42,6 +42,7 @@ from napari_swig_qmri.nifti import (
     write_nifti,
     write_text,
 )
+from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
@@ -204,7 +205,7 @@ def save_super_resolution(
     written = []
     for target, volume in zip(targets, volumes.values(), strict=True):
         written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
-    return [*written, *_describe_dataset(folder)]
+    return [*written, *describe_dataset(folder, "Super-resolved quantitative maps")]
 
 
 def _stem_of(sources: Sequence[str | Path]) -> str:
@@ -238,13 +239,13 @@ def _check_values(result: SuperResolution) -> None:
         )
 
 
-def _describe_dataset(folder: Path) -> list[Path]:
-    """Make a folder a BIDS derivative dataset unless it is a dataset already."""
+def describe_dataset(folder: Path, name: str) -> list[Path]:
+    """Make a folder a BIDS derivative dataset of this name unless it is a dataset already."""
     path = folder / "dataset_description.json"
     if path.exists():
         return []
     content = {
-        "Name": "Super-resolved quantitative maps (synthetic: research use)",
+        "Name": f"{name} ({RESEARCH_NOTICE})",
         "BIDSVersion": "1.10.0",
         "DatasetType": "derivative",
         "GeneratedBy": [generated_by()],

@@ -4,35 +4,61 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
+
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
-    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
 LARGEST_SLICE = 512 * 512  # voxels; more are a volume
+SAMPLES_PER_AXIS = 32  # of the volume, to find the level of the noise
+PLAIN = Rendering()
 PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
 
 
-def synthesise(sequence: SignalModel, pd: FloatArray, t1: FloatArray, t2: FloatArray) -> FloatArray:
-    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1 and T2 in s).
+def synthesise(
+    sequence: Contrast,
+    pd: FloatArray,
+    t1: FloatArray,
+    t2: FloatArray,
+    t2star: FloatArray | None = None,
+    *,
+    rendering: Rendering = PLAIN,
+) -> FloatArray:
+    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1, T2 and T2* in s).
 
-    Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0.
+    Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0. Of a `rendering` that
+    is not plain it is the signal with its sign, to which `Rendering.image` adds noise.
     """
     import torch  # kept out of start-up: it takes over a second to load
 
-    valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (t1 > 0) & (t2 > 0)
-    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, t1, t2)]
+    times = [t1, t2] if t2star is None else [t1, t2, t2star]
+    valid = np.isfinite(pd)
+    for time in times:
+        valid &= np.isfinite(time) & (time > 0)
+    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, *times)]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
+    signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
     with torch.no_grad():
-        pieces = [sequence(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
+        pieces = [signal_of(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
     signal = torch.cat(pieces).numpy().reshape(valid.shape)
     return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
+
+
+def noiseless(
+    sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, *, rendering: Rendering = PLAIN
+) -> FloatArray:
+    """What a rendering shows of a contrast but for its noise; arguments as of `synthesise`."""
+    signal = synthesise(sequence, pd, t1, t2, rendering=rendering)
+    return signal if rendering.is_signed(sequence) else np.abs(signal)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -44,19 +70,23 @@ class LazyContrast:
     whatever the maps have.
     """
 
-    sequence: SignalModel
+    sequence: Contrast
     pd: FloatArray
     t1: FloatArray
     t2: FloatArray
+    t2star: FloatArray | None = None  # T2* in s; taken as T2 without
+    rendering: Rendering = PLAIN
     _parts: OrderedDict[Hashable, FloatArray] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shapes = {tuple(values.shape) for values in (self.pd, self.t1, self.t2)}
+        shapes = {tuple(values.shape) for values in self._maps()}
         if len(shapes) > 1:
             raise ValueError(
                 f"a contrast needs PD, T1 and T2 on one grid, but they have the shapes "
                 f"{', '.join(map(str, sorted(shapes)))}: choose three maps from the same set."
             )
+        if self.rendering != PLAIN:
+            self.rendering.check(self.sequence)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -78,9 +108,20 @@ class LazyContrast:
         """Always float32."""
         return np.dtype(np.float32)
 
-    def with_sequence(self, sequence: SignalModel) -> LazyContrast:
-        """Same maps under other acquisition parameters."""
-        return replace(self, sequence=sequence)
+    @cached_property
+    def noise_deviation(self) -> float:
+        """Standard deviation of the noise of each channel, from voxels spread over the volume; 0 without noise."""
+        if not self.rendering.has_noise:
+            return 0.0
+        steps = (slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
+        sample = tuple(steps)
+        pd = np.asarray(self.pd[sample])
+        is_signal = self.rendering.noise_reference == "signal"
+        return reference_level(self._signal(sample) if is_signal else pd) / self.rendering.snr
+
+    def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
+        """Same maps under other acquisition parameters, and otherwise rendered if told how."""
+        return replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
 
     def __getitem__(self, key: Any) -> FloatArray:
         """Signal of the indexed voxels only; the last few answers are kept."""
@@ -103,9 +144,19 @@ class LazyContrast:
             volume[index] = self._compute(index)
         return volume
 
+    def _maps(self) -> tuple[FloatArray, ...]:
+        return (self.pd, self.t1, self.t2, *(() if self.t2star is None else (self.t2star,)))
+
+    def _signal(self, key: Any) -> FloatArray:
+        parts = (np.asarray(values[key]) for values in self._maps())
+        return synthesise(self.sequence, *parts, rendering=self.rendering)
+
     def _compute(self, key: Any) -> FloatArray:
-        pd, t1, t2 = (np.asarray(values[key]) for values in (self.pd, self.t1, self.t2))
-        return synthesise(self.sequence, pd, t1, t2)
+        signal = self._signal(key)
+        if self.rendering == PLAIN:
+            return signal
+        voxels = voxel_numbers(self.shape, key) if self.rendering.has_noise else np.zeros((), np.uint64)
+        return self.rendering.image(self.sequence, signal, voxels, self.noise_deviation)
 
 
 def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:

@@ -16,7 +16,7 @@ from napari_swig_qmri.signal_models import (
 )
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.sequence import Contrast
 
 METHODS: Mapping[str, str] = {
     "regression": "local regression of the maps on the guides; fast, no physics",
@@ -29,7 +29,7 @@ LONG_ECHO = 0.05  # s; spin echoes from here on show T2 (our choice)
 SHORT_REPETITION = 1.2  # s; spin echoes up to here show T1 (our choice)
 
 
-def contrast_of(sequence: SignalModel | None, name: str) -> str:
+def contrast_of(sequence: Contrast | None, name: str) -> str:
     """T1w, T2w or FLAIR, whichever a sequence is like; else the last word of the image's name."""
     if isinstance(sequence, T2Flair):
         return "FLAIR"

@@ -63,14 +63,25 @@ def ssim(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: 
     """
     values = []
     for x, r, m in _slices(image, reference, mask, data_range, axis):
-        if min(x.shape) < SSIM_WINDOW:
-            raise ValueError(
-                f"structural similarity needs slices of at least {SSIM_WINDOW} x {SSIM_WINDOW} voxels, "
-                f"but these are {x.shape[0]} x {x.shape[1]}: score a larger field of view."
-            )
-        _, similarity = structural_similarity(x, r, data_range=data_range, win_size=SSIM_WINDOW, full=True)  # type: ignore[no-untyped-call]
-        values.append(similarity[m].mean())
+        values.append(similarity_map(x, r, data_range)[m].mean())
     return float(np.mean(values))
+
+
+def similarity_map(image: FloatArray, reference: FloatArray, data_range: float) -> FloatArray:
+    """Structural similarity at every pixel of slices (7 x 7 window). Source: Wang et al. 2004, as in scikit-image."""
+    if min(image.shape) < SSIM_WINDOW:
+        raise ValueError(
+            f"structural similarity needs slices of at least {SSIM_WINDOW} x {SSIM_WINDOW} voxels, "
+            f"but these are {image.shape[0]} x {image.shape[1]}: score a larger field of view."
+        )
+    _, similarity = structural_similarity(image, reference, data_range=data_range, win_size=SSIM_WINDOW, full=True)  # type: ignore[no-untyped-call]
+    return np.asarray(similarity)
+
+
+def edge_map(image: FloatArray) -> FloatArray:
+    """Laplacian of a Gaussian of 1.5 voxels on 15 x 15 voxels at every pixel of a slice."""
+    edges: FloatArray = gaussian_laplace(image, LOG_SIGMA, truncate=LOG_WINDOW // 2 / LOG_SIGMA)
+    return edges
 
 
 def hfen(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float, axis: int = 2) -> float:
@@ -81,15 +92,14 @@ def hfen(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: 
     """
     values = []
     for x, r, m in _slices(image, reference, mask, data_range, axis):
-        edges, expected = (gaussian_laplace(v, LOG_SIGMA, truncate=LOG_WINDOW // 2 / LOG_SIGMA)[m] for v in (x, r))
-        values.append(_relative_norm(edges, expected))
+        values.append(relative_norm(edge_map(x)[m], edge_map(r)[m]))
     return float(np.mean(values))
 
 
 def nrmse(image: FloatArray, reference: FloatArray, mask: BoolArray, data_range: float) -> float:
     """Root mean square error over the mask, relative to the reference's own; clipped as above."""
     x, r = (np.clip(v[mask], 0, data_range).astype(float) for v in (image, reference))
-    return _relative_norm(x, r)
+    return relative_norm(x, r)
 
 
 def agreement(image: FloatArray, reference: FloatArray, where: BoolArray) -> Agreement:
@@ -118,14 +128,24 @@ def tissue_masks(reference: QuantitativeMaps, mask: BoolArray) -> dict[str, Bool
     where there are any.
     """
     tissue = _tissue(reference, mask)
+    threshold = white_matter_limit(reference, mask)
+    if threshold is None:
+        return {"tissue": tissue}
+    name, limit = threshold
+    white = tissue & (reference[name] < limit)
+    return {"WM": white, "GM": tissue & ~white, "CSF": mask & ~tissue}
+
+
+def white_matter_limit(reference: QuantitativeMaps, mask: BoolArray) -> tuple[str, float] | None:
+    """The map, T1 else T2, and its value in s below which tissue counts as white matter; None without either."""
+    tissue = _tissue(reference, mask)
     names = [name for name in ("T1", "T2") if name in reference.names]
     if not names or not tissue.any():
-        return {"tissue": tissue}
-    values = reference[names[0]]
-    threshold = threshold_otsu(values[tissue])  # type: ignore[no-untyped-call]
-    low, high = (np.median(values[tissue & side]) for side in (values <= threshold, values > threshold))
-    white = tissue & (values < (low + high) / 2)
-    return {"WM": white, "GM": tissue & ~white, "CSF": mask & ~tissue}
+        return None
+    values = reference[names[0]][tissue]
+    threshold = threshold_otsu(values)  # type: ignore[no-untyped-call]
+    low, high = (np.median(values[side]) for side in (values <= threshold, values > threshold))
+    return names[0], float((low + high) / 2)
 
 
 def tissue_errors(
@@ -168,7 +188,7 @@ def variant(reference: QuantitativeMaps) -> dict[str, Any]:
         "ssim_window": SSIM_WINDOW,
         "hfen": {"sigma": LOG_SIGMA, "window": LOG_WINDOW},
         "tissue_limits_s": dict(TISSUE_LIMITS),
-        "slice_axis": _axial_axis(reference.grid),
+        "slice_axis": axial_axis(reference.grid),
         "least_slice_area_mm2": SLICE_AREA,
         "pd_factor": pd_factor(reference),
     }
@@ -183,8 +203,8 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     """
     mask = _valid_mask(sr, reference, mask)
     tissue = _tissue(reference, mask)
-    axis = _axial_axis(reference.grid)
-    counted = _without_small_slices(mask, reference.grid, axis)
+    axis = axial_axis(reference.grid)
+    counted = without_small_slices(mask, reference.grid, axis)
     scores = {}
     for name in _shared_names(sr, reference):
         factor, limit = pd_factor(reference) if name == "PD" else 1.0, DATA_RANGE[name]
@@ -239,17 +259,18 @@ def _slices(
         yield np.clip(image[here], 0, data_range), np.clip(reference[here], 0, data_range), mask[here]
 
 
-def _relative_norm(values: FloatArray, expected: FloatArray) -> float:
+def relative_norm(values: FloatArray, expected: FloatArray) -> float:
+    """Norm of the difference in units of the norm of what was expected."""
     return float(np.linalg.norm(values - expected) / max(np.linalg.norm(expected), np.finfo(np.float32).tiny))
 
 
-def _axial_axis(grid: VoxelGrid) -> int:
+def axial_axis(grid: VoxelGrid) -> int:
     """Find the stored axis that runs nearest to head-foot."""
     upwards = np.abs(grid.affine[2, :3]) / np.asarray(grid.voxel_size)
     return int(upwards.argmax())
 
 
-def _without_small_slices(mask: BoolArray, grid: VoxelGrid, axis: int) -> BoolArray:
+def without_small_slices(mask: BoolArray, grid: VoxelGrid, axis: int) -> BoolArray:
     """Leave out slices that hold less than `SLICE_AREA` of the mask, or than half of the largest."""
     across = tuple(a for a in range(3) if a != axis)
     counts: npt.NDArray[Any] = mask.sum(axis=across)

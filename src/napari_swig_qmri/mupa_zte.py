@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, ClassVar
 import torch
 
 from napari_swig_qmri.sequence import angle_field, check_settings, plain_field, time_field
-from napari_swig_qmri.signal_models import relax, spoiled_steady_state
+from napari_swig_qmri.signal_models import spoiled_steady_state
+from napari_swig_qmri.spin_echoes import relax
 
 if TYPE_CHECKING:
     from torch import Tensor

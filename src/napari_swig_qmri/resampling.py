@@ -56,7 +56,7 @@ def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, No
     data = np.empty((len(maps.names), *target.shape), np.float32)
     for i, volume in enumerate(dense):
         yield
-        data[i] = yield from _spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
+        data[i] = yield from spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
     data[:, ~(yield from _mostly(seen, maps.grid, target))] = np.nan
     return QuantitativeMaps(data=data, grid=target, names=maps.names)
 
@@ -73,19 +73,17 @@ def resampled(
     if coarser.max() > ALIASING:
         data = gaussian_filter(data, 0.4 * np.sqrt(np.maximum(coarser**2 - 1, 0)))
         yield
-    moved = yield from _spline(data, source, target)
+    moved = yield from spline(data, source, target)
     return np.nan_to_num(moved), (yield from _mostly(seen, source, target))
 
 
 def _mostly(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
     """Voxels of the target of which more than half was seen."""
-    share = yield from _spline(seen.astype(np.float32), source, target, order=1)
+    share = yield from spline(seen.astype(np.float32), source, target, order=1)
     return np.asarray(share > 0.5)
 
 
-def _spline(
-    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3
-) -> Generator[None, None, FloatArray]:
+def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> Generator[None, None, FloatArray]:
     """Spline interpolation, NaN beyond the field of view; yields between slabs."""
     between = np.linalg.inv(source.affine) @ target.affine
     coefficients = spline_filter(data, order, np.float32, "constant") if order > 1 else data

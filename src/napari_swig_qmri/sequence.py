@@ -5,13 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import Field, dataclass, field, fields
+from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person reads or types for one of a field's unit
 
 
 def time_field(label: str, low: float, high: float, **options: Any) -> Any:
@@ -39,6 +41,16 @@ def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.6g} ms"
 
 
+def summary(model: Contrast) -> str:
+    """One line for a person, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
+    parts = []
+    for each in model.settings_in_use:
+        short = each.metadata["label"].rpartition("(")[2].rstrip(")")
+        if short in {"TE", "TR", "TI", "TI2"}:
+            parts.append(f"{short} {SHOWN_PER_UNIT['s'] * getattr(model, each.name):g}")
+    return f"{model.title}: {', '.join(parts)} ms" if parts else model.title
+
+
 def _shown(value: float, unit: str) -> str:
     if unit == "s":
         return ms(value)
@@ -52,9 +64,30 @@ class PulseSequence(Protocol):
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
+def settings_of(sequence: PulseSequence | type[PulseSequence]) -> tuple[Field[Any], ...]:
+    """The fields that hold a number, with its label, unit and range as metadata."""
+    return tuple(each for each in fields(sequence) if "range" in each.metadata)
+
+
+def in_si_units(kind: type[PulseSequence], shown: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings in s and rad from those that a person reads or types, in ms and degrees, by field name."""
+    known = {each.name: each for each in settings_of(kind)}
+    per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
+    return {name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()}
+
+
+def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
+    """Settings of a sequence in ms and degrees by field name, to nine decimals."""
+    shown = {}
+    for each in settings_of(sequence):
+        value, per_unit = getattr(sequence, each.name), SHOWN_PER_UNIT[each.metadata["unit"]]
+        shown[each.name] = value if per_unit == 1 else round(value * per_unit, 9)
+    return shown
+
+
 def check_settings(sequence: PulseSequence) -> None:
     """Refuse with one sentence the first setting that is no number or out of its range."""
-    for each in fields(sequence):
+    for each in settings_of(sequence):
         value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
         setting = f"{sequence.title}: {each.metadata['label']}"
         if not isinstance(value, Real):
@@ -67,11 +100,11 @@ def check_settings(sequence: PulseSequence) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignalModel(ABC):
-    """What all sequences share: TE, TR, checks, and the decay from excitation to echo.
+class Contrast(ABC):
+    """What gives a weighted image from maps: settings with their checks, and a signal of PD, T1 and T2.
 
-    A class is named on the command line by its key in `SEQUENCES`; `typical` holds the settings of a usual
-    clinical protocol, a start for sliders and a stand-in for what a sidecar leaves out.
+    `typical` holds the settings of a usual clinical protocol, a start for sliders and a stand-in for what a
+    sidecar leaves out.
     """
 
     title: ClassVar[str]
@@ -89,6 +122,32 @@ class SignalModel(ABC):
         if problem:
             raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
 
+    @abstractmethod
+    def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
+        """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
+
+    @abstractmethod
+    def _timing_problem(self) -> str | None:
+        """Which two settings exclude each other, with their values; None if the sequence can be played."""
+
+    @property
+    def settings_in_use(self) -> tuple[Field[Any], ...]:
+        """Fields of the settings that change the signal."""
+        return settings_of(self)
+
+    def _late_echo(self) -> str | None:
+        if self.echo_time < self.repetition_time:
+            return None
+        return f"TE {ms(self.echo_time)} is not shorter than TR {ms(self.repetition_time)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SignalModel(Contrast):
+    """What all sequences share: the decay from excitation to echo.
+
+    A class is named on the command line by its key in `SEQUENCES`.
+    """
+
     @classmethod
     def from_typical(cls, **settings: float) -> SignalModel:
         """Sequence with its typical settings, but for those given."""
@@ -96,19 +155,27 @@ class SignalModel(ABC):
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
         """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
-        decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
-        signal = pd * self._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+        signal = self.signed(pd, t1, t2, t2star)
         return signal if self.is_signed else signal.abs()
+
+    def signed(
+        self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
+    ) -> Tensor:
+        """Signal with its sign, under a `transmit_field` (B1+) relative to that at which pulses have their angle.
+
+        The field scales excitation and refocusing; inversions are taken as adiabatic and keep their efficiency.
+        """
+        decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
+        scaled = self.in_field(transmit_field)
+        return pd * scaled._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+
+    def in_field(self, transmit_field: float) -> SignalModel:
+        """The sequence with all its flip angles scaled."""
+        if transmit_field == 1:
+            return self
+        angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
+        return replace(self, **{name: transmit_field * getattr(self, name) for name in angles})
 
     @abstractmethod
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         """Transverse magnetisation right after the excitation that makes the echo, for PD 1."""
-
-    @abstractmethod
-    def _timing_problem(self) -> str | None:
-        """Which two settings exclude each other, with their values; None if the sequence can be played."""
-
-    def _late_echo(self) -> str | None:
-        if self.echo_time < self.repetition_time:
-            return None
-        return f"TE {ms(self.echo_time)} is not shorter than TR {ms(self.repetition_time)}"

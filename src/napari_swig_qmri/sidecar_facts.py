@@ -22,6 +22,7 @@ _NUMBERS = {  # BIDS key: other spellings in lower case without signs, DICOM tag
     "FlipAngle": ("fa", "flipangles", "00181314"),
     "EchoTrainLength": ("etl", "turbofactor", "00180091"),
     "EchoSpacing": ("esp",),
+    "RefocusingFlipAngle": ("refocusingangle",),
     "NumberShots": ("partitions", "npartitions", "numberofpartitions"),
     "InversionEfficiency": (),
     "RefocusedRecovery": (),

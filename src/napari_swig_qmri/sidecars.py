@@ -1,6 +1,9 @@
 """Acquisition sidecars to signal models and back.
 
 Every setting that had to be assumed, and every unusual reading, comes back as one sentence.
+
+The angle of refocusing pulses has no key in BIDS and no attribute of its own in DICOM. It is kept under
+RefocusingFlipAngle, in degrees. FlipAngle of a spin echo is not read as it: that is the angle of the excitation.
 """
 
 from __future__ import annotations
@@ -8,8 +11,9 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from napari_swig_qmri.equation import UserEquation, mentioned_settings
 from napari_swig_qmri.sequence import ms
 from napari_swig_qmri.sidecar_facts import SidecarFacts, named_sequence, read_facts
 from napari_swig_qmri.signal_models import (
@@ -20,6 +24,9 @@ from napari_swig_qmri.signal_models import (
     T2Flair,
     nulling_inversion_time,
 )
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.sequence import Contrast
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
@@ -49,11 +56,17 @@ _KEYS = {  # field of a sequence: where a sidecar keeps it, best first
     "second_flip_angle": ("SecondFlipAngle",),
     "echo_train_length": ("EchoTrainLength",),
     "echo_spacing": ("EchoSpacing",),
+    "refocusing_angle": ("RefocusingFlipAngle",),
     "n_partitions": ("NumberShots",),
     "inversion_efficiency": ("InversionEfficiency",),
     "refocused_recovery": ("RefocusedRecovery",),
 }
-IDEAL = ("centre_fraction", "inversion_efficiency", "refocused_recovery")  # needs no word if missing
+IDEAL = (
+    "centre_fraction",
+    "inversion_efficiency",
+    "refocused_recovery",
+    "refocusing_angle",
+)  # needs no word if missing
 _NULLED = {T2Flair: 4.163, Stir: 0.37}  # s; T1 of fluid and of fat
 
 
@@ -73,6 +86,8 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
     and one sentence for each thing that was assumed, converted or wrong.
     """
     facts = read_facts(sidecar, suffix)
+    if "SignalEquation" in sidecar:
+        return None, (*facts.notices, f"{facts.label} was computed with an equation that a user typed: {REMEDY}.")
     name, notice = _choose(facts, (suffix or "").lower())
     notices = (*facts.notices, *notice)
     if name is None:
@@ -87,8 +102,13 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
         return None, (*notices, f"The settings of {facts.label} exclude each other: {error}")
 
 
-def to_sidecar(model: SignalModel) -> dict[str, Any]:
-    """BIDS metadata of a sequence (s, degrees), from which `from_sidecar` makes an equal model."""
+def to_sidecar(model: Contrast) -> dict[str, Any]:
+    """BIDS metadata of a sequence (s, degrees), from which `from_sidecar` makes an equal model.
+
+    Those of a user equation hold its text as ``SignalEquation`` and the settings that it mentions.
+    """
+    if isinstance(model, UserEquation):
+        return _equation_to_sidecar(model)
     values = {field.name: getattr(model, field.name) for field in fields(model)}
     sidecar: dict[str, Any] = {"PulseSequenceType": model.title, "ScanningSequence": _codes_of(model)}
     for name, value in values.items():
@@ -106,12 +126,23 @@ def to_sidecar(model: SignalModel) -> dict[str, Any]:
         sidecar["NumberShots"] = [before, values["n_partitions"] - before]
     if values.get("inversion_efficiency", 1.0) != 1.0:
         sidecar["InversionEfficiency"] = values["inversion_efficiency"]
+    if values.get("refocusing_angle", math.pi) != math.pi:
+        sidecar["RefocusingFlipAngle"] = round(math.degrees(values["refocusing_angle"]), 9)
     if values.get("refocused_recovery"):
         sidecar["RefocusedRecovery"] = True
     return sidecar
 
 
-def _codes_of(model: SignalModel) -> str | list[str]:
+def _equation_to_sidecar(equation: UserEquation) -> dict[str, Any]:
+    sidecar: dict[str, Any] = {"PulseSequenceType": equation.title, "SignalEquation": equation.text}
+    for field in mentioned_settings(equation.text):
+        value = getattr(equation, field.name)
+        key = "RepetitionTime" if field.name == "repetition_time" else _KEYS[field.name][0]
+        sidecar[key] = round(math.degrees(value), 9) if field.name == "flip_angle" else value
+    return sidecar
+
+
+def _codes_of(model: Contrast) -> str | list[str]:
     echo = "GR" if hasattr(model, "flip_angle") else "SE"
     return [echo, "IR"] if hasattr(model, "inversion_time") else echo
 
@@ -188,7 +219,7 @@ def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
     for field in fields(SEQUENCES[name]):
         found = next((numbers[key] for key in _KEYS.get(field.name, ()) if key in numbers), None)
         if found is not None:
-            value = math.radians(found[0]) if field.name.endswith("flip_angle") else found[0]
+            value = math.radians(found[0]) if field.metadata["unit"] == "rad" else found[0]
             settings[field.name] = round(value) if field.type == "int" else value
     if "n_partitions" in settings:
         _split_shots(numbers["NumberShots"], settings)

@@ -3,11 +3,11 @@
 Times are in seconds, angles in radians. An equation takes PD (any unit), T1, T2 and, for gradient echoes,
 T2* as tensors that broadcast against each other, times in s and > 0, and returns the signal in the unit of
 PD. Below, E(t) = exp(-t/T1) and eta is the inversion efficiency: an inversion turns M into -eta M. Pulses are
-ideal (no B1+, slice profile or magnetisation transfer) and transverse magnetisation is spoiled before every
-excitation, balanced SSFP excepted.
+ideal (no slice profile or magnetisation transfer; `SignalModel.signed` takes a transmit field) and transverse
+magnetisation is spoiled before every excitation, balanced SSFP excepted.
 
 Sources: McRobbie, MRI from Picture to Proton (spin echoes, gradient echoes, inversion recovery); Tofts 2009
-(incomplete inversion); Marques et al. 2010 (MPRAGE, MP2RAGE).
+(incomplete inversion); Marques et al. 2010 (MPRAGE, MP2RAGE); Weigel 2015 (refocusing below 180 degrees, `epg`).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.sequence import SignalModel, angle_field, ms, plain_field, time_field, typical_settings
+from napari_swig_qmri.spin_echoes import TIMING_TOLERANCE, EchoTrain, SingleEcho, relax
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,13 +40,6 @@ __all__ = [
     "nulling_inversion_time",
 ]
 
-TIMING_TOLERANCE = 1e-9  # s; sums of settings such as 16 * 0.01 are not exact
-
-
-def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
-    """Longitudinal magnetisation `duration` s later; expm1 keeps float32 exact where duration << T1."""
-    return magnetisation + (magnetisation - 1) * (-duration / t1).expm1()
-
 
 def spoiled_steady_state(flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
     """Longitudinal steady state (1 - E) / (1 - cos(a) E) before each pulse of an endless spoiled train."""
@@ -66,14 +60,18 @@ def nulling_inversion_time(
     repetition_time: float = math.inf,
     train_duration: float = 0.0,
     inversion_efficiency: float = 1.0,
+    left: float = 0.0,
 ) -> float:
-    """TI in s that nulls `t1` after one inversion, T1 ln((1 + eta) / [1 + eta E(TR - T_train)])."""
-    before_inversion = math.exp(-(repetition_time - train_duration) / t1)
+    """TI in s that nulls `t1` after one inversion, T1 ln((1 + eta) / [1 + eta (1 - left) E(TR - T_train)]).
+
+    `left` is the longitudinal magnetisation at the end of the train, for M0 = 1.
+    """
+    before_inversion = (1 - left) * math.exp(-(repetition_time - train_duration) / t1)
     return t1 * math.log((1 + inversion_efficiency) / (1 + inversion_efficiency * before_inversion))
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpinEcho(SignalModel):
+class SpinEcho(SingleEcho):
     """Spin echo, PD [1 - E(TR)] exp(-TE/T2), the textbook form, which assumes TE << TR.
 
     With `refocused_recovery` the recovery is exact, 1 - 2 E(TR - TE/2) + E(TR): the refocusing pulse
@@ -86,57 +84,41 @@ class SpinEcho(SignalModel):
 
     refocused_recovery: bool = plain_field("Exact recovery after the 180 degree pulse", 0, 1, False)
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        if not self.refocused_recovery:
-            return relax(0.0, self.repetition_time, t1)
-        inverted = -relax(0.0, self.echo_time / 2, t1)
-        return relax(inverted, self.repetition_time - self.echo_time / 2, t1)
+    def _ideal_left(self, t1: Tensor) -> Tensor | float:
+        return super()._ideal_left(t1) if self.refocused_recovery else 0.0
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        since = self.echo_time / 2 if self.refocused_recovery else 0.0
+        return relax(left, self.repetition_time - since, t1)
+
+    def _left(self, t1: Tensor, t2: Tensor, transmit_field: float) -> tuple[Tensor | float, Tensor | float]:
+        if self.refocused_recovery:
+            return super()._left(t1, t2, transmit_field)
+        return 0.0, math.cos(transmit_field * math.pi)
 
     def _timing_problem(self) -> str | None:
         return self._late_echo()
 
 
 @dataclass(frozen=True, kw_only=True)
-class _EchoTrain(SignalModel):
-    """A train of ETL refocused echoes, ESP apart; after it the longitudinal magnetisation is zero."""
-
-    echo_train_length: int = plain_field("Echo train length (ETL)", 1, 1024, 16)
-    echo_spacing: float = time_field("Echo spacing (ESP)", 1e-3, 0.2, default=0.01)
-
-    @property
-    def train_duration(self) -> float:
-        """Length of the echo train in s, ETL * ESP."""
-        return self.echo_train_length * self.echo_spacing
-
-    def _train_problem(self, before_train: float) -> str | None:
-        train = f"the echo train of {self.echo_train_length:g} x {ms(self.echo_spacing)} = {ms(self.train_duration)}"
-        if self.echo_time > self.train_duration + TIMING_TOLERANCE:
-            return f"TE {ms(self.echo_time)} lies outside {train}"
-        left = self.repetition_time - before_train
-        if self.train_duration > left + TIMING_TOLERANCE:
-            return f"{train} does not fit into the {ms(left)} left in TR {ms(self.repetition_time)}"
-        return None
-
-
-@dataclass(frozen=True, kw_only=True)
-class TurboSpinEcho(_EchoTrain):
+class TurboSpinEcho(EchoTrain):
     """Turbo (fast) spin echo, PD [1 - E(TR - ETL ESP)] exp(-TE/T2) with the effective TE.
 
-    Assumes 180 degree refocusing; lower angles want extended phase graphs. Source: McRobbie.
+    So for refocusing by 180 degrees. Source: McRobbie.
     """
 
     title = "Turbo spin echo"
     typical = typical_settings(echo_time=0.09, repetition_time=5.0)
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        return relax(0.0, self.repetition_time - self.train_duration, t1)
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        return relax(left, self.repetition_time - self.train_duration, t1)
 
     def _timing_problem(self) -> str | None:
         return self._late_echo() or self._train_problem(0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
-class InversionRecovery(SignalModel):
+class InversionRecovery(SingleEcho):
     """Inversion-recovery spin echo, magnitude.
 
     PD |1 - (1 + eta) E(TI) + 2 eta E(TR - TE/2) - eta E(TR)| exp(-TE/T2).
@@ -148,9 +130,8 @@ class InversionRecovery(SignalModel):
     inversion_time: float = time_field("Inversion time (TI)", 1e-3, 20.0)
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        refocused = -relax(0.0, self.echo_time / 2, t1)
-        recovered = relax(refocused, self.repetition_time - self.inversion_time - self.echo_time / 2, t1)
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        recovered = relax(left, self.repetition_time - self.inversion_time - self.echo_time / 2, t1)
         return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
 
     def nulling_inversion_time(self, t1: float) -> float:
@@ -174,7 +155,7 @@ class PhaseSensitiveInversionRecovery(InversionRecovery):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InversionTurboSpinEcho(_EchoTrain):
+class InversionTurboSpinEcho(EchoTrain):
     """Inversion, then a turbo spin echo, magnitude: the equation of T2-FLAIR and STIR.
 
     PD |1 - (1 + eta) E(TI) + eta E(TR - ETL ESP)| exp(-TE/T2). Finite TR and the train are not optional:
@@ -184,17 +165,21 @@ class InversionTurboSpinEcho(_EchoTrain):
     inversion_time: float = time_field("Inversion time (TI)", 1e-3, 20.0)
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        recovered = relax(0.0, self.repetition_time - self.inversion_time - self.train_duration, t1)
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        recovered = relax(left, self.repetition_time - self.inversion_time - self.train_duration, t1)
         return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
 
-    def nulling_inversion_time(self, t1: float) -> float:
-        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train."""
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train.
+
+        With `t2` (s) what refocusing below 180 degrees leaves along z is accounted for.
+        """
         return nulling_inversion_time(
             t1,
             repetition_time=self.repetition_time,
             train_duration=self.train_duration,
             inversion_efficiency=self.inversion_efficiency,
+            left=self.left_after_train(t1, t2),
         )
 
     def _timing_problem(self) -> str | None:
@@ -220,7 +205,7 @@ class Stir(InversionTurboSpinEcho):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DoubleInversionRecovery(_EchoTrain):
+class DoubleInversionRecovery(EchoTrain):
     """Double inversion recovery, magnitude; TI between the inversions, TI2 from the second to the excitation.
 
     PD |1 - (1 + eta) E(TI2) + eta (1 + eta) E(TI + TI2) - eta^2 E(TR - ETL ESP)| exp(-TE/T2).
@@ -233,16 +218,16 @@ class DoubleInversionRecovery(_EchoTrain):
     second_inversion_time: float = time_field("Second inversion to excitation (TI2)", 1e-3, 20.0)
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
         eta, inversions = self.inversion_efficiency, self.inversion_time + self.second_inversion_time
-        recovered = relax(0.0, self.repetition_time - inversions - self.train_duration, t1)
+        recovered = relax(left, self.repetition_time - inversions - self.train_duration, t1)
         between = relax(-eta * recovered, self.inversion_time, t1)
         return relax(-eta * between, self.second_inversion_time, t1)
 
-    def nulling_inversion_time(self, t1: float) -> float:
-        """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train."""
-        eta = self.inversion_efficiency
-        before = 1 - eta**2 * math.exp(-(self.repetition_time - self.train_duration) / t1)
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train; `t2` as of T2-FLAIR."""
+        eta, missing = self.inversion_efficiency, 1 - self.left_after_train(t1, t2)
+        before = 1 - eta**2 * missing * math.exp(-(self.repetition_time - self.train_duration) / t1)
         return t1 * math.log((1 + eta) * (1 - eta * math.exp(-self.inversion_time / t1)) / before)
 
     def _timing_problem(self) -> str | None:
@@ -385,10 +370,12 @@ class Mp2rageUni(_InversionReadout):
     second_inversion_time: float = time_field("Second inversion time (TI2)", 1e-3, 20.0)
     second_flip_angle: float = angle_field("Second flip angle")
 
-    def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
+    def signed(
+        self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
+    ) -> Tensor:
         """Uniform image, without unit, in the shape of all maps together."""
         unused = pd + (t2 if t2star is None else t2star)
-        return self._excited(t1, t2) + 0 * unused
+        return self.in_field(transmit_field)._excited(t1, t2) + 0 * unused
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         first, second = self._block_signals(t1)

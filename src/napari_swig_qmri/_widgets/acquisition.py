@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import math
-from dataclasses import Field, fields
+from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, wrapped_label
-from napari_swig_qmri.signal_models import SEQUENCES
+from napari_swig_qmri._widgets.appearance import form, native_of, sentence, wrapped_label
+from napari_swig_qmri.equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
+from napari_swig_qmri.presets import sequence_key
+from napari_swig_qmri.sequence import settings_of
+from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from magicgui.widgets.bases import ValueWidget
 
-    from napari_swig_qmri.signal_models import SignalModel
+    from napari_swig_qmri.sequence import Contrast
 
 SCREEN_UNITS = {
     "s": (1e3, "ms"),
@@ -28,21 +31,9 @@ LARGEST = 1e6  # a spin box holds any number a person may type; the sequence say
 UNKNOWN = "unknown"
 LONGEST_LABEL = 26  # characters beside a box; longer ones stand above it
 SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
-
-
-def sequence_name(model: SignalModel) -> str:
-    """Name on the command line of the sequence that `model` belongs to."""
-    return next(name for name, sequence in SEQUENCES.items() if sequence is type(model))
-
-
-def summary(model: SignalModel) -> str:
-    """One line for a folded editor, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
-    parts = []
-    for parameter in fields(model):
-        short = _label(parameter).rpartition("(")[2].rstrip(")")
-        if short in {"TE", "TR", "TI"}:
-            parts.append(f"{short} {on_screen(parameter, getattr(model, parameter.name)):g}")
-    return f"{model.title}: {', '.join(parts)} ms"
+FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown until another is typed
+GRAMMAR = f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. T2s is taken as T2."
+FIXED_ROWS = 3  # of the form: sequence, equation and its grammar
 
 
 def on_screen(parameter: Field[Any], value: float) -> float:
@@ -50,22 +41,33 @@ def on_screen(parameter: Field[Any], value: float) -> float:
     return value * SCREEN_UNITS.get(parameter.metadata["unit"], (1.0, ""))[0]
 
 
-def starting_values(sequence: type[SignalModel]) -> dict[str, Any]:
+def starting_values(sequence: type[Contrast]) -> dict[str, Any]:
     """Values an editor opens with: those of a usual protocol, else the defaults of the sequence."""
-    return {item.name: sequence.typical.get(item.name, item.default) for item in fields(sequence)}
+    return {item.name: sequence.typical.get(item.name, item.default) for item in settings_of(sequence)}
 
 
 class AcquisitionEditor(QWidget):
-    """A sequence and its parameters; emits `changed` whenever the value or its problem changes."""
+    """A sequence and its parameters; emits `changed` whenever the value or its problem changes.
+
+    With `equations` it may also be an equation that is typed, with the parameters that it mentions.
+    """
 
     changed = Signal()
 
-    def __init__(self, *, sliders: bool = False, optional: bool = True, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        sliders: bool = False,
+        optional: bool = True,
+        equations: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._sliders = sliders
         self._boxes: dict[str, ValueWidget[Any]] = {}
         self._exact: dict[str, tuple[Any, Any]] = {}  # shown -> exact, so that showing a value does not round it
         names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
+        names += [(UserEquation.title, EQUATION)] if equations else []
         self.sequence_box = ComboBox(
             label="Sequence",
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
@@ -73,6 +75,10 @@ class AcquisitionEditor(QWidget):
         )
         self._form = form()
         self._form.addRow("Sequence", native_of(self.sequence_box))
+        self.equation_box = _equation_box()
+        self._grammar = wrapped_label(GRAMMAR, role="note")
+        self._form.addRow(self.equation_box)
+        self._form.addRow(self._grammar)
         self.problem_label = wrapped_label(role="problem")
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -80,37 +86,76 @@ class AcquisitionEditor(QWidget):
         layout.addLayout(self._form)
         layout.addWidget(self.problem_label)
         self.sequence_box.changed.connect(self._show_sequence)
+        self.equation_box.textChanged.connect(self._take_equation)
         self._show_sequence(self.sequence_box.value)
 
-    def value(self) -> SignalModel | None:
+    def value(self) -> Contrast | None:
         """The sequence with its parameters, in seconds and radians; None if unknown or impossible."""
         return self._read()[0]
+
+    def sequence(self) -> SignalModel | None:
+        """The value where it is a sequence that a scanner plays, as that of a guide is."""
+        value = self.value()
+        return value if isinstance(value, SignalModel) else None
+
+    def kind(self) -> type[Contrast] | None:
+        """Class of the chosen sequence; None if unknown."""
+        name = self.sequence_box.value
+        return UserEquation if name == EQUATION else SEQUENCES.get(name)
+
+    def settings(self) -> dict[str, Any]:
+        """Parameters on show by name, in seconds and radians, also where they are impossible together."""
+        kind = self.kind()
+        shown = [item for item in settings_of(kind) if item.name in self._boxes] if kind is not None else []
+        return {item.name: self._inside(item, self._boxes[item.name].value) for item in shown}
 
     def problem(self) -> str | None:
         """Why the parameters are impossible, in the words of the sequence; None if they are fine."""
         return self._read()[1]
 
-    def set_value(self, model: SignalModel | None) -> None:
+    def set_value(self, model: Contrast | None) -> None:
         """Show a sequence and its parameters."""
-        name = UNKNOWN if model is None else sequence_name(model)
+        name = UNKNOWN if model is None else sequence_key(model)
         with self.sequence_box.changed.blocked():
             self.sequence_box.value = name
-        values = {} if model is None else {item.name: getattr(model, item.name) for item in fields(model)}
+        if isinstance(model, UserEquation):
+            self.equation_box.blockSignals(True)
+            self.equation_box.setPlainText(model.text)
+            self.equation_box.blockSignals(False)
+        values = {} if model is None else {item.name: getattr(model, item.name) for item in settings_of(model)}
         self._show_sequence(name, values)
+
+    def show_setting(self, name: str, value: float) -> None:
+        """Show another value of one parameter, in seconds or radians, without rebuilding the others."""
+        kind, box = self.kind(), self._boxes[name]
+        if kind is None or self.settings()[name] == value:
+            return
+        parameter = next(item for item in settings_of(kind) if item.name == name)
+        shown = on_screen(parameter, value)
+        with box.changed.blocked():
+            if isinstance(box, FloatSlider):
+                shown = round(shown, 4)
+                box.max = max(box.max, shown)
+            box.value = shown
+        self._exact[name] = (box.value, value)
+        self._update()
 
     def parameter_boxes(self) -> dict[str, ValueWidget[Any]]:
         """The boxes or sliders of the shown sequence, by parameter name."""
         return dict(self._boxes)
 
-    def _read(self) -> tuple[SignalModel | None, str | None]:
-        name = self.sequence_box.value
-        if name == UNKNOWN:
+    def _read(self) -> tuple[Contrast | None, str | None]:
+        kind = self.kind()
+        if kind is None:
             return None, None
-        values = {item.name: self._inside(item, self._boxes[item.name].value) for item in fields(SEQUENCES[name])}
+        values = self.settings() | ({"text": self._equation()} if kind is UserEquation else {})
         try:
-            return SEQUENCES[name](**values), None
+            return kind(**values), None
         except ValueError as error:
             return None, str(error)
+
+    def _equation(self) -> str:
+        return str(self.equation_box.toPlainText()).strip()
 
     def _inside(self, parameter: Field[Any], shown: Any) -> Any:
         before, exact = self._exact.get(parameter.name, (None, None))
@@ -121,26 +166,40 @@ class AcquisitionEditor(QWidget):
         return shown / on_screen(parameter, 1.0)
 
     def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
-        kept = {} if self._sliders else self._shared_values(name)
-        while self._form.rowCount() > 1:  # deletes the boxes now and here, not when and where Python gets to it
-            self._form.removeRow(1)
+        kept = {} if self._sliders else self.settings()  # of the next sequence, as far as both know them
+        while self._form.rowCount() > FIXED_ROWS:  # deletes the boxes now and here, not when Python gets to it
+            self._form.removeRow(FIXED_ROWS)
         self._boxes, self._exact = {}, {}
-        if name != UNKNOWN:
+        for part in (self.equation_box, self._grammar):
+            part.setVisible(name == EQUATION)
+        if name == EQUATION:
+            self._add_boxes(starting_values(UserEquation) | dict(values or {}), self._mentioned() or ())
+        elif name != UNKNOWN:
             usual = starting_values(SEQUENCES[name])
             starting = {**usual, **values} if values is not None else _playable(SEQUENCES[name], usual, kept)
-            for parameter in fields(SEQUENCES[name]):
-                self._add_box(parameter, starting[parameter.name], usual[parameter.name])
+            self._add_boxes(starting, settings_of(SEQUENCES[name]))
         self._update()
 
-    def _shared_values(self, name: str) -> dict[str, Any]:
-        """Values on show that the next sequence understands too, such as the echo time."""
-        if name == UNKNOWN or not self._boxes:
-            return {}
-        return {
-            item.name: self._inside(item, self._boxes[item.name].value)
-            for item in fields(SEQUENCES[name])
-            if item.name in self._boxes
-        }
+    def _mentioned(self) -> tuple[Field[Any], ...] | None:
+        """Parameters of the equation as it stands; None while it cannot be read."""
+        try:
+            return mentioned_settings(self._equation())
+        except ValueError:
+            return None
+
+    def _take_equation(self) -> None:
+        """Follow the typed equation: it may mention other parameters than before."""
+        mentioned = self._mentioned()
+        if mentioned is not None and [item.name for item in mentioned] != list(self._boxes):
+            self._show_sequence(EQUATION, self.settings())
+        else:
+            self._update()
+
+    def _add_boxes(self, starting: Mapping[str, Any], parameters: tuple[Field[Any], ...]) -> None:
+        kind = self.kind()
+        usual = {} if kind is None else starting_values(kind)
+        for parameter in parameters:
+            self._add_box(parameter, starting[parameter.name], usual[parameter.name])
 
     def _add_box(self, parameter: Field[Any], value: Any, usual: Any) -> None:
         box = _box(parameter, value, usual, sliders=self._sliders)
@@ -152,7 +211,7 @@ class AcquisitionEditor(QWidget):
         if isinstance(box, CheckBox):
             self._form.addRow(native_of(box))
         elif self._sliders or len(box.label) > LONGEST_LABEL:
-            self._form.addRow(QLabel(box.label))
+            self._form.addRow(wrapped_label(box.label))
             self._form.addRow(native_of(box))
         else:
             self._form.addRow(QLabel(box.label), native_of(box))
@@ -160,9 +219,19 @@ class AcquisitionEditor(QWidget):
 
     def _update(self) -> None:
         problem = self.problem()
-        self.problem_label.setText(problem or "")
+        self.problem_label.setText(sentence(problem or ""))
         self.problem_label.setVisible(problem is not None)
         self.changed.emit()
+
+
+def _equation_box() -> QPlainTextEdit:
+    """Box for an equation of some lines; Tab leaves it."""
+    box = QPlainTextEdit(FIRST_EQUATION)
+    box.setTabChangesFocus(True)
+    box.setFixedHeight(3 * box.fontMetrics().lineSpacing() + 12)
+    box.setStyleSheet("QPlainTextEdit { border: 1px solid #7a838c; border-radius: 2px; padding: 1px; }")
+    box.setToolTip("Signal as you would write it in a calculator. It is computed, never run as a program.")
+    return box
 
 
 def _playable(sequence: type[SignalModel], usual: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:

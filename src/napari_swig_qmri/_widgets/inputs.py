@@ -9,11 +9,12 @@ from magicgui.widgets import ComboBox
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.acquisition import AcquisitionEditor, summary
+from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import Foldable, native_of, style, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._widgets.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.sidecars import from_sidecar
 
 if TYPE_CHECKING:
@@ -201,7 +202,7 @@ class GuideRow(QWidget):
 
     def value(self) -> GuideChoice:
         """The layer, its sequence and whether it is used."""
-        return GuideChoice(self.layer.value, self.editor.value(), self.use_box.isChecked())
+        return GuideChoice(self.layer.value, self.editor.sequence(), self.use_box.isChecked())
 
     def set_value(self, choice: GuideChoice) -> None:
         """Show a layer, its sequence and whether it is used."""

@@ -35,18 +35,18 @@ def cost(seconds: float, memory: int) -> str:
 class Inquiry(QObject):
     """Asks one question at a time in a thread; only the last one asked is answered."""
 
-    answered = Signal(object)  # a Preflight, or the sentence that says why there is none
+    answered = Signal(object)  # what the question gave, or the sentence that says why there is nothing
 
     def __init__(self, parent: QWidget) -> None:
         super().__init__(parent)
-        self._question: Callable[[], Preflight] | None = None
+        self._question: Callable[[], Any] | None = None
         self._number = 0
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._start)
 
-    def ask(self, question: Callable[[], Preflight]) -> None:
+    def ask(self, question: Callable[[], Any]) -> None:
         """Call `question` in a thread once there was a pause without another."""
         self._question = question
         self._number += 1
@@ -63,7 +63,7 @@ class Inquiry(QObject):
         worker.errored.connect(self._take_error)
         worker.start()
 
-    def _take(self, numbered: tuple[int, Preflight | str]) -> None:
+    def _take(self, numbered: tuple[int, Any]) -> None:
         number, answer = numbered
         if number == self._number:
             self.answered.emit(answer)
@@ -115,7 +115,7 @@ class PreflightPanel(QWidget):
         self.checked.emit(not problems)
 
 
-def _answer(number: int, question: Callable[[], Preflight]) -> tuple[int, Preflight | str]:
+def _answer(number: int, question: Callable[[], Any]) -> tuple[int, Any]:
     """Answer of `question`, or the sentence that says why there is none, under the number of the question."""
     try:
         return number, question()

@@ -2,49 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import CheckBox
-from napari.layers import Image
+from napari.layers import Image, Labels, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPushButton
 
-from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.appearance import (
+    Foldable,
     exists,
     heading,
     native_of,
     style,
     wrapped_label,
 )
+from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
+from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
+from napari_swig_qmri._widgets.contrast_sources import (
+    Source,
+    SourceList,
+    common_limits,
+    contrast_layer,
+    contrast_sidecar,
+    shown_title,
+)
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.null_panel import times_at
+from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
+from napari_swig_qmri._widgets.sequence_panel import SequencePanel
+from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
+from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
-    as_map,
     facts_of,
     follow_layers,
     image_layers,
-    unit_of,
-    volume_of,
+    maps_of,
 )
-from napari_swig_qmri.conversion import as_maps, generated_by
-from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
-from napari_swig_qmri.lazy import LazyContrast
-from napari_swig_qmri.placement import place
+from napari_swig_qmri.arguments import subject_in
+from napari_swig_qmri.layers import METADATA_KEY, origin_of
+from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import T2Flair
-from napari_swig_qmri.volumes import Volume
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri.sequence import SignalModel
+    from napari_swig_qmri.protocol import Protocol
+    from napari_swig_qmri.rendering import Rendering
+    from napari_swig_qmri.sequence import Contrast
 
+PAIRS = -2  # stride of a grid in which an image and its marks share a cell, counted from the last layer
 PAUSE = 15  # ms in which slider movements are gathered into one redraw
 FLAIR_CAVEAT = (
     "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
@@ -52,67 +65,16 @@ FLAIR_CAVEAT = (
 )
 
 
-@dataclass(frozen=True, eq=False)
-class Source:
-    """Layers of PD, T1 and T2 on one grid, under the name they have in this widget."""
-
-    label: str
-    layers: dict[str, Image] = field(default_factory=dict)
-
-    @property
-    def key(self) -> tuple[int, ...]:
-        """Equal for sources of the same layers."""
-        return tuple(id(layer) for layer in self.layers.values())
-
-
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeInputs:
     """What a person chooses for a contrast."""
 
-    sequence: SignalModel | None
+    sequence: Contrast | None
     sources: tuple[str, ...] = ()  # labels of the chosen map sets
     side_by_side: bool = True
     auto_contrast: bool = True
-
-
-class SourceList(QWidget):
-    """The map sets among the layers of a viewer, each with a box to tick."""
-
-    changed = Signal()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.rows: list[tuple[Source, CheckBox]] = []
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(2)
-        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", role="note")
-        self._layout.addWidget(self._hint)
-
-    def value(self) -> tuple[Source, ...]:
-        """The ticked sources."""
-        return tuple(source for source, box in self.rows if box.value)
-
-    def set_value(self, labels: Sequence[str]) -> None:
-        """Tick the sources with these labels and no others."""
-        for source, box in self.rows:
-            box.value = source.label in labels
-
-    def show_sources(self, sources: Sequence[Source]) -> None:
-        """List these sources; new ones are ticked, known ones keep their state."""
-        known = {source.key: box.value for source, box in self.rows}
-        for _, box in self.rows:
-            self._layout.removeWidget(box.native)
-            box.native.deleteLater()
-        self.rows = []
-        for source in sources:
-            names = ", ".join(layer.name for layer in source.layers.values())
-            box = CheckBox(text=_describe(source), value=known.get(source.key, True), tooltip=names)
-            box.changed.connect(self.changed.emit)
-            self._layout.addWidget(native_of(box))
-            self.rows.append((source, box))
-        self._hint.setVisible(not sources)
-        self.changed.emit()
+    rendering: Rendering = PLAIN
+    mark_partial_volume: bool = False
 
 
 class SynthesizeWidget(Dock):
@@ -124,10 +86,15 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self._live: list[Image] = []  # layers that follow the sliders
+        self._marks: dict[Image, Labels] = {}  # of the live layers, while they are wanted
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
-        self.editor = AcquisitionEditor(sliders=True, optional=False)
+        self._live_title = ""  # of the contrast that the live layers show
+        self.panel = SequencePanel()
+        self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
+        self.rendering = RenderingEditor()
+        self.options = Foldable("Options", self.rendering)
         self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
             text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a linked grid"
@@ -138,6 +105,13 @@ class SynthesizeWidget(Dock):
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
         self.status = wrapped_label(role="note")
+        self.compare = ComparePanel(napari_viewer)
+        self.blend = BlendPanel(napari_viewer)
+        self.sheet = SheetPanel(self.editor.value)
+        self.folds = (
+            Foldable("Swipe, flicker, checkerboard", self.blend),
+            Foldable("Protocol sheet: several contrasts at once", self.sheet),
+        )
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(PAUSE)
@@ -154,6 +128,8 @@ class SynthesizeWidget(Dock):
             sources=tuple(source.label for source in self.sources.value()),
             side_by_side=self.side_by_side.value,
             auto_contrast=self.auto_contrast.value,
+            rendering=self.rendering.value(),
+            mark_partial_volume=self.rendering.mark.value,
         )
 
     def set_value(self, inputs: SynthesizeInputs) -> None:
@@ -162,46 +138,113 @@ class SynthesizeWidget(Dock):
         self.sources.set_value(inputs.sources)
         self.side_by_side.value = inputs.side_by_side
         self.auto_contrast.value = inputs.auto_contrast
+        self.rendering.set_value(inputs.rendering)
+        self.rendering.mark.value = inputs.mark_partial_volume
 
     def add_contrast(self) -> list[Image]:
         """Add a layer for each ticked source; they follow the sliders until the next ones are added."""
-        sequence = self.editor.value()
+        sequence, title = self.editor.value(), self.panel.title()
         if sequence is None:
             return []
         try:
-            tuples = [contrast_layer(source, sequence) for source in self.sources.value()]
+            rendering = self.rendering.value()
+            tuples = [contrast_layer(source, sequence, rendering, title=title) for source in self.sources.value()]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
+        self._live_title = title
+        self.blend.mode_box.value = OFF
+        self.sheet.layers = []
         self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
+        self._marks = {}  # those of older layers stay with them
         for layer in self._live:
             layer.name_overlay.visible = True
+        self.compare.stop()
         self._adjust_contrast()
+        self._mark()
         self._arrange()
         self._say_what_moves()
         return list(self._live)
+
+    def add_comparison(self, wanted: bool = True) -> None:
+        """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
+        if not wanted:
+            self.compare.stop()
+            return
+        sources = self.sources.value()
+        layers = self.add_contrast()
+        self.compare.button.setChecked(bool(layers))
+        if layers:
+            self.side_by_side.value = True
+            self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
+
+    def show_sheet(self, protocol: Protocol) -> list[Image]:
+        """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
+        source = self.sources.value()[-1]
+        try:
+            tuples = [contrast_layer(source, each.sequence, title=each.name) for each in protocol.contrasts]
+        except ValueError as error:
+            self._say(str(error), problem=True)
+            return []
+        self.compare.stop()
+        self.blend.mode_box.value = OFF
+        self._viewer.canvas.grid.enabled = False
+        for layer in self.sheet.layers:
+            self._viewer.layers.remove(layer)
+        layers = [Image(data, **attributes) for data, attributes, _ in tuples]
+        for layer in layers:
+            self._viewer.add_layer(layer)
+            layer.name_overlay.visible = True
+        self.sheet.layers = layers
+        show_marks(self._viewer)
+        self.side_by_side.value = True
+        self._arrange()
+        return layers
+
+    def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
+        """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
+        source = self.sources.value()[-1]
+        origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+        subject = subject_in(Path(path) for path in origin.get("Sources", ()))
+        read = partial(maps_of, dict(source.layers))
+        overwrite = self.sheet.overwrite_box.value
+        self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
     def _lay_out(self) -> None:
         scrolled = [
             heading("Source maps"),
             self.sources,
             heading("Sequence"),
-            self.editor,
+            self.panel,
             self.caveat,
+            self.options,
             native_of(self.side_by_side),
             native_of(self.auto_contrast),
+            heading("Side by side"),
+            self.compare,
+            *self.folds,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
-        self.editor.changed.connect(self._timer.start)
+        self.panel.changed.connect(self._timer.start)
         self._timer.timeout.connect(self._move)
-        self.editor.changed.connect(self._show_state)
+        self.panel.changed.connect(self._show_state)
+        self.panel.null.pick_button.toggled.connect(self._pick)
+        self.rendering.changed.connect(self._timer.start)
+        self.rendering.changed.connect(self._show_state)
+        self.rendering.mark.changed.connect(self._mark_and_show)
         self.sources.changed.connect(self._show_state)
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
         self.add_button.clicked.connect(self.add_contrast)
+        self.compare.toggled.connect(self.add_comparison)
+        self.compare.arranged.connect(self._arrange)
+        self.sheet.show_requested.connect(self.show_sheet)
+        self.sheet.export_requested.connect(self.export_sheet)
+        for panel in (self.blend, self.sheet):
+            panel.changed.connect(self.order_tabs)
 
     def _follow_layers(self, _event: object = None) -> None:
         if not exists(self):  # the dock was closed, Python has not noticed yet
@@ -212,29 +255,58 @@ class SynthesizeWidget(Dock):
             [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        self._forget_marks()
+        self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
+        self.compare.refresh_layers()
+        self.blend.refresh_layers()
         self._say_what_moves()
 
     def _show_state(self) -> None:
         sequence = self.editor.value()
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
-        self.add_button.setEnabled(sequence is not None and bool(self.sources.value()))
+        excluded = self.rendering.show_problem(sequence)
+        self.options.set_title(self.rendering.summary())
+        self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
+        self.compare.button.setEnabled(self.add_button.isEnabled())
+        self.sheet.set_ready(bool(self.sources.value()))
         self.order_tabs()
         self.changed.emit()
 
+    def _pick(self, wanted: bool) -> None:
+        """Take the T1 to null from the voxel that is clicked next, or no longer."""
+        callbacks = self._viewer.mouse_drag_callbacks
+        if wanted:
+            callbacks.append(self._take_t1)
+        elif self._take_t1 in callbacks:
+            callbacks.remove(self._take_t1)
+
+    def _take_t1(self, _viewer: Viewer, event: Any) -> None:
+        if not exists(self):  # the dock was closed meanwhile
+            return
+        times = times_at([layer for layer in self._live if layer.visible], event.position)
+        if times is None:
+            self._say("There is no T1: add a contrast and click into it.", problem=True)
+        else:
+            self.panel.null.show_times(*times)
+
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
-        sequence = self.editor.value()
-        if sequence is None:
+        sequence, rendering, title = self.editor.value(), self.rendering.value(), self.panel.title()
+        if sequence is None or self.rendering.show_problem(sequence):
             return
+        old, self._live_title = shown_title(self._live_title), title
         for layer in self._live:
-            old = _contrast_name(layer.data.sequence)
             origin = origin_of([layer.as_layer_data_tuple()[1]])
-            layer.data = layer.data.with_sequence(sequence)
-            record = layer.metadata[METADATA_KEY] | {"sidecar": _sidecar(sequence) | origin}
+            layer.data = layer.data.with_sequence(sequence, rendering)
+            record = layer.metadata[METADATA_KEY] | {"sidecar": contrast_sidecar(sequence, rendering) | origin}
             layer.metadata = {**layer.metadata, METADATA_KEY: record}
-            layer.name = layer.name.replace(old, _contrast_name(sequence), 1)
+            layer.name = layer.name.replace(old, shown_title(title), 1)
+            if layer in self._marks:
+                self._marks[layer].data = marks_of(layer.data)
+                self._marks[layer].name = f"Partial volume in {layer.name}"
         self._adjust_contrast()
+        self.compare.follow()
 
     def _adjust_contrast(self) -> None:
         if not (self._live and self.auto_contrast.value):
@@ -244,18 +316,64 @@ class SynthesizeWidget(Dock):
             layer.contrast_limits_range = limits
             layer.contrast_limits = limits
 
+    def _mark(self) -> None:
+        """Lay marks of partial volume over the live layers, or take them away."""
+        self._forget_marks()
+        for layer in self._live if self.rendering.mark.value else []:
+            if layer not in self._marks:
+                self._marks[layer] = self._viewer.add_layer(mark_layer(layer))
+                self._viewer.layers.selection.active = layer  # brushes have nothing to do here
+
+    def _forget_marks(self) -> None:
+        """Take away marks that are not wanted or whose contrast is gone, and forget those that are gone."""
+        wanted = self._live if self.rendering.mark.value else []
+        gone = {layer: marks for layer, marks in self._marks.items() if marks not in self._viewer.layers}
+        unwanted = {layer: marks for layer, marks in self._marks.items() if layer not in wanted}
+        self._marks = {layer: self._marks[layer] for layer in self._marks if layer not in {**gone, **unwanted}}
+        for marks in unwanted.values():
+            if marks in self._viewer.layers:
+                self._viewer.layers.remove(marks)
+
+    def _mark_and_show(self) -> None:
+        self._mark()
+        self._show_together()
+
+    def _stack(self, shown: Sequence[Layer], *, has_marks: bool) -> None:
+        """Put what is shown on top; live layers below their marks, for a grid that counts pairs from the last layer."""
+        layers, grid = self._viewer.layers, self._viewer.canvas.grid
+        paired = has_marks and len(self._marks) == len(self._live)
+        if paired or grid.stride == PAIRS:
+            grid.stride = PAIRS if paired else 1
+            pairs = [each for layer in reversed(self._live) if paired for each in (layer, self._marks[layer])]
+            for each in pairs or shown:
+                layers.move(layers.index(each), len(layers))
+
     def _arrange(self) -> None:
-        """Show only the live layers in a linked grid, or undo that."""
+        self._show_together()
+        if self.blend.layer is None:
+            self._viewer.reset_view()
+
+    def _show_together(self) -> None:
+        """Show only the live layers, or those of the sheet, in a linked grid, or undo that.
+
+        Marks of partial volume share a cell with their contrast, so they are hidden where other layers have cells.
+        """
+        if self.blend.layer is not None:
+            return
+        panes = list(self.compare.panes.values())
+        has_marks = bool(self._marks) and not (panes or self.sheet.layers)
+        shown: list[Layer] = self.sheet.layers or [*self._live, *(self._marks.values() if has_marks else []), *panes]
+        together = self.side_by_side.value and bool(shown)
+        self._viewer.canvas.grid.enabled = False  # else each layer that comes or goes lays it out anew
         for layer in self._hidden:
-            layer.visible = True
-        self._hidden = []
-        together = self.side_by_side.value and bool(self._live)
-        self._viewer.canvas.grid.enabled = together
+            layer.visible = layer.visible or not together or layer in shown
+        others = [each for each in self._viewer.layers if each.visible and each not in shown] if together else []
+        for layer in others:
+            layer.visible = False
+        self._hidden = [*(each for each in self._hidden if not each.visible), *others] if together else []
         if together:
-            self._hidden = [each for each in self._viewer.layers if each.visible and each not in self._live]
-            for layer in self._hidden:
-                layer.visible = False
-        self._viewer.reset_view()
+            self._stack(shown, has_marks=has_marks)
+        self._viewer.canvas.grid.enabled = together
 
     def _say_what_moves(self) -> None:
         names = " and ".join(layer.name for layer in self._live)
@@ -265,42 +383,3 @@ class SynthesizeWidget(Dock):
         self.status.setStyleSheet(style("problem" if problem else "note"))
         self.status.setText(text)
         self.status.setVisible(bool(text))
-
-
-def contrast_layer(source: Source, sequence: SignalModel) -> tuple[LazyContrast, dict[str, Any], str]:
-    """Layer of a contrast from the maps of a source, in their frame."""
-    volumes = {name: volume_of(layer) for name, layer in source.layers.items()}
-    maps = as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
-    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
-    name = f"{_contrast_name(sequence)} ({source.label})"
-    blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
-    arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
-    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=_sidecar(sequence) | origin), frame)
-    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"])
-    shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
-    return lazy, {**attributes, **shown}, kind
-
-
-def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
-    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
-    values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
-    values = values[values != 0]
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-    low = min(low, 0.0)
-    return low, max(high, low + 1e-6)
-
-
-def _contrast_name(sequence: SignalModel) -> str:
-    return f"{sequence.title} synthetic"
-
-
-def _sidecar(sequence: SignalModel) -> dict[str, Any]:
-    return to_sidecar(sequence) | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
-
-
-def _describe(source: Source) -> str:
-    sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
-    return f"{source.label}: {sizes} mm"

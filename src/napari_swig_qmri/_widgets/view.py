@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from napari import Viewer, current_viewer
+from napari.components.overlays import TextOverlay
 
 from napari_swig_qmri.layers import METADATA_KEY
+from napari_swig_qmri.placement import SPACE_AXES
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
     from npe2 import PluginContext
 
+_MARKS = ("swig_left_side", "swig_right_side")  # names of the overlays with the letters of the sides
+_OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _DEFAULT = ("down", "right")  # of a viewer whose user has not chosen otherwise: the brain upside down
 
 
@@ -19,6 +24,49 @@ def show_radiologically(viewer: Viewer) -> None:
     """Show anterior and superior up and the patient's left on the right, in every slice direction."""
     viewer.scene.camera.orientation2d = ("up", "left")
     viewer.reset_view()
+
+
+def show_neurologically(viewer: Viewer) -> None:
+    """Show anterior and superior up and the patient's left on the left, in every slice direction."""
+    viewer.scene.camera.orientation2d = ("up", "right")
+    viewer.reset_view()
+
+
+def show_marks(viewer: ViewerModel) -> None:
+    """Mark both sides of every picture, R and L or A and P, and keep that true when the view turns."""
+    overlays = viewer.canvas.overlays
+    if _MARKS[0] not in overlays:
+        for key, position in zip(_MARKS, ("middle_left", "middle_right"), strict=True):
+            overlays[key] = TextOverlay(position=position, gridded=True, box=False, font_size=12)
+        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.scene.camera.events.orientation):
+            event.connect(partial(_letter_marks, viewer))
+    _letter_marks(viewer)
+    for key in _MARKS:
+        overlays[key].visible = True
+
+
+def hide_marks(viewer: ViewerModel) -> None:
+    """Take the marks of the sides away."""
+    for key in _MARKS:
+        if key in viewer.canvas.overlays:
+            viewer.canvas.overlays[key].visible = False
+
+
+def sides_of(viewer: ViewerModel) -> tuple[str, str]:
+    """Letters of the left and of the right side of the picture; empty in 3D, where there are none."""
+    if viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
+        return "", ""
+    axis = viewer.dims.displayed[-1] - (viewer.dims.ndim - 3)
+    if axis < 0:
+        return "", ""
+    towards = SPACE_AXES[axis]
+    sides = (_OPPOSITE[towards], towards)
+    return sides if str(viewer.scene.camera.orientation2d[1]) == "right" else sides[::-1]
+
+
+def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
+    for key, letter in zip(_MARKS, sides_of(viewer), strict=True):
+        viewer.canvas.overlays[key].text = letter
 
 
 def start_radiologically(viewer: ViewerModel) -> None:

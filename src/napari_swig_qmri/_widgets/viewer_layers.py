@@ -10,18 +10,20 @@ from napari.layers import Image, Labels, Layer
 
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
-from napari_swig_qmri.conversion import with_kind
+from napari_swig_qmri.composites import LazyArray
+from napari_swig_qmri.conversion import as_maps, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.partial_volume import LazyPartialVolume
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri.volumes import Volume
+    from napari_swig_qmri.volumes import QuantitativeMaps, Volume
 
 RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 
@@ -33,7 +35,7 @@ def image_layers(viewer: ViewerModel) -> list[Image]:
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
     """Layers that can be a mask: labels and images of three axes."""
-    return [layer for layer in viewer.layers if layer.ndim == 3 and (isinstance(layer, Labels) or _is_volume(layer))]
+    return [layer for layer in viewer.layers if layer.ndim == 3 and (_is_labels(layer) or _is_volume(layer))]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
@@ -43,7 +45,7 @@ def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
         event.connect(callback)
 
 
-def volume_of(layer: Image) -> Volume:
+def volume_of(layer: Image | Labels) -> Volume:
     """The volume a layer shows, on its own voxels and in its own unit."""
     data, attributes, _ = layer.as_layer_data_tuple()
     return from_layer(data, attributes)
@@ -84,6 +86,12 @@ def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
     base = UNIT_FACTORS[unit][0]
     fitting = [suffix for suffix in MAP_SUFFIXES[quantity] if MAP_UNITS[suffix] == base]
     return with_kind(volume, volume.suffix if volume.suffix in fitting else fitting[0], unit)
+
+
+def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
+    """Maps that layers of PD, T1 and T2 show, on their own voxels, times in s."""
+    volumes = {name: volume_of(layer) for name, layer in layers.items()}
+    return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
@@ -132,11 +140,15 @@ def next_run(viewer: ViewerModel) -> int:
     return 1 + max((layer.metadata.get(RUN_KEY) or 0 for layer in viewer.layers), default=0)
 
 
+def _is_labels(layer: Layer) -> bool:
+    return isinstance(layer, Labels) and not isinstance(layer.data, LazyPartialVolume)
+
+
 def _is_volume(layer: Layer) -> bool:
     return (
         isinstance(layer, Image)
         and not layer.multiscale
         and not layer.rgb
         and layer.ndim >= 3
-        and not isinstance(layer.data, LazyContrast)
+        and not isinstance(layer.data, LazyContrast | LazyArray)
     )

@@ -1,0 +1,261 @@
+"""Values of the voxel under the cursor, of pinned voxels and regions, and their signals over one setting."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
+from napari_swig_qmri._widgets.appearance import Foldable, form, set_text, wrapped_label
+from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
+from napari_swig_qmri.curves import curves, movable_settings, setting_values, short_name, signals, with_settings
+from napari_swig_qmri.sequence import summary
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from dataclasses import Field
+
+    from napari_swig_qmri.curves import TissueValues
+    from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import FloatArray
+
+OWN = "the settings below"
+SWATCHES = {False: "━", True: "┅"}  # of a voxel and of a region
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One row of the table and one curve."""
+
+    tissue: TissueValues
+    colour: str
+    is_region: bool = False
+    errors: Mapping[str, float] = field(default_factory=dict)  # standard errors, unit of the maps
+
+
+class CurvePanel(QWidget):
+    """Table of PD, T1 and T2, and a plot of the signals of a sequence; emits `sequence_changed`.
+
+    What stays (pins, regions) is computed when it or the sequence changes; the cursor costs one curve.
+    """
+
+    sequence_changed = Signal()
+    unpin_wanted = Signal()
+
+    def __init__(self, sequence: Contrast) -> None:
+        super().__init__()
+        self._fixed: list[Entry] = []
+        self._cursor: Entry | None = None
+        self._values: FloatArray = np.empty(0)
+        self._followed: Contrast | None = None
+        self._shown: Contrast | None = None  # sequence of the curves on show
+        self.follow = Choice("Use the settings below, or those of a contrast layer while its sliders move")
+        self.editor = AcquisitionEditor(sliders=True, optional=False, equations=True)
+        self.editor.set_value(sequence)
+        self.editor_fold = Foldable("", self.editor)
+        self.setting = Choice("The setting along the horizontal axis; drag the upright line to change it")
+        self.hint = wrapped_label(role="note")
+        self.table = QLabel()
+        self.plot = new_plot("", "")
+        self._line = upright(text_colour())
+        self._dots = dots_item()
+        self._cursor_item = curve_item(text_colour(), width=2.5)
+        self._fixed_items: list[Any] = []
+        self.unpin_button = QPushButton("Remove pins")
+        self.unpin_button.setToolTip("Forget the pinned voxels")
+        self._lay_out()
+        self.unpin_button.setVisible(False)
+        self.set_followable([])
+        self.editor.changed.connect(self._edited)
+        self.follow.chosen.connect(self._follow)
+        self.setting.chosen.connect(self._redraw)
+        self.unpin_button.clicked.connect(self.unpin_wanted)
+        self._line.sigPositionChangeFinished.connect(self._dragged)
+        self._take_sequence()
+
+    def sequence(self) -> Contrast | None:
+        """The sequence whose signals are shown; None while its settings are impossible."""
+        return self._followed or self.editor.value()
+
+    def set_sequence(self, sequence: Contrast) -> None:
+        """Show the signals of another sequence, by the panel's own settings."""
+        self.follow.set_value(None)
+        self.editor.set_value(sequence)
+
+    def set_followable(self, layers: Sequence[tuple[str, Any]]) -> None:
+        """Offer contrast layers, by name, whose sequence may be followed."""
+        self.follow.set_choices([(OWN, None), *layers])
+        self.follow.setEnabled(len(layers) > 0)
+
+    def refresh_followed(self) -> None:
+        """Take the sequence of the followed layer as it is now."""
+        self._follow()
+
+    def show_cursor(self, entry: Entry | None, hint: str = "") -> None:
+        """Show the voxel under the cursor, or say why there is none."""
+        self._cursor = entry
+        set_text(self.hint, hint)
+        self._draw_cursor()
+        self._fill_table()
+
+    def show_fixed(self, entries: Sequence[Entry]) -> None:
+        """Show pinned voxels and regions."""
+        self._fixed = list(entries)
+        self.unpin_button.setVisible(any(not entry.is_region for entry in entries))
+        self._draw_fixed()
+        self._fill_table()
+
+    def _lay_out(self) -> None:
+        for item in (self._line, self._cursor_item, self._dots):
+            self.plot.addItem(item)
+        rows = form()
+        rows.addRow("Sequence of", self.follow)
+        beside = QHBoxLayout()
+        beside.addWidget(QLabel("Signal against"))
+        beside.addWidget(self.setting, 1)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addWidget(self.hint)
+        column.addWidget(self.table)
+        column.addWidget(self.unpin_button)
+        column.addLayout(rows)
+        column.addWidget(self.editor_fold)
+        column.addLayout(beside)
+        column.addWidget(self.plot)
+
+    def _follow(self) -> None:
+        layer = self.follow.value()
+        self._followed = None if layer is None else layer.data.sequence
+        if self._followed is not None and self._followed != self.editor.value():
+            self.editor.blockSignals(True)
+            self.editor.set_value(self._followed)
+            self.editor.blockSignals(False)
+        self._take_sequence()
+
+    def _edited(self) -> None:
+        if self._followed is not None and self.editor.value() != self._followed:
+            self._followed = None
+            self.follow.set_value(None)
+        self._take_sequence()
+
+    def _take_sequence(self) -> None:
+        sequence = self.sequence()
+        if sequence is None:
+            self.editor_fold.set_title("These settings cannot be played out")
+            self.editor_fold.set_unfolded(True)
+        elif sequence != self._shown:
+            self._shown = sequence
+            self.editor_fold.set_title(summary(sequence))
+            found = movable_settings(sequence)
+            self.setting.set_choices([(str(each.metadata["label"]), name) for name, each in found.items()])
+            self._redraw()
+        self.sequence_changed.emit()
+
+    def _redraw(self) -> None:
+        sequence, setting = self._shown, self.setting.value()
+        if sequence is None or setting is None:
+            return
+        parameter = self._parameter()
+        self._values = setting_values(sequence, setting)
+        unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
+        has_unit = sequence.is_scaled_by_pd
+        name_axes(self.plot, f"{short_name(parameter)} ({unit})", "Signal (unit of PD)" if has_unit else "Signal")
+        self.plot.setXRange(*(on_screen(parameter, end) for end in self._values[[0, -1]]), padding=0.02)
+        self._place_line()
+        self._draw_fixed()
+        self._draw_cursor()
+        self._fill_table()
+
+    def _parameter(self) -> Field[Any]:
+        if self._shown is None:
+            raise RuntimeError("a setting was asked for before there was a sequence: show one first.")
+        return movable_settings(self._shown)[self.setting.value()]
+
+    def _place_line(self) -> None:
+        parameter = self._parameter()
+        self._line.blockSignals(True)
+        self._line.setValue(on_screen(parameter, getattr(self._shown, parameter.name)))
+        self._line.blockSignals(False)
+
+    def _dragged(self) -> None:
+        """Take the setting that the upright line was dragged to, or put it back where that is impossible."""
+        parameter, sequence = self._parameter(), self._shown
+        value = float(self._line.value()) / on_screen(parameter, 1.0)
+        changed = None if sequence is None else with_settings(sequence, **{parameter.name: value})
+        if changed is None:
+            self._place_line()
+        else:
+            self.set_sequence(changed)
+
+    def _draw_fixed(self) -> None:
+        for item in self._fixed_items:
+            self.plot.removeItem(item)
+        self._fixed_items = [curve_item(entry.colour, dashes=entry.is_region) for entry in self._fixed]
+        x, rows = self._computed(self._fixed)
+        for item, row in zip(self._fixed_items, rows, strict=True):
+            item.setData(x, row)
+            self.plot.addItem(item)
+        self._draw_dots()
+
+    def _draw_cursor(self) -> None:
+        x, rows = self._computed([self._cursor] if self._cursor else [])
+        self._cursor_item.setData(x if len(rows) else [], rows[0] if len(rows) else [])
+        self._draw_dots()
+
+    def _computed(self, entries: Sequence[Entry]) -> tuple[FloatArray, FloatArray]:
+        """Values of the setting as on screen ``(value,)``, and the signals of some entries ``(entry, value)``."""
+        if self._shown is None or not entries:
+            return np.empty(0), np.empty((0, 0))
+        made = curves(self._shown, self.setting.value(), self._values, [entry.tissue for entry in entries])
+        return made.values * on_screen(self._parameter(), 1.0), made.signals
+
+    def _draw_dots(self) -> None:
+        entries = [*self._fixed, *([self._cursor] if self._cursor else [])]
+        heights = self._present(entries)
+        at = self._line.value()
+        self._dots.setData([
+            {"pos": (at, height), "brush": entry.colour}
+            for entry, height in zip(entries, heights, strict=True)
+            if math.isfinite(height)
+        ])  # fmt: skip
+
+    def _present(self, entries: Sequence[Entry]) -> list[float]:
+        if self._shown is None or not entries:
+            return []
+        return [float(each) for each in signals(self._shown, [entry.tissue for entry in entries])]
+
+    def _fill_table(self) -> None:
+        entries = [*([self._cursor] if self._cursor else []), *self._fixed]
+        self.table.setVisible(bool(entries))
+        lines = [_line(entry, signal) for entry, signal in zip(entries, self._present(entries), strict=True)]
+        heads = "".join(f"<td align=right>{head}</td>" for head in ("PD", "T1 (ms)", "T2 (ms)", "Signal"))
+        self.table.setText(f"<table width=100% cellspacing=2><tr><td></td>{heads}</tr>{''.join(lines)}</table>")
+
+
+def _line(entry: Entry, signal: float) -> str:
+    tissue, errors = entry.tissue, entry.errors
+    cells = [
+        _number(tissue.pd, errors.get("PD"), 3),
+        _number(1e3 * tissue.t1, _times(1e3, errors.get("T1")), 0),
+        _number(1e3 * tissue.t2, _times(1e3, errors.get("T2")), 0 if tissue.t2 >= 0.1 else 1),
+        _number(signal, None, 3),
+    ]
+    name = f"<td><span style='color: {entry.colour}'>{SWATCHES[entry.is_region]}</span> {tissue.name}</td>"
+    return f"<tr>{name}{''.join(f'<td align=right>{cell}</td>' for cell in cells)}</tr>"
+
+
+def _number(value: float, error: float | None, digits: int) -> str:
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:.{digits}f}" + ("" if error is None else f"<br><small>± {error:.{digits}f}</small>")
+
+
+def _times(factor: float, value: float | None) -> float | None:
+    return None if value is None else factor * value

@@ -1,0 +1,277 @@
+"""Find the settings of a sequence that show two regions apart best, and draw how contrast depends on two of them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any
+
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+
+from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, on_screen
+from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
+from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
+from napari_swig_qmri._widgets.run_panel import RunPanel
+from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, optimise
+from napari_swig_qmri.curves import movable_settings, short_name
+from napari_swig_qmri.regions import mean_tissue, surroundings
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+    from dataclasses import Field
+
+    from napari_swig_qmri.contrast_design import Design
+    from napari_swig_qmri.curves import TissueValues
+    from napari_swig_qmri.regions import Regions
+    from napari_swig_qmri.results import Progress
+    from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import QuantitativeMaps
+
+    Optimiser = Callable[..., Generator[Progress, None, Design]]
+
+SURROUNDINGS = -1  # stands for the voxels around the first region where a label is chosen
+NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
+MODEL = (
+    "Contrast-to-noise per √time: |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line of k-space and "
+    "no dead time. Gradient echoes decay with T2, for there is no T2* map."
+)
+FORESHORTENED = "{settings} ended at a limit: widen it to go further."
+
+
+@dataclass(frozen=True, eq=False)
+class Areas:
+    """Maps and the labelled voxels on their grid."""
+
+    maps: QuantitativeMaps
+    regions: Regions
+
+    def tissue(self, label: int, of: int) -> TissueValues:
+        """Mean of a region; the median around region `of` for its surroundings, so that fluid there counts little."""
+        if label != SURROUNDINGS:
+            return mean_tissue(self.maps, self.regions[label], f"Label {label}")
+        around = surroundings(self.regions[of], self.maps.grid)
+        return mean_tissue(self.maps, around, f"Around label {of}", robust=True)
+
+
+class LimitRow:
+    """One setting: whether it moves, and between which limits, in ms or degrees."""
+
+    def __init__(self, parameter: Field[Any], limits: tuple[float, float], *, moves: bool) -> None:
+        self.parameter = parameter
+        unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
+        self.box = QCheckBox(short_name(parameter))
+        self.box.setToolTip(f"{parameter.metadata['label']}: let it move between these limits")
+        self.box.setChecked(moves)
+        self.unit = QLabel(unit)
+        self.ends = tuple(_spin_box(on_screen(parameter, end)) for end in limits)
+        self._exact = tuple((end.value(), exact) for end, exact in zip(self.ends, limits, strict=True))
+        self.box.toggled.connect(self._enable)
+        self._enable(moves)
+
+    def limits(self) -> tuple[float, float]:
+        """Lowest and highest setting in s or rad."""
+        low, high = (
+            exact if end.value() == shown else end.value() / on_screen(self.parameter, 1.0)
+            for end, (shown, exact) in zip(self.ends, self._exact, strict=True)
+        )
+        return low, high
+
+    def _enable(self, moves: bool) -> None:
+        for end in self.ends:
+            end.setEnabled(moves)
+
+
+class DesignPanel(QWidget):
+    """Two regions, limits, a run in the background, and its outcome; `optimiser` stands in for `optimise`."""
+
+    settings_wanted = Signal(object)  # the sequence that was found is to be used
+
+    def __init__(self, optimiser: Optimiser = optimise) -> None:
+        super().__init__()
+        self._optimiser = optimiser
+        self._sequence: Contrast | None = None
+        self._areas: Callable[[], Areas] | None = None
+        self._design: Design | None = None
+        self.rows: dict[str, LimitRow] = {}
+        self.first = Choice("The region to show")
+        self.second = Choice("What to show it against; the surroundings lie 1 to 6 mm from it")
+        self.nulled = Choice("A region that is to have no signal: its inversion time follows TR and train")
+        self.plane = Choice("The two settings of the picture")
+        self.grid = QGridLayout()
+        self.run = RunPanel("Find the best settings", "Search settings within the limits")
+        self.run.cancel_button.setToolTip("Stop the search. The settings stay as they are.")
+        self.answer = wrapped_label()
+        self.use_button = QPushButton("Use these settings")
+        self.use_button.setToolTip("Show the signal curves of the settings that were found")
+        self.plot = new_plot("", "")
+        self._form = form()
+        self._lay_out()
+        self.first.chosen.connect(self._check)
+        self.second.chosen.connect(self._check)
+        self.nulled.chosen.connect(self._check)
+        self.run.requested.connect(self.start)
+        self.run.succeeded.connect(self._show)
+        self.use_button.clicked.connect(self._use)
+        self.show_areas([], None)
+
+    def show_sequence(self, sequence: Contrast | None) -> None:
+        """Take over a sequence; another kind of sequence brings its own settings and limits."""
+        before, self._sequence = self._sequence, sequence
+        if sequence is not None and (
+            type(sequence) is not type(before) or list(self.rows) != list(movable_settings(sequence))
+        ):
+            self._fill_rows(sequence)
+            self._forget()
+        self._form.setRowVisible(self.nulled, can_null(sequence))
+        if not can_null(sequence):
+            self.nulled.set_value(None)
+        self._check()
+
+    def show_areas(self, labels: Sequence[int], areas: Callable[[], Areas] | None) -> None:
+        """Offer these labels; `areas` reads maps and voxels when a run starts."""
+        self._areas = areas
+        named = [(f"label {label}", label) for label in labels]
+        before = self.second.value()
+        self.first.set_choices(named)
+        self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
+        if before is None and named:
+            self.second.set_value(labels[1] if len(labels) > 1 else SURROUNDINGS)
+        self.nulled.set_choices([("no region", None), *named])
+        self._check()
+
+    def problem(self) -> DesignProblem:
+        """What is asked; ValueError where it cannot be."""
+        if self._areas is None or self._sequence is None:
+            raise ValueError(NEEDS_REGIONS)
+        areas, first, nulled = self._areas(), self.first.value(), self.nulled.value()
+        return DesignProblem(
+            sequence=self._sequence,
+            tissues=(areas.tissue(first, first), areas.tissue(self.second.value(), first)),
+            limits={name: row.limits() for name, row in self.rows.items() if self._moves(name)},
+            nulled=None if nulled is None else areas.tissue(nulled, nulled),
+        )
+
+    def start(self) -> None:
+        """Search in the background."""
+        try:
+            problem = self.problem()
+        except ValueError as error:
+            self.run.show_message(str(error), problem=True)
+            return
+        self._forget()
+        self.run.start(partial(self._optimiser, problem, self.plane.value()))
+
+    def _lay_out(self) -> None:
+        self._form.addRow("Show", self.first)
+        self._form.addRow("against", self.second)
+        self._form.addRow("Null", self.nulled)
+        picture = form()
+        picture.addRow("Picture of", self.plane)
+        self.grid.setContentsMargins(0, 0, 0, 0)
+        column = QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(4)
+        column.addLayout(self._form)
+        column.addLayout(self.grid)
+        column.addLayout(picture)
+        for part in (self.run, self.answer, self.plot, self.use_button, wrapped_label(MODEL, role="note")):
+            column.addWidget(part)
+
+    def _fill_rows(self, sequence: Contrast) -> None:
+        while (item := self.grid.takeAt(0)) is not None:
+            if (widget := item.widget()) is not None:
+                widget.deleteLater()
+        limits, found = default_limits(sequence), movable_settings(sequence)
+        self.rows = {
+            name: LimitRow(each, limits[name], moves=not (sequence.is_gradient_echo and name == "echo_time"))
+            for name, each in found.items()
+        }
+        for index, row in enumerate(self.rows.values()):
+            for column, part in enumerate((row.box, row.ends[0], QLabel("to"), row.ends[1], row.unit)):
+                self.grid.addWidget(part, index, column)
+            row.box.toggled.connect(self._check)
+        self.grid.setColumnStretch(1, 1)
+        self.grid.setColumnStretch(3, 1)
+
+    def _moves(self, name: str) -> bool:
+        follows = name == "inversion_time" and self.nulled.value() is not None
+        return self.rows[name].box.isChecked() and not follows
+
+    def _check(self) -> None:
+        moving = [name for name in self.rows if self._moves(name)]
+        if "inversion_time" in self.rows:
+            self.rows["inversion_time"].box.setEnabled(self.nulled.value() is None)
+        names = {name: short_name(self.rows[name].parameter) for name in moving}
+        self.plane.set_choices([(f"{names[a]} and {names[b]}", (a, b)) for a, b in combinations(moving, 2)])
+        is_pair = self.first.value() is not None and self.first.value() != self.second.value()
+        self.run.set_ready(is_pair and bool(moving) and self._sequence is not None)
+        if not self.run.is_running and self._design is None:
+            self.run.show_message("" if self.first.value() is not None else NEEDS_REGIONS)
+
+    def _forget(self) -> None:
+        self._design = None
+        set_text(self.answer, "")
+        self.use_button.setVisible(False)
+        self.plot.setVisible(False)
+
+    def _show(self, design: Design) -> None:
+        self._design = design
+        found = movable_settings(design.sequence)
+        said = [_said(found[name], getattr(design.sequence, name)) for name in found]
+        gain = _gain(design)
+        limits = [short_name(found[name]) for name in design.at_limit]
+        more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
+        set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
+        self.use_button.setVisible(True)
+        self.plot.setVisible(design.landscape is not None)
+        if design.landscape is not None:
+            self._draw(design, found)
+
+    def _draw(self, design: Design, found: Mapping[str, Field[Any]]) -> None:
+        landscape = design.landscape
+        if landscape is None:
+            return
+        first, second = (found[name] for name in landscape.settings)
+        x, y = (v * on_screen(p, 1.0) for v, p in zip(landscape.values, (first, second), strict=True))
+        marks = [
+            (*(on_screen(each, getattr(sequence, each.name)) for each in (first, second)), symbol)
+            for sequence, symbol in ((self._sequence, "o"), (design.sequence, "star"))
+            if sequence is not None
+        ]
+        name_axes(self.plot, _axis(first), _axis(second))
+        draw_landscape(self.plot, x, y, landscape.efficiency, marks)
+
+    def _use(self) -> None:
+        if self._design is not None:
+            self.settings_wanted.emit(self._design.sequence)
+
+
+def _gain(design: Design) -> str:
+    """How much better the found settings are, in words."""
+    if not design.present_efficiency > 0:
+        return ""
+    ratio = design.efficiency / design.present_efficiency
+    return f" {ratio:.3g} times the contrast-to-noise per √time of the present settings (○; ★ the best)."
+
+
+def _said(parameter: Field[Any], value: float) -> str:
+    unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
+    space = "" if unit == "°" else " "
+    return f"{short_name(parameter)} {on_screen(parameter, value):.4g}{space}{unit}"
+
+
+def _axis(parameter: Field[Any]) -> str:
+    return f"{short_name(parameter)} ({SCREEN_UNITS[parameter.metadata['unit']][1]})"
+
+
+def _spin_box(value: float) -> QDoubleSpinBox:
+    box = QDoubleSpinBox()
+    box.setRange(0, 1e6)
+    box.setDecimals(max(0, 2 - math.floor(math.log10(max(value, 0.1)))))
+    box.setValue(value)
+    box.setMinimumWidth(60)
+    return box

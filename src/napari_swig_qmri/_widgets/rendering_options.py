@@ -1,0 +1,150 @@
+"""Edit how a contrast is rendered: transmit field, noise, sign, and marks of partial volume."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_swig_qmri._widgets.appearance import form, native_of, set_text, wrapped_label
+from napari_swig_qmri.layers import METADATA_KEY
+from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.rendering import Rendering
+from napari_swig_qmri.results import RESEARCH_NOTICE
+
+if TYPE_CHECKING:
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_swig_qmri.lazy import LazyContrast
+    from napari_swig_qmri.sequence import Contrast
+
+SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
+REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
+MARK_COLOUR = "#ff9f1c"
+MARK_OPACITY = 0.35
+NOTES = {
+    "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
+    "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
+    "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
+    "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
+    "_sign": "Signed is phase sensitive (PSIR): tissue that is still inverted is negative.",
+}
+
+
+class RenderingEditor(QWidget):
+    """Options of a rendering; emits `changed` whenever one of them changes."""
+
+    changed = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
+        self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
+        self._reference = ComboBox(label="Relative to", choices=REFERENCES)
+        self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
+        self._sign = ComboBox(label="Sign", choices=SIGNS)
+        self.mark = CheckBox(
+            text="Mark partial volume",
+            value=False,
+            tooltip="A layer over each contrast. It costs time while you scroll.",
+        )
+        self._field.native.setSuffix(" %")
+        self._field.native.setDecimals(0)
+        self._snr.native.setSpecialValueText("no noise")
+        self._snr.native.setDecimals(1)
+        self.problem_label = wrapped_label(role="problem")
+        self.caveat = wrapped_label(role="assumption")
+        self._form = form()
+        self._form.setContentsMargins(4, 0, 0, 0)
+        self.setLayout(self._form)
+        for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
+            box: ValueWidget[Any] = getattr(self, name)
+            box.tooltip = NOTES.get(name, "")
+            self._form.addRow(QLabel(box.label), native_of(box))
+            box.changed.connect(self._update)
+        for part in (self.problem_label, native_of(self.mark), self.caveat):
+            self._form.addRow(part)
+        self.mark.changed.connect(self._update)
+        self._update()
+
+    def value(self) -> Rendering:
+        """The options as chosen."""
+        return Rendering(
+            transmit_field=self._field.value / 100,
+            snr=self._snr.value or math.inf,
+            noise_reference=self._reference.value,
+            seed=self._seed.value,
+            sign=self._sign.value,
+        )
+
+    def set_value(self, rendering: Rendering) -> None:
+        """Show these options."""
+        self._field.value = 100 * rendering.transmit_field
+        self._snr.value = rendering.snr if rendering.has_noise else 0
+        self._reference.value = rendering.noise_reference
+        self._seed.value = rendering.seed
+        self._sign.value = rendering.sign
+
+    def show_problem(self, sequence: Contrast | None) -> bool:
+        """Say what of the options a sequence excludes; whether there is something."""
+        problem = ""
+        try:
+            if sequence is not None:
+                self.value().check(sequence)
+        except ValueError as error:
+            problem = str(error)
+        set_text(self.problem_label, problem)
+        return bool(problem)
+
+    def summary(self) -> str:
+        """One line for the folded options."""
+        value, parts = self.value(), []
+        if value.transmit_field != 1:
+            parts.append(f"B1+ {100 * value.transmit_field:.0f} %")
+        if value.has_noise:
+            parts.append(f"SNR {value.snr:g}")
+        if value.sign != "usual":
+            parts.append(value.sign)
+        if self.mark.value:
+            parts.append("partial volume")
+        return f"Options: {', '.join(parts)}" if parts else "Options"
+
+    def _update(self) -> None:
+        for box in (self._reference, self._seed):
+            box.enabled = self._snr.value > 0
+        set_text(self.caveat, CAVEAT if self.mark.value else "")
+        self.changed.emit()
+
+
+def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
+    """Marks of partial volume in a contrast."""
+    return LazyPartialVolume(
+        sequence=contrast.sequence,
+        pd=contrast.pd,
+        t1=contrast.t1,
+        t2=contrast.t2,
+        rendering=contrast.rendering.signed(),
+    )
+
+
+def mark_layer(layer: Image) -> Labels:
+    """Translucent layer over the voxels of a contrast layer whose signal partial volume changes."""
+    attributes = layer.as_layer_data_tuple()[1]
+    sidecar = {"Notice": RESEARCH_NOTICE, "Description": CAVEAT}
+    record = {**layer.metadata[METADATA_KEY], "suffix": "mask", "sidecar": sidecar}
+    kept = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    marks = Labels(
+        marks_of(layer.data),
+        **{name: attributes[name] for name in kept},
+        name=f"Partial volume in {layer.name}",
+        opacity=MARK_OPACITY,
+        colormap=DirectLabelColormap(color_dict={1: MARK_COLOUR, None: "transparent"}),
+        metadata={METADATA_KEY: {**record, "shown_name": f"Partial volume in {layer.name}"}},
+    )
+    marks.editable = False
+    return marks

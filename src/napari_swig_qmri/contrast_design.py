@@ -1,0 +1,243 @@
+"""Settings of a sequence that show two tissues apart best in the time that they take.
+
+Noise: white, of one deviation per line of k-space at every setting, Gaussian also in a magnitude (which holds
+above a signal of about three deviations), so band width, voxel and coil are taken as fixed. Time: TR per line,
+or per echo train or block of read-outs where there is one; averages fill the scan, so that noise falls with its
+square root. What is made large is therefore |S1 - S2| / sqrt(TR / lines per TR), the contrast-to-noise ratio per
+square root of time for a noise of one. Gradient echoes decay with T2 here, for T2* is not mapped.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.optimize import minimize
+from scipy.stats import qmc
+
+from napari_swig_qmri.curves import TissueValues, movable_settings, signals, with_settings
+from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.nulling import nulled_from, nulled_time
+from napari_swig_qmri.results import Progress, between
+from napari_swig_qmri.steps import mapped
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import FloatArray
+
+    Limits = Mapping[str, tuple[float, float]]
+
+N_TRIED = 1024  # settings spread over the limits
+N_STEP = 32  # of them between two reports
+N_REFINED = 6  # the best of them are starts of Nelder and Mead's search
+N_LANDSCAPE = 41  # settings along each side of a landscape
+SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
+SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
+LONG_ECHO = 0.25  # s; default limits of TE reach it
+ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
+
+
+@dataclass(frozen=True, kw_only=True)
+class DesignProblem:
+    """Which two tissues to show apart, and which settings may move between which limits."""
+
+    sequence: Contrast  # the present settings; those without limits stay
+    tissues: tuple[TissueValues, TissueValues]
+    limits: Limits  # setting -> lowest and highest, s or rad
+    nulled: TissueValues | None = None  # whose signal the inversion time takes away, whatever the other settings
+
+    def __post_init__(self) -> None:
+        if isinstance(self.sequence, UserEquation):
+            raise ValueError("the noise and the time of a typed equation are not known: choose a sequence.")
+        if not self.sequence.is_scaled_by_pd:
+            raise ValueError(
+                f"{self.sequence.title} is a ratio of two images, whose noise is not that of a line of k-space: "
+                "choose another sequence."
+            )
+        if not self.limits:
+            raise ValueError("no setting may move: choose at least one and its limits.")
+        for tissue in (*self.tissues, *([self.nulled] if self.nulled else [])):
+            if not (tissue.is_measured or tissue.pd == 0):
+                raise ValueError(f"{tissue.name!r} holds no voxel with PD, T1 and T2: choose another region.")
+        self._check_limits()
+        self._check_nulling()
+
+    def _check_limits(self) -> None:
+        known = movable_settings(self.sequence)
+        for name, (low, high) in self.limits.items():
+            if name not in known:
+                raise ValueError(f"{self.sequence.title} has no setting {name!r}: choose of {', '.join(known)}.")
+            if not 0 <= low < high:
+                label = known[name].metadata["label"]
+                raise ValueError(f"{label}: the lower limit must be below the upper one: change one of them.")
+
+    def _check_nulling(self) -> None:
+        if self.nulled is None:
+            return
+        if not can_null(self.sequence):
+            raise ValueError(
+                f"{self.sequence.title} cannot null a tissue: choose FLAIR, STIR, PSIR, IR or MPRAGE, or no null."
+            )
+        if "inversion_time" in self.limits:
+            raise ValueError("the inversion time follows from the tissue to null: take it off the settings to move.")
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Landscape:
+    """Efficiency over two settings, the others at their optimum; NaN where they exclude each other."""
+
+    settings: tuple[str, str]
+    values: tuple[FloatArray, FloatArray]  # s or rad
+    efficiency: FloatArray  # (first setting, second setting), unit of PD / sqrt(s)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Design:
+    """The best settings that were found, and how good they and the present ones are."""
+
+    sequence: Contrast
+    efficiency: float  # unit of PD / sqrt(s)
+    present_efficiency: float  # of the settings that the problem came with
+    at_limit: tuple[str, ...]  # settings that would go further
+    landscape: Landscape | None  # None where only one setting moves
+
+
+def time_per_line(sequence: Contrast) -> float:
+    """Time in s that one line of k-space takes: TR over the echoes of a train, or the read-outs of a block."""
+    lines = getattr(sequence, "echo_train_length", getattr(sequence, "n_partitions", 1))
+    return float(sequence.repetition_time / lines)
+
+
+def efficiency(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -> float:
+    """Contrast-to-noise per square root of time for a noise of one, |S1 - S2| / sqrt(TR / lines per TR).
+
+    A tissue with a PD of 0 stands for nothing at all.
+    """
+    first, second = signals(sequence, [_or_nothing(each) for each in tissues])
+    return float(abs(first - second)) / math.sqrt(time_per_line(sequence))
+
+
+def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
+    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles 1 to 90 degrees."""
+    limits = {}
+    for name, each in movable_settings(sequence).items():
+        low, high = each.metadata["range"]
+        usual = sequence.typical.get(name, getattr(sequence, name))
+        bottom, top = usual / SPREAD, SPREAD * usual
+        if name == "echo_time":
+            top = max(top, LONG_ECHO)
+        if each.metadata["unit"] == "rad":
+            bottom, top = ANGLES
+        limits[name] = (max(low, bottom), min(high, top))
+    return limits
+
+
+def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Generator[Progress, None, Design]:
+    """Search the settings with the highest efficiency, and compute the landscape around them.
+
+    A Sobol sequence spreads settings over the limits, times by their logarithm; Nelder and Mead's simplex search
+    goes on from the best. `plane` names the settings of the landscape, by default the first two that move.
+    """
+    names = tuple(problem.limits)
+    starts = yield from mapped(_spread(problem), between(0.0, 0.6))
+    best = yield from mapped(_refined(problem, starts), between(0.6, 0.75))
+    found = _sequence_at(problem, _settings(problem, best))
+    if found is None or efficiency(found, problem.tissues) <= 0:
+        raise ValueError("no setting within the limits shows the two regions apart: widen the limits.")
+    landscape = None
+    if len(names) > 1:
+        steps = _landscape(problem, found, plane or (names[0], names[1]))
+        landscape = yield from mapped(steps, between(0.75, 1.0))
+    return Design(
+        sequence=found,
+        efficiency=efficiency(found, problem.tissues),
+        present_efficiency=efficiency(problem.sequence, problem.tissues),
+        at_limit=tuple(name for name, x in zip(names, best, strict=True) if min(x, 1 - x) < 1e-3),
+        landscape=landscape,
+    )
+
+
+def can_null(sequence: Contrast | None) -> bool:
+    """Whether the inversion time of a sequence can take the signal of a tissue away."""
+    return sequence is not None and nulled_time(sequence) == "inversion_time"
+
+
+def _or_nothing(tissue: TissueValues) -> TissueValues:
+    return tissue if tissue.pd != 0 else TissueValues(name=tissue.name, pd=0.0, t1=1.0, t2=1.0)
+
+
+def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contrast | None:
+    """The sequence with these settings, its inversion time following the tissue to null; None if impossible."""
+    if problem.nulled is None:
+        return with_settings(problem.sequence, **settings)
+    try:
+        settings = {**vars(problem.sequence), **settings}
+        return nulled_from(type(problem.sequence), settings, problem.nulled.t1, problem.nulled.t2)
+    except ValueError:
+        return None
+
+
+def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> float:
+    """Efficiency, 0 where the settings exclude each other."""
+    sequence = _sequence_at(problem, settings)
+    return 0.0 if sequence is None else efficiency(sequence, problem.tissues)
+
+
+def _settings(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
+    """Settings at a position in the unit cube: times by their logarithm, angles evenly."""
+    known, settings = movable_settings(problem.sequence), {}
+    for x, (name, (low, high)) in zip(np.clip(position, 0, 1), problem.limits.items(), strict=True):
+        if known[name].metadata["unit"] == "s":
+            start = max(low, SHORTEST)
+            settings[name] = low if x == 0 else float(start * (high / start) ** x)
+        else:
+            settings[name] = float(low + (high - low) * x)
+    return settings
+
+
+def _spread(problem: DesignProblem) -> Generator[Progress, None, FloatArray]:
+    """The best positions ``(N_REFINED, setting)`` of those tried all over the limits."""
+    tried = qmc.Sobol(len(problem.limits), scramble=False).random(N_TRIED)
+    scores = np.zeros(N_TRIED)
+    for index, position in enumerate(tried):
+        if index % N_STEP == 0:
+            yield Progress(index / N_TRIED, "Trying settings")
+        scores[index] = _efficiency_at(problem, _settings(problem, position))
+    best: FloatArray = tried[np.argsort(-scores)[:N_REFINED]]
+    return best
+
+
+def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, None, FloatArray]:
+    """The best position ``(setting,)`` that a search from each start ends at."""
+    scale = max(_efficiency_at(problem, _settings(problem, start)) for start in starts) or 1.0
+
+    def loss(position: FloatArray) -> float:
+        return -_efficiency_at(problem, _settings(problem, position)) / scale
+
+    best: FloatArray = starts[0]
+    lowest = loss(best)
+    for index, start in enumerate(starts):
+        yield Progress(index / len(starts), "Refining the best")
+        for _ in range(2):  # begun again where it ended, a simplex that collapsed on a limit gets away
+            found = minimize(loss, start, method="Nelder-Mead", bounds=[(0, 1)] * len(start), options={"xatol": 1e-5})
+            start = found.x
+        if found.fun < lowest:
+            best, lowest = found.x, found.fun
+    return best
+
+
+def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -> Generator[Progress, None, Landscape]:
+    """Efficiency over the limits of two settings; one row between two reports."""
+    settings = {name: getattr(best, name) for name in problem.limits}
+    first, second = (np.linspace(*problem.limits[name], N_LANDSCAPE) for name in plane)
+    made = np.full((N_LANDSCAPE, N_LANDSCAPE), np.nan)
+    for row, one in enumerate(first):
+        yield Progress(row / N_LANDSCAPE, "Drawing the landscape")
+        for column, other in enumerate(second):
+            sequence = _sequence_at(problem, {**settings, plane[0]: float(one), plane[1]: float(other)})
+            if sequence is not None:
+                made[row, column] = efficiency(sequence, problem.tissues)
+    return Landscape(settings=plane, values=(first, second), efficiency=made)

@@ -1,0 +1,152 @@
+"""How a synthetic contrast is rendered: transmit field, noise, and whether the sign of the signal is shown."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri.sequence import SignalModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import FloatArray
+
+    UInt64Array = np.ndarray[Any, np.dtype[np.uint64]]
+
+SIGNS = ("usual", "magnitude", "signed")
+NOISE_REFERENCES = ("signal", "proton density")
+REFERENCE_PERCENTILE = 90  # of the voxels above zero, that the signal-to-noise ratio is meant for
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: keeps neighbouring counters apart
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steele et al. 2014
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """Options that apply to any sequence, noise to any contrast; the defaults are the plain equation.
+
+    A transmit field other than 1 scales excitation, flip and refocusing angles everywhere alike; inversions are
+    taken as adiabatic. Noise is that of two receive channels: Rician in a magnitude, Gaussian in a signed image.
+    """
+
+    transmit_field: float = 1.0  # B1+ relative to that of the nominal flip angles
+    snr: float = math.inf  # `REFERENCE_PERCENTILE` of what `noise_reference` names, over the noise of a channel
+    noise_reference: str = "signal"  # "signal": the contrast's own; "proton density": noise stays when settings move
+    seed: int = 0  # of the noise
+    sign: str = "usual"  # as the sequence has it, or "magnitude", or "signed" (phase sensitive)
+
+    def __post_init__(self) -> None:
+        if not 0.1 <= self.transmit_field <= 2:
+            raise ValueError(f"the transmit field must be between 0.1 and 2, but it is {self.transmit_field:g}.")
+        if not self.snr > 0:
+            raise ValueError(f"the signal-to-noise ratio must be above 0, but it is {self.snr:g}.")
+        for value, allowed in ((self.sign, SIGNS), (self.noise_reference, NOISE_REFERENCES)):
+            if value not in allowed:
+                raise ValueError(f"{value!r} is none of {', '.join(allowed)}: choose one of these.")
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise is added."""
+        return self.snr < math.inf
+
+    def signed(self) -> Rendering:
+        """The same transmit field, with the sign of the signal and without noise."""
+        return Rendering(transmit_field=self.transmit_field, sign="signed")
+
+    def check(self, sequence: Contrast) -> None:
+        """Refuse with one sentence what a contrast cannot be rendered with."""
+        if not isinstance(sequence, SignalModel):
+            if self.transmit_field != 1 or self.sign == "magnitude":
+                wanted = "leave the transmit field at 1 and the sign as it is"
+                raise ValueError(f"{sequence.title} has no pulses and no magnitude but what is typed: {wanted}.")
+            return
+        if self.has_noise and not sequence.is_scaled_by_pd:
+            raise ValueError(f"{sequence.title} is a ratio of images, to which no noise can be added: switch it off.")
+        if self.sign == "magnitude" and not sequence.is_scaled_by_pd:
+            raise ValueError(f"{sequence.title} has no magnitude: show it with its sign.")
+        sequence.in_field(self.transmit_field)
+
+    def is_signed(self, sequence: Contrast) -> bool:
+        """Whether the image keeps the sign of the signal."""
+        return sequence.is_signed if self.sign == "usual" else self.sign == "signed"
+
+    def signal(self, sequence: Contrast, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
+        """Signal with its sign and without noise, in the unit of `pd`; t1, t2, t2star in s."""
+        if not isinstance(sequence, SignalModel):
+            return sequence(pd, t1, t2, t2star)
+        return sequence.signed(pd, t1, t2, t2star, transmit_field=self.transmit_field)
+
+    def image(self, sequence: Contrast, signal: FloatArray, voxels: UInt64Array, deviation: float) -> FloatArray:
+        """What is shown of a `signal` with its sign: noise of standard `deviation` added, and the sign kept or not.
+
+        `voxels` numbers the voxels; the noise of a voxel depends on its number and the seed alone.
+        """
+        keeps_sign = self.is_signed(sequence)
+        if not (self.has_noise and deviation > 0):
+            return signal if keeps_sign else np.abs(signal)
+        real, imaginary = normal_pairs(voxels, self.seed)
+        real = signal + np.float32(deviation) * real
+        return real if keeps_sign else np.hypot(real, np.float32(deviation) * imaginary)
+
+    def to_sidecar(self) -> dict[str, Any]:
+        """Sidecar entry of the options that are not the defaults; empty if all are."""
+        usual = Rendering()
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+        if not self.has_noise:
+            changed = {name: value for name, value in changed.items() if name not in ("noise_reference", "seed")}
+        elif changed:
+            changed = {**changed, "noise_reference": self.noise_reference, "seed": self.seed}
+        return {"Rendering": {_key(name): value for name, value in changed.items()}} if changed else {}
+
+    @classmethod
+    def from_sidecar(cls, sidecar: Mapping[str, Any]) -> Rendering:
+        """The options that a sidecar of `to_sidecar` records."""
+        entry = sidecar.get("Rendering", {})
+        return cls(**{each.name: entry[_key(each.name)] for each in fields(cls) if _key(each.name) in entry})
+
+
+def _key(name: str) -> str:
+    return {"snr": "SNR"}.get(name, "".join(word.capitalize() for word in name.split("_")))
+
+
+def reference_level(values: FloatArray) -> float:
+    """The value that a signal-to-noise ratio is meant for: a percentile of the magnitudes above zero."""
+    magnitudes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return float(np.percentile(magnitudes, REFERENCE_PERCENTILE)) if magnitudes.size else 0.0
+
+
+def voxel_numbers(shape: tuple[int, ...], key: Any = ...) -> UInt64Array:
+    """Numbers of the indexed voxels of an array, in its order, without an array of them all."""
+    strides = [int(np.prod(shape[axis + 1 :], dtype=np.uint64)) for axis in range(len(shape))]
+    numbers = np.zeros((), np.uint64)
+    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
+        along = np.arange(length, dtype=np.uint64) * np.uint64(stride)
+        along = along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+        numbers = numbers + np.broadcast_to(along, shape)[key]
+    return np.asarray(numbers, np.uint64)
+
+
+def normal_pairs(voxels: UInt64Array, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Two independent standard normal numbers, float32, for each voxel number: the same ones at every call.
+
+    Numbers are hashed (SplitMix64), and the two halves of a hash become normal numbers (Box and Muller 1958).
+    """
+    with np.errstate(over="ignore"):
+        start = _mixed(np.asarray([seed], np.uint64) * _SPREAD + _SPREAD)
+        bits = _mixed(np.asarray(voxels) * _SPREAD + start)
+    high, low = ((half.astype(np.float32) + np.float32(0.5)) / 2**32 for half in (bits >> 32, bits & 0xFFFFFFFF))
+    radius = np.sqrt(-2 * np.log(np.minimum(high, np.float32(1 - 2**-24))))
+    angle = np.float32(2 * math.pi) * low
+    return radius * np.cos(angle), radius * np.sin(angle)
+
+
+def _mixed(bits: UInt64Array) -> UInt64Array:
+    for shift, factor in _MIX:
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits ^ (bits >> np.uint64(31))

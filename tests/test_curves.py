@@ -1,0 +1,75 @@
+"""Signals of tissues over one setting of a sequence."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from napari_swig_qmri.curves import (
+    N_POINTS,
+    TissueValues,
+    curves,
+    movable_settings,
+    setting_values,
+    signals,
+    with_settings,
+)
+from napari_swig_qmri.signal_models import SEQUENCES, Mprage, Spgr, SpinEcho, T2Flair
+
+WM = TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07)
+CSF = TissueValues(name="CSF", pd=1.0, t1=4.0, t2=2.0)
+AIR = TissueValues(name="air", pd=0.0, t1=0.0, t2=0.0)
+
+
+def test_a_spin_echo_decays_with_t2_by_hand() -> None:
+    sequence = SpinEcho(echo_time=0.015, repetition_time=0.5)
+    made = curves(sequence, "echo_time", np.array([0.0, 0.07, 0.14]), [WM, CSF])
+    start = 0.7 * (1 - math.exp(-0.5 / 0.8))
+    np.testing.assert_allclose(made.signals[0], start * np.exp([0, -1, -2]), rtol=1e-12)
+    np.testing.assert_allclose(made.signals[1, 1], (1 - math.exp(-1 / 8)) * math.exp(-0.035), rtol=1e-12)
+
+
+def test_flip_angles_are_in_radians_and_ernst_has_the_most_signal() -> None:
+    sequence = Spgr.from_typical()
+    angles = np.radians(np.arange(1, 60, 0.5))
+    made = curves(sequence, "flip_angle", angles, [WM])
+    ernst = math.acos(math.exp(-0.02 / 0.8))
+    assert angles[made.signals[0].argmax()] == pytest.approx(ernst, abs=math.radians(0.5))
+
+
+def test_impossible_settings_leave_gaps() -> None:
+    sequence = SpinEcho(echo_time=0.1, repetition_time=0.5)
+    made = curves(sequence, "repetition_time", np.array([0.05, 0.1, 0.2, 100.0]), [WM])
+    assert np.isnan(made.signals[0]).tolist() == [True, True, False, True]
+
+
+def test_a_voxel_without_measurement_has_no_signal() -> None:
+    values = signals(SpinEcho.from_typical(), [AIR, WM, TissueValues(name="gap", pd=math.nan, t1=1.0, t2=0.1)])
+    assert np.isnan(values).tolist() == [True, False, True]
+    assert signals(SpinEcho.from_typical(), []).shape == (0,)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_values_hold_the_present_setting_and_can_be_played_out(name: str) -> None:
+    sequence = SEQUENCES[name].from_typical()
+    for setting in movable_settings(sequence):
+        values = setting_values(sequence, setting)
+        assert len(values) == N_POINTS
+        assert values[0] <= getattr(sequence, setting) <= values[-1]
+        ends = [with_settings(sequence, **{setting: float(value)}) for value in (values[0], values[-1])]
+        assert None not in ends
+
+
+def test_echo_times_reach_the_decay_of_tissue() -> None:
+    assert setting_values(SpinEcho.from_typical(), "echo_time")[-1] == pytest.approx(0.25)
+    assert setting_values(SpinEcho.from_typical(), "repetition_time")[-1] == pytest.approx(1.5)
+    late = T2Flair.from_typical(inversion_time=4.0)  # TR 9 s and a train of 160 ms leave TI up to 8.84 s
+    assert setting_values(late, "inversion_time")[-1] == pytest.approx(8.84, abs=0.07)
+    assert setting_values(Mprage.from_typical(), "echo_time")[-1] < 0.007
+
+
+def test_unknown_settings_are_named() -> None:
+    with pytest.raises(ValueError, match=r"Spin echo has no setting 'flip_angle': choose one of echo_time, rep"):
+        setting_values(SpinEcho.from_typical(), "flip_angle")

@@ -1,0 +1,138 @@
+"""Protocols rendered from maps, and what is written of them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from napari_swig_qmri.files import read_volume
+from napari_swig_qmri.layers import is_computed
+from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.phantom import make_phantom
+from napari_swig_qmri.protocol import NamedContrast, Protocol
+from napari_swig_qmri.sheets import FORMATS, PANE, Sheet, picture, render, write_sheet
+from napari_swig_qmri.signal_models import PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
+from napari_swig_qmri.steps import drained
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
+
+HEAD = make_phantom(6.0).maps
+
+
+def sheet(protocol: Protocol | None = None, subject: str = "sub-01") -> Sheet:
+    return drained(render(HEAD, protocol or Protocol.usual(), subject, {"Sources": ["/data/sub-01_T1map.nii.gz"]}))
+
+
+def test_every_contrast_is_the_signal_of_its_sequence() -> None:
+    protocol = Protocol.usual()
+    rendered = sheet(protocol)
+    assert [volume.name for volume in rendered.volumes] == ["T1w", "T2w", "FLAIR", "DIR"]
+    assert [volume.suffix for volume in rendered.volumes] == ["T1w", "T2w", "FLAIR", None]
+    for volume, contrast in zip(rendered.volumes, protocol.contrasts, strict=True):
+        np.testing.assert_allclose(volume.data, synthesise(contrast.sequence, *HEAD.data), rtol=1e-6)
+
+
+def test_another_subject_gets_the_same_protocol() -> None:
+    other = QuantitativeMaps(data=1.1 * HEAD.data, grid=HEAD.grid)
+    again = drained(render(other, Protocol.usual(), "sub-02"))
+    assert [v.sidecar["PulseSequenceType"] for v in again.volumes] == [
+        v.sidecar["PulseSequenceType"] for v in sheet().volumes
+    ]
+    assert not np.allclose(again.volumes[0].data, sheet().volumes[0].data)
+
+
+def test_nifti_files_are_a_derivative_dataset(tmp_path: Path) -> None:
+    drained(write_sheet(sheet(subject="sub-01_ses-02"), tmp_path / "out", ["nifti"]))
+    place = tmp_path / "out" / "sub-01" / "ses-02" / "anat"
+    names = sorted(path.name for path in place.glob("*.nii.gz"))
+    assert names == [f"sub-01_ses-02_desc-synthetic{end}.nii.gz" for end in ("DIR", "_FLAIR", "_T1w", "_T2w")]
+    read = read_volume(place / names[1])
+    np.testing.assert_allclose(read.data, sheet().volumes[2].data, rtol=1e-6)
+    np.testing.assert_allclose(read.grid.affine, HEAD.grid.affine, atol=1e-5)
+    assert (read.suffix, read.sidecar["Notice"]) == ("FLAIR", "synthetic: research use")
+    assert is_computed(read.sidecar, read.suffix)
+    assert read.sidecar["Sources"][0].startswith("../")
+    described = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert described["DatasetType"] == "derivative"
+
+
+def test_the_picture_shows_all_of_them(tmp_path: Path) -> None:
+    (path,) = drained(write_sheet(sheet(), tmp_path, ["png"]))
+    shown = np.asarray(Image.open(path))
+    assert shown.shape[1] > 2 * PANE
+    for column in (slice(8, PANE), slice(PANE + 16, 2 * PANE)):
+        for row in (slice(100, 400), slice(600, 900)):
+            assert shown[row, column].std() > 20
+    assert picture(sheet(), columns=4).shape[1] > 4 * PANE
+
+
+def test_left_and_right_are_where_radiologists_expect_them() -> None:
+    data = HEAD.data.copy()
+    nx = HEAD.grid.shape[0]
+    right_half = HEAD.grid.world(np.stack([np.arange(nx), np.zeros(nx), np.zeros(nx)], axis=-1))[:, 0] > 0
+    data[0, right_half] = 0  # no proton density on the patient's right
+    maps = QuantitativeMaps(data=data, grid=HEAD.grid)
+    protocol = Protocol(contrasts=(NamedContrast(name="T2w", sequence=TurboSpinEcho.from_typical()),))
+    shown = picture(drained(render(maps, protocol, "sub-01")))[120:400, 8 : 8 + PANE]
+    assert shown[:, 30 : PANE // 2 - 20].mean() < 0.1 * shown[:, PANE // 2 + 20 : -60].mean()
+
+
+def test_signed_contrasts_keep_their_dark_side() -> None:
+    psir = PhaseSensitiveInversionRecovery.from_typical()
+    protocol = Protocol(contrasts=(NamedContrast(name="PSIR", sequence=psir),))
+    (volume,) = sheet(protocol).volumes
+    assert volume.data.min() < 0
+    air = picture(sheet(protocol))[110:130, 8:40]
+    assert air.mean() > 20  # no signal is between dark and bright
+
+
+def test_dicom_lies_beside_in_one_study(tmp_path: Path) -> None:
+    pydicom = pytest.importorskip("pydicom")
+    written = drained(write_sheet(sheet(), tmp_path, ["dicom"]))
+    assert len(written) == 4 * HEAD.grid.shape[2]
+    read = [pydicom.dcmread(path, stop_before_pixels=True) for path in written]
+    assert len({each.StudyInstanceUID for each in read}) == 1
+    assert [each.SeriesDescription for each in read[:: HEAD.grid.shape[2]]] == [
+        f"SYNTHETIC {name}" for name in ("T1w", "T2w", "FLAIR", "DIR")
+    ]
+    assert "T2-FLAIR: TE 120, TR 9000, TI 2500 ms" in read[2 * HEAD.grid.shape[2]].DerivationDescription
+
+
+def test_names_are_safe_and_different(tmp_path: Path) -> None:
+    contrasts = [
+        NamedContrast(name=name, sequence=T2Flair.from_typical(echo_time=0.08 + 0.01 * index))
+        for index, name in enumerate(("dark fluid", "dark/fluid", "FLAIR", "3D FLAIR"))
+    ]
+    written = drained(write_sheet(sheet(Protocol(contrasts=tuple(contrasts))), tmp_path, ["nifti"]))
+    names = sorted(path.name for path in written if path.name.endswith(".nii.gz"))
+    assert len(set(names)) == 4
+    assert "sub-01_desc-synthetic_FLAIR.nii.gz" in names
+
+
+def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
+    for form in FORMATS:
+        drained(write_sheet(sheet(), tmp_path, [form]))
+        with pytest.raises(FileExistsError, match="already in"):
+            drained(write_sheet(sheet(), tmp_path, [form]))
+        drained(write_sheet(sheet(), tmp_path, [form], overwrite=True))
+
+
+def test_what_cannot_be_rendered_or_written_is_refused(tmp_path: Path) -> None:
+    two = QuantitativeMaps(data=HEAD.data[:2], grid=HEAD.grid, names=("PD", "T1"))
+    with pytest.raises(ValueError, match="T2 is missing"):
+        drained(render(two, Protocol.usual(), "sub-01"))
+    with pytest.raises(ValueError, match="cannot be written as tiff"):
+        drained(write_sheet(sheet(), tmp_path, ["tiff"]))
+    with pytest.raises(ValueError, match="cannot be written as nothing"):
+        drained(write_sheet(sheet(), tmp_path, []))
+
+
+def test_small_grids_have_a_picture_too() -> None:
+    grid = VoxelGrid((4, 5, 3), np.eye(4))
+    maps = QuantitativeMaps(data=np.ones((3, 4, 5, 3), np.float32), grid=grid)
+    empty = QuantitativeMaps(data=np.zeros((3, 4, 5, 3), np.float32), grid=grid)
+    for each in (maps, empty):
+        assert picture(drained(render(each, Protocol.usual(), "sub-01"))).ndim == 3

@@ -1,0 +1,162 @@
+"""Options of a rendering in the Synthesize dock: transmit field, noise, sign, marks of partial volume."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Labels
+from pytestqt.qtbot import QtBot
+from widget_cases import HR, MEDIANS, add, make_map
+
+from napari_swig_qmri._widgets.rendering_options import RenderingEditor
+from napari_swig_qmri._widgets.synthesize import PAIRS, SynthesizeWidget
+from napari_swig_qmri._widgets.viewer_layers import mask_layers
+from napari_swig_qmri._writer import write_layer
+from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.files import read_volume
+from napari_swig_qmri.layers import from_layer
+from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.rendering import Rendering
+from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni
+
+NOISY = Rendering(snr=25, seed=7)
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
+    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
+    add(viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
+    return viewer
+
+
+@pytest.fixture
+def widget(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    return widget
+
+
+@pytest.mark.parametrize(
+    "rendering",
+    [
+        Rendering(),
+        Rendering(transmit_field=0.85),
+        Rendering(snr=12.5, noise_reference="proton density", seed=42, sign="signed"),
+    ],
+)
+def test_value_is_what_was_set(qtbot: QtBot, rendering: Rendering) -> None:
+    editor = RenderingEditor()
+    qtbot.addWidget(editor)
+    editor.set_value(rendering)
+    assert editor.value() == rendering
+
+
+def test_options_start_folded_and_plain_and_say_what_is_on(widget: SynthesizeWidget) -> None:
+    assert widget.rendering.value() == Rendering()
+    assert widget.rendering.isHidden()
+    assert widget.options.button.text() == "Options"
+    widget.rendering.set_value(Rendering(transmit_field=0.9, snr=20, sign="magnitude"))
+    assert widget.options.button.text() == "Options: B1+ 90 %, SNR 20, magnitude"
+
+
+def test_live_layers_follow_the_options_and_record_them(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    clean = np.asarray(live[0].data)
+    widget.rendering.set_value(NOISY)
+    qtbot.waitUntil(lambda: live[0].data.rendering == NOISY)
+    noisy = np.asarray(live[0].data)
+    assert 0 < np.abs(noisy - clean).mean() < 3 * live[0].data.noise_deviation
+    np.testing.assert_array_equal(noisy[1], live[0].data.with_sequence(live[0].data.sequence)[1])
+    sidecar = from_layer(*live[0].as_layer_data_tuple()[:2]).sidecar
+    assert Rendering.from_sidecar(sidecar) == NOISY
+
+
+def test_a_new_contrast_has_the_options(widget: SynthesizeWidget) -> None:
+    widget.rendering.set_value(Rendering(transmit_field=0.8))
+    assert all(layer.data.rendering.transmit_field == 0.8 for layer in widget.add_contrast())
+
+
+def test_a_signed_inversion_recovery_has_negative_limits(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    widget.editor.set_value(InversionRecovery.from_typical())
+    live = widget.add_contrast()
+    assert live[0].contrast_limits[0] == 0
+    widget.rendering.set_value(Rendering(sign="signed"))
+    qtbot.waitUntil(lambda: live[0].contrast_limits[0] < 0)
+
+
+def test_what_a_sequence_excludes_is_said(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    widget.rendering.set_value(NOISY)
+    qtbot.waitUntil(lambda: live[0].data.rendering == NOISY)
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    assert "no noise can be added" in widget.rendering.problem_label.text()
+    assert not widget.add_button.isEnabled()
+    qtbot.wait(50)
+    assert live[0].data.rendering == NOISY
+    widget.rendering.set_value(Rendering())
+    assert widget.rendering.problem_label.isHidden()
+    assert widget.add_button.isEnabled()
+
+
+def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    live = widget.add_contrast()
+    widget.rendering.mark.value = True
+    assert widget.rendering.caveat.text() == CAVEAT
+    marks = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert [each.name for each in marks] == [f"Partial volume in {layer.name}" for layer in reversed(live)]
+    grid, layers = viewer.canvas.grid, list(viewer.layers)
+    assert grid.stride == PAIRS
+    places = {layer.name: grid.position(index, layers) for index, layer in enumerate(layers) if layer.visible}
+    for layer in live:
+        assert places[layer.name] == places[f"Partial volume in {layer.name}"]
+    assert places[live[0].name] < places[live[1].name]
+    widget.rendering.mark.value = False
+    assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    assert grid.stride == 1
+    assert [layer for layer in viewer.layers if layer.visible] == live
+
+
+def test_marks_follow_the_sliders_and_their_layer(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    widget.rendering.mark.value = True
+    marks = next(layer for layer in viewer.layers if layer.name == f"Partial volume in {live[0].name}")
+    np.testing.assert_allclose(marks.scale, live[0].scale)
+    np.testing.assert_allclose(marks.translate, live[0].translate)
+    assert not marks.editable
+    widget.editor.parameter_boxes()["echo_time"].value = 80
+    qtbot.waitUntil(lambda: marks.data.sequence.echo_time == pytest.approx(0.08))
+    viewer.layers.remove(live[0])
+    assert marks not in viewer.layers
+    (other,) = [layer for layer in viewer.layers if isinstance(layer, Labels)]
+    widget.add_contrast()
+    assert other in viewer.layers  # of an older contrast, and stays with it
+    assert len([layer for layer in viewer.layers if isinstance(layer, Labels)]) == 3
+
+
+def test_marks_are_no_mask_to_choose_and_can_be_saved(
+    widget: SynthesizeWidget, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    live = widget.add_contrast()
+    widget.rendering.mark.value = True
+    marks = viewer.layers[f"Partial volume in {live[0].name}"]
+    assert isinstance(marks.data, LazyPartialVolume)
+    assert marks not in mask_layers(viewer)
+    written = write_layer(tmp_path / "marks.nii.gz", *marks.as_layer_data_tuple()[:2])
+    read = read_volume(Path(written[0]))
+    assert read.sidecar["Description"] == CAVEAT
+    assert set(np.unique(read.data)) <= {0, 1}
+    assert read.grid.shape == from_layer(*live[0].as_layer_data_tuple()[:2]).grid.shape
+
+
+def test_without_the_grid_marks_are_an_overlay(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    widget.side_by_side.value = False
+    widget.add_contrast()
+    widget.rendering.mark.value = True
+    assert not viewer.canvas.grid.enabled
+    assert math.isclose(viewer.layers[-1].opacity, 0.35)
