@@ -212,7 +212,7 @@ def synthesize(
 
 @app.command()
 def sheet(
-    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL.toml", help="Contrasts to make; see the handbook.")],
+    protocol: Annotated[Path, typer.Argument(metavar="PROTOCOL.toml", help="Contrasts that a sheet was saved with.")],
     maps: Maps,
     output: OutputFolder,
     form: Annotated[
