@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -436,9 +438,11 @@ def test_synthesize_says_which_settings_were_not_given(run: Run, maps: Path) -> 
 
 @pytest.mark.slow
 def test_the_commands_of_the_how_to_page_run_one_after_another(run: Run) -> None:
-    page = Path(__file__).parents[1] / "docs" / "howto" / "command-line.md"
-    lines = page.read_text(encoding="utf-8").splitlines()
-    commands = [line.split()[1:] for line in lines if line.startswith("swig-qmri ")]
+    pages = Path(__file__).parents[1] / "docs" / "howto"
+    lines = (pages / "command-line.md").read_text(encoding="utf-8").splitlines()
+    _, protocol, _ = re.split(r"```toml\n(.*?)```", (pages / "compare.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+    Path("brain.toml").write_text(protocol, encoding="utf-8")  # the sheet that the page names
+    commands = [shlex.split(line)[1:] for line in lines if line.startswith("swig-qmri ")]
     commands[0] += ["--voxel-size", "2.5"]  # quicker than the default of 1 mm
     for words in commands:
         result = run(*(word.replace("1x1x2", "2.5x2.5x5") for word in words))

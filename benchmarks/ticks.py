@@ -1,0 +1,106 @@
+"""Time from a tick of a slider to the frame that shows it, in a real window, beside computing the whole volume.
+
+    python benchmarks/ticks.py [--sizes 256 512] [--ticks 30]
+
+The volumes are random tissue of n x n x n voxels, the contrast a turbo spin echo whose echo time moves by 1 ms a tick.
+The dock gathers ticks for a moment before it redraws, which is part of the time. On a machine without a screen, put
+``xvfb-run -a -s "-screen 0 1600x1200x24"`` in front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import sys
+import time
+
+import napari
+import numpy as np
+from numpy.typing import NDArray
+from qtpy.QtWidgets import QApplication
+
+from napari_swig_qmri import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri._widgets.synthesize import PAUSE, SynthesizeWidget
+from napari_swig_qmri.conversion import map_volumes
+from napari_swig_qmri.layers import to_layers
+from napari_swig_qmri.signal_models import TurboSpinEcho
+
+RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
+TIMEOUT = 10.0  # s to wait for a frame
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], metavar="N")
+    parser.add_argument("--ticks", type=int, default=30)
+    options = parser.parse_args()
+    print("| voxels | tick to frame: median, largest, ms | whole volume, ms | memory more after all ticks, MB |")
+    print("|---|---|---|---|")
+    for size in options.sizes:
+        ticks, whole, more = measure(size, options.ticks)
+        median, largest = 1e3 * np.median(ticks), 1e3 * max(ticks)
+        print(f"| {size}^3 | {median:.1f}, {largest:.1f} | {1e3 * whole:.0f} | {more / 1e6:.0f} |", flush=True)
+    print(f"\n{PAUSE} ms of each tick are the pause in which the dock gathers them; {os.cpu_count()} processors.")
+
+
+def measure(size: int, n_ticks: int) -> tuple[list[float], float, float]:
+    """Seconds of each tick and of the whole volume, and bytes by which the largest memory grew over the ticks."""
+    viewer = napari.Viewer()
+    for layer in to_layers(map_volumes(random_tissue(size), "maps")):
+        viewer.add_layer(napari.layers.Layer.create(*layer))
+    dock = SynthesizeWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Synthesize")
+    dock.editor.set_value(TurboSpinEcho.from_typical())
+    (contrast,) = dock.add_contrast()
+    frames: list[float] = []
+    viewer.window._qt_viewer.canvas._scene_canvas.events.draw.connect(lambda _: frames.append(time.perf_counter()))
+    settle(0.5)
+    first = tick(dock, frames, 0)  # loads what is loaded once
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
+    ticks = [tick(dock, frames, number) for number in range(1, n_ticks + 1)]
+    more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT - before
+    begun = time.perf_counter()
+    np.asarray(contrast.data)
+    whole = time.perf_counter() - begun
+    viewer.close()
+    print(f"first tick: {1e3 * first:.0f} ms", file=sys.stderr)
+    return ticks, whole, more
+
+
+def tick(dock: SynthesizeWidget, frames: list[float], number: int) -> float:
+    """Move the echo time; seconds until a frame with it was drawn."""
+    echo_time = 0.06 + 0.001 * (number % 60)
+    begun = time.perf_counter()
+    dock.editor.show_setting("echo_time", echo_time)
+    while time.perf_counter() - begun < TIMEOUT:
+        QApplication.processEvents()
+        (contrast,) = dock._live
+        shown = contrast.data.sequence.echo_time == echo_time
+        if not shown:
+            frames.clear()
+        elif frames:
+            taken = frames[-1] - begun
+            frames.clear()
+            return taken
+    raise SystemExit("no frame was drawn: is there a screen?")
+
+
+def settle(seconds: float) -> None:
+    """Let the window draw what it has to."""
+    until = time.perf_counter() + seconds
+    while time.perf_counter() < until:
+        QApplication.processEvents()
+
+
+def random_tissue(size: int) -> QuantitativeMaps:
+    """Maps of ``size`` voxels along each axis; nothing of it is air."""
+    generator = np.random.default_rng(0)
+    scale = np.array([0.8, 1.1, 0.08], np.float32)[:, None, None, None]
+    plane: NDArray[np.float32] = generator.uniform(0.8, 1.2, (3, 1, size, size)).astype(np.float32)
+    drift = np.linspace(0.9, 1.1, size, dtype=np.float32)[None, :, None, None]
+    return QuantitativeMaps(data=scale * plane * drift, grid=VoxelGrid((size, size, size), np.eye(4)))
+
+
+if __name__ == "__main__":
+    main()
