@@ -17,7 +17,7 @@ from napari.components import ViewerModel
 from napari.layers import Labels, Layer
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
-from widget_cases import HR, LR, MEDIANS, add, lr_maps, make_guide, make_map
+from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._widgets import curve_panel
 from napari_swig_qmri._widgets.choice import Choice
@@ -28,7 +28,6 @@ from napari_swig_qmri._widgets.plots import LIGHTEST, legible
 from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
-from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.curves import TissueValues, curves
 from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.layers import to_layer_data
@@ -61,12 +60,7 @@ def add_labels(viewer: ViewerModel, volume: Volume) -> Labels:
 
 @pytest.fixture
 def viewer() -> ViewerModel:
-    viewer = ViewerModel()
-    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
-    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
-    add(viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
-    add(viewer, make_guide("T1w"))
-    return viewer
+    return lr_sr_and_a_guide()
 
 
 @pytest.fixture

@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from widget_cases import HR, MEDIANS, add, lr_maps, make_guide, make_map
+from widget_cases import HR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._widgets.contrast_sources import common_limits
 from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._writer import write_layer
-from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer, is_computed
 from napari_swig_qmri.lazy import LazyContrast, synthesise
@@ -24,12 +23,7 @@ from napari_swig_qmri.signal_models import SpinEcho, T2Flair
 
 @pytest.fixture
 def viewer() -> ViewerModel:
-    viewer = ViewerModel()
-    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
-    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
-    add(viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
-    add(viewer, make_guide("T1w"))
-    return viewer
+    return lr_sr_and_a_guide()
 
 
 @pytest.fixture

@@ -224,35 +224,12 @@ def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 @pytest.mark.gui
-def test_the_tour_of_all_states(tmp_path: Path) -> None:
-    tour = Path(__file__).parents[1] / "docs" / "examples" / "widget_tour.py"
-    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
+@pytest.mark.parametrize(("tour", "n_pictures"), [("widget", 19), ("inspect", 9), ("compare", 4)])
+def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
+    script = Path(__file__).parents[1] / "docs" / "examples" / f"{tour}_tour.py"
+    words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 19
-    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
-
-
-@pytest.mark.slow
-@pytest.mark.gui
-def test_the_tour_of_the_inspect_dock(tmp_path: Path) -> None:
-    tour = Path(__file__).parents[1] / "docs" / "examples" / "inspect_tour.py"
-    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 9
-    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
-
-
-@pytest.mark.slow
-@pytest.mark.gui
-def test_the_tour_of_comparing(tmp_path: Path) -> None:
-    tour = Path(__file__).parents[1] / "docs" / "examples" / "compare_tour.py"
-    words = [sys.executable, str(tour), str(tmp_path), "--voxel-size", "3"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == 4
+    assert len(pictures) == n_pictures
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

@@ -14,7 +14,7 @@ from napari.layers import Image, Layer
 from pytestqt.qtbot import QtBot
 
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
-from napari_swig_qmri.conversion import as_maps
+from napari_swig_qmri.conversion import as_maps, generated_by
 from napari_swig_qmri.layers import to_layer_data
 from napari_swig_qmri.results import Progress, SuperResolution
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
@@ -137,3 +137,13 @@ def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **param
 
 def lr_maps() -> QuantitativeMaps:
     return as_maps([make_map(suffix) for suffix in MEDIANS])
+
+
+def lr_sr_and_a_guide() -> ViewerModel:
+    """A viewer with LR maps, maps of a run and a T1w image."""
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
+    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
+    add(viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
+    add(viewer, make_guide("T1w"))
+    return viewer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
@@ -61,8 +62,34 @@ def noiseless(
     return signal if rendering.is_signed(sequence) else np.abs(signal)
 
 
+class OfMaps:
+    """What an array that is computed from maps voxel by voxel has of theirs."""
+
+    t1: FloatArray
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps."""
+        return tuple(self.t1.shape)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of voxels."""
+        return math.prod(self.shape)
+
+    @property
+    def sample(self) -> tuple[slice, ...]:
+        """Index of voxels spread over the volume."""
+        return tuple(slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LazyContrast:
+class LazyContrast(OfMaps):
     """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
 
     Behaves like an array for viewers and writers: it has a shape, is indexed like one, and
@@ -89,21 +116,6 @@ class LazyContrast:
             self.rendering.check(self.sequence)
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the maps."""
-        return tuple(self.t1.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return int(np.prod(self.shape))
-
-    @property
     def dtype(self) -> np.dtype[np.float32]:
         """Always float32."""
         return np.dtype(np.float32)
@@ -113,11 +125,9 @@ class LazyContrast:
         """Standard deviation of the noise of each channel, from voxels spread over the volume; 0 without noise."""
         if not self.rendering.has_noise:
             return 0.0
-        steps = (slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
-        sample = tuple(steps)
-        pd = np.asarray(self.pd[sample])
+        pd = np.asarray(self.pd[self.sample])
         is_signal = self.rendering.noise_reference == "signal"
-        return reference_level(self._signal(sample) if is_signal else pd) / self.rendering.snr
+        return reference_level(self._signal(self.sample) if is_signal else pd) / self.rendering.snr
 
     def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
         """Same maps under other acquisition parameters, and otherwise rendered if told how."""

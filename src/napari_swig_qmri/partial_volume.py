@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from napari_swig_qmri.lazy import PLAIN, SAMPLES_PER_AXIS, synthesise
+from napari_swig_qmri.lazy import PLAIN, OfMaps, synthesise
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +83,7 @@ def partial_volume_mask(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LazyPartialVolume:
+class LazyPartialVolume(OfMaps):
     """`partial_volume_mask` as an array of labels 0 and 1 that computes only the slices somebody looks at.
 
     T1 and T2 in s. The signal of tissue is that of voxels spread over the volume.
@@ -98,21 +98,6 @@ class LazyPartialVolume:
     threshold: float = THRESHOLD
 
     @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the maps."""
-        return tuple(self.t1.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return math.prod(self.shape)
-
-    @property
     def dtype(self) -> np.dtype[np.uint8]:
         """Always uint8."""
         return np.dtype(np.uint8)
@@ -120,8 +105,7 @@ class LazyPartialVolume:
     @cached_property
     def level(self) -> float:
         """Signal of tissue, in the unit of PD."""
-        sample = tuple(slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
-        return tissue_level(self.sequence, *(np.asarray(values[sample]) for values in (self.pd, self.t1, self.t2)))
+        return tissue_level(self.sequence, *(np.asarray(values[self.sample]) for values in (self.pd, self.t1, self.t2)))
 
     def __getitem__(self, key: Any) -> LabelArray:
         """Labels of the indexed voxels; neighbours that their averages need are computed with them."""
