@@ -79,6 +79,7 @@ def solve(
         ratios = start_gains(problem) if gains is None else gains
         maps = without_air(prediction.maps, air)
         return Solution(maps=maps, gains=ratios, conflict=None, noise=prediction.noise)
+    yield Progress(0.25 * end, "looking for the head")
     box, noise = box_of_head(problem), prediction.noise
     part, inside = cropped(problem, prediction, box)
     if gains is None:
@@ -91,7 +92,9 @@ def solve(
     optimum = yield from mapped(finding_optimum, between(0.4 * end, end))
     log_maps, conflict, errors = optimum.log_maps, optimum.conflict, None
     if network is not None:
-        features = features_of(optimum.posterior, part.truncate, log_maps, optimum.noise, noise.lr_maps)
+        looking = features_of(optimum.posterior, part.truncate, log_maps, optimum.noise, noise.lr_maps)
+        features = yield from staged(looking, end, end + 0.02, "preparing for the network")
+        end += 0.02
         highest = optimum.posterior.highest
         del optimum  # volumes are released as soon as they have been used
         if adapted:

@@ -21,7 +21,7 @@ from napari_swig_qmri.features import features_of
 from napari_swig_qmri.head import HEAD
 from napari_swig_qmri.network import read_tensors, write_tensors
 from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.optimum import find_optimum, planes_of_a_slab
+from napari_swig_qmri.optimum import find_optimum, planes_of_a_slab, staged
 from napari_swig_qmri.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,
@@ -190,8 +190,8 @@ def measure_again(
     images[~problem.guide_valid] = torch.nan
     again = yield from _prepared(problem, corrupted, problem.lr_grid, images, problem.hr_grid)
     own = gains * again.gain_units
-    optimum, found = yield from mapped(_optimum(again, own), between(0, 0.8))
-    scene = _scene(again, optimum, found)
+    optimum, found = yield from mapped(_optimum(again, own), between(0, 0.75))
+    scene = yield from mapped(_scene(again, optimum, found), between(0.75, 0.8))
     guide_weight = (problem.guide_valid * (1 - optimum.conflict)).half()
     del optimum
     upper = scale_above(problem)
@@ -211,7 +211,7 @@ def measure_again(
         rows_x=again.truncate.matrices[0].float(),
         rows_y=again.truncate.matrices[1].float(),
         rows_z=again.truncate.matrices[2].float(),
-        coarse=_scene(above, upper_optimum, upper_noise),
+        coarse=drained(_scene(above, upper_optimum, upper_noise)),
         coarse_target=lr_target / _units(again) / _units(above) * problem.lr_valid,
         noise=torch.stack([noise.lr_maps.mean(), (noise.guides / problem.guide_levels).mean()]),
         sequences=problem.sequences,
@@ -231,7 +231,7 @@ def _prepared(
 
 
 def _solved(problem: Problem, gains: Tensor) -> Scene:
-    return _scene(problem, *drained(_optimum(problem, gains)))
+    return drained(_scene(problem, *drained(_optimum(problem, gains))))
 
 
 def _optimum(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[Optimum, Noise]]:
@@ -243,8 +243,9 @@ def _optimum(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple
     return optimum, prediction.noise
 
 
-def _scene(problem: Problem, optimum: Optimum, noise: Noise) -> Scene:
-    features = features_of(optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, noise.lr_maps)
+def _scene(problem: Problem, optimum: Optimum, noise: Noise) -> Generator[Progress, None, Scene]:
+    looking = features_of(optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, noise.lr_maps)
+    features = yield from staged(looking, 0.0, 1.0, "preparing for the network")
     return Scene(
         log_maps=optimum.log_maps,
         volumes=features.volumes.half(),

@@ -6,6 +6,7 @@ are, and one set of weights serves them all.
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -40,14 +41,14 @@ class Features:
 
 def features_of(
     posterior: NegativeLogPosterior, truncate: KSpaceTruncation, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
-) -> Features:
+) -> Generator[float, None, Features]:
     """Features of log maps ``(3, X, Y, Z)`` under a posterior whose operator is `truncate`.
 
     `noise` ``(3, X, Y, Z)`` is what was taken out of the log maps, and `lr_noise` ``(3,)`` is relative to the value.
 
     Per quantity: the log map; the step that guides and prior ask for; its standard deviation, as a logarithm, and the
     three correlations; the LR residual brought to the HR grid; the detail of the log map; and what was taken out of
-    it, all but the first in units of that standard deviation.
+    it, all but the first in units of that standard deviation. Yields the finished fraction.
     """
     prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
     measured = posterior.lr_variance < MISSING_VARIANCE
@@ -68,7 +69,10 @@ def features_of(
         for row, (i, j) in enumerate(OFF_DIAGONAL, start=9):
             out[row] = covariance[i, j] / (deviation[i] * deviation[j])
         out[12:15] = (residual[:, planes] / maps / deviation).asinh()
-    volumes[15:18] = ((log_maps - gaussian_window(log_maps, NEARBY)) / unit).asinh()
+        yield 0.7 * (first + PLANES) / (log_maps.shape[1] + PLANES)
+    for row, (log_map, deviation) in enumerate(zip(log_maps, unit, strict=True), start=15):
+        volumes[row] = ((log_map - gaussian_window(log_map, NEARBY)) / deviation).asinh()
+        yield 0.7 + 0.1 * (row - 14)
     volumes[18:21] = (noise / unit).asinh()
     levels = torch.cat([prior_variance.log() / 2 + 3, lr_noise.log() + 4])
     return Features(volumes=volumes, levels=levels, unit=unit)
