@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_swig_qmri.lazy import CACHED_PARTS, LazyContrast, synthesise
+from napari_swig_qmri.lazy import LazyContrast, synthesise
+from napari_swig_qmri.lazy_array import CACHED_PARTS
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,12 +5,13 @@ Arrays have the axes of the display, ``(S, A, R)``, and only the slices that are
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from scipy.ndimage import affine_transform
+
+from napari_swig_qmri.lazy_array import LazyArray
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -35,40 +36,6 @@ class ArrayLike(Protocol):
         """Values of the indexed voxels."""
 
 
-class LazyArray(ABC):
-    """An array that computes only the slices it is asked for."""
-
-    dtype: np.dtype[Any] = np.dtype(np.float32)
-
-    @property
-    @abstractmethod
-    def shape(self) -> tuple[int, ...]:
-        """Number of voxels per axis."""
-
-    @abstractmethod
-    def __getitem__(self, key: Any) -> Any:
-        """Values of the indexed voxels."""
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of values."""
-        return int(np.prod(self.shape))
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
-        """All of it, slab by slab."""
-        if copy is False:
-            raise ValueError("this array is computed on request: ask for a copy (copy=None or True).")
-        values = np.empty(self.shape, self.dtype if dtype is None else dtype)
-        for index in range(self.shape[0]):
-            values[index] = self[index]
-        return values
-
-
 @dataclass(frozen=True, eq=False)
 class Scaled(LazyArray):
     """An array divided by a number, such as an image in scanner units by its gain."""
@@ -81,7 +48,7 @@ class Scaled(LazyArray):
         """That of the array."""
         return tuple(self.data.shape)
 
-    def __getitem__(self, key: Any) -> FloatArray:
+    def _computed(self, key: Any) -> FloatArray:
         """Quotient at the indexed voxels."""
         return np.asarray(self.data[key], np.float32) / np.float32(self.divisor)
 
@@ -105,7 +72,7 @@ class Difference(LazyArray):
         """That of both arrays."""
         return tuple(self.first.shape)
 
-    def __getitem__(self, key: Any) -> FloatArray:
+    def _computed(self, key: Any) -> FloatArray:
         """Difference at the indexed voxels."""
         difference: FloatArray = np.nan_to_num(self.first[key] - self.second[key])
         return difference
@@ -128,7 +95,7 @@ class OnGrid(LazyArray):
         """That of the new grid."""
         return self.grid_shape
 
-    def __getitem__(self, key: Any) -> FloatArray:
+    def _computed(self, key: Any) -> FloatArray:
         """Interpolated values of the indexed voxels."""
         picked = _picked(key, self.grid_shape)
         slab, begins, sizes = [], [], []
@@ -235,7 +202,7 @@ class Composite(LazyArray):
         """Same images, seen in other places."""
         return replace(self, pattern=pattern)
 
-    def __getitem__(self, key: Any) -> ByteArray:
+    def _computed(self, key: Any) -> ByteArray:
         """Colours of the indexed voxels."""
         parts = key if isinstance(key, tuple) else (key,)
         picked = _picked(parts[:3], self.base.data.shape)

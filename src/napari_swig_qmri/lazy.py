@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections import OrderedDict
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
-
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
-CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
 LARGEST_SLICE = 512 * 512  # voxels; more are a volume
-SAMPLES_PER_AXIS = 32  # of the volume, to find the level of the noise
 PLAIN = Rendering()
 PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
 
@@ -62,39 +57,11 @@ def noiseless(
     return signal if rendering.is_signed(sequence) else np.abs(signal)
 
 
-class OfMaps:
-    """What an array that is computed from maps voxel by voxel has of theirs."""
-
-    t1: FloatArray
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the maps."""
-        return tuple(self.t1.shape)
-
-    @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of voxels."""
-        return math.prod(self.shape)
-
-    @property
-    def sample(self) -> tuple[slice, ...]:
-        """Index of voxels spread over the volume."""
-        return tuple(slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LazyContrast(OfMaps):
+class LazyContrast(LazyArray):
     """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
 
-    Behaves like an array for viewers and writers: it has a shape, is indexed like one, and
-    ``numpy.asarray`` computes all of it. The signal is elementwise, so the order of axes is
-    whatever the maps have.
+    The signal is elementwise, so the order of axes is whatever the maps have.
     """
 
     sequence: Contrast
@@ -103,7 +70,6 @@ class LazyContrast(OfMaps):
     t2: FloatArray
     t2star: FloatArray | None = None  # T2* in s; taken as T2 without
     rendering: Rendering = PLAIN
-    _parts: OrderedDict[Hashable, FloatArray] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         shapes = {tuple(values.shape) for values in self._maps()}
@@ -116,9 +82,9 @@ class LazyContrast(OfMaps):
             self.rendering.check(self.sequence)
 
     @property
-    def dtype(self) -> np.dtype[np.float32]:
-        """Always float32."""
-        return np.dtype(np.float32)
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps."""
+        return tuple(self.t1.shape)
 
     @cached_property
     def noise_deviation(self) -> float:
@@ -133,27 +99,6 @@ class LazyContrast(OfMaps):
         """Same maps under other acquisition parameters, and otherwise rendered if told how."""
         return replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
 
-    def __getitem__(self, key: Any) -> FloatArray:
-        """Signal of the indexed voxels only; the last few answers are kept."""
-        name = _hashable(key, self.shape)
-        if name is None:
-            return self._compute(key)
-        part = self._parts.pop(name, None)
-        part = self._compute(key) if part is None else part
-        self._parts[name] = part
-        while len(self._parts) > CACHED_PARTS:
-            self._parts.popitem(last=False)
-        return part
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray:
-        """Whole volume, computed slab by slab and not kept."""
-        if copy is False:
-            raise ValueError("a synthetic contrast is computed on request: ask for a copy (copy=None or True).")
-        volume = np.empty(self.shape, self.dtype if dtype is None else dtype)
-        for index in range(self.shape[0]):
-            volume[index] = self._compute(index)
-        return volume
-
     def _maps(self) -> tuple[FloatArray, ...]:
         return (self.pd, self.t1, self.t2, *(() if self.t2star is None else (self.t2star,)))
 
@@ -161,29 +106,9 @@ class LazyContrast(OfMaps):
         parts = (np.asarray(values[key]) for values in self._maps())
         return synthesise(self.sequence, *parts, rendering=self.rendering)
 
-    def _compute(self, key: Any) -> FloatArray:
+    def _computed(self, key: Any) -> FloatArray:
         signal = self._signal(key)
         if self.rendering == PLAIN:
             return signal
         voxels = voxel_numbers(self.shape, key) if self.rendering.has_noise else np.zeros((), np.uint64)
         return self.rendering.image(self.sequence, signal, voxels, self.noise_deviation)
-
-
-def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:
-    """Name of an index of whole numbers and slices for the cache; None for any other index.
-
-    Indices of the same voxels, such as ``3`` and ``(3, slice(None))``, have the same name.
-    """
-    parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) > len(shape):
-        return None
-    names: list[Hashable] = []
-    whole = [slice(None)] * (len(shape) - len(parts))
-    for part, length in zip((*parts, *whole), shape, strict=True):
-        if isinstance(part, slice):
-            names.append(("slice", *part.indices(length)))
-        elif isinstance(part, int | np.integer) and -length <= part < length:
-            names.append(int(part) % length)
-        else:
-            return None
-    return tuple(names)

@@ -8,14 +8,15 @@ differ, from the maps alone.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import correlate1d
 
-from napari_swig_qmri.lazy import PLAIN, OfMaps, synthesise
+from napari_swig_qmri.lazy import PLAIN, synthesise
+from napari_swig_qmri.lazy_array import LazyArray
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -83,7 +84,7 @@ def partial_volume_mask(
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LazyPartialVolume(OfMaps):
+class LazyPartialVolume(LazyArray):
     """`partial_volume_mask` as an array of labels 0 and 1 that computes only the slices somebody looks at.
 
     T1 and T2 in s. The signal of tissue is that of voxels spread over the volume.
@@ -97,17 +98,19 @@ class LazyPartialVolume(OfMaps):
     width: float = WIDTH
     threshold: float = THRESHOLD
 
+    dtype: np.dtype[Any] = field(default=np.dtype(np.uint8), init=False)
+
     @property
-    def dtype(self) -> np.dtype[np.uint8]:
-        """Always uint8."""
-        return np.dtype(np.uint8)
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps."""
+        return tuple(self.t1.shape)
 
     @cached_property
     def level(self) -> float:
         """Signal of tissue, in the unit of PD."""
         return tissue_level(self.sequence, *(np.asarray(values[self.sample]) for values in (self.pd, self.t1, self.t2)))
 
-    def __getitem__(self, key: Any) -> LabelArray:
+    def _computed(self, key: Any) -> LabelArray:
         """Labels of the indexed voxels; neighbours that their averages need are computed with them."""
         parts = list(key) if isinstance(key, tuple) else [key]
         if any(part is not Ellipsis and not isinstance(part, int | np.integer | slice) for part in parts):
@@ -128,13 +131,6 @@ class LazyPartialVolume(OfMaps):
         found = np.abs(disagreement(self.sequence, *maps, width=self.width, rendering=self.rendering))
         labels: LabelArray = (found > self.threshold * self.level)[back].astype(np.uint8)
         return labels
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> LabelArray:
-        """Whole volume, slab by slab."""
-        volume = np.empty(self.shape, self.dtype if dtype is None else dtype)
-        for index in range(self.shape[0]):
-            volume[index] = self[index]
-        return volume
 
 
 def _widened(part: int | slice, length: int, margin: int) -> tuple[slice, int | slice]:

@@ -10,10 +10,9 @@ from napari.layers import Image, Labels, Layer
 
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
-from napari_swig_qmri.composites import LazyArray
 from napari_swig_qmri.conversion import as_maps, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
-from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.partial_volume import LazyPartialVolume
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
@@ -150,5 +149,5 @@ def _is_volume(layer: Layer) -> bool:
         and not layer.multiscale
         and not layer.rgb
         and layer.ndim >= 3
-        and not isinstance(layer.data, LazyContrast | LazyArray)
+        and not isinstance(layer.data, LazyArray)
     )

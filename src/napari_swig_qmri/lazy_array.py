@@ -1,0 +1,117 @@
+"""Arrays that compute only what somebody looks at, for viewers and writers."""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri.steps import drained
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Hashable
+
+    import numpy.typing as npt
+
+CACHED_PARTS = 8  # the slice on show, its neighbours, and the thumbnail
+SAMPLES_PER_AXIS = 32  # of the whole, where a part of the voxels is enough
+
+
+class LazyArray(ABC):
+    """An array that computes the voxels it is asked for, and keeps the last few answers.
+
+    It has a shape, is indexed like an array, and ``numpy.asarray`` computes all of it. A viewer that
+    asks for all of it again and again, in 3D, is answered from what `keep` was given.
+    """
+
+    dtype: np.dtype[Any] = np.dtype(np.float32)
+
+    @property
+    @abstractmethod
+    def shape(self) -> tuple[int, ...]:
+        """Number of voxels per axis."""
+
+    @abstractmethod
+    def _computed(self, key: Any) -> Any:
+        """Values of the indexed voxels, computed."""
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of values."""
+        return math.prod(self.shape)
+
+    @property
+    def sample(self) -> tuple[slice, ...]:
+        """Index of voxels spread over the array."""
+        return tuple(slice(None, None, max(1, length // SAMPLES_PER_AXIS)) for length in self.shape)
+
+    @property
+    def is_kept(self) -> bool:
+        """Whether all values are at hand."""
+        return self._whole is not None
+
+    def keep(self, values: npt.NDArray[Any] | None) -> None:
+        """Answer from these values, what `rendered` returned, from now on; None forgets them."""
+        self.__dict__["_whole"] = values
+
+    def rendered(self) -> Generator[float, None, npt.NDArray[Any]]:
+        """All of it, slab by slab; yields the share that is done."""
+        values = np.empty(self.shape, self.dtype)
+        for index in range(self.shape[0]):
+            values[index] = self._computed(index)
+            yield (index + 1) / self.shape[0]
+        return values
+
+    def __getitem__(self, key: Any) -> Any:
+        """Values of the indexed voxels."""
+        if self._whole is not None:
+            return self._whole[key]
+        name = _hashable(key, self.shape)
+        if name is None:
+            return self._computed(key)
+        parts: OrderedDict[Hashable, Any] = self.__dict__.setdefault("_parts", OrderedDict())
+        part = parts.pop(name, None)
+        part = self._computed(key) if part is None else part
+        parts[name] = part
+        while len(parts) > CACHED_PARTS:
+            parts.popitem(last=False)
+        return part
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> npt.NDArray[Any]:
+        """All of it, computed anew unless it is kept."""
+        if copy is False:
+            raise ValueError("this array is computed on request: ask for a copy (copy=None or True).")
+        values = drained(self.rendered()) if self._whole is None else self._whole.copy()
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+    @property
+    def _whole(self) -> npt.NDArray[Any] | None:
+        return self.__dict__.get("_whole")
+
+
+def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:
+    """Name of an index of whole numbers and slices for the cache; None for any other index.
+
+    Indices of the same voxels, such as ``3`` and ``(3, slice(None))``, have the same name.
+    """
+    parts = key if isinstance(key, tuple) else (key,)
+    if len(parts) > len(shape):
+        return None
+    names: list[Hashable] = []
+    whole = [slice(None)] * (len(shape) - len(parts))
+    for part, length in zip((*parts, *whole), shape, strict=True):
+        if isinstance(part, slice):
+            names.append(("slice", *part.indices(length)))
+        elif isinstance(part, int | np.integer) and -length <= part < length:
+            names.append(int(part) % length)
+        else:
+            return None
+    return tuple(names)
