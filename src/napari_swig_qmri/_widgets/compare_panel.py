@@ -14,8 +14,8 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.inputs import LayerBox
+from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.layer_choice import map_of
-from napari_swig_qmri._widgets.preflight_panel import Inquiry
 from napari_swig_qmri._widgets.view import hide_marks, show_marks, show_neurologically, show_radiologically
 from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, mask_layers
 from napari_swig_qmri.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
@@ -73,7 +73,6 @@ class ComparePanel(QWidget):
         self._on_grid: FloatArray | None = None  # acquired image on the voxels of the finest maps, as shown
         self.panes: dict[str, Image] = {}
         self._is_changing = False  # while panes come and go by this panel's own hand
-        self._ticket = object()  # changes with every question, so that older ones stop
         self.button = QPushButton("Compare")
         self.button.setCheckable(True)
         self.button.setToolTip(
@@ -184,12 +183,8 @@ class ComparePanel(QWidget):
         maps = {each.source.label: partial(maps_of, dict(each.source.layers)) for each in self._candidates}
         image = None if self._chosen is None else self._chosen.as_layer_data_tuple()[:2]
         mask = None if self.mask_box.value is None else self.mask_box.value.as_layer_data_tuple()[:2]
-        self._preparing.ask(self._unless_asked_again(partial(_prepared, maps, image, mask)))
-
-    def _unless_asked_again(self, job: Callable[[], Generator[Progress, None, Any]]) -> Callable[[], Any]:
-        """A question that stops at its next step once another one was asked."""
-        ticket = self._ticket = object()
-        return partial(_drain_while, job, lambda: self._ticket is ticket)
+        self._scoring.forget()
+        self._preparing.ask(partial(_prepared, maps, image, mask))
 
     def _take_bench(self, answer: Bench | str) -> None:
         if not self._candidates:
@@ -255,7 +250,7 @@ class ComparePanel(QWidget):
             top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
             _set(self.panes["difference"], self._difference(gain), (-top, top))
         self._say("Scoring…" if self.table.isHidden() else "")
-        self._scoring.ask(self._unless_asked_again(partial(score, bench, self._sequence, self._rendering)))
+        self._scoring.ask(partial(score, bench, self._sequence, self._rendering))
 
     def _show_scores(self, answer: Comparison | str) -> None:
         if isinstance(answer, str) or not self._candidates:
@@ -287,7 +282,6 @@ class ComparePanel(QWidget):
 
     def _leave(self) -> None:
         """Forget what was compared."""
-        self._ticket = object()
         self._preparing.forget()
         self._scoring.forget()
         self._remove_panes()
@@ -335,18 +329,6 @@ def _prepared(
     read = {label: read_maps() for label, read_maps in maps.items()}
     acquired, brain = (None if each is None else from_layer(*each) for each in (image, mask))
     return (yield from prepare(read, acquired, brain))
-
-
-def _drain_while(job: Callable[[], Generator[Progress, None, Any]], is_wanted: Callable[[], bool]) -> Any:
-    """What the job returns; an empty sentence where it was not wanted to its end."""
-    steps = job()
-    try:
-        while is_wanted():
-            next(steps)
-    except StopIteration as end:
-        return end.value
-    steps.close()
-    return ""
 
 
 def _made() -> dict[str, Any]:

@@ -10,7 +10,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, sentence, wrapped_label
-from napari_swig_qmri._widgets.preflight_panel import Inquiry
+from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.run_panel import time_left
 
 if TYPE_CHECKING:
