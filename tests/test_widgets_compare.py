@@ -92,13 +92,13 @@ def test_one_click_shows_four_panes_and_scores(widget: SynthesizeWidget, viewer:
 
 def test_acquired_and_synthetic_share_one_scale(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     compare(widget, qtbot)
-    sr, panes = widget._live[1], widget.compare.panes
+    sr, panes = widget.live.layers[1], widget.compare.panes
     np.testing.assert_allclose(np.asarray(panes["acquired"].data), np.asarray(sr.data), rtol=1e-4)
     assert tuple(panes["acquired"].contrast_limits) == tuple(sr.contrast_limits)
     low, high = panes["difference"].contrast_limits
     assert low == -high
     np.testing.assert_allclose(np.asarray(panes["difference"].data), 0, atol=1e-4)
-    for layer in (*widget._live, *panes.values()):
+    for layer in (*widget.live.layers, *panes.values()):
         assert layer.colorbar.visible
         assert layer.name_overlay.visible
     assert viewer.canvas.overlays.scale_bar.visible
@@ -158,12 +158,12 @@ def test_pressing_again_takes_all_away(widget: SynthesizeWidget, viewer: ViewerM
     assert not widget.compare.panes
     assert not viewer.canvas.overlays.scale_bar.visible
     assert widget.compare.table.isHidden()
-    assert not any(layer.colorbar.visible for layer in widget._live)
+    assert not any(layer.colorbar.visible for layer in widget.live.layers)
 
 
 def test_removing_a_contrast_ends_the_comparison(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     compare(widget, qtbot)
-    viewer.layers.remove(widget._live[0])
+    viewer.layers.remove(widget.live.layers[0])
     assert not widget.compare.button.isChecked()
     assert not widget.compare.panes
 
@@ -264,13 +264,13 @@ def test_flicker_changes_between_the_two(blended: SynthesizeWidget, viewer: View
         return len(seen) == 2
 
     qtbot.waitUntil(both, timeout=2_000)
-    assert seen == {layer.name for layer in blended._live}
+    assert seen == {layer.name for layer in blended.live.layers}
 
 
 def test_the_checkerboard_follows_colours_and_sliders(blended: SynthesizeWidget, qtbot: QtBot) -> None:
     blended.blend.mode_box.value = "checkerboard"
     before = picture(blended)
-    blended._live[0].contrast_limits = (0, 0.1)
+    blended.live.layers[0].contrast_limits = (0, 0.1)
     assert (picture(blended) != before).any()
     before = picture(blended)
     blended.editor.parameter_boxes()["echo_time"].value = 30
@@ -289,7 +289,7 @@ def test_switching_off_gives_the_view_back(blended: SynthesizeWidget, viewer: Vi
 
 def test_a_layer_that_goes_ends_it(blended: SynthesizeWidget, viewer: ViewerModel) -> None:
     blended.blend.mode_box.value = "swipe"
-    viewer.layers.remove(blended._live[0])
+    viewer.layers.remove(blended.live.layers[0])
     assert blended.blend.mode_box.value == "off"
     assert blended.blend.layer is None
 
@@ -313,7 +313,7 @@ def test_marks_give_way_to_panes_and_sheets_and_come_back(
     assert len(marks) == 2
     assert not any(layer.visible for layer in marks)
     shown = [layer for layer in viewer.layers if layer.visible]
-    assert shown == [*widget._live, *widget.compare.panes.values()]
+    assert shown == [*widget.live.layers, *widget.compare.panes.values()]
     assert viewer.canvas.grid.stride == 1
     widget.compare.button.click()
     assert all(layer.visible for layer in marks)

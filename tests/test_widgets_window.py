@@ -103,7 +103,7 @@ def test_panes_curtain_and_sheet_in_a_window(
     qtbot.waitUntil(lambda: bool(dock.compare.table.text()), timeout=20_000)
     assert len(dock.compare.panes) == 2
     panes = viewer.screenshot(flash=False)
-    dock.blend.first_box.value, dock.blend.second_box.value = dock._live[0], viewer.layers["sub-01 T2w"]
+    dock.blend.first_box.value, dock.blend.second_box.value = dock.live.layers[0], viewer.layers["sub-01 T2w"]
     dock.blend.mode_box.value = "swipe"
     qtbot.wait(300)
     curtain = viewer.screenshot(flash=False)

@@ -12,12 +12,45 @@ from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
 LARGEST_SLICE = 512 * 512  # voxels; more are a volume
 PLAIN = Rendering()
 PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
+
+
+@dataclass(frozen=True, eq=False)
+class Tissue:
+    """Maps ready for a signal model: 1 where there is no measurement."""
+
+    valid: Tensor  # of the shape of the maps
+    maps: tuple[Tensor, ...]  # PD, T1, T2 and perhaps T2*, float32, in a row
+
+    @classmethod
+    def of(cls, pd: FloatArray, *times: FloatArray) -> Tissue:
+        """That of PD and relaxation times in s; not measured is what is not finite, and times of zero or less."""
+        import torch  # kept out of start-up: it takes over a second to load
+
+        valid = np.isfinite(pd)
+        for time in times:
+            valid &= np.isfinite(time) & (time > 0)
+        maps = (torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, *times))
+        return cls(torch.from_numpy(np.asarray(valid)), tuple(maps))
+
+    def signal(self, sequence: Contrast, rendering: Rendering) -> FloatArray:
+        """Signal with its sign and without noise, float32, of the shape of the maps; 0 without a measurement."""
+        import torch
+
+        size = PIECE if self.valid.numel() <= LARGEST_SLICE else self.valid.numel()
+        signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
+        with torch.no_grad():
+            pieces = zip(*(torch.split(each, size) for each in self.maps), strict=True)
+            signal = torch.cat([signal_of(*piece) for piece in pieces]).nan_to_num_().reshape(self.valid.shape)
+            shown: FloatArray = torch.where(self.valid, signal, 0.0).numpy()
+        return shown
 
 
 def synthesise(
@@ -34,19 +67,7 @@ def synthesise(
     Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0. Of a `rendering` that
     is not plain it is the signal with its sign, to which `Rendering.image` adds noise.
     """
-    import torch  # kept out of start-up: it takes over a second to load
-
-    times = [t1, t2] if t2star is None else [t1, t2, t2star]
-    valid = np.isfinite(pd)
-    for time in times:
-        valid &= np.isfinite(time) & (time > 0)
-    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, *times)]
-    size = PIECE if valid.size <= LARGEST_SLICE else valid.size
-    signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
-    with torch.no_grad():
-        pieces = [signal_of(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
-    signal = torch.cat(pieces).numpy().reshape(valid.shape)
-    return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
+    return Tissue.of(pd, t1, t2, *([] if t2star is None else [t2star])).signal(sequence, rendering)
 
 
 def noiseless(
@@ -55,6 +76,21 @@ def noiseless(
     """What a rendering shows of a contrast but for its noise; arguments as of `synthesise`."""
     signal = synthesise(sequence, pd, t1, t2, rendering=rendering)
     return signal if rendering.is_signed(sequence) else np.abs(signal)
+
+
+@dataclass(frozen=True, eq=False)
+class LazyTissue(LazyArray):
+    """`Tissue` of the indexed voxels of maps, the last few at hand: maps may lie across the memory."""
+
+    maps: tuple[FloatArray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the maps."""
+        return tuple(self.maps[0].shape)
+
+    def _computed(self, key: Any) -> Tissue:
+        return Tissue.of(*(np.asarray(values[key]) for values in self.maps))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -97,14 +133,20 @@ class LazyContrast(LazyArray):
 
     def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
         """Same maps under other acquisition parameters, and otherwise rendered if told how."""
-        return replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
+        changed = replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
+        changed.__dict__["_tissue"] = self._tissue  # what was looked at is looked at again
+        return changed
+
+    @cached_property
+    def _tissue(self) -> LazyTissue:
+        return LazyTissue(self._maps())
 
     def _maps(self) -> tuple[FloatArray, ...]:
         return (self.pd, self.t1, self.t2, *(() if self.t2star is None else (self.t2star,)))
 
     def _signal(self, key: Any) -> FloatArray:
-        parts = (np.asarray(values[key]) for values in self._maps())
-        return synthesise(self.sequence, *parts, rendering=self.rendering)
+        tissue: Tissue = self._tissue[key]
+        return tissue.signal(self.sequence, self.rendering)
 
     def _computed(self, key: Any) -> FloatArray:
         signal = self._signal(key)

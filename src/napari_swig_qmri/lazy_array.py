@@ -12,7 +12,7 @@ import numpy as np
 from napari_swig_qmri.steps import drained
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Hashable
+    from collections.abc import Callable, Generator, Hashable
 
     import numpy.typing as npt
 
@@ -23,11 +23,13 @@ SAMPLES_PER_AXIS = 32  # of the whole, where a part of the voxels is enough
 class LazyArray(ABC):
     """An array that computes the voxels it is asked for, and keeps the last few answers.
 
-    It has a shape, is indexed like an array, and ``numpy.asarray`` computes all of it. A viewer that
-    asks for all of it again and again, in 3D, is answered from what `keep` was given.
+    It has a shape, is indexed like an array, and ``numpy.asarray`` computes all of it. A viewer in 3D asks for all
+    of it again and again, and is answered from what `keep` was given; until then, if `may_be_coarse` says so at that
+    very moment, from a few voxels.
     """
 
     dtype: np.dtype[Any] = np.dtype(np.float32)
+    may_be_coarse: Callable[[], bool] | None = None
 
     @property
     @abstractmethod
@@ -58,6 +60,17 @@ class LazyArray(ABC):
         """Whether all values are at hand."""
         return self._whole is not None
 
+    def watch(self, may_be_coarse: Callable[[], bool]) -> None:
+        """Ask this whenever all voxels are wanted by their index, and answer coarsely if it says so."""
+        self.__dict__["may_be_coarse"] = may_be_coarse
+
+    def coarse(self) -> npt.NDArray[Any]:
+        """Values of voxels spread over the array, each repeated up to the next one."""
+        values: npt.NDArray[Any] = self._computed(self.sample)
+        for axis, (part, length) in enumerate(zip(self.sample, self.shape, strict=True)):
+            values = np.repeat(values, part.step, axis=axis)[(*(slice(None),) * axis, slice(length))]
+        return values
+
     def keep(self, values: npt.NDArray[Any] | None) -> None:
         """Answer from these values, what `rendered` returned, from now on; None forgets them."""
         self.__dict__["_whole"] = values
@@ -77,6 +90,8 @@ class LazyArray(ABC):
         name = _hashable(key, self.shape)
         if name is None:
             return self._computed(key)
+        if self.may_be_coarse is not None and name == _hashable((), self.shape) and self.may_be_coarse():
+            return self.coarse()
         parts: OrderedDict[Hashable, Any] = self.__dict__.setdefault("_parts", OrderedDict())
         part = parts.pop(name, None)
         part = self._computed(key) if part is None else part

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import Qt
+from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
@@ -95,7 +95,7 @@ def heading(text: str) -> QLabel:
     return label
 
 
-def exists(widget: QWidget) -> bool:
+def exists(widget: QObject) -> bool:
     """Whether Qt still has the widget; Python may outlive it after a dock was closed."""
     return bool(isalive(widget))  # type: ignore[no-untyped-call]
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
+PIXELS = 96  # along each axis of a slice, that say well enough how bright it is
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -100,8 +102,13 @@ def contrast_layer(
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
     """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
-    values = np.concatenate([contrast[contrast.shape[0] // 2].ravel() for contrast in contrasts])
+    values = np.concatenate([contrast[_middle(contrast.shape)].ravel() for contrast in contrasts])
     return signal_limits(values[values != 0])
+
+
+def _middle(shape: tuple[int, ...]) -> tuple[int | slice, ...]:
+    """Index of the middle slice, of large ones every other or third pixel along each axis."""
+    return (shape[0] // 2, *(slice(None, None, max(1, length // PIXELS)) for length in shape[1:]))
 
 
 def shown_title(title: str) -> str:

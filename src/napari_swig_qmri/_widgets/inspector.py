@@ -23,7 +23,6 @@ from napari_swig_qmri._widgets.layer_choice import find_map_sets, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
-from napari_swig_qmri._widgets.synthesize import PAUSE
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.bids import RESULTS
@@ -67,7 +66,7 @@ class InspectWidget(Dock):
         self.curves = CurvePanel(SpinEcho.from_typical())
         self.design = DesignPanel(optimiser)
         self.table = RegionPanel()
-        self._cursor_timer = self._timer(PAUSE, self._show_cursor)
+        self._cursor_timer = self._timer(0, self._show_cursor)
         self._labels_timer = self._timer(SETTLED, self._forget_areas)
         self._lay_out()
         self._connect()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from napari.layers import Image, Labels, Layer
+from napari.layers import Image, Layer
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer, Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton
 
 from napari_swig_qmri._widgets.appearance import (
@@ -26,15 +26,13 @@ from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.contrast_sources import (
     Source,
     SourceList,
-    common_limits,
     contrast_layer,
-    contrast_sidecar,
-    shown_title,
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.live_contrasts import LiveContrasts, Setting
 from napari_swig_qmri._widgets.null_panel import times_at
-from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
+from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.view import show_marks, start_radiologically
@@ -45,7 +43,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     maps_of,
 )
 from napari_swig_qmri.arguments import subject_in
-from napari_swig_qmri.layers import METADATA_KEY, origin_of
+from napari_swig_qmri.layers import origin_of
 from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import T2Flair
@@ -58,7 +56,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
 
 PAIRS = -2  # stride of a grid in which an image and its marks share a cell, counted from the last layer
-PAUSE = 15  # ms in which slider movements are gathered into one redraw
 FLAIR_CAVEAT = (
     "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
     "a real T2-FLAIR differs by up to 19 % in grey and white matter. Do not judge lesions next to CSF by it."
@@ -81,15 +78,14 @@ class SynthesizeWidget(Dock):
     """Add synthetic contrasts from the maps of a viewer, and move their parameters."""
 
     changed = Signal()
+    _due = Signal()  # the live layers are to be moved, before anything is painted
 
     def __init__(self, napari_viewer: Viewer) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._live: list[Image] = []  # layers that follow the sliders
-        self._marks: dict[Image, Labels] = {}  # of the live layers, while they are wanted
+        self.live = LiveContrasts(napari_viewer, self)
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
-        self._live_title = ""  # of the contrast that the live layers show
         self.panel = SequencePanel()
         self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
@@ -112,9 +108,8 @@ class SynthesizeWidget(Dock):
             Foldable("Swipe, flicker, checkerboard", self.blend),
             Foldable("Protocol sheet: several contrasts at once", self.sheet),
         )
-        self._timer = QTimer(self)
-        self._timer.setSingleShot(True)
-        self._timer.setInterval(PAUSE)
+        self._is_due = False
+        self._kind: type[object] | None = None  # of the sequence on show
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
@@ -152,19 +147,15 @@ class SynthesizeWidget(Dock):
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
-        self._live_title = title
         self.blend.mode_box.value = OFF
         self.sheet.layers = []
-        self._live = [self._viewer.add_layer(Image(data, **attributes)) for data, attributes, _ in tuples]
-        self._marks = {}  # those of older layers stay with them
-        for layer in self._live:
-            layer.name_overlay.visible = True
+        self.live.add(tuples, title)
         self.compare.stop()
         self._adjust_contrast()
         self._mark()
         self._arrange()
         self._say_what_moves()
-        return list(self._live)
+        return list(self.live.layers)
 
     def add_comparison(self, wanted: bool = True) -> None:
         """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
@@ -192,8 +183,8 @@ class SynthesizeWidget(Dock):
         for layer in self.sheet.layers:
             self._viewer.layers.remove(layer)
         layers = [Image(data, **attributes) for data, attributes, _ in tuples]
+        self.live.volumes.add(layers)
         for layer in layers:
-            self._viewer.add_layer(layer)
             layer.name_overlay.visible = True
         self.sheet.layers = layers
         show_marks(self._viewer)
@@ -228,14 +219,19 @@ class SynthesizeWidget(Dock):
         self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
-        self.panel.changed.connect(self._timer.start)
-        self._timer.timeout.connect(self._move)
+        self.panel.changed.connect(self._move_soon)
+        self._due.connect(self._move, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
+        self.live.moved.connect(self._follow_move)
+        self.live.baked.connect(self._say_what_moves)
+        self.live.volumes.said.connect(self._say_progress)
+        self.live.volumes.failed.connect(partial(self._say, problem=True))
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
-        self.rendering.changed.connect(self._timer.start)
+        self.rendering.changed.connect(self._move_soon)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
         self.sources.changed.connect(self._show_state)
+        self.sources.changed.connect(self.order_tabs)
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
         self.add_button.clicked.connect(self.add_contrast)
@@ -254,8 +250,7 @@ class SynthesizeWidget(Dock):
         self.sources.show_sources(
             [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         )
-        self._live = [layer for layer in self._live if layer in self._viewer.layers]
-        self._forget_marks()
+        self.live.forget_removed()
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
@@ -270,7 +265,9 @@ class SynthesizeWidget(Dock):
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
         self.compare.button.setEnabled(self.add_button.isEnabled())
         self.sheet.set_ready(bool(self.sources.value()))
-        self.order_tabs()
+        if type(sequence) is not self._kind:  # another sequence has other boxes
+            self._kind = type(sequence)
+            self.order_tabs()
         self.changed.emit()
 
     def _pick(self, wanted: bool) -> None:
@@ -284,55 +281,35 @@ class SynthesizeWidget(Dock):
     def _take_t1(self, _viewer: Viewer, event: Any) -> None:
         if not exists(self):  # the dock was closed meanwhile
             return
-        times = times_at([layer for layer in self._live if layer.visible], event.position)
+        times = times_at([layer for layer in self.live.layers if layer.visible], event.position)
         if times is None:
             self._say("There is no T1: add a contrast and click into it.", problem=True)
         else:
             self.panel.null.show_times(*times)
 
+    def _move_soon(self) -> None:
+        """Move once, after all that changes at the same time."""
+        if not self._is_due:
+            self._is_due = True
+            self._due.emit()
+
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
-        sequence, rendering, title = self.editor.value(), self.rendering.value(), self.panel.title()
-        if sequence is None or self.rendering.show_problem(sequence):
-            return
-        old, self._live_title = shown_title(self._live_title), title
-        for layer in self._live:
-            origin = origin_of([layer.as_layer_data_tuple()[1]])
-            layer.data = layer.data.with_sequence(sequence, rendering)
-            record = layer.metadata[METADATA_KEY] | {"sidecar": contrast_sidecar(sequence, rendering) | origin}
-            layer.metadata = {**layer.metadata, METADATA_KEY: record}
-            layer.name = layer.name.replace(old, shown_title(title), 1)
-            if layer in self._marks:
-                self._marks[layer].data = marks_of(layer.data)
-                self._marks[layer].name = f"Partial volume in {layer.name}"
+        self._is_due = False
+        sequence, rendering = self.editor.value(), self.rendering.value()
+        if sequence is not None and not self.rendering.show_problem(sequence):
+            self.live.move(Setting(sequence, rendering, self.panel.title()))
+
+    def _follow_move(self) -> None:
         self._adjust_contrast()
         self.compare.follow()
 
     def _adjust_contrast(self) -> None:
-        if not (self._live and self.auto_contrast.value):
-            return
-        limits = common_limits([layer.data for layer in self._live])
-        for layer in self._live:
-            layer.contrast_limits_range = limits
-            layer.contrast_limits = limits
+        if self.auto_contrast.value:
+            self.live.adjust()
 
     def _mark(self) -> None:
-        """Lay marks of partial volume over the live layers, or take them away."""
-        self._forget_marks()
-        for layer in self._live if self.rendering.mark.value else []:
-            if layer not in self._marks:
-                self._marks[layer] = self._viewer.add_layer(mark_layer(layer))
-                self._viewer.layers.selection.active = layer  # brushes have nothing to do here
-
-    def _forget_marks(self) -> None:
-        """Take away marks that are not wanted or whose contrast is gone, and forget those that are gone."""
-        wanted = self._live if self.rendering.mark.value else []
-        gone = {layer: marks for layer, marks in self._marks.items() if marks not in self._viewer.layers}
-        unwanted = {layer: marks for layer, marks in self._marks.items() if layer not in wanted}
-        self._marks = {layer: self._marks[layer] for layer in self._marks if layer not in {**gone, **unwanted}}
-        for marks in unwanted.values():
-            if marks in self._viewer.layers:
-                self._viewer.layers.remove(marks)
+        self.live.mark(wanted=self.rendering.mark.value)
 
     def _mark_and_show(self) -> None:
         self._mark()
@@ -341,10 +318,10 @@ class SynthesizeWidget(Dock):
     def _stack(self, shown: Sequence[Layer], *, has_marks: bool) -> None:
         """Put what is shown on top; live layers below their marks, for a grid that counts pairs from the last layer."""
         layers, grid = self._viewer.layers, self._viewer.canvas.grid
-        paired = has_marks and len(self._marks) == len(self._live)
+        paired = has_marks and len(self.live.marks) == len(self.live.layers)
         if paired or grid.stride == PAIRS:
             grid.stride = PAIRS if paired else 1
-            pairs = [each for layer in reversed(self._live) if paired for each in (layer, self._marks[layer])]
+            pairs = [each for layer in reversed(self.live.layers) if paired for each in (layer, self.live.marks[layer])]
             for each in pairs or shown:
                 layers.move(layers.index(each), len(layers))
 
@@ -361,8 +338,12 @@ class SynthesizeWidget(Dock):
         if self.blend.layer is not None:
             return
         panes = list(self.compare.panes.values())
-        has_marks = bool(self._marks) and not (panes or self.sheet.layers)
-        shown: list[Layer] = self.sheet.layers or [*self._live, *(self._marks.values() if has_marks else []), *panes]
+        has_marks = bool(self.live.marks) and not (panes or self.sheet.layers)
+        shown: list[Layer] = self.sheet.layers or [
+            *self.live.layers,
+            *(self.live.marks.values() if has_marks else []),
+            *panes,
+        ]
         together = self.side_by_side.value and bool(shown)
         self._viewer.canvas.grid.enabled = False  # else each layer that comes or goes lays it out anew
         for layer in self._hidden:
@@ -376,8 +357,14 @@ class SynthesizeWidget(Dock):
         self._viewer.canvas.grid.enabled = together
 
     def _say_what_moves(self) -> None:
-        names = " and ".join(layer.name for layer in self._live)
+        names = " and ".join(layer.name for layer in self.live.layers)
         self._say(f"The sliders move {names}." if names else "")
+
+    def _say_progress(self, text: str) -> None:
+        if text:
+            self._say(text)
+        else:
+            self._say_what_moves()
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.status.setStyleSheet(style("problem" if problem else "note"))

@@ -1,0 +1,129 @@
+"""Contrast layers that follow the sliders, and the marks of partial volume over them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.layers import Image, Labels
+from qtpy.QtCore import QObject, Signal
+
+from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
+from napari_swig_qmri._widgets.rendering_options import mark_layer, marks_of
+from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
+from napari_swig_qmri.layers import METADATA_KEY, origin_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+    from napari_swig_qmri.lazy import LazyContrast
+    from napari_swig_qmri.lazy_array import LazyArray
+    from napari_swig_qmri.rendering import Rendering
+    from napari_swig_qmri.sequence import Contrast
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What live layers are to show."""
+
+    sequence: Contrast
+    rendering: Rendering
+    title: str
+
+
+class LiveContrasts(QObject):
+    """The layers that the sliders move: at once in 2D, in 3D when their volumes are rendered."""
+
+    moved = Signal()  # the layers show another setting
+    baked = Signal()  # the layers are ordinary arrays now
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._title = ""  # of the contrast that the layers show
+        self.volumes = VolumeRendering(viewer, self)
+        self.layers: list[Image] = []
+        self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
+
+    def add(self, contrasts: Sequence[tuple[LazyContrast, dict[str, Any], str]], title: str) -> None:
+        """Add layers that follow from now on; those before, and their marks, stay as they are."""
+        self._title = title
+        self.layers, self.marks = [], {}
+        layers = [Image(data, **attributes) for data, attributes, _ in contrasts]
+        self.volumes.add(layers)
+        for layer in layers:
+            layer.name_overlay.visible = True
+        self.layers = layers
+
+    def forget_removed(self) -> None:
+        """Follow only with layers that are still in the viewer."""
+        self.layers = [layer for layer in self.layers if layer in self._viewer.layers]
+        self._keep_marks(self.layers)
+
+    def move(self, setting: Setting) -> None:
+        """Bring the layers to a setting, unless another comes before it can be shown."""
+        arrays: dict[Layer, LazyArray] = {}
+        for layer in self.layers:
+            contrast: LazyContrast = layer.data.with_sequence(setting.sequence, setting.rendering)
+            arrays[layer] = contrast
+            if layer in self.marks:
+                arrays[self.marks[layer]] = marks_of(contrast)
+        self.volumes.change(arrays, partial(self._show, setting, arrays))
+
+    def bake(self) -> None:
+        """Turn the layers into ordinary arrays, which no longer follow."""
+        layers = list(self.layers)
+        self.volumes.render([layer.data for layer in layers], partial(self._take_baked, layers))
+
+    def adjust(self) -> None:
+        """Show all layers between limits that suit them together."""
+        if self.layers:
+            limits = common_limits([layer.data for layer in self.layers])
+            for layer in self.layers:
+                low, high = layer.contrast_limits_range
+                if not low <= limits[0] < limits[1] <= high <= 2 * limits[1]:
+                    layer.contrast_limits_range = limits
+                layer.contrast_limits = limits
+
+    def mark(self, wanted: bool) -> None:
+        """Lay marks of partial volume over the layers, or take them away."""
+        self._keep_marks(self.layers if wanted else [])
+        missing = [layer for layer in self.layers if layer not in self.marks] if wanted else []
+        for layer in missing:
+            marks = mark_layer(layer)
+            self.volumes.add([marks])
+            self.marks[layer] = marks
+            self._viewer.layers.selection.active = layer  # brushes have nothing to do here
+
+    def _keep_marks(self, layers: Sequence[Image]) -> None:
+        """Take away the marks of all other layers, and forget those that are gone."""
+        present = {layer: marks for layer, marks in self.marks.items() if marks in self._viewer.layers}
+        self.marks = {layer: marks for layer, marks in present.items() if layer in layers}
+        for layer in present.keys() - self.marks.keys():
+            self._viewer.layers.remove(present[layer])
+
+    def _show(self, setting: Setting, arrays: Mapping[Layer, LazyArray]) -> None:
+        old, self._title = shown_title(self._title), setting.title
+        for layer in self.layers:
+            origin = origin_of([{"metadata": layer.metadata}])
+            layer.data = arrays[layer]
+            sidecar = contrast_sidecar(setting.sequence, setting.rendering) | origin
+            layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
+            layer.name = layer.name.replace(old, shown_title(setting.title), 1)
+            marks = self.marks.get(layer)
+            if marks is not None and marks in arrays:
+                marks.data = arrays[marks]
+                marks.name = f"Partial volume in {layer.name}"
+        self.moved.emit()
+
+    def _take_baked(self, layers: Sequence[Image], volumes: Sequence[Any]) -> None:
+        for layer, values in zip(layers, volumes, strict=True):
+            if layer in self._viewer.layers:
+                layer.data = values
+        self.mark(wanted=False)
+        self.layers = []
+        self.baked.emit()
