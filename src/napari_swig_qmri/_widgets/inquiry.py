@@ -77,6 +77,6 @@ def _steps(number: int, question: Callable[[], Any]) -> Generator[tuple[int, Any
         answer = question()
         if isinstance(answer, Generator):
             answer = yield from mapped(answer, lambda step: (number, step))
-    except (ValueError, TypeError, RuntimeError, OSError) as error:
-        return number, str(error)
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+        return number, str(error) or "there is not enough memory for this."
     return number, answer

@@ -11,7 +11,7 @@ from magicgui.widgets import CheckBox
 from napari.layers import Image, Layer
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QPushButton
+from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
 from napari_swig_qmri._widgets.appearance import (
     Foldable,
@@ -100,6 +100,11 @@ class SynthesizeWidget(Dock):
         )
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
+        self.bake_button = QPushButton("Bake")
+        self.bake_button.setToolTip(
+            "Turn the contrasts that follow the sliders into ordinary arrays in memory, which stay as they are and "
+            "which any other tool can work on."
+        )
         self.status = wrapped_label(role="note")
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
@@ -156,6 +161,11 @@ class SynthesizeWidget(Dock):
         self._arrange()
         self._say_what_moves()
         return list(self.live.layers)
+
+    def bake(self) -> None:
+        """Turn the layers that follow the sliders into ordinary arrays, in the background."""
+        self.compare.stop()
+        self.live.bake()
 
     def add_comparison(self, wanted: bool = True) -> None:
         """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
@@ -216,13 +226,18 @@ class SynthesizeWidget(Dock):
             *self.folds,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
-        self.lay_out(scrolled, [self.add_button, self.status, notice])
+        buttons = QWidget()
+        line = QHBoxLayout(buttons)
+        line.setContentsMargins(0, 0, 0, 0)
+        line.addWidget(self.add_button, 1)
+        line.addWidget(self.bake_button)
+        self.lay_out(scrolled, [buttons, self.status, notice])
 
     def _connect(self) -> None:
         self.panel.changed.connect(self._move_soon)
         self._due.connect(self._move, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
         self.live.moved.connect(self._follow_move)
-        self.live.baked.connect(self._say_what_moves)
+        self.live.baked.connect(self._follow_bake)
         self.live.volumes.said.connect(self._say_progress)
         self.live.volumes.failed.connect(partial(self._say, problem=True))
         self.panel.changed.connect(self._show_state)
@@ -235,6 +250,7 @@ class SynthesizeWidget(Dock):
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
         self.add_button.clicked.connect(self.add_contrast)
+        self.bake_button.clicked.connect(self.bake)
         self.compare.toggled.connect(self.add_comparison)
         self.compare.arranged.connect(self._arrange)
         self.sheet.show_requested.connect(self.show_sheet)
@@ -357,8 +373,13 @@ class SynthesizeWidget(Dock):
         self._viewer.canvas.grid.enabled = together
 
     def _say_what_moves(self) -> None:
+        self.bake_button.setEnabled(bool(self.live.layers))
         names = " and ".join(layer.name for layer in self.live.layers)
         self._say(f"The sliders move {names}." if names else "")
+
+    def _follow_bake(self) -> None:
+        self._say_what_moves()
+        self._say("The contrasts are ordinary arrays now, which the sliders no longer move.")
 
     def _say_progress(self, text: str) -> None:
         if text:
