@@ -55,7 +55,7 @@ def measure(size: int, n_ticks: int) -> tuple[list[float], float, float]:
     (contrast,) = dock.add_contrast()
     frames: list[float] = []
     moves: list[float] = []
-    contrast.events.data.connect(lambda _: moves.append(time.perf_counter()))
+    contrast.events.set_data.connect(lambda _: moves.append(time.perf_counter()))
     canvas = viewer.window._qt_viewer.canvas._scene_canvas
     canvas.events.draw.connect(lambda _: frames.append(time.perf_counter()), position="last")  # when all is drawn
     settle(0.5)

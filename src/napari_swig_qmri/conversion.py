@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
@@ -205,6 +206,7 @@ def generated_by() -> dict[str, str]:
     return {"Name": "napari-swig-qmri", "Version": _version("napari-swig-qmri")}
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

@@ -120,7 +120,7 @@ class BlendPanel(QWidget):
         self._followed = [first, second]
         for layer in self._followed:
             for name in FOLLOWED:
-                getattr(layer.events, name).connect(self._recolour)
+                getattr(layer.events, name).connect(self.follow)
         self._viewer.canvas.overlays.text.visible = True
         self._viewer.canvas.overlays.text.position = "top_center"
         self._mix()
@@ -130,7 +130,7 @@ class BlendPanel(QWidget):
         self._timer.stop()
         for layer in self._followed:
             for name in FOLLOWED:
-                getattr(layer.events, name).disconnect(self._recolour)
+                getattr(layer.events, name).disconnect(self.follow)
         was_on, self._followed = bool(self._followed), []
         shown, self.layer = self.layer, None
         if shown is not None and shown in self._viewer.layers:
@@ -143,7 +143,7 @@ class BlendPanel(QWidget):
             self._viewer.reset_view()
         self._hidden = []
 
-    def _recolour(self, _event: object = None) -> None:
+    def follow(self, _event: object = None) -> None:
         """Follow new values, limits and colours of either layer."""
         if self.layer is not None and exists(self):
             first, second = self._followed

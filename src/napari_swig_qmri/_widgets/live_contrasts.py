@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from napari.layers import Image, Labels
-from qtpy.QtCore import QObject, Signal
+from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
 from napari_swig_qmri._widgets.rendering_options import mark_layer, marks_of
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.lazy_array import LazyArray
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
+
+REST = 200  # ms without a movement before followers of a layer's data are told
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,10 @@ class LiveContrasts(QObject):
         self.volumes = VolumeRendering(viewer, self)
         self.layers: list[Image] = []
         self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
+        self._rest = QTimer(self)
+        self._rest.setSingleShot(True)
+        self._rest.setInterval(REST)
+        self._rest.timeout.connect(self._tell)
 
     def add(self, contrasts: Sequence[tuple[LazyContrast, dict[str, Any], str]], title: str) -> None:
         """Add layers that follow from now on; those before, and their marks, stay as they are."""
@@ -110,7 +116,8 @@ class LiveContrasts(QObject):
         old, self._title = shown_title(self._title), setting.title
         for layer in self.layers:
             origin = origin_of([{"metadata": layer.metadata}])
-            layer.data = arrays[layer]
+            with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
+                layer.data = arrays[layer]
             sidecar = contrast_sidecar(setting.sequence, setting.rendering) | origin
             layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
             layer.name = layer.name.replace(old, shown_title(setting.title), 1)
@@ -118,7 +125,13 @@ class LiveContrasts(QObject):
             if marks is not None and marks in arrays:
                 marks.data = arrays[marks]
                 marks.name = f"Partial volume in {layer.name}"
+        self._rest.start()
         self.moved.emit()
+
+    def _tell(self) -> None:
+        """Tell whoever follows a layer, once it has come to rest."""
+        for layer in self.layers:
+            layer.events.data(value=layer.data)
 
     def _take_baked(self, layers: Sequence[Image], volumes: Sequence[Any]) -> None:
         for layer, values in zip(layers, volumes, strict=True):

@@ -319,6 +319,7 @@ class SynthesizeWidget(Dock):
     def _follow_move(self) -> None:
         self._adjust_contrast()
         self.compare.follow()
+        self.blend.follow()
 
     def _adjust_contrast(self) -> None:
         if self.auto_contrast.value:

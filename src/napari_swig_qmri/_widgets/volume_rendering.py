@@ -83,8 +83,10 @@ class VolumeRendering(QObject):
     def stop(self) -> None:
         """Render nothing more."""
         self._inquiry.forget()
+        was_busy = bool(self._arrays)
         self._arrays, self._then, self._pending = [], None, None
-        self.said.emit("")
+        if was_busy:
+            self.said.emit("")
 
     def _follow_display(self, _event: object = None) -> None:
         if not exists(self):
