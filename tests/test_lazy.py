@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -115,6 +115,47 @@ def test_looks_like_an_array() -> None:
     lazy = make_lazy()
     assert (lazy.shape, lazy.ndim, lazy.size, lazy.dtype) == ((5, 6, 7), 3, 210, np.float32)
     assert np.asarray(lazy, dtype=np.float64).dtype == np.float64
+
+
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+def test_all_of_it_is_rendered_whichever_way_the_maps_lie(axes: tuple[int, ...]) -> None:
+    maps = [np.asarray(values).transpose(axes) for values in (make_lazy().pd, make_lazy().t1, make_lazy().t2)]
+    lazy = replace(make_lazy(), pd=maps[0], t1=maps[1], t2=maps[2])
+    assert lazy.slab_axis == axes.index(0)
+    expected = lazy.pd * np.exp(-0.1 / lazy.t2)
+    np.testing.assert_allclose(np.asarray(lazy), expected, rtol=1e-6)
+    shares = list(lazy.rendered())
+    assert shares == sorted(shares)
+    assert (len(shares), shares[-1]) == (maps[0].shape[lazy.slab_axis], 1.0)
+
+
+def test_what_is_kept_answers_for_all_until_it_is_forgotten() -> None:
+    lazy = make_lazy()
+    seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
+    whole = np.asarray(lazy)
+    lazy.keep(whole)
+    seen.clear()
+    np.testing.assert_array_equal(lazy[2:, 1], whole[2:, 1])
+    copied = np.asarray(lazy)
+    copied[:] = 0
+    assert whole.any()
+    assert seen == []
+    lazy.keep(None)
+    lazy[2]
+    assert seen == [6 * 7]
+
+
+def test_coarse_answers_are_given_only_when_all_is_wanted_and_may_be_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("napari_swig_qmri.lazy_array.SAMPLES_PER_AXIS", 2)
+    lazy = make_lazy()
+    exact = np.asarray(lazy)
+    answers = iter([True, False])
+    lazy.watch(lambda: next(answers))
+    coarse = lazy[:, :, :]
+    np.testing.assert_array_equal(coarse[::2, ::3, ::3], exact[::2, ::3, ::3])
+    np.testing.assert_array_equal(coarse[1::2], coarse[:-1:2][: len(coarse[1::2])])
+    np.testing.assert_array_equal(lazy[1], exact[1])
+    np.testing.assert_array_equal(lazy[:, :, :], exact)
 
 
 def test_refuses_maps_of_different_grids() -> None:

@@ -122,6 +122,11 @@ class LazyContrast(LazyArray):
         """Shape of the maps."""
         return tuple(self.t1.shape)
 
+    @property
+    def slab_axis(self) -> int:
+        """Axis across which the maps lie in memory."""
+        return int(np.argmax(np.abs(self.t1.strides))) if isinstance(self.t1, np.ndarray) else 0
+
     @cached_property
     def noise_deviation(self) -> float:
         """Standard deviation of the noise of each channel, from voxels spread over the volume; 0 without noise."""

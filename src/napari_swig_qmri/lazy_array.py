@@ -75,13 +75,20 @@ class LazyArray(ABC):
         """Answer from these values, what `rendered` returned, from now on; None forgets them."""
         self.__dict__["_whole"] = values
 
+    @property
+    def slab_axis(self) -> int:
+        """Axis across which all is computed fastest."""
+        return 0
+
     def rendered(self) -> Generator[float, None, npt.NDArray[Any]]:
         """All of it, slab by slab; yields the share that is done."""
-        values = np.empty(self.shape, self.dtype)
-        for index in range(self.shape[0]):
-            values[index] = self._computed(index)
-            yield (index + 1) / self.shape[0]
-        return values
+        axis = self.slab_axis
+        n_slabs, *rest = self.shape[axis], *self.shape[:axis], *self.shape[axis + 1 :]
+        slabs = np.empty((n_slabs, *rest), self.dtype)
+        for index in range(n_slabs):
+            slabs[index] = self._computed((*(slice(None),) * axis, index))
+            yield (index + 1) / n_slabs
+        return np.moveaxis(slabs, 0, axis)
 
     def __getitem__(self, key: Any) -> Any:
         """Values of the indexed voxels."""
