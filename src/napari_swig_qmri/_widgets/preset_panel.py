@@ -80,7 +80,7 @@ class PresetPanel(QWidget):
         self.chosen.emit(preset, goes_on)
 
     def step(self, n_presets: int) -> None:
-        """Go down or up the list at this field strength, and round at its ends, from the preset that was picked last."""
+        """Go down or up the list at this field strength, and round at its ends, from the preset picked last."""
         there = [each for each in self._presets if each.field_strength == self.field_strength]
         names, last = [each.name for each in there], self._preset.name if self._preset is not None else ""
         before = names.index(last) if last in names else -1 if n_presets > 0 else 0
