@@ -22,6 +22,7 @@ from napari_swig_qmri._widgets.appearance import (
     wrapped_label,
 )
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
+from napari_swig_qmri._widgets.canvas_drag import HELP, HINT, follow_canvas
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.contrast_sources import (
     Source,
@@ -105,6 +106,7 @@ class SynthesizeWidget(Dock):
         self.add_button = QPushButton("Add contrast")
         self.add_button.setToolTip("Add one layer per ticked source. The newest layers follow the sliders.")
         self.status = wrapped_label(role="note")
+        self.status.setToolTip(HELP)
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
         self.sheet = SheetPanel(self.editor.value)
@@ -118,6 +120,7 @@ class SynthesizeWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
+        follow_canvas(napari_viewer, self)
         start_radiologically(napari_viewer)
         self._follow_layers()
 
@@ -140,6 +143,10 @@ class SynthesizeWidget(Dock):
         self.auto_contrast.value = inputs.auto_contrast
         self.rendering.set_value(inputs.rendering)
         self.rendering.mark.value = inputs.mark_partial_volume
+
+    def live_layers(self) -> list[Image]:
+        """The layers that follow the sliders."""
+        return list(self._live)
 
     def add_contrast(self) -> list[Image]:
         """Add a layer for each ticked source; they follow the sliders until the next ones are added."""
@@ -164,7 +171,7 @@ class SynthesizeWidget(Dock):
         self._mark()
         self._arrange()
         self._say_what_moves()
-        return list(self._live)
+        return self.live_layers()
 
     def add_comparison(self, wanted: bool = True) -> None:
         """Add the contrast of each ticked source and compare them with each other and with what was acquired."""
@@ -228,11 +235,11 @@ class SynthesizeWidget(Dock):
         self.lay_out(scrolled, [self.add_button, self.status, notice])
 
     def _connect(self) -> None:
-        self.panel.changed.connect(self._timer.start)
+        self.panel.changed.connect(self._move_soon)
         self._timer.timeout.connect(self._move)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
-        self.rendering.changed.connect(self._timer.start)
+        self.rendering.changed.connect(self._move_soon)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
         self.sources.changed.connect(self._show_state)
@@ -289,6 +296,10 @@ class SynthesizeWidget(Dock):
             self._say("There is no T1: add a contrast and click into it.", problem=True)
         else:
             self.panel.null.show_times(*times)
+
+    def _move_soon(self) -> None:
+        if not self._timer.isActive():  # else what changes all the time would be shown only at its end
+            self._timer.start()
 
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
@@ -377,7 +388,7 @@ class SynthesizeWidget(Dock):
 
     def _say_what_moves(self) -> None:
         names = " and ".join(layer.name for layer in self._live)
-        self._say(f"The sliders move {names}." if names else "")
+        self._say(f"The sliders move {names}, {HINT}." if names else "")
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.status.setStyleSheet(style("problem" if problem else "note"))
