@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 
 KEY = "Q"  # held; napari binds it to nothing, and it lies under the hand that is not on the mouse
-HINT = f"and so does the mouse that drags over the picture while {KEY} is held"
+HINT = f"and so does dragging over the picture with {KEY} held"
 HELP = (
     f"While {KEY} is held over the picture, mouse or arrow keys move TI, the flip angle or TR sideways and TE up and "
     "down, with Shift finer; Page Up and Page Down change the preset."
