@@ -7,6 +7,9 @@ from typing import Any
 
 import pytest
 from pytestqt.qtbot import QtBot
+from qtpy.QtCore import Qt
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QSlider
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri.sequence import summary
@@ -37,6 +40,16 @@ def test_times_are_in_ms_and_angles_in_degrees(editor: AcquisitionEditor) -> Non
     value: Any = editor.value()
     assert value.flip_angle == pytest.approx(math.pi / 6)
     assert value.echo_time == 0.004
+
+
+def test_keys_on_a_slider_move_it_by_a_step(qtbot: QtBot) -> None:
+    editor = AcquisitionEditor(sliders=True)
+    qtbot.addWidget(editor)
+    editor.set_value(T2Flair.from_typical())
+    box = editor.parameter_boxes()["repetition_time"]
+    assert (box.min, box.max, box.step) == (pytest.approx(0.5, abs=0.01), 27_000, 1_000)
+    QTest.keyClick(box.native.findChild(QSlider), Qt.Key.Key_Right)
+    assert editor.settings()["repetition_time"] == pytest.approx(10.0)
 
 
 def test_another_sequence_keeps_what_it_shares(qtbot: QtBot) -> None:

@@ -241,6 +241,73 @@ def test_tissues_follow_the_field_strength(panel: SequencePanel, tmp_path: Path)
     assert list(panel.null.tissue_box.choices) == [NOTHING, "a T1 of"]
 
 
+def test_a_nulled_tissue_stays_so_at_another_field_strength(panel: SequencePanel) -> None:
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    panel.null.tissue_box.value = "WM"
+    panel.presets.field_box.value = 7.0
+    preset = find_preset(BUILT_IN, "T2-FLAIR 2D", 7.0).contrast
+    assert panel.editor.value() == nulled(preset, TISSUES["WM"].t1[7.0])
+    assert panel.null.value().tissue == "WM"
+    panel.editor.parameter_boxes()["repetition_time"].value = 7000  # now it is a setting of one's own
+    mine = panel.editor.value()
+    panel.presets.field_box.value = 1.5
+    assert panel.editor.value() == nulled(mine, TISSUES["WM"].t1[1.5])  # type: ignore[arg-type]
+
+
+def test_presets_are_stepped_through_in_their_order_and_round(panel: SequencePanel) -> None:
+    names = [preset.name for preset in BUILT_IN if preset.field_strength == 3.0]
+    found = []
+    for _ in range(len(names) + 1):
+        panel.presets.step(1)
+        found.append(panel.title())
+        assert panel.editor.value() == find_preset(BUILT_IN, found[-1], 3.0).contrast
+    assert found == [*names, names[0]]
+    panel.presets.step(-1)
+    assert panel.title() == names[-1]
+    panel.editor.parameter_boxes()["flip_angle"].value = 12
+    panel.presets.step(-1)  # from the preset that these settings began as
+    assert panel.title() == names[-2]
+
+
+def test_steps_start_at_either_end(qtbot: QtBot) -> None:
+    for n_presets, name in ((1, "T1w SE"), (-1, "bSSFP")):
+        panel = SequencePanel()
+        qtbot.addWidget(panel)
+        panel.presets.step(n_presets)
+        assert panel.title() == name
+
+
+def test_a_nulled_tissue_stays_so_from_preset_to_preset_of_a_sequence(panel: SequencePanel) -> None:
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    panel.null.tissue_box.value = "GM"
+    panel.presets.step(1)
+    assert panel.editor.value() == nulled(find_preset(BUILT_IN, "T2-FLAIR 3D", 3.0).contrast, TISSUES["GM"].t1[3.0])
+    panel.presets.step(1)  # another sequence, which nulls what its preset says
+    assert panel.title() == "T1-FLAIR"
+    assert panel.null.value().tissue == NOTHING
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    panel.null.tissue_box.value = "GM"
+    panel.null.lock_box.value = False
+    panel.presets.step(1)
+    assert panel.title() == "T2-FLAIR 3D"
+    assert panel.null.value() == NullChoice(is_locked=False)
+
+
+def test_what_can_be_shown(panel: SequencePanel) -> None:
+    assert panel.can_show({"repetition_time": 3.0})
+    assert not panel.can_show({"repetition_time": 2.5})  # TI is 2.5 s
+    panel.null.tissue_box.value = "CSF"
+    assert panel.resting() == ("inversion_time",)
+    assert panel.can_show({"repetition_time": 2.5})  # TI follows
+    assert not panel.can_show({"repetition_time": 0.1})  # shorter than the train
+    panel.editor.set_value(Mprage.from_typical())
+    panel.null.set_value(NullChoice("a T1 of", NOTHING, 0.2, True))  # which nothing nulls
+    assert panel.can_show({"repetition_time": 3.0})
+    panel.editor.parameter_boxes()["echo_time"].value = 9  # more than the read-out spacing
+    assert panel.editor.value() is None
+    assert panel.can_show({"echo_time": 5.0})
+
+
 def test_null_choice_is_what_was_set(qtbot: QtBot) -> None:
     null = NullPanel()
     qtbot.addWidget(null)
@@ -258,8 +325,9 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     (layer,) = widget.add_contrast()
     index = (2, 3, 4)
     viewer = widget._viewer
+    others = list(viewer.mouse_drag_callbacks)
     widget.panel.null.pick_button.click()
-    assert len(viewer.mouse_drag_callbacks) == 2
+    assert len(viewer.mouse_drag_callbacks) == len(others) + 1
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=(-1e4, 0, 0)))
     assert widget.status.text() == "There is no T1: add a contrast and click into it."
     place = layer.data_to_world(index)
@@ -271,7 +339,7 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     assert widget.panel.null.t1s() == (pytest.approx(t1, abs=5e-5),)  # shown in tenths of ms
     value: Any = widget.editor.value()
     assert value.inversion_time == pytest.approx(value.nulling_inversion_time(widget.panel.null.t1s()[0]))
-    assert len(viewer.mouse_drag_callbacks) == 1
+    assert viewer.mouse_drag_callbacks == others
     assert not widget.panel.null.pick_button.isChecked()
     widget.editor.parameter_boxes()["refocusing_angle"].value = 120
     value = widget.editor.value()

@@ -106,6 +106,17 @@ def test_sliders_move_the_newest_layers(widget: SynthesizeWidget, qtbot: QtBot) 
     np.testing.assert_allclose(np.asarray(live[0].data), before * np.exp(0.04 / t2), rtol=1e-4)
 
 
+def test_layers_follow_settings_that_keep_changing(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    layer = widget.add_contrast()[0]
+    frames: list[float] = []
+    layer.events.set_data.connect(lambda _event: frames.append(layer.data.sequence.echo_time))
+    for echo_time in range(10, 40):
+        widget.editor.parameter_boxes()["echo_time"].value = echo_time
+        qtbot.wait(5)  # less than the pause in which changes are gathered
+    assert len(frames) > 2
+    qtbot.waitUntil(lambda: layer.data.sequence == widget.editor.value())
+
+
 def test_another_sequence_renames_and_rescales(widget: SynthesizeWidget, qtbot: QtBot) -> None:
     live = widget.add_contrast()
     widget.editor.set_value(SpinEcho(echo_time=0.01, repetition_time=0.5))

@@ -16,6 +16,7 @@ from pathlib import Path
 import napari
 import numpy as np
 from napari.layers import Layer
+from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea
 
@@ -145,6 +146,7 @@ def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> N
     wait(0.4)
     viewer.reset_view()
     shoot(viewer, folder / "synthesize-flair.png")
+    drag(viewer, folder)
     dock.options.set_unfolded(True)
     dock.rendering.mark.value = True
     wait(0.4)
@@ -156,6 +158,21 @@ def synthesize(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> N
     wait(0.5)
     shoot(viewer, folder / "synthesize-mprage.png")
     presets(viewer, dock, folder)
+
+
+def drag(viewer: napari.Viewer, folder: Path) -> None:
+    """Picture of TI and TE while the mouse drags them over the canvas, and back."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    start = QPoint(canvas.width() // 2, canvas.height() // 2)
+    way = QPoint(-canvas.width() // 8, canvas.height() // 12)
+    QTest.keyPress(canvas, Qt.Key.Key_Q)
+    QTest.mousePress(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+    for place in (start + way / 2, start + way):
+        QTest.mouseMove(canvas, place)
+        wait(0.1)
+    shoot(viewer, folder / "synthesize-drag.png")
+    QTest.mouseRelease(canvas, Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, start)
+    QTest.keyRelease(canvas, Qt.Key.Key_Q)
 
 
 def presets(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:

@@ -41,11 +41,16 @@ def ms(seconds: float) -> str:
     return f"{1e3 * seconds:.6g} ms"
 
 
+def short_label(parameter: Field[Any]) -> str:
+    """What a setting is called in short, such as TE; all of its label where there is nothing shorter."""
+    return str(parameter.metadata["label"]).rpartition("(")[2].rstrip(")")
+
+
 def summary(model: Contrast) -> str:
     """One line for a person, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
     parts = []
     for each in model.settings_in_use:
-        short = each.metadata["label"].rpartition("(")[2].rstrip(")")
+        short = short_label(each)
         if short in {"TE", "TR", "TI", "TI2"}:
             parts.append(f"{short} {SHOWN_PER_UNIT['s'] * getattr(model, each.name):g}")
     return f"{model.title}: {', '.join(parts)} ms" if parts else model.title

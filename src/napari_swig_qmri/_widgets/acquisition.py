@@ -256,11 +256,10 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
     low, high = (on_screen(parameter, bound) for bound in parameter.metadata["range"])
     high = max(min(high, SLIDER_SPAN * on_screen(parameter, usual)), shown)
     slider = (Slider if whole else FloatSlider)(
-        label=f"{_label(parameter)}, {unit}" if unit else _label(parameter),
-        min=min(int(low) if whole else low, shown),
-        max=int(high) if whole else high,
-        step=1 if whole else _step(high),
+        label=f"{_label(parameter)}, {unit}" if unit else _label(parameter), max=int(high) if whole else high
     )
+    slider.min = min(int(low) if whole else low, shown)  # after the maximum, which in magicgui 0.10 rescales both
+    slider.step = 1 if whole else _step(high)
     slider.value = shown
     return slider
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,9 +31,13 @@ START_FIELD = 3.0  # T
 
 
 class PresetPanel(QWidget):
-    """A field strength and the presets there; emits `chosen` with the preset that a person picks."""
+    """A field strength and the presets there.
 
-    chosen = Signal(object)
+    Emits `chosen` with the preset that a person picks, and whether it only goes on from the one before: to the same
+    contrast at another field strength, or a step up or down the list. Then a tissue that is nulled stays so.
+    """
+
+    chosen = Signal(object, bool)
     field_changed = Signal(float)
 
     def __init__(self) -> None:
@@ -40,6 +45,7 @@ class PresetPanel(QWidget):
         self._files: list[Path] = []
         self._preset: Preset | None = None  # the last one that was picked
         self._contrast: Contrast | None = None
+        self._free: tuple[str, ...] = ()  # settings that follow a nulled tissue, and so need not be the preset's
         self._has_problem = False  # which the note tells
         self._presets, problems = all_presets()
         self.field_box = ComboBox(
@@ -67,17 +73,24 @@ class PresetPanel(QWidget):
         """The preset that was picked, as long as its settings are those on show."""
         return self._preset if self._preset is not None and self._preset.contrast == self._contrast else None
 
-    def pick(self, preset: Preset) -> None:
+    def pick(self, preset: Preset, *, goes_on: bool = False) -> None:
         """Choose a preset as a person would."""
         self._select(preset)
         self._say("")
-        self.chosen.emit(preset)
+        self.chosen.emit(preset, goes_on)
 
-    def follow(self, contrast: Contrast | None) -> None:
-        """Show whether the settings on show are still those of the preset."""
+    def step(self, n_presets: int) -> None:
+        """Go down or up the list at this field strength, and round at its ends, from the preset picked last."""
+        there = [each for each in self._presets if each.field_strength == self.field_strength]
+        names, last = [each.name for each in there], self._preset.name if self._preset is not None else ""
+        before = names.index(last) if last in names else -1 if n_presets > 0 else 0
+        self.pick(there[(before + n_presets) % len(there)], goes_on=True)
+
+    def follow(self, contrast: Contrast | None, free: tuple[str, ...] = ()) -> None:
+        """Show whether the settings on show are still those of the preset; `free` ones follow a nulled tissue."""
         if contrast != self._contrast and not self._has_problem:
             self._say("")  # what was saved is not what is on show any more
-        self._contrast = contrast
+        self._contrast, self._free = contrast, free
         preset = self.value()
         self.save_button.setEnabled(contrast is not None)
         set_text(self.source_note, f"{sentence(preset.source)}." if preset is not None and preset.source else "")
@@ -158,13 +171,21 @@ class PresetPanel(QWidget):
 
     def _take_field(self, field: float) -> None:
         """Go to the preset of the same name at another field strength, if its settings are on show."""
-        before = self.value()
+        before = self._preset if self._is_followed() else None
         same = [each for each in self._presets if before is not None and each.key == (before.name, field)]
         if same:
-            self.pick(same[0])
+            self.pick(same[0], goes_on=True)
         else:
             self._refresh(field, OWN)
         self.field_changed.emit(field)
+
+    def _is_followed(self) -> bool:
+        """Whether the preset is on show but for the times that follow a nulled tissue."""
+        picked, shown = self._preset, self._contrast
+        if picked is None or type(shown) is not type(picked.contrast):
+            return False
+        changed = {name for name, value in asdict(picked.contrast).items() if getattr(shown, name) != value}
+        return changed <= set(self._free)
 
     def _take(self, name: str) -> None:
         if name == CHOOSE:

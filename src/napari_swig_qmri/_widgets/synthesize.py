@@ -22,6 +22,7 @@ from napari_swig_qmri._widgets.appearance import (
     wrapped_label,
 )
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
+from napari_swig_qmri._widgets.canvas_drag import HELP, HINT, follow_canvas
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.contrast_sources import (
     Source,
@@ -106,6 +107,7 @@ class SynthesizeWidget(Dock):
             "which any other tool can work on."
         )
         self.status = wrapped_label(role="note")
+        self.status.setToolTip(HELP)
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
         self.sheet = SheetPanel(self.editor.value)
@@ -118,6 +120,7 @@ class SynthesizeWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
+        follow_canvas(napari_viewer, self)
         start_radiologically(napari_viewer)
         self._follow_layers()
 
@@ -376,7 +379,7 @@ class SynthesizeWidget(Dock):
     def _say_what_moves(self) -> None:
         self.bake_button.setEnabled(bool(self.live.layers))
         names = " and ".join(layer.name for layer in self.live.layers)
-        self._say(f"The sliders move {names}." if names else "")
+        self._say(f"The sliders move {names}, {HINT}." if names else "")
 
     def _follow_bake(self) -> None:
         self._say_what_moves()
