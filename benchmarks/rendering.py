@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.lazy import LazyContrast, synthesise
-from napari_swig_qmri.partial_volume import THRESHOLD, disagreement, partial_volume_mask, tissue_level
+from napari_swig_qmri.partial_volume import THRESHOLD, LazyPartialVolume, disagreement, tissue_level
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.signal_models import SignalModel, T2Flair, TurboSpinEcho
@@ -71,7 +71,7 @@ def report_marks() -> None:
     sequence = T2Flair.from_typical()
     level = tissue_level(sequence, pd, t1, t2)
     begin = time.thread_time()
-    marked = partial_volume_mask(sequence, pd, t1, t2)
+    marked = np.asarray(LazyPartialVolume(sequence=sequence, pd=pd, t1=t1, t2=t2)) > 0
     seconds = time.thread_time() - begin
     tissue = halved(pd > 0.3) > 0.99
     coarse = [halved(values).astype(np.float32) for values in (pd, t1, t2)]
