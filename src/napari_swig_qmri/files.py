@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_swig_qmri.bids import (
+    DESCRIPTION,
     LABELS,
     SUFFIX_KEY,
     Evidence,
@@ -241,7 +242,7 @@ def _check_values(result: SuperResolution) -> None:
 
 def describe_dataset(folder: Path, name: str) -> list[Path]:
     """Make a folder a BIDS derivative dataset of this name unless it is a dataset already."""
-    path = folder / "dataset_description.json"
+    path = folder / DESCRIPTION
     if path.exists():
         return []
     content = {
@@ -251,6 +252,22 @@ def describe_dataset(folder: Path, name: str) -> list[Path]:
         "GeneratedBy": [generated_by()],
     }
     return [_write_json(content, path)]
+
+
+def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Let validators pass over files that BIDS has no names for, if the folder is a dataset.
+
+    Patterns that are missing are appended to its ``.bidsignore``; what a person wrote there stays.
+    """
+    path = folder / ".bidsignore"
+    present = path.read_bytes() if path.exists() else b""
+    known = {line.strip() for line in present.splitlines()}
+    missing = [each.encode() for each in dict.fromkeys(patterns) if each.encode() not in known]
+    if not missing or not (folder / DESCRIPTION).exists():
+        return []
+    with path.open("ab") as file:
+        file.write(b"\n" * (present[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
+    return [path]
 
 
 def relative_path(source: str | Path, place: Path) -> str:
