@@ -18,7 +18,7 @@ from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.preflight_panel import Inquiry
 from napari_swig_qmri._widgets.view import hide_marks, show_marks, show_neurologically, show_radiologically
 from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, mask_layers
-from napari_swig_qmri.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
+from napari_swig_qmri.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import difference_colormap, rounded_up
@@ -209,7 +209,7 @@ class ComparePanel(QWidget):
         frame = frame_of(finest.as_layer_data_tuple()[1])
         blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
         if self._chosen is not None and bench.acquired is not None:
-            shown = from_layer(*self._chosen.as_layer_data_tuple()[:2])
+            shown, _ = as_signal(from_layer(*self._chosen.as_layer_data_tuple()[:2]))
             data, attributes, _ = to_layer_data(replace(shown, name=f"Acquired: {shown.name}"), frame)
             self._kept = data
             self._on_grid = place(replace(blank, data=bench.acquired), frame).data
