@@ -15,8 +15,9 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from napari_swig_qmri._widgets.appearance import form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.inputs import LayerBox
 from napari_swig_qmri._widgets.layer_choice import map_of
+from napari_swig_qmri._widgets.preferences import VIEWS, preferred_view
 from napari_swig_qmri._widgets.preflight_panel import Inquiry
-from napari_swig_qmri._widgets.view import hide_marks, show_marks, show_neurologically, show_radiologically
+from napari_swig_qmri._widgets.view import choose_view, hide_marks, show_marks, view_of
 from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, mask_layers
 from napari_swig_qmri.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
 
-VIEWS = {"radiological": show_radiologically, "neurological": show_neurologically}
 DIFFERENCE_SHARE = 0.25  # of the scale of the contrasts: the difference is shown from minus to plus this
 NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
 VARIANT = (
@@ -81,7 +81,12 @@ class ComparePanel(QWidget):
         )
         self.mask_box = LayerBox(partial(mask_layers, viewer), label="Mask")
         self.mask_box.tooltip = "Where to score; none takes the brain from the maps."
-        self.view_box = ComboBox(label="View", choices=list(VIEWS), tooltip="Patient's left on the right, or left.")
+        self.view_box = ComboBox(
+            label="View",
+            choices=VIEWS,
+            value=preferred_view(),
+            tooltip="Patient's left on the right, or left. It is kept for the next start.",
+        )
         self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
         self.message = wrapped_label()
@@ -139,7 +144,7 @@ class ComparePanel(QWidget):
     def _connect(self) -> None:
         self.button.clicked.connect(self.toggled)
         self.mask_box.changed.connect(lambda _: self._prepare())
-        self.view_box.changed.connect(lambda view: VIEWS[view](self._viewer))
+        self.view_box.changed.connect(partial(choose_view, self._viewer))
         self._preparing.answered.connect(self._take_bench)
         self._scoring.answered.connect(self._show_scores)
 
@@ -279,9 +284,8 @@ class ComparePanel(QWidget):
         bar.gridded = wanted
         if wanted:
             show_marks(self._viewer)
-            radiological = str(self._viewer.scene.camera.orientation2d[1]) == "left"
             with self.view_box.changed.blocked():
-                self.view_box.value = list(VIEWS)[0 if radiological else 1]
+                self.view_box.value = view_of(self._viewer)
         else:
             hide_marks(self._viewer)
 

@@ -37,7 +37,7 @@ from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
-from napari_swig_qmri._widgets.view import show_marks, start_radiologically
+from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
     follow_layers,
@@ -118,7 +118,7 @@ class SynthesizeWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
-        start_radiologically(napari_viewer)
+        start_as_preferred(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SynthesizeInputs:
