@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from napari import Viewer, current_viewer
 from napari.components.overlays import TextOverlay
 
+from napari_swig_qmri._widgets.orthogonal import follow_orientation
 from napari_swig_qmri._widgets.preferences import prefer_view, preferred_view
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.placement import SPACE_AXES
@@ -99,6 +100,7 @@ def start_as_preferred(viewer: ViewerModel) -> None:
             _take(viewer, preferred_view())
 
     viewer.layers.events.inserted.connect(turn)
+    follow_orientation(viewer)
     turn()
 
 
