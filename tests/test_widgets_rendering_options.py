@@ -10,18 +10,20 @@ import pytest
 from napari.components import ViewerModel
 from napari.layers import Labels
 from pytestqt.qtbot import QtBot
+from scipy import ndimage
 from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
-from napari_swig_qmri._widgets.synthesize import PAIRS, SynthesizeWidget
+from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, PAIRS, SynthesizeWidget
 from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
-from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.conversion import generated_by, map_volumes
 from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.layers import from_layer
-from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.partial_volume import CAVEAT, FLUID_T1, LazyPartialVolume
+from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.rendering import Rendering
-from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni
+from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 
 NOISY = Rendering(snr=25, seed=7)
 
@@ -120,6 +122,25 @@ def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, vie
     assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
     assert grid.stride == 1
     assert [layer for layer in viewer.layers if layer.visible] == live
+
+
+def test_a_marked_flair_has_both_caveats_and_marks_where_it_meets_fluid(qtbot: QtBot) -> None:
+    viewer, head = ViewerModel(), make_phantom(4.0)
+    add(viewer, *map_volumes(head.maps, "LR", {}))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(T2Flair.from_typical())
+    (live,) = widget.add_contrast()
+    widget.rendering.mark.value = True
+    assert (widget.caveat.text(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, CAVEAT)
+    assert not widget.caveat.isHidden()
+    assert not widget.rendering.caveat.isHidden()
+    marks = np.asarray(viewer.layers[f"Partial volume in {live.name}"].data) > 0
+    t1 = live.data.t1
+    brain = ndimage.binary_erosion(np.asarray(t1) > 0.4, iterations=3)
+    near_fluid = ndimage.maximum_filter(t1, 3) > FLUID_T1
+    assert marks[brain & near_fluid].mean() > 0.5
+    assert marks[brain & ~near_fluid].mean() < 0.05
 
 
 def test_marks_follow_the_sliders_and_their_layer(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
