@@ -274,12 +274,12 @@ def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 @pytest.mark.gui
-@pytest.mark.parametrize(("tour", "n_pictures"), [("widget", 19), ("inspect", 9), ("compare", 4)])
+@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 19), ("inspect_tour", 9), ("compare_tour", 4)])
 def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
-    script = Path(__file__).parents[1] / "docs" / "examples" / f"{tour}_tour.py"
+    script = Path(__file__).parents[1] / "docs" / "examples" / f"{tour}.py"
     words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == n_pictures + (tour == "compare" and find_spec("napari_orthogonal_views") is not None)
+    assert len(pictures) == n_pictures + (tour == "compare_tour" and find_spec("napari_orthogonal_views") is not None)
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())
