@@ -15,6 +15,7 @@ import numpy as np
 from napari_swig_qmri.bids import (
     DESCRIPTION,
     LABELS,
+    RESULTS,
     SUFFIX_KEY,
     Evidence,
     dataset_root,
@@ -49,6 +50,7 @@ from napari_swig_qmri.volumes import Volume, VoxelGrid
 if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
 
+UNKNOWN = "weighted"  # end of the names of images whose kind BIDS has no suffix for
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
@@ -206,7 +208,8 @@ def save_super_resolution(
     written = []
     for target, volume in zip(targets, volumes.values(), strict=True):
         written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
-    return [*written, *describe_dataset(folder, "Super-resolved quantitative maps")]
+    written += describe_dataset(folder, "Super-resolved quantitative maps")
+    return [*written, *ignore_in_dataset(folder, [f"*_{kind}.*" for kind in (*RESULTS, UNKNOWN)])]
 
 
 def _stem_of(sources: Sequence[str | Path]) -> str:
@@ -225,7 +228,7 @@ def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volum
     for index, volume in enumerate(synthesised_volumes(result), start=1):
         kinds = [other.suffix for other in synthesised_volumes(result)]
         number = "" if kinds.count(volume.suffix) == 1 else str(index)
-        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or 'weighted'}.nii.gz", volume))
+        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or UNKNOWN}.nii.gz", volume))
     extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
     return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
 
