@@ -36,7 +36,7 @@ from napari_swig_qmri._widgets.preferences import (
 )
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri._widgets.view import show_neurologically, start_as_preferred
+from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically, start_as_preferred
 from napari_swig_qmri.composites import LINE
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
@@ -207,6 +207,9 @@ def test_the_view_is_kept_for_the_next_start(plugin: None, qtbot: QtBot) -> None
     assert "view: neurological" in kept.read_text()
     napari_settings._clear_plugin_settings_cache()  # as a new process has it
     assert preferred_view() == "neurological"
+    show_radiologically(first)  # type: ignore[arg-type]
+    assert dock.compare.view_box.value == "radiological"
+    show_neurologically(first)  # type: ignore[arg-type]
     second = ViewerModel()
     dock = SynthesizeWidget(second)  # type: ignore[arg-type]
     qtbot.addWidget(dock)

@@ -142,12 +142,11 @@ def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
 
     ValueError for a UNI that is stored in no known way.
     """
-    data = np.asarray(acquired.data, np.float32)
-    seen = np.isfinite(data)
-    if not _is_uniform(acquired) or not seen.any():
+    if not _is_uniform(acquired) or not np.isfinite(acquired.data).any():
         return acquired, ()
+    data = np.asarray(acquired.data, np.float32)
     notices: list[str] = []
-    data = uniform_image(data, seen, acquired.name, notices)
+    data = uniform_image(data, np.isfinite(data), acquired.name, notices)
     return replace(acquired, data=data), tuple(notices)
 
 

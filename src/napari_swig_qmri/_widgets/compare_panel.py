@@ -12,7 +12,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._widgets.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.inputs import LayerBox
 from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.preferences import VIEWS, preferred_view
@@ -145,6 +145,7 @@ class ComparePanel(QWidget):
         self.button.clicked.connect(self.toggled)
         self.mask_box.changed.connect(lambda _: self._prepare())
         self.view_box.changed.connect(partial(choose_view, self._viewer))
+        self._viewer.scene.camera.events.orientation.connect(self._show_view)
         self._preparing.answered.connect(self._take_bench)
         self._scoring.answered.connect(self._show_scores)
 
@@ -284,10 +285,15 @@ class ComparePanel(QWidget):
         bar.gridded = wanted
         if wanted:
             show_marks(self._viewer)
-            with self.view_box.changed.blocked():
-                self.view_box.value = view_of(self._viewer)
+            self._show_view()
         else:
             hide_marks(self._viewer)
+
+    def _show_view(self, _event: object = None) -> None:
+        """Say which view the window has, whoever chose it."""
+        if exists(self):
+            with self.view_box.changed.blocked():
+                self.view_box.value = view_of(self._viewer)
 
     def _leave(self) -> None:
         """Forget what was compared."""
