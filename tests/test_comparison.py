@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -25,6 +26,7 @@ from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import (
     DoubleInversionRecovery,
+    Mp2rageUni,
     Mprage,
     SignalModel,
     SpinEcho,
@@ -80,6 +82,54 @@ def test_the_image_of_the_contrast_is_chosen(sequence: SignalModel, chosen: int 
     ]
     assert choose_acquired(sequence, images) == chosen
     assert choose_acquired(sequence, []) is None
+
+
+def test_uniform_images_go_with_uniform_contrasts_alone() -> None:
+    uni: list[Any] = [
+        ("sub-01 UNIT1", "UNIT1", {}),
+        ("x", None, {"ImageType": ["DERIVED", "UNI"], "InversionTime": 0.7}),
+    ]
+    t1w: Any = ("sub-01 T1w", "T1w", {})
+    for image in uni:
+        assert choose_acquired(Mp2rageUni.from_typical(), [t1w, image]) == 1
+        assert choose_acquired(Mprage.from_typical(), [image]) is None
+    assert choose_acquired(Mp2rageUni.from_typical(), [t1w]) is None
+
+
+@pytest.mark.parametrize(
+    ("stored", "told"),
+    [
+        (lambda uni: uni, None),
+        (lambda uni: uni + 0.5, "stored as 0 to 1"),
+        (lambda uni: np.round((uni + 0.5) * 4095), "stored as 0 to 4095"),
+        (lambda uni: (np.round((uni + 0.5) * 4095)).astype(np.int16), "stored as 0 to 4095"),
+    ],
+)
+def test_a_uniform_image_is_compared_in_its_own_unit(stored: Callable[[Any], Any], told: str | None) -> None:
+    sequence = Mp2rageUni.from_typical()
+    image = acquired(sequence, gain=1.0)
+    worse = replace(TRUTH.maps, data=TRUTH.maps.data * WRONG)
+    plain = scores(bench(maps={"SR": worse}, acquired=image), sequence)
+    found = scores(bench(maps={"SR": worse}, acquired=replace(image, data=stored(image.data))), sequence)
+    assert (plain.gains, found.gains) == ({}, {})  # it has no unit, so that a gain would hide a bias
+    assert any(told in note for note in found.notes) if told else not any("stored" in note for note in found.notes)
+    for region, expected in plain.scores["SR"].items():
+        # a step of 1 in 4095 is 2.4e-4
+        assert found.scores["SR"][region].nrmse == pytest.approx(expected.nrmse, abs=1e-3)
+        assert found.scores["SR"][region].ssim == pytest.approx(expected.ssim, abs=1e-3)
+    assert plain.scores["SR"]["tissue"].nrmse > 0.05
+    assert gain_of(bench(maps={"SR": worse}, acquired=image), sequence) == 1
+
+
+def test_a_uniform_image_of_another_scale_is_refused() -> None:
+    uni = acquired(Mp2rageUni.from_typical(), gain=1.0)
+    with pytest.raises(
+        ValueError, match=r"stored as -0\.5 to 0\.5 or as 0 to 4095, but its values go from 216 to 6\.28"
+    ):
+        bench(acquired=replace(uni, data=65535 * (uni.data + 0.5)))
+    empty = replace(uni, data=np.full_like(uni.data, np.nan))
+    with pytest.raises(ValueError, match="covers no brain tissue"):
+        bench(acquired=empty)
 
 
 def test_of_several_images_the_nearest_settings_win() -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import nibabel as nib
@@ -567,6 +569,19 @@ def test_a_run_takes_the_name_of_its_sources(tmp_path, sources, stem):
     assert paths[0].name.startswith(f"{stem}_desc-swig")
 
 
+def test_validators_pass_over_results_that_bids_has_no_names_for(tmp_path):
+    (tmp_path / ".bidsignore").write_text("mine/")
+    paths = save_super_resolution(small_run(), tmp_path)
+    first, *lines = (tmp_path / ".bidsignore").read_text().splitlines()
+    assert first == "mine/"
+    ignored = {path.name for path in paths if any(fnmatch(path.name, line) for line in lines)}
+    assert {name for name in ignored if name.endswith(".nii.gz")} == {
+        path.name for path in paths if re.search(r"_(\w*residual|conflict|weighted)\.nii\.gz$", path.name)
+    }
+    assert ignored
+    assert not any("map" in name for name in ignored)
+
+
 def test_a_run_becomes_a_derivative_dataset(tmp_path):
     run = small_run()
     source = save(tmp_path / "raw" / "sub-01_T1map.nii.gz", plausible("T1map"))
@@ -583,7 +598,7 @@ def test_a_run_becomes_a_derivative_dataset(tmp_path):
     assert sidecar["Notice"] == "synthetic: research use"
     assert sidecar["Parameters"] == run.parameters
     assert sidecar["Sources"] == ["../../../raw/sub-01_T1map.nii.gz"]
-    assert sidecar["SoftwareVersions"]["numpy"] == np.__version__
+    assert sidecar["PackageVersions"]["numpy"] == np.__version__
     stored = nib.load(anat / "sub-01_desc-swig_T1map.nii.gz")
     assert stored.header["descrip"].item() == b"synthetic: research use"
     np.testing.assert_array_equal(np.asarray(stored.dataobj), run.maps["T1"])

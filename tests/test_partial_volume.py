@@ -12,7 +12,6 @@ from napari_swig_qmri.partial_volume import (
     THRESHOLD,
     LazyPartialVolume,
     disagreement,
-    partial_volume_mask,
     tissue_level,
 )
 from napari_swig_qmri.rendering import Rendering
@@ -38,6 +37,10 @@ def folded() -> tuple[np.ndarray, ...]:
     return pd, t1, t2
 
 
+def marks(pd: np.ndarray, t1: np.ndarray, t2: np.ndarray) -> np.ndarray:
+    return np.asarray(LazyPartialVolume(sequence=FLAIR, pd=pd, t1=t1, t2=t2)) > 0
+
+
 def signed(maps: Any) -> np.ndarray:
     return synthesise(FLAIR, *(np.asarray(values, np.float32) for values in maps), rendering=Rendering(sign="signed"))
 
@@ -52,7 +55,7 @@ def test_disagreement_at_a_border_by_hand() -> None:
 
 
 def test_borders_with_fluid_are_marked_and_those_inside_tissue_are_not() -> None:
-    marked = partial_volume_mask(FLAIR, *layered())
+    marked = marks(*layered())
     assert (marked == marked[:1, :1]).all()
     assert set(np.flatnonzero(marked[0, 0])) <= {19, 20}
     assert marked[0, 0, 19]
@@ -63,7 +66,7 @@ def test_every_coarse_voxel_that_differs_is_marked() -> None:
     coarse = [values.reshape(12, 2, 12, 2, 12, 2).mean((1, 3, 5)) for values in maps]
     averaged = signed(maps).reshape(12, 2, 12, 2, 12, 2).mean((1, 3, 5))
     differs = np.abs(np.abs(signed(coarse)) - np.abs(averaged)) > THRESHOLD * tissue_level(FLAIR, *maps)
-    marked = partial_volume_mask(FLAIR, *maps).reshape(12, 2, 12, 2, 12, 2).any((1, 3, 5))
+    marked = marks(*maps).reshape(12, 2, 12, 2, 12, 2).any((1, 3, 5))
     assert differs.mean() > 0.05
     assert marked[differs].mean() > 0.98
 
@@ -72,7 +75,7 @@ def test_voxels_without_a_measurement_neither_count_nor_are_marked() -> None:
     empty = [values.copy() for values in layered()]
     for values, nothing in zip(empty, (0, np.nan, 0), strict=True):
         values[..., 20:] = nothing
-    marked = partial_volume_mask(FLAIR, *empty)
+    marked = marks(*empty)
     assert not marked.any()
     assert np.isfinite(disagreement(FLAIR, *empty)).all()
 
@@ -80,7 +83,7 @@ def test_voxels_without_a_measurement_neither_count_nor_are_marked() -> None:
 def test_a_volume_without_tissue_has_no_level() -> None:
     nothing = np.zeros((3, 3, 3), np.float32)
     assert tissue_level(FLAIR, nothing, nothing, nothing) == 0
-    assert not partial_volume_mask(FLAIR, nothing, nothing, nothing).any()
+    assert not marks(nothing, nothing, nothing).any()
 
 
 def test_signs_cancel_in_a_voxel_whether_shown_or_not() -> None:
@@ -107,7 +110,8 @@ def test_signs_cancel_in_a_voxel_whether_shown_or_not() -> None:
 def test_lazy_marks_are_those_of_the_whole(key: Any) -> None:
     pd, t1, t2 = folded()
     lazy = LazyPartialVolume(sequence=FLAIR, pd=pd, t1=t1, t2=t2)
-    whole = partial_volume_mask(FLAIR, pd, t1, t2)
+    level = tissue_level(FLAIR, *(values[lazy.sample] for values in (pd, t1, t2)))
+    whole = np.abs(disagreement(FLAIR, pd, t1, t2)) > THRESHOLD * level
     np.testing.assert_array_equal(lazy[key], whole[key])
     np.testing.assert_array_equal(np.asarray(lazy), whole)
     assert (lazy.shape, lazy.ndim, lazy.size, lazy.dtype) == (whole.shape, 3, whole.size, np.uint8)

@@ -12,7 +12,7 @@ from laws import paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
-from napari_swig_qmri.preparation import WATER_PD, choose_hr_grid, prepare
+from napari_swig_qmri.preparation import WATER_PD, choose_hr_grid, prepare, uniform_image
 from napari_swig_qmri.resampling import N_PLANES, parallel, resampled
 from napari_swig_qmri.signal_models import SEQUENCES
 from napari_swig_qmri.simulate import degrade
@@ -201,6 +201,15 @@ def test_uni_as_scanners_store_it_is_brought_to_the_range_of_its_equation(unifor
     assert not problem.guides[1, :4].any()
     assert problem.notices == ("UNIT1 is stored as 0 to 4095 and was brought to -0.5 to 0.5.",)
     assert prepared(lr, [t1w, uni]).notices == ()
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), [(-20, 4110, -0.505), (0, 0.9, -0.5), (-0.5, 0.5, -0.5)])
+def test_ranges_of_uni_are_told_apart(low: float, high: float, expected: float):
+    data, notices = np.array([low, high, (low + high) / 2]), []
+    found = uniform_image(data, np.ones(3, bool), "UNIT1", notices)
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert abs(found).max() < 0.51
+    assert len(notices) == (low > -0.5 or high > 1)
 
 
 def test_uni_of_no_known_range_is_refused(uniform):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -57,6 +59,32 @@ def test_nifti_files_are_a_derivative_dataset(tmp_path: Path) -> None:
     assert read.sidecar["Sources"][0].startswith("../")
     described = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
     assert described["DatasetType"] == "derivative"
+
+
+def test_validators_pass_over_what_bids_has_no_names_for(tmp_path: Path) -> None:
+    drained(write_sheet(sheet(), tmp_path, ["png"]))
+    assert not (tmp_path / ".bidsignore").exists()  # this is no dataset yet
+    written = drained(write_sheet(sheet(), tmp_path, ["nifti"]))
+    assert tmp_path / ".bidsignore" in written
+    lines = (tmp_path / ".bidsignore").read_text().splitlines()
+    assert lines == ["/dicom", "*_sheet.png", "*_desc-syntheticDIR.*"]
+    nameless = [path for path in written if fnmatch(path.name, lines[2])]
+    assert sorted(path.suffix for path in nameless) == [".gz", ".json"]
+    other = replace(Protocol.usual().contrasts[3], name="DIR 2")
+    written = drained(write_sheet(sheet(Protocol(contrasts=(other,))), tmp_path, ["nifti", "png"], overwrite=True))
+    assert (tmp_path / ".bidsignore").read_text().splitlines() == [*lines, "*_desc-syntheticDIR2.*"]
+    written = drained(write_sheet(sheet(), tmp_path, ["nifti", "png"], overwrite=True))
+    assert tmp_path / ".bidsignore" not in written
+
+
+@pytest.mark.parametrize("mine", [b"notes/", b"# m\xfcller\r\n /dicom \r\n", b"\n"])
+def test_what_a_person_ignores_stays(tmp_path: Path, mine: bytes) -> None:
+    (tmp_path / ".bidsignore").write_bytes(mine)
+    drained(write_sheet(sheet(), tmp_path, ["nifti"]))
+    kept = (tmp_path / ".bidsignore").read_bytes()
+    assert kept.startswith(mine)
+    lines = [line.strip() for line in kept.splitlines()]
+    assert lines.count(b"/dicom") == lines.count(b"*_sheet.png") == 1
 
 
 def test_the_picture_shows_all_of_them(tmp_path: Path) -> None:

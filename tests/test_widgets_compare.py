@@ -24,7 +24,7 @@ from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.protocol import NamedContrast, Protocol, read_protocol, write_protocol
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mp2rageUni, Mprage, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 HR = VoxelGrid((24, 28, 20), np.diag([1.0, 1.0, 1.0, 1.0]))
@@ -133,6 +133,21 @@ def test_without_an_image_of_the_contrast_sr_is_compared_with_lr(widget: Synthes
     assert list(widget.compare.panes) == ["difference"]
     assert widget.compare.panes["difference"].name == "SR − LR"
     assert "LR against SR" in widget.compare.table.text()
+
+
+def test_a_uniform_image_as_scanners_store_it_shares_the_scale(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    sequence = Mp2rageUni.from_typical()
+    maps = [make_map(suffix, HR) for suffix in MEDIANS]
+    stored = np.round(4095 * (synthesise(sequence, *(volume.data for volume in maps)) + 0.5))
+    add(viewer, Volume(data=stored, grid=HR, name="sub-01 UNIT1", suffix="UNIT1", sidecar=to_sidecar(sequence)))
+    widget.editor.set_value(sequence)
+    compare(widget, qtbot)
+    shown, sr = np.asarray(widget.compare.panes["acquired"].data), np.asarray(widget.live.layers[1].data)
+    np.testing.assert_allclose(shown, sr, atol=2e-4)  # a step of 1 in 4095
+    assert "stored as 0 to 4095" in widget.compare.notes.text()
+    assert "Gain" not in widget.compare.notes.text()
 
 
 def test_another_contrast_finds_its_own_image(widget: SynthesizeWidget, qtbot: QtBot) -> None:

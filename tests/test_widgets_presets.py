@@ -78,7 +78,7 @@ def test_a_preset_is_shown_to_the_last_digit(panel: SequencePanel, preset: Prese
     assert panel.editor.value() == preset.contrast
     assert panel.presets.value() == preset
     assert panel.title() == preset.name
-    assert "our choice" in panel.presets.source_note.text() or "ICBM" in panel.presets.source_note.text()
+    assert "our choice" in panel.presets.source_note.text()
 
 
 def test_changed_settings_are_ones_own_until_they_are_back(panel: SequencePanel) -> None:

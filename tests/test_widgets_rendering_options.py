@@ -13,7 +13,7 @@ from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
-from napari_swig_qmri._widgets.synthesize import PAIRS, SynthesizeWidget
+from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, PAIRS, SynthesizeWidget
 from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
@@ -21,7 +21,7 @@ from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.layers import from_layer
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
-from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni
+from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 
 NOISY = Rendering(snr=25, seed=7)
 
@@ -120,6 +120,24 @@ def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, vie
     assert not [layer for layer in viewer.layers if isinstance(layer, Labels)]
     assert grid.stride == 1
     assert [layer for layer in viewer.layers if layer.visible] == live
+
+
+def test_a_marked_flair_has_both_caveats_and_marks_where_it_meets_fluid(qtbot: QtBot) -> None:
+    tissues = np.array([(0.69, 0.939, 0.062), (0.81, 1.31, 0.071), (1.0, 4.163, 1.4)])  # white, grey, fluid at 3 T
+    layered = np.repeat(tissues, 4, axis=0).T[..., None, None] * np.ones((1, *HR.shape))
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix, HR, data=data) for suffix, data in zip(MEDIANS, layered, strict=True)])
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(T2Flair.from_typical())
+    (live,) = widget.add_contrast()
+    widget.rendering.mark.value = True
+    assert (widget.caveat.text(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, CAVEAT)
+    assert not widget.caveat.isHidden()
+    assert not widget.rendering.caveat.isHidden()
+    marks = viewer.layers[f"Partial volume in {live.name}"]
+    found = from_layer(*marks.as_layer_data_tuple()[:2]).data
+    assert set(np.flatnonzero(found.any(axis=(1, 2)))) == {7, 8}  # the last of grey matter and the first of fluid
 
 
 def test_marks_follow_the_sliders_and_their_layer(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -5,11 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from napari import settings as napari_settings
 from napari.components import ViewerModel
 from napari.settings import get_plugin_settings, get_settings
 from npe2 import PluginManager, PluginManifest
@@ -22,17 +24,26 @@ from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, mak
 from napari_swig_qmri._widgets import super_resolve
 from napari_swig_qmri._widgets.appearance import exists
 from napari_swig_qmri._widgets.inspector import InspectWidget
-from napari_swig_qmri._widgets.preferences import CONFIGURATION, PLUGIN, Options, make_default_reader, read_preferences
+from napari_swig_qmri._widgets.preferences import (
+    APPEARANCE,
+    CONFIGURATION,
+    PLUGIN,
+    VIEWS,
+    Options,
+    make_default_reader,
+    preferred_view,
+    read_preferences,
+)
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically, start_as_preferred
 from napari_swig_qmri.composites import LINE
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
 from napari_swig_qmri.signal_models import TurboSpinEcho
 from napari_swig_qmri.weights import DEFAULT_WEIGHTS, WEIGHTS
 
-RADIOLOGICAL = ("up", "left")
+RADIOLOGICAL, NEUROLOGICAL = ("up", "left"), ("up", "right")
 
 
 @pytest.fixture
@@ -178,10 +189,49 @@ def test_a_view_that_was_turned_or_shows_other_images_stays() -> None:
     turned.scene.camera.orientation2d = ("down", "left")
     mixed.add_image(np.zeros((3, 4, 5)))
     for viewer in (turned, mixed):
-        start_radiologically(viewer)
+        start_as_preferred(viewer)
         add_case(viewer)
     assert turned.scene.camera.orientation2d == ("down", "left")
     assert mixed.scene.camera.orientation2d == ("down", "right")
+
+
+def test_the_view_is_kept_for_the_next_start(plugin: None, qtbot: QtBot) -> None:
+    first = ViewerModel()
+    dock = SynthesizeWidget(first)  # type: ignore[arg-type]
+    qtbot.addWidget(dock)
+    add_case(first)
+    assert (first.scene.camera.orientation2d, dock.compare.view_box.value) == (RADIOLOGICAL, "radiological")
+    dock.compare.view_box.value = "neurological"
+    assert first.scene.camera.orientation2d == NEUROLOGICAL
+    kept = get_plugin_settings(PLUGIN).config_path
+    assert "view: neurological" in kept.read_text()
+    napari_settings._clear_plugin_settings_cache()  # as a new process has it
+    assert preferred_view() == "neurological"
+    show_radiologically(first)  # type: ignore[arg-type]
+    assert dock.compare.view_box.value == "radiological"
+    show_neurologically(first)  # type: ignore[arg-type]
+    second = ViewerModel()
+    dock = SynthesizeWidget(second)  # type: ignore[arg-type]
+    qtbot.addWidget(dock)
+    add_case(second)
+    assert (second.scene.camera.orientation2d, dock.compare.view_box.value) == (NEUROLOGICAL, "neurological")
+
+
+def test_the_view_of_the_menu_is_kept_and_turning_by_hand_is_not(plugin: None) -> None:
+    viewer = ViewerModel()
+    viewer.scene.camera.orientation2d = NEUROLOGICAL
+    assert preferred_view() == "radiological"
+    show_neurologically(viewer)  # type: ignore[arg-type]
+    assert preferred_view() == "neurological"
+    get_plugin_settings(PLUGIN).appearance.view = "radiological"  # on the preferences page
+    assert preferred_view() == "radiological"
+
+
+def test_without_the_plugin_the_view_is_radiological_and_can_be_turned(plugin_settings: None) -> None:
+    viewer = ViewerModel()
+    show_neurologically(viewer)  # type: ignore[arg-type]
+    assert viewer.scene.camera.orientation2d == NEUROLOGICAL
+    assert preferred_view() == "radiological"
 
 
 def dock_name(command: str) -> str:
@@ -206,6 +256,9 @@ def test_the_preferences_offer_what_there_is() -> None:
     assert page.properties["method"].default == DEFAULT_METHOD
     assert set(page.properties["weights"].enum) == set(WEIGHTS)
     assert page.properties["weights"].default == DEFAULT_WEIGHTS
+    looks = (PluginManifest.from_distribution(PLUGIN).contributions.configurations or {})[APPEARANCE]
+    assert tuple(looks.properties["view"].enum) == VIEWS
+    assert looks.properties["view"].default == VIEWS[0]
 
 
 def test_without_the_plugin_there_are_defaults(plugin_settings: None) -> None:
@@ -231,5 +284,5 @@ def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) ->
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == n_pictures
+    assert len(pictures) == n_pictures + (tour == "compare_tour" and find_spec("napari_orthogonal_views") is not None)
     assert all(picture[..., :3].std() > 10 for picture in pictures.values())

@@ -46,7 +46,7 @@ def make_map(suffix: str, grid: VoxelGrid = LR, **more: Any) -> Volume:
     spread = np.random.default_rng(len(suffix)).uniform(0.8, 1.2, grid.shape)
     data = (MEDIANS[suffix] * spread).astype(np.float32)
     unit = "arbitrary" if suffix == "PDmap" else "s"
-    return Volume(**{"name": f"sub-01 {suffix}", "unit": unit} | more, data=data, grid=grid, suffix=suffix)
+    return Volume(**{"name": f"sub-01 {suffix}", "unit": unit, "data": data} | more, grid=grid, suffix=suffix)
 
 
 def make_guide(suffix: str, **more: Any) -> Volume:

@@ -17,6 +17,7 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
+DESCRIPTION = "dataset_description.json"  # makes a folder a dataset
 MAP_UNITS = {  # suffix of a map -> unit of its numbers once read
     "T1map": "s",
     "T2map": "s",
@@ -192,7 +193,7 @@ def read_sidecar(image: Path, stem: str, root: Path | None = None) -> dict[str, 
 
 def dataset_root(path: Path) -> Path | None:
     """Folder of the BIDS dataset that holds a file, None outside a dataset."""
-    return next((folder for folder in path.parents if (folder / "dataset_description.json").is_file()), None)
+    return next((folder for folder in path.parents if (folder / DESCRIPTION).is_file()), None)
 
 
 def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:

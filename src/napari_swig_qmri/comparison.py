@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -29,10 +29,11 @@ from napari_swig_qmri.metrics import (
     white_matter_limit,
     without_small_slices,
 )
+from napari_swig_qmri.preparation import uniform_image
 from napari_swig_qmri.resampling import resampled, spline
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.sidecars import from_sidecar
-from napari_swig_qmri.signal_models import SpinEcho, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mp2rageUni, SpinEcho, TurboSpinEcho
 from napari_swig_qmri.steps import mapped
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray, Volume
 
 ACQUIRED = "acquired"
+UNIFORM = "UNIT1"  # BIDS suffix of MP2RAGE UNI
 N_SLICES = 24  # that are scored while sliders move
 N_SAMPLES = 20_000  # voxels of tissue that a gain is fitted to
 MARGIN = 8  # voxels around the mask that its edges are filtered with
@@ -69,6 +71,7 @@ class Bench:
 
     maps: Mapping[str, QuantitativeMaps]  # by label, the finest last
     acquired: FloatArray | None  # (x, y, z) on the finest grid, scanner units, NaN where it was not seen
+    has_gain: bool  # whether the acquired image has a unit of its own; MP2RAGE UNI has none
     regions: Mapping[str, BoolArray]  # tissue, WM, GM, CSF on the finest grid
     sample: npt.NDArray[np.intp]  # flat indices of some voxels of tissue
     slices: tuple[int, int, int]  # first scored slice, step, number
@@ -103,12 +106,14 @@ class Comparison:
     sequence: Contrast
     reference: str
     scores: Mapping[str, Mapping[str, ContrastScores]]
-    gains: Mapping[str, float]  # scanner units per unit of signal; empty without an acquired image
+    gains: Mapping[str, float]  # scanner units per unit of signal; empty where none is fitted
     notes: tuple[str, ...]
 
 
 def contrast_name(sequence: Contrast | None, name: str) -> str:
-    """T1w, T2w, PDw or FLAIR, else the last word of the title of the sequence, or of the image's name."""
+    """T1w, T2w, PDw, FLAIR or UNIT1, else the last word of the title of the sequence, or of the image's name."""
+    if isinstance(sequence, Mp2rageUni):
+        return UNIFORM
     found = contrast_of(sequence, name if sequence is None else sequence.title)
     if isinstance(sequence, SpinEcho | TurboSpinEcho) and found not in CODES:
         return "PDw"
@@ -130,6 +135,24 @@ def choose_acquired(sequence: Contrast, images: Sequence[tuple[str, str | None, 
         elif contrast_name(made, kind or name) == contrast_name(sequence, ""):
             ranked.append((1, 0.0, index))
     return min(ranked)[2] if ranked else None
+
+
+def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
+    """An acquired image in the unit of its signal where it has one, and what was done: MP2RAGE UNI, -1/2 to 1/2.
+
+    ValueError for a UNI that is stored in no known way.
+    """
+    if not _is_uniform(acquired) or not np.isfinite(acquired.data).any():
+        return acquired, ()
+    data = np.asarray(acquired.data, np.float32)
+    notices: list[str] = []
+    data = uniform_image(data, np.isfinite(data), acquired.name, notices)
+    return replace(acquired, data=data), tuple(notices)
+
+
+def _is_uniform(acquired: Volume) -> bool:
+    kind = acquired.suffix or find_suffix(Evidence(stem=acquired.name, sidecar=acquired.sidecar))[0]
+    return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 
 
 def _distance(one: Contrast, other: Contrast) -> float:
@@ -192,7 +215,9 @@ def prepare(
     notes = [_mask_note(mask)]
     image = None
     if acquired is not None:
-        data, seen = yield from _moved(acquired, finest.grid)
+        signal, told = as_signal(acquired)
+        notes += told
+        data, seen = yield from _moved(signal, finest.grid)
         image = np.where(seen, data, np.nan).astype(np.float32)
         where &= seen
         notes += _grid_notes(acquired, finest.grid)
@@ -207,6 +232,7 @@ def prepare(
     return Bench(
         maps={label: maps[label] for label in coarse_to_fine},
         acquired=image,
+        has_gain=acquired is not None and not _is_uniform(acquired),
         regions={name: region for name, region in regions.items() if region.any()},
         sample=sample[:: max(1, len(sample) // N_SAMPLES)],
         slices=_spread(without_small_slices(where, finest.grid, axis), axis, n_slices),
@@ -216,8 +242,8 @@ def prepare(
 
 
 def gain_of(bench: Bench, sequence: Contrast, rendering: Rendering = PLAIN) -> float:
-    """Gain of the acquired image against the finest maps, from a sample of tissue: quick; 1 without an image."""
-    if bench.acquired is None:
+    """Gain of the acquired image against the finest maps, from a sample of tissue: quick; 1 where it has none."""
+    if bench.acquired is None or not bench.has_gain:
         return 1.0
     signal = noiseless(
         sequence, *(values.ravel()[bench.sample] for values in bench.maps[bench.finest].data), rendering=rendering
@@ -235,12 +261,12 @@ def score(bench: Bench, sequence: Contrast, rendering: Rendering = PLAIN) -> Gen
     reference = signals[bench.finest] if bench.acquired is None else bench.acquired[_scored(bench)]
     scores, gains = {}, {}
     for index, label in enumerate(bench.judged):
-        gain = 1.0 if bench.acquired is None else _gain(reference[regions["tissue"]], signals[label][regions["tissue"]])
+        gain = _gain(*(values[regions["tissue"]] for values in (reference, signals[label]))) if bench.has_gain else 1.0
         target = np.nan_to_num(reference) / np.float32(gain)
         done = 0.4 + 0.6 * index / len(bench.judged)
         steps = _region_scores(signals[label], target, regions, bench.axis)
         scores[label] = yield from mapped(steps, lambda _, done=done: Progress(done, "Comparing"))  # type: ignore[misc]
-        if bench.acquired is not None:
+        if bench.has_gain:
             gains[label] = gain
     _, step, n = bench.slices
     every = f", every {_ordinal(step)} of {bench.grid.shape[bench.axis]}" if step > 1 else ""

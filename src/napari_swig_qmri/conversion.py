@@ -189,7 +189,7 @@ def provenance(result: SuperResolution) -> dict[str, Any]:
     return {
         "Notice": RESEARCH_NOTICE,
         "GeneratedBy": [generated_by()],
-        "SoftwareVersions": {name: _version(name) for name in _SOFTWARE},
+        "PackageVersions": {name: _version(name) for name in _SOFTWARE},
         "Parameters": dict(result.parameters),
         "Gains": list(result.gains),
         "Assumed": assumptions(result),

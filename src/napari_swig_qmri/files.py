@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_swig_qmri.bids import (
+    DESCRIPTION,
     LABELS,
+    RESULTS,
     SUFFIX_KEY,
     Evidence,
     dataset_root,
@@ -48,6 +50,7 @@ from napari_swig_qmri.volumes import Volume, VoxelGrid
 if TYPE_CHECKING:
     from napari_swig_qmri.results import SuperResolution
 
+UNKNOWN = "weighted"  # end of the names of images whose kind BIDS has no suffix for
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
@@ -205,7 +208,8 @@ def save_super_resolution(
     written = []
     for target, volume in zip(targets, volumes.values(), strict=True):
         written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
-    return [*written, *describe_dataset(folder, "Super-resolved quantitative maps")]
+    written += describe_dataset(folder, "Super-resolved quantitative maps")
+    return [*written, *ignore_in_dataset(folder, [f"*_{kind}.*" for kind in (*RESULTS, UNKNOWN)])]
 
 
 def _stem_of(sources: Sequence[str | Path]) -> str:
@@ -224,7 +228,7 @@ def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volum
     for index, volume in enumerate(synthesised_volumes(result), start=1):
         kinds = [other.suffix for other in synthesised_volumes(result)]
         number = "" if kinds.count(volume.suffix) == 1 else str(index)
-        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or 'weighted'}.nii.gz", volume))
+        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or UNKNOWN}.nii.gz", volume))
     extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
     return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
 
@@ -241,7 +245,7 @@ def _check_values(result: SuperResolution) -> None:
 
 def describe_dataset(folder: Path, name: str) -> list[Path]:
     """Make a folder a BIDS derivative dataset of this name unless it is a dataset already."""
-    path = folder / "dataset_description.json"
+    path = folder / DESCRIPTION
     if path.exists():
         return []
     content = {
@@ -251,6 +255,22 @@ def describe_dataset(folder: Path, name: str) -> list[Path]:
         "GeneratedBy": [generated_by()],
     }
     return [_write_json(content, path)]
+
+
+def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Let validators pass over files that BIDS has no names for, if the folder is a dataset.
+
+    Patterns that are missing are appended to its ``.bidsignore``; what a person wrote there stays.
+    """
+    path = folder / ".bidsignore"
+    present = path.read_bytes() if path.exists() else b""
+    known = {line.strip() for line in present.splitlines()}
+    missing = [each.encode() for each in dict.fromkeys(patterns) if each.encode() not in known]
+    if not missing or not (folder / DESCRIPTION).exists():
+        return []
+    with path.open("ab") as file:
+        file.write(b"\n" * (present[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
+    return [path]
 
 
 def relative_path(source: str | Path, place: Path) -> str:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
     LabelArray = np.ndarray[Any, np.dtype[np.uint8]]
-    BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 THRESHOLD = 0.2  # of the signal of tissue
 WIDTH = 2.0  # voxels along an edge of the larger voxel
@@ -69,25 +68,12 @@ def tissue_level(sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatAr
     return float(np.median(signal)) if signal.size else 0.0
 
 
-def partial_volume_mask(
-    sequence: Contrast,
-    pd: FloatArray,
-    t1: FloatArray,
-    t2: FloatArray,
-    *,
-    width: float = WIDTH,
-    threshold: float = THRESHOLD,
-) -> BoolArray:
-    """Voxels whose `disagreement` is larger than `threshold` of the `tissue_level`."""
-    level = tissue_level(sequence, pd, t1, t2)
-    return np.asarray(np.abs(disagreement(sequence, pd, t1, t2, width=width)) > threshold * level)
-
-
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LazyPartialVolume(LazyArray):
-    """`partial_volume_mask` as an array of labels 0 and 1 that computes only the slices somebody looks at.
+    """Voxels whose `disagreement` is larger than `threshold` of the `tissue_level`, as labels 0 and 1.
 
-    T1 and T2 in s. The signal of tissue is that of voxels spread over the volume.
+    Only the slices that somebody looks at are computed; ``numpy.asarray`` computes all. T1 and T2 in s. The signal of
+    tissue is that of voxels spread over the volume.
     """
 
     sequence: Contrast

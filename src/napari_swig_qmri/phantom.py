@@ -49,8 +49,8 @@ class Tissue:
     kind: str = "other"
 
 
-# WM, GM, CSF and fat lie inside the published ranges (1.5 T: BrainWeb; 3 T: Stanisz 2005 and the
-# training ranges in use); the other tissues are plausible values without a single source.
+# WM, GM, CSF and fat lie inside ranges in use (1.5 T: BrainWeb; 3 T: values quoted from Stanisz 2005, which we have not
+# read, and training ranges); the other tissues are plausible values without a single source.
 TISSUES: Mapping[str, Tissue] = {
     "csf": Tissue(1.0, (2.6, 4.0), (0.9, 1.5), "CSF"),
     "cortex": Tissue(0.82, (0.90, 1.42), (0.090, 0.092), "GM"),

@@ -38,6 +38,8 @@ MIN_TISSUE = 100  # LR voxels
 GUIDE_FLOOR = 0.03  # of the median over tissue
 LEAST_OVERLAP = 0.1  # share of the tissue that each image must cover
 UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to this
+UNI_SLACK = 0.02  # of the largest value, that interpolation may overshoot at either end
+UNI_SHIFTED = 0.51  # largest value from which on a UNI without negative ones is taken as shifted by 1/2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -194,7 +196,7 @@ def _on_grid(
         notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
     data = np.where(seen, data, 0)
     if isinstance(guide.sequence, Mp2rageUni):
-        data = _uniform(data, seen, guide.name, notices)
+        data = uniform_image(data, seen, guide.name, notices)
     data = filled(data, gaps, seen, guide.grid.voxel_size)
     if guide.grid.is_aligned_with(grid):
         return data, seen
@@ -202,12 +204,20 @@ def _on_grid(
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
-def _uniform(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
-    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that scanners store."""
+def uniform_image(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
+    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that are stored.
+
+    Whole numbers from 0 to 4095 and positive ones up to 1 are told from the range, as Marques' scripts do
+    (github.com/JosePMarques/MP2RAGE-related-scripts, T1estimateMP2RAGE.m and RobustCombination.m), and in `notices`.
+    Voxels that were not `seen` become 0. ValueError where it is neither.
+    """
     low, high = float(data[seen].min()), float(data[seen].max())
+    if low >= 0 and UNI_SHIFTED <= high <= 1:
+        notices.append(f"{name} is stored as 0 to 1 and was brought to -0.5 to 0.5.")
+        return np.where(seen, data - 0.5, 0).astype(np.float32)
     if max(-low, high) <= 1:
         return data
-    if low < 0 or high > UNI_STEPS:
+    if low < -UNI_SLACK * high or high > (1 + UNI_SLACK) * UNI_STEPS:
         raise ValueError(
             f"{name} is an MP2RAGE UNI image, stored as -0.5 to 0.5 or as 0 to {UNI_STEPS}, but its values go from "
             f"{low:.4g} to {high:.4g}: bring it to one of the two, or choose another image."

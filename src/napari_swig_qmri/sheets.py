@@ -14,7 +14,14 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_swig_qmri.bids import Evidence, find_suffix
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
-from napari_swig_qmri.files import check_folder, check_free, describe_dataset, relative_path, write_volume
+from napari_swig_qmri.files import (
+    check_folder,
+    check_free,
+    describe_dataset,
+    ignore_in_dataset,
+    relative_path,
+    write_volume,
+)
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.placement import radiological_slices
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
@@ -81,7 +88,8 @@ def write_sheet(
     """Write a sheet into a folder in some of `FORMATS`; the paths written.
 
     The picture is ``SUBJECT_sheet.png``; NIfTI files make the folder a BIDS derivative dataset; each contrast is a
-    folder of DICOM slices under ``dicom``. FileExistsError where there are such files, unless `overwrite`.
+    folder of DICOM slices under ``dicom``. What BIDS has no names for is listed in ``.bidsignore``. FileExistsError
+    where there are such files, unless `overwrite`.
     """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown or not formats:
@@ -111,7 +119,9 @@ def write_sheet(
             written += describe_dataset(folder, f"Contrasts of the protocol {sheet.protocol.title}")
         elif study is not None:
             written += yield from _write_dicom(sheet, study, series)
-    return written
+    ends = zip(_file_names(sheet), sheet.volumes, strict=True)
+    nameless = [f"*_{end}.*" for end, volume in ends if not volume.suffix]
+    return [*written, *ignore_in_dataset(folder, ["/dicom", "*_sheet.png", *nameless])]
 
 
 def picture(sheet: Sheet, columns: int | None = None) -> Picture:

@@ -32,8 +32,8 @@ QUIET, NOISE = 1e-3, (5e-3, 0.06)  # relative noise of maps and of guides: next 
 RARE = 0.1  # share of subjects with any one kind of trouble
 PROTOCOL = (("spin-echo", "mprage", "spgr"), ("tse", "spin-echo"), ("t2-flair",))  # T1w, T2w and FLAIR
 
-# PD relative to water, T1 and T2 in s at 1.5, 3 and 7 T. Brain at 1.5 T spans BrainWeb, at 3 T the values and
-# training ranges of Zhu 2014, Stanisz 2005 and ICBM 2009a; 7 T and the tissues of the head are wide guesses.
+# PD relative to water, T1 and T2 in s at 1.5, 3 and 7 T. Brain at 1.5 T spans BrainWeb, at 3 T values
+# quoted from Zhu 2014, Stanisz 2005 and ICBM 2009a, none of which we have read; 7 T and the head are wide guesses.
 RANGES: Mapping[str, tuple[Range, tuple[Range, Range, Range], tuple[Range, Range, Range]]] = {
     "white": (
         (0.62, 0.8),

@@ -12,13 +12,14 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._widgets.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.inputs import LayerBox
 from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.layer_choice import map_of
-from napari_swig_qmri._widgets.view import hide_marks, show_marks, show_neurologically, show_radiologically
+from napari_swig_qmri._widgets.preferences import VIEWS, preferred_view
+from napari_swig_qmri._widgets.view import choose_view, hide_marks, show_marks, view_of
 from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, mask_layers
-from napari_swig_qmri.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
+from napari_swig_qmri.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import difference_colormap, rounded_up
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
 
-VIEWS = {"radiological": show_radiologically, "neurological": show_neurologically}
 DIFFERENCE_SHARE = 0.25  # of the scale of the contrasts: the difference is shown from minus to plus this
 NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
 VARIANT = (
@@ -80,7 +80,12 @@ class ComparePanel(QWidget):
         )
         self.mask_box = LayerBox(partial(mask_layers, viewer), label="Mask")
         self.mask_box.tooltip = "Where to score; none takes the brain from the maps."
-        self.view_box = ComboBox(label="View", choices=list(VIEWS), tooltip="Patient's left on the right, or left.")
+        self.view_box = ComboBox(
+            label="View",
+            choices=VIEWS,
+            value=preferred_view(),
+            tooltip="Patient's left on the right, or left. It is kept for the next start.",
+        )
         self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
         self.message = wrapped_label()
@@ -138,7 +143,8 @@ class ComparePanel(QWidget):
     def _connect(self) -> None:
         self.button.clicked.connect(self.toggled)
         self.mask_box.changed.connect(lambda _: self._prepare())
-        self.view_box.changed.connect(lambda view: VIEWS[view](self._viewer))
+        self.view_box.changed.connect(partial(choose_view, self._viewer))
+        self._viewer.scene.camera.events.orientation.connect(self._show_view)
         self._preparing.answered.connect(self._take_bench)
         self._scoring.answered.connect(self._show_scores)
 
@@ -204,7 +210,7 @@ class ComparePanel(QWidget):
         frame = frame_of(finest.as_layer_data_tuple()[1])
         blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
         if self._chosen is not None and bench.acquired is not None:
-            shown = from_layer(*self._chosen.as_layer_data_tuple()[:2])
+            shown, _ = as_signal(from_layer(*self._chosen.as_layer_data_tuple()[:2]))
             data, attributes, _ = to_layer_data(replace(shown, name=f"Acquired: {shown.name}"), frame)
             self._kept = data
             self._on_grid = place(replace(blank, data=bench.acquired), frame).data
@@ -274,11 +280,15 @@ class ComparePanel(QWidget):
         bar.gridded = wanted
         if wanted:
             show_marks(self._viewer)
-            radiological = str(self._viewer.scene.camera.orientation2d[1]) == "left"
-            with self.view_box.changed.blocked():
-                self.view_box.value = list(VIEWS)[0 if radiological else 1]
+            self._show_view()
         else:
             hide_marks(self._viewer)
+
+    def _show_view(self, _event: object = None) -> None:
+        """Say which view the window has, whoever chose it."""
+        if exists(self):
+            with self.view_box.changed.blocked():
+                self.view_box.value = view_of(self._viewer)
 
     def _leave(self) -> None:
         """Forget what was compared."""

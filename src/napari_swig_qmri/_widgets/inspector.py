@@ -23,7 +23,7 @@ from napari_swig_qmri._widgets.layer_choice import find_map_sets, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.view import start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.bids import RESULTS
 from napari_swig_qmri.contrast_design import optimise
@@ -71,7 +71,7 @@ class InspectWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
-        start_radiologically(napari_viewer)
+        start_as_preferred(napari_viewer)
         self._follow_layers()
         self.design.show_sequence(self.curves.sequence())
 

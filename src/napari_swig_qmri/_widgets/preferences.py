@@ -1,4 +1,4 @@
-"""What a person sets once: how to compute by default, and this plugin as the reader of NIfTI files."""
+"""What a person sets once: how to compute and to look at a brain by default, and who reads NIfTI files."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from napari_swig_qmri.methods import DEFAULT_METHOD
 from napari_swig_qmri.weights import DEFAULT_WEIGHTS
 
 PLUGIN = "napari-swig-qmri"
-CONFIGURATION = "computation"  # key of the page in the manifest
+CONFIGURATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
+VIEWS = ("radiological", "neurological")  # the first one unless chosen otherwise
 NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
 GIGABYTE = 1e9
 
@@ -44,6 +45,26 @@ def read_preferences() -> Options:
         device=page.device,
         memory_limit=round(page.memory_limit * GIGABYTE) or None,
     )
+
+
+def preferred_view() -> str:
+    """The one of `VIEWS` that was chosen last, here or on the preferences page."""
+    page = _appearance()
+    return VIEWS[0] if page is None else str(page.view)
+
+
+def prefer_view(view: str) -> None:
+    """Keep one of `VIEWS` for the next start; nothing is kept for scripts without the plugin."""
+    page = _appearance()
+    if page is not None:
+        page.view = view
+
+
+def _appearance() -> Any:
+    try:
+        return getattr(get_plugin_settings(PLUGIN), APPEARANCE)
+    except KeyError:  # run from a script without the plugin being registered
+        return None
 
 
 def make_default_reader() -> None:

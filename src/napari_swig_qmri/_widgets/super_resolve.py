@@ -19,7 +19,7 @@ from napari_swig_qmri._widgets.preflight_panel import PreflightPanel
 from napari_swig_qmri._widgets.result_panel import ResultPanel, Run
 from napari_swig_qmri._widgets.run_panel import RunPanel, time_left
 from napari_swig_qmri._widgets.snapshot import Snapshot, SuperResolveInputs
-from napari_swig_qmri._widgets.view import start_radiologically
+from napari_swig_qmri._widgets.view import start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     RUN_KEY,
     add_results,
@@ -99,7 +99,7 @@ class SuperResolveWidget(Dock):
         self.results.adaptation_undone.connect(self._say_undone)
         self.results.changed.connect(self._name_action)
         follow_layers(napari_viewer, self._follow_layers)
-        start_radiologically(napari_viewer)
+        start_as_preferred(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SuperResolveInputs:

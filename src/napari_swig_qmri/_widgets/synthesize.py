@@ -36,7 +36,7 @@ from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
-from napari_swig_qmri._widgets.view import show_marks, start_radiologically
+from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     facts_of,
     follow_layers,
@@ -121,7 +121,7 @@ class SynthesizeWidget(Dock):
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
         follow_canvas(napari_viewer, self)
-        start_radiologically(napari_viewer)
+        start_as_preferred(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SynthesizeInputs:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from napari import Viewer, current_viewer
 from napari.components.overlays import TextOverlay
 
+from napari_swig_qmri._widgets.orthogonal import follow_orientation
+from napari_swig_qmri._widgets.preferences import prefer_view, preferred_view
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.placement import SPACE_AXES
 
@@ -18,17 +20,32 @@ if TYPE_CHECKING:
 _MARKS = ("swig_left_side", "swig_right_side")  # names of the overlays with the letters of the sides
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _DEFAULT = ("down", "right")  # of a viewer whose user has not chosen otherwise: the brain upside down
+_ORIENTATIONS = {"radiological": ("up", "left"), "neurological": ("up", "right")}
 
 
 def show_radiologically(viewer: Viewer) -> None:
-    """Show anterior and superior up and the patient's left on the right, in every slice direction."""
-    viewer.scene.camera.orientation2d = ("up", "left")
-    viewer.reset_view()
+    """Show anterior and superior up and the patient's left on the right, in every slice direction, from now on."""
+    choose_view(viewer, "radiological")
 
 
 def show_neurologically(viewer: Viewer) -> None:
-    """Show anterior and superior up and the patient's left on the left, in every slice direction."""
-    viewer.scene.camera.orientation2d = ("up", "right")
+    """Show anterior and superior up and the patient's left on the left, in every slice direction, from now on."""
+    choose_view(viewer, "neurological")
+
+
+def choose_view(viewer: ViewerModel, view: str) -> None:
+    """Take a view because a person wants it; other windows and the next start take it, too."""
+    prefer_view(view)
+    _take(viewer, view)
+
+
+def view_of(viewer: ViewerModel) -> str:
+    """The view that a window shows: neurological only where the patient's left is on the left."""
+    return "radiological" if str(viewer.scene.camera.orientation2d[1]) == "left" else "neurological"
+
+
+def _take(viewer: ViewerModel, view: str) -> None:
+    viewer.scene.camera.orientation2d = _ORIENTATIONS[view]
     viewer.reset_view()
 
 
@@ -69,8 +86,8 @@ def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
         viewer.canvas.overlays[key].text = letter
 
 
-def start_radiologically(viewer: ViewerModel) -> None:
-    """Take the radiological view once the viewer shows layers of this plugin and no others.
+def start_as_preferred(viewer: ViewerModel) -> None:
+    """Take the preferred view once the viewer shows layers of this plugin and no others.
 
     It is taken at most once, and not at all where the user has turned the view.
     """
@@ -80,9 +97,10 @@ def start_radiologically(viewer: ViewerModel) -> None:
             return
         viewer.layers.events.inserted.disconnect(turn)
         if tuple(map(str, viewer.scene.camera.orientation2d)) == _DEFAULT:
-            show_radiologically(viewer)
+            _take(viewer, preferred_view())
 
     viewer.layers.events.inserted.connect(turn)
+    follow_orientation(viewer)
     turn()
 
 
@@ -90,4 +108,4 @@ def on_activate(_context: PluginContext) -> None:
     """Follow the window from which this plugin is first used, also by its reader, which sees no viewer."""
     viewer = current_viewer()
     if viewer is not None:
-        start_radiologically(viewer)
+        start_as_preferred(viewer)
