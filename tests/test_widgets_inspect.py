@@ -19,7 +19,6 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
-from napari_swig_qmri._widgets import curve_panel
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.curve_panel import Entry
 from napari_swig_qmri._widgets.design_panel import SURROUNDINGS
@@ -28,7 +27,7 @@ from napari_swig_qmri._widgets.plots import LIGHTEST, legible
 from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
-from napari_swig_qmri.curves import TissueValues, curves
+from napari_swig_qmri.curves import Sweep, TissueValues, sweep
 from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.layers import to_layer_data
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
@@ -76,7 +75,12 @@ def open_dock(viewer: ViewerModel, qtbot: QtBot, **options: Any) -> InspectWidge
 
 def move(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, position: tuple[float, ...]) -> None:
     viewer.cursor.position = position
-    qtbot.waitUntil(lambda: not dock._cursor_timer.isActive())
+    qtbot.waitUntil(lambda: not dock._moves._timer.isActive())
+
+
+def cells(dock: InspectWidget) -> list[str]:
+    """Texts of the table; two lines of a cell stand apart."""
+    return dock.curves.table.text().replace("\n", "\t").split("\t")
 
 
 def rows(dock: InspectWidget) -> list[str]:
@@ -98,14 +102,13 @@ def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
 def test_the_voxel_under_the_cursor_is_read(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     move(dock, viewer, qtbot, at())
     pd, t1, t2 = (float(each[VOXEL]) for each in lr_maps().data)
-    text = dock.curves.table.text()
     for shown in (f"{pd:.3f}", f"{1e3 * t1:.0f}", f"{1e3 * t2:.1f}"):
-        assert f">{shown}<" in text
+        assert shown in cells(dock)
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
     sequence: Any = dock.curves.sequence()
     x, y = dock.curves._cursor_item.getData()
-    expected = curves(sequence, "echo_time", x / 1e3, [TissueValues(name="", pd=pd, t1=t1, t2=t2)])
-    np.testing.assert_allclose(y, expected.signals[0], rtol=1e-6)
+    expected = sweep(sequence, "echo_time", x / 1e3)([TissueValues(name="", pd=pd, t1=t1, t2=t2)])
+    np.testing.assert_allclose(y, expected[0], rtol=1e-6)
     assert x[-1] == pytest.approx(250)
 
 
@@ -146,17 +149,37 @@ def test_moving_the_cursor_computes_one_curve(
     add_labels(viewer, labelled())
     for voxel in ((1, 1, 1), (4, 4, 4)):
         dock.pin(at(voxel))
+    move(dock, viewer, qtbot, at((3, 3, 3)))
     computed: list[list[str]] = []
+    compute = Sweep.__call__
 
-    def counting(sequence: Any, setting: str, values: Any, tissues: Any) -> Any:
+    def counting(swept: Sweep, tissues: Any) -> Any:
         computed.append([tissue.name for tissue in tissues])
-        return curves(sequence, setting, values, tissues)
+        return compute(swept, tissues)
 
-    monkeypatch.setattr(curve_panel, "curves", counting)
+    monkeypatch.setattr(Sweep, "__call__", counting)
+    written: list[str] = []
+    dock.curves.table.itemChanged.connect(lambda item: written.append(item.text()))
     move(dock, viewer, qtbot, at())
     assert computed == [["Cursor"]]
+    assert 0 < len(written) <= 4  # PD, T1, T2 and signal of the cursor; pins and regions stay as they are
     dock.curves.set_sequence(SpinEcho(echo_time=0.03, repetition_time=0.8))
     assert ["Pin 1", "Pin 2", "Label 1", "Label 2"] in computed
+
+
+def test_the_first_move_is_drawn_at_once_and_those_of_a_frame_together(
+    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    move(dock, viewer, qtbot, at((3, 3, 3)))
+    viewer.cursor.position = at()
+    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    shown: list[str] = []
+    dock._moves.triggered.connect(lambda: shown.append(dock.curves.hint.text()))
+    for voxel in ((0, 0, 0), (1, 1, 1), (4, 4, 4)):
+        viewer.cursor.position = at(voxel)
+    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    qtbot.waitUntil(lambda: bool(shown))
+    assert [text.split(" at ")[0] for text in shown] == ["Voxel 4, 4, 4"]
 
 
 def test_pins_stay_also_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -208,15 +231,15 @@ def test_standard_errors_are_shown_where_a_layer_holds_them(
     assert layer.name == "T1 standard error (ms)"
     dock.maps.setCurrentIndex(1)
     dock.maps.setCurrentIndex(0)
-    assert "± 12<" in dock.curves.table.text()
+    assert "± 12" in cells(dock)
 
 
 def test_regions_are_means_of_their_labels(dock: InspectWidget, viewer: ViewerModel) -> None:
     add_labels(viewer, labelled())
     assert rows(dock) == ["Label 1", "Label 2"]
     t1 = lr_maps()["T1"]
-    assert f">{1e3 * t1[:2].mean():.0f}<" in dock.curves.table.text()
-    assert f">{1e3 * t1[4:].mean():.0f}<" in dock.curves.table.text()
+    assert f"{1e3 * t1[:2].mean():.0f}" in cells(dock)
+    assert f"{1e3 * t1[4:].mean():.0f}" in cells(dock)
     dock.regions.set_value(None)
     assert rows(dock) == []
 
@@ -226,7 +249,7 @@ def test_painting_moves_the_regions(dock: InspectWidget, viewer: ViewerModel, qt
     assert rows(dock) == []
     labels.data_setitem((np.array([1]), np.array([3]), np.array([2])), 1)
     qtbot.waitUntil(lambda: rows(dock) == ["Label 1"])
-    assert f">{1e3 * lr_maps()['T1'][VOXEL]:.0f}<" in dock.curves.table.text()
+    assert f"{1e3 * lr_maps()['T1'][VOXEL]:.0f}" in cells(dock)
 
 
 def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
@@ -240,7 +263,7 @@ def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
     painted = np.zeros(layers[1].data.shape, np.int32)
     painted[VOXEL[::-1]] = 1
     viewer.add_labels(painted, scale=layers[1].scale, translate=layers[1].translate)
-    assert f">{float(layers[1].data[VOXEL[::-1]]):.0f}<" in dock.curves.table.text()
+    assert f"{float(layers[1].data[VOXEL[::-1]]):.0f}" in cells(dock)
     move(dock, viewer, qtbot, tuple(layers[1].data_to_world(VOXEL[::-1])))
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
 

@@ -9,7 +9,6 @@ the posterior, which takes a minute.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -67,7 +66,6 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     middle = [n // 2 for n in t1.data.shape]
     viewer.dims.set_point(0, t1.data_to_world(middle)[0])
     wait(0.5)
-    report_speed(viewer, dock)
     hover(viewer, 0.45, 0.55)
     shoot(viewer, folder / "inspect-voxel.png")
     for label in RANGES:
@@ -82,20 +80,6 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     dock.curves.setting.set_value("inversion_time")
     wait_until(lambda: "Label 3" in dock.curves.table.text())
     shoot(viewer, folder / "inspect-regions.png")
-
-
-def report_speed(viewer: napari.Viewer, dock: InspectWidget) -> None:
-    """Say how long the dock takes for one move of the cursor, its plot drawn."""
-    area, times = viewer.window._qt_viewer.canvas.native, []
-    for step in range(20):
-        QTest.mouseMove(area, QPoint(area.width() // 2 + step, area.height() // 2))
-        QTest.qWait(30)
-        start, before = time.perf_counter(), time.thread_time()
-        dock._show_cursor()
-        dock.curves.plot.repaint()
-        times.append((time.perf_counter() - start, time.thread_time() - before))
-    wall, busy = 1e3 * np.median(times, axis=0)
-    print(f"one move of the cursor: {wall:.1f} ms, of which this thread worked {busy:.1f} ms")
 
 
 def design(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:

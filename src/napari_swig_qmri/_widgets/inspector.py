@@ -11,7 +11,7 @@ from weakref import WeakSet, ref
 import numpy as np
 from napari.layers import Image, Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
+from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
@@ -23,7 +23,6 @@ from napari_swig_qmri._widgets.layer_choice import find_map_sets, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
-from napari_swig_qmri._widgets.synthesize import PAUSE
 from napari_swig_qmri._widgets.view import start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.bids import RESULTS
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri._widgets.design_panel import Optimiser
     from napari_swig_qmri.volumes import FloatArray, Volume
 
+FRAME = 16  # ms in which moves of the cursor are gathered
 SETTLED = 300  # ms after the last stroke of a brush until regions are read again
 MOST_CURVES = 8  # regions that are drawn; the table has all
 STILL = 4  # pixels that a click may move
@@ -67,8 +67,12 @@ class InspectWidget(Dock):
         self.curves = CurvePanel(SpinEcho.from_typical())
         self.design = DesignPanel(optimiser)
         self.table = RegionPanel()
-        self._cursor_timer = self._timer(PAUSE, self._show_cursor)
-        self._labels_timer = self._timer(SETTLED, self._forget_areas)
+        self._moves = QSignalThrottler(parent=self)  # the first move at once, those of a frame together after it
+        self._moves.setTimeout(FRAME)
+        self._moves.triggered.connect(self._show_cursor)
+        self._strokes = QSignalDebouncer(parent=self)
+        self._strokes.setTimeout(SETTLED)
+        self._strokes.triggered.connect(self._forget_areas)
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
@@ -89,13 +93,6 @@ class InspectWidget(Dock):
         """Forget all pinned voxels."""
         self._pins = []
         self._show_fixed()
-
-    def _timer(self, pause: int, callback: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(pause)
-        timer.timeout.connect(callback)
-        return timer
 
     def _lay_out(self) -> None:
         rows = form()
@@ -164,21 +161,21 @@ class InspectWidget(Dock):
         if not exists(self):
             return
         if isinstance(event.source, Labels):
-            self._labels_timer.start()
+            self._strokes.throttle()
         elif any(event.source in source.layers.values() for source in self._sources.values()):
             self._forget_maps()
 
     def _painted(self, event: Any) -> None:
         if exists(self) and event.source is self.regions.value():
-            self._labels_timer.start()
+            self._strokes.throttle()
 
     def _contrast_changed(self, event: Any) -> None:
         if exists(self) and event.source is self.curves.follow.value():
             self.curves.refresh_followed()
 
     def _cursor_moved(self, _event: object = None) -> None:
-        if exists(self) and not self._cursor_timer.isActive():
-            self._cursor_timer.start()
+        if exists(self):
+            self._moves.throttle()
 
     def _take_sequence(self) -> None:
         self.design.show_sequence(self.curves.sequence())
