@@ -8,17 +8,19 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
-from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QTableWidget, QTableWidgetItem
+from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEADS = ("", "PD", "T1 (ms)", "T2 (ms)", "Signal")
-WIDEST = "0000.0 "  # of the numbers
+WIDEST = "± 000.0"  # of the numbers
+GAP = 12  # pixels between columns
 SWATCH = (12, 10)  # pixels
 PADDING = 3  # pixels between rows
 STYLE = (
     "QTableWidget, QHeaderView, QHeaderView::section { background: transparent; border: none; padding: 0px; }"
+    "QHeaderView::section { padding-right: 3px; }"
     "QTableWidget::item { padding: 0px; }"
 )
 
@@ -44,6 +46,7 @@ class ValueTable(QTableWidget):
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        self.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Fixed)
         self.setIconSize(QSize(*SWATCH))
         for policy in (self.setHorizontalScrollBarPolicy, self.setVerticalScrollBarPolicy):
             policy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
@@ -75,8 +78,8 @@ class ValueTable(QTableWidget):
         across.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         across.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
         for column in range(1, len(HEADS)):
-            widest = max(self.fontMetrics().horizontalAdvance(text) for text in (WIDEST, f"{HEADS[column]} "))
-            self.setColumnWidth(column, widest)
+            widest = max(self.fontMetrics().horizontalAdvance(text) for text in (WIDEST, HEADS[column]))
+            self.setColumnWidth(column, widest + GAP)
 
     def _fill(self, index: int, row: Row, before: Row | None) -> None:
         for column, text in enumerate(row.texts):
@@ -84,7 +87,7 @@ class ValueTable(QTableWidget):
             if item is None:
                 item = QTableWidgetItem()
                 side = Qt.AlignmentFlag.AlignLeft if column == 0 else Qt.AlignmentFlag.AlignRight
-                item.setTextAlignment(side | Qt.AlignmentFlag.AlignTop)
+                item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self.setItem(index, column, item)
             if before is None or text != before.texts[column]:
                 item.setText(text)
