@@ -16,9 +16,12 @@ from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
-from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, optimise
-from napari_swig_qmri.curves import movable_settings, short_name
+from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, design_settings, optimise
+from napari_swig_qmri.curves import short_name
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.regions import mean_tissue, surroundings
+from napari_swig_qmri.signal_models import Mp2rageUni
+from napari_swig_qmri.spin_echoes import EchoTrain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -37,8 +40,14 @@ SURROUNDINGS = -1  # stands for the voxels around the first region where a label
 NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
 MODEL = (
     "Contrast-to-noise per √time: |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line of k-space and "
-    "no dead time. Gradient echoes decay with T2, for there is no T2* map."
+    "no dead time."
 )
+MORE = {  # by what a sequence has
+    "T2": " Gradient echoes decay with T2, for there is no T2* map.",
+    "ratio": " Noise of the UNI image follows from that of both its images, 0.1 % of the larger PD each.",
+    "typed": " A typed equation counts as one image, played out in its TR.",
+    "train": " Heating by the refocusing pulses sets no limit: that of their angle is yours.",
+}
 FORESHORTENED = "{settings} ended at a limit: widen it to go further."
 
 
@@ -108,6 +117,7 @@ class DesignPanel(QWidget):
         self.use_button = QPushButton("Use these settings")
         self.use_button.setToolTip("Show the signal curves of the settings that were found")
         self.plot = new_plot("", "")
+        self.model = wrapped_label(MODEL, role="note")
         self._form = form()
         self._lay_out()
         self.first.chosen.connect(self._check)
@@ -122,9 +132,10 @@ class DesignPanel(QWidget):
         """Take over a sequence; another kind of sequence brings its own settings and limits."""
         before, self._sequence = self._sequence, sequence
         if sequence is not None and (
-            type(sequence) is not type(before) or list(self.rows) != list(movable_settings(sequence))
+            type(sequence) is not type(before) or list(self.rows) != list(design_settings(sequence))
         ):
             self._fill_rows(sequence)
+            set_text(self.model, _model(sequence))
             self._forget()
         self._form.setRowVisible(self.nulled, can_null(sequence))
         if not can_null(sequence):
@@ -178,17 +189,16 @@ class DesignPanel(QWidget):
         column.addLayout(self._form)
         column.addLayout(self.grid)
         column.addLayout(picture)
-        for part in (self.run, self.answer, self.plot, self.use_button, wrapped_label(MODEL, role="note")):
+        for part in (self.run, self.answer, self.plot, self.use_button, self.model):
             column.addWidget(part)
 
     def _fill_rows(self, sequence: Contrast) -> None:
         while (item := self.grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
-        limits, found = default_limits(sequence), movable_settings(sequence)
+        limits, found = default_limits(sequence), design_settings(sequence)
         self.rows = {
-            name: LimitRow(each, limits[name], moves=not (sequence.is_gradient_echo and name == "echo_time"))
-            for name, each in found.items()
+            name: LimitRow(each, limits[name], moves=_moves_at_first(sequence, name)) for name, each in found.items()
         }
         for index, row in enumerate(self.rows.values()):
             for column, part in enumerate((row.box, row.ends[0], QLabel("to"), row.ends[1], row.unit)):
@@ -220,7 +230,7 @@ class DesignPanel(QWidget):
 
     def _show(self, design: Design) -> None:
         self._design = design
-        found = movable_settings(design.sequence)
+        found = design_settings(design.sequence)
         said = [_said(found[name], getattr(design.sequence, name)) for name in found]
         gain = _gain(design)
         limits = [short_name(found[name]) for name in design.at_limit]
@@ -248,6 +258,22 @@ class DesignPanel(QWidget):
     def _use(self) -> None:
         if self._design is not None:
             self.settings_wanted.emit(self._design.sequence)
+
+
+def _moves_at_first(sequence: Contrast, name: str) -> bool:
+    """Whether a setting has a tick: not the TE of a gradient echo, and not refocusing, which 180 degrees do best."""
+    return name != "refocusing_angle" and not (sequence.is_gradient_echo and name == "echo_time")
+
+
+def _model(sequence: Contrast) -> str:
+    """What is made large for a sequence, in words."""
+    kinds = {
+        "T2": sequence.is_gradient_echo,
+        "ratio": isinstance(sequence, Mp2rageUni),
+        "typed": isinstance(sequence, UserEquation),
+        "train": isinstance(sequence, EchoTrain),
+    }
+    return MODEL + "".join(MORE[kind] for kind, holds in kinds.items() if holds)
 
 
 def _gain(design: Design) -> str:
