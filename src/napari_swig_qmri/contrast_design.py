@@ -21,6 +21,8 @@ from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
@@ -29,11 +31,13 @@ if TYPE_CHECKING:
 N_TRIED = 1024  # settings spread over the limits
 N_STEP = 32  # of them between two reports
 N_REFINED = 6  # the best of them are starts of Nelder and Mead's search
-N_LANDSCAPE = 41  # settings along each side of a landscape
+N_LANDSCAPE = 41  # settings along each side of a landscape, one less where the optimum is between two
+N_ZOOMS, CROWDED = 2, 0.4  # a landscape is drawn closer while what is possible takes less than this share of a side
 SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
 SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
 LONG_ECHO = 0.25  # s; default limits of TE reach it
 ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
+TRAIN_ANGLES = (math.radians(1), math.radians(30))  # of those of a block of read-outs, which uses up what is there
 REFOCUSING = (math.radians(30), math.pi)  # of refocusing angles
 
 
@@ -93,7 +97,7 @@ class Design:
 
     sequence: Contrast
     efficiency: float  # unit of PD / sqrt(s)
-    present_efficiency: float  # of the settings that the problem came with
+    present_efficiency: float  # of the settings that the problem came with, a tissue nulled where that is asked
     at_limit: tuple[str, ...]  # settings that would go further
     landscape: Landscape | None  # None where only one setting moves
 
@@ -105,10 +109,11 @@ def design_settings(sequence: Contrast) -> dict[str, Field[Any]]:
 
 
 def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
-    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles 1 to 90 degrees.
+    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms.
 
-    Refocusing angles lie between 30 and 180 degrees.
+    Flip angles lie between 1 and 90 degrees, those of a block of read-outs up to 30, refocusing angles above 30.
     """
+    flip_angles = TRAIN_ANGLES if hasattr(sequence, "n_partitions") else ANGLES
     limits = {}
     for name, each in design_settings(sequence).items():
         low, high = each.metadata["range"]
@@ -117,7 +122,7 @@ def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
         if name == "echo_time":
             top = max(top, LONG_ECHO)
         if each.metadata["unit"] == "rad":
-            bottom, top = REFOCUSING if name == "refocusing_angle" else ANGLES
+            bottom, top = REFOCUSING if name == "refocusing_angle" else flip_angles
         limits[name] = (max(low, bottom), min(high, top))
     return limits
 
@@ -141,7 +146,7 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     return Design(
         sequence=found,
         efficiency=efficiency(found, problem.tissues),
-        present_efficiency=efficiency(problem.sequence, problem.tissues),
+        present_efficiency=efficiency(_sequence_at(problem, {}) or problem.sequence, problem.tissues),
         at_limit=tuple(name for name, x in zip(names, best, strict=True) if min(x, 1 - x) < 1e-3),
         landscape=landscape,
     )
@@ -215,14 +220,45 @@ def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, 
 
 
 def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -> Generator[Progress, None, Landscape]:
-    """Efficiency over the limits of two settings; one row between two reports."""
+    """Efficiency over the limits of two settings, or over the part of them that holds all that is possible."""
+    ends = [problem.limits[name] for name in plane]
+    for number in range(N_ZOOMS):
+        axes = [_axis(*limits, getattr(best, name)) for name, limits in zip(plane, ends, strict=True)]
+        steps = _heights(problem, best, plane, (axes[0], axes[1]))
+        made = yield from mapped(steps, between(number / N_ZOOMS, (number + 1) / N_ZOOMS))
+        there = np.isfinite(made)
+        found = [_span(axis, np.flatnonzero(there.any(axis=other))) for axis, other in zip(axes, (1, 0), strict=True)]
+        if all(high - low > CROWDED * (axis[-1] - axis[0]) for (low, high), axis in zip(found, axes, strict=True)):
+            break
+        ends = [
+            (max(low, lowest), min(high, highest)) for (low, high), (lowest, highest) in zip(found, ends, strict=True)
+        ]
+    return Landscape(settings=plane, values=(axes[0], axes[1]), efficiency=made)
+
+
+def _axis(low: float, high: float, at: float) -> FloatArray:
+    """Equal steps between two ends, one of them at `at`: settings near it may be impossible."""
+    step = (high - low) / (N_LANDSCAPE - 1)
+    below, above = (int(length / step + 1e-9) for length in (at - low, high - at))
+    return at + step * np.arange(-below, above + 1)
+
+
+def _span(axis: FloatArray, there: npt.NDArray[np.int_]) -> tuple[float, float]:
+    """Ends of the values at some places, a step more on both sides."""
+    step = axis[1] - axis[0]
+    return float(axis[there[0]] - step), float(axis[there[-1]] + step)
+
+
+def _heights(
+    problem: DesignProblem, best: Contrast, plane: tuple[str, str], axes: tuple[FloatArray, FloatArray]
+) -> Generator[Progress, None, FloatArray]:
+    """Efficiency ``(first, second)`` at values of two settings; one row between two reports."""
     settings = {name: getattr(best, name) for name in problem.limits}
-    first, second = (np.linspace(*problem.limits[name], N_LANDSCAPE) for name in plane)
-    made = np.full((N_LANDSCAPE, N_LANDSCAPE), np.nan)
-    for row, one in enumerate(first):
-        yield Progress(row / N_LANDSCAPE, "Drawing the landscape")
-        for column, other in enumerate(second):
+    made: FloatArray = np.full((len(axes[0]), len(axes[1])), np.nan)
+    for row, one in enumerate(axes[0]):
+        yield Progress(row / len(axes[0]), "Drawing the landscape")
+        for column, other in enumerate(axes[1]):
             sequence = _sequence_at(problem, {**settings, plane[0]: float(one), plane[1]: float(other)})
             if sequence is not None:
                 made[row, column] = efficiency(sequence, problem.tissues)
-    return Landscape(settings=plane, values=(first, second), efficiency=made)
+    return made

@@ -17,8 +17,9 @@ from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
 from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, design_settings, optimise
-from napari_swig_qmri.curves import short_name
+from napari_swig_qmri.curves import TissueValues, short_name
 from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.nulling import TISSUES
 from napari_swig_qmri.regions import mean_tissue, surroundings
 from napari_swig_qmri.signal_models import Mp2rageUni
 from napari_swig_qmri.spin_echoes import EchoTrain
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from dataclasses import Field
 
     from napari_swig_qmri.contrast_design import Design
-    from napari_swig_qmri.curves import TissueValues
     from napari_swig_qmri.regions import Regions
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]
 
+CSF = TissueValues(name="CSF", pd=1.0, t1=TISSUES["CSF"].t1[3.0], t2=2.0)  # to null where no region is fluid
 SURROUNDINGS = -1  # stands for the voxels around the first region where a label is chosen
 NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
 MODEL = (
@@ -105,10 +106,11 @@ class DesignPanel(QWidget):
         self._sequence: Contrast | None = None
         self._areas: Callable[[], Areas] | None = None
         self._design: Design | None = None
+        self._is_nulling = False  # in the search that ran last
         self.rows: dict[str, LimitRow] = {}
         self.first = Choice("The region to show")
         self.second = Choice("What to show it against; the surroundings lie 1 to 6 mm from it")
-        self.nulled = Choice("A region that is to have no signal: its inversion time follows TR and train")
+        self.nulled = Choice("A region, or CSF, that is to have no signal: the inversion time follows TR and train")
         self.plane = Choice("The two settings of the picture")
         self.grid = QGridLayout()
         self.run = RunPanel("Find the best settings", "Search settings within the limits")
@@ -136,6 +138,8 @@ class DesignPanel(QWidget):
         ):
             self._fill_rows(sequence)
             set_text(self.model, _model(sequence))
+            self._check()
+            self.plane.set_value(("flip_angle", "second_flip_angle"))  # of MP2RAGE; others are confined by folds
             self._forget()
         self._form.setRowVisible(self.nulled, can_null(sequence))
         if not can_null(sequence):
@@ -151,7 +155,7 @@ class DesignPanel(QWidget):
         self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
         if before is None and named:
             self.second.set_value(labels[1] if len(labels) > 1 else SURROUNDINGS)
-        self.nulled.set_choices([("no region", None), *named])
+        self.nulled.set_choices([("nothing", None), *named, (f"CSF (T1 {1e3 * CSF.t1:.0f} ms)", CSF)])
         self._check()
 
     def problem(self) -> DesignProblem:
@@ -163,7 +167,7 @@ class DesignPanel(QWidget):
             sequence=self._sequence,
             tissues=(areas.tissue(first, first), areas.tissue(self.second.value(), first)),
             limits={name: row.limits() for name, row in self.rows.items() if self._moves(name)},
-            nulled=None if nulled is None else areas.tissue(nulled, nulled),
+            nulled=areas.tissue(nulled, nulled) if isinstance(nulled, int) else nulled,
         )
 
     def start(self) -> None:
@@ -174,6 +178,7 @@ class DesignPanel(QWidget):
             self.run.show_message(str(error), problem=True)
             return
         self._forget()
+        self._is_nulling = problem.nulled is not None
         self.run.start(partial(self._optimiser, problem, self.plane.value()))
 
     def _lay_out(self) -> None:
@@ -232,7 +237,7 @@ class DesignPanel(QWidget):
         self._design = design
         found = design_settings(design.sequence)
         said = [_said(found[name], getattr(design.sequence, name)) for name in found]
-        gain = _gain(design)
+        gain = _gain(design, is_nulled=self._is_nulling)
         limits = [short_name(found[name]) for name in design.at_limit]
         more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
         set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
@@ -276,12 +281,13 @@ def _model(sequence: Contrast) -> str:
     return MODEL + "".join(MORE[kind] for kind, holds in kinds.items() if holds)
 
 
-def _gain(design: Design) -> str:
+def _gain(design: Design, *, is_nulled: bool) -> str:
     """How much better the found settings are, in words."""
     if not design.present_efficiency > 0:
         return ""
     ratio = design.efficiency / design.present_efficiency
-    return f" {ratio:.3g} times the contrast-to-noise per √time of the present settings (○; ★ the best)."
+    present = "present settings with that null" if is_nulled else "present settings"
+    return f" {ratio:.3g} times the contrast-to-noise per √time of the {present} (○; ★ the best)."
 
 
 def _said(parameter: Field[Any], value: float) -> str:
