@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, on_screen
-from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, sentence, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
@@ -175,7 +175,7 @@ class DesignPanel(QWidget):
         try:
             problem = self.problem()
         except ValueError as error:
-            self.run.show_message(str(error), problem=True)
+            self.run.show_message(sentence(str(error)), problem=True)
             return
         self._forget()
         self._is_nulling = problem.nulled is not None
