@@ -14,7 +14,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, add, lr_maps, lr_sr_and_a_guide
 
-from napari_swig_qmri._widgets.design_panel import CSF, SURROUNDINGS
+from napari_swig_qmri._widgets.design_panel import CSF, NEEDS_TWO, SURROUNDINGS
 from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri.contrast_design import Design, DesignProblem
 from napari_swig_qmri.contrast_noise import efficiency
@@ -74,6 +74,18 @@ def test_the_best_settings_are_found_and_used(viewer: ViewerModel, qtbot: QtBot)
     assert "TR ended at a limit" in text
     dock.design.use_button.click()
     assert dock.curves.sequence() == SpinEcho.from_typical(echo_time=0.04)
+
+
+def test_the_best_contrast_is_shown_below_the_labels(viewer: ViewerModel, qtbot: QtBot) -> None:
+    dock = open_dock(viewer, qtbot, optimiser=fake_optimiser()[0])
+    labels = add_labels(viewer, labelled())
+    finish(dock.design, qtbot)
+    dock.design.show_button.click()
+    (layer,) = [each for each in viewer.layers if "Spin echo synthetic" in each.name]
+    assert viewer.layers.index(labels) == viewer.layers.index(layer) + 1
+    assert layer.data.sequence == SpinEcho.from_typical(echo_time=0.04)
+    assert layer.name_overlay.visible
+    assert dock.curves.follow.isEnabled()
 
 
 def test_the_real_search_draws_its_landscape(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -141,6 +153,21 @@ def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None
     row.ends[0].setValue(300)
     dock.design.start()
     assert "the lower limit must be below the upper one" in dock.design.run.message.text()
+
+
+def test_a_mask_in_place_of_two_regions_is_shown_against_its_surroundings(
+    dock: InspectWidget, viewer: ViewerModel
+) -> None:
+    add_labels(viewer, labelled())
+    assert (dock.design.first.value(), dock.design.second.value()) == (1, 2)
+    volume = labelled()
+    mask = add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
+    dock.regions.set_value(mask)
+    assert (dock.design.first.value(), dock.design.second.value()) == (1, SURROUNDINGS)
+    assert dock.design.run.run_button.isEnabled()
+    dock.design.second.set_value(1)
+    assert not dock.design.run.run_button.isEnabled()
+    assert dock.design.run.message.text() == NEEDS_TWO
 
 
 def test_a_mask_has_csf_nulled_that_no_region_shows(viewer: ViewerModel, qtbot: QtBot) -> None:

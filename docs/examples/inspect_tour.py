@@ -129,15 +129,17 @@ def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size
     head = make_phantom(voxel_size, extent=SLAB)
     mask = (np.asarray(head.labels) == 1 + CLASSES.index("lesion")).astype(np.int32)
     layer = add_volume(viewer, Volume(data=mask, grid=head.maps.grid, name="lesions", suffix="dseg"))
-    show_only(viewer, layer, viewer.layers["T2 SR (ms)"])
+    layer.contour = 1
     viewer.dims.set_point(0, layer.data_to_world((int(mask.sum((0, 1)).argmax()), 0, 0))[0])
     fold(dock, 1)
     dock.regions.set_value(layer)
     for sequence, name in ((T2Flair.from_typical(), "lesion"), (Mp2rageUni.from_typical(), "mp2rage")):
+        show_only(viewer, layer)
         dock.curves.set_sequence(sequence)
         dock.design.nulled.set_value(CSF if name == "lesion" else None)
         dock.design.run.run_button.click()
         wait_until(lambda: not dock.design.run.is_running)
+        dock.design.show_button.click()
         shoot(viewer, folder / f"inspect-{name}.png")
 
 

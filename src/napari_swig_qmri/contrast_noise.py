@@ -87,8 +87,9 @@ def uniform_moments(first: FloatArray, second: FloatArray, deviation: float) -> 
         mean     = sin(2a) exp(-4 s^2) / 2
         variance = [1 - cos(4a) exp(-8 s^2)] [1 + exp(-8 s^2)] / 16 - mean^2
 
-    To first order in s that is the propagation of errors of Marques et al. 2010, s |S2^2 - S1^2| / (S1^2 + S2^2), which
-    vanishes where the images are equal; there the deviation is 2 s^2.
+    To first order in s that is the propagation of errors, s |S2^2 - S1^2| / (S1^2 + S2^2), with which Marques et al.
+    2010 count contrast to noise; it vanishes where the images are equal, and there the deviation is 2 s^2. Derived
+    here: (S1, S2) is a spinor that stands for a direction on a sphere, at the angle 2a, and noise turns it both ways.
 
     Parameters
     ----------

@@ -9,7 +9,16 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, on_screen
 from napari_swig_qmri._widgets.appearance import form, sentence, set_text, wrapped_label
@@ -39,6 +48,7 @@ if TYPE_CHECKING:
 CSF = TissueValues(name="CSF", pd=1.0, t1=TISSUES["CSF"].t1[3.0], t2=2.0)  # to null where no region is fluid
 SURROUNDINGS = -1  # stands for the voxels around the first region where a label is chosen
 NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
+NEEDS_TWO = "Choose another region to show this one against."
 MODEL = (
     "Contrast-to-noise per √time: |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line of k-space and "
     "no dead time."
@@ -49,6 +59,7 @@ MORE = {  # by what a sequence has
     "typed": " A typed equation counts as one image, played out in its TR.",
     "train": " Heating by the refocusing pulses sets no limit: that of their angle is yours.",
 }
+NOTICEABLE = 1.005  # times as good; less is no gain
 FORESHORTENED = "{settings} ended at a limit: widen it to go further."
 
 
@@ -73,7 +84,7 @@ class LimitRow:
     def __init__(self, parameter: Field[Any], limits: tuple[float, float], *, moves: bool) -> None:
         self.parameter = parameter
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
-        self.box = QCheckBox(short_name(parameter))
+        self.box = QCheckBox(short_name(parameter).removesuffix(" angle"))
         self.box.setToolTip(f"{parameter.metadata['label']}: let it move between these limits")
         self.box.setChecked(moves)
         self.unit = QLabel(unit)
@@ -99,6 +110,7 @@ class DesignPanel(QWidget):
     """Two regions, limits, a run in the background, and its outcome; `optimiser` stands in for `optimise`."""
 
     settings_wanted = Signal(object)  # the sequence that was found is to be used
+    image_wanted = Signal(object)  # its image is to be shown
 
     def __init__(self, optimiser: Optimiser = optimise) -> None:
         super().__init__()
@@ -118,6 +130,9 @@ class DesignPanel(QWidget):
         self.answer = wrapped_label()
         self.use_button = QPushButton("Use these settings")
         self.use_button.setToolTip("Show the signal curves of the settings that were found")
+        self.show_button = QPushButton("Show this contrast")
+        self.show_button.setToolTip("Add the image that the maps would give with the settings that were found")
+        self._use_row = QWidget()
         self.plot = new_plot("", "")
         self.model = wrapped_label(MODEL, role="note")
         self._form = form()
@@ -127,7 +142,8 @@ class DesignPanel(QWidget):
         self.nulled.chosen.connect(self._check)
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._show)
-        self.use_button.clicked.connect(self._use)
+        self.use_button.clicked.connect(lambda: self._pass_on(self.settings_wanted))
+        self.show_button.clicked.connect(lambda: self._pass_on(self.image_wanted))
         self.show_areas([], None)
 
     def show_sequence(self, sequence: Contrast | None) -> None:
@@ -150,11 +166,11 @@ class DesignPanel(QWidget):
         """Offer these labels; `areas` reads maps and voxels when a run starts."""
         self._areas = areas
         named = [(f"label {label}", label) for label in labels]
-        before = self.second.value()
         self.first.set_choices(named)
         self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
-        if before is None and named:
-            self.second.set_value(labels[1] if len(labels) > 1 else SURROUNDINGS)
+        if self.second.value() == self.first.value():
+            others = [label for label in labels if label != self.first.value()]
+            self.second.set_value(others[0] if others else SURROUNDINGS)
         self.nulled.set_choices([("nothing", None), *named, (f"CSF (T1 {1e3 * CSF.t1:.0f} ms)", CSF)])
         self._check()
 
@@ -188,13 +204,17 @@ class DesignPanel(QWidget):
         picture = form()
         picture.addRow("Picture of", self.plane)
         self.grid.setContentsMargins(0, 0, 0, 0)
+        beside = QHBoxLayout(self._use_row)
+        beside.setContentsMargins(0, 0, 0, 0)
+        for button in (self.use_button, self.show_button):
+            beside.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(self._form)
         column.addLayout(self.grid)
         column.addLayout(picture)
-        for part in (self.run, self.answer, self.plot, self.use_button, self.model):
+        for part in (self.run, self.answer, self.plot, self._use_row, self.model):
             column.addWidget(part)
 
     def _fill_rows(self, sequence: Contrast) -> None:
@@ -225,12 +245,12 @@ class DesignPanel(QWidget):
         is_pair = self.first.value() is not None and self.first.value() != self.second.value()
         self.run.set_ready(is_pair and bool(moving) and self._sequence is not None)
         if not self.run.is_running and self._design is None:
-            self.run.show_message("" if self.first.value() is not None else NEEDS_REGIONS)
+            self.run.show_message(NEEDS_REGIONS if self.first.value() is None else "" if is_pair else NEEDS_TWO)
 
     def _forget(self) -> None:
         self._design = None
         set_text(self.answer, "")
-        self.use_button.setVisible(False)
+        self._use_row.setVisible(False)
         self.plot.setVisible(False)
 
     def _show(self, design: Design) -> None:
@@ -241,7 +261,7 @@ class DesignPanel(QWidget):
         limits = [short_name(found[name]) for name in design.at_limit]
         more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
         set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
-        self.use_button.setVisible(True)
+        self._use_row.setVisible(True)
         self.plot.setVisible(design.landscape is not None)
         if design.landscape is not None:
             self._draw(design, found)
@@ -260,9 +280,9 @@ class DesignPanel(QWidget):
         name_axes(self.plot, _axis(first), _axis(second))
         draw_landscape(self.plot, x, y, landscape.efficiency, marks)
 
-    def _use(self) -> None:
+    def _pass_on(self, wanted: Any) -> None:
         if self._design is not None:
-            self.settings_wanted.emit(self._design.sequence)
+            wanted.emit(self._design.sequence)
 
 
 def _moves_at_first(sequence: Contrast, name: str) -> bool:
@@ -287,6 +307,8 @@ def _gain(design: Design, *, is_nulled: bool) -> str:
         return ""
     ratio = design.efficiency / design.present_efficiency
     present = "present settings with that null" if is_nulled else "present settings"
+    if ratio < NOTICEABLE:
+        return f" The {present} are as good (○; ★ the best)."
     return f" {ratio:.3g} times the contrast-to-noise per √time of the {present} (○; ★ the best)."
 
 
@@ -305,5 +327,6 @@ def _spin_box(value: float) -> QDoubleSpinBox:
     box.setRange(0, 1e6)
     box.setDecimals(max(0, 2 - math.floor(math.log10(max(value, 0.1)))))
     box.setValue(value)
-    box.setMinimumWidth(60)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # they would cover the numbers in a narrow dock
+    box.setStyleSheet("QDoubleSpinBox { min-width: 36px; padding: 1px 4px; }")
     return box

@@ -15,7 +15,7 @@ from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
-from napari_swig_qmri._widgets.contrast_sources import Source
+from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
 from napari_swig_qmri._widgets.dock import Dock
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_swig_qmri._widgets.design_panel import Optimiser
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray, Volume
 
 FRAME = 16  # ms in which moves of the cursor are gathered
@@ -116,6 +117,7 @@ class InspectWidget(Dock):
         self.curves.sequence_changed.connect(self._take_sequence)
         self.curves.unpin_wanted.connect(self.unpin)
         self.design.settings_wanted.connect(self.curves.set_sequence)
+        self.design.image_wanted.connect(self._add_contrast)
         self._viewer.cursor.events.position.connect(self._cursor_moved)
         self._viewer.dims.events.ndisplay.connect(self._cursor_moved)
         self._viewer.mouse_drag_callbacks.append(_pinning(ref(self)))
@@ -180,6 +182,17 @@ class InspectWidget(Dock):
     def _take_sequence(self) -> None:
         self.design.show_sequence(self.curves.sequence())
         self.order_tabs()
+
+    def _add_contrast(self, sequence: Contrast) -> None:
+        """Show the image of a sequence from the chosen maps, below the labels."""
+        source, labels = self._sources.get(self.maps.value()), self.regions.value()
+        if source is None:
+            return
+        data, attributes, _ = contrast_layer(source, sequence)
+        layer = Image(data, **attributes)
+        layers = self._viewer.layers
+        layers.insert(len(layers) if labels is None else layers.index(labels), layer)
+        layer.name_overlay.visible = True
 
     def _forget_maps(self) -> None:
         self._probe = None

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 HEADS = ("", "PD", "T1 (ms)", "T2 (ms)", "Signal")
-WIDEST = "± 000.0"  # of the numbers
-GAP = 12  # pixels between columns
+WIDEST = "± 0.000"  # of the numbers
+GAP = 6  # pixels between columns, margins of the cells among them
 SWATCH = (12, 10)  # pixels
 PADDING = 3  # pixels between rows
 STYLE = (
@@ -43,6 +43,7 @@ class ValueTable(QTableWidget):
         self.setStyleSheet(STYLE)
         self.setHorizontalHeaderLabels(HEADS)
         self.setShowGrid(False)
+        self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
         self.setSelectionMode(QAbstractItemView.SelectionMode.NoSelection)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
