@@ -13,6 +13,7 @@ from napari_swig_qmri.equation import (
     LONGEST,
     VARIABLES,
     UserEquation,
+    degree_in_pd,
     evaluate,
     mentioned_settings,
     names_in,
@@ -196,3 +197,30 @@ def test_an_equation_may_tell_t2_from_t2star() -> None:
     equation = UserEquation(text="T2 - 10*T2s")
     assert synthesise(equation, one, one, 0.5 * one, 0.25 * one).ravel()[0] == pytest.approx(-2)
     assert (synthesise(equation, one, one, 0.5 * one, 0 * one) == 0).all()  # T2* was not measured
+
+
+@pytest.mark.parametrize(
+    ("text", "degree"),
+    [
+        (SPIN_ECHO, 1),
+        ("abs(PD - 2 * PD * exp(-TI/T1))", 1),
+        ("sqrt((PD * exp(-TE/T2))**2 + (PD / 10)**2)", 1),
+        ("-PD**2 / (4 * PD)", 1),
+        ("maximum(PD, 2 * PD)", 1),
+        ("PD**-2", -2),
+        ("sqrt(PD)", 0.5),
+        ("exp(-TE/T2)", 0),
+        ("exp(PD / PD)", 0),
+        ("T1**T2", 0),
+        ("PD + 1", None),
+        ("exp(PD)", None),
+        ("PD**TE", None),
+        ("2**PD", None),
+        ("PD / (1 + PD)", None),
+    ],
+)
+def test_the_power_of_pd_is_read_off_the_equation(text: str, degree: float | None) -> None:
+    assert degree_in_pd(parse(text)) == degree
+    if degree is not None:
+        twice = evaluate(parse(text), VALUES | {"PD": 2 * VALUES["PD"]}).item()
+        assert twice == pytest.approx(2**degree * value_of(text))

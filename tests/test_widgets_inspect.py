@@ -1,61 +1,28 @@
-"""The Inspect dock on a viewer model, in each of its states."""
+"""Voxels under the cursor, pins and regions in the Inspect dock, in each of its states."""
 
 from __future__ import annotations
 
-import csv
-import io
-import time
-from collections.abc import Generator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pyqtgraph as pg
 import pytest
+from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows
 from napari.components import ViewerModel
-from napari.layers import Labels, Layer
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QApplication
 from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
-from napari_swig_qmri._widgets import curve_panel
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.curve_panel import Entry
-from napari_swig_qmri._widgets.design_panel import SURROUNDINGS
 from napari_swig_qmri._widgets.inspector import FLAT_ONLY, NO_MAPS, OUTSIDE, InspectWidget
 from napari_swig_qmri._widgets.plots import LIGHTEST, legible
-from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS, SCATTER, VOXELS
+from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri.contrast_design import Design, DesignProblem, efficiency
-from napari_swig_qmri.curves import TissueValues, curves
+from napari_swig_qmri.curves import Sweep, TissueValues, sweep
 from napari_swig_qmri.equation import UserEquation
-from napari_swig_qmri.layers import to_layer_data
-from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
-from napari_swig_qmri.signal_models import Mprage, Spgr, SpinEcho, T2Flair
+from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair
 from napari_swig_qmri.volumes import Volume, VoxelGrid
-
-VOXEL = (2, 3, 1)
-
-
-def at(voxel: tuple[int, ...] = VOXEL, grid: VoxelGrid = LR) -> tuple[float, ...]:
-    """Position in the viewer (S, A, R) of a voxel of a straight grid."""
-    return tuple(grid.world(np.array(voxel, float))[::-1])
-
-
-def labelled(grid: VoxelGrid = HR) -> Volume:
-    """Label 1 in the left third, label 2 in the right one."""
-    data = np.zeros(grid.shape, np.int32)
-    n = grid.shape[0]
-    data[: n // 3], data[2 * n // 3 :] = 1, 2
-    return Volume(data=data, grid=grid, name="regions", suffix="dseg")
-
-
-def add_labels(viewer: ViewerModel, volume: Volume) -> Labels:
-    layer = Layer.create(*to_layer_data(volume))
-    viewer.add_layer(layer)
-    assert isinstance(layer, Labels)
-    return layer
 
 
 @pytest.fixture
@@ -66,22 +33,6 @@ def viewer() -> ViewerModel:
 @pytest.fixture
 def dock(viewer: ViewerModel, qtbot: QtBot) -> InspectWidget:
     return open_dock(viewer, qtbot)
-
-
-def open_dock(viewer: ViewerModel, qtbot: QtBot, **options: Any) -> InspectWidget:
-    dock = InspectWidget(viewer, **options)  # type: ignore[arg-type]
-    qtbot.addWidget(dock)
-    return dock
-
-
-def move(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, position: tuple[float, ...]) -> None:
-    viewer.cursor.position = position
-    qtbot.waitUntil(lambda: not dock._cursor_timer.isActive())
-
-
-def rows(dock: InspectWidget) -> list[str]:
-    """Names of pins and regions in the table."""
-    return [each for each in ("Pin 1", "Pin 2", "Label 1", "Label 2") if each in dock.curves.table.text()]
 
 
 def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
@@ -98,14 +49,13 @@ def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
 def test_the_voxel_under_the_cursor_is_read(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     move(dock, viewer, qtbot, at())
     pd, t1, t2 = (float(each[VOXEL]) for each in lr_maps().data)
-    text = dock.curves.table.text()
     for shown in (f"{pd:.3f}", f"{1e3 * t1:.0f}", f"{1e3 * t2:.1f}"):
-        assert f">{shown}<" in text
+        assert shown in cells(dock)
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
     sequence: Any = dock.curves.sequence()
     x, y = dock.curves._cursor_item.getData()
-    expected = curves(sequence, "echo_time", x / 1e3, [TissueValues(name="", pd=pd, t1=t1, t2=t2)])
-    np.testing.assert_allclose(y, expected.signals[0], rtol=1e-6)
+    expected = sweep(sequence, "echo_time", x / 1e3)([TissueValues(name="", pd=pd, t1=t1, t2=t2)])
+    np.testing.assert_allclose(y, expected[0], rtol=1e-6)
     assert x[-1] == pytest.approx(250)
 
 
@@ -146,17 +96,37 @@ def test_moving_the_cursor_computes_one_curve(
     add_labels(viewer, labelled())
     for voxel in ((1, 1, 1), (4, 4, 4)):
         dock.pin(at(voxel))
+    move(dock, viewer, qtbot, at((3, 3, 3)))
     computed: list[list[str]] = []
+    compute = Sweep.__call__
 
-    def counting(sequence: Any, setting: str, values: Any, tissues: Any) -> Any:
+    def counting(swept: Sweep, tissues: Any) -> Any:
         computed.append([tissue.name for tissue in tissues])
-        return curves(sequence, setting, values, tissues)
+        return compute(swept, tissues)
 
-    monkeypatch.setattr(curve_panel, "curves", counting)
+    monkeypatch.setattr(Sweep, "__call__", counting)
+    written: list[str] = []
+    dock.curves.table.itemChanged.connect(lambda item: written.append(item.text()))
     move(dock, viewer, qtbot, at())
     assert computed == [["Cursor"]]
+    assert 0 < len(written) <= 4  # PD, T1, T2 and signal of the cursor; pins and regions stay as they are
     dock.curves.set_sequence(SpinEcho(echo_time=0.03, repetition_time=0.8))
     assert ["Pin 1", "Pin 2", "Label 1", "Label 2"] in computed
+
+
+def test_the_first_move_is_drawn_at_once_and_those_of_a_frame_together(
+    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    move(dock, viewer, qtbot, at((3, 3, 3)))
+    viewer.cursor.position = at()
+    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    shown: list[str] = []
+    dock._moves.triggered.connect(lambda: shown.append(dock.curves.hint.text()))
+    for voxel in ((0, 0, 0), (1, 1, 1), (4, 4, 4)):
+        viewer.cursor.position = at(voxel)
+    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    qtbot.waitUntil(lambda: bool(shown))
+    assert [text.split(" at ")[0] for text in shown] == ["Voxel 4, 4, 4"]
 
 
 def test_pins_stay_also_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -208,15 +178,15 @@ def test_standard_errors_are_shown_where_a_layer_holds_them(
     assert layer.name == "T1 standard error (ms)"
     dock.maps.setCurrentIndex(1)
     dock.maps.setCurrentIndex(0)
-    assert "± 12<" in dock.curves.table.text()
+    assert "± 12" in cells(dock)
 
 
 def test_regions_are_means_of_their_labels(dock: InspectWidget, viewer: ViewerModel) -> None:
     add_labels(viewer, labelled())
     assert rows(dock) == ["Label 1", "Label 2"]
     t1 = lr_maps()["T1"]
-    assert f">{1e3 * t1[:2].mean():.0f}<" in dock.curves.table.text()
-    assert f">{1e3 * t1[4:].mean():.0f}<" in dock.curves.table.text()
+    assert f"{1e3 * t1[:2].mean():.0f}" in cells(dock)
+    assert f"{1e3 * t1[4:].mean():.0f}" in cells(dock)
     dock.regions.set_value(None)
     assert rows(dock) == []
 
@@ -226,7 +196,7 @@ def test_painting_moves_the_regions(dock: InspectWidget, viewer: ViewerModel, qt
     assert rows(dock) == []
     labels.data_setitem((np.array([1]), np.array([3]), np.array([2])), 1)
     qtbot.waitUntil(lambda: rows(dock) == ["Label 1"])
-    assert f">{1e3 * lr_maps()['T1'][VOXEL]:.0f}<" in dock.curves.table.text()
+    assert f"{1e3 * lr_maps()['T1'][VOXEL]:.0f}" in cells(dock)
 
 
 def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
@@ -240,7 +210,7 @@ def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
     painted = np.zeros(layers[1].data.shape, np.int32)
     painted[VOXEL[::-1]] = 1
     viewer.add_labels(painted, scale=layers[1].scale, translate=layers[1].translate)
-    assert f">{float(layers[1].data[VOXEL[::-1]]):.0f}<" in dock.curves.table.text()
+    assert f"{float(layers[1].data[VOXEL[::-1]]):.0f}" in cells(dock)
     move(dock, viewer, qtbot, tuple(layers[1].data_to_world(VOXEL[::-1])))
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
 
@@ -305,206 +275,6 @@ def test_a_typed_equation_can_be_followed(dock: InspectWidget, viewer: ViewerMod
     dock.curves.set_sequence(UserEquation(text="PD / T1"))  # mentions no setting: its curves are level
     dock.curves.show_fixed([Entry(TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07), "red")])
     np.testing.assert_allclose(dock.curves._fixed_items[0].getData()[1], 0.875, rtol=1e-6)
-
-
-def fake_optimiser(n_steps: int = 3, error: Exception | None = None) -> tuple[Any, list[tuple[DesignProblem, Any]]]:
-    """Stand-in that finds an echo time of 40 ms, and what it was asked."""
-    asked: list[tuple[DesignProblem, Any]] = []
-
-    def optimise(problem: DesignProblem, plane: Any) -> Generator[Progress, None, Design]:
-        asked.append((problem, plane))
-        for step in range(n_steps):
-            time.sleep(0.002)
-            yield Progress(step / n_steps, "Trying settings")
-        if error:
-            raise error
-        return Design(
-            sequence=SpinEcho.from_typical(echo_time=0.04),
-            efficiency=0.3,
-            present_efficiency=0.1,
-            at_limit=("repetition_time",),
-            landscape=None,
-        )
-
-    return optimise, asked
-
-
-def finish(panel: Any, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(panel.run.ended):
-        panel.run.run_button.click()
-
-
-def test_the_best_settings_are_found_and_used(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    assert not dock.design.run.run_button.isEnabled()
-    add_labels(viewer, labelled())
-    dock.design.rows["repetition_time"].ends[1].setValue(900)
-    finish(dock.design, qtbot)
-    problem, plane = asked[0]
-    t1 = lr_maps()["T1"]
-    assert [tissue.t1 for tissue in problem.tissues] == pytest.approx([t1[:2].mean(), t1[4:].mean()], rel=1e-5)
-    assert problem.limits["repetition_time"] == pytest.approx((0.5 / 3, 0.9))
-    assert plane == ("echo_time", "repetition_time")
-    text = dock.design.answer.text()
-    assert text.startswith("Spin echo: TE 40 ms, TR 500 ms. 3 times the contrast-to-noise")
-    assert "TR ended at a limit" in text
-    dock.design.use_button.click()
-    assert dock.curves.sequence() == SpinEcho.from_typical(echo_time=0.04)
-
-
-def test_the_real_search_draws_its_landscape(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_labels(viewer, labelled())
-    finish(dock.design, qtbot)
-    design: Any = dock.design._design
-    problem = dock.design.problem()
-    assert design.efficiency == pytest.approx(efficiency(design.sequence, problem.tissues))
-    assert design.efficiency >= design.present_efficiency
-    assert not dock.design.plot.isHidden()
-    assert dock.design.plot.getAxis("bottom").labelText == "TE (ms)"
-    dock.curves.set_sequence(T2Flair.from_typical())
-    assert dock.design.answer.isHidden()  # another sequence was not searched yet
-
-
-def test_a_lesion_is_shown_against_its_surroundings(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    data = np.zeros(HR.shape, np.int32)
-    data[5:7, 6:8, 4:6] = 5
-    add_labels(viewer, Volume(data=data, grid=HR, name="lesion", suffix="dseg"))
-    assert (dock.design.first.value(), dock.design.second.value()) == (5, SURROUNDINGS)
-    finish(dock.design, qtbot)
-    lesion, around = asked[0][0].tissues
-    assert (lesion.name, around.name) == ("Label 5", "Around label 5")
-    assert around.is_measured
-    assert around.t1 != lesion.t1
-
-
-def test_a_nulled_region_takes_over_the_inversion_time(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(T2Flair.from_typical())
-    dock.design.nulled.set_value(2)
-    assert not dock.design.rows["inversion_time"].box.isEnabled()
-    finish(dock.design, qtbot)
-    assert sorted(asked[0][0].limits) == ["echo_time", "repetition_time"]
-    assert asked[0][0].nulled is not None
-    dock.curves.set_sequence(Spgr.from_typical())
-    assert dock.design.nulled.value() is None
-    assert not dock.design.rows["echo_time"].box.isChecked()  # T2* is not known
-
-
-def test_a_search_can_be_cancelled(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, _ = fake_optimiser(n_steps=10_000)
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.design.run.run_button.click()
-    qtbot.waitUntil(lambda: dock.design.run.bar.value() >= 0 and dock.design.run.is_running)
-    with qtbot.waitSignal(dock.design.run.ended):
-        dock.design.run.cancel_button.click()
-    assert dock.design.run.message.text().startswith("Cancelled")
-    assert dock.design.answer.isHidden()
-    assert dock.design.run.run_button.isEnabled()
-
-
-def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, _ = fake_optimiser(error=ValueError("no setting within the limits shows the two regions apart."))
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    finish(dock.design, qtbot)
-    assert dock.design.run.message.text().startswith("No setting within the limits")
-    row = dock.design.rows["echo_time"]
-    row.ends[0].setValue(300)
-    dock.design.start()
-    assert "the lower limit must be below the upper one" in dock.design.run.message.text()
-
-
-def test_the_table_measures_what_is_ticked(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_labels(viewer, labelled())
-    names = [item.text() for item in dock.table._items]
-    assert names[-1] == "sub-01 T1w"
-    assert len(names) == 7
-    finish(dock.table, qtbot)
-    assert dock.table.table.rowCount() == 14
-    done: Any = dock.table.measured
-    t1 = next(row for row in done.rows if row.image == "sub-01 T1map (ms)" and row.label == 2)
-    assert (t1.n, t1.unit) == (2 * 7 * 5, "ms")
-    assert t1.mean == pytest.approx(1e3 * lr_maps()["T1"][4:].mean(), rel=1e-5)
-
-
-def test_the_table_goes_to_clipboard_and_file(
-    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path
-) -> None:
-    add_labels(viewer, labelled())
-    finish(dock.table, qtbot)
-    dock.table.copy_button.click()
-    clipboard: Any = QApplication.clipboard()
-    read = list(csv.DictReader(io.StringIO(clipboard.text())))
-    assert {row["notice"] for row in read if "SR" in row["image"]} == {RESEARCH_NOTICE}
-    assert {row["notice"] for row in read if "SR" not in row["image"]} == {""}
-    dock.table.save(tmp_path / "regions.csv")
-    assert (tmp_path / "regions.csv").read_text(encoding="utf-8") == clipboard.text()
-    dock.table.save(tmp_path / "nowhere" / "regions.csv")
-    assert dock.table.run.message.text().startswith("The table was not saved: No such file")
-
-
-def test_contrasts_are_measured_too(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
-    qtbot.addWidget(synthesize)
-    contrast = synthesize.add_contrast()[0]
-    add_labels(viewer, labelled())
-    finish(dock.table, qtbot)
-    done: Any = dock.table.measured
-    row = next(row for row in done.rows if row.image == contrast.name and row.label == 1)
-    assert row.is_synthetic
-    assert row.mean == pytest.approx(float(np.asarray(contrast.data)[..., :2].mean()), rel=1e-5)
-
-
-def test_two_images_are_compared(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_labels(viewer, labelled())
-    finish(dock.table, qtbot)
-    panel = dock.table
-    panel.first.set_value("sub-01 T1map (ms)")
-    panel.second.set_value("T1map SR (ms)")
-    text = panel.summary.text()
-    assert text.startswith("T1map SR (ms) minus sub-01 T1map (ms), 2 means of regions: bias ")
-    assert text.endswith(" ms.")
-    panel.kind.set_value(SCATTER)
-    assert panel.plot.getAxis("left").labelText == "T1map SR (ms)"
-    with qtbot.waitSignal(panel.run.ended):
-        panel.of.set_value(VOXELS)
-    assert f"{2 * 2 * 7 * 5} voxels" in panel.summary.text()
-
-
-def test_one_region_is_too_little_to_compare(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    volume = labelled()
-    add_labels(viewer, Volume(data=np.minimum(volume.data, 1) * (volume.data < 2), grid=HR, name="one", suffix="dseg"))
-    finish(dock.table, qtbot)
-    assert dock.table.summary.text().startswith("Two images need at least two regions")
-    assert dock.table.plot.isHidden()
-
-
-def test_images_without_a_voxel_in_a_region_are_named(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    fine = HR.with_shape((30, 35, 25))  # 0.4 mm
-    data = np.zeros(fine.shape, np.int32)
-    data[:, :, 1] = 1  # at 0.1 mm: the plane nearest to the HR centres at 0 mm, not to the LR centres at 0.5 mm
-    data[:4, :, 1] = 2
-    add_labels(viewer, Volume(data=data, grid=fine, name="thin", suffix="dseg"))
-    finish(dock.table, qtbot)
-    assert dock.table.run.message.text() == (
-        "No voxel of sub-01 PDmap, sub-01 T1map (ms), sub-01 T2map (ms) has its centre in a region: paint thicker ones."
-    )
-
-
-def test_measuring_can_be_cancelled_and_can_fail(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_labels(viewer, Volume(data=np.zeros(LR.shape, np.int32), grid=LR, name="empty", suffix="dseg"))
-    finish(dock.table, qtbot)
-    assert dock.table.run.message.text().startswith("No label of 'empty' lies in any")
-    dock.table.run.run_button.click()
-    with qtbot.waitSignal(dock.table.run.ended):
-        dock.table.run.cancel()
-    assert dock.table.measured is None
 
 
 def test_removed_maps_are_forgotten(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

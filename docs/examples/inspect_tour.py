@@ -9,7 +9,6 @@ the posterior, which takes a minute.
 from __future__ import annotations
 
 import argparse
-import time
 from collections.abc import Generator
 from pathlib import Path
 
@@ -19,14 +18,16 @@ from napari.layers import Labels, Layer
 from qtpy.QtCore import QPoint
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QScrollArea
-from widget_tour import PLUGIN, WINDOW, open_case, shoot, wait, wait_until
+from widget_tour import PLUGIN, SLAB, WINDOW, open_case, shoot, wait, wait_until
 
 from napari_swig_qmri._widgets.appearance import Foldable
+from napari_swig_qmri._widgets.design_panel import CSF
 from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
 from napari_swig_qmri.layers import to_layer_data
+from napari_swig_qmri.phantom import CLASSES, make_phantom
 from napari_swig_qmri.results import Progress
-from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair
+from napari_swig_qmri.signal_models import Mp2rageUni, Mprage, SpinEcho, T2Flair
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 RANGES = {1: (650, 950), 2: (1250, 1650), 3: (3000, 8000)}  # label -> T1 in ms: white and grey matter, CSF
@@ -46,6 +47,7 @@ def main(folder: Path, voxel_size: float) -> None:
     curves(viewer, dock, folder)
     design(viewer, dock, folder)
     table(viewer, dock, folder)
+    lesions(viewer, dock, folder, voxel_size)
     viewer.close()
 
 
@@ -67,7 +69,6 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     middle = [n // 2 for n in t1.data.shape]
     viewer.dims.set_point(0, t1.data_to_world(middle)[0])
     wait(0.5)
-    report_speed(viewer, dock)
     hover(viewer, 0.45, 0.55)
     shoot(viewer, folder / "inspect-voxel.png")
     for label in RANGES:
@@ -82,20 +83,6 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     dock.curves.setting.set_value("inversion_time")
     wait_until(lambda: "Label 3" in dock.curves.table.text())
     shoot(viewer, folder / "inspect-regions.png")
-
-
-def report_speed(viewer: napari.Viewer, dock: InspectWidget) -> None:
-    """Say how long the dock takes for one move of the cursor, its plot drawn."""
-    area, times = viewer.window._qt_viewer.canvas.native, []
-    for step in range(20):
-        QTest.mouseMove(area, QPoint(area.width() // 2 + step, area.height() // 2))
-        QTest.qWait(30)
-        start, before = time.perf_counter(), time.thread_time()
-        dock._show_cursor()
-        dock.curves.plot.repaint()
-        times.append((time.perf_counter() - start, time.thread_time() - before))
-    wall, busy = 1e3 * np.median(times, axis=0)
-    print(f"one move of the cursor: {wall:.1f} ms, of which this thread worked {busy:.1f} ms")
 
 
 def design(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
@@ -137,6 +124,30 @@ def table(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     shoot(viewer, folder / "inspect-agreement.png")
 
 
+def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size: float) -> None:
+    """Pictures of the best contrast of a mask of lesions against the tissue around them."""
+    head = make_phantom(voxel_size, extent=SLAB)
+    mask = (np.asarray(head.labels) == 1 + CLASSES.index("lesion")).astype(np.int32)
+    layer = add_volume(viewer, Volume(data=mask, grid=head.maps.grid, name="lesions", suffix="dseg"))
+    layer.contour = 1
+    viewer.dims.set_point(0, layer.data_to_world((int(mask.sum((0, 1)).argmax()), 0, 0))[0])
+    fold(dock, 1)
+    dock.regions.set_value(layer)
+    for sequence, name in ((T2Flair.from_typical(), "lesion"), (Mp2rageUni.from_typical(), "mp2rage")):
+        show_only(viewer, layer)
+        dock.curves.set_sequence(sequence)
+        dock.design.nulled.set_value(CSF if name == "lesion" else None)
+        dock.design.run.run_button.click()
+        wait_until(lambda: not dock.design.run.is_running)
+        dock.design.show_button.click()
+        shoot(viewer, folder / f"inspect-{name}.png")
+
+
+def add_volume(viewer: napari.Viewer, volume: Volume) -> Layer:
+    """Add a volume as the reader would."""
+    return viewer.add_layer(Layer.create(*to_layer_data(volume)))
+
+
 def paint(viewer: napari.Viewer, t1: Layer) -> Labels:
     """Label white matter, grey matter and CSF in a few slices, by their T1."""
     n = len(t1.data)
@@ -149,7 +160,7 @@ def paint(viewer: napari.Viewer, t1: Layer) -> Labels:
     scale[:3, 3] = origin
     data = chosen.transpose(2, 1, 0)
     volume = Volume(data=data, grid=VoxelGrid(data.shape, scale), name="regions", suffix="dseg")
-    layer = viewer.add_layer(Layer.create(*to_layer_data(volume)))
+    layer = add_volume(viewer, volume)
     layer.opacity = 0.5
     show_only(viewer, layer, viewer.layers["PD SR"])
     viewer.dims.set_point(0, t1.data_to_world((inside.start, 0, 0))[0])

@@ -1,30 +1,28 @@
 """Settings of a sequence that show two tissues apart best in the time that they take.
 
-Noise: white, of one deviation per line of k-space at every setting, Gaussian also in a magnitude (which holds
-above a signal of about three deviations), so band width, voxel and coil are taken as fixed. Time: TR per line,
-or per echo train or block of read-outs where there is one; averages fill the scan, so that noise falls with its
-square root. What is made large is therefore |S1 - S2| / sqrt(TR / lines per TR), the contrast-to-noise ratio per
-square root of time for a noise of one. Gradient echoes decay with T2 here, for T2* is not mapped.
+What is made large is the `efficiency` of `contrast_noise`, contrast to noise per square root of time.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import Field, dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
-from napari_swig_qmri.curves import TissueValues, movable_settings, signals, with_settings
-from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.contrast_noise import efficiency, is_unambiguous, noise_problem
+from napari_swig_qmri.curves import TissueValues, movable_settings
 from napari_swig_qmri.nulling import nulled_from, nulled_time
 from napari_swig_qmri.results import Progress, between
 from napari_swig_qmri.steps import mapped
 
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
@@ -33,11 +31,14 @@ if TYPE_CHECKING:
 N_TRIED = 1024  # settings spread over the limits
 N_STEP = 32  # of them between two reports
 N_REFINED = 6  # the best of them are starts of Nelder and Mead's search
-N_LANDSCAPE = 41  # settings along each side of a landscape
+N_LANDSCAPE = 41  # settings along each side of a landscape, one less where the optimum is between two
+N_ZOOMS, CROWDED = 2, 0.4  # a landscape is drawn closer while what is possible takes less than this share of a side
 SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
 SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
 LONG_ECHO = 0.25  # s; default limits of TE reach it
 ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
+TRAIN_ANGLES = (math.radians(1), math.radians(30))  # of those of a block of read-outs, which uses up what is there
+REFOCUSING = (math.radians(30), math.pi)  # of refocusing angles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +51,9 @@ class DesignProblem:
     nulled: TissueValues | None = None  # whose signal the inversion time takes away, whatever the other settings
 
     def __post_init__(self) -> None:
-        if isinstance(self.sequence, UserEquation):
-            raise ValueError("the noise and the time of a typed equation are not known: choose a sequence.")
-        if not self.sequence.is_scaled_by_pd:
-            raise ValueError(
-                f"{self.sequence.title} is a ratio of two images, whose noise is not that of a line of k-space: "
-                "choose another sequence."
-            )
+        problem = noise_problem(self.sequence)
+        if problem:
+            raise ValueError(problem)
         if not self.limits:
             raise ValueError("no setting may move: choose at least one and its limits.")
         for tissue in (*self.tissues, *([self.nulled] if self.nulled else [])):
@@ -66,7 +63,7 @@ class DesignProblem:
         self._check_nulling()
 
     def _check_limits(self) -> None:
-        known = movable_settings(self.sequence)
+        known = design_settings(self.sequence)
         for name, (low, high) in self.limits.items():
             if name not in known:
                 raise ValueError(f"{self.sequence.title} has no setting {name!r}: choose of {', '.join(known)}.")
@@ -87,7 +84,7 @@ class DesignProblem:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Landscape:
-    """Efficiency over two settings, the others at their optimum; NaN where they exclude each other."""
+    """Efficiency over two settings, the others at their optimum; NaN where they exclude each other or fold MP2RAGE."""
 
     settings: tuple[str, str]
     values: tuple[FloatArray, FloatArray]  # s or rad
@@ -100,37 +97,32 @@ class Design:
 
     sequence: Contrast
     efficiency: float  # unit of PD / sqrt(s)
-    present_efficiency: float  # of the settings that the problem came with
+    present_efficiency: float  # of the settings that the problem came with, a tissue nulled where that is asked
     at_limit: tuple[str, ...]  # settings that would go further
     landscape: Landscape | None  # None where only one setting moves
 
 
-def time_per_line(sequence: Contrast) -> float:
-    """Time in s that one line of k-space takes: TR over the echoes of a train, or the read-outs of a block."""
-    lines = getattr(sequence, "echo_train_length", getattr(sequence, "n_partitions", 1))
-    return float(sequence.repetition_time / lines)
-
-
-def efficiency(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -> float:
-    """Contrast-to-noise per square root of time for a noise of one, |S1 - S2| / sqrt(TR / lines per TR).
-
-    A tissue with a PD of 0 stands for nothing at all.
-    """
-    first, second = signals(sequence, [_or_nothing(each) for each in tissues])
-    return float(abs(first - second)) / math.sqrt(time_per_line(sequence))
+def design_settings(sequence: Contrast) -> dict[str, Field[Any]]:
+    """Fields of a sequence that a search may move, by name: those of curves, and the refocusing angle of trains."""
+    trains = {each.name: each for each in sequence.settings_in_use if each.name == "refocusing_angle"}
+    return movable_settings(sequence) | trains
 
 
 def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
-    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms, angles 1 to 90 degrees."""
+    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms.
+
+    Flip angles lie between 1 and 90 degrees, those of a block of read-outs up to 30, refocusing angles above 30.
+    """
+    flip_angles = TRAIN_ANGLES if hasattr(sequence, "n_partitions") else ANGLES
     limits = {}
-    for name, each in movable_settings(sequence).items():
+    for name, each in design_settings(sequence).items():
         low, high = each.metadata["range"]
         usual = sequence.typical.get(name, getattr(sequence, name))
         bottom, top = usual / SPREAD, SPREAD * usual
         if name == "echo_time":
             top = max(top, LONG_ECHO)
         if each.metadata["unit"] == "rad":
-            bottom, top = ANGLES
+            bottom, top = REFOCUSING if name == "refocusing_angle" else flip_angles
         limits[name] = (max(low, bottom), min(high, top))
     return limits
 
@@ -154,7 +146,7 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     return Design(
         sequence=found,
         efficiency=efficiency(found, problem.tissues),
-        present_efficiency=efficiency(problem.sequence, problem.tissues),
+        present_efficiency=efficiency(_sequence_at(problem, {}) or problem.sequence, problem.tissues),
         at_limit=tuple(name for name, x in zip(names, best, strict=True) if min(x, 1 - x) < 1e-3),
         landscape=landscape,
     )
@@ -165,19 +157,17 @@ def can_null(sequence: Contrast | None) -> bool:
     return sequence is not None and nulled_time(sequence) == "inversion_time"
 
 
-def _or_nothing(tissue: TissueValues) -> TissueValues:
-    return tissue if tissue.pd != 0 else TissueValues(name=tissue.name, pd=0.0, t1=1.0, t2=1.0)
-
-
 def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contrast | None:
     """The sequence with these settings, its inversion time following the tissue to null; None if impossible."""
-    if problem.nulled is None:
-        return with_settings(problem.sequence, **settings)
     try:
-        settings = {**vars(problem.sequence), **settings}
-        return nulled_from(type(problem.sequence), settings, problem.nulled.t1, problem.nulled.t2)
+        wanted = {**vars(problem.sequence), **settings}
+        if problem.nulled is None:
+            sequence: Contrast = type(problem.sequence)(**wanted)
+        else:
+            sequence = nulled_from(type(problem.sequence), wanted, problem.nulled.t1, problem.nulled.t2)
     except ValueError:
         return None
+    return sequence if is_unambiguous(sequence, problem.tissues) else None
 
 
 def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> float:
@@ -188,7 +178,7 @@ def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> flo
 
 def _settings(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
     """Settings at a position in the unit cube: times by their logarithm, angles evenly."""
-    known, settings = movable_settings(problem.sequence), {}
+    known, settings = design_settings(problem.sequence), {}
     for x, (name, (low, high)) in zip(np.clip(position, 0, 1), problem.limits.items(), strict=True):
         if known[name].metadata["unit"] == "s":
             start = max(low, SHORTEST)
@@ -230,14 +220,45 @@ def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, 
 
 
 def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -> Generator[Progress, None, Landscape]:
-    """Efficiency over the limits of two settings; one row between two reports."""
+    """Efficiency over the limits of two settings, or over the part of them that holds all that is possible."""
+    ends = [problem.limits[name] for name in plane]
+    for number in range(N_ZOOMS):
+        axes = [_axis(*limits, getattr(best, name)) for name, limits in zip(plane, ends, strict=True)]
+        steps = _heights(problem, best, plane, (axes[0], axes[1]))
+        made = yield from mapped(steps, between(number / N_ZOOMS, (number + 1) / N_ZOOMS))
+        there = np.isfinite(made)
+        found = [_span(axis, np.flatnonzero(there.any(axis=other))) for axis, other in zip(axes, (1, 0), strict=True)]
+        if all(high - low > CROWDED * (axis[-1] - axis[0]) for (low, high), axis in zip(found, axes, strict=True)):
+            break
+        ends = [
+            (max(low, lowest), min(high, highest)) for (low, high), (lowest, highest) in zip(found, ends, strict=True)
+        ]
+    return Landscape(settings=plane, values=(axes[0], axes[1]), efficiency=made)
+
+
+def _axis(low: float, high: float, at: float) -> FloatArray:
+    """Equal steps between two ends, one of them at `at`: settings near it may be impossible."""
+    step = (high - low) / (N_LANDSCAPE - 1)
+    below, above = (int(length / step + 1e-9) for length in (at - low, high - at))
+    return at + step * np.arange(-below, above + 1)
+
+
+def _span(axis: FloatArray, there: npt.NDArray[np.int_]) -> tuple[float, float]:
+    """Ends of the values at some places, a step more on both sides."""
+    step = axis[1] - axis[0]
+    return float(axis[there[0]] - step), float(axis[there[-1]] + step)
+
+
+def _heights(
+    problem: DesignProblem, best: Contrast, plane: tuple[str, str], axes: tuple[FloatArray, FloatArray]
+) -> Generator[Progress, None, FloatArray]:
+    """Efficiency ``(first, second)`` at values of two settings; one row between two reports."""
     settings = {name: getattr(best, name) for name in problem.limits}
-    first, second = (np.linspace(*problem.limits[name], N_LANDSCAPE) for name in plane)
-    made = np.full((N_LANDSCAPE, N_LANDSCAPE), np.nan)
-    for row, one in enumerate(first):
-        yield Progress(row / N_LANDSCAPE, "Drawing the landscape")
-        for column, other in enumerate(second):
+    made: FloatArray = np.full((len(axes[0]), len(axes[1])), np.nan)
+    for row, one in enumerate(axes[0]):
+        yield Progress(row / len(axes[0]), "Drawing the landscape")
+        for column, other in enumerate(axes[1]):
             sequence = _sequence_at(problem, {**settings, plane[0]: float(one), plane[1]: float(other)})
             if sequence is not None:
                 made[row, column] = efficiency(sequence, problem.tissues)
-    return Landscape(settings=plane, values=(first, second), efficiency=made)
+    return made

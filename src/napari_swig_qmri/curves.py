@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from dataclasses import Field, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.equation import UserEquation
+
 if TYPE_CHECKING:
+    import numpy.typing as npt
+
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
+
+    IntArray = npt.NDArray[np.integer[Any]]
 
 SETTINGS = (  # that a curve can run over
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),
@@ -39,12 +46,19 @@ class TissueValues:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Curves:
-    """Signals of some tissues over values of one setting; NaN where the sequence cannot be played out."""
+class Sweep:
+    """A sequence with one setting running over values; its checks are made, so that tissues can change quickly."""
 
     setting: str  # name of the field of the sequence
     values: FloatArray  # (value,) in s or rad, rising
-    signals: FloatArray  # (tissue, value) in the unit of PD
+    played: tuple[tuple[Contrast, IntArray], ...]  # a sequence and the values that it stands for, those possible
+
+    def __call__(self, tissues: Sequence[TissueValues]) -> FloatArray:
+        """Signals ``(tissue, value)`` in the unit of PD; NaN where the sequence cannot be played out."""
+        made = np.full((len(tissues), len(self.values)), np.nan)
+        for sequence, where in self.played:
+            made[:, where] = _signals(sequence, tissues)
+        return made
 
 
 def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
@@ -69,23 +83,24 @@ def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
 
 def signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
     """Signal ``(tissue,)`` of each tissue in the unit of PD, NaN for one without a measurement."""
-    import torch  # kept out of start-up: it takes over a second to load
-
-    rows = [(each.pd, each.t1, each.t2) if each.is_measured else (math.nan,) * 3 for each in tissues]
-    with torch.inference_mode():
-        signal = sequence(*torch.tensor(rows, dtype=torch.float64).reshape(-1, 3).unbind(1))
-    result: FloatArray = signal.numpy()
-    return result
+    return _signals(sequence, tissues)[:, 0]
 
 
-def curves(sequence: Contrast, setting: str, values: FloatArray, tissues: Sequence[TissueValues]) -> Curves:
-    """Signals of `tissues` for each of `values` (s or rad) of one setting, the others as they are."""
-    made = np.full((len(tissues), len(values)), np.nan)
-    for index, value in enumerate(values):
-        changed = with_settings(sequence, **{setting: float(value)})
-        if changed is not None:
-            made[:, index] = signals(changed, tissues)
-    return Curves(setting=setting, values=np.asarray(values, dtype=float), signals=made)
+def sweep(sequence: Contrast, setting: str, values: FloatArray) -> Sweep:
+    """A sequence with `setting` at each of `values` (s or rad), the others as they are.
+
+    Equations take all values of a time at once; angles one by one, for their sines are those of numbers.
+    """
+    steps = [with_settings(sequence, **{setting: float(value)}) for value in values]
+    possible = np.flatnonzero([step is not None for step in steps])
+    if _goes_together(sequence, setting):
+        import torch  # kept out of start-up: it takes over a second to load
+
+        together = copy(sequence)
+        vars(together)[setting] = torch.from_numpy(np.asarray(values, dtype=float)[possible])
+        return Sweep(setting=setting, values=values, played=((together, possible),) if len(possible) else ())
+    played = tuple((step, np.array([index])) for index, step in enumerate(steps) if step is not None)
+    return Sweep(setting=setting, values=values, played=played)
 
 
 def setting_values(sequence: Contrast, setting: str, n: int = N_POINTS) -> FloatArray:
@@ -103,3 +118,21 @@ def setting_values(sequence: Contrast, setting: str, n: int = N_POINTS) -> Float
     playable = [float(value) for value in tried if with_settings(sequence, **{setting: float(value)}) is not None]
     ends = (min(*playable, present), max(*playable, present)) if playable else (low, min(high, reach))
     return np.linspace(*ends, n)
+
+
+def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
+    """Signals ``(tissue, value)`` of a sequence, one of whose settings may be a tensor of values."""
+    import torch  # kept out of start-up: it takes over a second to load
+
+    rows = [(each.pd, each.t1, each.t2) if each.is_measured else (math.nan,) * 3 for each in tissues]
+    with torch.inference_mode():
+        signal = sequence(*torch.tensor(rows, dtype=torch.float64).reshape(-1, 3, 1).unbind(1))
+    result: FloatArray = signal.numpy()
+    return result
+
+
+def _goes_together(sequence: Contrast, setting: str) -> bool:
+    """Whether an equation takes many values of a setting at once; echoes of extended phase graphs need numbers."""
+    is_graph = setting == "echo_time" and getattr(sequence, "refocusing_angle", math.pi) < math.pi
+    is_time = movable_settings(sequence)[setting].metadata["unit"] == "s"
+    return is_time and not is_graph and not isinstance(sequence, UserEquation)

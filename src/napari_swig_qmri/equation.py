@@ -95,6 +95,26 @@ def names_in(expression: Expression) -> frozenset[str]:
     return frozenset({expression} if isinstance(expression, str) else ())
 
 
+def degree_in_pd(expression: Expression) -> float | None:
+    """Power of PD that an expression is proportional to; None where it is proportional to none."""
+    if not isinstance(expression, Call):
+        return float(expression == "PD")
+    degrees = [degree_in_pd(each) for each in expression.arguments]
+    first, last = degrees[0], degrees[-1]
+    if first is None or last is None:
+        return None
+    if expression.name in ("*", "/"):
+        return first + last if expression.name == "*" else first - last
+    if expression.name == "**":
+        power = _constant(expression.arguments[1])
+        return None if last or (first and power is None) else first * (power or 0.0)
+    if expression.name == "sqrt":
+        return first / 2
+    if expression.name in ("+", "-", "minimum", "maximum", "abs", "negative"):
+        return first if first == last else None
+    return None if first else 0.0
+
+
 def evaluate(expression: Expression, values: Mapping[str, Tensor]) -> Tensor:
     """Value of an expression for the tensors of its variables, which broadcast against each other."""
     if isinstance(expression, Call):
@@ -133,6 +153,11 @@ class UserEquation(Contrast):
     def names(self) -> frozenset[str]:
         """Variables that the equation mentions."""
         return names_in(self.expression)
+
+    @property
+    def degree_in_pd(self) -> float | None:
+        """Power of PD that the equation is proportional to: 1 for an image, 0 for a ratio of two; None for none."""
+        return degree_in_pd(self.expression)
 
     @property
     def settings_in_use(self) -> tuple[Field[Any], ...]:
@@ -206,8 +231,8 @@ class _Reader:
         exponent = self._signed(depth + 1)
         if _holds_power(exponent):
             raise _refusal("a power may not stand in an exponent", start)
-        number = exponent.arguments[0] if isinstance(exponent, Call) and exponent.name == "negative" else exponent
-        if isinstance(number, float) and number > LARGEST_POWER:
+        number = abs(_constant(exponent) or 0.0)
+        if number > LARGEST_POWER:
             raise _refusal(f"an exponent may be at most {LARGEST_POWER:g}, but it is {number:g}", start)
         return Call("**", (base, exponent))
 
@@ -275,6 +300,14 @@ def _number(token: _Token) -> float:
     if value > LARGEST_NUMBER:
         raise _refusal(f"a number may be at most {LARGEST_NUMBER:g}, but found {token.text}", token)
     return value
+
+
+def _constant(expression: Expression) -> float | None:
+    """Value of a number with or without a sign; None for any other expression."""
+    if isinstance(expression, Call):
+        value = _constant(expression.arguments[0]) if expression.name == "negative" else None
+        return None if value is None else -value
+    return None if isinstance(expression, str) else expression
 
 
 def _holds_power(expression: Expression) -> bool:

@@ -194,7 +194,9 @@ def bland_altman(first: FloatArray, second: FloatArray) -> BlandAltman:
     both = np.isfinite(first) & np.isfinite(second)
     one, other = first[both].astype(float), second[both].astype(float)
     if one.size < 2:
-        raise ValueError("two images need at least two regions or voxels in common to be compared: label more.")
+        raise ValueError(
+            "two images need at least two regions or voxels in common to be compared: label more, or compare voxels."
+        )
     differences = other - one
     bias, spread = float(differences.mean()), AGREEMENT * float(differences.std(ddof=1))
     return BlandAltman(

@@ -378,10 +378,10 @@ class Mp2rageUni(_InversionReadout):
         return self.in_field(transmit_field)._excited(t1, t2) + 0 * unused
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        first, second = self._block_signals(t1)
+        first, second = self.block_signals(t1)
         return first * second / (first**2 + second**2)
 
-    def _block_signals(self, t1: Tensor) -> tuple[Tensor, Tensor]:
+    def block_signals(self, t1: Tensor) -> tuple[Tensor, Tensor]:
         """Signals of both blocks at the centre of k-space, for PD 1 and without T2* decay."""
         n, before, spacing = self.n_partitions, self.n_before_centre, self.echo_spacing
         eta = self.inversion_efficiency

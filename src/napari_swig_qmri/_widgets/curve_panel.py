@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pyqtgraph import mkBrush
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
 
@@ -14,19 +16,18 @@ from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, AcquisitionEdito
 from napari_swig_qmri._widgets.appearance import Foldable, form, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
-from napari_swig_qmri.curves import curves, movable_settings, setting_values, short_name, signals, with_settings
+from napari_swig_qmri._widgets.value_table import Row, ValueTable
+from napari_swig_qmri.curves import movable_settings, setting_values, short_name, signals, sweep, with_settings
 from napari_swig_qmri.sequence import summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from dataclasses import Field
 
-    from napari_swig_qmri.curves import TissueValues
+    from napari_swig_qmri.curves import Sweep, TissueValues
     from napari_swig_qmri.sequence import Contrast
-    from napari_swig_qmri.volumes import FloatArray
 
 OWN = "the settings below"
-SWATCHES = {False: "━", True: "┅"}  # of a voxel and of a region
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,8 @@ class CurvePanel(QWidget):
         super().__init__()
         self._fixed: list[Entry] = []
         self._cursor: Entry | None = None
-        self._values: FloatArray = np.empty(0)
+        self._sweep: Sweep | None = None  # of the sequence on show
+        self._rows: tuple[list[Row], list[Row]] = ([], [])  # of the table: the cursor, what stays
         self._followed: Contrast | None = None
         self._shown: Contrast | None = None  # sequence of the curves on show
         self.follow = Choice("Use the settings below, or those of a contrast layer while its sliders move")
@@ -61,10 +63,10 @@ class CurvePanel(QWidget):
         self.editor_fold = Foldable("", self.editor)
         self.setting = Choice("The setting along the horizontal axis; drag the upright line to change it")
         self.hint = wrapped_label(role="note")
-        self.table = QLabel()
+        self.table = ValueTable()
         self.plot = new_plot("", "")
         self._line = upright(text_colour())
-        self._dots = dots_item()
+        self._dots, self._cursor_dot = dots_item(), dots_item()
         self._cursor_item = curve_item(text_colour(), width=2.5)
         self._fixed_items: list[Any] = []
         self.unpin_button = QPushButton("Remove pins")
@@ -112,7 +114,7 @@ class CurvePanel(QWidget):
         self._fill_table()
 
     def _lay_out(self) -> None:
-        for item in (self._line, self._cursor_item, self._dots):
+        for item in (self._line, self._cursor_item, self._dots, self._cursor_dot):
             self.plot.addItem(item)
         rows = form()
         rows.addRow("Sequence of", self.follow)
@@ -163,11 +165,12 @@ class CurvePanel(QWidget):
         if sequence is None or setting is None:
             return
         parameter = self._parameter()
-        self._values = setting_values(sequence, setting)
+        values = setting_values(sequence, setting)
+        self._sweep = sweep(sequence, setting, values)
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
         has_unit = sequence.is_scaled_by_pd
         name_axes(self.plot, f"{short_name(parameter)} ({unit})", "Signal (unit of PD)" if has_unit else "Signal")
-        self.plot.setXRange(*(on_screen(parameter, end) for end in self._values[[0, -1]]), padding=0.02)
+        self.plot.setXRange(*(on_screen(parameter, end) for end in values[[0, -1]]), padding=0.02)
         self._place_line()
         self._draw_fixed()
         self._draw_cursor()
@@ -198,63 +201,51 @@ class CurvePanel(QWidget):
         for item in self._fixed_items:
             self.plot.removeItem(item)
         self._fixed_items = [curve_item(entry.colour, dashes=entry.is_region) for entry in self._fixed]
-        x, rows = self._computed(self._fixed)
-        for item, row in zip(self._fixed_items, rows, strict=True):
-            item.setData(x, row)
+        for item in self._fixed_items:
             self.plot.addItem(item)
-        self._draw_dots()
+        self._rows[1][:] = self._draw(self._fixed, self._fixed_items, self._dots)
 
     def _draw_cursor(self) -> None:
-        x, rows = self._computed([self._cursor] if self._cursor else [])
-        self._cursor_item.setData(x if len(rows) else [], rows[0] if len(rows) else [])
-        self._draw_dots()
+        shown = [] if self._cursor is None else [self._cursor]
+        if not shown:
+            self._cursor_item.setData([], [])
+        self._rows[0][:] = self._draw(shown, [self._cursor_item], self._cursor_dot)
 
-    def _computed(self, entries: Sequence[Entry]) -> tuple[FloatArray, FloatArray]:
-        """Values of the setting as on screen ``(value,)``, and the signals of some entries ``(entry, value)``."""
-        if self._shown is None or not entries:
-            return np.empty(0), np.empty((0, 0))
-        made = curves(self._shown, self.setting.value(), self._values, [entry.tissue for entry in entries])
-        return made.values * on_screen(self._parameter(), 1.0), made.signals
-
-    def _draw_dots(self) -> None:
-        entries = [*self._fixed, *([self._cursor] if self._cursor else [])]
-        heights = self._present(entries)
-        at = self._line.value()
-        self._dots.setData([
-            {"pos": (at, height), "brush": entry.colour}
-            for entry, height in zip(entries, heights, strict=True)
-            if math.isfinite(height)
-        ])  # fmt: skip
-
-    def _present(self, entries: Sequence[Entry]) -> list[float]:
-        if self._shown is None or not entries:
+    def _draw(self, entries: Sequence[Entry], items: Sequence[Any], dots: Any) -> list[Row]:
+        """Draw the curve of each entry and its dot at the present setting; returns their rows of the table."""
+        if self._shown is None or self._sweep is None or not entries:
+            dots.clear()
             return []
-        return [float(each) for each in signals(self._shown, [entry.tissue for entry in entries])]
+        tissues = [entry.tissue for entry in entries]
+        heights = signals(self._shown, tissues)
+        x = self._sweep.values * on_screen(self._parameter(), 1.0)
+        for item, curve in zip(items, self._sweep(tissues), strict=True):
+            item.setData(x, curve)
+        there = np.isfinite(heights)
+        at = np.full(int(there.sum()), self._line.value())
+        dots.setData(at, heights[there], brush=[mkBrush(entry.colour) for entry in compress(entries, there)])
+        return [_row(entry, float(height)) for entry, height in zip(entries, heights, strict=True)]
 
     def _fill_table(self) -> None:
-        entries = [*([self._cursor] if self._cursor else []), *self._fixed]
-        self.table.setVisible(bool(entries))
-        lines = [_line(entry, signal) for entry, signal in zip(entries, self._present(entries), strict=True)]
-        heads = "".join(f"<td align=right>{head}</td>" for head in ("PD", "T1 (ms)", "T2 (ms)", "Signal"))
-        self.table.setText(f"<table width=100% cellspacing=2><tr><td></td>{heads}</tr>{''.join(lines)}</table>")
+        self.table.show_rows([*self._rows[0], *self._rows[1]])
 
 
-def _line(entry: Entry, signal: float) -> str:
+def _row(entry: Entry, signal: float) -> Row:
     tissue, errors = entry.tissue, entry.errors
-    cells = [
+    texts = (
+        tissue.name,
         _number(tissue.pd, errors.get("PD"), 3),
         _number(1e3 * tissue.t1, _times(1e3, errors.get("T1")), 0),
         _number(1e3 * tissue.t2, _times(1e3, errors.get("T2")), 0 if tissue.t2 >= 0.1 else 1),
         _number(signal, None, 3),
-    ]
-    name = f"<td><span style='color: {entry.colour}'>{SWATCHES[entry.is_region]}</span> {tissue.name}</td>"
-    return f"<tr>{name}{''.join(f'<td align=right>{cell}</td>' for cell in cells)}</tr>"
+    )
+    return Row(texts, entry.colour, entry.is_region)
 
 
 def _number(value: float, error: float | None, digits: int) -> str:
     if not math.isfinite(value):
         return "–"
-    return f"{value:.{digits}f}" + ("" if error is None else f"<br><small>± {error:.{digits}f}</small>")
+    return f"{value:.{digits}f}" + ("" if error is None else f"\n± {error:.{digits}f}")
 
 
 def _times(factor: float, value: float | None) -> float | None:

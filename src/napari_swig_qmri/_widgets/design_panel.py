@@ -9,23 +9,35 @@ from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QGridLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QCheckBox,
+    QDoubleSpinBox,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_swig_qmri._widgets.acquisition import SCREEN_UNITS, on_screen
-from napari_swig_qmri._widgets.appearance import form, set_text, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, sentence, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
-from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, optimise
-from napari_swig_qmri.curves import movable_settings, short_name
+from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, design_settings, optimise
+from napari_swig_qmri.curves import TissueValues, short_name
+from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.nulling import TISSUES
 from napari_swig_qmri.regions import mean_tissue, surroundings
+from napari_swig_qmri.signal_models import Mp2rageUni
+from napari_swig_qmri.spin_echoes import EchoTrain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
     from dataclasses import Field
 
     from napari_swig_qmri.contrast_design import Design
-    from napari_swig_qmri.curves import TissueValues
     from napari_swig_qmri.regions import Regions
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
@@ -33,12 +45,21 @@ if TYPE_CHECKING:
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]
 
+CSF = TissueValues(name="CSF", pd=1.0, t1=TISSUES["CSF"].t1[3.0], t2=2.0)  # to null where no region is fluid
 SURROUNDINGS = -1  # stands for the voxels around the first region where a label is chosen
 NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
+NEEDS_TWO = "Choose another region to show this one against."
 MODEL = (
     "Contrast-to-noise per √time: |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line of k-space and "
-    "no dead time. Gradient echoes decay with T2, for there is no T2* map."
+    "no dead time."
 )
+MORE = {  # by what a sequence has
+    "T2": " Gradient echoes decay with T2, for there is no T2* map.",
+    "ratio": " Noise of the UNI image follows from that of both its images, 0.1 % of the larger PD each.",
+    "typed": " A typed equation counts as one image, played out in its TR.",
+    "train": " Heating by the refocusing pulses sets no limit: that of their angle is yours.",
+}
+NOTICEABLE = 1.005  # times as good; less is no gain
 FORESHORTENED = "{settings} ended at a limit: widen it to go further."
 
 
@@ -63,7 +84,7 @@ class LimitRow:
     def __init__(self, parameter: Field[Any], limits: tuple[float, float], *, moves: bool) -> None:
         self.parameter = parameter
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
-        self.box = QCheckBox(short_name(parameter))
+        self.box = QCheckBox(short_name(parameter).removesuffix(" angle"))
         self.box.setToolTip(f"{parameter.metadata['label']}: let it move between these limits")
         self.box.setChecked(moves)
         self.unit = QLabel(unit)
@@ -89,6 +110,7 @@ class DesignPanel(QWidget):
     """Two regions, limits, a run in the background, and its outcome; `optimiser` stands in for `optimise`."""
 
     settings_wanted = Signal(object)  # the sequence that was found is to be used
+    image_wanted = Signal(object)  # its image is to be shown
 
     def __init__(self, optimiser: Optimiser = optimise) -> None:
         super().__init__()
@@ -96,10 +118,11 @@ class DesignPanel(QWidget):
         self._sequence: Contrast | None = None
         self._areas: Callable[[], Areas] | None = None
         self._design: Design | None = None
+        self._is_nulling = False  # in the search that ran last
         self.rows: dict[str, LimitRow] = {}
         self.first = Choice("The region to show")
         self.second = Choice("What to show it against; the surroundings lie 1 to 6 mm from it")
-        self.nulled = Choice("A region that is to have no signal: its inversion time follows TR and train")
+        self.nulled = Choice("A region, or CSF, that is to have no signal: the inversion time follows TR and train")
         self.plane = Choice("The two settings of the picture")
         self.grid = QGridLayout()
         self.run = RunPanel("Find the best settings", "Search settings within the limits")
@@ -107,7 +130,11 @@ class DesignPanel(QWidget):
         self.answer = wrapped_label()
         self.use_button = QPushButton("Use these settings")
         self.use_button.setToolTip("Show the signal curves of the settings that were found")
+        self.show_button = QPushButton("Show this contrast")
+        self.show_button.setToolTip("Add the image that the maps would give with the settings that were found")
+        self._use_row = QWidget()
         self.plot = new_plot("", "")
+        self.model = wrapped_label(MODEL, role="note")
         self._form = form()
         self._lay_out()
         self.first.chosen.connect(self._check)
@@ -115,16 +142,20 @@ class DesignPanel(QWidget):
         self.nulled.chosen.connect(self._check)
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._show)
-        self.use_button.clicked.connect(self._use)
+        self.use_button.clicked.connect(lambda: self._pass_on(self.settings_wanted))
+        self.show_button.clicked.connect(lambda: self._pass_on(self.image_wanted))
         self.show_areas([], None)
 
     def show_sequence(self, sequence: Contrast | None) -> None:
         """Take over a sequence; another kind of sequence brings its own settings and limits."""
         before, self._sequence = self._sequence, sequence
         if sequence is not None and (
-            type(sequence) is not type(before) or list(self.rows) != list(movable_settings(sequence))
+            type(sequence) is not type(before) or list(self.rows) != list(design_settings(sequence))
         ):
             self._fill_rows(sequence)
+            set_text(self.model, _model(sequence))
+            self._check()
+            self.plane.set_value(("flip_angle", "second_flip_angle"))  # of MP2RAGE; others are confined by folds
             self._forget()
         self._form.setRowVisible(self.nulled, can_null(sequence))
         if not can_null(sequence):
@@ -135,12 +166,12 @@ class DesignPanel(QWidget):
         """Offer these labels; `areas` reads maps and voxels when a run starts."""
         self._areas = areas
         named = [(f"label {label}", label) for label in labels]
-        before = self.second.value()
         self.first.set_choices(named)
         self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
-        if before is None and named:
-            self.second.set_value(labels[1] if len(labels) > 1 else SURROUNDINGS)
-        self.nulled.set_choices([("no region", None), *named])
+        if self.second.value() == self.first.value():
+            others = [label for label in labels if label != self.first.value()]
+            self.second.set_value(others[0] if others else SURROUNDINGS)
+        self.nulled.set_choices([("nothing", None), *named, (f"CSF (T1 {1e3 * CSF.t1:.0f} ms)", CSF)])
         self._check()
 
     def problem(self) -> DesignProblem:
@@ -152,7 +183,7 @@ class DesignPanel(QWidget):
             sequence=self._sequence,
             tissues=(areas.tissue(first, first), areas.tissue(self.second.value(), first)),
             limits={name: row.limits() for name, row in self.rows.items() if self._moves(name)},
-            nulled=None if nulled is None else areas.tissue(nulled, nulled),
+            nulled=areas.tissue(nulled, nulled) if isinstance(nulled, int) else nulled,
         )
 
     def start(self) -> None:
@@ -160,9 +191,10 @@ class DesignPanel(QWidget):
         try:
             problem = self.problem()
         except ValueError as error:
-            self.run.show_message(str(error), problem=True)
+            self.run.show_message(sentence(str(error)), problem=True)
             return
         self._forget()
+        self._is_nulling = problem.nulled is not None
         self.run.start(partial(self._optimiser, problem, self.plane.value()))
 
     def _lay_out(self) -> None:
@@ -172,23 +204,26 @@ class DesignPanel(QWidget):
         picture = form()
         picture.addRow("Picture of", self.plane)
         self.grid.setContentsMargins(0, 0, 0, 0)
+        beside = QHBoxLayout(self._use_row)
+        beside.setContentsMargins(0, 0, 0, 0)
+        for button in (self.use_button, self.show_button):
+            beside.addWidget(button)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
         column.addLayout(self._form)
         column.addLayout(self.grid)
         column.addLayout(picture)
-        for part in (self.run, self.answer, self.plot, self.use_button, wrapped_label(MODEL, role="note")):
+        for part in (self.run, self.answer, self.plot, self._use_row, self.model):
             column.addWidget(part)
 
     def _fill_rows(self, sequence: Contrast) -> None:
         while (item := self.grid.takeAt(0)) is not None:
             if (widget := item.widget()) is not None:
                 widget.deleteLater()
-        limits, found = default_limits(sequence), movable_settings(sequence)
+        limits, found = default_limits(sequence), design_settings(sequence)
         self.rows = {
-            name: LimitRow(each, limits[name], moves=not (sequence.is_gradient_echo and name == "echo_time"))
-            for name, each in found.items()
+            name: LimitRow(each, limits[name], moves=_moves_at_first(sequence, name)) for name, each in found.items()
         }
         for index, row in enumerate(self.rows.values()):
             for column, part in enumerate((row.box, row.ends[0], QLabel("to"), row.ends[1], row.unit)):
@@ -210,23 +245,23 @@ class DesignPanel(QWidget):
         is_pair = self.first.value() is not None and self.first.value() != self.second.value()
         self.run.set_ready(is_pair and bool(moving) and self._sequence is not None)
         if not self.run.is_running and self._design is None:
-            self.run.show_message("" if self.first.value() is not None else NEEDS_REGIONS)
+            self.run.show_message(NEEDS_REGIONS if self.first.value() is None else "" if is_pair else NEEDS_TWO)
 
     def _forget(self) -> None:
         self._design = None
         set_text(self.answer, "")
-        self.use_button.setVisible(False)
+        self._use_row.setVisible(False)
         self.plot.setVisible(False)
 
     def _show(self, design: Design) -> None:
         self._design = design
-        found = movable_settings(design.sequence)
+        found = design_settings(design.sequence)
         said = [_said(found[name], getattr(design.sequence, name)) for name in found]
-        gain = _gain(design)
+        gain = _gain(design, is_nulled=self._is_nulling)
         limits = [short_name(found[name]) for name in design.at_limit]
         more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
         set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
-        self.use_button.setVisible(True)
+        self._use_row.setVisible(True)
         self.plot.setVisible(design.landscape is not None)
         if design.landscape is not None:
             self._draw(design, found)
@@ -245,17 +280,36 @@ class DesignPanel(QWidget):
         name_axes(self.plot, _axis(first), _axis(second))
         draw_landscape(self.plot, x, y, landscape.efficiency, marks)
 
-    def _use(self) -> None:
+    def _pass_on(self, wanted: Any) -> None:
         if self._design is not None:
-            self.settings_wanted.emit(self._design.sequence)
+            wanted.emit(self._design.sequence)
 
 
-def _gain(design: Design) -> str:
+def _moves_at_first(sequence: Contrast, name: str) -> bool:
+    """Whether a setting has a tick: not the TE of a gradient echo, and not refocusing, which 180 degrees do best."""
+    return name != "refocusing_angle" and not (sequence.is_gradient_echo and name == "echo_time")
+
+
+def _model(sequence: Contrast) -> str:
+    """What is made large for a sequence, in words."""
+    kinds = {
+        "T2": sequence.is_gradient_echo,
+        "ratio": isinstance(sequence, Mp2rageUni),
+        "typed": isinstance(sequence, UserEquation),
+        "train": isinstance(sequence, EchoTrain),
+    }
+    return MODEL + "".join(MORE[kind] for kind, holds in kinds.items() if holds)
+
+
+def _gain(design: Design, *, is_nulled: bool) -> str:
     """How much better the found settings are, in words."""
     if not design.present_efficiency > 0:
         return ""
     ratio = design.efficiency / design.present_efficiency
-    return f" {ratio:.3g} times the contrast-to-noise per √time of the present settings (○; ★ the best)."
+    present = "present settings with that null" if is_nulled else "present settings"
+    if ratio < NOTICEABLE:
+        return f" The {present} are as good (○; ★ the best)."
+    return f" {ratio:.3g} times the contrast-to-noise per √time of the {present} (○; ★ the best)."
 
 
 def _said(parameter: Field[Any], value: float) -> str:
@@ -273,5 +327,6 @@ def _spin_box(value: float) -> QDoubleSpinBox:
     box.setRange(0, 1e6)
     box.setDecimals(max(0, 2 - math.floor(math.log10(max(value, 0.1)))))
     box.setValue(value)
-    box.setMinimumWidth(60)
+    box.setButtonSymbols(QDoubleSpinBox.ButtonSymbols.NoButtons)  # they would cover the numbers in a narrow dock
+    box.setStyleSheet("QDoubleSpinBox { min-width: 36px; padding: 1px 4px; }")
     return box

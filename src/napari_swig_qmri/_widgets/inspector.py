@@ -11,11 +11,11 @@ from weakref import WeakSet, ref
 import numpy as np
 from napari.layers import Image, Labels
 from napari.viewer import Viewer
-from qtpy.QtCore import QTimer
+from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
-from napari_swig_qmri._widgets.contrast_sources import Source
+from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
 from napari_swig_qmri._widgets.dock import Dock
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from napari_swig_qmri._widgets.design_panel import Optimiser
+    from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray, Volume
 
+FRAME = 16  # ms in which moves of the cursor are gathered
 SETTLED = 300  # ms after the last stroke of a brush until regions are read again
 MOST_CURVES = 8  # regions that are drawn; the table has all
 STILL = 4  # pixels that a click may move
@@ -66,8 +68,12 @@ class InspectWidget(Dock):
         self.curves = CurvePanel(SpinEcho.from_typical())
         self.design = DesignPanel(optimiser)
         self.table = RegionPanel()
-        self._cursor_timer = self._timer(0, self._show_cursor)
-        self._labels_timer = self._timer(SETTLED, self._forget_areas)
+        self._moves = QSignalThrottler(parent=self)  # the first move at once, those of a frame together after it
+        self._moves.setTimeout(FRAME)
+        self._moves.triggered.connect(self._show_cursor)
+        self._strokes = QSignalDebouncer(parent=self)
+        self._strokes.setTimeout(SETTLED)
+        self._strokes.triggered.connect(self._forget_areas)
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
@@ -88,13 +94,6 @@ class InspectWidget(Dock):
         """Forget all pinned voxels."""
         self._pins = []
         self._show_fixed()
-
-    def _timer(self, pause: int, callback: Callable[[], None]) -> QTimer:
-        timer = QTimer(self)
-        timer.setSingleShot(True)
-        timer.setInterval(pause)
-        timer.timeout.connect(callback)
-        return timer
 
     def _lay_out(self) -> None:
         rows = form()
@@ -118,6 +117,7 @@ class InspectWidget(Dock):
         self.curves.sequence_changed.connect(self._take_sequence)
         self.curves.unpin_wanted.connect(self.unpin)
         self.design.settings_wanted.connect(self.curves.set_sequence)
+        self.design.image_wanted.connect(self._add_contrast)
         self._viewer.cursor.events.position.connect(self._cursor_moved)
         self._viewer.dims.events.ndisplay.connect(self._cursor_moved)
         self._viewer.mouse_drag_callbacks.append(_pinning(ref(self)))
@@ -163,25 +163,36 @@ class InspectWidget(Dock):
         if not exists(self):
             return
         if isinstance(event.source, Labels):
-            self._labels_timer.start()
+            self._strokes.throttle()
         elif any(event.source in source.layers.values() for source in self._sources.values()):
             self._forget_maps()
 
     def _painted(self, event: Any) -> None:
         if exists(self) and event.source is self.regions.value():
-            self._labels_timer.start()
+            self._strokes.throttle()
 
     def _contrast_changed(self, event: Any) -> None:
         if exists(self) and event.source is self.curves.follow.value():
             self.curves.refresh_followed()
 
     def _cursor_moved(self, _event: object = None) -> None:
-        if exists(self) and not self._cursor_timer.isActive():
-            self._cursor_timer.start()
+        if exists(self):
+            self._moves.throttle()
 
     def _take_sequence(self) -> None:
         self.design.show_sequence(self.curves.sequence())
         self.order_tabs()
+
+    def _add_contrast(self, sequence: Contrast) -> None:
+        """Show the image of a sequence from the chosen maps, below the labels."""
+        source, labels = self._sources.get(self.maps.value()), self.regions.value()
+        if source is None:
+            return
+        data, attributes, _ = contrast_layer(source, sequence)
+        layer = Image(data, **attributes)
+        layers = self._viewer.layers
+        layers.insert(len(layers) if labels is None else layers.index(labels), layer)
+        layer.name_overlay.visible = True
 
     def _forget_maps(self) -> None:
         self._probe = None

@@ -102,8 +102,12 @@ def draw_landscape(plot: Any, x: FloatArray, y: FloatArray, heights: FloatArray,
         dot = pg.ScatterPlotItem([at_x], [at_y], symbol=symbol, size=CROSS, brush="#ffffff", pen=pg.mkPen("#000000"))
         plot.addItem(dot)
     there = np.isfinite(heights)
-    plot.setXRange(*x[there.any(axis=1)][[0, -1]], padding=0.05)
-    plot.setYRange(*y[there.any(axis=0)][[0, -1]], padding=0.05)
+    for set_range, values, half, inside in (
+        (plot.setXRange, x, half_x, there.any(axis=1)),
+        (plot.setYRange, y, half_y, there.any(axis=0)),
+    ):
+        low, high = values[inside][[0, -1]]
+        set_range(low - half, high + half, padding=0.03)
 
 
 def curve_item(colour: str, *, dashes: bool = False, width: float = 2.0) -> Any:

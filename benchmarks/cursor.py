@@ -1,0 +1,173 @@
+"""Time from a move of the mouse over the slices to the redrawn curve of the Inspect dock, in a real window.
+
+    python benchmarks/cursor.py [--sizes 256 512] [--moves 40] [--pins 3] [--rounds 3]
+
+The volumes are those of ``ticks.py``: random tissue of n x n x n voxels, so that every move finds other values. A move
+is *painted* when Qt has painted the plot with the curve of the new voxel, and *on the screen* when the window that
+holds it has been put together and handed over. The second is no matter of the dock: without a graphics card it takes
+long for any change anywhere in the window, and so a label that changes alone is timed too. Processor time is that of
+all threads of the program until the curve is painted. On a machine without a screen, put
+``xvfb-run -a -s "-screen 0 1600x1200x24"`` in front.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import time
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import napari
+import numpy as np
+from pyqtgraph import PlotWidget
+from qtpy.QtCore import QEvent, QEventLoop, QPoint, QTimer
+from qtpy.QtTest import QTest
+from qtpy.QtWidgets import QLabel
+from ticks import TIMEOUT, random_tissue
+
+from napari_swig_qmri._widgets.inspector import InspectWidget
+from napari_swig_qmri.conversion import map_volumes
+from napari_swig_qmri.layers import to_layers
+
+BETWEEN = 80  # ms between two moves, so that each is seen alone
+WINDOW = (1400, 1000)  # pixels
+
+
+@dataclass(frozen=True)
+class Move:
+    """Seconds from a move of the mouse until the plot is painted, and until the window is on the screen."""
+
+    painted: float
+    on_screen: float
+    busy: float  # processor time of all threads until it is painted
+
+
+class Watch:
+    """Notes when a widget has been painted last, and ends waiting when its window is on the screen after that."""
+
+    def __init__(self, window: Any) -> None:
+        self._loop, self._limit, self._is_awaited = QEventLoop(), QTimer(), lambda: True
+        self._limit.setInterval(round(1e3 * TIMEOUT))
+        self._limit.timeout.connect(self._loop.quit)
+        self._painted: tuple[float, float] | None = None
+        _after(PlotWidget, "paintEvent", lambda *_: self.note())
+        _after(type(window), "event", lambda _, event: self._end(event))
+
+    def note(self) -> None:
+        """The awaited widget has been painted."""
+        if self._painted is None and self._is_awaited():
+            self._painted = time.perf_counter(), time.process_time()
+
+    def time(self, act: Any, is_awaited: Any) -> Move:
+        """Do something that changes a widget, and wait until that is on the screen."""
+        wait(BETWEEN)
+        self._painted, self._is_awaited = None, is_awaited
+        begun, busy = time.perf_counter(), time.process_time()
+        act()
+        self._limit.start()
+        self._loop.exec()
+        self._limit.stop()
+        if self._painted is None:
+            raise SystemExit("nothing was drawn: is there a screen?")
+        return Move(self._painted[0] - begun, time.perf_counter() - begun, self._painted[1] - busy)
+
+    def _end(self, event: QEvent) -> None:
+        if self._painted is not None and event.type() == QEvent.Type.UpdateRequest:
+            self._loop.quit()
+
+
+class WatchedLabel(QLabel):
+    """A label whose painting is noted."""
+
+    def __init__(self, watch: Watch) -> None:
+        super().__init__()
+        self._watch = watch
+        self.setFixedSize(60, 20)
+
+    def paintEvent(self, event: Any) -> None:
+        """Paint, and note it."""
+        super().paintEvent(event)
+        self._watch.note()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], metavar="N")
+    parser.add_argument("--moves", type=int, default=40)
+    parser.add_argument("--pins", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=3)
+    options = parser.parse_args()
+    print(f"{options.pins} pins, {os.cpu_count()} processors; median, largest in ms\n")
+    print("| voxels | round | painted | processor until then | on the screen | a label alone, on the screen | load |")
+    print("|---|---|---|---|---|---|---|")
+    for size in options.sizes:
+        viewer, dock = open_dock(size, options.pins)
+        watch = Watch(viewer.window._qt_window)
+        label = WatchedLabel(watch)
+        dock.layout().addWidget(label)
+        for number in range(1, options.rounds + 1):
+            load = os.getloadavg()[0]
+            moves = [move(viewer, dock, watch, step) for step in range(options.moves)]
+            alone = [watch.time(partial(label.setNum, step), lambda: True) for step in range(options.moves)]
+            cells = [shown(each.painted for each in moves), shown(each.busy for each in moves)]
+            cells += [shown(each.on_screen for each in moves), shown(each.on_screen for each in alone)]
+            print(f"| {size}^3 | {number} | {' | '.join(cells)} | {load:.2f} |", flush=True)
+        viewer.close()
+
+
+def open_dock(size: int, n_pins: int) -> tuple[napari.Viewer, InspectWidget]:
+    """A window with maps of `size` voxels along each axis, and the dock with its pins."""
+    viewer = napari.Viewer()
+    viewer.window.resize(*WINDOW)
+    for layer in to_layers(map_volumes(random_tissue(size), "maps")):
+        viewer.add_layer(napari.layers.Layer.create(*layer))
+    dock = InspectWidget(viewer)
+    viewer.window.add_dock_widget(dock, name="Inspect")
+    for pin in range(n_pins):
+        dock.pin([(0.3 + 0.1 * pin) * size] * 3)
+    wait(1000)
+    return viewer, dock
+
+
+def move(viewer: napari.Viewer, dock: InspectWidget, watch: Watch, step: int) -> Move:
+    """Move the mouse by some pixels, to the curve of another voxel."""
+    canvas = viewer.window._qt_viewer.canvas.native
+    before = start(dock)
+    place = QPoint(canvas.width() // 2 - 100 + 5 * (step % 40), canvas.height() // 2 + 3 * (step % 7))
+    return watch.time(lambda: QTest.mouseMove(canvas, place), lambda: start(dock) != before)
+
+
+def start(dock: InspectWidget) -> float:
+    """The first point of the curve of the cursor; another voxel has another."""
+    values = dock.curves._cursor_item.getData()[1]
+    return 0.0 if values is None else float(values[0])
+
+
+def shown(seconds: Any) -> str:
+    values = [1e3 * each for each in seconds]
+    return f"{np.median(values):.1f}, {max(values):.1f}"
+
+
+def wait(ms: int) -> None:
+    """Let the window draw what it has to."""
+    loop = QEventLoop()
+    QTimer.singleShot(ms, loop.quit)
+    loop.exec()
+
+
+def _after(kind: Any, name: str, act: Any) -> None:
+    """Have something done after each call of a method."""
+    method = getattr(kind, name)
+
+    def with_more(widget: Any, *arguments: Any) -> Any:
+        result = method(widget, *arguments)
+        act(widget, *arguments)
+        return result
+
+    setattr(kind, name, with_more)
+
+
+if __name__ == "__main__":
+    main()
