@@ -9,6 +9,7 @@ import pytest
 from tissue_cases import AIR, CSF, WM
 
 from napari_swig_qmri.curves import (
+    N_APART,
     N_POINTS,
     TissueValues,
     movable_settings,
@@ -76,7 +77,7 @@ def test_values_hold_the_present_setting_and_can_be_played_out(name: str) -> Non
     sequence = SEQUENCES[name].from_typical()
     for setting in movable_settings(sequence):
         values = setting_values(sequence, setting)
-        assert len(values) == N_POINTS
+        assert len(values) == (N_POINTS if setting.endswith("time") else N_APART)
         assert values[0] <= getattr(sequence, setting) <= values[-1]
         ends = [with_settings(sequence, **{setting: float(value)}) for value in (values[0], values[-1])]
         assert None not in ends

@@ -277,7 +277,7 @@ def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.Monkey
 
 @pytest.mark.slow
 @pytest.mark.gui
-@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 20), ("inspect_tour", 9), ("compare_tour", 4)])
+@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 20), ("inspect_tour", 11), ("compare_tour", 4)])
 def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
     script = Path(__file__).parents[1] / "docs" / "examples" / f"{tour}.py"
     words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]

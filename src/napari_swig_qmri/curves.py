@@ -24,7 +24,8 @@ SETTINGS = (  # that a curve can run over
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),
     *("flip_angle", "second_flip_angle"),
 )
-N_POINTS = 61  # of a curve
+N_POINTS = 61  # of a curve whose points are computed together
+N_APART = 31  # of one whose points are computed one by one, which follows the cursor too
 N_TRIED = 200  # settings tried to find which can be played out
 REACH = 3.0  # times the usual or the present setting; how far a curve goes
 LEAST_REACH = {"echo_time": 0.25}  # s; the decay of tissue is seen, however short the echo time
@@ -103,9 +104,10 @@ def sweep(sequence: Contrast, setting: str, values: FloatArray) -> Sweep:
     return Sweep(setting=setting, values=values, played=played)
 
 
-def setting_values(sequence: Contrast, setting: str, n: int = N_POINTS) -> FloatArray:
+def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> FloatArray:
     """Values ``(n,)`` in s or rad between the lowest and highest setting worth showing that can be played out.
 
+    As many as a curve has points, unless `n` is given.
     They end at three times the usual or present setting, echo times not before 250 ms.
     """
     if setting not in movable_settings(sequence):
@@ -117,7 +119,7 @@ def setting_values(sequence: Contrast, setting: str, n: int = N_POINTS) -> Float
     tried = np.linspace(low, min(high, reach), N_TRIED)
     playable = [float(value) for value in tried if with_settings(sequence, **{setting: float(value)}) is not None]
     ends = (min(*playable, present), max(*playable, present)) if playable else (low, min(high, reach))
-    return np.linspace(*ends, n)
+    return np.linspace(*ends, n or (N_POINTS if _goes_together(sequence, setting) else N_APART))
 
 
 def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
