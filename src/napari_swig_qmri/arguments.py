@@ -13,7 +13,7 @@ import numpy as np
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
 from napari_swig_qmri.conversion import as_maps, is_map, map_notices
-from napari_swig_qmri.files import read_folder, read_volume
+from napari_swig_qmri.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.nifti import split_extension
 
 if TYPE_CHECKING:
@@ -47,13 +47,13 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
         if path.is_dir():
             volumes += read_folder(path, units, strict=True)
         else:
-            volume = read_volume(path, units)
-            if not _is_input(volume):
+            found = read_volumes(path, units)
+            if not all(map(_is_input, found)):
                 raise ValueError(
-                    f"{path.name} is a {volume.suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
+                    f"{path.name} is a {found[0].suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
                     "leave it out, or put --guide before it if it is a guide."
                 )
-            volumes.append(volume)
+            volumes += found
     return volumes
 
 
@@ -106,7 +106,7 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
             if not found:
                 raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
         volumes += found
-    files = [path.resolve() for path in paths_of(volumes)]
+    files = [volume.path.resolve() for volume in volumes if volume.path is not None]
     twice = next((path for path in files if files.count(path) > 1), None)
     if twice:
         raise ValueError(f"the guide {twice.name} was given twice: give it once.")
@@ -114,8 +114,8 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
 
 
 def paths_of(volumes: Iterable[Volume]) -> list[Path]:
-    """Files of volumes that came from files."""
-    return [volume.path for volume in volumes if volume.path is not None]
+    """Files of volumes that came from files, in their order, each once for all that it holds."""
+    return list(dict.fromkeys(volume.path for volume in volumes if volume.path is not None))
 
 
 def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:

@@ -12,7 +12,7 @@ import numpy as np
 from nibabel.processing import resample_from_to
 from scipy.ndimage import affine_transform
 
-from napari_swig_qmri.bids import LARGEST_IN_BASE_UNIT, UNIT_FACTORS, UNITS, Evidence, find_suffix
+from napari_swig_qmri.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
@@ -88,7 +88,7 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
         if name == "PD" or not sample.size:
             continue
         median, top = np.percentile(sample, (50, 99))
-        if median > LARGEST_IN_BASE_UNIT[QUANTITIES[name].suffix] or top < low:
+        if median > high or top < low:
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
                 f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "

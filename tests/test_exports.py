@@ -1,0 +1,148 @@
+"""Maps of other tools: their files are recognised, in their units, and what was assumed is told."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from export_cases import EXPORTS, Exported, truth, write
+
+from napari_swig_qmri.conversion import as_maps, is_map
+from napari_swig_qmri.files import read_folder, read_volume, read_volumes
+
+KINDS = {
+    "SyMRI": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary"},
+    "SyMRI rates": {"R1map": "1/s", "R2map": "1/s", "PDmap": "arbitrary"},
+    "MAGiC stack": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary"},
+    "QALAS": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary", "T1w": None},
+    "MRF": {"T1map": "ms", "T2map": "ms", "M0map": "arbitrary"},
+    "MP2RAGE": {"T1map": "ms", "UNIT1": None, "MP2RAGE": None},
+    "hMRI": {"R1map": "1/s", "R2starmap": "1/s", "PDmap": "arbitrary", "TB1map": "percent"},
+}
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_kinds_and_units_are_found(tmp_path, tool):
+    volumes = read_folder(write(tmp_path, *EXPORTS[tool]()))
+    assert {volume.suffix: volume.file_unit for volume in volumes} == KINDS[tool]
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_maps_come_in_seconds(tmp_path, tool):
+    expected = truth()
+    maps = as_maps([volume for volume in read_folder(write(tmp_path, *EXPORTS[tool]())) if is_map(volume)])
+    tissue = (expected["T1"] > 0) & (expected["T1"] < 4)  # fluid is cut off in some
+    for name in maps.names:
+        if name == "PD":  # keeps its scale
+            ratio = maps["PD"][tissue] / expected["PD"][tissue]
+            np.testing.assert_allclose(ratio, ratio[0], rtol=0.01)  # whole percent
+        else:
+            np.testing.assert_allclose(maps[name][tissue], expected[name][tissue], rtol=1e-5)
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_an_assumed_unit_is_told(tmp_path, tool):
+    for volume in read_folder(write(tmp_path, *EXPORTS[tool]())):
+        if volume.unit == "s":
+            assert any("No unit given: ms assumed" in notice for notice in volume.notices), volume.name
+
+
+def test_where_a_map_was_cut_off_is_told(tmp_path):
+    told = {volume.suffix: " ".join(volume.notices) for volume in read_folder(write(tmp_path, *EXPORTS["SyMRI"]()))}
+    assert "Cut off at 4000 ms: 20.0 % of its voxels" in told["T1map"]  # two rows of ten
+    assert "Cut off at 1500 ms" in told["T2map"]
+    assert "Cut off" not in told["PDmap"]
+
+
+def test_a_uniform_image_is_brought_to_the_range_of_its_equation(tmp_path):
+    volumes = read_folder(write(tmp_path, *EXPORTS["MP2RAGE"]()))
+    uniform = next(volume for volume in volumes if volume.suffix == "UNIT1")
+    np.testing.assert_allclose(uniform.data[2, 5, 3], 0.4 - 0.2 * 0.85, atol=1 / 4095)
+    assert any("Brought from 0..4095 to -0.5..0.5" in notice for notice in uniform.notices)
+
+
+def test_a_uniform_image_in_its_own_range_stays(tmp_path):
+    write(tmp_path, Exported(name="sub-1_UNIT1", values=truth()["B1"] - 0.6))
+    np.testing.assert_allclose(read_volume(tmp_path / "sub-1_UNIT1.nii.gz").data, truth()["B1"] - 0.6, rtol=1e-6)
+
+
+def test_the_maps_of_one_file_are_told_apart_by_name(tmp_path):
+    q = truth()
+    stack = np.stack([q["PD"], 1e3 * q["T1"]], axis=-1)
+    write(tmp_path, Exported(name="anna_qmaps_PD_T1", values=stack), Exported(name="anna_PD_T1", values=stack))
+    first, second = read_volumes(tmp_path / "anna_qmaps_PD_T1.nii.gz")
+    assert (first.suffix, second.suffix, second.file_unit) == ("PDmap", "T1map", "ms")
+    assert "taken as PDmap, T1map in this order" in second.notices[0]
+    assert [volume.data.shape for volume in read_volumes(tmp_path / "anna_PD_T1.nii.gz")] == [stack.shape]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "name", "factor", "unit"),
+    [
+        ("T1map", "T1", 1e4, "0.1 ms"),
+        ("T1map", "T1", 1e6, "us"),
+        ("T2map", "T2", 1e6, "us"),
+        ("R1map", "R1", 1e3, "mHz"),
+        ("TB1map", "B1", 1, "arbitrary"),
+        ("TB1map", "B1", 100, "percent"),
+    ],
+)
+def test_unusual_units_are_told_and_read(tmp_path, suffix, name, factor, unit):
+    q = truth()
+    values = np.divide(1, q["T1"], out=np.zeros(q["T1"].shape), where=q["T1"] > 0) if name == "R1" else q[name]
+    write(tmp_path, Exported(name=f"sub-1_{suffix}", values=factor * values))
+    found = read_volume(tmp_path / f"sub-1_{suffix}.nii.gz")
+    assert found.file_unit == unit
+    assert any("by the size of the values" in told or "from the size of the values" in told for told in found.notices)
+    np.testing.assert_allclose(found.data, values, rtol=1e-5)
+
+
+def test_a_t2_that_may_be_in_tenths_of_a_millisecond_is_doubted(tmp_path):
+    write(tmp_path, Exported(name="sub-1_T2map", values=1e4 * truth()["T2"]))
+    found = read_volume(tmp_path / "sub-1_T2map.nii.gz")
+    assert found.file_unit == "ms"
+    assert any("if the file holds tenths of a ms, say so" in notice for notice in found.notices)
+
+
+@pytest.mark.parametrize(
+    ("image_type", "suffix"),
+    [
+        (["DERIVED", "PRIMARY", "T1"], "T1map"),
+        (["DERIVED", "PRIMARY", "QMAP", "T2"], "T2map"),
+        (["DERIVED", "PRIMARY", "M", "T2_STAR MAP", "ND"], "T2starmap"),
+        (["DERIVED", "PRIMARY", "B1"], "TB1map"),
+        ("DERIVED\\PRIMARY\\R1", "R1map"),
+        (["DERIVED", "PRIMARY", "T1", "SYNTHETIC"], "T1w"),
+        (["DERIVED", "PRIMARY", "T1W_SYNTHETIC"], "T1w"),
+        (["DERIVED", "PRIMARY", "FLAIR", "SYNTHETIC"], "FLAIR"),
+        (["DERIVED", "PRIMARY", "MYC", "T1"], None),  # a myelin map
+        (["ORIGINAL", "PRIMARY", "M"], None),
+    ],
+)
+def test_the_image_type_of_a_derived_series_tells_its_kind(tmp_path, image_type, suffix):
+    write(tmp_path, Exported(name="series7", values=1e3 * truth()["T1"], sidecar={"ImageType": image_type}))
+    assert read_volume(tmp_path / "series7.nii.gz").suffix == suffix
+
+
+@pytest.mark.parametrize(
+    ("stem", "suffix"),
+    [
+        ("qmap_t1_bet", "T1map"),
+        ("QALAS_T2", "T2map"),
+        ("SyMaps_PD", "PDmap"),
+        ("MRF_T1w", "T1w"),
+        ("t1_mp2rage_sag_T1map_UNI-DEN", "UNIT1"),
+        ("MP2RAGE_UNI", "UNIT1"),
+        ("sa2rage_B1map", "TB1map"),
+        ("R2star", "R2starmap"),
+        ("uni_bonn_T1w", "T1w"),
+    ],
+)
+def test_names_of_tools_tell_the_kind(tmp_path, stem, suffix):
+    write(tmp_path, Exported(name=stem, values=truth()["B1"]))
+    assert read_volume(tmp_path / f"{stem}.nii.gz").suffix == suffix
+
+
+def test_a_folder_of_dicom_files_is_told(tmp_path):
+    (tmp_path / "IM0001.dcm").write_bytes(b"DICM")
+    with pytest.raises(ValueError, match="It holds DICOM files: convert them first"):
+        read_folder(tmp_path)
