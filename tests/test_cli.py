@@ -156,6 +156,20 @@ def test_a_t2star_map_is_used_by_gradient_echoes(run: Run, maps: Path) -> None:
     ratio = load(Path("with.nii.gz")) / load(Path("without.nii.gz"))
     expected = np.exp(-0.005 / 0.03 + 0.005 / load(maps / "sub-07_T2map.nii.gz"))
     np.testing.assert_allclose(ratio, expected, rtol=1e-4)
+    rates = np.full(SHAPE, 1 / 0.03)
+    save(maps / "sub-07_R2starmap.nii.gz", rates, {"Units": "1/s"})  # found among the maps
+    assert run("synthesize", maps, *words, "-o", "rates.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("rates.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
+    (maps / "sub-07_T2map.nii.gz").unlink()  # which T2* makes superfluous
+    assert run("synthesize", maps, *words, "-o", "alone.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("alone.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
+
+
+def test_a_t1_map_is_enough_for_a_uniform_image(run: Run, maps: Path) -> None:
+    result = run("synthesize", maps / "sub-07_T1map.nii.gz", "--preset", "MP2RAGE UNI", "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert run("synthesize", maps, "--preset", "MP2RAGE UNI", "-o", "all.nii.gz").exit_code == 0
+    np.testing.assert_array_equal(load(Path("x.nii.gz")), load(Path("all.nii.gz")))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +219,7 @@ def test_missing_and_wrong_files_are_refused(run: Run, maps: Path) -> None:
         ("nowhere", "nowhere does not exist"),
         ("sub-07_T1w.nii.gz", "is a T1w, not a PD, T1 or T2 map"),
         ("broken_T1map.nii.gz", "could not be read"),
-        (maps / "sub-07_T1map.nii.gz", "PD, T2 is missing"),
+        (maps / "sub-07_T1map.nii.gz", "Turbo spin echo needs PD and T2 besides T1: open them, or choose MP2RAGE UNI."),
     ):
         result = run("synthesize", path, *words)
         assert result.exit_code == 1

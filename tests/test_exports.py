@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 from export_cases import EXPORTS, Exported, truth, write
 
-from napari_swig_qmri.conversion import as_maps, is_map
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, quantity_values
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import read_folder, read_volume, read_volumes
+from napari_swig_qmri.lazy import lazy_contrast
+from napari_swig_qmri.signal_models import SEQUENCES, Spgr, SpinEcho
+from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
 KINDS = {
     "SyMRI": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary"},
@@ -146,3 +151,52 @@ def test_a_folder_of_dicom_files_is_told(tmp_path):
     (tmp_path / "IM0001.dcm").write_bytes(b"DICM")
     with pytest.raises(ValueError, match="It holds DICOM files: convert them first"):
         read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_every_sequence_is_rendered_from_an_export_or_refused_in_one_sentence(tmp_path, tool):
+    volumes = read_folder(write(tmp_path, *EXPORTS[tool]()))
+    decay = [quantity_values(volume) for volume in volumes if volume.suffix in T2STAR_SUFFIXES]
+    maps = as_maps([volume for volume in volumes if is_map(volume)])
+    given = ContrastMaps(maps=maps, t2star=decay[0] if decay else None)
+    enough = {"MP2RAGE": ["mp2rage-uni"], "hMRI": ["spgr", "mprage", "mp2rage-uni"]}.get(tool, list(SEQUENCES))
+    for name, kind in SEQUENCES.items():
+        if name not in enough:
+            with pytest.raises(ValueError, match=f"{kind.title} needs .*: open .*, or choose .*MP2RAGE UNI"):
+                lazy_contrast(given, kind.from_typical())
+            continue
+        signal = np.asarray(lazy_contrast(given, kind.from_typical()))
+        assert np.isfinite(signal).all()
+        assert np.abs(signal[2, 5, 3]) > 0  # white matter
+        assert signal[0, 0, 0] == 0  # air
+
+
+def test_a_signal_of_an_export_is_worked_out_by_hand(tmp_path):
+    maps = as_maps(read_folder(write(tmp_path, *EXPORTS["SyMRI"]())))
+    signal = lazy_contrast(ContrastMaps(maps=maps), SpinEcho(echo_time=0.02, repetition_time=0.6))
+    by_hand = 70 * (1 - np.exp(-0.6 / 0.85)) * np.exp(-0.02 / 0.07)
+    assert signal[2, 5, 3] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_maps_without_t1_make_no_contrast():
+    maps = QuantitativeMaps(data=np.ones((1, 2, 2, 2)), grid=VoxelGrid((2, 2, 2), np.eye(4)), names=("T2",))
+    with pytest.raises(ValueError, match="every contrast here starts from T1, but there is only T2: add a T1 map"):
+        lazy_contrast(ContrastMaps(maps=maps), SpinEcho.from_typical())
+
+
+def test_an_equation_needs_the_maps_that_it_mentions():
+    t1 = np.full((2, 3, 4), 1.2)
+    maps = QuantitativeMaps(data=t1[None], grid=VoxelGrid((2, 3, 4), np.eye(4)), names=("T1",))
+    signal = lazy_contrast(ContrastMaps(maps=maps), UserEquation(text="1 - exp(-TR/T1)", repetition_time=0.6))
+    np.testing.assert_allclose(signal[...], 1 - np.exp(-0.5), rtol=1e-6)
+    with pytest.raises(ValueError, match="User equation needs T2\\* or T2 besides T1"):
+        lazy_contrast(ContrastMaps(maps=maps), UserEquation(text="exp(-TE/T2s)*T1"))
+
+
+def test_holes_in_a_map_that_a_sequence_does_not_see_leave_no_hole():
+    data = np.stack([np.full((2, 2, 2), value) for value in (0.8, 1.2, 0.08)])
+    maps = QuantitativeMaps(data=data, grid=VoxelGrid((2, 2, 2), np.eye(4)))
+    holes = np.where(np.arange(8).reshape(2, 2, 2) == 3, np.nan, 0.04)
+    both = ContrastMaps(maps=maps, t2star=holes)
+    assert (np.asarray(lazy_contrast(both, SpinEcho.from_typical())) > 0).all()
+    assert (np.asarray(lazy_contrast(both, Spgr.from_typical())) == 0).sum() == 1

@@ -12,7 +12,7 @@ import numpy as np
 
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
-from napari_swig_qmri.conversion import as_maps, is_map, map_notices
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices
 from napari_swig_qmri.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.nifti import split_extension
 
@@ -130,4 +130,4 @@ def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
 
 
 def _is_input(volume: Volume) -> bool:
-    return is_map(volume) or volume.suffix == "T2starmap"
+    return is_map(volume) or volume.suffix in T2STAR_SUFFIXES

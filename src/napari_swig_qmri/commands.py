@@ -16,15 +16,17 @@ import numpy as np
 
 from napari_swig_qmri.arguments import maps_among, paths_of, read_guides, read_inputs, read_maps, read_mask, subject_of
 from napari_swig_qmri.console import drain, say
+from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.conversion import (
+    T2STAR_SUFFIXES,
     as_guide,
     assumptions,
     generated_by,
     interpolated,
     map_volumes,
+    quantity_values,
 )
 from napari_swig_qmri.display import field_strength_of
-from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
@@ -33,7 +35,7 @@ from napari_swig_qmri.files import (
     save_super_resolution,
     write_volume,
 )
-from napari_swig_qmri.lazy import PLAIN, LazyContrast
+from napari_swig_qmri.lazy import PLAIN, lazy_contrast
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
@@ -44,6 +46,7 @@ from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
+    from napari_swig_qmri.arguments import MapFiles
     from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
@@ -128,10 +131,8 @@ def synthesize_file(
     rendering.check(sequence)
     stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
-    volumes = read_inputs(paths, units)
-    given = maps_among(volumes, paths)
-    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
-    data = drain(_contrast(given.maps, sequence, t2star, rendering))
+    given, maps = _contrast_maps(paths, units, t2star_path)
+    data = drain(_contrast(maps, sequence, rendering))
     sources = [*given.paths, *([t2star_path] if t2star_path else [])]
     sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
@@ -152,11 +153,11 @@ def sheet_files(
 ) -> Report:
     """Render every contrast of a protocol from maps, and write them in these formats."""
     protocol = read_protocol(protocol_path)
-    given = read_maps(paths, units)
+    given, maps = _contrast_maps(paths, units)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
     origin = {**strength, "Sources": [str(path.absolute()) for path in given.paths]}
-    sheet = drain(render(given.maps, protocol, subject_of(given.volumes), origin))
+    sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
     files = drain(write_sheet(sheet, output, formats, overwrite))
     names = ", ".join(contrast.name for contrast in protocol.contrasts)
     text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
@@ -253,28 +254,29 @@ def _positive(reference: QuantitativeMaps) -> BoolArray:
         return np.asarray((reference.data > 0).all(axis=0))
 
 
+def _contrast_maps(
+    paths: Sequence[Path], units: str | None, t2star_path: Path | None = None
+) -> tuple[MapFiles, ContrastMaps]:
+    """Maps among files and folders, with the T2* map among them or in a file of its own."""
+    volumes = read_inputs(paths, units)
+    given = maps_among(volumes, paths)
+    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
+    return given, ContrastMaps(maps=given.maps, t2star=t2star)
+
+
 def _t2star(volumes: Sequence[Volume], grid: VoxelGrid) -> FloatArray | None:
     """T2* map in s among the volumes, if there is one."""
-    volume = next((volume for volume in volumes if volume.suffix == "T2starmap"), None)
+    volume = next((volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES), None)
     if volume is None:
         return None
     if not volume.grid.is_aligned_with(grid):
         raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
-    return volume.data
+    return quantity_values(volume)
 
 
-def _contrast(
-    maps: QuantitativeMaps, sequence: Contrast, t2star: FloatArray | None, rendering: Rendering
-) -> Generator[Progress, None, FloatArray]:
+def _contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering) -> Generator[Progress, None, FloatArray]:
     """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2; an equation may see both."""
-    missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
-    if missing:
-        raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
-    decay = t2star if sequence.is_gradient_echo and t2star is not None else maps["T2"]
-    second = t2star if isinstance(sequence, UserEquation) and "T2s" in sequence.names else None
-    contrast = LazyContrast(
-        sequence=sequence, pd=maps["PD"], t1=maps["T1"], t2=decay, t2star=second, rendering=rendering
-    )
+    contrast = lazy_contrast(maps, sequence, rendering)
     signal = np.empty(maps.grid.shape, np.float32)
     for z in range(0, maps.grid.shape[2], SLAB):
         here = (..., slice(z, z + SLAB))

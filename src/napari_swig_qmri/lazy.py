@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
 
+    from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
 
@@ -27,25 +29,28 @@ PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking other
 
 def synthesise(
     sequence: Contrast,
-    pd: FloatArray,
+    pd: FloatArray | None,
     t1: FloatArray,
-    t2: FloatArray,
+    t2: FloatArray | None,
     t2star: FloatArray | None = None,
     *,
     rendering: Rendering = PLAIN,
 ) -> FloatArray:
     """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1, T2 and T2* in s).
 
-    Voxels without a measurement (not finite, or a relaxation time of zero or less) give 0. Of a `rendering` that
-    is not plain it is the signal with its sign, to which `Rendering.image` adds noise.
+    PD and T2 may be left out where the sequence does not see them. Voxels without a measurement (not finite, or a
+    relaxation time of zero or less) give 0. Of a `rendering` that is not plain it is the signal with its sign, to
+    which `Rendering.image` adds noise.
     """
     import torch  # kept out of start-up: it takes over a second to load
 
     times = [t1, t2] if t2star is None else [t1, t2, t2star]
-    valid = np.isfinite(pd)
+    valid = np.ones(t1.shape, bool) if pd is None else np.isfinite(pd)
     for time in times:
-        valid &= np.isfinite(time) & (time > 0)
-    maps = [torch.from_numpy(np.where(valid, values, 1).astype(np.float32).ravel()) for values in (pd, *times)]
+        if time is not None:
+            valid &= np.isfinite(time) & (time > 0)
+    whole = [np.where(valid, 1 if values is None else values, 1) for values in (pd, *times)]
+    maps = [torch.from_numpy(values.astype(np.float32).ravel()) for values in whole]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
     signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
     with torch.no_grad():
@@ -60,6 +65,15 @@ def noiseless(
     """What a rendering shows of a contrast but for its noise; arguments as of `synthesise`."""
     signal = synthesise(sequence, pd, t1, t2, rendering=rendering)
     return signal if rendering.is_signed(sequence) else np.abs(signal)
+
+
+def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering = PLAIN) -> LazyContrast:
+    """Contrast of a set of maps; ValueError with one sentence where it lacks one that the sequence needs."""
+    given = maps.arrays
+    if "T1" not in given:
+        raise ValueError(f"every contrast here starts from T1, but there is only {', '.join(given)}: add a T1 map.")
+    pd, t2, t2star = (given.get(name) for name in ("PD", "T2", "T2*"))
+    return LazyContrast(sequence=sequence, pd=pd, t1=given["T1"], t2=t2, t2star=t2star, rendering=rendering)
 
 
 class OfMaps:
@@ -92,21 +106,26 @@ class OfMaps:
 class LazyContrast(OfMaps):
     """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
 
+    PD and T2 may be missing where the sequence does not need them.
+
     Behaves like an array for viewers and writers: it has a shape, is indexed like one, and
     ``numpy.asarray`` computes all of it. The signal is elementwise, so the order of axes is
     whatever the maps have.
     """
 
     sequence: Contrast
-    pd: FloatArray
+    pd: FloatArray | None
     t1: FloatArray
-    t2: FloatArray
+    t2: FloatArray | None
     t2star: FloatArray | None = None  # T2* in s; taken as T2 without
     rendering: Rendering = PLAIN
     _parts: OrderedDict[Hashable, FloatArray] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        shapes = {tuple(values.shape) for values in self._maps()}
+        if self.pd is None or self.t2 is None:
+            check_maps(self.sequence, self.names)
+        given = (self.pd, self.t1, self.t2, self.t2star)
+        shapes = {tuple(values.shape) for values in given if values is not None}
         if len(shapes) > 1:
             raise ValueError(
                 f"a contrast needs PD, T1 and T2 on one grid, but they have the shapes "
@@ -114,6 +133,12 @@ class LazyContrast(OfMaps):
             )
         if self.rendering != PLAIN:
             self.rendering.check(self.sequence)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The maps that are there, as sequences name them."""
+        named = zip(("PD", "T1", "T2", "T2*"), (self.pd, self.t1, self.t2, self.t2star), strict=True)
+        return tuple(name for name, values in named if values is not None)
 
     @property
     def dtype(self) -> np.dtype[np.float32]:
@@ -125,9 +150,11 @@ class LazyContrast(OfMaps):
         """Standard deviation of the noise of each channel, from voxels spread over the volume; 0 without noise."""
         if not self.rendering.has_noise:
             return 0.0
-        pd = np.asarray(self.pd[self.sample])
-        is_signal = self.rendering.noise_reference == "signal"
-        return reference_level(self._signal(self.sample) if is_signal else pd) / self.rendering.snr
+        if self.pd is None or self.rendering.noise_reference == "signal":
+            values = self._signal(self.sample)
+        else:
+            values = np.asarray(self.pd[self.sample])
+        return reference_level(values) / self.rendering.snr
 
     def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
         """Same maps under other acquisition parameters, and otherwise rendered if told how."""
@@ -154,12 +181,13 @@ class LazyContrast(OfMaps):
             volume[index] = self._compute(index)
         return volume
 
-    def _maps(self) -> tuple[FloatArray, ...]:
-        return (self.pd, self.t1, self.t2, *(() if self.t2star is None else (self.t2star,)))
-
     def _signal(self, key: Any) -> FloatArray:
-        parts = (np.asarray(values[key]) for values in self._maps())
-        return synthesise(self.sequence, *parts, rendering=self.rendering)
+        t2, t2star = self.t2, self.t2star
+        if t2star is not None:  # whichever the sequence does not see is left out: its holes would be in the way
+            used = self.sequence.maps_in_use
+            t2, t2star = t2 if "T2" in used else None, t2star if "T2*" in used else None
+        pd, second, third = (None if values is None else np.asarray(values[key]) for values in (self.pd, t2, t2star))
+        return synthesise(self.sequence, pd, np.asarray(self.t1[key]), second, third, rendering=self.rendering)
 
     def _compute(self, key: Any) -> FloatArray:
         signal = self._signal(key)

@@ -135,6 +135,11 @@ class Contrast(ABC):
         """Fields of the settings that change the signal."""
         return settings_of(self)
 
+    @property
+    def maps_in_use(self) -> tuple[str, ...]:
+        """Maps that the signal depends on, of PD, T1, T2 and T2*, for which T2 may stand in."""
+        return ("PD", "T1", "T2*" if self.is_gradient_echo else "T2")
+
     def _late_echo(self) -> str | None:
         if self.echo_time < self.repetition_time:
             return None

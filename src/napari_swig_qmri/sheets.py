@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.files import check_folder, check_free, describe_dataset, relative_path, write_volume
-from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.lazy import lazy_contrast
 from napari_swig_qmri.placement import radiological_slices
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.secondary_capture import Study, write_series
@@ -26,8 +27,9 @@ from napari_swig_qmri.volumes import Volume
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.protocol import Protocol
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
+    from napari_swig_qmri.volumes import FloatArray
 
     Picture = npt.NDArray[np.uint8]
 
@@ -49,23 +51,21 @@ class Sheet:
 
 
 def render(
-    maps: QuantitativeMaps, protocol: Protocol, subject: str, origin: Mapping[str, Any] | None = None
+    maps: ContrastMaps, protocol: Protocol, subject: str, origin: Mapping[str, Any] | None = None
 ) -> Generator[Progress, None, Sheet]:
-    """Compute every contrast of a protocol from PD, T1 and T2.
+    """Compute every contrast of a protocol from the maps of a subject.
 
     `origin` goes into every sidecar: field strength of the maps and their files.
     """
-    missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
-    if missing:
-        raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
+    for contrast in protocol.contrasts:  # before there is work to lose
+        check_maps(contrast.sequence, maps.arrays)
     volumes = []
     for index, contrast in enumerate(protocol.contrasts):
         yield Progress(index / len(protocol.contrasts), f"Synthesising {contrast.name}")
-        lazy = LazyContrast(sequence=contrast.sequence, pd=maps["PD"], t1=maps["T1"], t2=maps["T2"])
         made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], "Protocol": protocol.title}
         volumes.append(
             Volume(
-                data=np.asarray(lazy),
+                data=np.asarray(lazy_contrast(maps, contrast.sequence)),
                 grid=maps.grid,
                 name=contrast.name,
                 suffix=find_suffix(Evidence(stem=contrast.name))[0],

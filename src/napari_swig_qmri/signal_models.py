@@ -370,6 +370,11 @@ class Mp2rageUni(_InversionReadout):
     second_inversion_time: float = time_field("Second inversion time (TI2)", 1e-3, 20.0)
     second_flip_angle: float = angle_field("Second flip angle")
 
+    @property
+    def maps_in_use(self) -> tuple[str, ...]:
+        """T1 alone."""
+        return ("T1",)
+
     def signed(
         self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
     ) -> Tensor:

@@ -11,8 +11,10 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import native_of, wrapped_label
-from napari_swig_qmri._widgets.viewer_layers import maps_of, volume_of
+from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR
+from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, volume_of
+from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.layers import frame_of, origin_of, to_layer_data
@@ -31,10 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Layers of PD, T1 and T2 on one grid, under the name they have in this widget."""
+    """Layers of T1 and any of PD, T2 and T2* on one grid, under the name they have in this widget."""
 
     label: str
     layers: dict[str, Image] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether PD, T1 and T2 are there."""
+        return self.layers.keys() >= MAP_SUFFIXES.keys()
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -43,7 +50,7 @@ class Source:
 
 
 class SourceList(QWidget):
-    """The map sets among the layers of a viewer, each with a box to tick."""
+    """The map sets among the layers of a viewer, each with a box to tick; off where a sequence needs more maps."""
 
     changed = Signal()
 
@@ -53,47 +60,77 @@ class SourceList(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
-        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", role="note")
+        self._beside = ""  # about maps that belong to no source
+        self._hint = wrapped_label(role="note")
         self._layout.addWidget(self._hint)
 
     def value(self) -> tuple[Source, ...]:
-        """The ticked sources."""
-        return tuple(source for source, box in self.rows if box.value)
+        """The ticked sources that have the maps of the sequence."""
+        return tuple(source for source, box in self.rows if box.value and box.enabled)
 
     def set_value(self, labels: Sequence[str]) -> None:
         """Tick the sources with these labels and no others."""
         for source, box in self.rows:
             box.value = source.label in labels
 
-    def show_sources(self, sources: Sequence[Source]) -> None:
-        """List these sources; new ones are ticked, known ones keep their state."""
+    def show_sequence(self, sequence: Contrast | None) -> None:
+        """Say which sources lack a map that a sequence needs, and leave these out."""
+        for source, box in self.rows:
+            missing = () if sequence is None else missing_maps(sequence, source.layers.keys())
+            lack = f" (no {' and '.join(missing)})" if missing else ""
+            box.enabled, box.text = not missing, f"{_describe(source)}{lack}"
+        set_text(self._hint, self._hint_on(sequence))
+
+    def show_sources(self, sources: Sequence[Source], hint: str = "") -> None:
+        """List these sources, and a hint on maps beside them; known ones keep their state.
+
+        New ones are ticked; of complete and partial ones that are new together, the complete ones.
+        """
         known = {source.key: box.value for source, box in self.rows}
+        some_complete = any(source.is_complete for source in sources)
         for _, box in self.rows:
             self._layout.removeWidget(box.native)
             box.native.deleteLater()
         self.rows = []
         for source in sources:
             names = ", ".join(layer.name for layer in source.layers.values())
-            box = CheckBox(text=_describe(source), value=known.get(source.key, True), tooltip=names)
+            box = CheckBox(
+                text=_describe(source),
+                value=known.get(source.key, source.is_complete or not some_complete),
+                tooltip=names,
+            )
             box.changed.connect(self.changed.emit)
             self._layout.addWidget(native_of(box))
             self.rows.append((source, box))
-        self._hint.setVisible(not sources)
+        self._beside = hint
+        set_text(self._hint, self._hint_on(None))
         self.changed.emit()
+
+    def _hint_on(self, sequence: Contrast | None) -> str:
+        """What keeps a person from a contrast: no maps, none that a sequence can do with, or maps that do not fit."""
+        if self._beside or not self.rows:
+            return self._beside or "Open PD, T1 and T2 maps that lie on one grid."
+        try:
+            if sequence is not None and not any(box.enabled for _, box in self.rows):
+                check_maps(sequence, self.rows[0][0].layers.keys())
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
 def contrast_layer(
     source: Source, sequence: Contrast, rendering: Rendering = PLAIN, *, title: str | None = None
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
-    maps = maps_of(source.layers)
+    given = contrast_maps_of(source.layers)
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
     name = f"{shown_title(title or sequence.title)} ({source.label})"
-    blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
-    arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
+    blank = Volume(data=given.maps["T1"], grid=given.grid, name=name)
+    arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
     origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
     _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(sequence, rendering) | origin), frame)
-    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"], rendering=rendering)
+    pd, t2, t2star = (arrays.get(each) for each in ("PD", "T2", T2STAR))
+    lazy = LazyContrast(sequence=sequence, pd=pd, t1=arrays["T1"], t2=t2, t2star=t2star, rendering=rendering)
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
 
@@ -116,4 +153,4 @@ def contrast_sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]
 
 def _describe(source: Source) -> str:
     sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
-    return f"{source.label}: {sizes} mm"
+    return f"{source.label}: {sizes} mm{', with T2*' if T2STAR in source.layers else ''}"

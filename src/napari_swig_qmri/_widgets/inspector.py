@@ -127,7 +127,7 @@ class InspectWidget(Dock):
         if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
-        found = find_map_sets([facts_of(layer) for layer in layers])
+        found = [each for each in find_map_sets([facts_of(layer) for layer in layers]) if each.is_complete]
         sources = [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
         self._sources = {source.key: source for source in sources}
         contrasts = [each for each in self._viewer.layers if isinstance(each.data, LazyContrast)]

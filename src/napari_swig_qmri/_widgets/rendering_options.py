@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
@@ -122,12 +123,13 @@ class RenderingEditor(QWidget):
 
 
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
-    """Marks of partial volume in a contrast."""
+    """Marks of partial volume in a contrast; maps that it does not need and have not are constant."""
+    constant = np.broadcast_to(np.float32(1), contrast.shape)
     return LazyPartialVolume(
         sequence=contrast.sequence,
-        pd=contrast.pd,
+        pd=constant if contrast.pd is None else contrast.pd,
         t1=contrast.t1,
-        t2=contrast.t2,
+        t2=constant if contrast.t2 is None else contrast.t2,
         rendering=contrast.rendering.signed(),
     )
 

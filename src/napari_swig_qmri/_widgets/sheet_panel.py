@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
-    from napari_swig_qmri.volumes import QuantitativeMaps
 
 TOML = "Protocol (*.toml)"
 
@@ -184,7 +184,7 @@ class SheetPanel(QWidget):
 
 
 def exported(
-    read_maps: Callable[[], QuantitativeMaps],
+    read_maps: Callable[[], ContrastMaps],
     protocol: Protocol,
     subject: str,
     origin: Mapping[str, Any],

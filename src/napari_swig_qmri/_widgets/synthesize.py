@@ -32,19 +32,20 @@ from napari_swig_qmri._widgets.contrast_sources import (
     shown_title,
 )
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import find_map_sets
+from napari_swig_qmri._widgets.layer_choice import find_map_sets, stray_maps
 from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
+    contrast_maps_of,
     facts_of,
     follow_layers,
     image_layers,
-    maps_of,
 )
 from napari_swig_qmri.arguments import subject_in
+from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.layers import METADATA_KEY, origin_of
 from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
@@ -86,6 +87,7 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self._live: list[Image] = []  # layers that follow the sliders
+        self._stays = False  # whether they could not follow the last time, for want of a map
         self._marks: dict[Image, Labels] = {}  # of the live layers, while they are wanted
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
@@ -176,7 +178,8 @@ class SynthesizeWidget(Dock):
         self.compare.button.setChecked(bool(layers))
         if layers:
             self.side_by_side.value = True
-            self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
+            pairs = zip(sources, layers, strict=True)
+            self.compare.start([Candidate(*pair) for pair in pairs if pair[0].is_complete])
 
     def show_sheet(self, protocol: Protocol) -> list[Image]:
         """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
@@ -206,7 +209,7 @@ class SynthesizeWidget(Dock):
         source = self.sources.value()[-1]
         origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
         subject = subject_in(Path(path) for path in origin.get("Sources", ()))
-        read = partial(maps_of, dict(source.layers))
+        read = partial(contrast_maps_of, dict(source.layers))
         overwrite = self.sheet.overwrite_box.value
         self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
@@ -250,9 +253,11 @@ class SynthesizeWidget(Dock):
         if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
-        found = find_map_sets([facts_of(layer) for layer in layers])
+        facts = [facts_of(layer) for layer in layers]
+        found = find_map_sets(facts)
         self.sources.show_sources(
-            [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
+            [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found],
+            stray_maps(facts, found),
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
         self._forget_marks()
@@ -266,6 +271,7 @@ class SynthesizeWidget(Dock):
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         excluded = self.rendering.show_problem(sequence)
+        self.sources.show_sequence(sequence)
         self.options.set_title(self.rendering.summary())
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
         self.compare.button.setEnabled(self.add_button.isEnabled())
@@ -293,7 +299,7 @@ class SynthesizeWidget(Dock):
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
         sequence, rendering, title = self.editor.value(), self.rendering.value(), self.panel.title()
-        if sequence is None or self.rendering.show_problem(sequence):
+        if sequence is None or self.rendering.show_problem(sequence) or self._lacks_maps(sequence):
             return
         old, self._live_title = shown_title(self._live_title), title
         for layer in self._live:
@@ -307,6 +313,20 @@ class SynthesizeWidget(Dock):
                 self._marks[layer].name = f"Partial volume in {layer.name}"
         self._adjust_contrast()
         self.compare.follow()
+
+    def _lacks_maps(self, sequence: Contrast) -> bool:
+        """Say which map the live layers lack for a sequence; whether there is one."""
+        try:
+            for layer in self._live:
+                check_maps(sequence, layer.data.names)
+        except ValueError as error:
+            self._say(f"{layer.name} stays as it is: {error}", problem=True)
+            self._stays = True
+            return True
+        if self._stays:
+            self._say_what_moves()
+        self._stays = False
+        return False
 
     def _adjust_contrast(self) -> None:
         if not (self._live and self.auto_contrast.value):

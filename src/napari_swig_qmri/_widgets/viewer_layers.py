@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, LayerFacts
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.composites import LazyArray
-from napari_swig_qmri.conversion import as_maps, with_kind
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.conversion import as_maps, quantity_values, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.partial_volume import LazyPartialVolume
@@ -89,9 +90,15 @@ def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
 
 
 def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
-    """Maps that layers of PD, T1 and T2 show, on their own voxels, times in s."""
-    volumes = {name: volume_of(layer) for name, layer in layers.items()}
+    """Maps that layers of PD, T1 and T2 show, on their own voxels, times in s; layers of others are passed over."""
+    volumes = {name: volume_of(layer) for name, layer in layers.items() if name in MAP_SUFFIXES}
     return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+
+
+def contrast_maps_of(layers: Mapping[str, Image]) -> ContrastMaps:
+    """Maps that layers of any of PD, T1, T2 and T2* on one grid show."""
+    t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
+    return ContrastMaps(maps=maps_of(layers), t2star=t2star)
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
