@@ -165,6 +165,32 @@ def test_a_t2star_map_is_used_by_gradient_echoes(run: Run, maps: Path) -> None:
     np.testing.assert_allclose(load(Path("alone.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
 
 
+def test_a_map_of_the_transmit_field_does_what_the_number_does(run: Run, maps: Path) -> None:
+    save(maps.parent / "sub-07_TB1map.nii.gz", np.full(SHAPE, 80.0))  # percent
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90)
+    result = run("synthesize", maps, *words, "--b1", "sub-07_TB1map.nii.gz", "-o", "map.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "Read as percent of the nominal flip angle" in result.stderr
+    assert run("synthesize", maps, *words, "--b1", 0.8, "-o", "number.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("map.nii.gz")), load(Path("number.nii.gz")), rtol=1e-5)
+    sidecar = json.loads(Path("map.json").read_text())
+    assert sidecar["Rendering"] == {"TransmitMap": "sub-07_TB1map.nii.gz"}
+    assert "sub-07_TB1map.nii.gz" in sidecar["Sources"]
+
+
+def test_files_that_are_no_map_of_the_field_or_of_t2star_are_refused(run: Run, maps: Path) -> None:
+    save(maps.parent / "angles.nii.gz", np.full(SHAPE, 800.0))
+    words = ("synthesize", maps, "--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    for option, path, sentence in (
+        ("--b1", "angles.nii.gz", "a B1+ map is a fraction of the nominal flip angle (near 1)"),
+        ("--b1", "nowhere.nii.gz", "nowhere.nii.gz does not exist"),
+        ("--t2star", maps / "sub-07_T2map.nii.gz", "is a T2map, not a T2* map"),
+    ):
+        result = run(*words, option, path)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+
 def test_a_t1_map_is_enough_for_a_uniform_image(run: Run, maps: Path) -> None:
     result = run("synthesize", maps / "sub-07_T1map.nii.gz", "--preset", "MP2RAGE UNI", "-o", "x.nii.gz")
     assert result.exit_code == 0, result.stderr

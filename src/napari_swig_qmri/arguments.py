@@ -12,13 +12,15 @@ import numpy as np
 
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
-from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices, quantity_values
 from napari_swig_qmri.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.nifti import split_extension
+from napari_swig_qmri.steps import drained
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import BoolArray
-    from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # of BIDS, not of a subject
@@ -71,6 +73,41 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
 def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
     """PD, T1 and T2 maps, any of them, among files and folders."""
     return maps_among(read_inputs(paths, units), paths)
+
+
+def read_contrast_maps(
+    paths: Sequence[Path], units: str | None, t2star_path: Path | None, b1_path: Path | None
+) -> tuple[MapFiles, ContrastMaps, list[Path]]:
+    """Maps that contrasts are made of among files and folders, and the files beside those of PD, T1 and T2.
+
+    A T2* map may lie among them or have a file of its own; a map of the transmit field is one that is asked for.
+    """
+    volumes = read_inputs(paths, units)
+    given = maps_among(volumes, paths)
+    t2star = next((volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES), None)
+    t2star = read_volume(t2star_path, units) if t2star_path else t2star
+    if t2star is not None and t2star.suffix not in T2STAR_SUFFIXES:
+        raise ValueError(
+            f"{t2star.name!r} is a {t2star.suffix or 'file of unknown kind'}, not a T2* map: choose another."
+        )
+    if t2star is not None and not t2star.grid.is_aligned_with(given.maps.grid):
+        raise ValueError(f"{t2star.name!r} does not have the voxels of the other maps: resample it first.")
+    maps = ContrastMaps(
+        maps=given.maps,
+        t2star=None if t2star is None else quantity_values(t2star),
+        transmit_field=None if b1_path is None else _transmit_field(b1_path, given.maps.grid),
+    )
+    beside = [] if t2star is None else paths_of([t2star])
+    return given, maps, [*beside, *([b1_path] if b1_path else [])]
+
+
+def _transmit_field(path: Path, grid: VoxelGrid) -> FloatArray:
+    """Map of B1+ in a file, on a grid."""
+    from napari_swig_qmri.transmit import as_transmit_map, transmit_field_on  # loads torch: over a second
+
+    volume = as_transmit_map(read_volume(path))
+    say(*(f"{volume.name}: {notice}" for notice in volume.notices))
+    return drained(transmit_field_on(volume, grid))
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:

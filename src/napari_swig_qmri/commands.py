@@ -14,23 +14,20 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_swig_qmri.arguments import maps_among, paths_of, read_guides, read_inputs, read_maps, read_mask, subject_of
+from napari_swig_qmri.arguments import paths_of, read_contrast_maps, read_guides, read_maps, read_mask, subject_of
 from napari_swig_qmri.console import drain, say
 from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.conversion import (
-    T2STAR_SUFFIXES,
     as_guide,
     assumptions,
     generated_by,
     interpolated,
     map_volumes,
-    quantity_values,
 )
 from napari_swig_qmri.display import field_strength_of
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
-    read_volume,
     relative_path,
     save_super_resolution,
     write_volume,
@@ -43,10 +40,9 @@ from napari_swig_qmri.protocol import read_protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sheets import render, write_sheet
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, WeightedImage
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.arguments import MapFiles
     from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
@@ -122,18 +118,20 @@ def synthesize_file(
     sequence: Contrast,
     output: Path,
     t2star_path: Path | None = None,
+    b1_path: Path | None = None,
     *,
     rendering: Rendering = PLAIN,
     units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
+    rendering = replace(rendering, transmit_map="" if b1_path is None else b1_path.name)
     rendering.check(sequence)
     stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
-    given, maps = _contrast_maps(paths, units, t2star_path)
+    given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
     data = drain(_contrast(maps, sequence, rendering))
-    sources = [*given.paths, *([t2star_path] if t2star_path else [])]
+    sources = [*given.paths, *beside]
     sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -147,16 +145,17 @@ def sheet_files(
     paths: Sequence[Path],
     output: Path,
     formats: Sequence[str],
+    b1_path: Path | None = None,
     *,
     units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Render every contrast of a protocol from maps, and write them in these formats."""
     protocol = read_protocol(protocol_path)
-    given, maps = _contrast_maps(paths, units)
+    given, maps, beside = read_contrast_maps(paths, units, None, b1_path)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
-    origin = {**strength, "Sources": [str(path.absolute()) for path in given.paths]}
+    origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *beside)]}
     sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
     files = drain(write_sheet(sheet, output, formats, overwrite))
     names = ", ".join(contrast.name for contrast in protocol.contrasts)
@@ -252,26 +251,6 @@ def _positive(reference: QuantitativeMaps) -> BoolArray:
     """Voxels where every reference map has a value above zero."""
     with np.errstate(invalid="ignore"):
         return np.asarray((reference.data > 0).all(axis=0))
-
-
-def _contrast_maps(
-    paths: Sequence[Path], units: str | None, t2star_path: Path | None = None
-) -> tuple[MapFiles, ContrastMaps]:
-    """Maps among files and folders, with the T2* map among them or in a file of its own."""
-    volumes = read_inputs(paths, units)
-    given = maps_among(volumes, paths)
-    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
-    return given, ContrastMaps(maps=given.maps, t2star=t2star)
-
-
-def _t2star(volumes: Sequence[Volume], grid: VoxelGrid) -> FloatArray | None:
-    """T2* map in s among the volumes, if there is one."""
-    volume = next((volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES), None)
-    if volume is None:
-        return None
-    if not volume.grid.is_aligned_with(grid):
-        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
-    return quantity_values(volume)
 
 
 def _contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering) -> Generator[Progress, None, FloatArray]:

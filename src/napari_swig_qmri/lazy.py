@@ -14,7 +14,9 @@ from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
-    from collections.abc import Hashable
+    from collections.abc import Callable, Hashable
+
+    from torch import Tensor
 
     from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.sequence import Contrast
@@ -34,13 +36,14 @@ def synthesise(
     t2: FloatArray | None,
     t2star: FloatArray | None = None,
     *,
+    transmit_field: FloatArray | None = None,
     rendering: Rendering = PLAIN,
 ) -> FloatArray:
     """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1, T2 and T2* in s).
 
     PD and T2 may be left out where the sequence does not see them. Voxels without a measurement (not finite, or a
-    relaxation time of zero or less) give 0. Of a `rendering` that is not plain it is the signal with its sign, to
-    which `Rendering.image` adds noise.
+    relaxation time of zero or less) give 0. Of a `rendering` that is not plain, and with a map of the transmit field
+    (1 where it is not finite or not positive), it is the signal with its sign, to which `Rendering.image` adds noise.
     """
     import torch  # kept out of start-up: it takes over a second to load
 
@@ -52,11 +55,19 @@ def synthesise(
     whole = [np.where(valid, 1 if values is None else values, 1) for values in (pd, *times)]
     maps = [torch.from_numpy(values.astype(np.float32).ravel()) for values in whole]
     size = PIECE if valid.size <= LARGEST_SLICE else valid.size
-    signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
+    signal_of: Callable[..., Tensor] = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
+    if transmit_field is not None:
+        known = valid & np.isfinite(transmit_field) & (transmit_field > 0)
+        maps = [torch.from_numpy(np.where(known, transmit_field, 1).astype(np.float32).ravel()), *maps]
+        signal_of, size = partial(_in_map, rendering, sequence), valid.size
     with torch.no_grad():
         pieces = [signal_of(*piece) for piece in zip(*(torch.split(values, size) for values in maps), strict=True)]
     signal = torch.cat(pieces).numpy().reshape(valid.shape)
     return np.where(valid, np.nan_to_num(signal), 0).astype(np.float32, copy=False)
+
+
+def _in_map(rendering: Rendering, sequence: Contrast, field: Tensor, *maps: Tensor) -> Tensor:
+    return rendering.signal(sequence, *maps, field=field)
 
 
 def noiseless(
@@ -72,8 +83,15 @@ def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering =
     given = maps.arrays
     if "T1" not in given:
         raise ValueError(f"every contrast here starts from T1, but there is only {', '.join(given)}: add a T1 map.")
-    pd, t2, t2star = (given.get(name) for name in ("PD", "T2", "T2*"))
-    return LazyContrast(sequence=sequence, pd=pd, t1=given["T1"], t2=t2, t2star=t2star, rendering=rendering)
+    return LazyContrast(
+        sequence=sequence,
+        pd=given.get("PD"),
+        t1=given["T1"],
+        t2=given.get("T2"),
+        t2star=given.get("T2*"),
+        transmit_field=maps.transmit_field,
+        rendering=rendering,
+    )
 
 
 class OfMaps:
@@ -118,21 +136,23 @@ class LazyContrast(OfMaps):
     t1: FloatArray
     t2: FloatArray | None
     t2star: FloatArray | None = None  # T2* in s; taken as T2 without
+    transmit_field: FloatArray | None = None  # map of B1+ as a fraction of the nominal one, times that of `rendering`
     rendering: Rendering = PLAIN
     _parts: OrderedDict[Hashable, FloatArray] = field(default_factory=OrderedDict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.pd is None or self.t2 is None:
             check_maps(self.sequence, self.names)
-        given = (self.pd, self.t1, self.t2, self.t2star)
+        given = (self.pd, self.t1, self.t2, self.t2star, self.transmit_field)
         shapes = {tuple(values.shape) for values in given if values is not None}
         if len(shapes) > 1:
             raise ValueError(
                 f"a contrast needs PD, T1 and T2 on one grid, but they have the shapes "
                 f"{', '.join(map(str, sorted(shapes)))}: choose three maps from the same set."
             )
-        if self.rendering != PLAIN:
-            self.rendering.check(self.sequence)
+        has_map = self.transmit_field is not None
+        if has_map or self.rendering != PLAIN:
+            self.rendering.check(self.sequence, has_map=has_map)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -186,12 +206,14 @@ class LazyContrast(OfMaps):
         if t2star is not None:  # whichever the sequence does not see is left out: its holes would be in the way
             used = self.sequence.maps_in_use
             t2, t2star = t2 if "T2" in used else None, t2star if "T2*" in used else None
-        pd, second, third = (None if values is None else np.asarray(values[key]) for values in (self.pd, t2, t2star))
-        return synthesise(self.sequence, pd, np.asarray(self.t1[key]), second, third, rendering=self.rendering)
+        wanted = (self.pd, t2, t2star, self.transmit_field)
+        pd, t2, t2star, field = (None if values is None else np.asarray(values[key]) for values in wanted)
+        t1, how = np.asarray(self.t1[key]), self.rendering
+        return synthesise(self.sequence, pd, t1, t2, t2star, transmit_field=field, rendering=how)
 
     def _compute(self, key: Any) -> FloatArray:
         signal = self._signal(key)
-        if self.rendering == PLAIN:
+        if self.rendering == PLAIN and self.transmit_field is None:
             return signal
         voxels = voxel_numbers(self.shape, key) if self.rendering.has_noise else np.zeros((), np.uint64)
         return self.rendering.image(self.sequence, signal, voxels, self.noise_deviation)

@@ -380,7 +380,7 @@ class Mp2rageUni(_InversionReadout):
     ) -> Tensor:
         """Uniform image, without unit, in the shape of all maps together."""
         unused = pd + (t2 if t2star is None else t2star)
-        return self.in_field(transmit_field)._excited(t1, t2) + 0 * unused
+        return self._scaled(transmit_field)._excited(t1, t2) + 0 * unused
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         first, second = self._block_signals(t1)
