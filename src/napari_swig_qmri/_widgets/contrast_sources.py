@@ -13,22 +13,23 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR
-from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, volume_of
+from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, transmit_field_of, volume_of
 from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
-from napari_swig_qmri.layers import frame_of, origin_of, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.volumes import Volume
+from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,7 +120,12 @@ class SourceList(QWidget):
 
 
 def contrast_layer(
-    source: Source, sequence: Contrast, rendering: Rendering = PLAIN, *, title: str | None = None
+    source: Source,
+    sequence: Contrast,
+    rendering: Rendering = PLAIN,
+    *,
+    title: str | None = None,
+    transmit_map: Image | None = None,
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
     given = contrast_maps_of(source.layers)
@@ -129,10 +135,31 @@ def contrast_layer(
     arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
     origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
     _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(sequence, rendering) | origin), frame)
-    pd, t2, t2star = (arrays.get(each) for each in ("PD", "T2", T2STAR))
-    lazy = LazyContrast(sequence=sequence, pd=pd, t1=arrays["T1"], t2=t2, t2star=t2star, rendering=rendering)
+    lazy = LazyContrast(
+        sequence=sequence,
+        pd=arrays.get("PD"),
+        t1=arrays["T1"],
+        t2=arrays.get("T2"),
+        t2star=arrays.get(T2STAR),
+        transmit_field=_placed_field(transmit_map, given.grid, frame),
+        rendering=rendering,
+    )
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
+
+
+def with_transmit_map(layer: Image, transmit_map: Image | None, rendering: Rendering) -> LazyContrast:
+    """The contrast of a layer with another map of B1+, or none."""
+    record = layer.metadata[METADATA_KEY]
+    grid = VoxelGrid(record["shape"], record["affine"])
+    contrast: LazyContrast = layer.data
+    return replace(contrast, transmit_field=_placed_field(transmit_map, grid, record["frame"]), rendering=rendering)
+
+
+def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray) -> FloatArray | None:
+    """B1+ of a layer on a grid, with the axes of its display frame."""
+    field = transmit_field_of(transmit_map, grid)
+    return None if field is None else place(Volume(data=field, grid=grid, name="B1+"), frame).data
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:

@@ -137,6 +137,11 @@ def _t2star_beside(layers: list[LayerFacts], other: int) -> dict[str, int]:
     return {}
 
 
+def is_transmit_map(facts: LayerFacts) -> bool:
+    """Whether the layer is a map of B1+ by its suffix or, without one, by its name."""
+    return _suffix(facts) == "TB1map"
+
+
 def _is_t2star(facts: LayerFacts) -> bool:
     return _suffix(facts) in T2STAR_SUFFIXES
 

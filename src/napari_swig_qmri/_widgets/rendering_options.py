@@ -13,12 +13,15 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, set_text, wrapped_label
+from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from magicgui.widgets.bases import ValueWidget
 
     from napari_swig_qmri.lazy import LazyContrast
@@ -30,6 +33,7 @@ MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
     "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
+    "map_box": "A layer of B1+, which scales the angles voxel by voxel, times the number above.",
     "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
     "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
     "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
@@ -41,6 +45,7 @@ class RenderingEditor(QWidget):
     """Options of a rendering; emits `changed` whenever one of them changes."""
 
     changed = Signal()
+    map_changed = Signal()  # another layer of B1+ was chosen, or none
 
     def __init__(self) -> None:
         super().__init__()
@@ -63,11 +68,17 @@ class RenderingEditor(QWidget):
         self._form = form()
         self._form.setContentsMargins(4, 0, 0, 0)
         self.setLayout(self._form)
+        self.map_box = Choice(NOTES["map_box"])
+        self.show_maps([])
+        self.map_box.chosen.connect(self.map_changed.emit)
+        self.map_box.chosen.connect(self._update)
         for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
             box: ValueWidget[Any] = getattr(self, name)
             box.tooltip = NOTES.get(name, "")
             self._form.addRow(QLabel(box.label), native_of(box))
             box.changed.connect(self._update)
+            if name == "_field":
+                self._form.addRow(QLabel("B1+ map"), self.map_box)
         for part in (self.problem_label, native_of(self.mark), self.caveat):
             self._form.addRow(part)
         self.mark.changed.connect(self._update)
@@ -77,6 +88,7 @@ class RenderingEditor(QWidget):
         """The options as chosen."""
         return Rendering(
             transmit_field=self._field.value / 100,
+            transmit_map=_map_name(self.field_layer),
             snr=self._snr.value or math.inf,
             noise_reference=self._reference.value,
             seed=self._seed.value,
@@ -86,10 +98,22 @@ class RenderingEditor(QWidget):
     def set_value(self, rendering: Rendering) -> None:
         """Show these options."""
         self._field.value = 100 * rendering.transmit_field
+        self.map_box.set_value(next((each for each in self._maps if _map_name(each) == rendering.transmit_map), None))
         self._snr.value = rendering.snr if rendering.has_noise else 0
         self._reference.value = rendering.noise_reference
         self._seed.value = rendering.seed
         self._sign.value = rendering.sign
+
+    @property
+    def field_layer(self) -> Image | None:
+        """The layer of B1+ that is chosen, if one is."""
+        layer: Image | None = self.map_box.value()
+        return layer
+
+    def show_maps(self, layers: Sequence[Image]) -> None:
+        """Offer these layers of B1+."""
+        self._maps = list(layers)
+        self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
 
     def show_problem(self, sequence: Contrast | None) -> bool:
         """Say what of the options a sequence excludes; whether there is something."""
@@ -107,6 +131,8 @@ class RenderingEditor(QWidget):
         value, parts = self.value(), []
         if value.transmit_field != 1:
             parts.append(f"B1+ {100 * value.transmit_field:.0f} %")
+        if value.transmit_map:
+            parts.append("B1+ map")
         if value.has_noise:
             parts.append(f"SNR {value.snr:g}")
         if value.sign != "usual":
@@ -120,6 +146,14 @@ class RenderingEditor(QWidget):
             box.enabled = self._snr.value > 0
         set_text(self.caveat, CAVEAT if self.mark.value else "")
         self.changed.emit()
+
+
+def _map_name(layer: Image | None) -> str:
+    """Name of the file of a layer, or its own; empty without a layer."""
+    if layer is None:
+        return ""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path")
+    return path.name if path else str(layer.name)
 
 
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:

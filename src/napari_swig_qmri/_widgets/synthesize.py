@@ -30,9 +30,10 @@ from napari_swig_qmri._widgets.contrast_sources import (
     contrast_layer,
     contrast_sidecar,
     shown_title,
+    with_transmit_map,
 )
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import find_map_sets, stray_maps
+from napari_swig_qmri._widgets.layer_choice import find_map_sets, is_transmit_map, stray_maps
 from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
@@ -150,7 +151,8 @@ class SynthesizeWidget(Dock):
             return []
         try:
             rendering = self.rendering.value()
-            tuples = [contrast_layer(source, sequence, rendering, title=title) for source in self.sources.value()]
+            how = {"title": title, "transmit_map": self.rendering.field_layer}
+            tuples = [contrast_layer(source, sequence, rendering, **how) for source in self.sources.value()]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
@@ -235,6 +237,7 @@ class SynthesizeWidget(Dock):
         self._timer.timeout.connect(self._move)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
+        self.rendering.map_changed.connect(self._take_map)
         self.rendering.changed.connect(self._timer.start)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
@@ -260,6 +263,8 @@ class SynthesizeWidget(Dock):
             stray_maps(facts, found),
         )
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
+        fields = [layer for layer, each in zip(layers, facts, strict=True) if is_transmit_map(each)]
+        self.rendering.show_maps(fields)
         self._forget_marks()
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
@@ -313,6 +318,15 @@ class SynthesizeWidget(Dock):
                 self._marks[layer].name = f"Partial volume in {layer.name}"
         self._adjust_contrast()
         self.compare.follow()
+
+    def _take_map(self) -> None:
+        """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
+        try:
+            for layer in self._live:
+                layer.data = with_transmit_map(layer, self.rendering.field_layer, self.rendering.value())
+        except ValueError as error:
+            self.rendering.map_box.set_value(None)
+            self._say(str(error), problem=True)
 
     def _lacks_maps(self, sequence: Contrast) -> bool:
         """Say which map the live layers lack for a sequence; whether there is one."""

@@ -18,13 +18,15 @@ from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.partial_volume import LazyPartialVolume
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
+from napari_swig_qmri.steps import drained
+from napari_swig_qmri.transmit import as_transmit_map, transmit_field_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri.volumes import QuantitativeMaps, Volume
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 
 RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 
@@ -95,10 +97,16 @@ def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
     return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
 
 
-def contrast_maps_of(layers: Mapping[str, Image]) -> ContrastMaps:
-    """Maps that layers of any of PD, T1, T2 and T2* on one grid show."""
+def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = None) -> ContrastMaps:
+    """Maps that layers of any of PD, T1, T2 and T2* on one grid show, with a map of B1+ brought onto it."""
     t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
-    return ContrastMaps(maps=maps_of(layers), t2star=t2star)
+    maps = maps_of(layers)
+    return ContrastMaps(maps=maps, t2star=t2star, transmit_field=transmit_field_of(transmit_map, maps.grid))
+
+
+def transmit_field_of(layer: Image | None, grid: VoxelGrid) -> FloatArray | None:
+    """B1+ that a layer shows, as a fraction of the nominal one on a grid; None without a layer."""
+    return None if layer is None else drained(transmit_field_on(as_transmit_map(volume_of(layer)), grid))
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
