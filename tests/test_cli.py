@@ -778,6 +778,15 @@ def test_sheet_renders_a_protocol(run: Run, maps: Path) -> None:
     assert "already in" in again.stderr
 
 
+def test_sheet_takes_a_map_of_the_transmit_field(run: Run, maps: Path) -> None:
+    write_protocol(Protocol.usual(), "brain.toml")
+    save(maps.parent / "b1.nii.gz", np.full(SHAPE, 0.8))
+    result = run("sheet", "brain.toml", maps, "-o", "out", "--format", "nifti", "--b1", "b1.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    sidecar = json.loads(next(Path("out").rglob("*T2w.json")).read_text())
+    assert sidecar["Rendering"] == {"TransmitMap": "b1.nii.gz"}
+
+
 def test_sheet_refuses_what_is_no_protocol(run: Run, maps: Path) -> None:
     Path("bad.toml").write_text("[[contrasts]]\nname = 'x'\nsequence = 'epi'\n")
     result = run("sheet", "bad.toml", maps, "-o", "out")

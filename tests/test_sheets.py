@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,15 @@ import pytest
 from PIL import Image
 
 from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.layers import is_computed
-from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.lazy import LazyContrast, synthesise
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.protocol import NamedContrast, Protocol
+from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.sheets import FORMATS, PANE, Sheet, picture, render, write_sheet
-from napari_swig_qmri.signal_models import PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mp2rageUni, PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
@@ -141,3 +144,37 @@ def test_small_grids_have_a_picture_too() -> None:
     empty = QuantitativeMaps(data=np.zeros((3, 4, 5, 3), np.float32), grid=grid)
     for each in (maps, empty):
         assert picture(drained(render(ContrastMaps(maps=each), Protocol.usual(), "sub-01"))).ndim == 3
+
+
+def test_options_apply_per_contrast_and_a_map_of_b1_to_all_with_pulses() -> None:
+    noisy = Rendering(snr=20, transmit_field=0.9)
+    contrasts = (
+        NamedContrast(name="T2w", sequence=TurboSpinEcho.from_typical(), rendering=noisy),
+        NamedContrast(name="FLAIR", sequence=T2Flair.from_typical()),
+        NamedContrast(name="PD", sequence=UserEquation(text="PD")),
+    )
+    field = np.full(HEAD.grid.shape, 0.8, np.float32)
+    maps = ContrastMaps(maps=HEAD, transmit_field=field, transmit_map="b1.nii")
+    found = drained(render(maps, Protocol(contrasts=contrasts), "sub-01")).volumes
+    expected = [
+        LazyContrast(
+            sequence=each.sequence,
+            **{name.lower(): HEAD[name] for name in HEAD.names},
+            rendering=replace(each.rendering, transmit_field=0.8 * each.rendering.transmit_field),
+        )
+        for each in contrasts[:2]
+    ]
+    for volume, contrast in zip(found[:2], expected, strict=True):
+        np.testing.assert_allclose(volume.data, contrast, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(found[2].data, np.nan_to_num(HEAD["PD"]) * (HEAD["T1"] > 0))
+    assert [volume.sidecar.get("Rendering") for volume in found] == [
+        {"TransmitField": 0.9, "TransmitMap": "b1.nii", "SNR": 20, "NoiseReference": "signal", "Seed": 0},
+        {"TransmitMap": "b1.nii"},
+        None,
+    ]
+
+
+def test_options_that_a_contrast_cannot_have_are_refused() -> None:
+    uniform = NamedContrast(name="UNI", sequence=Mp2rageUni.from_typical(), rendering=Rendering(snr=20))
+    with pytest.raises(ValueError, match="no noise can be added"):
+        sheet(Protocol(contrasts=(uniform,)))

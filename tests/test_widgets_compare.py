@@ -24,7 +24,7 @@ from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.protocol import NamedContrast, Protocol, read_protocol, write_protocol
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mp2rageUni, Mprage, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 HR = VoxelGrid((24, 28, 20), np.diag([1.0, 1.0, 1.0, 1.0]))
@@ -418,3 +418,21 @@ def test_nothing_can_be_compared_or_shown_without_maps(qtbot: QtBot) -> None:
     assert not widget.compare.button.isEnabled()
     assert not widget.sheet.show_button.isEnabled()
     assert not widget.sheet.export.run_button.isEnabled()
+
+
+def test_a_sheet_keeps_the_options_of_each_contrast(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    noisy = Rendering(snr=25, seed=3, transmit_field=0.9)
+    widget.rendering.set_value(noisy)
+    widget.sheet.add_button.click()
+    assert widget.sheet.value().contrasts[-1].rendering == noisy
+    assert widget.sheet.list.item(widget.sheet.list.count() - 1).text().endswith("B1+ 90 %, SNR 25")
+    widget.rendering.set_value(Rendering())
+    widget.sheet.show_button.click()
+    assert [layer.data.rendering for layer in widget.sheet.layers] == [*[Rendering()] * 4, noisy]
+    record = widget.sheet.layers[-1].metadata["napari-swig-qmri"]["sidecar"]["Rendering"]
+    assert record["SNR"] == 25
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    widget.rendering.set_value(noisy)
+    widget.sheet.add_button.click()  # a ratio takes no noise
+    assert "no noise can be added" in widget.sheet.message.text()
+    assert len(widget.sheet.value().contrasts) == 5

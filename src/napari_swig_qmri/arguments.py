@@ -96,6 +96,7 @@ def read_contrast_maps(
         maps=given.maps,
         t2star=None if t2star is None else quantity_values(t2star),
         transmit_field=None if b1_path is None else _transmit_field(b1_path, given.maps.grid),
+        transmit_map="" if b1_path is None else b1_path.name,
     )
     beside = [] if t2star is None else paths_of([t2star])
     return given, maps, [*beside, *([b1_path] if b1_path else [])]

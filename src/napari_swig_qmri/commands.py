@@ -125,13 +125,13 @@ def synthesize_file(
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
-    rendering = replace(rendering, transmit_map="" if b1_path is None else b1_path.name)
-    rendering.check(sequence)
+    rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
     given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
     data = drain(_contrast(maps, sequence, rendering))
     sources = [*given.paths, *beside]
+    rendering = replace(rendering, transmit_map=maps.transmit_map)
     sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.signal_models import SEQUENCES
+from napari_swig_qmri.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ class ContrastMaps:
     maps: QuantitativeMaps
     t2star: FloatArray | None = None  # (x, y, z) in s
     transmit_field: FloatArray | None = None  # (x, y, z), B1+ as a fraction of the nominal one
+    transmit_map: str = ""  # name of the file or layer of the transmit field, for the record
 
     @property
     def grid(self) -> VoxelGrid:
@@ -32,6 +33,11 @@ class ContrastMaps:
         """The maps that are there, by the names that sequences have for them."""
         beside = {} if self.t2star is None else {"T2*": self.t2star}
         return {name: self.maps[name] for name in self.maps.names} | beside
+
+
+def for_sequence(maps: ContrastMaps, sequence: Contrast) -> ContrastMaps:
+    """The same maps, without the transmit field for a contrast that has no pulses."""
+    return maps if isinstance(sequence, SignalModel) else replace(maps, transmit_field=None, transmit_map="")
 
 
 def missing_maps(sequence: Contrast, given: Collection[str]) -> tuple[str, ...]:

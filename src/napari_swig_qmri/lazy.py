@@ -90,7 +90,7 @@ def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering =
         t2=given.get("T2"),
         t2star=given.get("T2*"),
         transmit_field=maps.transmit_field,
-        rendering=rendering,
+        rendering=replace(rendering, transmit_map=maps.transmit_map),
     )
 
 

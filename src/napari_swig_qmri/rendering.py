@@ -109,6 +109,13 @@ class Rendering:
         real = signal + np.float32(deviation) * real
         return real if keeps_sign else np.hypot(real, np.float32(deviation) * imaginary)
 
+    def words(self) -> list[str]:
+        """What differs from the plain equation, for a person: ``B1+ 90 %``, ``SNR 20``."""
+        field = f"B1+ {100 * self.transmit_field:.0f} %" if self.transmit_field != 1 else ""
+        noise = f"SNR {self.snr:g}" if self.has_noise else ""
+        words = (field, "B1+ map" if self.transmit_map else "", noise, self.sign if self.sign != "usual" else "")
+        return [word for word in words if word]
+
     def to_sidecar(self) -> dict[str, Any]:
         """Sidecar entry of the options that are not the defaults; empty if all are."""
         usual = Rendering()

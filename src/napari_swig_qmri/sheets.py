@@ -12,15 +12,15 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.bids import Evidence, find_suffix
-from napari_swig_qmri.contrast_maps import check_maps
+from napari_swig_qmri.contrast_maps import check_maps, for_sequence
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.files import check_folder, check_free, describe_dataset, relative_path, write_volume
 from napari_swig_qmri.lazy import lazy_contrast
 from napari_swig_qmri.placement import radiological_slices
+from napari_swig_qmri.protocol import described
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.secondary_capture import Study, write_series
-from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.volumes import Volume
 
@@ -59,17 +59,19 @@ def render(
     """
     for contrast in protocol.contrasts:  # before there is work to lose
         check_maps(contrast.sequence, maps.arrays)
+        contrast.rendering.check(contrast.sequence)
     volumes = []
     for index, contrast in enumerate(protocol.contrasts):
         yield Progress(index / len(protocol.contrasts), f"Synthesising {contrast.name}")
+        lazy = lazy_contrast(for_sequence(maps, contrast.sequence), contrast.sequence, contrast.rendering)
         made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], "Protocol": protocol.title}
         volumes.append(
             Volume(
-                data=np.asarray(lazy_contrast(maps, contrast.sequence)),
+                data=np.asarray(lazy),
                 grid=maps.grid,
                 name=contrast.name,
                 suffix=find_suffix(Evidence(stem=contrast.name))[0],
-                sidecar=to_sidecar(contrast.sequence) | made | dict(origin or {}),
+                sidecar=to_sidecar(contrast.sequence) | lazy.rendering.to_sidecar() | made | dict(origin or {}),
             )
         )
     return Sheet(protocol=protocol, subject=subject, volumes=tuple(volumes))
@@ -150,7 +152,7 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     pane.paste(grey, (0, head))
     draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL)
     draw.text((0, 0), volume.name, _WHITE, font)
-    settings = summary(sheet.protocol.contrasts[index].sequence)
+    settings = described(sheet.protocol.contrasts[index])
     draw.text((0, SMALL + MARGIN // 2), settings, _GREY, _fitting(settings))
     middle = head + grey.height // 2
     draw.text((2, middle), "R", _WHITE, font, anchor="lm")
@@ -212,7 +214,7 @@ def _write_dicom(sheet: Sheet, study: Study, folders: Sequence[Path]) -> Generat
     written: list[Path] = []
     for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
         yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
-        how = f"{summary(sheet.protocol.contrasts[index].sequence)}, computed from PD, T1 and T2 maps"
+        how = f"{described(sheet.protocol.contrasts[index])}, computed from PD, T1 and T2 maps"
         for stale in folder.glob("*.dcm"):
             stale.unlink()
         written += write_series(volume, folder, study, index + 1, how)

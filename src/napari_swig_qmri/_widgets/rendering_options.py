@@ -14,6 +14,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.viewer_layers import file_name
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
@@ -88,7 +89,7 @@ class RenderingEditor(QWidget):
         """The options as chosen."""
         return Rendering(
             transmit_field=self._field.value / 100,
-            transmit_map=_map_name(self.field_layer),
+            transmit_map=file_name(self.field_layer),
             snr=self._snr.value or math.inf,
             noise_reference=self._reference.value,
             seed=self._seed.value,
@@ -98,7 +99,7 @@ class RenderingEditor(QWidget):
     def set_value(self, rendering: Rendering) -> None:
         """Show these options."""
         self._field.value = 100 * rendering.transmit_field
-        self.map_box.set_value(next((each for each in self._maps if _map_name(each) == rendering.transmit_map), None))
+        self.map_box.set_value(next((each for each in self._maps if file_name(each) == rendering.transmit_map), None))
         self._snr.value = rendering.snr if rendering.has_noise else 0
         self._reference.value = rendering.noise_reference
         self._seed.value = rendering.seed
@@ -128,17 +129,7 @@ class RenderingEditor(QWidget):
 
     def summary(self) -> str:
         """One line for the folded options."""
-        value, parts = self.value(), []
-        if value.transmit_field != 1:
-            parts.append(f"B1+ {100 * value.transmit_field:.0f} %")
-        if value.transmit_map:
-            parts.append("B1+ map")
-        if value.has_noise:
-            parts.append(f"SNR {value.snr:g}")
-        if value.sign != "usual":
-            parts.append(value.sign)
-        if self.mark.value:
-            parts.append("partial volume")
+        parts = [*self.value().words(), *(["partial volume"] if self.mark.value else [])]
         return f"Options: {', '.join(parts)}" if parts else "Options"
 
     def _update(self) -> None:
@@ -146,14 +137,6 @@ class RenderingEditor(QWidget):
             box.enabled = self._snr.value > 0
         set_text(self.caveat, CAVEAT if self.mark.value else "")
         self.changed.emit()
-
-
-def _map_name(layer: Image | None) -> str:
-    """Name of the file of a layer, or its own; empty without a layer."""
-    if layer is None:
-        return ""
-    path = layer.metadata.get(METADATA_KEY, {}).get("path")
-    return path.name if path else str(layer.name)
 
 
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:

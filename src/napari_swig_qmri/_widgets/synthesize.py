@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,6 +42,7 @@ from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
     facts_of,
+    file_name,
     follow_layers,
     image_layers,
 )
@@ -50,12 +51,12 @@ from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.layers import METADATA_KEY, origin_of
 from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.signal_models import T2Flair
+from napari_swig_qmri.signal_models import SignalModel, T2Flair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri.protocol import Protocol
+    from napari_swig_qmri.protocol import NamedContrast, Protocol
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
@@ -110,7 +111,7 @@ class SynthesizeWidget(Dock):
         self.status = wrapped_label(role="note")
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
-        self.sheet = SheetPanel(self.editor.value)
+        self.sheet = SheetPanel(self.editor.value, self.rendering.value)
         self.folds = (
             Foldable("Swipe, flicker, checkerboard", self.blend),
             Foldable("Protocol sheet: several contrasts at once", self.sheet),
@@ -187,7 +188,7 @@ class SynthesizeWidget(Dock):
         """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
         source = self.sources.value()[-1]
         try:
-            tuples = [contrast_layer(source, each.sequence, title=each.name) for each in protocol.contrasts]
+            tuples = [self._sheet_layer(source, each) for each in protocol.contrasts]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
@@ -206,12 +207,18 @@ class SynthesizeWidget(Dock):
         self._arrange()
         return layers
 
+    def _sheet_layer(self, source: Source, contrast: NamedContrast) -> tuple[Any, dict[str, Any], str]:
+        """One contrast of a sheet, in the map of B1+ of the options where it has pulses."""
+        chosen = self.rendering.field_layer if isinstance(contrast.sequence, SignalModel) else None
+        rendering = replace(contrast.rendering, transmit_map=file_name(chosen))
+        return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
+
     def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
         """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
         source = self.sources.value()[-1]
         origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
         subject = subject_in(Path(path) for path in origin.get("Sources", ()))
-        read = partial(contrast_maps_of, dict(source.layers))
+        read = partial(contrast_maps_of, dict(source.layers), self.rendering.field_layer)
         overwrite = self.sheet.overwrite_box.value
         self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 

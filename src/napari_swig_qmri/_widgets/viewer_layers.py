@@ -101,7 +101,20 @@ def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = N
     """Maps that layers of any of PD, T1, T2 and T2* on one grid show, with a map of B1+ brought onto it."""
     t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
     maps = maps_of(layers)
-    return ContrastMaps(maps=maps, t2star=t2star, transmit_field=transmit_field_of(transmit_map, maps.grid))
+    return ContrastMaps(
+        maps=maps,
+        t2star=t2star,
+        transmit_field=transmit_field_of(transmit_map, maps.grid),
+        transmit_map=file_name(transmit_map),
+    )
+
+
+def file_name(layer: Image | None) -> str:
+    """Name of the file of a layer, or its own; empty without a layer."""
+    if layer is None:
+        return ""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path")
+    return path.name if path else str(layer.name)
 
 
 def transmit_field_of(layer: Image | None, grid: VoxelGrid) -> FloatArray | None:
