@@ -58,18 +58,6 @@ def test_where_a_map_was_cut_off_is_told(tmp_path):
     assert "Cut off" not in told["PDmap"]
 
 
-def test_a_uniform_image_is_brought_to_the_range_of_its_equation(tmp_path):
-    volumes = read_folder(write(tmp_path, *EXPORTS["MP2RAGE"]()))
-    uniform = next(volume for volume in volumes if volume.suffix == "UNIT1")
-    np.testing.assert_allclose(uniform.data[2, 5, 3], 0.4 - 0.2 * 0.85, atol=1 / 4095)
-    assert any("Brought from 0..4095 to -0.5..0.5" in notice for notice in uniform.notices)
-
-
-def test_a_uniform_image_in_its_own_range_stays(tmp_path):
-    write(tmp_path, Exported(name="sub-1_UNIT1", values=truth()["B1"] - 0.6))
-    np.testing.assert_allclose(read_volume(tmp_path / "sub-1_UNIT1.nii.gz").data, truth()["B1"] - 0.6, rtol=1e-6)
-
-
 def test_the_maps_of_one_file_are_told_apart_by_name(tmp_path):
     q = truth()
     stack = np.stack([q["PD"], 1e3 * q["T1"]], axis=-1)

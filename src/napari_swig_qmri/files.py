@@ -52,7 +52,6 @@ if TYPE_CHECKING:
 
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
-_LARGEST_UNIFORM = 4095  # of an MP2RAGE uniform image in whole numbers, which stands for 1/2
 _MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
 
 
@@ -100,13 +99,10 @@ def _content(path: Path, time_unit: str | None) -> tuple[NiftiContent, Evidence]
 def _volume(content: NiftiContent, evidence: Evidence, path: Path, kind: tuple[str | None, tuple[str, ...]]) -> Volume:
     """A volume of a kind, which comes with what was assumed to find it."""
     (suffix, about_kind), (file_unit, about_unit) = kind, find_unit(kind[0], evidence)
-    data, about_values = content.data, cut_off(suffix, content.data, file_unit)
-    if suffix == "UNIT1" and data.size and 1 < np.nanmax(data) <= _LARGEST_UNIFORM and np.nanmin(data) >= 0:
-        data = data / np.float32(_LARGEST_UNIFORM) - np.float32(0.5)
-        about_values = (f"Brought from 0..{_LARGEST_UNIFORM} to -0.5..0.5, as the equation of MP2RAGE has it.",)
+    about_values = cut_off(suffix, content.data, file_unit)
     volume = Volume(
-        data=data,
-        grid=VoxelGrid(data.shape[:3], content.affine),
+        data=content.data,
+        grid=VoxelGrid(content.data.shape[:3], content.affine),
         name=short_name(evidence.stem),
         sidecar=evidence.sidecar,
         header=content.header,
