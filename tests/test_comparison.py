@@ -19,7 +19,8 @@ from napari_swig_qmri.comparison import (
     score,
     tissue_note,
 )
-from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.lazy import lazy_contrast, synthesise
 from napari_swig_qmri.metrics import hfen, nrmse, ssim
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.sidecars import to_sidecar
@@ -27,6 +28,7 @@ from napari_swig_qmri.signal_models import (
     DoubleInversionRecovery,
     Mprage,
     SignalModel,
+    Spgr,
     SpinEcho,
     Stir,
     T2Flair,
@@ -181,3 +183,16 @@ def test_missing_voxels_count_nowhere() -> None:
     prepared = bench(maps={"SR": QuantitativeMaps(data=data, grid=TRUTH.maps.grid), "LR": LR_MAPS})
     assert not any(region[:20].any() for region in prepared.regions.values())
     assert np.isfinite(scores(prepared).scores["LR"]["tissue"].ssim)
+
+
+def test_contrasts_are_scored_with_the_t2star_and_the_field_that_they_see() -> None:
+    sequence = Spgr.from_typical(echo_time=0.02, repetition_time=0.03)
+    slope = np.linspace(0.8, 1.2, TRUTH.maps.grid.shape[0], dtype=np.float32)[:, None, None]
+    field = np.broadcast_to(slope, TRUTH.maps.grid.shape)
+    seen = ContrastMaps(maps=TRUTH.maps, t2star=0.5 * TRUTH.maps["T2"], transmit_field=field)
+    image = Volume(data=GAIN * np.asarray(lazy_contrast(seen, sequence)), grid=TRUTH.maps.grid, name="T1w")
+    alike = bench(maps={"SR": TRUTH.maps}, acquired=image, beside={"SR": seen})
+    assert gain_of(alike, sequence) == pytest.approx(GAIN, rel=1e-4)
+    assert scores(alike, sequence).scores["SR"]["tissue"].nrmse < 1e-4
+    plain = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    assert scores(plain, sequence).scores["SR"]["tissue"].nrmse > 0.05

@@ -436,3 +436,14 @@ def test_a_sheet_keeps_the_options_of_each_contrast(widget: SynthesizeWidget, vi
     widget.sheet.add_button.click()  # a ratio takes no noise
     assert "no noise can be added" in widget.sheet.message.text()
     assert len(widget.sheet.value().contrasts) == 5
+
+
+def test_comparing_follows_the_map_of_b1(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    compare(widget, qtbot)
+    before = widget.compare.table.text()
+    slope = np.linspace(0.6, 1.0, HR.shape[0], dtype=np.float32)[:, None, None] * np.ones(HR.shape, np.float32)
+    (b1,) = add(viewer, Volume(data=slope, grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
+    widget.rendering.map_box.set_value(b1)
+    qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
+    assert set(widget.compare._bench.beside) == {"LR", "SR"}
+    np.testing.assert_allclose(widget.compare._bench.beside["SR"].transmit_field, slope, rtol=1e-5)

@@ -70,14 +70,6 @@ def _in_map(rendering: Rendering, sequence: Contrast, field: Tensor, *maps: Tens
     return rendering.signal(sequence, *maps, field=field)
 
 
-def noiseless(
-    sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, *, rendering: Rendering = PLAIN
-) -> FloatArray:
-    """What a rendering shows of a contrast but for its noise; arguments as of `synthesise`."""
-    signal = synthesise(sequence, pd, t1, t2, rendering=rendering)
-    return signal if rendering.is_signed(sequence) else np.abs(signal)
-
-
 def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering = PLAIN) -> LazyContrast:
     """Contrast of a set of maps; ValueError with one sentence where it lacks one that the sequence needs."""
     given = maps.arrays
@@ -200,6 +192,11 @@ class LazyContrast(OfMaps):
         for index in range(self.shape[0]):
             volume[index] = self._compute(index)
         return volume
+
+    def noiseless(self, key: Any) -> FloatArray:
+        """What is shown of the indexed voxels but for the noise; not kept."""
+        signal = self._signal(key)
+        return signal if self.rendering.is_signed(self.sequence) else np.abs(signal)
 
     def _signal(self, key: Any) -> FloatArray:
         t2, t2star = self.t2, self.t2star

@@ -182,7 +182,8 @@ class SynthesizeWidget(Dock):
         if layers:
             self.side_by_side.value = True
             pairs = zip(sources, layers, strict=True)
-            self.compare.start([Candidate(*pair) for pair in pairs if pair[0].is_complete])
+            field = self.rendering.field_layer
+            self.compare.start([Candidate(*pair, field) for pair in pairs if pair[0].is_complete])
 
     def show_sheet(self, protocol: Protocol) -> list[Image]:
         """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
@@ -334,6 +335,8 @@ class SynthesizeWidget(Dock):
         except ValueError as error:
             self.rendering.map_box.set_value(None)
             self._say(str(error), problem=True)
+        else:
+            self.compare.take_map(self.rendering.field_layer)
 
     def _lacks_maps(self, sequence: Contrast) -> bool:
         """Say which map the live layers lack for a sequence; whether there is one."""
