@@ -61,6 +61,7 @@ class SourceList(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
+        self._texts: list[str] = []  # of the rows, before what they lack
         self._beside = ""  # about maps that belong to no source
         self._hint = wrapped_label(role="note")
         self._layout.addWidget(self._hint)
@@ -76,10 +77,11 @@ class SourceList(QWidget):
 
     def show_sequence(self, sequence: Contrast | None) -> None:
         """Say which sources lack a map that a sequence needs, and leave these out."""
-        for source, box in self.rows:
+        for (source, box), text in zip(self.rows, self._texts, strict=True):
             missing = () if sequence is None else missing_maps(sequence, source.layers.keys())
-            lack = f" (no {' and '.join(missing)})" if missing else ""
-            box.enabled, box.text = not missing, f"{_describe(source)}{lack}"
+            told = f"{text} (no {' and '.join(missing)})" if missing else text
+            if box.text != told:  # as it mostly is while sliders move
+                box.enabled, box.text = not missing, told
         set_text(self._hint, self._hint_on(sequence))
 
     def show_sources(self, sources: Sequence[Source], hint: str = "") -> None:
@@ -92,11 +94,11 @@ class SourceList(QWidget):
         for _, box in self.rows:
             self._layout.removeWidget(box.native)
             box.native.deleteLater()
-        self.rows = []
-        for source in sources:
+        self.rows, self._texts = [], [_describe(source) for source in sources]
+        for source, text in zip(sources, self._texts, strict=True):
             names = ", ".join(layer.name for layer in source.layers.values())
             box = CheckBox(
-                text=_describe(source),
+                text=text,
                 value=known.get(source.key, source.is_complete or not some_complete),
                 tooltip=names,
             )
