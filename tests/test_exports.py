@@ -5,7 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from export_cases import EXPORTS, Exported, truth, write
+from typer.testing import CliRunner
 
+from napari_swig_qmri.cli import app
 from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, quantity_values
 from napari_swig_qmri.equation import UserEquation
@@ -188,3 +190,23 @@ def test_holes_in_a_map_that_a_sequence_does_not_see_leave_no_hole():
     both = ContrastMaps(maps=maps, t2star=holes)
     assert (np.asarray(lazy_contrast(both, SpinEcho.from_typical())) > 0).all()
     assert (np.asarray(lazy_contrast(both, Spgr.from_typical())) == 0).sum() == 1
+
+
+@pytest.mark.parametrize("tool", EXPORTS)
+def test_the_command_takes_an_export_and_tells_what_was_assumed(tmp_path, tool):
+    folder = write(tmp_path / "export", *EXPORTS[tool]())
+    words = ["--preset", "MP2RAGE UNI"] if tool in ("MP2RAGE", "hMRI") else ["--preset", "T2w TSE"]
+    result = CliRunner().invoke(app, ["synthesize", str(folder), *words, "-o", str(tmp_path / "x.nii.gz")])
+    assert result.exit_code == 0, result.stderr
+    assert ("1/s" if tool in ("SyMRI rates", "hMRI") else "ms assumed") in result.stderr
+    made = read_volume(tmp_path / "x.nii.gz").data
+    assert np.abs(made[2, 5, 3]) > 0
+    assert made[0, 0, 0] == 0
+
+
+def test_rates_beside_their_times_are_left_out(tmp_path):
+    folder = write(tmp_path / "both", *EXPORTS["SyMRI"](), *EXPORTS["SyMRI rates"]()[:2])
+    arguments = ["synthesize", str(folder), "--preset", "T2w TSE", "-o", str(tmp_path / "x.nii.gz")]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 0, result.stderr
+    assert "SyMRI R1: left out, because 501 SyMRI holds the same as times." in result.stderr

@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from export_cases import EXPORTS, write
 from napari.components import ViewerModel
+from napari.layers import Layer
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
+from napari_swig_qmri._reader import read
 from napari_swig_qmri._widgets.contrast_sources import common_limits
 from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._writer import write_layer
@@ -250,3 +253,29 @@ def test_maps_on_different_voxels_are_told(qtbot: QtBot) -> None:
     widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(widget)
     assert "not on the voxels of sub-01 T1map" in widget.sources._hint.text()
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("SyMRI", "maps: 1 × 1 × 2 mm"),
+        ("SyMRI rates", "maps: 1 × 1 × 2 mm"),
+        ("MAGiC stack", "maps: 1 × 1 × 2 mm"),
+        ("QALAS", "maps: 1 × 1 × 2 mm"),
+        ("MRF", "maps: 1 × 1 × 2 mm"),
+        ("MP2RAGE", "T1 only: 1 × 1 × 2 mm (no PD and T2)"),
+        ("hMRI", "PD, T1 only: 1 × 1 × 2 mm, with T2* (no T2)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what was assumed is told as warnings
+def test_an_opened_export_is_listed(qtbot: QtBot, tmp_path: Path, tool: str, text: str) -> None:
+    viewer = ViewerModel()
+    for layer in read(write(tmp_path, *EXPORTS[tool]())):
+        viewer.add_layer(Layer.create(*layer))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert [box.text for _, box in widget.sources.rows] == [text]
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    (layer,) = widget.add_contrast()
+    assert np.isfinite(np.asarray(layer.data)).all()
+    assert widget.rendering.map_box.count() == (2 if tool == "hMRI" else 1)

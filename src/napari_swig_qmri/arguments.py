@@ -13,7 +13,7 @@ import numpy as np
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
 from napari_swig_qmri.contrast_maps import ContrastMaps
-from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices, quantity_values
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices, quantity_of, quantity_values
 from napari_swig_qmri.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.steps import drained
@@ -61,13 +61,21 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
 
 def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     """PD, T1 and T2 maps, any of them, of volumes read from `paths`; other images are passed over."""
-    found = tuple(volume for volume in volumes if is_map(volume))
+    found, twice = _without_rates([volume for volume in volumes if is_map(volume)])
     if not found:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
-    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *map_notices(found))
+    notices = (*twice, *(f"{v.name}: {notice}" for v in found for notice in v.notices), *map_notices(found))
     say(*notices)
     return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
+
+
+def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+    """The maps without rates of quantities that are there as times, too, and a sentence on each rate left out."""
+    times = {quantity_of(each): each.name for each in maps if each.unit == "s"}
+    left = [each for each in maps if each.unit == "1/s" and quantity_of(each) in times]
+    told = [f"{each.name}: left out, because {times[quantity_of(each)]} holds the same as times." for each in left]
+    return tuple(each for each in maps if each not in left), tuple(told)
 
 
 def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
