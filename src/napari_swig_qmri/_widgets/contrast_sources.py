@@ -12,8 +12,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
-from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR
-from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, transmit_field_of, volume_of
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
+from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, file_name, transmit_field_of, volume_of
 from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
@@ -22,11 +22,13 @@ from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import to_sidecar
+from napari_swig_qmri.signal_models import SignalModel
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_swig_qmri.protocol import NamedContrast
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
     from napari_swig_qmri.volumes import FloatArray
@@ -48,6 +50,14 @@ class Source:
     def key(self) -> tuple[int, ...]:
         """Equal for sources of the same layers."""
         return tuple(id(layer) for layer in self.layers.values())
+
+
+def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:
+    """The map sets among layers, and a sentence on maps that belong to none."""
+    facts = [facts_of(layer) for layer in layers]
+    found = find_map_sets(facts)
+    sources = [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
+    return sources, stray_maps(facts, found)
 
 
 class SourceList(QWidget):
@@ -148,6 +158,25 @@ def contrast_layer(
     )
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
+
+
+def sheet_layer(
+    source: Source, contrast: NamedContrast, transmit_map: Image | None
+) -> tuple[LazyContrast, dict[str, Any], str]:
+    """Layer of one contrast of a sheet, in a map of B1+ where it has pulses."""
+    chosen = transmit_map if isinstance(contrast.sequence, SignalModel) else None
+    rendering = replace(contrast.rendering, transmit_map=file_name(chosen))
+    return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
+
+
+def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
+    """Which map the first of some contrast layers that lacks one for a sequence lacks; empty if none does."""
+    for layer in layers:
+        try:
+            check_maps(sequence, layer.data.names)
+        except ValueError as error:
+            return f"{layer.name} stays as it is: {error}"
+    return ""
 
 
 def with_transmit_map(layer: Image, transmit_map: Image | None, rendering: Rendering) -> LazyContrast:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,16 +24,17 @@ from napari_swig_qmri._widgets.appearance import (
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.contrast_sources import (
-    Source,
     SourceList,
     common_limits,
     contrast_layer,
     contrast_sidecar,
+    lack_of,
+    sheet_layer,
     shown_title,
+    sources_among,
     with_transmit_map,
 )
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import find_map_sets, is_transmit_map, stray_maps
 from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor, mark_layer, marks_of
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
@@ -41,22 +42,20 @@ from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.view import show_marks, start_radiologically
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
-    facts_of,
-    file_name,
     follow_layers,
     image_layers,
+    transmit_layers,
 )
 from napari_swig_qmri.arguments import subject_in
-from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.layers import METADATA_KEY, origin_of
 from napari_swig_qmri.lazy import PLAIN
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.signal_models import SignalModel, T2Flair
+from napari_swig_qmri.signal_models import T2Flair
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri.protocol import NamedContrast, Protocol
+    from napari_swig_qmri.protocol import Protocol
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
@@ -189,7 +188,8 @@ class SynthesizeWidget(Dock):
         """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
         source = self.sources.value()[-1]
         try:
-            tuples = [self._sheet_layer(source, each) for each in protocol.contrasts]
+            field = self.rendering.field_layer
+            tuples = [sheet_layer(source, each, field) for each in protocol.contrasts]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
@@ -207,12 +207,6 @@ class SynthesizeWidget(Dock):
         self.side_by_side.value = True
         self._arrange()
         return layers
-
-    def _sheet_layer(self, source: Source, contrast: NamedContrast) -> tuple[Any, dict[str, Any], str]:
-        """One contrast of a sheet, in the map of B1+ of the options where it has pulses."""
-        chosen = self.rendering.field_layer if isinstance(contrast.sequence, SignalModel) else None
-        rendering = replace(contrast.rendering, transmit_map=file_name(chosen))
-        return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
 
     def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
         """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
@@ -264,15 +258,9 @@ class SynthesizeWidget(Dock):
         if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
-        facts = [facts_of(layer) for layer in layers]
-        found = find_map_sets(facts)
-        self.sources.show_sources(
-            [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found],
-            stray_maps(facts, found),
-        )
+        self.sources.show_sources(*sources_among(layers))
         self._live = [layer for layer in self._live if layer in self._viewer.layers]
-        fields = [layer for layer, each in zip(layers, facts, strict=True) if is_transmit_map(each)]
-        self.rendering.show_maps(fields)
+        self.rendering.show_maps(transmit_layers(layers))
         self._forget_marks()
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
@@ -340,17 +328,13 @@ class SynthesizeWidget(Dock):
 
     def _lacks_maps(self, sequence: Contrast) -> bool:
         """Say which map the live layers lack for a sequence; whether there is one."""
-        try:
-            for layer in self._live:
-                check_maps(sequence, layer.data.names)
-        except ValueError as error:
-            self._say(f"{layer.name} stays as it is: {error}", problem=True)
-            self._stays = True
-            return True
-        if self._stays:
+        lack, before = lack_of(self._live, sequence), self._stays
+        self._stays = bool(lack)
+        if lack:
+            self._say(lack, problem=True)
+        elif before:
             self._say_what_moves()
-        self._stays = False
-        return False
+        return self._stays
 
     def _adjust_contrast(self) -> None:
         if not (self._live and self.auto_contrast.value):

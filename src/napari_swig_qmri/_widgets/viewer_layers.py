@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, LayerFacts
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, LayerFacts, is_transmit_map
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.composites import LazyArray
 from napari_swig_qmri.contrast_maps import ContrastMaps
@@ -34,6 +34,11 @@ RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 def image_layers(viewer: ViewerModel) -> list[Image]:
     """Layers that can be a map or a guide: grey images of at least three axes that hold their voxels."""
     return [layer for layer in viewer.layers if _is_volume(layer)]
+
+
+def transmit_layers(layers: Sequence[Image]) -> list[Image]:
+    """Those of some layers that are maps of B1+."""
+    return [layer for layer in layers if is_transmit_map(facts_of(layer))]
 
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
