@@ -11,6 +11,7 @@ import pytest
 from napari_swig_qmri.comparison import (
     Bench,
     Comparison,
+    as_compared,
     brain_of,
     choose_acquired,
     contrast_name,
@@ -26,6 +27,7 @@ from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.signal_models import (
     DoubleInversionRecovery,
+    Mp2rageUni,
     Mprage,
     SignalModel,
     Spgr,
@@ -196,3 +198,14 @@ def test_contrasts_are_scored_with_the_t2star_and_the_field_that_they_see() -> N
     assert scores(alike, sequence).scores["SR"]["tissue"].nrmse < 1e-4
     plain = bench(maps={"SR": TRUTH.maps}, acquired=image)
     assert scores(plain, sequence).scores["SR"]["tissue"].nrmse > 0.05
+
+
+def test_a_uniform_image_is_compared_in_the_range_of_its_equation() -> None:
+    sequence = Mp2rageUni.from_typical()
+    signal = np.asarray(lazy_contrast(ContrastMaps(maps=TRUTH.maps), sequence))
+    stored = np.where(signal == 0, 0, np.rint(4095 * (signal + 0.5))).astype(np.float32)
+    image = Volume(data=stored, grid=TRUTH.maps.grid, name="UNI", suffix="UNIT1")
+    prepared = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    assert gain_of(prepared, sequence) == pytest.approx(1, rel=1e-3)
+    assert scores(prepared, sequence).scores["SR"]["tissue"].nrmse < 1e-3
+    np.testing.assert_array_equal(as_compared(acquired()).data, acquired().data)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from napari_swig_qmri.metrics import (
     white_matter_limit,
     without_small_slices,
 )
+from napari_swig_qmri.preparation import in_uniform_range
 from napari_swig_qmri.resampling import resampled, spline
 from napari_swig_qmri.results import Progress
 from napari_swig_qmri.sidecars import from_sidecar
@@ -202,6 +203,7 @@ def prepare(
     notes = [_mask_note(mask)]
     image = None
     if acquired is not None:
+        acquired = as_compared(acquired)
         data, seen = yield from _moved(acquired, finest.grid)
         image = np.where(seen, data, np.nan).astype(np.float32)
         where &= seen
@@ -224,6 +226,14 @@ def prepare(
         notes=tuple(notes),
         beside=beside or {},
     )
+
+
+def as_compared(acquired: Volume) -> Volume:
+    """An acquired image in the range of its equation: MP2RAGE UNI from -1/2 to 1/2, others as they are."""
+    if acquired.suffix != "UNIT1":
+        return acquired
+    seen = np.isfinite(acquired.data) & (acquired.data != 0)
+    return replace(acquired, data=in_uniform_range(acquired.data, seen, acquired.name, [])) if seen.any() else acquired
 
 
 def gain_of(bench: Bench, sequence: Contrast, rendering: Rendering = PLAIN) -> float:

@@ -194,7 +194,7 @@ def _on_grid(
         notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
     data = np.where(seen, data, 0)
     if isinstance(guide.sequence, Mp2rageUni):
-        data = _uniform(data, seen, guide.name, notices)
+        data = in_uniform_range(data, seen, guide.name, notices)
     data = filled(data, gaps, seen, guide.grid.voxel_size)
     if guide.grid.is_aligned_with(grid):
         return data, seen
@@ -202,7 +202,7 @@ def _on_grid(
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
-def _uniform(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
+def in_uniform_range(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
     """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that scanners store."""
     low, high = float(data[seen].min()), float(data[seen].max())
     if max(-low, high) <= 1:

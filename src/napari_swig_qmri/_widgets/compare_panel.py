@@ -18,7 +18,7 @@ from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.preflight_panel import Inquiry
 from napari_swig_qmri._widgets.view import hide_marks, show_marks, show_neurologically, show_radiologically
 from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, image_layers, mask_layers
-from napari_swig_qmri.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
+from napari_swig_qmri.comparison import ACQUIRED, as_compared, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import difference_colormap, rounded_up
@@ -219,7 +219,7 @@ class ComparePanel(QWidget):
         frame = frame_of(finest.as_layer_data_tuple()[1])
         blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
         if self._chosen is not None and bench.acquired is not None:
-            shown = from_layer(*self._chosen.as_layer_data_tuple()[:2])
+            shown = as_compared(from_layer(*self._chosen.as_layer_data_tuple()[:2]))
             data, attributes, _ = to_layer_data(replace(shown, name=f"Acquired: {shown.name}"), frame)
             self._kept = data
             self._on_grid = place(replace(blank, data=bench.acquired), frame).data
