@@ -21,7 +21,7 @@ from napari_swig_qmri.partial_volume import THRESHOLD, LazyPartialVolume, disagr
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.quantities import T1, T2
 from napari_swig_qmri.rendering import Rendering
-from napari_swig_qmri.signal_models import SignalModel, T2Flair, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mprage, SignalModel, Spgr, T2Flair, TurboSpinEcho
 from napari_swig_qmri.volumes import VoxelGrid
 
 SHAPE = (25, 512, 512)
@@ -63,7 +63,47 @@ def main() -> None:
             shares = 100 * synthesise(low(sequence, degrees), *maps) / ideal
             train = f"ETL {sequence.echo_train_length}, {degrees} degrees"  # type: ignore[attr-defined]
             print(f"| {sequence.title}, {train} | " + " | ".join(f"{share:.0f}" for share in shares) + " |")
+    report_maps()
     report_marks()
+
+
+def report_maps() -> None:
+    """Time of a slice in a map of the transmit field, and how far it is from every voxel's own field."""
+    random = np.random.default_rng(0)
+    maps = [random.uniform(*ends, (8, 256, 256)).astype(np.float32) for ends in ((0.5, 1), (0.5, 4), (0.04, 1.5))]
+    x, y = np.meshgrid(*[np.linspace(-1, 1, 256)] * 2)
+    field = np.broadcast_to(1.25 - 0.3 * (x**2 + y**2), maps[0].shape).astype(np.float32)  # 65 to 125 %
+    print(
+        "\n| 256 x 256 | plain, ms | with a map of B1+, first and next, ms | largest error, % of the largest signal |"
+    )
+    print("|---|---|---|---|")
+    for name, sequence in (
+        ("SPGR", Spgr.from_typical()),
+        ("MPRAGE", Mprage.from_typical()),
+        ("TSE, ETL 16", TurboSpinEcho.from_typical()),
+        ("T2-FLAIR, ETL 16", T2Flair.from_typical()),
+        ("TSE, ETL 200, 100 degrees", low(LONG, 100)),
+    ):
+        plain, with_map = (
+            LazyContrast(sequence=sequence, pd=maps[0], t1=maps[1], t2=maps[2], transmit_field=each)
+            for each in (None, field)
+        )
+        times = [[_milliseconds(contrast, index) for index in range(8)] for contrast in (plain, with_map)]
+        errors = []
+        for row, column in zip(*np.unravel_index(random.integers(0, 256 * 256, 400), (256, 256)), strict=True):
+            own = Rendering(transmit_field=float(field[0, row, column]))
+            exact = synthesise(sequence, *(each[0, row, column][None] for each in maps), rendering=own)
+            errors.append(abs(abs(exact.item()) - abs(with_map[0][row, column])))
+        print(
+            f"| {name} | {np.median(times[0][1:]):.1f} | {times[1][0]:.0f}, {np.median(times[1][1:]):.0f} | "
+            f"{100 * max(errors) / with_map[0].max():.3f} |"
+        )
+
+
+def _milliseconds(contrast: LazyContrast, index: int) -> float:
+    begin = time.thread_time()
+    contrast[index]
+    return 1e3 * (time.thread_time() - begin)
 
 
 def report_marks() -> None:

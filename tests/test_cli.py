@@ -156,6 +156,46 @@ def test_a_t2star_map_is_used_by_gradient_echoes(run: Run, maps: Path) -> None:
     ratio = load(Path("with.nii.gz")) / load(Path("without.nii.gz"))
     expected = np.exp(-0.005 / 0.03 + 0.005 / load(maps / "sub-07_T2map.nii.gz"))
     np.testing.assert_allclose(ratio, expected, rtol=1e-4)
+    rates = np.full(SHAPE, 1 / 0.03)
+    save(maps / "sub-07_R2starmap.nii.gz", rates, {"Units": "1/s"})  # found among the maps
+    assert run("synthesize", maps, *words, "-o", "rates.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("rates.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
+    (maps / "sub-07_T2map.nii.gz").unlink()  # which T2* makes superfluous
+    assert run("synthesize", maps, *words, "-o", "alone.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("alone.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
+
+
+def test_a_map_of_the_transmit_field_does_what_the_number_does(run: Run, maps: Path) -> None:
+    save(maps.parent / "sub-07_TB1map.nii.gz", np.full(SHAPE, 80.0))  # percent
+    words = ("--sequence", "tse", "--tr", 5000, "--te", 90)
+    result = run("synthesize", maps, *words, "--b1", "sub-07_TB1map.nii.gz", "-o", "map.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "Read as percent of the nominal flip angle" in result.stderr
+    assert run("synthesize", maps, *words, "--b1", 0.8, "-o", "number.nii.gz").exit_code == 0
+    np.testing.assert_allclose(load(Path("map.nii.gz")), load(Path("number.nii.gz")), rtol=1e-5)
+    sidecar = json.loads(Path("map.json").read_text())
+    assert sidecar["Rendering"] == {"TransmitMap": "sub-07_TB1map.nii.gz"}
+    assert "sub-07_TB1map.nii.gz" in sidecar["Sources"]
+
+
+def test_files_that_are_no_map_of_the_field_or_of_t2star_are_refused(run: Run, maps: Path) -> None:
+    save(maps.parent / "angles.nii.gz", np.full(SHAPE, 800.0))
+    words = ("synthesize", maps, "--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
+    for option, path, sentence in (
+        ("--b1", "angles.nii.gz", "a B1+ map is a fraction of the nominal flip angle (near 1)"),
+        ("--b1", "nowhere.nii.gz", "nowhere.nii.gz does not exist"),
+        ("--t2star", maps / "sub-07_T2map.nii.gz", "is a T2map, not a T2* map"),
+    ):
+        result = run(*words, option, path)
+        assert result.exit_code == 1
+        assert sentence in result.stderr
+
+
+def test_a_t1_map_is_enough_for_a_uniform_image(run: Run, maps: Path) -> None:
+    result = run("synthesize", maps / "sub-07_T1map.nii.gz", "--preset", "MP2RAGE UNI", "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert run("synthesize", maps, "--preset", "MP2RAGE UNI", "-o", "all.nii.gz").exit_code == 0
+    np.testing.assert_array_equal(load(Path("x.nii.gz")), load(Path("all.nii.gz")))
 
 
 @pytest.mark.parametrize(
@@ -205,7 +245,7 @@ def test_missing_and_wrong_files_are_refused(run: Run, maps: Path) -> None:
         ("nowhere", "nowhere does not exist"),
         ("sub-07_T1w.nii.gz", "is a T1w, not a PD, T1 or T2 map"),
         ("broken_T1map.nii.gz", "could not be read"),
-        (maps / "sub-07_T1map.nii.gz", "PD, T2 is missing"),
+        (maps / "sub-07_T1map.nii.gz", "Turbo spin echo needs PD and T2 besides T1: open them, or choose MP2RAGE UNI."),
     ):
         result = run("synthesize", path, *words)
         assert result.exit_code == 1
@@ -736,6 +776,15 @@ def test_sheet_renders_a_protocol(run: Run, maps: Path) -> None:
     again = run("sheet", "brain.toml", maps, "-o", "out")
     assert again.exit_code == 1
     assert "already in" in again.stderr
+
+
+def test_sheet_takes_a_map_of_the_transmit_field(run: Run, maps: Path) -> None:
+    write_protocol(Protocol.usual(), "brain.toml")
+    save(maps.parent / "b1.nii.gz", np.full(SHAPE, 0.8))
+    result = run("sheet", "brain.toml", maps, "-o", "out", "--format", "nifti", "--b1", "b1.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    sidecar = json.loads(next(Path("out").rglob("*T2w.json")).read_text())
+    assert sidecar["Rendering"] == {"TransmitMap": "b1.nii.gz"}
 
 
 def test_sheet_refuses_what_is_no_protocol(run: Run, maps: Path) -> None:

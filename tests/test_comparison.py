@@ -12,6 +12,7 @@ import pytest
 from napari_swig_qmri.comparison import (
     Bench,
     Comparison,
+    as_signal,
     brain_of,
     choose_acquired,
     contrast_name,
@@ -20,7 +21,8 @@ from napari_swig_qmri.comparison import (
     score,
     tissue_note,
 )
-from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.lazy import lazy_contrast, synthesise
 from napari_swig_qmri.metrics import hfen, nrmse, ssim
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.sidecars import to_sidecar
@@ -29,6 +31,7 @@ from napari_swig_qmri.signal_models import (
     Mp2rageUni,
     Mprage,
     SignalModel,
+    Spgr,
     SpinEcho,
     Stir,
     T2Flair,
@@ -231,3 +234,27 @@ def test_missing_voxels_count_nowhere() -> None:
     prepared = bench(maps={"SR": QuantitativeMaps(data=data, grid=TRUTH.maps.grid), "LR": LR_MAPS})
     assert not any(region[:20].any() for region in prepared.regions.values())
     assert np.isfinite(scores(prepared).scores["LR"]["tissue"].ssim)
+
+
+def test_contrasts_are_scored_with_the_t2star_and_the_field_that_they_see() -> None:
+    sequence = Spgr.from_typical(echo_time=0.02, repetition_time=0.03)
+    slope = np.linspace(0.8, 1.2, TRUTH.maps.grid.shape[0], dtype=np.float32)[:, None, None]
+    field = np.broadcast_to(slope, TRUTH.maps.grid.shape)
+    seen = ContrastMaps(maps=TRUTH.maps, t2star=0.5 * TRUTH.maps["T2"], transmit_field=field)
+    image = Volume(data=GAIN * np.asarray(lazy_contrast(seen, sequence)), grid=TRUTH.maps.grid, name="T1w")
+    alike = bench(maps={"SR": TRUTH.maps}, acquired=image, beside={"SR": seen})
+    assert gain_of(alike, sequence) == pytest.approx(GAIN, rel=1e-4)
+    assert scores(alike, sequence).scores["SR"]["tissue"].nrmse < 1e-4
+    plain = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    assert scores(plain, sequence).scores["SR"]["tissue"].nrmse > 0.05
+
+
+def test_a_uniform_image_is_compared_in_the_range_of_its_equation() -> None:
+    sequence = Mp2rageUni.from_typical()
+    signal = np.asarray(lazy_contrast(ContrastMaps(maps=TRUTH.maps), sequence))
+    stored = np.where(signal == 0, 0, np.rint(4095 * (signal + 0.5))).astype(np.float32)
+    image = Volume(data=stored, grid=TRUTH.maps.grid, name="UNI", suffix="UNIT1")
+    prepared = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    assert gain_of(prepared, sequence) == pytest.approx(1, rel=1e-3)
+    assert scores(prepared, sequence).scores["SR"]["tissue"].nrmse < 1e-3
+    np.testing.assert_array_equal(as_signal(acquired())[0].data, acquired().data)

@@ -10,7 +10,16 @@ from pathlib import Path
 import pytest
 
 from napari_swig_qmri.equation import UserEquation
-from napari_swig_qmri.protocol import NamedContrast, Protocol, from_content, read_protocol, to_content, write_protocol
+from napari_swig_qmri.protocol import (
+    NamedContrast,
+    Protocol,
+    described,
+    from_content,
+    read_protocol,
+    to_content,
+    write_protocol,
+)
+from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.signal_models import SEQUENCES, Mprage, T2Flair
 
 
@@ -61,6 +70,19 @@ FLAIR = to_content(Protocol(contrasts=(NamedContrast(name="F", sequence=T2Flair.
         ({"contrasts": [{"name": "F", "sequence": "t2-flair", "echo_time": 120}]}, "needs repetition_time"),
         ({"contrasts": [{**FLAIR, "echo_time": "120 ms"}]}, "echo_time must be a number"),
         ({"contrasts": [{**FLAIR, "inversion_time": 9500}]}, "cannot be played out"),
+        ({"contrasts": [{**FLAIR, "rendering": 3}]}, "contrast 'F': rendering must be a table, but it is 3"),
+        ({"contrasts": [{**FLAIR, "rendering": {"b1": 0.9}}]}, "a rendering has no b1; it has transmit_field, snr"),
+        ({"contrasts": [{**FLAIR, "rendering": {"snr": "20"}}]}, "contrast 'F': snr must be a number, but it is '20'"),
+        ({"contrasts": [{**FLAIR, "rendering": {"seed": 1.5}}]}, "seed must be a whole number"),
+        ({"contrasts": [{**FLAIR, "rendering": {"transmit_field": 90}}]}, "'F': the transmit field must be between"),
+        (
+            {
+                "contrasts": [
+                    {"name": "U", "sequence": "equation", "equation": "PD", "rendering": {"transmit_field": 0.9}}
+                ]
+            },
+            "contrast 'U': User equation has no pulses",
+        ),
         ({"contrasts": [{**FLAIR, "echo_time": 0.12, "repetition_time": 9.0, "inversion_time": 2.5}]}, "contrast 'F'"),
     ],
 )
@@ -91,3 +113,19 @@ def test_a_typed_equation_is_kept(tmp_path: Path) -> None:
     assert read.sequence == equation
     with pytest.raises(ValueError, match="contrast 'mine'"):
         from_content({"contrasts": [{"name": "mine", "sequence": "equation"}]})
+
+
+def test_options_are_kept_with_their_contrast(tmp_path: Path) -> None:
+    noisy = Rendering(transmit_field=0.9, snr=20, seed=4, sign="signed", transmit_map="of a subject")
+    contrasts = (
+        NamedContrast(name="noisy", sequence=T2Flair.from_typical(), rendering=noisy),
+        NamedContrast(name="plain", sequence=Mprage.from_typical()),
+    )
+    path = write_protocol(Protocol(contrasts=contrasts), tmp_path / "own.toml")
+    first, second = tomllib.loads(path.read_text())["contrasts"]
+    assert first["rendering"] == {"transmit_field": 0.9, "snr": 20, "seed": 4, "sign": "signed"}
+    assert "rendering" not in second
+    read = read_protocol(path).contrasts
+    assert read[0].rendering == Rendering(transmit_field=0.9, snr=20, seed=4, sign="signed")
+    assert read[1].rendering == Rendering()
+    assert described(read[0]) == "T2-FLAIR: TE 120, TR 9000, TI 2500 ms, B1+ 90 %, SNR 20, signed"

@@ -11,13 +11,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.layers import is_computed
-from napari_swig_qmri.lazy import synthesise
+from napari_swig_qmri.lazy import LazyContrast, synthesise
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.protocol import NamedContrast, Protocol
+from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.sheets import FORMATS, PANE, Sheet, picture, render, write_sheet
-from napari_swig_qmri.signal_models import PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
+from napari_swig_qmri.signal_models import Mp2rageUni, PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
@@ -25,7 +28,11 @@ HEAD = make_phantom(6.0).maps
 
 
 def sheet(protocol: Protocol | None = None, subject: str = "sub-01") -> Sheet:
-    return drained(render(HEAD, protocol or Protocol.usual(), subject, {"Sources": ["/data/sub-01_T1map.nii.gz"]}))
+    return drained(
+        render(
+            ContrastMaps(maps=HEAD), protocol or Protocol.usual(), subject, {"Sources": ["/data/sub-01_T1map.nii.gz"]}
+        )
+    )
 
 
 def test_every_contrast_is_the_signal_of_its_sequence() -> None:
@@ -39,7 +46,7 @@ def test_every_contrast_is_the_signal_of_its_sequence() -> None:
 
 def test_another_subject_gets_the_same_protocol() -> None:
     other = QuantitativeMaps(data=1.1 * HEAD.data, grid=HEAD.grid)
-    again = drained(render(other, Protocol.usual(), "sub-02"))
+    again = drained(render(ContrastMaps(maps=other), Protocol.usual(), "sub-02"))
     assert [v.sidecar["PulseSequenceType"] for v in again.volumes] == [
         v.sidecar["PulseSequenceType"] for v in sheet().volumes
     ]
@@ -104,7 +111,7 @@ def test_left_and_right_are_where_radiologists_expect_them() -> None:
     data[0, right_half] = 0  # no proton density on the patient's right
     maps = QuantitativeMaps(data=data, grid=HEAD.grid)
     protocol = Protocol(contrasts=(NamedContrast(name="T2w", sequence=TurboSpinEcho.from_typical()),))
-    shown = picture(drained(render(maps, protocol, "sub-01")))[120:400, 8 : 8 + PANE]
+    shown = picture(drained(render(ContrastMaps(maps=maps), protocol, "sub-01")))[120:400, 8 : 8 + PANE]
     assert shown[:, 30 : PANE // 2 - 20].mean() < 0.1 * shown[:, PANE // 2 + 20 : -60].mean()
 
 
@@ -150,8 +157,8 @@ def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
 
 def test_what_cannot_be_rendered_or_written_is_refused(tmp_path: Path) -> None:
     two = QuantitativeMaps(data=HEAD.data[:2], grid=HEAD.grid, names=("PD", "T1"))
-    with pytest.raises(ValueError, match="T2 is missing"):
-        drained(render(two, Protocol.usual(), "sub-01"))
+    with pytest.raises(ValueError, match=r"MPRAGE needs T2\* or T2 besides PD and T1: open it, or choose MP2RAGE UNI"):
+        drained(render(ContrastMaps(maps=two), Protocol.usual(), "sub-01"))
     with pytest.raises(ValueError, match="cannot be written as tiff"):
         drained(write_sheet(sheet(), tmp_path, ["tiff"]))
     with pytest.raises(ValueError, match="cannot be written as nothing"):
@@ -163,4 +170,38 @@ def test_small_grids_have_a_picture_too() -> None:
     maps = QuantitativeMaps(data=np.ones((3, 4, 5, 3), np.float32), grid=grid)
     empty = QuantitativeMaps(data=np.zeros((3, 4, 5, 3), np.float32), grid=grid)
     for each in (maps, empty):
-        assert picture(drained(render(each, Protocol.usual(), "sub-01"))).ndim == 3
+        assert picture(drained(render(ContrastMaps(maps=each), Protocol.usual(), "sub-01"))).ndim == 3
+
+
+def test_options_apply_per_contrast_and_a_map_of_b1_to_all_with_pulses() -> None:
+    noisy = Rendering(snr=20, transmit_field=0.9)
+    contrasts = (
+        NamedContrast(name="T2w", sequence=TurboSpinEcho.from_typical(), rendering=noisy),
+        NamedContrast(name="FLAIR", sequence=T2Flair.from_typical()),
+        NamedContrast(name="PD", sequence=UserEquation(text="PD")),
+    )
+    field = np.full(HEAD.grid.shape, 0.8, np.float32)
+    maps = ContrastMaps(maps=HEAD, transmit_field=field, transmit_map="b1.nii")
+    found = drained(render(maps, Protocol(contrasts=contrasts), "sub-01")).volumes
+    expected = [
+        LazyContrast(
+            sequence=each.sequence,
+            **{name.lower(): HEAD[name] for name in HEAD.names},
+            rendering=replace(each.rendering, transmit_field=0.8 * each.rendering.transmit_field),
+        )
+        for each in contrasts[:2]
+    ]
+    for volume, contrast in zip(found[:2], expected, strict=True):
+        np.testing.assert_allclose(volume.data, contrast, rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(found[2].data, np.nan_to_num(HEAD["PD"]) * (HEAD["T1"] > 0))
+    assert [volume.sidecar.get("Rendering") for volume in found] == [
+        {"TransmitField": 0.9, "TransmitMap": "b1.nii", "SNR": 20, "NoiseReference": "signal", "Seed": 0},
+        {"TransmitMap": "b1.nii"},
+        None,
+    ]
+
+
+def test_options_that_a_contrast_cannot_have_are_refused() -> None:
+    uniform = NamedContrast(name="UNI", sequence=Mp2rageUni.from_typical(), rendering=Rendering(snr=20))
+    with pytest.raises(ValueError, match="no noise can be added"):
+        sheet(Protocol(contrasts=(uniform,)))

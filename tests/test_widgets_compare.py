@@ -433,3 +433,32 @@ def test_nothing_can_be_compared_or_shown_without_maps(qtbot: QtBot) -> None:
     assert not widget.compare.button.isEnabled()
     assert not widget.sheet.show_button.isEnabled()
     assert not widget.sheet.export.run_button.isEnabled()
+
+
+def test_a_sheet_keeps_the_options_of_each_contrast(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    noisy = Rendering(snr=25, seed=3, transmit_field=0.9)
+    widget.rendering.set_value(noisy)
+    widget.sheet.add_button.click()
+    assert widget.sheet.value().contrasts[-1].rendering == noisy
+    assert widget.sheet.list.item(widget.sheet.list.count() - 1).text().endswith("B1+ 90 %, SNR 25")
+    widget.rendering.set_value(Rendering())
+    widget.sheet.show_button.click()
+    assert [layer.data.rendering for layer in widget.sheet.layers] == [*[Rendering()] * 4, noisy]
+    record = widget.sheet.layers[-1].metadata["napari-swig-qmri"]["sidecar"]["Rendering"]
+    assert record["SNR"] == 25
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    widget.rendering.set_value(noisy)
+    widget.sheet.add_button.click()  # a ratio takes no noise
+    assert "no noise can be added" in widget.sheet.message.text()
+    assert len(widget.sheet.value().contrasts) == 5
+
+
+def test_comparing_follows_the_map_of_b1(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    compare(widget, qtbot)
+    before = widget.compare.table.text()
+    slope = np.linspace(0.6, 1.0, HR.shape[0], dtype=np.float32)[:, None, None] * np.ones(HR.shape, np.float32)
+    (b1,) = add(viewer, Volume(data=slope, grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
+    widget.rendering.map_box.set_value(b1)
+    qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
+    assert set(widget.compare._bench.beside) == {"LR", "SR"}
+    np.testing.assert_allclose(widget.compare._bench.beside["SR"].transmit_field, slope, rtol=1e-5)

@@ -12,6 +12,7 @@ from napari_swig_qmri._widgets.layer_choice import (
     choose_maps,
     find_map_sets,
     map_of,
+    stray_maps,
 )
 
 
@@ -88,9 +89,32 @@ def test_nothing_is_proposed_for_unknown_layers() -> None:
     assert choose_guides([facts("a"), facts("b")]) == []
 
 
-def test_map_sets_need_all_three_on_one_grid() -> None:
-    assert find_map_sets(LR[:2]) == []
-    assert find_map_sets([*LR[:2], facts("sub-01_T2map", "T2map", 1)]) == []
+def test_map_sets_need_all_three_on_one_grid_to_be_complete() -> None:
+    assert find_map_sets([LR[0], LR[2]]) == []  # no T1
+    for layers in (LR[:2], [*LR[:2], facts("sub-01_T2map", "T2map", 1)]):
+        (found,) = find_map_sets(layers)
+        assert (found.label, found.is_complete, found.layers) == ("PD, T1 only", False, {"PD": 0, "T1": 1})
+
+
+def test_complete_sets_come_before_partial_ones() -> None:
+    lone = facts("sub-01_R1map", "R1map")
+    assert [found.label for found in find_map_sets([lone, *LR])] == ["maps", "T1 only"]
+
+
+def test_a_t2star_map_goes_with_the_maps_on_its_grid() -> None:
+    beside, elsewhere = facts("a_R2starmap", "R2starmap", 2), facts("b_T2starmap", "T2starmap")
+    (found,) = find_map_sets([elsewhere, *LR, beside])
+    assert found.layers == {"PD": 1, "T1": 2, "T2": 3, "T2*": 4}
+    assert "T2*" not in find_map_sets([elsewhere, *LR])[0].layers
+
+
+def test_maps_that_fit_no_set_are_told() -> None:
+    layers = [LR[1], facts("sub-01_T2map", "T2map", 1)]
+    told = stray_maps(layers, find_map_sets(layers))
+    assert told == "sub-01_T2map: not on the voxels of sub-01_T1map, so no contrast uses both; resample one of them."
+    stack = [facts("qmaps", "T1map", shape=(3, 8, 8, 8))]
+    assert "several volumes in one file" in stray_maps(stack, find_map_sets(stack))
+    assert stray_maps(LR, find_map_sets(LR)) == ""
 
 
 def test_map_sets_are_labelled_and_ordered() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,11 +18,13 @@ from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, PAIRS, Synthesize
 from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
+from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.layers import from_layer
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni, T2Flair
+from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 NOISY = Rendering(snr=25, seed=7)
 
@@ -178,3 +181,55 @@ def test_without_the_grid_marks_are_an_overlay(widget: SynthesizeWidget, viewer:
     widget.rendering.mark.value = True
     assert not viewer.canvas.grid.enabled
     assert math.isclose(viewer.layers[-1].opacity, 0.35)
+
+
+def field_map(value: float, grid: VoxelGrid = HR, **more: Any) -> Volume:
+    """A map of B1+ that rises along x from `value`, in percent."""
+    rise = np.linspace(0, 0.2, grid.shape[0])[:, None, None]
+    data = (value + rise + np.zeros(grid.shape)).astype(np.float32)
+    return Volume(data=data, grid=grid, name="sub-01 TB1map", suffix="TB1map", unit="arbitrary", **more)
+
+
+def test_a_layer_of_b1_is_offered_and_scales_voxel_by_voxel(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    assert widget.rendering.map_box.count() == 1  # none
+    (b1,) = add(viewer, field_map(0.8, path=Path("sub-01_TB1map.nii.gz")))
+    assert widget.rendering.field_layer is None  # until it is asked for
+    widget.rendering.map_box.set_value(b1)
+    assert widget.options.button.text() == "Options: B1+ map"
+    live = widget.add_contrast()
+    for layer, grid in zip(live, (HR.with_shape((6, 7, 5)), HR), strict=True):
+        field = from_layer(np.asarray(layer.data.transmit_field), layer.as_layer_data_tuple()[1]).data
+        rise = np.linspace(0, 0.2, HR.shape[0])
+        x = np.arange(grid.shape[0]) * HR.shape[0] / grid.shape[0] + (HR.shape[0] / grid.shape[0] - 1) / 2
+        expected = 0.8 + np.interp(x, np.arange(HR.shape[0]), rise)
+        np.testing.assert_allclose(field[:, 2, 2], expected, atol=0.01)
+    record = layer.metadata["napari-swig-qmri"]["sidecar"]
+    assert record["Rendering"] == {"TransmitMap": "sub-01_TB1map.nii.gz"}
+
+
+def test_live_layers_take_another_map_and_lose_it_with_its_layer(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    live = widget.add_contrast()
+    without = np.asarray(live[0].data)
+    (b1,) = add(viewer, field_map(0.7))
+    widget.rendering.map_box.set_value(b1)
+    assert not np.allclose(np.asarray(live[0].data), without)
+    assert live[0].data.rendering.transmit_map == "sub-01 TB1map"
+    viewer.layers.remove(b1)
+    np.testing.assert_array_equal(np.asarray(live[0].data), without)
+    assert widget.rendering.value() == Rendering()
+
+
+def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    widget.add_contrast()
+    (angles,) = add(viewer, field_map(60))
+    widget.rendering.map_box.set_value(angles)
+    assert widget.rendering.field_layer is None
+    assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
+
+
+def test_a_map_and_an_equation_exclude_each_other(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    (b1,) = add(viewer, field_map(0.9))
+    widget.rendering.map_box.set_value(b1)
+    widget.editor.set_value(UserEquation(text="PD"))
+    assert "has no pulses" in widget.rendering.problem_label.text()
+    assert not widget.add_button.isEnabled()

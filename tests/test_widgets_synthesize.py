@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from export_cases import EXPORTS, write
 from napari.components import ViewerModel
+from napari.layers import Layer
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
+from napari_swig_qmri._reader import read
 from napari_swig_qmri._widgets.contrast_sources import common_limits
 from napari_swig_qmri._widgets.synthesize import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._writer import write_layer
@@ -18,7 +21,8 @@ from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer, is_computed
 from napari_swig_qmri.lazy import LazyContrast, synthesise
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.signal_models import SpinEcho, T2Flair
+from napari_swig_qmri.signal_models import Mp2rageUni, Spgr, SpinEcho, T2Flair
+from napari_swig_qmri.volumes import Volume
 
 
 @pytest.fixture
@@ -189,3 +193,100 @@ def test_removed_layers_are_forgotten(widget: SynthesizeWidget, viewer: ViewerMo
     qtbot.waitUntil(lambda: live[1].data.sequence.echo_time == pytest.approx(0.08))
     assert live[0].data.sequence.echo_time == 0.12
     assert "(LR)" not in widget.status.text()
+
+
+def test_a_t1_map_alone_makes_what_it_can(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    add(viewer, make_map("T1map"))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert [box.text for _, box in widget.sources.rows] == ["T1 only: 2 × 2 × 2 mm (no PD and T2)"]
+    assert not widget.add_button.isEnabled()
+    assert widget.sources._hint.text() == "T2-FLAIR needs PD and T2 besides T1: open them, or choose MP2RAGE UNI."
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    assert widget.sources._hint.isHidden()
+    (layer,) = widget.add_contrast()
+    expected = synthesise(Mp2rageUni.from_typical(), None, lr_maps()["T1"], None)
+    np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, expected, rtol=1e-5)
+
+
+def test_a_layer_stays_when_its_maps_do_not_do_for_the_next_sequence(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    add(viewer, make_map("T1map"))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    (layer,) = widget.add_contrast()
+    widget.editor.set_value(SpinEcho.from_typical())
+    widget._move()
+    assert isinstance(layer.data.sequence, Mp2rageUni)
+    assert "stays as it is: Spin echo needs PD and T2 besides T1" in widget.status.text()
+    widget.editor.set_value(Mp2rageUni.from_typical(inversion_time=0.75))
+    widget._move()
+    assert layer.data.sequence.inversion_time == 0.75
+    assert widget.status.text().startswith(f"The sliders move {layer.name},")
+
+
+def test_partial_sets_are_not_ticked_beside_complete_ones(viewer: ViewerModel, qtbot: QtBot) -> None:
+    add(viewer, make_map("T1map", HR.with_shape((4, 4, 4))))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    assert [(source.label, box.value) for source, box in widget.sources.rows] == [
+        ("LR", True),
+        ("SR", True),
+        ("T1 only", False),
+    ]
+
+
+def test_gradient_echoes_use_a_t2star_map_on_the_grid(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
+    decay = np.full(make_map("T2map").grid.shape, 0.03, np.float32)
+    add(viewer, Volume(data=decay, grid=make_map("T2map").grid, name="T2*", suffix="T2starmap", unit="s"))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert [box.text for _, box in widget.sources.rows] == ["maps: 2 × 2 × 2 mm, with T2*"]
+    sequence = Spgr.from_typical(echo_time=0.01)
+    widget.editor.set_value(sequence)
+    (layer,) = widget.add_contrast()
+    expected = synthesise(sequence, *lr_maps().data, decay)
+    np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, expected, rtol=1e-5)
+    widget.editor.set_value(SpinEcho.from_typical())
+    widget._move()
+    expected = synthesise(SpinEcho.from_typical(), *lr_maps().data)
+    np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, expected, rtol=1e-5)
+
+
+def test_maps_on_different_voxels_are_told(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    add(viewer, make_map("T1map"), make_map("PDmap", HR), make_map("T2map", HR))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert "not on the voxels of sub-01 T1map" in widget.sources._hint.text()
+
+
+@pytest.mark.parametrize(
+    ("tool", "text"),
+    [
+        ("SyMRI", "maps: 1 × 1 × 2 mm"),
+        ("SyMRI rates", "maps: 1 × 1 × 2 mm"),
+        ("MAGiC stack", "maps: 1 × 1 × 2 mm"),
+        ("QALAS", "maps: 1 × 1 × 2 mm"),
+        ("MRF", "maps: 1 × 1 × 2 mm"),
+        ("MP2RAGE", "T1 only: 1 × 1 × 2 mm (no PD and T2)"),
+        ("hMRI", "PD, T1 only: 1 × 1 × 2 mm, with T2* (no T2)"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # what was assumed is told as warnings
+def test_an_opened_export_is_listed(qtbot: QtBot, tmp_path: Path, tool: str, text: str) -> None:
+    viewer = ViewerModel()
+    for layer in read(write(tmp_path, *EXPORTS[tool]())):
+        viewer.add_layer(Layer.create(*layer))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    assert [box.text for _, box in widget.sources.rows] == [text]
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    (layer,) = widget.add_contrast()
+    assert np.isfinite(np.asarray(layer.data)).all()
+    assert widget.rendering.map_box.count() == (2 if tool == "hMRI" else 1)

@@ -11,7 +11,7 @@ from typing import Any
 
 from napari_swig_qmri.bids import RESIDUAL_UNITS
 from napari_swig_qmri.conversion import is_map, quantity_of
-from napari_swig_qmri.files import iterate_images, read_folder, read_volume, with_distinct_names
+from napari_swig_qmri.files import iterate_images, read_folder, read_volumes, with_distinct_names
 from napari_swig_qmri.layers import LayerData, display_notices, frame_of, is_result, to_layers
 from napari_swig_qmri.nifti import EXTENSIONS
 from napari_swig_qmri.placement import tilt_notice
@@ -75,7 +75,7 @@ def _is_readable(path: Path) -> bool:
 
 
 def _volumes(path: Path) -> list[Volume]:
-    return read_folder(path) if path.is_dir() else [read_volume(path)]
+    return read_folder(path) if path.is_dir() else read_volumes(path)
 
 
 def _combined_notice(layers: Sequence[LayerData]) -> str:

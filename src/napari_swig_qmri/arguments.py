@@ -12,13 +12,15 @@ import numpy as np
 
 from napari_swig_qmri.bids import WEIGHTED, Evidence, find_suffix
 from napari_swig_qmri.console import say
-from napari_swig_qmri.conversion import as_maps, is_map, map_notices
-from napari_swig_qmri.files import read_folder, read_volume
+from napari_swig_qmri.contrast_maps import ContrastMaps
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES, as_maps, is_map, map_notices, quantity_of, quantity_values
+from napari_swig_qmri.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.nifti import split_extension
+from napari_swig_qmri.steps import drained
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import BoolArray
-    from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # of BIDS, not of a subject
@@ -47,30 +49,74 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
         if path.is_dir():
             volumes += read_folder(path, units, strict=True)
         else:
-            volume = read_volume(path, units)
-            if not _is_input(volume):
+            found = read_volumes(path, units)
+            if not all(map(_is_input, found)):
                 raise ValueError(
-                    f"{path.name} is a {volume.suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
+                    f"{path.name} is a {found[0].suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
                     "leave it out, or put --guide before it if it is a guide."
                 )
-            volumes.append(volume)
+            volumes += found
     return volumes
 
 
 def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     """PD, T1 and T2 maps, any of them, of volumes read from `paths`; other images are passed over."""
-    found = tuple(volume for volume in volumes if is_map(volume))
+    found, twice = _without_rates([volume for volume in volumes if is_map(volume)])
     if not found:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
-    notices = (*(f"{v.name}: {notice}" for v in found for notice in v.notices), *map_notices(found))
+    notices = (*twice, *(f"{v.name}: {notice}" for v in found for notice in v.notices), *map_notices(found))
     say(*notices)
     return MapFiles(maps=as_maps(found), volumes=found, notices=notices)
+
+
+def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+    """The maps without rates of quantities that are there as times, too, and a sentence on each rate left out."""
+    times = {quantity_of(each): each.name for each in maps if each.unit == "s"}
+    left = [each for each in maps if each.unit == "1/s" and quantity_of(each) in times]
+    told = [f"{each.name}: left out, because {times[quantity_of(each)]} holds the same as times." for each in left]
+    return tuple(each for each in maps if each not in left), tuple(told)
 
 
 def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
     """PD, T1 and T2 maps, any of them, among files and folders."""
     return maps_among(read_inputs(paths, units), paths)
+
+
+def read_contrast_maps(
+    paths: Sequence[Path], units: str | None, t2star_path: Path | None, b1_path: Path | None
+) -> tuple[MapFiles, ContrastMaps, list[Path]]:
+    """Maps that contrasts are made of among files and folders, and the files beside those of PD, T1 and T2.
+
+    A T2* map may lie among them or have a file of its own; a map of the transmit field is one that is asked for.
+    """
+    volumes = read_inputs(paths, units)
+    given = maps_among(volumes, paths)
+    t2star = next((volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES), None)
+    t2star = read_volume(t2star_path, units) if t2star_path else t2star
+    if t2star is not None and t2star.suffix not in T2STAR_SUFFIXES:
+        raise ValueError(
+            f"{t2star.name!r} is a {t2star.suffix or 'file of unknown kind'}, not a T2* map: choose another."
+        )
+    if t2star is not None and not t2star.grid.is_aligned_with(given.maps.grid):
+        raise ValueError(f"{t2star.name!r} does not have the voxels of the other maps: resample it first.")
+    maps = ContrastMaps(
+        maps=given.maps,
+        t2star=None if t2star is None else quantity_values(t2star),
+        transmit_field=None if b1_path is None else _transmit_field(b1_path, given.maps.grid),
+        transmit_map="" if b1_path is None else b1_path.name,
+    )
+    beside = [] if t2star is None else paths_of([t2star])
+    return given, maps, [*beside, *([b1_path] if b1_path else [])]
+
+
+def _transmit_field(path: Path, grid: VoxelGrid) -> FloatArray:
+    """Map of B1+ in a file, on a grid."""
+    from napari_swig_qmri.transmit import as_transmit_map, transmit_field_on  # loads torch: over a second
+
+    volume = as_transmit_map(read_volume(path))
+    say(*(f"{volume.name}: {notice}" for notice in volume.notices))
+    return drained(transmit_field_on(volume, grid))
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:
@@ -106,7 +152,7 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
             if not found:
                 raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
         volumes += found
-    files = [path.resolve() for path in paths_of(volumes)]
+    files = [volume.path.resolve() for volume in volumes if volume.path is not None]
     twice = next((path for path in files if files.count(path) > 1), None)
     if twice:
         raise ValueError(f"the guide {twice.name} was given twice: give it once.")
@@ -114,8 +160,8 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
 
 
 def paths_of(volumes: Iterable[Volume]) -> list[Path]:
-    """Files of volumes that came from files."""
-    return [volume.path for volume in volumes if volume.path is not None]
+    """Files of volumes that came from files, in their order, each once for all that it holds."""
+    return list(dict.fromkeys(volume.path for volume in volumes if volume.path is not None))
 
 
 def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
@@ -130,4 +176,4 @@ def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
 
 
 def _is_input(volume: Volume) -> bool:
-    return is_map(volume) or volume.suffix == "T2starmap"
+    return is_map(volume) or volume.suffix in T2STAR_SUFFIXES

@@ -28,6 +28,7 @@ MAP_UNITS = {  # suffix of a map -> unit of its numbers once read
     "PDmap": "arbitrary",
     "S0map": "arbitrary",
     "M0map": "arbitrary",
+    "TB1map": "arbitrary",  # of the nominal flip angle
 }
 RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s"}
 UNITS = MAP_UNITS | RESIDUAL_UNITS
@@ -39,15 +40,17 @@ CONTRASTS = (
 METHODS = ("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM")  # in a name, they also tell how a map was measured
 WEIGHTED = (*CONTRASTS, *METHODS)
 LABELS = ("mask", "dseg")
-OTHER_MAPS = ("TB1map", "RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
+OTHER_MAPS = ("RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
 SUFFIX_KEY = "Suffix"  # of a sidecar: tells the kind of an image whose file name does not
 SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
 
 UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
     "s": ("s", 1.0),
     "ms": ("s", 1e-3),
+    "0.1 ms": ("s", 1e-4),
     "us": ("s", 1e-6),
     "1/s": ("1/s", 1.0),
+    "mHz": ("1/s", 1e-3),
     "1/ms": ("1/s", 1e3),
     "arbitrary": ("arbitrary", 1.0),
     "percent": ("arbitrary", 0.01),
@@ -55,8 +58,10 @@ UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
 _SPELLINGS = {
     "s": ("s", "sec", "secs", "second", "seconds"),
     "ms": ("ms", "msec", "msecs", "millisecond", "milliseconds"),
+    "0.1 ms": ("0.1 ms", "0.1ms"),
     "us": ("us", "µs", "microsecond", "microseconds"),
     "1/s": ("1/s", "s^-1", "s-1", "hz", "1/sec", "per second"),
+    "mHz": ("mhz", "1/1000 s", "1/ks"),
     "1/ms": ("1/ms", "ms^-1", "ms-1", "khz", "1/msec", "per millisecond"),
     "arbitrary": ("arbitrary", "a.u.", "au", "arb", "arb.", "arbitrary units"),
     "percent": ("percent", "%", "pu"),
@@ -69,11 +74,14 @@ _UNIT_IN_TEXT = (  # not after a number, which is a setting of the scan
 )
 _NAMES = (  # suffix, spellings seen in file names and series descriptions
     *((suffix, suffix.lower()) for suffix in SUFFIXES if suffix not in METHODS),
-    ("R2starmap", r"r2(?:star|\*|s)[-_ ]?map"),
+    ("TB1map", r"t?b1(?:\+|plus)?[-_ ]?map(?:ping)?"),
+    ("MP2RAGE", r"inv[-_]?[12](?:[-_ ](?:part-)?(?:mag|phase?))?"),  # one of its inversions, whatever stands before
+    ("UNIT1", r"uni[-_ ]?(?:images?|den)|mp2rage[-_ ](?:[a-z0-9=.]+[-_ ])*uni"),
+    ("R2starmap", r"r2(?:star|\*|s)(?:[-_ ]?(?:map|ols|wls\d?))?"),
     ("T2starmap", r"t2(?:star|\*|s)[-_ ]?map"),
     ("R1map", r"r1[-_ ]?map"),
     ("R2map", r"r2[-_ ]?map"),
-    ("T1map", r"q?t1[-_ ]?map(?:ping)?|qt1"),
+    ("T1map", r"q?t1[-_ ]?map(?:ping)?|qt1|t1[-_ ]?images?"),
     ("T2map", r"q?t2[-_ ]?map(?:ping)?|qt2"),
     ("PDmap", r"q?pd[-_ ]?map|qpd|proton[-_ ]?density[-_ ]?map"),
     ("M0map", r"m0[-_ ]?map"),
@@ -87,12 +95,23 @@ _NAMES = (  # suffix, spellings seen in file names and series descriptions
     ("dseg", r"seg|aseg|labels?"),
 )
 _BARE = (("T1", "t1"), ("T2", "t2"), ("PD", "pd"))
+_ONLY_MAPS = (("M0", "m0"), ("S0", "s0"))
+_MADE_BY = r"(?<![a-z0-9])(?:q(?:uant)?maps?|symaps?|symri|qalas|mrf|fingerprint(?:ing|s)?|mpm|hmri|qmri)(?![a-z0-9])"
+_OF_IMAGE_TYPE = r"/(t1|t2|pd|r1|r2|b1)(?:[ _]?map)?(?=/)"  # of a derived image, in DICOM
 _OTHER_WORDS = r"(?:sub|ses|run|space|from|to|res)-[a-z0-9]+"  # labels that do not tell the kind
 _SPREAD = r"sd|std(?:ev|dev|err)?|sem|err(?:ors?)?|cov|var(?:iance)?|rmse|uncertainty"  # of a map, not the map
-LARGEST_IN_BASE_UNIT = {  # medians above this are in milliseconds; rates below it are in 1/ms
-    **{"T1map": 20.0, "T2map": 4.0, "T2starmap": 4.0},
-    **{"R1map": 0.05, "R2map": 0.25, "R2starmap": 0.25},
+_UNITS_OF_MEDIANS = {  # unit of a map by its median: that of the last number that lies below it
+    "T1map": ((0, "s"), (20, "ms"), (5e3, "0.1 ms"), (1e5, "us")),
+    "T2map": ((0, "s"), (4, "ms"), (4e3, "0.1 ms"), (2e4, "us")),
+    "T2starmap": ((0, "s"), (4, "ms"), (4e3, "0.1 ms"), (2e4, "us")),
+    "R1map": ((0, "1/ms"), (0.05, "1/s"), (50, "mHz")),
+    "R2map": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
+    "R2starmap": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
+    "TB1map": ((0, "arbitrary"), (10, "percent")),
 }
+_LONG_T2 = 0.4  # s; tissue is below it, and above it in ms is what is stored in tenths of a ms
+_CUT_OFF = (0.002, 0.5)  # share of voxels with the largest value from which, and to which, a map was cut off there
+_CUT_ABOVE = 2  # medians; what is cut off is fluid
 _TEXT_KEYS = ("Quantity", "SeriesDescription", "ProtocolName", "Description", "SequenceName")
 
 
@@ -111,6 +130,12 @@ class Evidence:
         """Descriptive texts of the sidecar in one string."""
         return " ".join(str(self.sidecar[key]) for key in _TEXT_KEYS if key in self.sidecar)
 
+    @property
+    def image_type(self) -> str:
+        """DICOM's image type, as in ``DERIVED/PRIMARY/T1``."""
+        value = self.sidecar.get("ImageType", "")
+        return "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value).replace("\\", "/")
+
 
 def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     """BIDS suffix of a file (None if nothing tells) and what was assumed to find it."""
@@ -121,6 +146,9 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     told = str(evidence.sidecar.get(SUFFIX_KEY))
     if told in SUFFIXES:
         return told, ()
+    in_image_type = _suffix_of_image_type(evidence.image_type)
+    if in_image_type:
+        return in_image_type, (f"Taken as {in_image_type} because of its DICOM image type, {evidence.image_type!r}.",)
     sources = (
         ("its name", evidence.stem),
         ("its sidecar", evidence.series),
@@ -146,6 +174,9 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return evidence.time_unit if base == "s" else f"1/{evidence.time_unit}", ()
     declared = parse_unit(evidence.sidecar.get("Units"))
     guessed = _unit_of_values(suffix or "", evidence.values)
+    if suffix == "TB1map" and declared in (None, "arbitrary") and guessed:  # BIDS calls fractions and percent arbitrary
+        what = "percent" if guessed == "percent" else "a fraction"
+        return guessed, (f"Read as {what} of the nominal flip angle, by the size of the values. Change it if wrong.",)
     if declared and _measures(declared, base):
         return declared, _doubt("sidecar", declared, guessed)
     ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
@@ -157,7 +188,30 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return base, (ignored.strip(),) if ignored else ()
     if guessed is None:
         return base, (f"{ignored}No unit given: {base} assumed, as BIDS asks of a {suffix}.",)
-    return guessed, (f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong.",)
+    told = f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong."
+    return guessed, (told, *_long_t2(suffix or "", guessed, evidence.values))
+
+
+def cut_off(suffix: str | None, values: FloatArray, unit: str | None) -> tuple[str, ...]:
+    """A sentence where many voxels of a map share its largest value, to which longer times were cut."""
+    sample = _positive_sample(values)
+    if not sample.size or MAP_UNITS.get(suffix or "") != "s":
+        return ()
+    top, (low, high) = sample.max(), _CUT_OFF
+    share = float(np.mean(sample == top))
+    if not low < share < high or top < _CUT_ABOVE * np.median(sample):
+        return ()
+    return (f"Cut off at {top:g} {unit}: {100 * share:.1f} % of its voxels have just this value, the largest.",)
+
+
+def quantities_of_stack(evidence: Evidence, n: int) -> tuple[str, ...]:
+    """Suffixes of the `n` maps in one file, in their order, where image type or name tell them; else none."""
+    in_type = re.search(r"multi_qmap/((?:(?:t1|t2|pd)/){2,})", f"{evidence.image_type.lower()}/")
+    words = evidence.stem.lower()
+    in_name = re.search(r"(?<![a-z0-9])(?:(?:t1|t2|pd)[-_ ]?){2,}(?![a-z0-9])", words)
+    told = in_type or (in_name if re.search(f"{_MADE_BY}|(?<![a-z0-9])maps?(?![a-z0-9])", words) else None)
+    order = re.findall("t1|t2|pd", told[0]) if told else []
+    return tuple(f"{each.upper()}map" for each in order) if len(set(order)) == len(order) == n else ()
 
 
 def parse_unit(text: object) -> str | None:
@@ -222,6 +276,9 @@ def _suffix_in(text: str, evidence: Evidence) -> str | None:
     rates = re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", words)  # small letters count runs and raters
     if spelt or bare:
         return spelt or (f"{bare}map" if _is_map_of(words, evidence) else f"{bare}w")
+    size = _last_of(_ONLY_MAPS, words)
+    if size and _is_map_of(words, evidence):
+        return f"{size}map"
     return f"{rates[-1]}map" if rates else _last_of([(method, method.lower()) for method in METHODS], words)
 
 
@@ -236,12 +293,31 @@ def _last_of(names: Iterable[tuple[str, str]], text: str) -> str | None:
 
 
 def _is_map_of(words: str, evidence: Evidence) -> bool:
-    """Whether a bare "T1", "T2" or "PD" is the map: sidecar or header say map, or its numbers have a unit."""
+    """Whether a bare "T1", "T2" or "PD" is the map: sidecar, header or what made it say so, or it has a unit."""
     about = f"{evidence.series} {evidence.header_text}".lower()
     named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", words)  # "MS" is a disease
     return bool(
-        parse_unit(evidence.sidecar.get("Units")) or re.search(r"\bmap\b", about) or _unit_in(about, "s") or named_unit
+        parse_unit(evidence.sidecar.get("Units"))
+        or re.search(r"\bmap\b", about)
+        or re.search(_MADE_BY, words.lower())
+        or _unit_in(about, "s")
+        or named_unit
     )
+
+
+def _suffix_of_image_type(image_type: str) -> str | None:
+    """Map or synthetic contrast that the tokens of a derived image's type name, as SyMRI and scanners write them."""
+    tokens = f"{image_type.lower()}/"
+    if "derived" not in tokens or re.search("myc|multi_qmap", tokens):
+        return None
+    star = re.search(r"/t2[_ ]?(?:star|\*)[ _]?map/", tokens)
+    found = re.search(_OF_IMAGE_TYPE, tokens)
+    if "synthetic" in tokens:
+        contrast = re.search(r"/(?:(flair|stir)|(t1|t2|pd)w?)[/_]", tokens)
+        return contrast and (contrast[1].upper() if contrast[1] else f"{contrast[2].upper()}w")
+    if star:
+        return "T2starmap"
+    return found and {"b1": "TB1map"}.get(found[1], f"{found[1].upper()}map")
 
 
 def _is_spread(suffix: str, text: str) -> bool:
@@ -265,18 +341,31 @@ def _unit_in(text: str, base: str) -> str | None:
 
 
 def _unit_of_values(suffix: str, values: FloatArray | None) -> str | None:
-    """Unit that makes the median of the positive values a possible relaxation time or rate."""
-    limit = LARGEST_IN_BASE_UNIT.get(suffix)
-    if limit is None or values is None:
+    """Unit that makes the median of the positive values a possible relaxation time, rate or transmit field."""
+    median = _median(values) if suffix in _UNITS_OF_MEDIANS else None
+    if median is None:
         return None
+    return next(unit for lowest, unit in reversed(_UNITS_OF_MEDIANS[suffix]) if median > lowest)
+
+
+def _median(values: FloatArray | None) -> float | None:
+    """Median of the positive values, None where there are none."""
+    sample = _positive_sample(values) if values is not None else np.empty(0)
+    return float(np.median(sample)) if sample.size else None
+
+
+def _positive_sample(values: FloatArray) -> FloatArray:
     sample = values.ravel()[:: max(1, values.size // 1_000_000)]
-    sample = sample[np.isfinite(sample) & (sample > 0)]
-    if sample.size == 0:
-        return None
-    median = float(np.median(sample))
-    if MAP_UNITS[suffix] == "s":
-        return "ms" if median > limit else "s"
-    return "1/ms" if median < limit else "1/s"
+    positive: FloatArray = sample[np.isfinite(sample) & (sample > 0)]
+    return positive
+
+
+def _long_t2(suffix: str, unit: str, values: FloatArray | None) -> tuple[str, ...]:
+    """Doubt about a T2 in ms that no tissue has, but in tenths of a ms would."""
+    median = _median(values)
+    if suffix not in ("T2map", "T2starmap") or unit != "ms" or median is None or median < 1e3 * _LONG_T2:
+        return ()
+    return (f"Its median of {median:.3g} ms is longer than that of tissue: if the file holds tenths of a ms, say so.",)
 
 
 def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:

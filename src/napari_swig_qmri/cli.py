@@ -162,7 +162,9 @@ def synthesize(
     n_partitions: Count = None,
     inversion_efficiency: Number = None,
     t2star: Annotated[Path | None, typer.Option(metavar="FILE", help="T2* map; T2* is taken as T2 without.")] = None,
-    b1: Annotated[float, typer.Option(metavar="NUMBER", help="Transmit field, relative to the nominal one.")] = 1.0,
+    b1: Annotated[
+        str, typer.Option(metavar="NUMBER|FILE", help="Transmit field, relative to the nominal one, or a map of it.")
+    ] = "1",
     snr: Annotated[float | None, typer.Option(metavar="NUMBER", help="Add noise [default: none].")] = None,
     noise_reference: Annotated[
         Literal["signal", "proton density"], typer.Option(help="Of which the SNR is that of the 90th percentile.")
@@ -189,8 +191,9 @@ def synthesize(
         from napari_swig_qmri.commands import synthesize_file
         from napari_swig_qmri.rendering import Rendering
 
+        transmit_field, b1_path = _number_or_file(b1)
         rendering = Rendering(
-            transmit_field=b1,
+            transmit_field=transmit_field,
             snr=math.inf if snr is None else snr,
             noise_reference=noise_reference,
             seed=seed,
@@ -206,7 +209,9 @@ def synthesize(
             model = sequence_of(kind, given)
             assumed = defaults_of(model, given)
         say(*assumed)
-        report = synthesize_file(maps, model, output, t2star, rendering=rendering, units=units, overwrite=overwrite)
+        report = synthesize_file(
+            maps, model, output, t2star, b1_path, rendering=rendering, units=units, overwrite=overwrite
+        )
         _show(report | {"notices": (*assumed, *report["notices"])}, as_json)
 
 
@@ -219,6 +224,7 @@ def sheet(
         list[str] | None,
         typer.Option("--format", metavar="NAME", help="png, nifti or dicom; may be repeated [default: png and nifti]."),
     ] = None,
+    b1: Annotated[Path | None, typer.Option(metavar="FILE", help="Map of the transmit field.")] = None,
     units: Units = None,
     overwrite: Overwrite = False,
     as_json: Json = False,
@@ -227,7 +233,7 @@ def sheet(
     with refusals():
         from napari_swig_qmri.commands import sheet_files
 
-        report = sheet_files(protocol, maps, output, form or ["png", "nifti"], units=units, overwrite=overwrite)
+        report = sheet_files(protocol, maps, output, form or ["png", "nifti"], b1, units=units, overwrite=overwrite)
         _show(report, as_json)
 
 
@@ -391,6 +397,14 @@ def _sequence_class(name: str) -> type[SignalModel]:
     if name not in SEQUENCES:
         raise typer.BadParameter(f"{name!r} is none of {', '.join(SEQUENCES)}.", param_hint="'--sequence'")
     return SEQUENCES[name]
+
+
+def _number_or_file(text: str) -> tuple[float, Path | None]:
+    """A number, or 1 and the file that a text names."""
+    try:
+        return float(text), None
+    except ValueError:
+        return 1.0, Path(text)
 
 
 def _three(text: str, option: str) -> tuple[float, float, float]:

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_swig_qmri.arguments import maps_among, paths_of, read_guides, read_inputs, read_maps, read_mask, subject_of
+from napari_swig_qmri.arguments import paths_of, read_contrast_maps, read_guides, read_maps, read_mask, subject_of
 from napari_swig_qmri.console import drain, say
+from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.conversion import (
     as_guide,
     assumptions,
@@ -24,16 +25,14 @@ from napari_swig_qmri.conversion import (
     map_volumes,
 )
 from napari_swig_qmri.display import field_strength_of
-from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
-    read_volume,
     relative_path,
     save_super_resolution,
     write_volume,
 )
-from napari_swig_qmri.lazy import PLAIN, LazyContrast
+from napari_swig_qmri.lazy import PLAIN, lazy_contrast
 from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.nifti import split_extension
 from napari_swig_qmri.phantom import make_phantom
@@ -41,7 +40,7 @@ from napari_swig_qmri.protocol import read_protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress, SuperResolution
 from napari_swig_qmri.sheets import render, write_sheet
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.volumes import QuantitativeMaps, Volume, WeightedImage
 
 if TYPE_CHECKING:
     from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
@@ -119,20 +118,20 @@ def synthesize_file(
     sequence: Contrast,
     output: Path,
     t2star_path: Path | None = None,
+    b1_path: Path | None = None,
     *,
     rendering: Rendering = PLAIN,
     units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Write the weighted image that a sequence would give of maps, with its sidecar."""
-    rendering.check(sequence)
+    rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output)  # refuses other names than NIfTI's before there is work to lose
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
-    volumes = read_inputs(paths, units)
-    given = maps_among(volumes, paths)
-    t2star = _t2star(volumes if t2star_path is None else [read_volume(t2star_path, units)], given.maps.grid)
-    data = drain(_contrast(given.maps, sequence, t2star, rendering))
-    sources = [*given.paths, *([t2star_path] if t2star_path else [])]
+    given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
+    data = drain(_contrast(maps, sequence, rendering))
+    sources = [*given.paths, *beside]
+    rendering = replace(rendering, transmit_map=maps.transmit_map)
     sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -146,17 +145,18 @@ def sheet_files(
     paths: Sequence[Path],
     output: Path,
     formats: Sequence[str],
+    b1_path: Path | None = None,
     *,
     units: str | None = None,
     overwrite: bool = False,
 ) -> Report:
     """Render every contrast of a protocol from maps, and write them in these formats."""
     protocol = read_protocol(protocol_path)
-    given = read_maps(paths, units)
+    given, maps, beside = read_contrast_maps(paths, units, None, b1_path)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
-    origin = {**strength, "Sources": [str(path.absolute()) for path in given.paths]}
-    sheet = drain(render(given.maps, protocol, subject_of(given.volumes), origin))
+    origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *beside)]}
+    sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
     files = drain(write_sheet(sheet, output, formats, overwrite))
     names = ", ".join(contrast.name for contrast in protocol.contrasts)
     text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
@@ -253,28 +253,9 @@ def _positive(reference: QuantitativeMaps) -> BoolArray:
         return np.asarray((reference.data > 0).all(axis=0))
 
 
-def _t2star(volumes: Sequence[Volume], grid: VoxelGrid) -> FloatArray | None:
-    """T2* map in s among the volumes, if there is one."""
-    volume = next((volume for volume in volumes if volume.suffix == "T2starmap"), None)
-    if volume is None:
-        return None
-    if not volume.grid.is_aligned_with(grid):
-        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
-    return volume.data
-
-
-def _contrast(
-    maps: QuantitativeMaps, sequence: Contrast, t2star: FloatArray | None, rendering: Rendering
-) -> Generator[Progress, None, FloatArray]:
+def _contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering) -> Generator[Progress, None, FloatArray]:
     """Signal of a sequence, slab by slab. A gradient echo sees T2* instead of T2; an equation may see both."""
-    missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
-    if missing:
-        raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
-    decay = t2star if sequence.is_gradient_echo and t2star is not None else maps["T2"]
-    second = t2star if isinstance(sequence, UserEquation) and "T2s" in sequence.names else None
-    contrast = LazyContrast(
-        sequence=sequence, pd=maps["PD"], t1=maps["T1"], t2=decay, t2star=second, rendering=rendering
-    )
+    contrast = lazy_contrast(maps, sequence, rendering)
     signal = np.empty(maps.grid.shape, np.float32)
     for z in range(0, maps.grid.shape[2], SLAB):
         here = (..., slice(z, z + SLAB))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +16,9 @@ from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, fi
 from scipy.ndimage import label as components
 
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.contrast_maps import ContrastMaps, for_sequence
 from napari_swig_qmri.display import signal_limits
-from napari_swig_qmri.lazy import PLAIN, noiseless
+from napari_swig_qmri.lazy import PLAIN, LazyContrast, lazy_contrast
 from napari_swig_qmri.methods import CODES, contrast_of
 from napari_swig_qmri.metrics import (
     TISSUE_LIMITS,
@@ -77,6 +78,12 @@ class Bench:
     slices: tuple[int, int, int]  # first scored slice, step, number
     axis: int  # across the slices
     notes: tuple[str, ...]
+    beside: Mapping[str, ContrastMaps] = field(default_factory=dict)  # with T2* and the transmit field, by label
+
+    def contrast(self, label: str, sequence: Contrast, rendering: Rendering) -> LazyContrast:
+        """Contrast of one map set on its own voxels."""
+        maps = self.beside.get(label) or ContrastMaps(maps=self.maps[label])
+        return lazy_contrast(for_sequence(maps, sequence), sequence, rendering)
 
     @property
     def finest(self) -> str:
@@ -186,6 +193,7 @@ def prepare(
     acquired: Volume | None = None,
     mask: Volume | None = None,
     n_slices: int = N_SLICES,
+    beside: Mapping[str, ContrastMaps] | None = None,
 ) -> Generator[Progress, None, Bench]:
     """Bring an acquired image and a mask to the voxels of the finest maps, and find the tissues.
 
@@ -199,6 +207,8 @@ def prepare(
         Brain, on any grid; without it `brain_of` the finest maps.
     n_slices
         Axial slices that are scored at most, evenly spread.
+    beside
+        The same maps with T2* and the transmit field, by label, where there are such.
 
     Raises
     ------
@@ -238,6 +248,7 @@ def prepare(
         slices=_spread(without_small_slices(where, finest.grid, axis), axis, n_slices),
         axis=axis,
         notes=tuple(notes),
+        beside=beside or {},
     )
 
 
@@ -245,9 +256,8 @@ def gain_of(bench: Bench, sequence: Contrast, rendering: Rendering = PLAIN) -> f
     """Gain of the acquired image against the finest maps, from a sample of tissue: quick; 1 where it has none."""
     if bench.acquired is None or not bench.has_gain:
         return 1.0
-    signal = noiseless(
-        sequence, *(values.ravel()[bench.sample] for values in bench.maps[bench.finest].data), rendering=rendering
-    )
+    where = np.unravel_index(bench.sample, bench.grid.shape)
+    signal = bench.contrast(bench.finest, sequence, rendering).noiseless(where)
     return _gain(bench.acquired.ravel()[bench.sample], signal)
 
 
@@ -328,13 +338,14 @@ def _signal(
 ) -> Generator[Progress, None, FloatArray]:
     """Contrast of one map set in the scored slices: synthesised on its own voxels, then interpolated."""
     maps, where = bench.maps[label], _scored(bench)
+    contrast = bench.contrast(label, sequence, rendering)
     if label == bench.finest:
-        return noiseless(sequence, *(values[where] for values in maps.data), rendering=rendering)
+        return contrast.noiseless(where)
     signal = np.empty(maps.grid.shape, np.float32)
     for index in range(maps.grid.shape[0]):
         if index % 16 == 0:
             yield Progress(0.1, "Synthesising")
-        signal[index] = noiseless(sequence, *(values[index] for values in maps.data), rendering=rendering)
+        signal[index] = contrast.noiseless(index)
     moved = yield from mapped(
         spline(signal, maps.grid, _part(bench.grid, where)), lambda _: Progress(0.3, "Interpolating")
     )

@@ -13,7 +13,7 @@ import numpy as np
 from nibabel.processing import resample_from_to
 from scipy.ndimage import affine_transform
 
-from napari_swig_qmri.bids import LARGEST_IN_BASE_UNIT, UNIT_FACTORS, UNITS, Evidence, find_suffix
+from napari_swig_qmri.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
 from napari_swig_qmri.quantities import QUANTITIES
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import from_sidecar, to_sidecar
@@ -27,6 +27,7 @@ QUANTITY_OF_SUFFIX = {
     **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
     **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
 }
+T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 _SOFTWARE = ("napari-swig-qmri", "torch", "numpy", "scipy", "nibabel")
 
 
@@ -63,7 +64,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
-    data = np.stack([_quantity_values(_on_grid(by_quantity[name], grid)) for name in names])
+    data = np.stack([quantity_values(_on_grid(by_quantity[name], grid)) for name in names])
     maps = QuantitativeMaps(data=data, grid=grid, names=names)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
@@ -89,12 +90,21 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
         if name == "PD" or not sample.size:
             continue
         median, top = np.percentile(sample, (50, 99))
-        if median > LARGEST_IN_BASE_UNIT[QUANTITIES[name].suffix] or top < low:
+        if median > high or top < low:
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
                 f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "
                 'its unit is another: correct "Units" in its sidecar, or choose it (--units on the command line).'
             )
+
+
+def quantity_values(volume: Volume) -> FloatArray:
+    """Values of a map in the unit of its quantity, rates as times, NaN where there is none."""
+    values = volume.data
+    if volume.unit == "1/s":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = 1 / values
+    return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
 
 
 def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
@@ -212,15 +222,6 @@ def _version(package: str) -> str:
         return version(package)
     except PackageNotFoundError:
         return "not installed"
-
-
-def _quantity_values(volume: Volume) -> FloatArray:
-    """Values of a map in the unit of its quantity, NaN where there is none."""
-    values = volume.data
-    if volume.unit == "1/s":
-        with np.errstate(divide="ignore", invalid="ignore"):
-            values = 1 / values
-    return np.where(np.isfinite(values), values, np.nan).astype(np.float32, copy=False)
 
 
 def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 N_ECHO = 24  # nodes of the polynomial that stands for an echo
 N_LEFT = (12, 16)  # nodes along log T1 and log T2 of those that stand for the longitudinal magnetisation
 TABLE = (96, 128)  # T1 and T2 in the table that they fill
+N_KEPT = 256  # tables of 0.1 MB, and polynomials; a map of the transmit field takes a hundred of them
 
 
 def echo_amplitudes(t1: Tensor, t2: Tensor, angles: Sequence[float], echo_spacing: float) -> Tensor:
@@ -123,7 +124,7 @@ def _echo_before(echo_time: float, echo_spacing: float) -> int:
     return int(echo_time / echo_spacing + 1e-6)
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=N_KEPT)
 def _echo_coefficients(angle: float, echo_spacing: float, echo_time: float) -> Tensor:
     """Chebyshev coefficients ``(N_ECHO,)`` of a signal without T1 and without the decay since the last echo."""
     before = _echo_before(echo_time, echo_spacing)
@@ -154,7 +155,7 @@ def _position(times: Tensor, low: float, high: float) -> Tensor:
     return (times / low).log() * (2 / math.log(high / low)) - 1
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=N_KEPT)
 def _left_table(angle: float, echo_spacing: float, n_echoes: int, start: float) -> Tensor:
     """Longitudinal magnetisation left ``TABLE`` at times of equal steps of their logarithms.
 

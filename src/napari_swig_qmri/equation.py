@@ -164,6 +164,11 @@ class UserEquation(Contrast):
         """Fields of the settings that the equation mentions; all of them if it mentions none."""
         return mentioned_settings(self.text) or settings_of(self)
 
+    @property
+    def maps_in_use(self) -> tuple[str, ...]:
+        """The maps that the equation mentions."""
+        return tuple({"T2s": "T2*"}.get(name, name) for name in MAPS if name in self.names)
+
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
         """Value of the equation in the shape of all maps together; T2s is T2 unless T2* is given."""
         decay_time = t2 if t2star is None else t2star

@@ -18,9 +18,11 @@ from napari_swig_qmri.bids import (
     RESULTS,
     SUFFIX_KEY,
     Evidence,
+    cut_off,
     dataset_root,
     find_suffix,
     find_unit,
+    quantities_of_stack,
     read_sidecar,
     short_name,
 )
@@ -62,27 +64,53 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     `time_unit`, s or ms, is that of T1 and T2 in the file; by default sidecar, header text or values tell it.
     What had to be assumed about kind, unit and position stands in the volume's notices.
     """
-    path = Path(path)
+    content, evidence = _content(Path(path), time_unit)
+    return _volume(content, evidence, Path(path), find_suffix(evidence))
+
+
+def read_volumes(path: str | Path, time_unit: str | None = None) -> list[Volume]:
+    """Like `read_volume`, but several maps in one file, such as T1, T2 and PD of one series, come one by one."""
+    content, evidence = _content(Path(path), time_unit)
+    n = content.data.shape[3] if content.data.ndim == 4 else 0
+    suffixes = quantities_of_stack(evidence, n)
+    if not suffixes:
+        return [_volume(content, evidence, Path(path), find_suffix(evidence))]
+    told = f"One of the {n} maps in {Path(path).name}, which are taken as {', '.join(suffixes)} in this order."
+    volumes = []
+    for index, suffix in enumerate(suffixes):
+        data = content.data[..., index]
+        one = replace(content, data=data), replace(evidence, values=data)
+        volume = _volume(*one, Path(path), (suffix, (told,)))
+        volumes.append(replace(volume, name=f"{volume.name} {suffix}"))
+    return volumes
+
+
+def _content(path: Path, time_unit: str | None) -> tuple[NiftiContent, Evidence]:
+    """What a file stores, and everything that can tell what it is."""
     stem, _ = split_extension(path)
     content = read_nifti(path)
-    sidecar = read_sidecar(path, stem, dataset_root(path))
     evidence = Evidence(
         stem=stem,
-        sidecar=sidecar,
+        sidecar=read_sidecar(path, stem, dataset_root(path)),
         header_text=header_text(content.header),
         values=content.data,
         time_unit=time_unit,
     )
-    suffix, about_kind = find_suffix(evidence)
-    file_unit, about_unit = find_unit(suffix, evidence)
+    return content, evidence
+
+
+def _volume(content: NiftiContent, evidence: Evidence, path: Path, kind: tuple[str | None, tuple[str, ...]]) -> Volume:
+    """A volume of a kind, which comes with what was assumed to find it."""
+    (suffix, about_kind), (file_unit, about_unit) = kind, find_unit(kind[0], evidence)
+    about_values = cut_off(suffix, content.data, file_unit)
     volume = Volume(
         data=content.data,
         grid=VoxelGrid(content.data.shape[:3], content.affine),
-        name=short_name(stem),
-        sidecar=sidecar,
+        name=short_name(evidence.stem),
+        sidecar=evidence.sidecar,
         header=content.header,
         path=path,
-        notices=(*content.notices, *about_kind, *about_unit),
+        notices=(*content.notices, *about_kind, *about_unit, *about_values),
     )
     return with_kind(volume, suffix, file_unit)
 
@@ -99,13 +127,13 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
     volumes = []
     for file in files:
         try:
-            volumes.append(read_volume(file, time_unit))
+            volumes += read_volumes(file, time_unit)
         except (ValueError, OSError) as error:
             if strict:
                 raise
             problems.append(str(error))
     if not volumes:
-        reasons = " ".join(problems) or "It holds no file that ends in .nii, .nii.gz or .hdr."
+        reasons = " ".join(problems) or _no_nifti(folder)
         raise ValueError(f"no image could be read from {folder}. {reasons} Choose a folder with NIfTI files.")
     if problems:
         warnings.warn(f"Left out of {folder.name}: {' '.join(problems)}", stacklevel=2)
@@ -293,6 +321,13 @@ def check_folder(folder: Path) -> None:
     """FileExistsError if results cannot go into a folder because a file has its name."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, but the results go into a folder: choose another name.")
+
+
+def _no_nifti(folder: Path) -> str:
+    """What is wrong with a folder without NIfTI files."""
+    if any(path.suffix.lower() in (".dcm", ".ima") or path.name == "DICOMDIR" for path in folder.rglob("*")):
+        return "It holds DICOM files: convert them first, for example with dcm2niix."
+    return "It holds no file that ends in .nii, .nii.gz or .hdr."
 
 
 def _is_image(path: Path) -> bool:

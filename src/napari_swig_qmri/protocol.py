@@ -1,7 +1,9 @@
 """A protocol sheet: several contrasts under one title, kept as TOML in ms and degrees.
 
 A file has a title and, for each contrast, a table ``[[contrasts]]`` with a name, the sequence as the command line names
-it, and the settings of that sequence. The sequence may be "equation"; then ``equation`` holds its text.
+it, and the settings of that sequence. The sequence may be "equation"; then ``equation`` holds its text. A table
+``[contrasts.rendering]`` holds the options that are not the usual ones: transmit_field (1 is the nominal one), snr,
+noise_reference, seed and sign.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ import tomli_w
 from napari_swig_qmri.equation import EQUATION, UserEquation, mentioned_settings
 from napari_swig_qmri.nifti import write_text
 from napari_swig_qmri.presets import sequence_key
-from napari_swig_qmri.sequence import SHOWN_PER_UNIT, Contrast, in_shown_units, settings_of
+from napari_swig_qmri.rendering import Rendering
+from napari_swig_qmri.sequence import SHOWN_PER_UNIT, Contrast, in_shown_units, settings_of, summary
 from napari_swig_qmri.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,
@@ -29,7 +32,12 @@ from napari_swig_qmri.signal_models import (
 
 HEADER = "# Contrasts to synthesise from PD, T1 and T2 maps. Times in ms, angles in degrees.\n"
 KINDS: Mapping[str, type[Contrast]] = {**SEQUENCES, EQUATION: UserEquation}
-_WORDS = ("name", "sequence")
+OPTIONS: Mapping[str, Any] = {  # of a rendering, with the kinds of their values
+    **{"transmit_field": int | float, "snr": int | float},
+    **{"noise_reference": str, "seed": int, "sign": str},
+}
+PLAIN = Rendering()
+_WORDS = ("name", "sequence", "rendering")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +46,7 @@ class NamedContrast:
 
     name: str
     sequence: Contrast
+    rendering: Rendering = PLAIN  # without a map of the transmit field, which belongs to a subject
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +98,12 @@ def write_protocol(protocol: Protocol, path: str | Path) -> Path:
 def to_content(protocol: Protocol) -> dict[str, Any]:
     """What a TOML file of the protocol holds: times in ms, angles in degrees."""
     tables = [
-        {"name": contrast.name, "sequence": sequence_key(contrast.sequence), **_shown(contrast.sequence)}
+        {
+            "name": contrast.name,
+            "sequence": sequence_key(contrast.sequence),
+            **_shown(contrast.sequence),
+            **_options(contrast.rendering),
+        }
         for contrast in protocol.contrasts
     ]
     return {"title": protocol.title, "contrasts": tables}
@@ -105,6 +119,35 @@ def from_content(content: Mapping[str, Any]) -> Protocol:
         raise ValueError("contrasts must be tables that begin with [[contrasts]]: correct that.")
     contrasts = [_contrast(table, number) for number, table in enumerate(tables, start=1)]
     return Protocol(contrasts=tuple(contrasts), title=str(content.get("title", "Protocol")))
+
+
+def described(contrast: NamedContrast) -> str:
+    """One line for a person: the sequence with its settings, and the options of its rendering."""
+    return ", ".join([summary(contrast.sequence), *contrast.rendering.words()])
+
+
+def _options(rendering: Rendering) -> dict[str, Any]:
+    """The options that differ from the usual ones, as a table of its own; empty without one."""
+    changed = {name: getattr(rendering, name) for name in OPTIONS if getattr(rendering, name) != getattr(PLAIN, name)}
+    return {"rendering": changed} if changed else {}
+
+
+def _rendering(table: Any, called: str) -> Rendering:
+    """Rendering of a table in a file; ValueError with one sentence where it is none."""
+    if not isinstance(table, Mapping):
+        raise ValueError(f"contrast {called}: rendering must be a table, but it is {table!r}.")
+    foreign = sorted(table.keys() - OPTIONS.keys())
+    if foreign:
+        raise ValueError(f"contrast {called}: a rendering has no {foreign[0]}; it has {', '.join(OPTIONS)}.")
+    for key, value in table.items():
+        wanted = OPTIONS[key]
+        if isinstance(value, bool) or not isinstance(value, wanted):
+            kind = "a text" if wanted is str else "a whole number" if wanted is int else "a number"
+            raise ValueError(f"contrast {called}: {key} must be {kind}, but it is {value!r}.")
+    try:
+        return Rendering(**table)
+    except ValueError as error:
+        raise ValueError(f"contrast {called}: {error}") from error
 
 
 def _shown(sequence: Contrast) -> dict[str, Any]:
@@ -126,6 +169,7 @@ def _contrast(table: Mapping[str, Any], number: int) -> NamedContrast:
     text: dict[str, Any] = {"text": str(table.get(EQUATION, ""))} if kind is UserEquation else {}
     known = {field.name: field for field in settings_of(kind)}
     words = (*_WORDS, EQUATION) if text else _WORDS
+    rendering = _rendering(table.get("rendering", {}), called)
     settings = {key: value for key, value in table.items() if key not in words}
     foreign = sorted(settings.keys() - known.keys())
     if foreign:
@@ -135,7 +179,9 @@ def _contrast(table: Mapping[str, Any], number: int) -> NamedContrast:
         raise ValueError(f"contrast {called}: {kind.title} needs {', '.join(absent)}: add them in ms or degrees.")
     values = {key: _inside(value, known[key].metadata["unit"], called, key) for key, value in settings.items()}
     try:
-        return NamedContrast(name=name or kind.title, sequence=kind(**text, **values))
+        sequence = kind(**text, **values)
+        rendering.check(sequence)
+        return NamedContrast(name=name or kind.title, sequence=sequence, rendering=rendering)
     except (ValueError, TypeError) as error:
         raise ValueError(f"contrast {called}: {error}") from error
 

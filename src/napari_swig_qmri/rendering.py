@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 SIGNS = ("usual", "magnitude", "signed")
 NOISE_REFERENCES = ("signal", "proton density")
 REFERENCE_PERCENTILE = 90  # of the voxels above zero, that the signal-to-noise ratio is meant for
+FIELD_LIMITS = (0.1, 2.0)  # of the transmit field; what a map has beyond is taken as the limit
+FIELD_STEP = 0.02  # of the fields at which signals are worked out for a map of it
+LEAST_WEIGHT = 1e-5  # of a node, below which it is left out: a field on a node takes that alone
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: keeps neighbouring counters apart
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steele et al. 2014
 
@@ -31,19 +36,24 @@ _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steel
 class Rendering:
     """Options that apply to any sequence, noise to any contrast; the defaults are the plain equation.
 
-    A transmit field other than 1 scales excitation, flip and refocusing angles everywhere alike; inversions are
-    taken as adiabatic. Noise is that of two receive channels: Rician in a magnitude, Gaussian in a signed image.
+    A transmit field other than 1 scales excitation, flip and refocusing angles everywhere alike, and a map of it that
+    a contrast holds voxel by voxel on top of that; inversions are taken as adiabatic. Noise is that of two receive
+    channels: Rician in a magnitude, Gaussian in a signed image.
     """
 
     transmit_field: float = 1.0  # B1+ relative to that of the nominal flip angles
+    transmit_map: str = ""  # name of the map of B1+ that contrasts hold, for the record; empty without one
     snr: float = math.inf  # `REFERENCE_PERCENTILE` of what `noise_reference` names, over the noise of a channel
     noise_reference: str = "signal"  # "signal": the contrast's own; "proton density": noise stays when settings move
     seed: int = 0  # of the noise
     sign: str = "usual"  # as the sequence has it, or "magnitude", or "signed" (phase sensitive)
 
     def __post_init__(self) -> None:
-        if not 0.1 <= self.transmit_field <= 2:
-            raise ValueError(f"the transmit field must be between 0.1 and 2, but it is {self.transmit_field:g}.")
+        low, high = FIELD_LIMITS
+        if not low <= self.transmit_field <= high:
+            raise ValueError(
+                f"the transmit field must be between {low:g} and {high:g}, but it is {self.transmit_field:g}."
+            )
         if not self.snr > 0:
             raise ValueError(f"the signal-to-noise ratio must be above 0, but it is {self.snr:g}.")
         for value, allowed in ((self.sign, SIGNS), (self.noise_reference, NOISE_REFERENCES)):
@@ -57,12 +67,12 @@ class Rendering:
 
     def signed(self) -> Rendering:
         """The same transmit field, with the sign of the signal and without noise."""
-        return Rendering(transmit_field=self.transmit_field, sign="signed")
+        return Rendering(transmit_field=self.transmit_field, transmit_map=self.transmit_map, sign="signed")
 
-    def check(self, sequence: Contrast) -> None:
-        """Refuse with one sentence what a contrast cannot be rendered with."""
+    def check(self, sequence: Contrast, *, has_map: bool = False) -> None:
+        """Refuse with one sentence what a contrast, which may have a map of the transmit field, cannot have."""
         if not isinstance(sequence, SignalModel):
-            if self.transmit_field != 1 or self.sign == "magnitude":
+            if self.transmit_field != 1 or has_map or self.transmit_map or self.sign == "magnitude":
                 wanted = "leave the transmit field at 1 and the sign as it is"
                 raise ValueError(f"{sequence.title} has no pulses and no magnitude but what is typed: {wanted}.")
             return
@@ -76,11 +86,16 @@ class Rendering:
         """Whether the image keeps the sign of the signal."""
         return sequence.is_signed if self.sign == "usual" else self.sign == "signed"
 
-    def signal(self, sequence: Contrast, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
-        """Signal with its sign and without noise, in the unit of `pd`; t1, t2, t2star in s."""
+    def signal(self, sequence: Contrast, *maps: Tensor, field: Tensor | None = None) -> Tensor:
+        """Signal with its sign and without noise, in the unit of PD.
+
+        `maps` are PD, T1, T2 and maybe T2*, times in s; `field` is a map of the transmit field, ``(n,)`` like these.
+        """
         if not isinstance(sequence, SignalModel):
-            return sequence(pd, t1, t2, t2star)
-        return sequence.signed(pd, t1, t2, t2star, transmit_field=self.transmit_field)
+            return sequence(*maps)
+        if field is None:
+            return sequence.signed(*maps, transmit_field=self.transmit_field)
+        return in_field_map(partial(_in_field, sequence), maps, self.transmit_field * field)
 
     def image(self, sequence: Contrast, signal: FloatArray, voxels: UInt64Array, deviation: float) -> FloatArray:
         """What is shown of a `signal` with its sign: noise of standard `deviation` added, and the sign kept or not.
@@ -93,6 +108,13 @@ class Rendering:
         real, imaginary = normal_pairs(voxels, self.seed)
         real = signal + np.float32(deviation) * real
         return real if keeps_sign else np.hypot(real, np.float32(deviation) * imaginary)
+
+    def words(self) -> list[str]:
+        """What differs from the plain equation, for a person: ``B1+ 90 %``, ``SNR 20``."""
+        field = f"B1+ {100 * self.transmit_field:.0f} %" if self.transmit_field != 1 else ""
+        noise = f"SNR {self.snr:g}" if self.has_noise else ""
+        words = (field, "B1+ map" if self.transmit_map else "", noise, self.sign if self.sign != "usual" else "")
+        return [word for word in words if word]
 
     def to_sidecar(self) -> dict[str, Any]:
         """Sidecar entry of the options that are not the defaults; empty if all are."""
@@ -109,6 +131,43 @@ class Rendering:
         """The options that a sidecar of `to_sidecar` records."""
         entry = sidecar.get("Rendering", {})
         return cls(**{each.name: entry[_key(each.name)] for each in fields(cls) if _key(each.name) in entry})
+
+
+def _in_field(sequence: SignalModel, transmit_field: float, *maps: Tensor) -> Tensor:
+    return sequence.signed(*maps, transmit_field=transmit_field)
+
+
+def in_field_map(signal: Callable[..., Tensor], maps: Sequence[Tensor], field: Tensor) -> Tensor:
+    """Signal of voxels that each have a transmit field of their own, all ``(n,)``.
+
+    `signal` takes one field and the maps of some voxels. It is evaluated at four multiples of `FIELD_STEP` around the
+    field of each voxel and interpolated by cubic polynomials, so that a map costs about four times a number.
+    """
+    place = field.clamp(*FIELD_LIMITS) / FIELD_STEP
+    first = place.floor().long() - 1
+    lowest = int(first.min())
+    order = first.argsort()
+    first, place, sorted_maps = first[order], place[order], [each[order] for each in maps]
+    ends = [0, *(first - lowest).bincount().cumsum(0).tolist()]
+    total = place.new_zeros(place.shape)
+    for node in range(len(ends) + 2):
+        part = slice(ends[max(0, node - 3)], ends[min(len(ends) - 1, node + 1)])
+        weight = _cubic_weight(lowest + node - first[part], place[part] - first[part])
+        if (weight != 0).any():
+            total[part] += weight * signal((lowest + node) * FIELD_STEP, *(each[part] for each in sorted_maps))
+    found = total.new_empty(total.shape)
+    found[order] = total
+    return found
+
+
+def _cubic_weight(index: Tensor, position: Tensor) -> Tensor:
+    """Share of the node `index` of 0, 1, 2, 3 in the cubic polynomial at a position from 1 to 2."""
+    a, b, c, d = (position - node for node in range(4))
+    shares = (-b * c * d / 6, a * c * d / 2, -a * b * d / 2, a * b * c / 6)
+    weight = shares[0] * (index == 0)
+    for node in (1, 2, 3):
+        weight = weight + shares[node] * (index == node)
+    return weight * (weight.abs() > LEAST_WEIGHT)
 
 
 def _key(name: str) -> str:

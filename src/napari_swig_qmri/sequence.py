@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from copy import copy
 from dataclasses import Field, dataclass, field, fields, replace
 from numbers import Real
 from types import MappingProxyType
@@ -140,6 +141,11 @@ class Contrast(ABC):
         """Fields of the settings that change the signal."""
         return settings_of(self)
 
+    @property
+    def maps_in_use(self) -> tuple[str, ...]:
+        """Maps that the signal depends on, of PD, T1, T2 and T2*, for which T2 may stand in."""
+        return ("PD", "T1", "T2*" if self.is_gradient_echo else "T2")
+
     def _late_echo(self) -> str | None:
         if self.echo_time < self.repetition_time:
             return None
@@ -171,15 +177,23 @@ class SignalModel(Contrast):
         The field scales excitation and refocusing; inversions are taken as adiabatic and keep their efficiency.
         """
         decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
-        scaled = self.in_field(transmit_field)
+        scaled = self._scaled(transmit_field)
         return pd * scaled._excited(t1, t2) * (-self.echo_time / decay_time).exp()
 
     def in_field(self, transmit_field: float) -> SignalModel:
-        """The sequence with all its flip angles scaled."""
-        if transmit_field == 1:
-            return self
+        """The sequence with all its flip angles scaled; ValueError where one leaves its range."""
         angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
         return replace(self, **{name: transmit_field * getattr(self, name) for name in angles})
+
+    def _scaled(self, transmit_field: float) -> SignalModel:
+        """Like `in_field`, but also beyond the range of flip angles, which a field in a corner of a map may leave."""
+        if transmit_field == 1:
+            return self
+        scaled = copy(self)
+        for each in fields(self):
+            if each.metadata["unit"] == "rad":
+                object.__setattr__(scaled, each.name, transmit_field * getattr(self, each.name))
+        return scaled
 
     @abstractmethod
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:

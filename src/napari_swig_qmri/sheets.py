@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.contrast_maps import check_maps, for_sequence
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
 from napari_swig_qmri.files import (
@@ -22,19 +23,20 @@ from napari_swig_qmri.files import (
     relative_path,
     write_volume,
 )
-from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.lazy import lazy_contrast
 from napari_swig_qmri.placement import radiological_slices
+from napari_swig_qmri.protocol import described
 from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.secondary_capture import Study, write_series
-from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.sidecars import to_sidecar
 from napari_swig_qmri.volumes import Volume
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
+    from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.protocol import Protocol
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
+    from napari_swig_qmri.volumes import FloatArray
 
     Picture = npt.NDArray[np.uint8]
 
@@ -56,19 +58,19 @@ class Sheet:
 
 
 def render(
-    maps: QuantitativeMaps, protocol: Protocol, subject: str, origin: Mapping[str, Any] | None = None
+    maps: ContrastMaps, protocol: Protocol, subject: str, origin: Mapping[str, Any] | None = None
 ) -> Generator[Progress, None, Sheet]:
-    """Compute every contrast of a protocol from PD, T1 and T2.
+    """Compute every contrast of a protocol from the maps of a subject.
 
     `origin` goes into every sidecar: field strength of the maps and their files.
     """
-    missing = [name for name in ("PD", "T1", "T2") if name not in maps.names]
-    if missing:
-        raise ValueError(f"a contrast needs PD, T1 and T2 maps, but {', '.join(missing)} is missing: add it.")
+    for contrast in protocol.contrasts:  # before there is work to lose
+        check_maps(contrast.sequence, maps.arrays)
+        contrast.rendering.check(contrast.sequence)
     volumes = []
     for index, contrast in enumerate(protocol.contrasts):
         yield Progress(index / len(protocol.contrasts), f"Synthesising {contrast.name}")
-        lazy = LazyContrast(sequence=contrast.sequence, pd=maps["PD"], t1=maps["T1"], t2=maps["T2"])
+        lazy = lazy_contrast(for_sequence(maps, contrast.sequence), contrast.sequence, contrast.rendering)
         made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], "Protocol": protocol.title}
         volumes.append(
             Volume(
@@ -76,7 +78,7 @@ def render(
                 grid=maps.grid,
                 name=contrast.name,
                 suffix=find_suffix(Evidence(stem=contrast.name))[0],
-                sidecar=to_sidecar(contrast.sequence) | made | dict(origin or {}),
+                sidecar=to_sidecar(contrast.sequence) | lazy.rendering.to_sidecar() | made | dict(origin or {}),
             )
         )
     return Sheet(protocol=protocol, subject=subject, volumes=tuple(volumes))
@@ -160,7 +162,7 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     pane.paste(grey, (0, head))
     draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL)
     draw.text((0, 0), volume.name, _WHITE, font)
-    settings = summary(sheet.protocol.contrasts[index].sequence)
+    settings = described(sheet.protocol.contrasts[index])
     draw.text((0, SMALL + MARGIN // 2), settings, _GREY, _fitting(settings))
     middle = head + grey.height // 2
     draw.text((2, middle), "R", _WHITE, font, anchor="lm")
@@ -222,7 +224,7 @@ def _write_dicom(sheet: Sheet, study: Study, folders: Sequence[Path]) -> Generat
     written: list[Path] = []
     for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
         yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
-        how = f"{summary(sheet.protocol.contrasts[index].sequence)}, computed from PD, T1 and T2 maps"
+        how = f"{described(sheet.protocol.contrasts[index])}, computed from PD, T1 and T2 maps"
         for stale in folder.glob("*.dcm"):
             stale.unlink()
         written += write_series(volume, folder, study, index + 1, how)

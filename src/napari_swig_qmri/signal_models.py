@@ -370,12 +370,17 @@ class Mp2rageUni(_InversionReadout):
     second_inversion_time: float = time_field("Second inversion time (TI2)", 1e-3, 20.0)
     second_flip_angle: float = angle_field("Second flip angle")
 
+    @property
+    def maps_in_use(self) -> tuple[str, ...]:
+        """T1 alone."""
+        return ("T1",)
+
     def signed(
         self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
     ) -> Tensor:
         """Uniform image, without unit, in the shape of all maps together."""
         unused = pd + (t2 if t2star is None else t2star)
-        return self.in_field(transmit_field)._excited(t1, t2) + 0 * unused
+        return self._scaled(transmit_field)._excited(t1, t2) + 0 * unused
 
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         first, second = self.block_signals(t1)

@@ -48,6 +48,10 @@ class Refocused(SignalModel):
         excited = math.sin(transmit_field * math.pi / 2) * prepared
         return pd * excited * self._echo(t1, t2, transmit_field)
 
+    def in_field(self, transmit_field: float) -> SignalModel:
+        """The sequence itself: `signed` scales its pulses, also beyond 180 degrees, which are never set."""
+        return self
+
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         return self._prepared(self._ideal_left(t1), t1)
 

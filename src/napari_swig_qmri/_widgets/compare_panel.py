@@ -18,7 +18,7 @@ from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.preferences import VIEWS, preferred_view
 from napari_swig_qmri._widgets.view import choose_view, hide_marks, show_marks, view_of
-from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, mask_layers
+from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, image_layers, mask_layers
 from napari_swig_qmri.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by
@@ -35,10 +35,11 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri._widgets.contrast_sources import Source
     from napari_swig_qmri.comparison import Bench, Comparison, ContrastScores
+    from napari_swig_qmri.contrast_maps import ContrastMaps
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
+    from napari_swig_qmri.volumes import FloatArray
 
 DIFFERENCE_SHARE = 0.25  # of the scale of the contrasts: the difference is shown from minus to plus this
 NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
@@ -54,6 +55,7 @@ class Candidate:
 
     source: Source
     layer: Image
+    transmit_map: Image | None = None  # layer of B1+ that it sees
 
 
 class ComparePanel(QWidget):
@@ -100,6 +102,11 @@ class ComparePanel(QWidget):
         self._candidates = list(candidates)
         self.button.setChecked(True)
         self._decorate(True)
+        self._prepare()
+
+    def take_map(self, layer: Image | None) -> None:
+        """Compare the same contrasts in the transmit field of a layer."""
+        self._candidates = [replace(each, transmit_map=layer) for each in self._candidates]
         self._prepare()
 
     def stop(self) -> None:
@@ -186,7 +193,10 @@ class ComparePanel(QWidget):
         self._remove_panes()
         self._bench, self._chosen = None, self._choose()
         self._say("Preparing the comparison…")
-        maps = {each.source.label: partial(maps_of, dict(each.source.layers)) for each in self._candidates}
+        maps = {
+            each.source.label: partial(contrast_maps_of, dict(each.source.layers), each.transmit_map)
+            for each in self._candidates
+        }
         image = None if self._chosen is None else self._chosen.as_layer_data_tuple()[:2]
         mask = None if self.mask_box.value is None else self.mask_box.value.as_layer_data_tuple()[:2]
         self._scoring.forget()
@@ -332,13 +342,13 @@ def _cells(scores: ContrastScores) -> str:
 
 
 def _prepared(
-    maps: Mapping[str, Callable[[], QuantitativeMaps]],
+    maps: Mapping[str, Callable[[], ContrastMaps]],
     image: tuple[Any, dict[str, Any]] | None,
     mask: tuple[Any, dict[str, Any]] | None,
 ) -> Generator[Progress, None, Bench]:
     read = {label: read_maps() for label, read_maps in maps.items()}
     acquired, brain = (None if each is None else from_layer(*each) for each in (image, mask))
-    return (yield from prepare(read, acquired, brain))
+    return (yield from prepare({label: each.maps for label, each in read.items()}, acquired, brain, beside=read))
 
 
 def _made() -> dict[str, Any]:

@@ -11,32 +11,42 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
-from napari_swig_qmri._widgets.appearance import native_of, wrapped_label
-from napari_swig_qmri._widgets.viewer_layers import maps_of, volume_of
+from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
+from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, file_name, transmit_field_of, volume_of
+from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
-from napari_swig_qmri.layers import frame_of, origin_of, to_layer_data
+from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.volumes import Volume
+from napari_swig_qmri.signal_models import SignalModel
+from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from napari_swig_qmri.protocol import NamedContrast
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
+    from napari_swig_qmri.volumes import FloatArray
 
 PIXELS = 96  # along each axis of a slice, that say well enough how bright it is
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Layers of PD, T1 and T2 on one grid, under the name they have in this widget."""
+    """Layers of T1 and any of PD, T2 and T2* on one grid, under the name they have in this widget."""
 
     label: str
     layers: dict[str, Image] = field(default_factory=dict)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether PD, T1 and T2 are there."""
+        return self.layers.keys() >= MAP_SUFFIXES.keys()
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -44,8 +54,16 @@ class Source:
         return tuple(id(layer) for layer in self.layers.values())
 
 
+def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:
+    """The map sets among layers, and a sentence on maps that belong to none."""
+    facts = [facts_of(layer) for layer in layers]
+    found = find_map_sets(facts)
+    sources = [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
+    return sources, stray_maps(facts, found)
+
+
 class SourceList(QWidget):
-    """The map sets among the layers of a viewer, each with a box to tick."""
+    """The map sets among the layers of a viewer, each with a box to tick; off where a sequence needs more maps."""
 
     changed = Signal()
 
@@ -55,49 +73,126 @@ class SourceList(QWidget):
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(2)
-        self._hint = wrapped_label("Open PD, T1 and T2 maps that lie on one grid.", role="note")
+        self._texts: list[str] = []  # of the rows, before what they lack
+        self._beside = ""  # about maps that belong to no source
+        self._hint = wrapped_label(role="note")
         self._layout.addWidget(self._hint)
 
     def value(self) -> tuple[Source, ...]:
-        """The ticked sources."""
-        return tuple(source for source, box in self.rows if box.value)
+        """The ticked sources that have the maps of the sequence."""
+        return tuple(source for source, box in self.rows if box.value and box.enabled)
 
     def set_value(self, labels: Sequence[str]) -> None:
         """Tick the sources with these labels and no others."""
         for source, box in self.rows:
             box.value = source.label in labels
 
-    def show_sources(self, sources: Sequence[Source]) -> None:
-        """List these sources; new ones are ticked, known ones keep their state."""
+    def show_sequence(self, sequence: Contrast | None) -> None:
+        """Say which sources lack a map that a sequence needs, and leave these out."""
+        for (source, box), text in zip(self.rows, self._texts, strict=True):
+            missing = () if sequence is None else missing_maps(sequence, source.layers.keys())
+            told = f"{text} (no {' and '.join(missing)})" if missing else text
+            if box.text != told:  # as it mostly is while sliders move
+                box.enabled, box.text = not missing, told
+        set_text(self._hint, self._hint_on(sequence))
+
+    def show_sources(self, sources: Sequence[Source], hint: str = "") -> None:
+        """List these sources, and a hint on maps beside them; known ones keep their state.
+
+        New ones are ticked; of complete and partial ones that are new together, the complete ones.
+        """
         known = {source.key: box.value for source, box in self.rows}
+        some_complete = any(source.is_complete for source in sources)
         for _, box in self.rows:
             self._layout.removeWidget(box.native)
             box.native.deleteLater()
-        self.rows = []
-        for source in sources:
+        self.rows, self._texts = [], [_describe(source) for source in sources]
+        for source, text in zip(sources, self._texts, strict=True):
             names = ", ".join(layer.name for layer in source.layers.values())
-            box = CheckBox(text=_describe(source), value=known.get(source.key, True), tooltip=names)
+            box = CheckBox(
+                text=text,
+                value=known.get(source.key, source.is_complete or not some_complete),
+                tooltip=names,
+            )
             box.changed.connect(self.changed.emit)
             self._layout.addWidget(native_of(box))
             self.rows.append((source, box))
-        self._hint.setVisible(not sources)
+        self._beside = hint
+        set_text(self._hint, self._hint_on(None))
         self.changed.emit()
+
+    def _hint_on(self, sequence: Contrast | None) -> str:
+        """What keeps a person from a contrast: no maps, none that a sequence can do with, or maps that do not fit."""
+        if self._beside or not self.rows:
+            return self._beside or "Open PD, T1 and T2 maps that lie on one grid."
+        try:
+            if sequence is not None and not any(box.enabled for _, box in self.rows):
+                check_maps(sequence, self.rows[0][0].layers.keys())
+        except ValueError as error:
+            return str(error)
+        return ""
 
 
 def contrast_layer(
-    source: Source, sequence: Contrast, rendering: Rendering = PLAIN, *, title: str | None = None
+    source: Source,
+    sequence: Contrast,
+    rendering: Rendering = PLAIN,
+    *,
+    title: str | None = None,
+    transmit_map: Image | None = None,
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
-    maps = maps_of(source.layers)
+    given = contrast_maps_of(source.layers)
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
     name = f"{shown_title(title or sequence.title)} ({source.label})"
-    blank = Volume(data=maps["T1"], grid=maps.grid, name=name)
-    arrays = {each: place(replace(blank, data=maps[each]), frame).data for each in maps.names}
+    blank = Volume(data=given.maps["T1"], grid=given.grid, name=name)
+    arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
     origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
     _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(sequence, rendering) | origin), frame)
-    lazy = LazyContrast(sequence=sequence, pd=arrays["PD"], t1=arrays["T1"], t2=arrays["T2"], rendering=rendering)
+    lazy = LazyContrast(
+        sequence=sequence,
+        pd=arrays.get("PD"),
+        t1=arrays["T1"],
+        t2=arrays.get("T2"),
+        t2star=arrays.get(T2STAR),
+        transmit_field=_placed_field(transmit_map, given.grid, frame),
+        rendering=rendering,
+    )
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
+
+
+def sheet_layer(
+    source: Source, contrast: NamedContrast, transmit_map: Image | None
+) -> tuple[LazyContrast, dict[str, Any], str]:
+    """Layer of one contrast of a sheet, in a map of B1+ where it has pulses."""
+    chosen = transmit_map if isinstance(contrast.sequence, SignalModel) else None
+    rendering = replace(contrast.rendering, transmit_map=file_name(chosen))
+    return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
+
+
+def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
+    """Which map the first of some contrast layers that lacks one for a sequence lacks; empty if none does."""
+    for layer in layers:
+        try:
+            check_maps(sequence, layer.data.names)
+        except ValueError as error:
+            return f"{layer.name} stays as it is: {error}"
+    return ""
+
+
+def with_transmit_map(layer: Image, transmit_map: Image | None, rendering: Rendering) -> LazyContrast:
+    """The contrast of a layer with another map of B1+, or none."""
+    record = layer.metadata[METADATA_KEY]
+    grid = VoxelGrid(record["shape"], record["affine"])
+    contrast: LazyContrast = layer.data
+    return replace(contrast, transmit_field=_placed_field(transmit_map, grid, record["frame"]), rendering=rendering)
+
+
+def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray) -> FloatArray | None:
+    """B1+ of a layer on a grid, with the axes of its display frame."""
+    field = transmit_field_of(transmit_map, grid)
+    return None if field is None else place(Volume(data=field, grid=grid, name="B1+"), frame).data
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
@@ -123,4 +218,4 @@ def contrast_sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]
 
 def _describe(source: Source) -> str:
     sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
-    return f"{source.label}: {sizes} mm"
+    return f"{source.label}: {sizes} mm{', with T2*' if T2STAR in source.layers else ''}"

@@ -15,11 +15,11 @@ from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
-from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer
+from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer, sources_among
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import find_map_sets, map_of
+from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
@@ -126,8 +126,7 @@ class InspectWidget(Dock):
         if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
-        found = find_map_sets([facts_of(layer) for layer in layers])
-        sources = [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
+        sources = [source for source in sources_among(layers)[0] if source.is_complete]
         self._sources = {source.key: source for source in sources}
         contrasts = [each for each in self._viewer.layers if isinstance(each.data, LazyContrast)]
         painted = [each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim == 3]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 
 from napari_swig_qmri.bids import Evidence, find_suffix
+from napari_swig_qmri.conversion import T2STAR_SUFFIXES
 
 MAX_GUIDES = 5
 
@@ -14,6 +15,7 @@ MAP_SUFFIXES = {
     "T1": ("T1map", "R1map"),
     "T2": ("T2map", "R2map"),
 }
+T2STAR = "T2*"  # name of a T2* map in a set
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
 
@@ -79,14 +81,19 @@ def _suffix(facts: LayerFacts) -> str | None:
 
 @dataclass(frozen=True, eq=False)
 class MapSet:
-    """PD, T1 and T2 layers on one grid."""
+    """T1 and any of PD, T2 and T2* as layers on one grid."""
 
-    label: str  # LR, SR, SR run 2, maps
+    label: str  # LR, SR, SR run 2, maps, T1 only
     layers: dict[str, int]  # quantity name -> index of its layer
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether PD, T1 and T2 are there."""
+        return self.layers.keys() >= MAP_SUFFIXES.keys()
 
 
 def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
-    """Every complete set of PD, T1 and T2 maps on one grid, measured ones first."""
+    """Every set of maps on one grid that has a T1: complete ones first, and of these the measured ones first."""
     grouped: dict[tuple[object, ...], dict[str, int]] = {}
     for index, facts in enumerate(layers):
         name = map_of(facts)
@@ -95,10 +102,48 @@ def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
         place = (facts.is_synthetic, facts.run, facts.shape, facts.position)
         repeat = next(n for n in count() if name not in grouped.get((*place, n), {}))
         grouped.setdefault((*place, repeat), {})[name] = index
-    complete = [indices for indices in grouped.values() if len(indices) == len(MAP_SUFFIXES)]
+    found = [indices for indices in grouped.values() if "T1" in indices]
+    partial = [indices for indices in found if len(indices) < len(MAP_SUFFIXES)]
+    complete = [indices for indices in found if len(indices) == len(MAP_SUFFIXES)]
     complete.sort(key=lambda indices: (layers[indices["T1"]].is_synthetic, layers[indices["T1"]].run))
     finest = min((layers[indices["T1"]].voxel_volume for indices in complete), default=0.0)
-    return [MapSet(_set_label(layers[indices["T1"]], finest), indices) for indices in complete]
+    labels = [_set_label(layers[indices["T1"]], finest) for indices in complete]
+    labels += [f"{', '.join(name for name in MAP_SUFFIXES if name in indices)} only" for indices in partial]
+    return [
+        MapSet(label, indices | _t2star_beside(layers, indices["T1"]))
+        for label, indices in zip(labels, [*complete, *partial], strict=True)
+    ]
+
+
+def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
+    """One sentence on the maps that belong to no set because they lie elsewhere or are several in one layer."""
+    used = {index for found in sets for index in found.layers.values()}
+    known = [facts for index, facts in enumerate(layers) if index not in used and (map_of(facts) or _is_t2star(facts))]
+    stacks = [facts.name for facts in known if len(facts.shape) > 3]
+    elsewhere = [facts.name for facts in known if len(facts.shape) == 3]
+    if stacks:
+        return f"{', '.join(stacks)}: several volumes in one file; save one file per map."
+    if elsewhere and sets and not any(found.is_complete for found in sets):
+        first = layers[sets[0].layers["T1"]].name
+        return f"{', '.join(elsewhere)}: not on the voxels of {first}, so no contrast uses both; resample one of them."
+    return ""
+
+
+def _t2star_beside(layers: list[LayerFacts], other: int) -> dict[str, int]:
+    """The first measured T2* map on the grid of another layer, if there is one."""
+    for index, facts in enumerate(layers):
+        if _is_t2star(facts) and _on_one_grid(facts, layers[other]):
+            return {T2STAR: index}
+    return {}
+
+
+def is_transmit_map(facts: LayerFacts) -> bool:
+    """Whether the layer is a map of B1+ by its suffix or, without one, by its name."""
+    return _suffix(facts) == "TB1map"
+
+
+def _is_t2star(facts: LayerFacts) -> bool:
+    return _suffix(facts) in T2STAR_SUFFIXES
 
 
 def _set_label(facts: LayerFacts, finest: float) -> str:

@@ -50,6 +50,7 @@ class LiveContrasts(QObject):
         self.volumes = VolumeRendering(viewer, self)
         self.layers: list[Image] = []
         self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
+        self._wanted: dict[Image, LazyContrast] = {}  # what the layers are to show, in 3D while it is rendered
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
@@ -72,12 +73,15 @@ class LiveContrasts(QObject):
 
     def move(self, setting: Setting) -> None:
         """Bring the layers to a setting, unless another comes before it can be shown."""
-        arrays: dict[Layer, LazyArray] = {}
-        for layer in self.layers:
-            contrast: LazyContrast = layer.data.with_sequence(setting.sequence, setting.rendering)
-            arrays[layer] = contrast
-            if layer in self.marks:
-                arrays[self.marks[layer]] = marks_of(contrast)
+        bases = {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
+        how = setting.sequence, setting.rendering
+        self.change({layer: base.with_sequence(*how) for layer, base in bases.items()}, setting)
+
+    def change(self, contrasts: Mapping[Image, LazyContrast], setting: Setting | None = None) -> None:
+        """Give the layers other contrasts: of the same setting from other maps, or of a setting."""
+        self._wanted = dict(contrasts)
+        arrays: dict[Layer, LazyArray] = {**contrasts}
+        arrays |= {self.marks[layer]: marks_of(each) for layer, each in contrasts.items() if layer in self.marks}
         self.volumes.change(arrays, partial(self._show, setting, arrays))
 
     def bake(self) -> None:
@@ -112,21 +116,29 @@ class LiveContrasts(QObject):
         for layer in present.keys() - self.marks.keys():
             self._viewer.layers.remove(present[layer])
 
-    def _show(self, setting: Setting, arrays: Mapping[Layer, LazyArray]) -> None:
-        old, self._title = shown_title(self._title), setting.title
-        for layer in self.layers:
-            origin = origin_of([{"metadata": layer.metadata}])
+    def _show(self, setting: Setting | None, arrays: Mapping[Layer, LazyArray]) -> None:
+        self._wanted = {}
+        layers = [layer for layer in self.layers if layer in arrays]
+        for layer in layers:
             with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
                 layer.data = arrays[layer]
-            sidecar = contrast_sidecar(setting.sequence, setting.rendering) | origin
-            layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
-            layer.name = layer.name.replace(old, shown_title(setting.title), 1)
-            marks = self.marks.get(layer)
-            if marks is not None and marks in arrays:
-                marks.data = arrays[marks]
-                marks.name = f"Partial volume in {layer.name}"
+            if self.marks.get(layer) in arrays:
+                self.marks[layer].data = arrays[self.marks[layer]]
+        if setting is not None:
+            self._name(layers, setting)
         self._rest.start()
         self.moved.emit()
+
+    def _name(self, layers: Sequence[Image], setting: Setting) -> None:
+        """Names and sidecars of a setting."""
+        old, self._title = shown_title(self._title), setting.title
+        for layer in layers:
+            sidecar = contrast_sidecar(setting.sequence, setting.rendering)
+            sidecar |= origin_of([{"metadata": layer.metadata}])
+            layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
+            layer.name = layer.name.replace(old, shown_title(setting.title), 1)
+            if layer in self.marks:
+                self.marks[layer].name = f"Partial volume in {layer.name}"
 
     def _tell(self) -> None:
         """Tell whoever follows a layer, once it has come to rest."""

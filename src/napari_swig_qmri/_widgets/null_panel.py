@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -162,7 +163,8 @@ def times_at(layers: Sequence[Image], position: Sequence[float]) -> tuple[float,
             continue
         index = np.round(layer.world_to_data(position)).astype(int)
         if index.size == layer.data.ndim and (index >= 0).all() and (index < layer.data.shape).all():
-            t1, t2 = (float(each[tuple(index)]) for each in (layer.data.t1, layer.data.t2))
+            contrast = layer.data
+            t1, t2 = (math.nan if each is None else float(each[tuple(index)]) for each in (contrast.t1, contrast.t2))
             if np.isfinite(t1) and t1 > 0:
                 return t1, t2 if np.isfinite(t2) and t2 > 0 else None
     return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
@@ -12,12 +13,16 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._widgets.appearance import form, native_of, set_text, wrapped_label
+from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.viewer_layers import file_name
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from magicgui.widgets.bases import ValueWidget
 
     from napari_swig_qmri.lazy import LazyContrast
@@ -29,6 +34,7 @@ MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
     "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
+    "map_box": "A layer of B1+, which scales the angles voxel by voxel, times the number above.",
     "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
     "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
     "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
@@ -40,6 +46,7 @@ class RenderingEditor(QWidget):
     """Options of a rendering; emits `changed` whenever one of them changes."""
 
     changed = Signal()
+    map_changed = Signal()  # another layer of B1+ was chosen, or none
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,11 +69,17 @@ class RenderingEditor(QWidget):
         self._form = form()
         self._form.setContentsMargins(4, 0, 0, 0)
         self.setLayout(self._form)
+        self.map_box = Choice(NOTES["map_box"])
+        self.show_maps([])
+        self.map_box.chosen.connect(self.map_changed.emit)
+        self.map_box.chosen.connect(self._update)
         for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
             box: ValueWidget[Any] = getattr(self, name)
             box.tooltip = NOTES.get(name, "")
             self._form.addRow(QLabel(box.label), native_of(box))
             box.changed.connect(self._update)
+            if name == "_field":
+                self._form.addRow(QLabel("B1+ map"), self.map_box)
         for part in (self.problem_label, native_of(self.mark), self.caveat):
             self._form.addRow(part)
         self.mark.changed.connect(self._update)
@@ -76,6 +89,7 @@ class RenderingEditor(QWidget):
         """The options as chosen."""
         return Rendering(
             transmit_field=self._field.value / 100,
+            transmit_map=file_name(self.field_layer),
             snr=self._snr.value or math.inf,
             noise_reference=self._reference.value,
             seed=self._seed.value,
@@ -85,10 +99,22 @@ class RenderingEditor(QWidget):
     def set_value(self, rendering: Rendering) -> None:
         """Show these options."""
         self._field.value = 100 * rendering.transmit_field
+        self.map_box.set_value(next((each for each in self._maps if file_name(each) == rendering.transmit_map), None))
         self._snr.value = rendering.snr if rendering.has_noise else 0
         self._reference.value = rendering.noise_reference
         self._seed.value = rendering.seed
         self._sign.value = rendering.sign
+
+    @property
+    def field_layer(self) -> Image | None:
+        """The layer of B1+ that is chosen, if one is."""
+        layer: Image | None = self.map_box.value()
+        return layer
+
+    def show_maps(self, layers: Sequence[Image]) -> None:
+        """Offer these layers of B1+."""
+        self._maps = list(layers)
+        self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
 
     def show_problem(self, sequence: Contrast | None) -> bool:
         """Say what of the options a sequence excludes; whether there is something."""
@@ -103,15 +129,7 @@ class RenderingEditor(QWidget):
 
     def summary(self) -> str:
         """One line for the folded options."""
-        value, parts = self.value(), []
-        if value.transmit_field != 1:
-            parts.append(f"B1+ {100 * value.transmit_field:.0f} %")
-        if value.has_noise:
-            parts.append(f"SNR {value.snr:g}")
-        if value.sign != "usual":
-            parts.append(value.sign)
-        if self.mark.value:
-            parts.append("partial volume")
+        parts = [*self.value().words(), *(["partial volume"] if self.mark.value else [])]
         return f"Options: {', '.join(parts)}" if parts else "Options"
 
     def _update(self) -> None:
@@ -122,12 +140,13 @@ class RenderingEditor(QWidget):
 
 
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
-    """Marks of partial volume in a contrast."""
+    """Marks of partial volume in a contrast; maps that it does not need and have not are constant."""
+    constant = np.broadcast_to(np.float32(1), contrast.shape)
     return LazyPartialVolume(
         sequence=contrast.sequence,
-        pd=contrast.pd,
+        pd=constant if contrast.pd is None else contrast.pd,
         t1=contrast.t1,
-        t2=contrast.t2,
+        t2=constant if contrast.t2 is None else contrast.t2,
         rendering=contrast.rendering.signed(),
     )
 

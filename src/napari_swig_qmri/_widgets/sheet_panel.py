@@ -13,9 +13,8 @@ from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QListWidgetIte
 from napari_swig_qmri._widgets.appearance import native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.run_panel import RunPanel
 from napari_swig_qmri.comparison import contrast_name
-from napari_swig_qmri.protocol import NamedContrast, Protocol, read_protocol, write_protocol
+from napari_swig_qmri.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.sequence import summary
 from napari_swig_qmri.sheets import FORMATS, render, write_sheet
 
 if TYPE_CHECKING:
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
+    from napari_swig_qmri.contrast_maps import ContrastMaps
+    from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
-    from napari_swig_qmri.volumes import QuantitativeMaps
 
 TOML = "Protocol (*.toml)"
 
@@ -37,16 +37,17 @@ class SheetPanel(QWidget):
     show_requested = Signal(object)  # the Protocol
     export_requested = Signal(object, object, object)  # the Protocol, the folder, names of the formats
 
-    def __init__(self, sequence: Callable[[], Contrast | None]) -> None:
+    def __init__(self, sequence: Callable[[], Contrast | None], rendering: Callable[[], Rendering]) -> None:
         super().__init__()
         self._sequence = sequence
+        self._rendering = rendering
         self._protocol: Protocol | None = Protocol.usual()
         self._has_maps = False
         self.layers: list[Image] = []  # on show, one per contrast
         self.list = QListWidget()
         self.list.setMaximumHeight(110)
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.add_button = _button("Add current", "Put the sequence above with its settings on the sheet.")
+        self.add_button = _button("Add current", "Put the sequence above with its settings and options on the sheet.")
         self.remove_button = _button("Remove", "Take the chosen contrast off the sheet.")
         self.open_button = _button("Open…", "Read a protocol from a TOML file.")
         self.save_button = _button("Save…", "Keep the protocol as a TOML file, to share or for the next subject.")
@@ -74,15 +75,20 @@ class SheetPanel(QWidget):
         self._show_state()
 
     def add_contrast(self) -> None:
-        """Add the sequence that the owner shows now, under the name of its contrast."""
-        sequence = self._sequence()
+        """Add the sequence that the owner shows now with its options, under the name of its contrast."""
+        sequence, rendering = self._sequence(), replace(self._rendering(), transmit_map="")
         if sequence is None:
+            return
+        try:
+            rendering.check(sequence)
+        except ValueError as error:
+            self._say(str(error), problem=True)
             return
         there = self._protocol.contrasts if self._protocol else ()
         base = contrast_name(sequence, "")
         numbered = (f"{base} {number}" for number in range(2, len(there) + 3))
         name = next(each for each in (base, *numbered) if each not in {contrast.name for contrast in there})
-        new = (*there, NamedContrast(name=name, sequence=sequence))
+        new = (*there, NamedContrast(name=name, sequence=sequence, rendering=rendering))
         self.set_value(replace(self._protocol, contrasts=new) if self._protocol else Protocol(contrasts=new))
 
     def remove_contrast(self) -> None:
@@ -151,8 +157,8 @@ class SheetPanel(QWidget):
     def _show_protocol(self) -> None:
         self.list.clear()
         for contrast in self._protocol.contrasts if self._protocol else ():
-            item = QListWidgetItem(f"{contrast.name}: {summary(contrast.sequence)}")
-            item.setToolTip(summary(contrast.sequence))  # the line may be cut off
+            item = QListWidgetItem(f"{contrast.name}: {described(contrast)}")
+            item.setToolTip(described(contrast))  # the line may be cut off
             self.list.addItem(item)
         self._say("")
         self._show_state()
@@ -184,7 +190,7 @@ class SheetPanel(QWidget):
 
 
 def exported(
-    read_maps: Callable[[], QuantitativeMaps],
+    read_maps: Callable[[], ContrastMaps],
     protocol: Protocol,
     subject: str,
     origin: Mapping[str, Any],

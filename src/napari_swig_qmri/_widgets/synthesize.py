@@ -25,12 +25,14 @@ from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
 from napari_swig_qmri._widgets.canvas_drag import HELP, HINT, follow_canvas
 from napari_swig_qmri._widgets.compare_panel import Candidate, ComparePanel
 from napari_swig_qmri._widgets.contrast_sources import (
-    Source,
     SourceList,
     contrast_layer,
+    lack_of,
+    sheet_layer,
+    sources_among,
+    with_transmit_map,
 )
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import find_map_sets
 from napari_swig_qmri._widgets.live_contrasts import LiveContrasts, Setting
 from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
@@ -38,10 +40,10 @@ from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
-    facts_of,
+    contrast_maps_of,
     follow_layers,
     image_layers,
-    maps_of,
+    transmit_layers,
 )
 from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.layers import origin_of
@@ -85,6 +87,7 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self.live = LiveContrasts(napari_viewer, self)
+        self._stays = False  # whether the live layers could not follow the last time, for want of a map
         self._hidden: list[Any] = []  # layers hidden for the side-by-side view
         self.sources = SourceList()
         self.panel = SequencePanel()
@@ -110,7 +113,7 @@ class SynthesizeWidget(Dock):
         self.status.setToolTip(HELP)
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
-        self.sheet = SheetPanel(self.editor.value)
+        self.sheet = SheetPanel(self.editor.value, self.rendering.value)
         self.folds = (
             Foldable("Swipe, flicker, checkerboard", self.blend),
             Foldable("Protocol sheet: several contrasts at once", self.sheet),
@@ -151,7 +154,8 @@ class SynthesizeWidget(Dock):
             return []
         try:
             rendering = self.rendering.value()
-            tuples = [contrast_layer(source, sequence, rendering, title=title) for source in self.sources.value()]
+            how = {"title": title, "transmit_map": self.rendering.field_layer}
+            tuples = [contrast_layer(source, sequence, rendering, **how) for source in self.sources.value()]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
@@ -180,13 +184,16 @@ class SynthesizeWidget(Dock):
         self.compare.button.setChecked(bool(layers))
         if layers:
             self.side_by_side.value = True
-            self.compare.start([Candidate(*pair) for pair in zip(sources, layers, strict=True)])
+            pairs = zip(sources, layers, strict=True)
+            field = self.rendering.field_layer
+            self.compare.start([Candidate(*pair, field) for pair in pairs if pair[0].is_complete])
 
     def show_sheet(self, protocol: Protocol) -> list[Image]:
         """Show every contrast of a protocol from the last ticked source, in place of the sheet before."""
         source = self.sources.value()[-1]
         try:
-            tuples = [contrast_layer(source, each.sequence, title=each.name) for each in protocol.contrasts]
+            field = self.rendering.field_layer
+            tuples = [sheet_layer(source, each, field) for each in protocol.contrasts]
         except ValueError as error:
             self._say(str(error), problem=True)
             return []
@@ -210,7 +217,7 @@ class SynthesizeWidget(Dock):
         source = self.sources.value()[-1]
         origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
         subject = subject_in(Path(path) for path in origin.get("Sources", ()))
-        read = partial(maps_of, dict(source.layers))
+        read = partial(contrast_maps_of, dict(source.layers), self.rendering.field_layer)
         overwrite = self.sheet.overwrite_box.value
         self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
@@ -245,6 +252,7 @@ class SynthesizeWidget(Dock):
         self.live.volumes.failed.connect(partial(self._say, problem=True))
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
+        self.rendering.map_changed.connect(self._take_map)
         self.rendering.changed.connect(self._move_soon)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
@@ -265,11 +273,9 @@ class SynthesizeWidget(Dock):
         if not exists(self):  # the dock was closed, Python has not noticed yet
             return
         layers = image_layers(self._viewer)
-        found = find_map_sets([facts_of(layer) for layer in layers])
-        self.sources.show_sources(
-            [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
-        )
+        self.sources.show_sources(*sources_among(layers))
         self.live.forget_removed()
+        self.rendering.show_maps(transmit_layers(layers))
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
@@ -280,6 +286,7 @@ class SynthesizeWidget(Dock):
         self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         excluded = self.rendering.show_problem(sequence)
+        self.sources.show_sequence(sequence)
         self.options.set_title(self.rendering.summary())
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
         self.compare.button.setEnabled(self.add_button.isEnabled())
@@ -316,13 +323,35 @@ class SynthesizeWidget(Dock):
         """Bring the live layers to the parameters on show."""
         self._is_due = False
         sequence, rendering = self.editor.value(), self.rendering.value()
-        if sequence is not None and not self.rendering.show_problem(sequence):
-            self.live.move(Setting(sequence, rendering, self.panel.title()))
+        if sequence is None or self.rendering.show_problem(sequence) or self._lacks_maps(sequence):
+            return
+        self.live.move(Setting(sequence, rendering, self.panel.title()))
 
     def _follow_move(self) -> None:
         self._adjust_contrast()
         self.compare.follow()
         self.blend.follow()
+
+    def _take_map(self) -> None:
+        """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
+        try:
+            field, rendering = self.rendering.field_layer, self.rendering.value()
+            self.live.change({layer: with_transmit_map(layer, field, rendering) for layer in self.live.layers})
+        except ValueError as error:
+            self.rendering.map_box.set_value(None)
+            self._say(str(error), problem=True)
+        else:
+            self.compare.take_map(self.rendering.field_layer)
+
+    def _lacks_maps(self, sequence: Contrast) -> bool:
+        """Say which map the live layers lack for a sequence; whether there is one."""
+        lack, before = lack_of(self.live.layers, sequence), self._stays
+        self._stays = bool(lack)
+        if lack:
+            self._say(lack, problem=True)
+        elif before:
+            self._say_what_moves()
+        return self._stays
 
     def _adjust_contrast(self) -> None:
         if self.auto_contrast.value:
