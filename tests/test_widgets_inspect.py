@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from napari_swig_qmri._widgets.inspector import FLAT_ONLY, NO_MAPS, OUTSIDE, Ins
 from napari_swig_qmri._widgets.plots import LIGHTEST, legible
 from napari_swig_qmri._widgets.region_panel import NEEDS_LABELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
+from napari_swig_qmri._widgets.value_table import Row, ValueTable
 from napari_swig_qmri.curves import Sweep, TissueValues, sweep
 from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair
@@ -313,6 +315,21 @@ def test_a_choice_keeps_what_is_still_there(qtbot: QtBot) -> None:
     assert choice.value() == 3
     choice.set_value(9)
     assert choice.value() == 3
+
+
+def test_the_table_of_values_is_as_high_as_its_rows(qtbot: QtBot) -> None:
+    table = ValueTable()
+    qtbot.addWidget(table)
+    plain = Row(("Pin 1", "0.700", "800", "70.0", "0.300"), "#e69f00")
+    table.show_rows([plain])
+    low = table.height()
+    table.show_rows([plain, plain])
+    assert table.height() == low + table.rowHeight(0)
+    table.show_rows([replace(plain, texts=("Pin 1", "0.700", "800\n± 12", "70.0", "0.300")), plain])
+    assert table.rowHeight(0) > table.rowHeight(1)
+    assert table.text().splitlines()[-1] == "Pin 1\t0.700\t800\t70.0\t0.300"
+    table.show_rows([])
+    assert table.isHidden()
 
 
 def test_colours_of_labels_are_legible_on_the_theme() -> None:
