@@ -82,7 +82,7 @@ def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering =
         t2=given.get("T2"),
         t2star=given.get("T2*"),
         transmit_field=maps.transmit_field,
-        rendering=replace(rendering, transmit_map=maps.transmit_map),
+        rendering=rendering.with_map(maps.transmit_map),
     )
 
 
@@ -171,6 +171,10 @@ class LazyContrast(OfMaps):
     def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
         """Same maps under other acquisition parameters, and otherwise rendered if told how."""
         return replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
+
+    def with_transmit_field(self, transmit_field: FloatArray | None, rendering: Rendering) -> LazyContrast:
+        """Same maps and parameters in another map of the transmit field, or none."""
+        return replace(self, transmit_field=transmit_field, rendering=rendering)
 
     def __getitem__(self, key: Any) -> FloatArray:
         """Signal of the indexed voxels only; the last few answers are kept."""
