@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
 from widget_cases import MEDIANS, add, make_map
@@ -462,3 +463,18 @@ def test_comparing_follows_the_map_of_b1(widget: SynthesizeWidget, viewer: Viewe
     qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
     assert set(widget.compare._bench.beside) == {"LR", "SR"}
     np.testing.assert_allclose(widget.compare._bench.beside["SR"].transmit_field, slope, rtol=1e-5)
+
+
+def test_a_plugin_s_view_of_the_viewer_is_enough(viewer: ViewerModel, qtbot: QtBot) -> None:
+    widget = SynthesizeWidget(PublicOnlyProxy(viewer))  # type: ignore[arg-type]  # as napari hands it to plugins
+    qtbot.addWidget(widget)
+    widget.editor.set_value(T2W)
+    compare(widget, qtbot)
+    before = widget.compare.table.text()
+    add(viewer, Volume(data=np.full(HR.shape, 0.8, np.float32), grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
+    widget.rendering.map_box.setCurrentIndex(1)
+    qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
+    assert float(np.asarray(widget._live[0].data.transmit_field).max()) == pytest.approx(0.8)
+    widget.sheet.add_button.click()
+    widget.sheet.show_button.click()
+    assert len(widget.sheet.layers) == 5

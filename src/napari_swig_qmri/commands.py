@@ -131,7 +131,7 @@ def synthesize_file(
     given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
     data = drain(_contrast(maps, sequence, rendering))
     sources = [*given.paths, *beside]
-    rendering = replace(rendering, transmit_map=maps.transmit_map)
+    rendering = rendering.with_map(maps.transmit_map)
     sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)

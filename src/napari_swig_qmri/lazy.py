@@ -116,7 +116,7 @@ def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering =
         t2=given.get("T2"),
         t2star=given.get("T2*"),
         transmit_field=maps.transmit_field,
-        rendering=replace(rendering, transmit_map=maps.transmit_map),
+        rendering=rendering.with_map(maps.transmit_map),
     )
 
 
@@ -199,6 +199,10 @@ class LazyContrast(LazyArray):
         if all(one is other for one, other in zip(changed._seen, self._seen, strict=True)):
             changed.__dict__["_tissue"] = self._tissue  # what was looked at is looked at again
         return changed
+
+    def with_transmit_field(self, transmit_field: FloatArray | None, rendering: Rendering) -> LazyContrast:
+        """Same maps and parameters in another map of the transmit field, or none."""
+        return replace(self, transmit_field=transmit_field, rendering=rendering)
 
     @property
     def _seen(self) -> tuple[FloatArray | None, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -68,6 +68,10 @@ class Rendering:
     def signed(self) -> Rendering:
         """The same transmit field, with the sign of the signal and without noise."""
         return Rendering(transmit_field=self.transmit_field, transmit_map=self.transmit_map, sign="signed")
+
+    def with_map(self, name: str) -> Rendering:
+        """The same options with a map of the transmit field of this name; empty for none."""
+        return replace(self, transmit_map=name)
 
     def check(self, sequence: Contrast, *, has_map: bool = False) -> None:
         """Refuse with one sentence what a contrast, which may have a map of the transmit field, cannot have."""

@@ -167,7 +167,7 @@ def sheet_layer(
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of one contrast of a sheet, in a map of B1+ where it has pulses."""
     chosen = transmit_map if isinstance(contrast.sequence, SignalModel) else None
-    rendering = replace(contrast.rendering, transmit_map=file_name(chosen))
+    rendering = contrast.rendering.with_map(file_name(chosen))
     return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
 
 
@@ -186,7 +186,7 @@ def with_transmit_map(layer: Image, transmit_map: Image | None, rendering: Rende
     record = layer.metadata[METADATA_KEY]
     grid = VoxelGrid(record["shape"], record["affine"])
     contrast: LazyContrast = layer.data
-    return replace(contrast, transmit_field=_placed_field(transmit_map, grid, record["frame"]), rendering=rendering)
+    return contrast.with_transmit_field(_placed_field(transmit_map, grid, record["frame"]), rendering)
 
 
 def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray) -> FloatArray | None:

@@ -76,7 +76,7 @@ class SheetPanel(QWidget):
 
     def add_contrast(self) -> None:
         """Add the sequence that the owner shows now with its options, under the name of its contrast."""
-        sequence, rendering = self._sequence(), replace(self._rendering(), transmit_map="")
+        sequence, rendering = self._sequence(), self._rendering().with_map("")
         if sequence is None:
             return
         try:
