@@ -474,7 +474,7 @@ def test_a_plugin_s_view_of_the_viewer_is_enough(viewer: ViewerModel, qtbot: QtB
     add(viewer, Volume(data=np.full(HR.shape, 0.8, np.float32), grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
     widget.rendering.map_box.setCurrentIndex(1)
     qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
-    assert float(np.asarray(widget._live[0].data.transmit_field).max()) == pytest.approx(0.8)
+    assert float(np.asarray(widget.live.layers[0].data.transmit_field).max()) == pytest.approx(0.8)
     widget.sheet.add_button.click()
     widget.sheet.show_button.click()
     assert len(widget.sheet.layers) == 5

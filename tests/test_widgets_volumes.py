@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from widget_cases import lr_sr_and_a_guide
 
@@ -212,3 +213,20 @@ def test_baking_ends_a_comparison(widget: SynthesizeWidget, viewer: ViewerModel,
     qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in layers))
     assert not widget.compare.panes
     assert all(layer in viewer.layers for layer in layers)
+
+
+def test_plugins_get_a_view_of_the_viewer_with_which_3d_and_baking_work_too(viewer: ViewerModel, qtbot: QtBot) -> None:
+    widget = SynthesizeWidget(PublicOnlyProxy(viewer))  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.add_contrast()
+    sr = viewer.layers["T2-FLAIR synthetic (SR)"]
+    widget.rendering.mark.value = True
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: sr.data.is_kept)
+    move(widget, 0.1)
+    qtbot.waitUntil(lambda: sr.data.sequence.echo_time == 0.1)
+    viewer.dims.ndisplay = 2
+    assert not sr.data.is_kept
+    widget.bake_button.click()
+    qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
+    assert widget.live.layers == []
