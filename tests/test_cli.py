@@ -21,6 +21,7 @@ from volume_cases import volume
 
 from napari_swig_qmri import cli, commands, console, lazy
 from napari_swig_qmri.arguments import subject_of
+from napari_swig_qmri.contrast_options import sequence_of, shown_value
 from napari_swig_qmri.conversion import map_volumes
 from napari_swig_qmri.files import write_volume
 from napari_swig_qmri.phantom import make_phantom
@@ -134,15 +135,15 @@ def test_synthesize_renders_with_field_noise_and_sign(run: Run, maps: Path) -> N
 
 def test_options_are_milliseconds_and_degrees() -> None:
     shown = {"repetition_time": 2300, "echo_time": 3, "inversion_time": 900, "flip_angle": 9.0}
-    model = cli.sequence_of(Mprage, shown)
+    model = sequence_of(Mprage, shown)
     assert model == Mprage(repetition_time=2.3, echo_time=0.003, inversion_time=0.9, flip_angle=np.radians(9))
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_usual_settings_of_every_sequence_can_be_given(name: str) -> None:
     kind = SEQUENCES[name]
-    shown = {field: float(cli.shown_value(kind, field)) for field in kind.typical}
-    usual, given = kind.from_typical(), cli.sequence_of(kind, shown)
+    shown = {field: float(shown_value(kind, field)) for field in kind.typical}
+    usual, given = kind.from_typical(), sequence_of(kind, shown)
     for field in kind.typical:
         assert getattr(given, field) == pytest.approx(getattr(usual, field), rel=1e-4)  # shown to six digits
 
@@ -397,7 +398,7 @@ def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.Mo
     def without_torch(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(lazy, "synthesise", without_torch)
+    monkeypatch.setattr(lazy.Tissue, "of", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1
@@ -424,7 +425,7 @@ def test_json_has_null_for_numbers_that_are_not_finite(capsys: pytest.CaptureFix
 
 
 def test_settings_keep_their_defaults() -> None:
-    model = cli.sequence_of(T2Flair, {"repetition_time": 9000, "echo_time": 120, "inversion_time": 2500})
+    model = sequence_of(T2Flair, {"repetition_time": 9000, "echo_time": 120, "inversion_time": 2500})
     assert isinstance(model, T2Flair)
     assert model.echo_train_length == 16
 
@@ -453,7 +454,7 @@ def test_what_is_done_to_maps_of_another_grid_is_said_and_reported(run: Run, map
 def test_an_echo_train_that_is_not_given_reaches_te(
     name: str, shown: dict[str, float], train: tuple[int, float]
 ) -> None:
-    model = cli.sequence_of(SEQUENCES[name], shown)
+    model = sequence_of(SEQUENCES[name], shown)
     assert (model.echo_train_length, model.echo_spacing) == pytest.approx(train)
 
 

@@ -15,7 +15,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
 from widget_cases import MEDIANS, add, make_map
 
-from napari_swig_qmri._widgets.synthesize import PAIRS, SynthesizeWidget
+from napari_swig_qmri._widgets.side_by_side import PAIRS
+from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically, sides_of
 from napari_swig_qmri._widgets.viewer_layers import image_layers
 from napari_swig_qmri.composites import LINE, Difference

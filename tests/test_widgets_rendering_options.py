@@ -14,7 +14,8 @@ from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
-from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, PAIRS, SynthesizeWidget
+from napari_swig_qmri._widgets.side_by_side import PAIRS
+from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, SynthesizeWidget
 from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by

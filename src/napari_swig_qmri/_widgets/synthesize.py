@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
-from napari.layers import Image, Layer
+from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
@@ -38,6 +38,7 @@ from napari_swig_qmri._widgets.null_panel import times_at
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
+from napari_swig_qmri._widgets.side_by_side import SideBySide
 from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
@@ -58,7 +59,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
 
-PAIRS = -2  # stride of a grid in which an image and its marks share a cell, counted from the last layer
 FLAIR_CAVEAT = (
     "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
     "a real T2-FLAIR differs by up to 19 % in grey and white matter. Do not judge lesions next to CSF by it."
@@ -88,7 +88,7 @@ class SynthesizeWidget(Dock):
         self._viewer = napari_viewer
         self.live = LiveContrasts(napari_viewer, self)
         self._stays = False  # whether the live layers could not follow the last time, for want of a map
-        self._hidden: list[Any] = []  # layers hidden for the side-by-side view
+        self._together = SideBySide(napari_viewer)
         self.sources = SourceList()
         self.panel = SequencePanel()
         self.editor = self.panel.editor
@@ -364,16 +364,6 @@ class SynthesizeWidget(Dock):
         self._mark()
         self._show_together()
 
-    def _stack(self, shown: Sequence[Layer], *, has_marks: bool) -> None:
-        """Put what is shown on top; live layers below their marks, for a grid that counts pairs from the last layer."""
-        layers, grid = self._viewer.layers, self._viewer.canvas.grid
-        paired = has_marks and len(self.live.marks) == len(self.live.layers)
-        if paired or grid.stride == PAIRS:
-            grid.stride = PAIRS if paired else 1
-            pairs = [each for layer in reversed(self.live.layers) if paired for each in (layer, self.live.marks[layer])]
-            for each in pairs or shown:
-                layers.move(layers.index(each), len(layers))
-
     def _arrange(self) -> None:
         self._show_together()
         if self.blend.layer is None:
@@ -386,24 +376,12 @@ class SynthesizeWidget(Dock):
         """
         if self.blend.layer is not None:
             return
-        panes = list(self.compare.panes.values())
-        has_marks = bool(self.live.marks) and not (panes or self.sheet.layers)
-        shown: list[Layer] = self.sheet.layers or [
-            *self.live.layers,
-            *(self.live.marks.values() if has_marks else []),
-            *panes,
-        ]
-        together = self.side_by_side.value and bool(shown)
-        self._viewer.canvas.grid.enabled = False  # else each layer that comes or goes lays it out anew
-        for layer in self._hidden:
-            layer.visible = layer.visible or not together or layer in shown
-        others = [each for each in self._viewer.layers if each.visible and each not in shown] if together else []
-        for layer in others:
-            layer.visible = False
-        self._hidden = [*(each for each in self._hidden if not each.visible), *others] if together else []
-        if together:
-            self._stack(shown, has_marks=has_marks)
-        self._viewer.canvas.grid.enabled = together
+        panes, live, marks = list(self.compare.panes.values()), self.live.layers, self.live.marks
+        has_marks = bool(marks) and not (panes or self.sheet.layers)
+        shown = self.sheet.layers or [*live, *(marks.values() if has_marks else []), *panes]
+        is_paired = has_marks and len(marks) == len(live)
+        pairs = [(layer, marks[layer]) for layer in live] if is_paired else []
+        self._together.show(shown if self.side_by_side.value else [], pairs)
 
     def _say_what_moves(self) -> None:
         self.bake_button.setEnabled(bool(self.live.layers))
