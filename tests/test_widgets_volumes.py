@@ -16,8 +16,9 @@ from widget_cases import lr_sr_and_a_guide
 
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._writer import write_layer
+from napari_swig_qmri.composites import Difference
 from napari_swig_qmri.files import read_volume
-from napari_swig_qmri.layers import is_computed
+from napari_swig_qmri.layers import METADATA_KEY, is_computed
 from napari_swig_qmri.lazy import LazyContrast
 from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.signal_models import T2Flair
@@ -35,6 +36,12 @@ def widget(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
     widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(widget)
     return widget
+
+
+@pytest.fixture(autouse=True)
+def _coarse_is_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The small volumes here are large enough for coarse pictures that differ from the exact ones."""
+    monkeypatch.setattr("napari_swig_qmri.lazy_array.SAMPLES_PER_AXIS", 4)
 
 
 @pytest.fixture
@@ -67,6 +74,11 @@ def gate(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     return opened
 
 
+def without_memory(_self: LazyArray) -> Generator[float, None, Any]:
+    raise MemoryError("Unable to allocate 512 MiB")
+    yield 0.0
+
+
 def move(widget: SynthesizeWidget, echo_time: float) -> None:
     widget.editor.parameter_boxes()["echo_time"].value = 1e3 * echo_time
 
@@ -82,9 +94,7 @@ def test_entering_3d_shows_coarse_contrasts_until_they_are_rendered(
     computed: list[tuple[bool, int]],
     gate: threading.Event,
     qtbot: QtBot,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("napari_swig_qmri.lazy_array.SAMPLES_PER_AXIS", 4)
     _, sr = widget.add_contrast()
     exact = np.asarray(sr.data)
     computed.clear()
@@ -122,30 +132,65 @@ def test_in_3d_the_last_of_many_movements_wins_and_none_is_computed_in_the_gui(
     np.testing.assert_array_equal(shown(sr), np.asarray(sr.data.with_sequence(sr.data.sequence)))
 
 
-def test_a_contrast_added_in_3d_is_refined(
-    widget: SynthesizeWidget, viewer: ViewerModel, computed: list[tuple[bool, int]], qtbot: QtBot
+def test_a_contrast_added_in_3d_is_coarse_until_it_is_rendered_and_exact_for_whoever_asks(
+    widget: SynthesizeWidget,
+    viewer: ViewerModel,
+    computed: list[tuple[bool, int]],
+    gate: threading.Event,
+    qtbot: QtBot,
 ) -> None:
     viewer.dims.ndisplay = 3
     _, sr = widget.add_contrast()
-    qtbot.waitUntil(lambda: sr.data.is_kept)
-    whole = [size for is_gui, size in computed if is_gui and size == sr.data.size]
-    np.testing.assert_array_equal(shown(sr), np.asarray(sr.data))
-    assert len(whole) <= 1  # the coarse one, which is all of so small a volume
+    assert sr.data.size not in [size for is_gui, size in computed if is_gui]
+    exact = np.asarray(sr.data.with_sequence(sr.data.sequence))
+    assert not np.array_equal(shown(sr), exact)
+    np.testing.assert_array_equal(np.asarray(sr.data), exact)
+    np.testing.assert_array_equal(sr.data[:, :, :], exact)
+    gate.set()
+    qtbot.waitUntil(lambda: np.array_equal(shown(sr), exact))
 
 
 def test_back_in_2d_the_volumes_are_forgotten_and_the_sliders_are_right(
     widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot
 ) -> None:
-    _, sr = widget.add_contrast()
+    older, sr = widget.add_contrast()[1], widget.add_contrast()[1]
     gate.set()
+    older.visible = True
     viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: sr.data.is_kept)
+    qtbot.waitUntil(lambda: sr.data.is_kept and older.data.is_kept)
     gate.clear()
     move(widget, 0.1)
     qtbot.wait(30)
     viewer.dims.ndisplay = 2
     assert not sr.data.is_kept
+    assert not older.data.is_kept
     assert sr.data.sequence.echo_time == 0.1
+
+
+def test_panes_of_a_comparison_are_never_computed_whole_in_the_gui_nor_left_coarse(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    widget.compare.button.click()
+    qtbot.waitUntil(lambda: "difference" in widget.compare.panes)
+    pane = widget.compare.panes["difference"]
+    whole: list[bool] = []
+    original = Difference._computed
+
+    def record(self: Difference, key: Any) -> Any:
+        values = original(self, key)
+        whole.append(threading.get_ident() == GUI and np.size(values) == self.size)
+        return values
+
+    monkeypatch.setattr(Difference, "_computed", record)
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: pane.data.is_kept)
+    before = pane.data
+    move(widget, 0.1)
+    qtbot.waitUntil(lambda: pane.data is not before and pane.data.is_kept)
+    assert whole
+    assert not any(whole)
+    viewer.dims.ndisplay = 2
+    np.testing.assert_allclose(pane.data[:], np.asarray(pane.data), atol=1e-6)
 
 
 def test_marks_are_rendered_with_their_contrasts(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -159,14 +204,24 @@ def test_marks_are_rendered_with_their_contrasts(widget: SynthesizeWidget, viewe
     assert marks.data.is_kept
 
 
+def test_what_cannot_be_rendered_in_3d_is_right_again_in_2d(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, sr = widget.add_contrast()
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: sr.data.is_kept)
+    monkeypatch.setattr(LazyArray, "rendered", without_memory)
+    move(widget, 0.1)
+    qtbot.waitUntil(lambda: "512 MiB" in widget.status.text())
+    assert sr.data.sequence == T2Flair.from_typical()
+    viewer.dims.ndisplay = 2
+    assert sr.data.sequence.echo_time == 0.1
+
+
 def test_too_little_memory_is_told(
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(_self: LazyArray) -> Generator[float, None, Any]:
-        raise MemoryError("Unable to allocate 512 MiB")
-        yield 0.0
-
-    monkeypatch.setattr(LazyArray, "rendered", fail)
+    monkeypatch.setattr(LazyArray, "rendered", without_memory)
     widget.add_contrast()
     widget.bake_button.click()
     qtbot.waitUntil(lambda: "512 MiB" in widget.status.text())
@@ -203,6 +258,46 @@ def test_moving_a_slider_while_baking_goes_on_live(
     gate.set()
     qtbot.wait(50)
     assert isinstance(sr.data, LazyContrast)
+    assert "Baking was stopped" in widget.status.text()
+
+
+def test_baking_waits_for_what_is_still_to_be_shown(
+    widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot
+) -> None:
+    _, sr = widget.add_contrast()
+    gate.set()
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: sr.data.is_kept)
+    gate.clear()
+    wanted = np.asarray(sr.data.with_sequence(T2Flair.from_typical(echo_time=0.1)))
+    move(widget, 0.1)
+    qtbot.wait(30)
+    widget.bake_button.click()
+    gate.set()
+    qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
+    np.testing.assert_array_equal(sr.data, wanted)
+    assert sr.metadata[METADATA_KEY]["sidecar"]["EchoTime"] == 0.1
+
+
+@pytest.mark.parametrize("meanwhile", ["into 3D", "marks", "sheet"])
+def test_nothing_but_another_setting_stops_baking(
+    widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot, meanwhile: str
+) -> None:
+    widget.side_by_side.value = False
+    widget.add_contrast()
+    layers = widget.add_contrast()
+    widget.bake_button.click()
+    qtbot.wait(30)
+    if meanwhile == "into 3D":
+        viewer.dims.ndisplay = 3
+    elif meanwhile == "marks":
+        widget.rendering.mark.value = True
+    else:
+        widget.sheet.add_button.click()
+        widget.sheet.show_button.click()
+    gate.set()
+    qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in layers))
+    assert widget.live.layers == []
 
 
 def test_baking_ends_a_comparison(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

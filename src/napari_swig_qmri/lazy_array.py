@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.steps import drained, mapped
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable
+    from collections.abc import Callable, Generator, Hashable, Sequence
 
     import numpy.typing as npt
 
@@ -21,7 +22,7 @@ SAMPLES_PER_AXIS = 32  # of the whole, where a part of the voxels is enough
 
 
 class LazyArray(ABC):
-    """An array that computes the voxels it is asked for, and keeps the last few answers.
+    """An array that computes the voxels it is asked for, and keeps the last few answers, but not the whole.
 
     It has a shape, is indexed like an array, and ``numpy.asarray`` computes all of it. A viewer in 3D asks for all
     of it again and again, and is answered from what `keep` was given; until then, if `may_be_coarse` says so at that
@@ -97,8 +98,9 @@ class LazyArray(ABC):
         name = _hashable(key, self.shape)
         if name is None:
             return self._computed(key)
-        if self.may_be_coarse is not None and name == _hashable((), self.shape) and self.may_be_coarse():
-            return self.coarse()
+        if name == _hashable((), self.shape):
+            is_coarse = self.may_be_coarse is not None and self.may_be_coarse()
+            return self.coarse() if is_coarse else self._computed(key)
         parts: OrderedDict[Hashable, Any] = self.__dict__.setdefault("_parts", OrderedDict())
         part = parts.pop(name, None)
         part = self._computed(key) if part is None else part
@@ -117,6 +119,18 @@ class LazyArray(ABC):
     @property
     def _whole(self) -> npt.NDArray[Any] | None:
         return self.__dict__.get("_whole")
+
+
+def all_rendered(arrays: Sequence[LazyArray]) -> Generator[float, None, list[npt.NDArray[Any]]]:
+    """All values of each array; yields the share that is done of them all."""
+    volumes = []
+    for number, array in enumerate(arrays):
+        volumes.append((yield from mapped(array.rendered(), partial(_share, number, len(arrays)))))
+    return volumes
+
+
+def _share(n_done: int, n_all: int, share: float) -> float:
+    return (n_done + share) / n_all
 
 
 def _hashable(key: Any, shape: tuple[int, ...]) -> Hashable | None:

@@ -32,10 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
 
     from napari.components import ViewerModel
+    from napari.layers import Layer
 
     from napari_swig_qmri._widgets.contrast_sources import Source
+    from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
     from napari_swig_qmri.comparison import Bench, Comparison, ContrastScores
     from napari_swig_qmri.contrast_maps import ContrastMaps
+    from napari_swig_qmri.lazy_array import LazyArray
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
@@ -64,9 +67,10 @@ class ComparePanel(QWidget):
     toggled = Signal(bool)
     arranged = Signal()  # panes came or went
 
-    def __init__(self, viewer: ViewerModel) -> None:
+    def __init__(self, viewer: ViewerModel, volumes: VolumeRendering) -> None:
         super().__init__()
         self._viewer = viewer
+        self._volumes = volumes
         self._candidates: list[Candidate] = []
         self._bench: Bench | None = None
         self._images: list[Image] = []  # that could be the acquired one
@@ -236,7 +240,7 @@ class ComparePanel(QWidget):
         layer = Image(data, **{**attributes, "contrast_limits": (0.0, 1.0)}, multiscale=False)
         self.panes[key] = layer
         self._is_changing = True
-        self._viewer.add_layer(layer)
+        self._volumes.add([layer])
         self._is_changing = False
         _label(layer, True)
 
@@ -260,11 +264,15 @@ class ComparePanel(QWidget):
             return
         low, high = self._finest.layer.contrast_limits
         gain = gain_of(bench, self._sequence, self._rendering)
+        arrays: dict[Layer, LazyArray] = {}
         if "acquired" in self.panes and self._kept is not None:
-            _set(self.panes["acquired"], Scaled(self._kept, gain), (low, high))
-        if "difference" in self.panes:
-            top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
-            _set(self.panes["difference"], self._difference(gain), (-top, top))
+            arrays[self.panes["acquired"]] = Scaled(self._kept, gain)
+        difference = self._difference(gain) if "difference" in self.panes else None
+        if difference is not None:
+            arrays[self.panes["difference"]] = difference
+        top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
+        limits = {self.panes.get("acquired"): (low, high), self.panes.get("difference"): (-top, top)}
+        self._volumes.change("panes", arrays, partial(_show, arrays, limits))
         self._say("Scoring…" if self.table.isHidden() else "")
         self._scoring.ask(partial(score, bench, self._sequence, self._rendering))
 
@@ -360,8 +368,9 @@ def _label(layer: Image, wanted: bool) -> None:
     layer.colorbar.visible = wanted
 
 
-def _set(layer: Image, data: Any, limits: tuple[float, float]) -> None:
-    """Other values in a pane, between other limits."""
-    layer.data = data
-    layer.contrast_limits_range = limits
-    layer.contrast_limits = limits
+def _show(arrays: Mapping[Layer, LazyArray], limits: Mapping[Layer | None, tuple[float, float]]) -> None:
+    """Other values in panes, between other limits."""
+    for layer, array in arrays.items():
+        layer.data = array
+        layer.contrast_limits_range = limits[layer]
+        layer.contrast_limits = limits[layer]

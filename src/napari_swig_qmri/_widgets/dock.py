@@ -9,6 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import exists
+from napari_swig_qmri._widgets.inquiry import Inquiry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -58,6 +59,8 @@ class Dock(QWidget):
 
     def _end(self) -> None:
         if exists(self) and self.parent() is None:
+            for inquiry in self.findChildren(Inquiry):
+                inquiry.forget()
             self.deleteLater()
 
 

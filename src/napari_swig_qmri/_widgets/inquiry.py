@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -29,7 +30,7 @@ class Inquiry(QObject):
         super().__init__(parent)
         self._question: Callable[[], Any] | None = None
         self._number = 0
-        self._worker: Any = None
+        self._worker: Any = None  # of the question that is under way
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(pause)
@@ -50,11 +51,12 @@ class Inquiry(QObject):
             self._worker = None
 
     def _start(self) -> None:
-        self._worker = create_worker(_steps, self._number, self._question, _start_thread=False)
-        self._worker.yielded.connect(self._tell)
-        self._worker.returned.connect(self._take)
-        self._worker.errored.connect(self._take_error)
-        self._worker.start()
+        worker: Any = create_worker(_steps, self._number, self._question, _start_thread=False)
+        worker.yielded.connect(self._tell)
+        worker.returned.connect(self._take)
+        worker.errored.connect(partial(self._take_error, self._number))
+        self._worker = worker
+        worker.start()
 
     def _tell(self, numbered: tuple[int, Any]) -> None:
         number, step = numbered
@@ -67,8 +69,8 @@ class Inquiry(QObject):
             self._worker = None
             self.answered.emit(answer)
 
-    def _take_error(self, error: Exception) -> None:
-        self.answered.emit(f"This should not have happened, please report it: {error!r}.")
+    def _take_error(self, number: int, error: Exception) -> None:
+        self._take((number, f"This should not have happened, please report it: {error!r}."))
 
 
 def _steps(number: int, question: Callable[[], Any]) -> Generator[tuple[int, Any], None, tuple[int, Any]]:

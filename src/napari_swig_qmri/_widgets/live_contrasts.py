@@ -10,9 +10,11 @@ from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
+from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.rendering_options import mark_layer, marks_of
 from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
 from napari_swig_qmri.layers import METADATA_KEY, origin_of
+from napari_swig_qmri.lazy_array import all_rendered
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,6 +44,8 @@ class LiveContrasts(QObject):
 
     moved = Signal()  # the layers show another setting
     baked = Signal()  # the layers are ordinary arrays now
+    said = Signal(str)  # how far whole volumes are; empty when there is nothing to wait for
+    failed = Signal(str)
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
@@ -51,6 +55,13 @@ class LiveContrasts(QObject):
         self.layers: list[Image] = []
         self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
         self._wanted: dict[Image, LazyContrast] = {}  # what the layers are to show, in 3D while it is rendered
+        self._is_to_be_baked = False  # when that is shown
+        self._baked_layers: list[Image] = []  # while they are
+        self._baking = Inquiry(self, pause=0)
+        self._baking.progressed.connect(lambda share: self.said.emit(f"Baking… {100 * share:.0f} %"))
+        self._baking.answered.connect(self._take_baked)
+        self.volumes.said.connect(self.said)
+        self.volumes.failed.connect(self.failed)
         self._rest = QTimer(self)
         self._rest.setSingleShot(True)
         self._rest.setInterval(REST)
@@ -75,19 +86,29 @@ class LiveContrasts(QObject):
         """Bring the layers to a setting, unless another comes before it can be shown."""
         bases = {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
         how = setting.sequence, setting.rendering
-        self.change({layer: base.with_sequence(*how) for layer, base in bases.items()}, setting)
+        if setting.title != self._title or any((base.sequence, base.rendering) != how for base in bases.values()):
+            self.change({layer: base.with_sequence(*how) for layer, base in bases.items()}, setting.title)
 
-    def change(self, contrasts: Mapping[Image, LazyContrast], setting: Setting | None = None) -> None:
-        """Give the layers other contrasts: of the same setting from other maps, or of a setting."""
+    def change(self, contrasts: Mapping[Image, LazyContrast], title: str | None = None) -> None:
+        """Give the layers other contrasts, under another title if there is one."""
         self._wanted = dict(contrasts)
         arrays: dict[Layer, LazyArray] = {**contrasts}
         arrays |= {self.marks[layer]: marks_of(each) for layer, each in contrasts.items() if layer in self.marks}
-        self.volumes.change(arrays, partial(self._show, setting, arrays))
+        self._stop_baking()
+        self.volumes.change("live", arrays, partial(self._show, title or self._title, arrays))
 
     def bake(self) -> None:
-        """Turn the layers into ordinary arrays, which no longer follow."""
-        layers = list(self.layers)
-        self.volumes.render([layer.data for layer in layers], partial(self._take_baked, layers))
+        """Turn the layers into ordinary arrays, which no longer follow; what is still to be shown is shown first."""
+        self._is_to_be_baked = bool(self._wanted)
+        if not self._wanted:
+            self._baked_layers = list(self.layers)
+            self._baking.ask(partial(all_rendered, [layer.data for layer in self.layers]))
+
+    def _stop_baking(self) -> None:
+        if self._baked_layers:
+            self._baking.forget()
+            self._baked_layers = []
+            self.failed.emit("Baking was stopped, for the settings changed: press Bake again.")
 
     def adjust(self) -> None:
         """Show all layers between limits that suit them together."""
@@ -116,36 +137,40 @@ class LiveContrasts(QObject):
         for layer in present.keys() - self.marks.keys():
             self._viewer.layers.remove(present[layer])
 
-    def _show(self, setting: Setting | None, arrays: Mapping[Layer, LazyArray]) -> None:
+    def _show(self, title: str, arrays: Mapping[Layer, LazyArray]) -> None:
         self._wanted = {}
-        layers = [layer for layer in self.layers if layer in arrays]
-        for layer in layers:
-            with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
-                layer.data = arrays[layer]
+        for layer in self.layers:
+            if layer in arrays:
+                with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
+                    layer.data = arrays[layer]
+                self._record(layer, title)
             if self.marks.get(layer) in arrays:
                 self.marks[layer].data = arrays[self.marks[layer]]
-        if setting is not None:
-            self._name(layers, setting)
+                self.marks[layer].name = f"Partial volume in {layer.name}"
+        self._title = title
         self._rest.start()
         self.moved.emit()
+        if self._is_to_be_baked:
+            self.bake()
 
-    def _name(self, layers: Sequence[Image], setting: Setting) -> None:
-        """Names and sidecars of a setting."""
-        old, self._title = shown_title(self._title), setting.title
-        for layer in layers:
-            sidecar = contrast_sidecar(setting.sequence, setting.rendering)
-            sidecar |= origin_of([{"metadata": layer.metadata}])
-            layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
-            layer.name = layer.name.replace(old, shown_title(setting.title), 1)
-            if layer in self.marks:
-                self.marks[layer].name = f"Partial volume in {layer.name}"
+    def _record(self, layer: Image, title: str) -> None:
+        """Name and sidecar of what a layer shows."""
+        contrast: LazyContrast = layer.data
+        sidecar = contrast_sidecar(contrast.sequence, contrast.rendering) | origin_of([{"metadata": layer.metadata}])
+        layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
+        layer.name = layer.name.replace(shown_title(self._title), shown_title(title), 1)
 
     def _tell(self) -> None:
         """Tell whoever follows a layer, once it has come to rest."""
         for layer in self.layers:
             layer.events.data(value=layer.data)
 
-    def _take_baked(self, layers: Sequence[Image], volumes: Sequence[Any]) -> None:
+    def _take_baked(self, volumes: list[Any] | str) -> None:
+        layers, self._baked_layers = self._baked_layers, []
+        self.said.emit("")
+        if isinstance(volumes, str):
+            self.failed.emit(volumes)
+            return
         for layer, values in zip(layers, volumes, strict=True):
             if layer in self._viewer.layers:
                 layer.data = values

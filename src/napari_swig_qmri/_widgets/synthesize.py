@@ -111,7 +111,7 @@ class SynthesizeWidget(Dock):
         )
         self.status = wrapped_label(role="note")
         self.status.setToolTip(HELP)
-        self.compare = ComparePanel(napari_viewer)
+        self.compare = ComparePanel(napari_viewer, self.live.volumes)
         self.blend = BlendPanel(napari_viewer)
         self.sheet = SheetPanel(self.editor.value, self.rendering.value)
         self.folds = (
@@ -248,8 +248,8 @@ class SynthesizeWidget(Dock):
         self._due.connect(self._move, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
         self.live.moved.connect(self._follow_move)
         self.live.baked.connect(self._follow_bake)
-        self.live.volumes.said.connect(self._say_progress)
-        self.live.volumes.failed.connect(partial(self._say, problem=True))
+        self.live.said.connect(self._say_progress)
+        self.live.failed.connect(partial(self._say, problem=True))
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
         self.rendering.map_changed.connect(self._take_map)
