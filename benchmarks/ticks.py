@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[256, 512], metavar="N")
     parser.add_argument("--ticks", type=int, default=30)
     options = parser.parse_args()
-    print("| voxels | tick to frame: median, largest, ms | more memory, MB | whole volume, ms | into 3D, ms |")
+    print("| voxels | tick to frame: median, largest, ms | more memory, MB | whole volume, ms | into 3D, undrawn, ms |")
     print("|---|---|---|---|---|")
     for size in options.sizes:
         ticks, more, whole, into_3d = measure(size, options.ticks)

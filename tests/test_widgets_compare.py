@@ -22,6 +22,7 @@ from napari_swig_qmri._widgets.viewer_layers import image_layers
 from napari_swig_qmri.composites import LINE, Difference
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.protocol import NamedContrast, Protocol, read_protocol, write_protocol
 from napari_swig_qmri.rendering import Rendering
@@ -90,6 +91,30 @@ def test_one_click_shows_four_panes_and_scores(widget: SynthesizeWidget, viewer:
     assert "1.000" in text  # the image is made of the SR maps
     assert f"SR {GAIN:.4g}" in widget.compare.notes.text()
     assert "T1 ≥ 2200 ms" in widget.compare.notes.text()
+
+
+@pytest.mark.parametrize(
+    ("told", "path", "is_fitted"),
+    [
+        ({"Guides": ["sub-01 T1w", "sub-01 T2w"]}, None, True),
+        ({"Guides": ["sub-01 T1w"]}, None, False),
+        ({"Sources": ["../guides/sub-01_T2w.nii.gz"]}, "case/guides/sub-01_T2w.nii.gz", True),
+        ({"Sources": ["../guides/sub-02_T2w.nii.gz"]}, "case/guides/sub-01_T2w.nii.gz", False),
+    ],
+)
+def test_a_score_against_a_guide_is_told_to_be_a_fit(
+    viewer: ViewerModel, qtbot: QtBot, told: dict[str, Any], path: str | None, is_fitted: bool
+) -> None:
+    for name, where in (("T1map SR (ms)", "case/out/sub-01_T1map.nii.gz"), ("sub-01 T2w", path)):
+        record = dict(viewer.layers[name].metadata[METADATA_KEY])
+        sidecar = {**MADE, **told} if name != "sub-01 T2w" else record["sidecar"]
+        viewer.layers[name].metadata = {METADATA_KEY: {**record, "path": where and Path(where), "sidecar": sidecar}}
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(T2W)
+    compare(widget, qtbot)
+    assert ("which was a guide of SR: a fit, not a test" in widget.compare.table.text()) == is_fitted
+    assert "guide of LR" not in widget.compare.table.text()
 
 
 def test_acquired_and_synthetic_share_one_scale(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -201,6 +201,7 @@ def provenance(result: SuperResolution) -> dict[str, Any]:
         "GeneratedBy": [generated_by()],
         "PackageVersions": {name: _version(name) for name in _SOFTWARE},
         "Parameters": dict(result.parameters),
+        "Guides": [guide.name for guide in result.guides],
         "Gains": list(result.gains),
         "Assumed": assumptions(result),
     }

@@ -58,7 +58,7 @@ class Tissue:
         return cls(torch.from_numpy(np.asarray(valid)), maps, _in_a_row(transmit_field, known))
 
     def signal(self, sequence: Contrast, rendering: Rendering) -> FloatArray:
-        """Signal with its sign and without noise, float32, of the shape of the maps; 0 without a measurement."""
+        """Signal without noise, float32, 0 where nothing was measured; with its sign unless the rendering is plain."""
         import torch
 
         with torch.no_grad():

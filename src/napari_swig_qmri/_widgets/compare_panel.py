@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,7 +284,16 @@ class ComparePanel(QWidget):
         self._say("")
         gains = ", ".join(f"{label} {gain:.4g}" for label, gain in answer.gains.items())
         fitted = [f"Gain of the acquired image, fitted over brain tissue: {gains}."] if gains else []
-        self._show_text(scores_table(answer), " ".join([*fitted, *answer.notes, VARIANT]))
+        self._show_text(scores_table(answer, self._fitted()), " ".join([*fitted, *answer.notes, VARIANT]))
+
+    def _fitted(self) -> tuple[str, ...]:
+        """Labels of the maps for which the acquired image was a guide."""
+        image = self._chosen
+        return (
+            ()
+            if image is None
+            else tuple(each.source.label for each in self._candidates if was_guide(image, each.source.layers["T1"]))
+        )
 
     def _show_text(self, table: str, notes: str) -> None:
         set_text(self.table, table)
@@ -334,12 +344,25 @@ class ComparePanel(QWidget):
         set_text(self.message, sentence(text))
 
 
-def scores_table(comparison: Comparison) -> str:
-    """Scores as a table of rich text, one block per map set."""
+def was_guide(image: Image, t1_map: Image) -> bool:
+    """Whether a map was super-resolved with an image, by the name of the guide or by its file."""
+    record, told = (layer.metadata.get(METADATA_KEY, {}) for layer in (image, t1_map))
+    sidecar, path = told.get("sidecar", {}), record.get("path")
+    if record.get("name", image.name) in sidecar.get("Guides", ()):
+        return True
+    folder = Path(told.get("path") or ".").parent
+    sources = sidecar.get("Sources", ()) if "Parameters" in sidecar else ()
+    return path is not None and Path(path).resolve() in [(folder / source).resolve() for source in sources]
+
+
+def scores_table(comparison: Comparison, fitted: Sequence[str] = ()) -> str:
+    """Scores as a table of rich text, one block per map set; of `fitted` ones the reference was a guide."""
     head = "".join(f"<td align='right'><b>{name}</b></td>" for name in ("SSIM", "HFEN", "NRMSE"))
     rows = [f"<tr><td></td>{head}</tr>"]
     for label, regions in comparison.scores.items():
         rows.append(f"<tr><td colspan='4'><b>{label} against {comparison.reference}</b></td></tr>")
+        if label in fitted:
+            rows.append(f"<tr><td colspan='4'><i>which was a guide of {label}: a fit, not a test</i></td></tr>")
         rows += [f"<tr><td>{NAMES.get(name, name)}</td>{_cells(scores)}</tr>" for name, scores in regions.items()]
     return f"<table cellspacing='0' cellpadding='2' width='100%'>{''.join(rows)}</table>"
 
