@@ -88,7 +88,7 @@ class PresetPanel(QWidget):
 
     def follow(self, contrast: Contrast | None, free: tuple[str, ...] = ()) -> None:
         """Show whether the settings on show are still those of the preset; `free` ones follow a nulled tissue."""
-        if contrast != self._contrast and not self._has_problem:
+        if contrast != self._contrast and not (self._has_problem or self.note.isHidden()):
             self._say("")  # what was saved is not what is on show any more
         self._contrast, self._free = contrast, free
         preset = self.value()
