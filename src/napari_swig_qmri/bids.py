@@ -72,7 +72,7 @@ _UNIT_IN_TEXT = (  # not after a number, which is a setting of the scan
     ("ms", r"\bms(?:ecs?)?\b|\bmilliseconds?\b"),
     ("s", r"\bsec(?:onds?|s)?\b|[\[(]s[\])]|\bunits?\s*[:=]?\s*s\b"),
 )
-_NAMES = (  # suffix, spellings seen in file names and series descriptions
+_NAMES = (  # suffix, what spells it out in file names and series descriptions
     *((suffix, suffix.lower()) for suffix in SUFFIXES if suffix not in METHODS),
     ("TB1map", r"t?b1(?:\+|plus)?[-_ ]?map(?:ping)?"),
     ("MP2RAGE", r"inv[-_]?[12](?:[-_ ](?:part-)?(?:mag|phase?))?"),  # one of its inversions, whatever stands before
@@ -87,13 +87,14 @@ _NAMES = (  # suffix, spellings seen in file names and series descriptions
     ("M0map", r"m0[-_ ]?map"),
     ("S0map", r"s0[-_ ]?map"),
     ("FLAIR", r"(?:t2[-_ ]?)?flair"),
-    ("T2starw", r"t2(?:star|\*|s)w?"),
+    ("T2starw", r"t2(?:star|\*|s)w"),
     ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage"),
     ("T2w", r"t2[-_ ]?w(?:eighted|i)?"),
-    ("PDw", r"pd[-_ ]?w(?:eighted|i)?|proton[-_ ]?density"),
+    ("PDw", r"pd[-_ ]?w(?:eighted|i)?"),
     ("mask", r"(?:brain|head)?mask"),
     ("dseg", r"seg|aseg|labels?"),
 )
+_LOOSE_NAMES = (("T2starw", r"t2(?:star|\*|s)"), ("PDw", r"proton[-_ ]?density"))  # that a map may have, too
 _BARE = (("T1", "t1"), ("T2", "t2"), ("PD", "pd"))
 _ONLY_MAPS = (("M0", "m0"), ("S0", "s0"))
 _MADE_BY = r"(?<![a-z0-9])(?:q(?:uant)?maps?|symaps?|symri|qalas|mrf|fingerprint(?:ing|s)?|mpm|hmri|qmri)(?![a-z0-9])"
@@ -147,7 +148,7 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     if told in SUFFIXES:
         return told, ()
     in_image_type = _suffix_of_image_type(evidence.image_type)
-    if in_image_type:
+    if in_image_type and _last_of(_NAMES, _without_labels(evidence.stem)) not in CONTRASTS:
         return in_image_type, (f"Taken as {in_image_type} because of its DICOM image type, {evidence.image_type!r}.",)
     sources = (
         ("its name", evidence.stem),
@@ -270,8 +271,8 @@ def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool
 
 def _suffix_in(text: str, evidence: Evidence) -> str | None:
     """Suffix that a text spells out, else what a bare "T1" means, a rate "R1", or how the image was measured."""
-    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text, flags=re.IGNORECASE)
-    spelt = _last_of(_NAMES, words)
+    words = _without_labels(text)
+    spelt = _last_of((*_NAMES, *_LOOSE_NAMES), words)
     bare = _last_of(_BARE, words)
     rates = re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", words)  # small letters count runs and raters
     if spelt or bare:
@@ -280,6 +281,11 @@ def _suffix_in(text: str, evidence: Evidence) -> str | None:
     if size and _is_map_of(words, evidence):
         return f"{size}map"
     return f"{rates[-1]}map" if rates else _last_of([(method, method.lower()) for method in METHODS], words)
+
+
+def _without_labels(text: str) -> str:
+    """A text without the labels that do not tell the kind."""
+    return re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text, flags=re.IGNORECASE)
 
 
 def _last_of(names: Iterable[tuple[str, str]], text: str) -> str | None:
@@ -322,7 +328,7 @@ def _suffix_of_image_type(image_type: str) -> str | None:
 
 def _is_spread(suffix: str, text: str) -> bool:
     """Whether a text that tells of a map says that its numbers are the map's spread or error."""
-    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text.lower())
+    words = _without_labels(text.lower())
     return suffix in MAP_UNITS and re.search(rf"(?<![a-z0-9])(?:{_SPREAD})(?![a-z0-9])", words) is not None
 
 
@@ -365,7 +371,8 @@ def _long_t2(suffix: str, unit: str, values: FloatArray | None) -> tuple[str, ..
     median = _median(values)
     if suffix not in ("T2map", "T2starmap") or unit != "ms" or median is None or median < 1e3 * _LONG_T2:
         return ()
-    return (f"Its median of {median:.3g} ms is longer than that of tissue: if the file holds tenths of a ms, say so.",)
+    median_told = f"Its median of {median:.3g} ms is longer than that of tissue"
+    return (f'{median_told}: if the file holds tenths of a ms, put "Units": "0.1 ms" into its sidecar.',)
 
 
 def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:
