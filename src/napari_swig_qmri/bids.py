@@ -44,6 +44,7 @@ OTHER_MAPS = ("RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probse
 SUFFIX_KEY = "Suffix"  # of a sidecar: tells the kind of an image whose file name does not
 SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
 
+LIKELY_FIELDS = (0.3, 1.8)  # median of B1+ in a head, as a fraction of the nominal one
 UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
     "s": ("s", 1.0),
     "ms": ("s", 1e-3),
@@ -108,7 +109,7 @@ _UNITS_OF_MEDIANS = {  # unit of a map by its median: that of the last number th
     "R1map": ((0, "1/ms"), (0.05, "1/s"), (50, "mHz")),
     "R2map": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
     "R2starmap": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
-    "TB1map": ((0, "arbitrary"), (10, "percent")),
+    "TB1map": ((0, "arbitrary"), (70, "percent"), (130, "arbitrary")),  # else it may be degrees
 }
 _LONG_T2 = 0.4  # s; tissue is below it, and above it in ms is what is stored in tenths of a ms
 _CUT_OFF = (0.002, 0.5)  # share of voxels with the largest value from which, and to which, a map was cut off there
@@ -175,9 +176,10 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return evidence.time_unit if base == "s" else f"1/{evidence.time_unit}", ()
     declared = parse_unit(evidence.sidecar.get("Units"))
     guessed = _unit_of_values(suffix or "", evidence.values)
+    if suffix == "TB1map" and is_in_degrees(evidence.sidecar):
+        return base, ("The sidecar says degrees: divide them by the nominal flip angle before using it as B1+.",)
     if suffix == "TB1map" and declared in (None, "arbitrary") and guessed:  # BIDS calls fractions and percent arbitrary
-        what = "percent" if guessed == "percent" else "a fraction"
-        return guessed, (f"Read as {what} of the nominal flip angle, by the size of the values. Change it if wrong.",)
+        return guessed, _told_of_transmit(guessed, _median(evidence.values))
     if declared and _measures(declared, base):
         return declared, _doubt("sidecar", declared, guessed)
     ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
@@ -219,6 +221,11 @@ def parse_unit(text: object) -> str | None:
     """Key of `UNIT_FACTORS` that a unit in a sidecar means, None if unknown."""
     wanted = str(text).strip().lower()
     return next((unit for unit, spellings in _SPELLINGS.items() if wanted in spellings), None)
+
+
+def is_in_degrees(sidecar: Mapping[str, Any]) -> bool:
+    """Whether a sidecar says that the numbers are angles in degrees."""
+    return re.search("deg|°", str(sidecar.get("Units", "")).lower()) is not None
 
 
 def short_name(stem: str) -> str:
@@ -373,6 +380,15 @@ def _long_t2(suffix: str, unit: str, values: FloatArray | None) -> tuple[str, ..
         return ()
     median_told = f"Its median of {median:.3g} ms is longer than that of tissue"
     return (f'{median_told}: if the file holds tenths of a ms, put "Units": "0.1 ms" into its sidecar.',)
+
+
+def _told_of_transmit(unit: str, median: float | None) -> tuple[str, ...]:
+    """What a map of B1+ without a unit was taken as, by the size of its values."""
+    if unit == "percent":
+        return ("Read as percent of the nominal flip angle, by the size of the values; degrees would look alike.",)
+    if median and LIKELY_FIELDS[0] < median < LIKELY_FIELDS[1]:
+        return ("Read as a fraction of the nominal flip angle, by the size of the values.",)
+    return (f"Left as it is: its median of {median or 0:.3g} tells no fraction or percent of the nominal flip angle.",)
 
 
 def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:
