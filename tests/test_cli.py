@@ -159,11 +159,24 @@ def test_a_t2star_map_is_used_by_gradient_echoes(run: Run, maps: Path) -> None:
     np.testing.assert_allclose(ratio, expected, rtol=1e-4)
     rates = np.full(SHAPE, 1 / 0.03)
     save(maps / "sub-07_R2starmap.nii.gz", rates, {"Units": "1/s"})  # found among the maps
-    assert run("synthesize", maps, *words, "-o", "rates.nii.gz").exit_code == 0
+    found = run("synthesize", maps, *words, "-o", "rates.nii.gz")
+    assert found.exit_code == 0
+    assert "sub-07 R2starmap: used as T2*, with which gradient echoes decay." in found.stderr
     np.testing.assert_allclose(load(Path("rates.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
     (maps / "sub-07_T2map.nii.gz").unlink()  # which T2* makes superfluous
     assert run("synthesize", maps, *words, "-o", "alone.nii.gz").exit_code == 0
     np.testing.assert_allclose(load(Path("alone.nii.gz")), load(Path("with.nii.gz")), rtol=1e-5)
+
+
+def test_a_t2star_map_on_other_voxels_is_left_out_unless_asked_for(run: Run, maps: Path) -> None:
+    save(maps / "sub-07_T2starmap.nii.gz", np.full((3, 3, 3), 0.03), {"Units": "s"})
+    words = ("synthesize", maps, "--sequence", "spgr", "--tr", 20, "--te", 5, "--flip-angle", 20, "-o", "x.nii.gz")
+    result = run(*words)
+    assert result.exit_code == 0, result.stderr
+    assert "sub-07 T2starmap: left out, because it does not have the voxels of the other maps" in result.stderr
+    asked = run(*words, "--t2star", maps / "sub-07_T2starmap.nii.gz", "--overwrite")
+    assert asked.exit_code == 1
+    assert "does not have the voxels of the other maps: resample it first" in asked.stderr
 
 
 def test_a_map_of_the_transmit_field_does_what_the_number_does(run: Run, maps: Path) -> None:

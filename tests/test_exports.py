@@ -95,7 +95,9 @@ def test_a_t2_that_may_be_in_tenths_of_a_millisecond_is_doubted(tmp_path):
     write(tmp_path, Exported(name="sub-1_T2map", values=1e4 * truth()["T2"]))
     found = read_volume(tmp_path / "sub-1_T2map.nii.gz")
     assert found.file_unit == "ms"
-    assert any("if the file holds tenths of a ms, say so" in notice for notice in found.notices)
+    assert any('put "Units": "0.1 ms" into its sidecar' in notice for notice in found.notices)
+    write(tmp_path, Exported(name="sub-2_T2map", values=1e4 * truth()["T2"], sidecar={"Units": "0.1 ms"}))
+    np.testing.assert_allclose(read_volume(tmp_path / "sub-2_T2map.nii.gz").data, truth()["T2"], rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -116,6 +118,25 @@ def test_a_t2_that_may_be_in_tenths_of_a_millisecond_is_doubted(tmp_path):
 def test_the_image_type_of_a_derived_series_tells_its_kind(tmp_path, image_type, suffix):
     write(tmp_path, Exported(name="series7", values=1e3 * truth()["T1"], sidecar={"ImageType": image_type}))
     assert read_volume(tmp_path / "series7.nii.gz").suffix == suffix
+
+
+@pytest.mark.parametrize(
+    ("stem", "kind", "suffix"),
+    [
+        ("anna_T1w_brain", "T1", "T1w"),
+        ("t1_mprage_sag", "T1", "T1w"),
+        ("anna_flair_reg", "T2", "FLAIR"),
+        ("anna_T1w_T1map_brain", "T1", "T1map"),
+        ("anna_t1_sag", "T1", "T1map"),
+        ("anna_t2star_brain", "T2_STAR MAP", "T2starmap"),
+        ("proton_density_syn", "PD", "PDmap"),
+        ("t1_mp2rage_sag", "T1", "T1map"),
+    ],
+)
+def test_a_contrast_that_a_name_spells_out_is_believed_before_the_image_type(tmp_path, stem, kind, suffix):
+    sidecar = {"ImageType": ["DERIVED", "PRIMARY", kind]}
+    write(tmp_path, Exported(name=stem, values=1e3 * truth()["T1"], sidecar=sidecar))
+    assert read_volume(tmp_path / f"{stem}.nii.gz").suffix == suffix
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import nibabel as nib
 import numpy as np
 import pytest
 import torch
@@ -12,6 +14,7 @@ from volume_cases import volume
 
 from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.equation import UserEquation
+from napari_swig_qmri.files import read_volume
 from napari_swig_qmri.lazy import LazyContrast, lazy_contrast, synthesise
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.signal_models import SEQUENCES, Mp2rageUni, Spgr, SpinEcho, T2Flair, TurboSpinEcho
@@ -145,6 +148,8 @@ def test_fractions_and_percent_are_told_apart(factor: float) -> None:
 @pytest.mark.parametrize(
     ("values", "more", "words"),
     [
+        (55 * FIELD, {}, 'median of .*: divide angles in degrees by .*put "Units": "percent" into its sidecar'),
+        (140 * FIELD, {}, "has a median of"),
         (800 * FIELD, {}, "'B1' has a median of .*, but a B1\\+ map is a fraction of the nominal flip angle"),
         (80 * FIELD, {"sidecar": {"Units": "degrees"}}, "has a median of .* degrees, but"),
         (0 * FIELD, {}, "has a median of 0"),
@@ -154,6 +159,28 @@ def test_fractions_and_percent_are_told_apart(factor: float) -> None:
 def test_what_is_no_map_of_the_field_is_refused(values: np.ndarray, more: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         as_transmit_map(stored(values, **more))
+
+
+@pytest.mark.parametrize("factor", [55, 85, 140])
+def test_files_say_percent_or_degrees_by_their_units(tmp_path: Path, factor: float) -> None:
+    values = (factor * FIELD).astype(np.float32)
+    written = tmp_path / "sub-01_TB1map.nii.gz"
+    nib.save(nib.Nifti1Image(values, GRID.affine), written)
+    if factor == 85:
+        assert "degrees would look alike" in as_transmit_map(read_volume(written)).notices[-1]
+    else:
+        found = read_volume(written)
+        np.testing.assert_allclose(found.data, values, rtol=1e-6)
+        assert "tells no fraction or percent" in found.notices[-1]
+        with pytest.raises(ValueError, match="divide angles in degrees"):
+            as_transmit_map(found)
+    sidecar = tmp_path / "sub-01_TB1map.json"
+    sidecar.write_text('{"Units": "percent"}')
+    np.testing.assert_allclose(as_transmit_map(read_volume(written)).data, values / 100, rtol=1e-5)
+    sidecar.write_text('{"Units": "degrees"}')
+    assert read_volume(written).file_unit == "arbitrary"
+    with pytest.raises(ValueError, match=r"degrees, but .* by the nominal one\.$"):
+        as_transmit_map(read_volume(written))
 
 
 def smooth(positions: np.ndarray) -> np.ndarray:

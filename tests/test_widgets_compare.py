@@ -226,6 +226,20 @@ def test_a_single_source_without_image_is_told(widget: SynthesizeWidget, qtbot: 
     assert widget.compare.table.isHidden()
 
 
+def test_the_maps_of_two_subjects_are_compared(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    for subject in ("sub-01", "sub-02"):
+        add(viewer, *[make_map(suffix, LR, name=f"{subject} {suffix}") for suffix in MEDIANS])
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.compare.button.click()
+    qtbot.waitUntil(lambda: bool(widget.compare.table.text() or widget.compare.message.text()), timeout=10_000)
+    qtbot.waitUntil(lambda: "…" not in widget.compare.message.text(), timeout=10_000)
+    assert widget.compare.message.text() == ""
+    assert "sub-01 maps" in widget.compare.panes["difference"].name
+    assert [layer.name.split("(")[1] for layer in widget.live.layers] == ["sub-01 maps)", "sub-02 maps)"]
+
+
 def test_a_mask_of_no_tissue_is_told(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     viewer.add_labels(np.zeros(HR.shape[::-1], np.uint8), name="empty")
     compare(widget, qtbot)

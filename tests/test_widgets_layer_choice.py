@@ -128,3 +128,38 @@ def test_map_sets_are_labelled_and_ordered() -> None:
 def test_two_measured_sets_on_one_grid_stay_apart() -> None:
     again = [facts(f"{one.name} again", one.suffix, 2) for one in LR]
     assert [found.layers["T1"] for found in find_map_sets(LR + again)] == [1, 4]
+
+
+def maps_of_subject(subject: str, *more: str) -> list[LayerFacts]:
+    return [facts(f"{subject} {suffix}".strip(), suffix, 2) for suffix in ("PDmap", "T1map", "T2map", *more)]
+
+
+def test_a_t2star_map_goes_with_the_maps_of_its_subject_only() -> None:
+    layers = [*maps_of_subject("sub-01", "T2starmap"), *maps_of_subject("sub-02", "T2starmap")]
+    assert [found.layers["T2*"] for found in find_map_sets(layers)] == [3, 7]
+    assert ["T2*" in found.layers for found in find_map_sets(layers[:7])] == [True, False]
+    assert ["T2*" in found.layers for found in find_map_sets([*layers[:3], *layers[4:]])] == [False, True]
+    made = [facts(f"{one.name} SR", one.suffix, 2, is_synthetic=True) for one in maps_of_subject("")]
+    assert "T2*" not in find_map_sets([*layers, *made])[2].layers  # of which subject is not known
+
+
+def test_t2star_maps_without_a_subject_go_with_the_maps_in_their_order() -> None:
+    layers = [*maps_of_subject("", "T2starmap"), *maps_of_subject("", "T2starmap")]
+    assert [found.layers.get("T2*") for found in find_map_sets(layers)] == [3, 7]
+    assert [found.layers.get("T2*") for found in find_map_sets(layers[:7])] == [3, None]
+
+
+def test_maps_of_subjects_and_sessions_are_not_mixed() -> None:
+    first, second = maps_of_subject("sub-01 ses-01"), maps_of_subject("sub-01 ses-02")
+    assert [found.layers for found in find_map_sets([first[1], *second])] == [
+        {"PD": 1, "T1": 2, "T2": 3},
+        {"T1": 0},
+    ]
+
+
+def test_labels_of_sets_differ() -> None:
+    again = maps_of_subject("sub-01 acq-b")
+    sets = find_map_sets([*maps_of_subject("sub-01"), *maps_of_subject("sub-02 ses-01"), *again])
+    assert [found.label for found in sets] == ["sub-01 maps", "sub-02 ses-01 maps", "sub-01 maps 2"]
+    plain = [*maps_of_subject(""), *maps_of_subject(""), facts("T1map", "T1map"), facts("T1map", "T1map")]
+    assert [found.label for found in find_map_sets(plain)] == ["maps", "maps 2", "T1 only", "T1 only 2"]

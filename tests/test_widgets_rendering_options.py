@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.equation import UserEquation
-from napari_swig_qmri.files import read_volume
+from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
@@ -225,6 +226,25 @@ def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: Synthesi
     (angles,) = add(viewer, field_map(60))
     widget.rendering.map_box.set_value(angles)
     assert widget.rendering.field_layer is None
+    assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
+
+
+def test_what_is_assumed_about_a_layer_of_b1_is_said_beside_it(
+    widget: SynthesizeWidget, viewer: ViewerModel, tmp_path: Path
+) -> None:
+    write_volume(replace(field_map(0.8), data=field_map(80).data), tmp_path / "sub-01_TB1map.nii.gz")
+    (tmp_path / "sub-01_TB1map.json").unlink()
+    (b1,) = add(viewer, read_volume(tmp_path / "sub-01_TB1map.nii.gz"))
+    plain = viewer.add_image(np.full(HR.shape, 0.9, np.float32), name="B1map")
+    hint = widget.rendering.map_hint
+    assert hint.isHidden()
+    for layer, kind in ((b1, "percent"), (plain, "a fraction")):
+        widget.rendering.map_box.set_value(layer)
+        assert f"Read as {kind} of the nominal flip angle" in hint.text()
+    (angles,) = add(viewer, field_map(60))
+    widget.rendering.map_box.set_value(angles)  # refused before there is a contrast
+    assert widget.rendering.field_layer is None
+    assert hint.isHidden()
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
 
 

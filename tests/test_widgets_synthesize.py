@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from export_cases import EXPORTS, write
 from napari.components import ViewerModel
 from napari.layers import Layer
 from pytestqt.qtbot import QtBot
-from widget_cases import HR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
+from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._reader import read
 from napari_swig_qmri._widgets.contrast_sources import common_limits
@@ -256,6 +257,16 @@ def test_gradient_echoes_use_a_t2star_map_on_the_grid(qtbot: QtBot) -> None:
     widget._move()
     expected = synthesise(SpinEcho.from_typical(), *lr_maps().data)
     np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, expected, rtol=1e-5)
+
+
+def test_an_unticked_source_stays_unticked_when_a_t2star_map_comes(
+    widget: SynthesizeWidget, viewer: ViewerModel
+) -> None:
+    widget.sources.set_value(["SR"])
+    decay = Volume(data=np.full(HR.shape, 0.03, np.float32), grid=HR, name="T2*", suffix="T2starmap", unit="s")
+    low = replace(decay, data=np.full(LR.shape, 0.03, np.float32), grid=LR)
+    add(viewer, low, decay)
+    assert [("T2*" in source.layers, box.value) for source, box in widget.sources.rows] == [(True, False), (True, True)]
 
 
 def test_maps_on_different_voxels_are_told(qtbot: QtBot) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,26 +88,50 @@ def read_contrast_maps(
 ) -> tuple[MapFiles, ContrastMaps, list[Path]]:
     """Maps that contrasts are made of among files and folders, and the files beside those of PD, T1 and T2.
 
-    A T2* map may lie among them or have a file of its own; a map of the transmit field is one that is asked for.
+    A T2* map may lie among them, where one on other voxels is left out, or have a file of its own; a map of the
+    transmit field is one that is asked for. What is told of T2* is added to the notices.
     """
     volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)
-    t2star = next((volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES), None)
-    t2star = read_volume(t2star_path, units) if t2star_path else t2star
-    if t2star is not None and t2star.suffix not in T2STAR_SUFFIXES:
-        raise ValueError(
-            f"{t2star.name!r} is a {t2star.suffix or 'file of unknown kind'}, not a T2* map: choose another."
-        )
-    if t2star is not None and not t2star.grid.is_aligned_with(given.maps.grid):
-        raise ValueError(f"{t2star.name!r} does not have the voxels of the other maps: resample it first.")
+    grid = given.maps.grid
+    t2star, told = _read_t2star(t2star_path, units, grid) if t2star_path else _t2star_among(volumes, grid)
+    say(*told)
+    given = replace(given, notices=(*given.notices, *told))
     maps = ContrastMaps(
         maps=given.maps,
         t2star=None if t2star is None else quantity_values(t2star),
-        transmit_field=None if b1_path is None else _transmit_field(b1_path, given.maps.grid),
+        transmit_field=None if b1_path is None else _transmit_field(b1_path, grid),
         transmit_map="" if b1_path is None else b1_path.name,
     )
     beside = [] if t2star is None else paths_of([t2star])
     return given, maps, [*beside, *([b1_path] if b1_path else [])]
+
+
+def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume, tuple[str, ...]]:
+    """T2* map of a file and what is told of it; ValueError where it is none or lies on other voxels."""
+    volume = read_volume(path, units)
+    if volume.suffix not in T2STAR_SUFFIXES:
+        raise ValueError(
+            f"{volume.name!r} is a {volume.suffix or 'file of unknown kind'}, not a T2* map: choose another."
+        )
+    if not volume.grid.is_aligned_with(grid):
+        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
+    return volume, _told_of_t2star(volume)
+
+
+def _t2star_among(volumes: Sequence[Volume], grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:
+    """The first T2* map on a grid among volumes, and what is told of it, or of those on other voxels."""
+    found = [volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES]
+    used = next((volume for volume in found if volume.grid.is_aligned_with(grid)), None)
+    if used is not None:
+        return used, _told_of_t2star(used)
+    why = "left out, because it does not have the voxels of the other maps: resample it to use it."
+    return None, tuple(f"{volume.name}: {why}" for volume in found)
+
+
+def _told_of_t2star(volume: Volume) -> tuple[str, ...]:
+    used = "used as T2*, with which gradient echoes decay."
+    return tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, used))
 
 
 def _transmit_field(path: Path, grid: VoxelGrid) -> FloatArray:

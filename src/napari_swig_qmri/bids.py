@@ -44,6 +44,7 @@ OTHER_MAPS = ("RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probse
 SUFFIX_KEY = "Suffix"  # of a sidecar: tells the kind of an image whose file name does not
 SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
 
+LIKELY_FIELDS = (0.3, 1.8)  # median of B1+ in a head, as a fraction of the nominal one
 UNIT_FACTORS = {  # unit in a file -> (unit once read, factor)
     "s": ("s", 1.0),
     "ms": ("s", 1e-3),
@@ -72,7 +73,7 @@ _UNIT_IN_TEXT = (  # not after a number, which is a setting of the scan
     ("ms", r"\bms(?:ecs?)?\b|\bmilliseconds?\b"),
     ("s", r"\bsec(?:onds?|s)?\b|[\[(]s[\])]|\bunits?\s*[:=]?\s*s\b"),
 )
-_NAMES = (  # suffix, spellings seen in file names and series descriptions
+_NAMES = (  # suffix, what spells it out in file names and series descriptions
     *((suffix, suffix.lower()) for suffix in SUFFIXES if suffix not in METHODS),
     ("TB1map", r"t?b1(?:\+|plus)?[-_ ]?map(?:ping)?"),
     ("MP2RAGE", r"inv[-_]?[12](?:[-_ ](?:part-)?(?:mag|phase?))?"),  # one of its inversions, whatever stands before
@@ -87,13 +88,14 @@ _NAMES = (  # suffix, spellings seen in file names and series descriptions
     ("M0map", r"m0[-_ ]?map"),
     ("S0map", r"s0[-_ ]?map"),
     ("FLAIR", r"(?:t2[-_ ]?)?flair"),
-    ("T2starw", r"t2(?:star|\*|s)w?"),
+    ("T2starw", r"t2(?:star|\*|s)w"),
     ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage"),
     ("T2w", r"t2[-_ ]?w(?:eighted|i)?"),
-    ("PDw", r"pd[-_ ]?w(?:eighted|i)?|proton[-_ ]?density"),
+    ("PDw", r"pd[-_ ]?w(?:eighted|i)?"),
     ("mask", r"(?:brain|head)?mask"),
     ("dseg", r"seg|aseg|labels?"),
 )
+_LOOSE_NAMES = (("T2starw", r"t2(?:star|\*|s)"), ("PDw", r"proton[-_ ]?density"))  # that a map may have, too
 _BARE = (("T1", "t1"), ("T2", "t2"), ("PD", "pd"))
 _ONLY_MAPS = (("M0", "m0"), ("S0", "s0"))
 _MADE_BY = r"(?<![a-z0-9])(?:q(?:uant)?maps?|symaps?|symri|qalas|mrf|fingerprint(?:ing|s)?|mpm|hmri|qmri)(?![a-z0-9])"
@@ -107,7 +109,7 @@ _UNITS_OF_MEDIANS = {  # unit of a map by its median: that of the last number th
     "R1map": ((0, "1/ms"), (0.05, "1/s"), (50, "mHz")),
     "R2map": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
     "R2starmap": ((0, "1/ms"), (0.25, "1/s"), (500, "mHz")),
-    "TB1map": ((0, "arbitrary"), (10, "percent")),
+    "TB1map": ((0, "arbitrary"), (70, "percent"), (130, "arbitrary")),  # else it may be degrees
 }
 _LONG_T2 = 0.4  # s; tissue is below it, and above it in ms is what is stored in tenths of a ms
 _CUT_OFF = (0.002, 0.5)  # share of voxels with the largest value from which, and to which, a map was cut off there
@@ -147,7 +149,7 @@ def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
     if told in SUFFIXES:
         return told, ()
     in_image_type = _suffix_of_image_type(evidence.image_type)
-    if in_image_type:
+    if in_image_type and _last_of(_NAMES, _without_labels(evidence.stem)) not in CONTRASTS:
         return in_image_type, (f"Taken as {in_image_type} because of its DICOM image type, {evidence.image_type!r}.",)
     sources = (
         ("its name", evidence.stem),
@@ -174,9 +176,10 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return evidence.time_unit if base == "s" else f"1/{evidence.time_unit}", ()
     declared = parse_unit(evidence.sidecar.get("Units"))
     guessed = _unit_of_values(suffix or "", evidence.values)
+    if suffix == "TB1map" and is_in_degrees(evidence.sidecar):
+        return base, ("The sidecar says degrees: divide them by the nominal flip angle before using it as B1+.",)
     if suffix == "TB1map" and declared in (None, "arbitrary") and guessed:  # BIDS calls fractions and percent arbitrary
-        what = "percent" if guessed == "percent" else "a fraction"
-        return guessed, (f"Read as {what} of the nominal flip angle, by the size of the values. Change it if wrong.",)
+        return guessed, _told_of_transmit(guessed, _median(evidence.values))
     if declared and _measures(declared, base):
         return declared, _doubt("sidecar", declared, guessed)
     ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
@@ -218,6 +221,11 @@ def parse_unit(text: object) -> str | None:
     """Key of `UNIT_FACTORS` that a unit in a sidecar means, None if unknown."""
     wanted = str(text).strip().lower()
     return next((unit for unit, spellings in _SPELLINGS.items() if wanted in spellings), None)
+
+
+def is_in_degrees(sidecar: Mapping[str, Any]) -> bool:
+    """Whether a sidecar says that the numbers are angles in degrees."""
+    return re.search("deg|°", str(sidecar.get("Units", "")).lower()) is not None
 
 
 def short_name(stem: str) -> str:
@@ -270,8 +278,8 @@ def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool
 
 def _suffix_in(text: str, evidence: Evidence) -> str | None:
     """Suffix that a text spells out, else what a bare "T1" means, a rate "R1", or how the image was measured."""
-    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text, flags=re.IGNORECASE)
-    spelt = _last_of(_NAMES, words)
+    words = _without_labels(text)
+    spelt = _last_of((*_NAMES, *_LOOSE_NAMES), words)
     bare = _last_of(_BARE, words)
     rates = re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", words)  # small letters count runs and raters
     if spelt or bare:
@@ -280,6 +288,11 @@ def _suffix_in(text: str, evidence: Evidence) -> str | None:
     if size and _is_map_of(words, evidence):
         return f"{size}map"
     return f"{rates[-1]}map" if rates else _last_of([(method, method.lower()) for method in METHODS], words)
+
+
+def _without_labels(text: str) -> str:
+    """A text without the labels that do not tell the kind."""
+    return re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text, flags=re.IGNORECASE)
 
 
 def _last_of(names: Iterable[tuple[str, str]], text: str) -> str | None:
@@ -322,7 +335,7 @@ def _suffix_of_image_type(image_type: str) -> str | None:
 
 def _is_spread(suffix: str, text: str) -> bool:
     """Whether a text that tells of a map says that its numbers are the map's spread or error."""
-    words = re.sub(rf"(?<![a-z0-9]){_OTHER_WORDS}", "", text.lower())
+    words = _without_labels(text.lower())
     return suffix in MAP_UNITS and re.search(rf"(?<![a-z0-9])(?:{_SPREAD})(?![a-z0-9])", words) is not None
 
 
@@ -365,7 +378,17 @@ def _long_t2(suffix: str, unit: str, values: FloatArray | None) -> tuple[str, ..
     median = _median(values)
     if suffix not in ("T2map", "T2starmap") or unit != "ms" or median is None or median < 1e3 * _LONG_T2:
         return ()
-    return (f"Its median of {median:.3g} ms is longer than that of tissue: if the file holds tenths of a ms, say so.",)
+    median_told = f"Its median of {median:.3g} ms is longer than that of tissue"
+    return (f'{median_told}: if the file holds tenths of a ms, put "Units": "0.1 ms" into its sidecar.',)
+
+
+def _told_of_transmit(unit: str, median: float | None) -> tuple[str, ...]:
+    """What a map of B1+ without a unit was taken as, by the size of its values."""
+    if unit == "percent":
+        return ("Read as percent of the nominal flip angle, by the size of the values; degrees would look alike.",)
+    if median and LIKELY_FIELDS[0] < median < LIKELY_FIELDS[1]:
+        return ("Read as a fraction of the nominal flip angle, by the size of the values.",)
+    return (f"Left as it is: its median of {median or 0:.3g} tells no fraction or percent of the nominal flip angle.",)
 
 
 def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.bids import Evidence, find_unit
+from napari_swig_qmri.bids import LIKELY_FIELDS, Evidence, find_unit, is_in_degrees
 from napari_swig_qmri.conversion import in_file_unit, with_kind
 from napari_swig_qmri.gaps import filled
 from napari_swig_qmri.rendering import FIELD_LIMITS
@@ -19,13 +18,13 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray, Volume, VoxelGrid
 
 SUFFIX = "TB1map"
-_LIKELY = (0.3, 1.8)  # median of a head, as a fraction of the nominal field
 
 
 def as_transmit_map(volume: Volume) -> Volume:
     """The volume as a map of B1+ in fractions of the nominal one, with what was assumed in its notices.
 
-    ValueError with one sentence where it is none: angles in degrees, several volumes, or values of another kind.
+    Without a unit, medians of 70 to 130 are percent, among them those of angles in degrees. ValueError with one
+    sentence where it is none: angles in degrees, several volumes, or values of another kind.
     """
     if volume.data.ndim != 3:
         raise ValueError(
@@ -35,14 +34,8 @@ def as_transmit_map(volume: Volume) -> Volume:
         evidence = Evidence(stem=volume.name, sidecar=volume.sidecar, values=in_file_unit(volume))
         unit, told = find_unit(SUFFIX, evidence)
         volume = replace(with_kind(volume, SUFFIX, unit), notices=(*volume.notices, *told))
-    is_angle = re.search("deg|°", str(volume.sidecar.get("Units", "")).lower())
-    median = _median(volume.data)
-    if is_angle or not _LIKELY[0] < median < _LIKELY[1]:
-        raise ValueError(
-            f"{volume.name!r} has a median of {_median(in_file_unit(volume)):.3g}{' degrees' if is_angle else ''}, but "
-            "a B1+ map is a fraction of the nominal flip angle (near 1) or percent of it (near 100): divide it by the "
-            "nominal angle."
-        )
+    if is_in_degrees(volume.sidecar) or not LIKELY_FIELDS[0] < _median(volume.data) < LIKELY_FIELDS[1]:
+        raise ValueError(_refusal(volume))
     return volume
 
 
@@ -63,6 +56,18 @@ def transmit_field_on(volume: Volume, grid: VoxelGrid) -> Generator[None, None, 
         field = filled(field, ~inside, inside, grid.voxel_size)
     bounded: FloatArray = np.clip(field, *FIELD_LIMITS).astype(np.float32)
     return bounded
+
+
+def _refusal(volume: Volume) -> str:
+    """Why a volume is no map of B1+, and what to do."""
+    is_angle = is_in_degrees(volume.sidecar)
+    median = f"{_median(in_file_unit(volume)):.3g}{' degrees' if is_angle else ''}"
+    told = is_angle or volume.file_unit == "percent"
+    return (
+        f"{volume.name!r} has a median of {median}, but a B1+ map is a fraction of the nominal flip angle (near 1) or "
+        "percent of it (near 100): divide angles in degrees by the nominal one"
+        + ("." if told else ', and where it is percent, put "Units": "percent" into its sidecar.')
+    )
 
 
 def _median(values: FloatArray) -> float:

@@ -49,9 +49,9 @@ class Source:
         return self.layers.keys() >= MAP_SUFFIXES.keys()
 
     @property
-    def key(self) -> tuple[int, ...]:
-        """Equal for sources of the same layers."""
-        return tuple(id(layer) for layer in self.layers.values())
+    def key(self) -> tuple[int, bool]:
+        """Equal for sources of the same T1, complete or not: a T2* map comes and goes."""
+        return id(self.layers["T1"]), self.is_complete
 
 
 def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:

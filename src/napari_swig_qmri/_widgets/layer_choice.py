@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import count
+import re
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from napari_swig_qmri.bids import Evidence, find_suffix
 from napari_swig_qmri.conversion import T2STAR_SUFFIXES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 MAX_GUIDES = 5
 
@@ -30,6 +34,13 @@ class LayerFacts:
     position: tuple[float, ...] = ()  # of its frame, rounded; equal for layers on one grid
     is_synthetic: bool = False  # super-resolved or synthesised by this plugin, now or before it was saved
     run: int = 1  # number of the run that made it, if it was one
+
+    @property
+    def subject(self) -> tuple[str, str]:
+        """Subject and session that the name tells as BIDS entities, each empty if it does not."""
+        found = (re.search(rf"(?<![A-Za-z0-9]){each}-[A-Za-z0-9]+", self.name) for each in ("sub", "ses"))
+        subject, session = (match[0] if match else "" for match in found)
+        return subject, session
 
 
 def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
@@ -83,7 +94,7 @@ def _suffix(facts: LayerFacts) -> str | None:
 class MapSet:
     """T1 and any of PD, T2 and T2* as layers on one grid."""
 
-    label: str  # LR, SR, SR run 2, maps, T1 only
+    label: str  # LR, SR, SR run 2, maps, T1 only; unlike that of every other set: sub-01 maps, maps 2
     layers: dict[str, int]  # quantity name -> index of its layer
 
     @property
@@ -94,25 +105,78 @@ class MapSet:
 
 def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
     """Every set of maps on one grid that has a T1: complete ones first, and of these the measured ones first."""
-    grouped: dict[tuple[object, ...], dict[str, int]] = {}
+    grouped: dict[tuple[object, ...], list[dict[str, int]]] = {}
     for index, facts in enumerate(layers):
         name = map_of(facts)
         if name is None or len(facts.shape) != 3:
             continue
-        place = (facts.is_synthetic, facts.run, facts.shape, facts.position)
-        repeat = next(n for n in count() if name not in grouped.get((*place, n), {}))
-        grouped.setdefault((*place, repeat), {})[name] = index
-    found = [indices for indices in grouped.values() if "T1" in indices]
+        sets = grouped.setdefault((facts.is_synthetic, facts.run, facts.shape, facts.position), [])
+        _put(sets, name, index, layers)
+    found = [indices for sets in grouped.values() for indices in sets if "T1" in indices]
     partial = [indices for indices in found if len(indices) < len(MAP_SUFFIXES)]
     complete = [indices for indices in found if len(indices) == len(MAP_SUFFIXES)]
     complete.sort(key=lambda indices: (layers[indices["T1"]].is_synthetic, layers[indices["T1"]].run))
     finest = min((layers[indices["T1"]].voxel_volume for indices in complete), default=0.0)
     labels = [_set_label(layers[indices["T1"]], finest) for indices in complete]
     labels += [f"{', '.join(name for name in MAP_SUFFIXES if name in indices)} only" for indices in partial]
-    return [
-        MapSet(label, indices | _t2star_beside(layers, indices["T1"]))
-        for label, indices in zip(labels, [*complete, *partial], strict=True)
+    for sets in grouped.values():
+        _add_t2star(sets, layers)
+    return _told_apart([MapSet(*each) for each in zip(labels, [*complete, *partial], strict=True)], layers)
+
+
+def _put(sets: list[dict[str, int]], name: str, index: int, layers: list[LayerFacts]) -> None:
+    """Put a layer into the first set that lacks such a map and is not of another subject, else into a new one."""
+    fitting = (each for each in sets if name not in each and _of_one_subject(layers, [*each.values(), index]))
+    found = next(fitting, None)
+    if found is None:
+        sets.append({name: index})
+    else:
+        found[name] = index
+
+
+def _add_t2star(sets: list[dict[str, int]], layers: list[LayerFacts]) -> None:
+    """Give the sets on one grid the T2* maps there: those of the same subject, in their order, each to one set.
+
+    A T2* map without a subject goes to the first set left without, one with a subject to none of another. Where
+    a set tells no subject and T2* maps of several are there, it gets none.
+    """
+    with_t1 = [each for each in sets if "T1" in each]
+    if not with_t1:
+        return
+    place = layers[with_t1[0]["T1"]]
+    left = [index for index, facts in enumerate(layers) if _is_t2star(facts) and _on_one_grid(facts, place)]
+    for each in with_t1:
+        fitting = [index for index in left if _of_one_subject(layers, [*each.values(), index])]
+        if fitting and _of_one_subject(layers, fitting):
+            each[T2STAR] = fitting[0]
+            left.remove(fitting[0])
+
+
+def _of_one_subject(layers: list[LayerFacts], indices: Iterable[int]) -> bool:
+    """Whether no two of some layers tell different subjects or sessions."""
+    told = [layers[index].subject for index in indices]
+    return all(len({each[part] for each in told} - {""}) <= 1 for part in (0, 1))
+
+
+def _told_apart(sets: list[MapSet], layers: list[LayerFacts]) -> list[MapSet]:
+    """The sets with labels that differ: by their subjects where these do, else by numbers."""
+    labels = [each.label for each in sets]
+    subjects = [_subject_of(each, layers) for each in sets]
+    named = [
+        f"{subject} {label}".strip() if labels.count(label) > 1 else label
+        for subject, label in zip(subjects, labels, strict=True)
     ]
+    numbers = [1 + named[:index].count(label) for index, label in enumerate(named)]
+    return [
+        replace(each, label=f"{label} {number}" if number > 1 else label)
+        for each, label, number in zip(sets, named, numbers, strict=True)
+    ]
+
+
+def _subject_of(found: MapSet, layers: list[LayerFacts]) -> str:
+    """Subject and session that the layers of a set tell, as "sub-01 ses-02"; empty where they tell none."""
+    told = [layers[index].subject for index in found.layers.values()]
+    return " ".join(filter(None, (max(parts) for parts in zip(*told, strict=True))))
 
 
 def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
@@ -127,14 +191,6 @@ def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
         first = layers[sets[0].layers["T1"]].name
         return f"{', '.join(elsewhere)}: not on the voxels of {first}, so no contrast uses both; resample one of them."
     return ""
-
-
-def _t2star_beside(layers: list[LayerFacts], other: int) -> dict[str, int]:
-    """The first measured T2* map on the grid of another layer, if there is one."""
-    for index, facts in enumerate(layers):
-        if _is_t2star(facts) and _on_one_grid(facts, layers[other]):
-            return {T2STAR: index}
-    return {}
 
 
 def is_transmit_map(facts: LayerFacts) -> bool:

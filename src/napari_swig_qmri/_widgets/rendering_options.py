@@ -65,6 +65,7 @@ class RenderingEditor(QWidget):
         self._snr.native.setSpecialValueText("no noise")
         self._snr.native.setDecimals(1)
         self.problem_label = wrapped_label(role="problem")
+        self.map_hint = wrapped_label(role="assumption")  # what was assumed about the layer of B1+
         self.caveat = wrapped_label(role="assumption")
         self._form = form()
         self._form.setContentsMargins(4, 0, 0, 0)
@@ -80,6 +81,7 @@ class RenderingEditor(QWidget):
             box.changed.connect(self._update)
             if name == "_field":
                 self._form.addRow(QLabel("B1+ map"), self.map_box)
+                self._form.addRow(self.map_hint)
         for part in (self.problem_label, native_of(self.mark), self.caveat):
             self._form.addRow(part)
         self.mark.changed.connect(self._update)
@@ -115,6 +117,10 @@ class RenderingEditor(QWidget):
         """Offer these layers of B1+."""
         self._maps = list(layers)
         self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
+
+    def show_map_notices(self, notices: Sequence[str]) -> None:
+        """Say what was assumed about the chosen layer of B1+."""
+        set_text(self.map_hint, " ".join(notices))
 
     def show_problem(self, sequence: Contrast | None) -> bool:
         """Say what of the options a sequence excludes; whether there is something."""

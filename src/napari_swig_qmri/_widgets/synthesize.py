@@ -45,6 +45,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     follow_layers,
     image_layers,
     transmit_layers,
+    transmit_notices,
 )
 from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.layers import origin_of
@@ -336,6 +337,7 @@ class SynthesizeWidget(Dock):
         """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
         try:
             field, rendering = self.rendering.field_layer, self.rendering.value()
+            self.rendering.show_map_notices(transmit_notices(field))
             self.live.change({layer: with_transmit_map(layer, field, rendering) for layer in self.live.layers})
         except ValueError as error:
             self.rendering.map_box.set_value(None)

@@ -126,6 +126,11 @@ def transmit_field_of(layer: Image | None, grid: VoxelGrid) -> FloatArray | None
     return None if layer is None else drained(transmit_field_on(as_transmit_map(volume_of(layer)), grid))
 
 
+def transmit_notices(layer: Image | None) -> tuple[str, ...]:
+    """What was assumed about a layer of B1+; ValueError with a sentence where it is none."""
+    return () if layer is None else as_transmit_map(volume_of(layer)).notices
+
+
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
     """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
     record = layer.metadata.get(METADATA_KEY)
