@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
 
 SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
+NO_MARKS = "Partial volume is marked by PD, T1 and T2 maps on one grid: open those that are missing."
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
@@ -127,6 +127,11 @@ class RenderingEditor(QWidget):
         set_text(self.problem_label, problem)
         return bool(problem)
 
+    def refuse_marks(self) -> None:
+        """Untick the box for marks, and say which maps they need."""
+        self.mark.value = False
+        set_text(self.caveat, NO_MARKS)
+
     def summary(self) -> str:
         """One line for the folded options."""
         parts = [*self.value().words(), *(["partial volume"] if self.mark.value else [])]
@@ -139,14 +144,20 @@ class RenderingEditor(QWidget):
         self.changed.emit()
 
 
+def can_be_marked(contrast: LazyContrast) -> bool:
+    """Whether a contrast has the maps that partial volume is worked out from, even those that it does not see."""
+    return contrast.pd is not None and contrast.t2 is not None
+
+
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
-    """Marks of partial volume in a contrast; maps that it does not need and have not are constant."""
-    constant = np.broadcast_to(np.float32(1), contrast.shape)
+    """Marks of partial volume in a contrast; ValueError where it lacks PD or T2."""
+    if contrast.pd is None or contrast.t2 is None:
+        raise ValueError(NO_MARKS)
     return LazyPartialVolume(
         sequence=contrast.sequence,
-        pd=constant if contrast.pd is None else contrast.pd,
+        pd=contrast.pd,
         t1=contrast.t1,
-        t2=constant if contrast.t2 is None else contrast.t2,
+        t2=contrast.t2,
         rendering=contrast.rendering.signed(),
     )
 

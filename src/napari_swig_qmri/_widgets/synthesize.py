@@ -289,7 +289,7 @@ class SynthesizeWidget(Dock):
         self.sources.show_sequence(sequence)
         self.options.set_title(self.rendering.summary())
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
-        self.compare.button.setEnabled(self.add_button.isEnabled())
+        self.compare.set_ready(self.sources.value(), self.add_button.isEnabled())
         self.sheet.set_ready(bool(self.sources.value()))
         if type(sequence) is not self._kind:  # another sequence has other boxes
             self._kind = type(sequence)
@@ -358,6 +358,8 @@ class SynthesizeWidget(Dock):
             self.live.adjust()
 
     def _mark(self) -> None:
+        if self.rendering.mark.value and self.live.lacks_maps_for_marks():
+            self.rendering.refuse_marks()
         self.live.mark(wanted=self.rendering.mark.value)
 
     def _mark_and_show(self) -> None:
