@@ -119,9 +119,16 @@ def test_voxels_without_a_field_have_the_nominal_one_and_extremes_are_bounded() 
     np.testing.assert_allclose(found[3], contrast(sequence, None, transmit_field=2.0)[0, 0, 3], rtol=1e-5)
 
 
-def test_what_has_no_pulses_takes_no_map() -> None:
+def test_what_has_no_pulses_does_not_see_a_map() -> None:
+    equation = UserEquation(text="PD * exp(-TE / T2)")
+    np.testing.assert_array_equal(contrast(equation), contrast(equation, None))
+    back = contrast(equation).with_sequence(Spgr.from_typical())
+    np.testing.assert_array_equal(back, contrast(Spgr.from_typical()))
     with pytest.raises(ValueError, match="User equation has no pulses"):
-        contrast(UserEquation(text="PD"))
+        contrast(equation, transmit_field=0.9)
+
+
+def test_maps_and_field_lie_on_one_grid() -> None:
     with pytest.raises(ValueError, match="on one grid"):
         contrast(SpinEcho.from_typical(), FIELD[:3])
 

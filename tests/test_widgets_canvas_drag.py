@@ -244,6 +244,26 @@ def test_page_keys_step_through_presets(dock: SynthesizeWidget, hand: Hand, qtbo
     assert not hand.press("PageDown")
 
 
+def test_presets_that_the_maps_lack_something_for_are_passed_over(
+    viewer: ViewerModel, hand: Hand, qtbot: QtBot
+) -> None:
+    viewer.layers.clear()
+    add(viewer, make_map("PDmap"), make_map("T1map"))
+    dock = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(dock)
+    dock.panel.presets.preset_box.value = "MP2RAGE UNI"
+    (layer,) = dock.add_contrast()
+    dock.panel.presets.preset_box.value = "bSSFP"
+    hand.press("Q")
+    assert "stays as it is: Balanced SSFP needs T2" in viewer.canvas.overlays[OVERLAY].text
+    for page in ("PageDown", "PageDown", "PageUp"):
+        hand.press(page)
+        assert dock.panel.title() == "MP2RAGE UNI"
+        assert viewer.canvas.overlays[OVERLAY].text.startswith("MP2RAGE UNI: ")
+    assert layer.data.sequence == dock.editor.value()
+    hand.release("Q")
+
+
 def test_a_nulled_tissue_stays_so_under_the_mouse(dock: SynthesizeWidget, hand: Hand) -> None:
     dock.add_contrast()
     dock.panel.null.tissue_box.value = "CSF"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -474,6 +475,28 @@ def test_nothing_can_be_compared_or_shown_without_maps(qtbot: QtBot) -> None:
     assert not widget.compare.button.isEnabled()
     assert not widget.sheet.show_button.isEnabled()
     assert not widget.sheet.export.run_button.isEnabled()
+
+
+def test_a_t1_map_alone_is_neither_compared_nor_marked(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+    add(viewer, make_map("T1map"))
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(Mp2rageUni.from_typical())
+    assert not widget.compare.button.isEnabled()
+    assert "needs PD, T1 and T2 maps" in widget.compare.needs.text()
+    layers = widget.add_contrast()
+    widget.rendering.mark.value = True
+    assert not widget.rendering.mark.value
+    assert "marked by PD, T1 and T2 maps" in widget.rendering.caveat.text()
+    assert widget.live.layers == layers
+    assert not widget.live.marks
+    widget.set_value(replace(widget.value(), mark_partial_volume=True))
+    widget.add_contrast()
+    assert not widget.live.marks
+    add(viewer, make_map("PDmap"), make_map("T2map"))
+    assert widget.compare.button.isEnabled()
+    assert widget.compare.needs.isHidden()
 
 
 def test_a_sheet_keeps_the_options_of_each_contrast(widget: SynthesizeWidget, viewer: ViewerModel) -> None:

@@ -109,6 +109,38 @@ def test_what_a_sequence_excludes_is_said(widget: SynthesizeWidget, qtbot: QtBot
     assert widget.add_button.isEnabled()
 
 
+def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    live = widget.add_contrast()
+    (b1,) = add(viewer, field_map(0.8))
+    widget.rendering.map_box.set_value(b1)
+    flair = np.asarray(live[0].data)
+    equation = UserEquation(text="PD * exp(-TE / T2)")
+    widget.editor.set_value(equation)
+    qtbot.waitUntil(lambda: live[0].data.sequence == equation)
+    assert "B1+ map is left out" in widget.rendering.problem_label.text()
+    assert widget.options.button.text() == "Options"
+    assert "The sliders move" in widget.status.text()
+    without = live[0].data.with_transmit_field(None, Rendering())
+    np.testing.assert_array_equal(np.asarray(live[0].data), np.asarray(without))
+    assert "Rendering" not in from_layer(*live[0].as_layer_data_tuple()[:2]).sidecar
+    assert widget.add_button.isEnabled()
+    widget.editor.set_value(T2Flair.from_typical())
+    qtbot.waitUntil(lambda: isinstance(live[0].data.sequence, T2Flair))
+    np.testing.assert_array_equal(np.asarray(live[0].data), flair)
+    assert widget.rendering.problem_label.isHidden()
+
+
+def test_an_option_that_holds_the_picture_is_told_in_the_status(widget: SynthesizeWidget, qtbot: QtBot) -> None:
+    widget.add_contrast()
+    widget.rendering.set_value(Rendering(transmit_field=0.9))
+    widget.editor.set_value(UserEquation(text="PD"))
+    qtbot.waitUntil(lambda: "stays as it is" in widget.status.text())
+    widget.rendering.set_value(Rendering())
+    qtbot.waitUntil(lambda: "The sliders move" in widget.status.text())
+
+
 def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     live = widget.add_contrast()
     widget.rendering.mark.value = True
@@ -246,11 +278,3 @@ def test_what_is_assumed_about_a_layer_of_b1_is_said_beside_it(
     assert widget.rendering.field_layer is None
     assert hint.isHidden()
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
-
-
-def test_a_map_and_an_equation_exclude_each_other(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
-    (b1,) = add(viewer, field_map(0.9))
-    widget.rendering.map_box.set_value(b1)
-    widget.editor.set_value(UserEquation(text="PD"))
-    assert "has no pulses" in widget.rendering.problem_label.text()
-    assert not widget.add_button.isEnabled()

@@ -11,6 +11,7 @@ import numpy as np
 from napari_swig_qmri.contrast_maps import check_maps
 from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.rendering import Rendering, reference_level, voxel_numbers
+from napari_swig_qmri.sequence import SignalModel
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -140,7 +141,8 @@ class LazyTissue(LazyArray):
 class LazyContrast(LazyArray):
     """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
 
-    PD and T2 may be missing where the sequence does not need them. The signal is elementwise, so the order of axes is
+    PD and T2 may be missing where the sequence does not need them; an equation, which has no pulses, does not see the
+    transmit field. The signal is elementwise, so the order of axes is
     whatever the maps have.
     """
 
@@ -162,9 +164,8 @@ class LazyContrast(LazyArray):
                 f"a contrast needs PD, T1 and T2 on one grid, but they have the shapes "
                 f"{', '.join(map(str, sorted(shapes)))}: choose three maps from the same set."
             )
-        has_map = self.transmit_field is not None
-        if has_map or self.rendering != PLAIN:
-            self.rendering.check(self.sequence, has_map=has_map)
+        if self.rendering != PLAIN:
+            self.rendering.check(self.sequence)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -209,7 +210,7 @@ class LazyContrast(LazyArray):
         """Maps that the sequence sees: holes of T2 or T2* would be in the way of one that does not."""
         used = ("T2", "T2*") if self.t2star is None else self.sequence.maps_in_use
         t2, t2star = (values if name in used else None for name, values in (("T2", self.t2), ("T2*", self.t2star)))
-        return self.pd, self.t1, t2, t2star, self.transmit_field
+        return self.pd, self.t1, t2, t2star, self.transmit_field if isinstance(self.sequence, SignalModel) else None
 
     @cached_property
     def _tissue(self) -> LazyTissue:

@@ -11,6 +11,7 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QGuiApplication
 
 from napari_swig_qmri._widgets.appearance import exists
+from napari_swig_qmri._widgets.contrast_sources import lack_of
 from napari_swig_qmri._widgets.knobs import described, knobs_of, turn
 
 if TYPE_CHECKING:
@@ -168,7 +169,7 @@ class CanvasControl:
         """Go to the next preset or the one before."""
         dock = _live(self._held)
         if dock is not None:
-            dock.panel.presets.step(n_presets)
+            dock.panel.presets.step(n_presets, lambda contrast: not lack_of(dock.live.layers, contrast))
             self._aims = {}
             self._tell()
 
@@ -178,7 +179,9 @@ class CanvasControl:
         if dock is not None:
             moved = [knob.name for knob in knobs_of(dock.panel) if knob is not None]
             overlay = self._viewer.canvas.overlays[OVERLAY]
-            overlay.text = described(dock.panel, [*moved, *dock.panel.resting()])
+            sequence = dock.editor.value()
+            lack = "" if sequence is None else lack_of(dock.live.layers, sequence)
+            overlay.text = lack or described(dock.panel, [*moved, *dock.panel.resting()])
             overlay.visible = True
 
 

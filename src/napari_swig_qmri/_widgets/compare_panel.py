@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 
 DIFFERENCE_SHARE = 0.25  # of the scale of the contrasts: the difference is shown from minus to plus this
 NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
+NEEDS = "Compare needs PD, T1 and T2 maps on one grid: open those that are missing."
 VARIANT = (
     "SSIM 7 × 7 and HFEN (LoG 1.5) per axial slice, clipped to the 99.5th percentile of the reference; NRMSE "
     "unclipped. Brain tissue leaves CSF out."
@@ -93,6 +94,7 @@ class ComparePanel(QWidget):
             value=preferred_view(),
             tooltip="Patient's left on the right, or left. It is kept for the next start.",
         )
+        self.needs = wrapped_label(role="note")
         self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
         self.message = wrapped_label()
@@ -100,6 +102,12 @@ class ComparePanel(QWidget):
         self._preparing, self._scoring = Inquiry(self), Inquiry(self)
         self._lay_out()
         self._connect()
+
+    def set_ready(self, sources: Sequence[Source], can_add: bool) -> None:
+        """Say whether a contrast of these sources can be added and compared: one of them needs PD, T1 and T2."""
+        lacks_maps = bool(sources) and not any(source.is_complete for source in sources)
+        self.button.setEnabled(can_add and not lacks_maps)
+        set_text(self.needs, NEEDS if lacks_maps else "")
 
     def start(self, candidates: Sequence[Candidate]) -> None:
         """Compare these live contrasts, of one sequence; what was compared before is left."""
@@ -149,7 +157,7 @@ class ComparePanel(QWidget):
         layout.setSpacing(4)
         layout.addWidget(self.button)
         layout.addLayout(rows)
-        for label in (self.message, self.table, self.notes):
+        for label in (self.needs, self.message, self.table, self.notes):
             layout.addWidget(label)
 
     def _connect(self) -> None:

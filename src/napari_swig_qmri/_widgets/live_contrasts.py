@@ -11,7 +11,7 @@ from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
 from napari_swig_qmri._widgets.inquiry import Inquiry
-from napari_swig_qmri._widgets.rendering_options import mark_layer, marks_of
+from napari_swig_qmri._widgets.rendering_options import can_be_marked, mark_layer, marks_of
 from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
 from napari_swig_qmri.layers import METADATA_KEY, origin_of
 from napari_swig_qmri.lazy_array import all_rendered
@@ -120,10 +120,15 @@ class LiveContrasts(QObject):
                     layer.contrast_limits_range = limits
                 layer.contrast_limits = limits
 
+    def lacks_maps_for_marks(self) -> bool:
+        """Whether there are layers, and none of them has the maps that partial volume is marked by."""
+        return bool(self.layers) and not any(can_be_marked(layer.data) for layer in self.layers)
+
     def mark(self, wanted: bool) -> None:
         """Lay marks of partial volume over the layers, or take them away."""
         self._keep_marks(self.layers if wanted else [])
-        missing = [layer for layer in self.layers if layer not in self.marks] if wanted else []
+        marked = [layer for layer in self.layers if can_be_marked(layer.data)] if wanted else []
+        missing = [layer for layer in marked if layer not in self.marks]
         for layer in missing:
             marks = mark_layer(layer)
             self.volumes.add([marks])

@@ -24,6 +24,8 @@ from napari_swig_qmri._widgets.options import CHOOSE
 from napari_swig_qmri.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from napari_swig_qmri.sequence import Contrast
 
 OWN = "own settings"
@@ -79,12 +81,18 @@ class PresetPanel(QWidget):
         self._say("")
         self.chosen.emit(preset, goes_on)
 
-    def step(self, n_presets: int) -> None:
-        """Go down or up the list at this field strength, and round at its ends, from the preset picked last."""
+    def step(self, n_presets: int, can_show: Callable[[Contrast], bool] = lambda _: True) -> None:
+        """Go down or up the list at this field strength, and round at its ends, from the preset picked last.
+
+        Presets whose contrast cannot be shown are passed over; if none can be, everything stays.
+        """
         there = [each for each in self._presets if each.field_strength == self.field_strength]
         names, last = [each.name for each in there], self._preset.name if self._preset is not None else ""
         before = names.index(last) if last in names else -1 if n_presets > 0 else 0
-        self.pick(there[(before + n_presets) % len(there)], goes_on=True)
+        way = [there[(before + n * n_presets) % len(there)] for n in range(1, len(there) + 1)]
+        found = next((each for each in way if can_show(each.contrast)), None)
+        if found is not None:
+            self.pick(found, goes_on=True)
 
     def follow(self, contrast: Contrast | None, free: tuple[str, ...] = ()) -> None:
         """Show whether the settings on show are still those of the preset; `free` ones follow a nulled tissue."""

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_swig_qmri._widgets.appearance import form, native_of, set_text, wrapped_label
+from napari_swig_qmri._widgets.appearance import form, native_of, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.viewer_layers import file_name
 from napari_swig_qmri.layers import METADATA_KEY
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.sequence import SignalModel
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
+NO_MARKS = "Partial volume is marked by PD, T1 and T2 maps on one grid: open those that are missing."
+NO_PULSES = "The B1+ map is left out: an equation has no pulses that it could scale."
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
@@ -87,11 +89,11 @@ class RenderingEditor(QWidget):
         self.mark.changed.connect(self._update)
         self._update()
 
-    def value(self) -> Rendering:
-        """The options as chosen."""
+    def value(self, sequence: Contrast | None = None) -> Rendering:
+        """The options as chosen; the map of B1+ is left out of a contrast that has no pulses."""
         return Rendering(
             transmit_field=self._field.value / 100,
-            transmit_map=file_name(self.field_layer),
+            transmit_map="" if self._passes_over_map(sequence) else file_name(self.field_layer),
             snr=self._snr.value or math.inf,
             noise_reference=self._reference.value,
             seed=self._seed.value,
@@ -122,20 +124,31 @@ class RenderingEditor(QWidget):
         """Say what was assumed about the chosen layer of B1+."""
         set_text(self.map_hint, " ".join(notices))
 
-    def show_problem(self, sequence: Contrast | None) -> bool:
-        """Say what of the options a sequence excludes; whether there is something."""
+    def show_problem(self, sequence: Contrast | None) -> str:
+        """Say what of the options a sequence excludes, empty without, and whether it leaves out the map of B1+."""
         problem = ""
         try:
             if sequence is not None:
-                self.value().check(sequence)
+                self.value(sequence).check(sequence)
         except ValueError as error:
             problem = str(error)
-        set_text(self.problem_label, problem)
-        return bool(problem)
+        note = NO_PULSES if self._passes_over_map(sequence) else ""
+        self.problem_label.setStyleSheet(style("problem" if problem else "assumption"))
+        set_text(self.problem_label, problem or note)
+        return problem
 
-    def summary(self) -> str:
+    def refuse_marks(self) -> None:
+        """Untick the box for marks, and say which maps they need."""
+        self.mark.value = False
+        set_text(self.caveat, NO_MARKS)
+
+    def _passes_over_map(self, sequence: Contrast | None) -> bool:
+        has_pulses = sequence is None or isinstance(sequence, SignalModel)
+        return self.field_layer is not None and not has_pulses
+
+    def summary(self, sequence: Contrast | None = None) -> str:
         """One line for the folded options."""
-        parts = [*self.value().words(), *(["partial volume"] if self.mark.value else [])]
+        parts = [*self.value(sequence).words(), *(["partial volume"] if self.mark.value else [])]
         return f"Options: {', '.join(parts)}" if parts else "Options"
 
     def _update(self) -> None:
@@ -145,14 +158,20 @@ class RenderingEditor(QWidget):
         self.changed.emit()
 
 
+def can_be_marked(contrast: LazyContrast) -> bool:
+    """Whether a contrast has the maps that partial volume is worked out from, even those that it does not see."""
+    return contrast.pd is not None and contrast.t2 is not None
+
+
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
-    """Marks of partial volume in a contrast; maps that it does not need and have not are constant."""
-    constant = np.broadcast_to(np.float32(1), contrast.shape)
+    """Marks of partial volume in a contrast; ValueError where it lacks PD or T2."""
+    if contrast.pd is None or contrast.t2 is None:
+        raise ValueError(NO_MARKS)
     return LazyPartialVolume(
         sequence=contrast.sequence,
-        pd=constant if contrast.pd is None else contrast.pd,
+        pd=contrast.pd,
         t1=contrast.t1,
-        t2=constant if contrast.t2 is None else contrast.t2,
+        t2=contrast.t2,
         rendering=contrast.rendering.signed(),
     )
 

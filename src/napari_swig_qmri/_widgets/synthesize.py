@@ -88,7 +88,7 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self.live = LiveContrasts(napari_viewer, self)
-        self._stays = False  # whether the live layers could not follow the last time, for want of a map
+        self._stays = False  # whether the live layers could not follow the last time, for want of a map or by an option
         self._together = SideBySide(napari_viewer)
         self.sources = SourceList()
         self.panel = SequencePanel()
@@ -154,7 +154,7 @@ class SynthesizeWidget(Dock):
         if sequence is None:
             return []
         try:
-            rendering = self.rendering.value()
+            rendering = self.rendering.value(sequence)
             how = {"title": title, "transmit_map": self.rendering.field_layer}
             tuples = [contrast_layer(source, sequence, rendering, **how) for source in self.sources.value()]
         except ValueError as error:
@@ -288,9 +288,9 @@ class SynthesizeWidget(Dock):
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         excluded = self.rendering.show_problem(sequence)
         self.sources.show_sequence(sequence)
-        self.options.set_title(self.rendering.summary())
+        self.options.set_title(self.rendering.summary(sequence))
         self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
-        self.compare.button.setEnabled(self.add_button.isEnabled())
+        self.compare.set_ready(self.sources.value(), self.add_button.isEnabled())
         self.sheet.set_ready(bool(self.sources.value()))
         if type(sequence) is not self._kind:  # another sequence has other boxes
             self._kind = type(sequence)
@@ -323,10 +323,10 @@ class SynthesizeWidget(Dock):
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
         self._is_due = False
-        sequence, rendering = self.editor.value(), self.rendering.value()
-        if sequence is None or self.rendering.show_problem(sequence) or self._lacks_maps(sequence):
+        sequence = self.editor.value()
+        if sequence is None or self._cannot_follow(sequence):
             return
-        self.live.move(Setting(sequence, rendering, self.panel.title()))
+        self.live.move(Setting(sequence, self.rendering.value(sequence), self.panel.title()))
 
     def _follow_move(self) -> None:
         self._adjust_contrast()
@@ -336,7 +336,7 @@ class SynthesizeWidget(Dock):
     def _take_map(self) -> None:
         """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
         try:
-            field, rendering = self.rendering.field_layer, self.rendering.value()
+            field, rendering = self.rendering.field_layer, self.rendering.value(self.editor.value())
             self.rendering.show_map_notices(transmit_notices(field))
             self.live.change({layer: with_transmit_map(layer, field, rendering) for layer in self.live.layers})
         except ValueError as error:
@@ -345,21 +345,24 @@ class SynthesizeWidget(Dock):
         else:
             self.compare.take_map(self.rendering.field_layer)
 
-    def _lacks_maps(self, sequence: Contrast) -> bool:
-        """Say which map the live layers lack for a sequence; whether there is one."""
-        lack, before = lack_of(self.live.layers, sequence), self._stays
-        self._stays = bool(lack)
-        if lack:
-            self._say(lack, problem=True)
+    def _cannot_follow(self, sequence: Contrast) -> bool:
+        """Say what keeps the live layers from a sequence, an option or a map that they lack; whether something does."""
+        excluded, before = self.rendering.show_problem(sequence), self._stays
+        problem = f"The picture stays as it is: {excluded}" if excluded else lack_of(self.live.layers, sequence)
+        self._stays = bool(problem and self.live.layers)
+        if self._stays:
+            self._say(problem, problem=True)
         elif before:
             self._say_what_moves()
-        return self._stays
+        return bool(problem)
 
     def _adjust_contrast(self) -> None:
         if self.auto_contrast.value:
             self.live.adjust()
 
     def _mark(self) -> None:
+        if self.rendering.mark.value and self.live.lacks_maps_for_marks():
+            self.rendering.refuse_marks()
         self.live.mark(wanted=self.rendering.mark.value)
 
     def _mark_and_show(self) -> None:
