@@ -13,7 +13,7 @@ from inspect_cases import add_labels, finish, labelled, open_dock
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
-from widget_cases import HR, LR, lr_maps, lr_sr_and_a_guide
+from widget_cases import HR, LR, add, lr_maps, lr_sr_and_a_guide
 
 from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri._widgets.region_panel import SCATTER, VOXELS
@@ -87,6 +87,51 @@ def test_two_images_are_compared(dock: InspectWidget, viewer: ViewerModel, qtbot
     with qtbot.waitSignal(panel.run.ended):
         panel.of.set_value(VOXELS)
     assert f"{2 * 2 * 7 * 5} voxels" in panel.summary.text()
+
+
+def test_maps_of_one_kind_are_compared_first(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    add_labels(viewer, labelled())
+    finish(dock.table, qtbot)
+    assert (dock.table.first.value(), dock.table.second.value()) == ("sub-01 T1map (ms)", "T1map SR (ms)")
+    assert not dock.table.plot.isHidden()
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "words"),
+    [
+        ("sub-01 PDmap", "sub-01 T1map (ms)", "(PD) and sub-01 T1map (ms) (T1) are of different kinds"),
+        ("sub-01 T1map (ms)", "sub-01 T2map (ms)", "of different kinds"),
+        ("sub-01 T1map (ms)", "sub-01 T1w", "of different kinds"),
+        ("T1map SR (ms)", "rate R1map", "have different units"),
+    ],
+)
+def test_images_of_different_kinds_or_units_do_not_agree(
+    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, first: str, second: str, words: str
+) -> None:
+    rate = Volume(data=1 / lr_maps()["T1"], grid=LR, name="rate R1map", suffix="R1map", unit="1/s")
+    add(viewer, rate)
+    add_labels(viewer, labelled())
+    finish(dock.table, qtbot)
+    panel = dock.table
+    panel.of.set_value(VOXELS)
+    qtbot.waitUntil(lambda: not panel.run.is_running)
+    panel.first.set_value(first)
+    panel.second.set_value(second)
+    assert words in panel.summary.text()
+    assert panel.plot.isHidden()
+    qtbot.waitUntil(lambda: not panel.run.is_running)
+    assert words in panel.summary.text()  # no run that was under way draws over it
+
+
+def test_a_contrast_is_compared_with_a_weighted_image(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(synthesize)
+    contrast = synthesize.add_contrast()[0]
+    add_labels(viewer, labelled())
+    finish(dock.table, qtbot)
+    dock.table.first.set_value("sub-01 T1w")
+    dock.table.second.set_value(contrast.name)
+    assert dock.table.summary.text().startswith(f"{contrast.name} minus sub-01 T1w")
 
 
 def test_one_region_is_too_little_to_compare(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -75,6 +75,7 @@ class RegionSource:
 
     name: str
     read: Callable[[], Volume]
+    kind: str = ""  # PD, T1, T2 or a BIDS suffix; empty for a contrast, which may be that of any weighted image
     is_synthetic: bool = False
 
 

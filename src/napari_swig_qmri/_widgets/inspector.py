@@ -19,7 +19,7 @@ from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer, s
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
 from napari_swig_qmri._widgets.dock import Dock
-from napari_swig_qmri._widgets.layer_choice import map_of
+from napari_swig_qmri._widgets.layer_choice import kind_of, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._widgets.probe import Probe, probe_of
 from napari_swig_qmri._widgets.region_panel import RegionPanel
@@ -149,11 +149,16 @@ class InspectWidget(Dock):
                 getattr(layer.events, event).connect(callback)
 
     def _offer_images(self) -> None:
-        layers = [each for each in self._viewer.layers if _is_measurable(each)]
-        layers.sort(key=lambda layer: map_of(facts_of(layer)) is None)
+        layers = [(each, facts_of(each)) for each in self._viewer.layers if _is_measurable(each)]
+        layers.sort(key=lambda told: map_of(told[1]) is None)
         sources = [
-            RegionSource(name=each.name, read=partial(volume_of, each), is_synthetic=facts_of(each).is_synthetic)
-            for each in layers
+            RegionSource(
+                name=each.name,
+                read=partial(volume_of, each),
+                kind=kind_of(facts),
+                is_synthetic=facts.is_synthetic,
+            )
+            for each, facts in layers
         ]
         labels = self.regions.value()
         self.table.show_sources(sources, None if labels is None else partial(self._labels_volume, labels))

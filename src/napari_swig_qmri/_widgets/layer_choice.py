@@ -79,6 +79,16 @@ def map_of(facts: LayerFacts) -> str | None:
     return next((name for name, suffixes in MAP_SUFFIXES.items() if suffix in suffixes), None)
 
 
+def kind_of(facts: LayerFacts) -> str:
+    """What the layer shows: PD, T1, T2, or else its BIDS suffix; empty where none is known."""
+    return map_of(facts) or _suffix(facts) or ""
+
+
+def are_alike(kind: str, other: str) -> bool:
+    """Whether values of two kinds can agree; those of a contrast can with any weighted image."""
+    return kind == other or (not (kind and other) and kind + other in GUIDE_SUFFIXES)
+
+
 def is_guide(facts: LayerFacts) -> bool:
     """Whether the layer is a weighted image by its suffix or, without one, by its name."""
     return _suffix(facts) in GUIDE_SUFFIXES

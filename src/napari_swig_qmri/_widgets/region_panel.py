@@ -26,6 +26,7 @@ from qtpy.QtWidgets import (
 
 from napari_swig_qmri._widgets.appearance import form, sentence, set_text, wrapped_label
 from napari_swig_qmri._widgets.choice import Choice
+from napari_swig_qmri._widgets.layer_choice import are_alike
 from napari_swig_qmri._widgets.plots import draw_agreement, draw_scatter, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
 from napari_swig_qmri.regions import as_csv, bland_altman, paired_means, paired_voxels, tabulate
@@ -50,6 +51,7 @@ SHOWN_ROWS = 8
 LISTED = 8  # images in sight
 ROW_HEIGHT = 22  # pixels
 BLAND_ALTMAN, SCATTER = "Bland-Altman", "scatter"
+LEADING = ("T1", "T2", "PD")  # kinds that are compared first
 REGIONS, VOXELS = "means of regions", "voxels"
 
 
@@ -195,7 +197,8 @@ class RegionPanel(QWidget):
 
     def _take(self, result: Measured | Comparison) -> None:
         if isinstance(result, Comparison):
-            self._draw(result)
+            if (result.images, result.of) == ((self.first.value(), self.second.value()), self.of.value()):
+                self._draw(result)  # unless others were chosen meanwhile
             return
         self.measured = result
         self._fill(result.rows)
@@ -206,7 +209,7 @@ class RegionPanel(QWidget):
         self.first.set_choices(names)
         self.second.set_choices(names)
         if self.second.value() == self.first.value():
-            for choice, name in zip((self.first, self.second), _pair(list(result.sources)), strict=True):
+            for choice, name in zip((self.first, self.second), _pair(list(result.sources.values())), strict=True):
                 choice.set_value(name)
         self._compare()
 
@@ -226,7 +229,11 @@ class RegionPanel(QWidget):
         images, done = (self.first.value(), self.second.value()), self.measured
         if done is None or None in images:
             return
-        if self.of.value() == REGIONS:
+        problem = _mismatch(done, *images)
+        if problem:
+            self._is_waiting = False
+            self._refuse(problem)
+        elif self.of.value() == REGIONS:
             self._draw(Comparison(images, paired_means(done.rows, *images), REGIONS, _unit(done.rows, images[0])))
         elif self.run.is_running:
             self._is_waiting = True
@@ -243,8 +250,7 @@ class RegionPanel(QWidget):
         try:
             agreement = bland_altman(one, other)
         except ValueError as error:
-            self.plot.setVisible(False)
-            set_text(self.summary, sentence(str(error)))
+            self._refuse(str(error))
             return
         self.plot.setVisible(True)
         first, second = compared.images
@@ -260,6 +266,10 @@ class RegionPanel(QWidget):
             f"{second} minus {first}, {agreement.means.size} {compared.of}: bias {_digits(agreement.bias)}, limits of "
             f"agreement (± 1.96 SD) {_digits(low)} to {_digits(high)}{f' {compared.unit}' if compared.unit else ''}.",
         )
+
+    def _refuse(self, reason: str) -> None:
+        self.plot.setVisible(False)
+        set_text(self.summary, sentence(reason))
 
     def _ask_where(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "Comma-separated values (*.csv)")
@@ -278,6 +288,19 @@ def _paired(done: Measured, images: tuple[str, str]) -> Generator[Progress, None
     return Comparison(images, pairs, VOXELS, _unit(done.rows, images[0]))
 
 
+def _mismatch(done: Measured, first: str, second: str) -> str:
+    """Why two images cannot agree, in a sentence; empty where they can."""
+    kinds = [done.sources[name].kind for name in (first, second)]
+    units = [_unit(done.rows, name) for name in (first, second)]
+    if not are_alike(*kinds):
+        one, other = (f"{name} ({kind or 'a contrast'})" for name, kind in zip((first, second), kinds, strict=True))
+        return f"{one} and {other} are of different kinds, so they cannot agree: choose two of one kind."
+    if units[0] != units[1]:
+        one, other = (f"{name} ({unit or 'no unit'})" for name, unit in zip((first, second), units, strict=True))
+        return f"{one} and {other} have different units, so they cannot agree: choose two of one unit."
+    return ""
+
+
 def _unit(rows: Sequence[RegionStatistics], image: str) -> str:
     """Unit of an image as shown; none for PD, whose unit says nothing."""
     unit = next((row.unit for row in rows if row.image == image), "")
@@ -289,11 +312,19 @@ def _named(name: str, unit: str) -> str:
     return name if not unit or f"({unit})" in name else f"{name} ({unit})"
 
 
-def _pair(names: Sequence[str]) -> tuple[str, str]:
-    """Two images to compare first: those that begin alike, ``T1 LR`` and ``T1 SR``, of relaxation times before PD."""
-    alike = [(one, other) for one, other in combinations(names, 2) if one.split()[0] == other.split()[0]]
-    alike.sort(key=lambda pair: pair[0].split()[0] not in ("T1", "T2"))
-    return alike[0] if alike else (names[0], names[-1])
+def _pair(sources: Sequence[RegionSource]) -> tuple[str, str]:
+    """Two images to compare first: of one kind, T1 before others, one of them synthetic, named alike."""
+    alike = [pair for pair in combinations(sources, 2) if are_alike(pair[0].kind, pair[1].kind)]
+    if not alike:
+        return sources[0].name, sources[-1].name
+    first, second = min(alike, key=_rank)
+    return first.name, second.name
+
+
+def _rank(pair: tuple[RegionSource, RegionSource]) -> tuple[int, bool, bool]:
+    first, second = pair
+    place = LEADING.index(first.kind) if first.kind in LEADING else len(LEADING)
+    return place, first.is_synthetic == second.is_synthetic, first.name.split()[0] != second.name.split()[0]
 
 
 def _digits(value: float) -> str:
