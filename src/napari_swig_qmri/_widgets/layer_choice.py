@@ -20,6 +20,10 @@ MAP_SUFFIXES = {
     "T2": ("T2map", "R2map"),
 }
 T2STAR = "T2*"  # name of a T2* map in a set
+_NAMED_B1 = (
+    r"(?<![a-z0-9])(?<!sub-)(?<!ses-)(?<!run-)b1(?:\+|p(?:lus)?)?"  # not a subject, session or run
+    r"(?:[-_ ]?(?:rel(?:ative)?|norm(?:ali[sz]ed)?|percent))?$"
+)
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
 
@@ -194,8 +198,14 @@ def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
 
 
 def is_transmit_map(facts: LayerFacts) -> bool:
-    """Whether the layer is a map of B1+ by its suffix or, without one, by its name."""
-    return _suffix(facts) == "TB1map"
+    """Whether the layer is a map of B1+ by its suffix or, without one, by its name.
+
+    A name that ends in B1, where nothing else tells what the layer is, is enough to offer it.
+    """
+    suffix = _suffix(facts)
+    return suffix == "TB1map" or (
+        suffix is None and not facts.is_synthetic and re.search(_NAMED_B1, facts.name.lower()) is not None
+    )
 
 
 def _is_t2star(facts: LayerFacts) -> bool:
