@@ -11,6 +11,7 @@ from napari_swig_qmri._widgets.layer_choice import (
     choose_guides,
     choose_maps,
     find_map_sets,
+    is_transmit_map,
     map_of,
     stray_maps,
 )
@@ -47,6 +48,20 @@ SR = [
 )
 def test_maps_by_name(name: str, quantity: str | None) -> None:
     assert map_of(facts(name)) == quantity
+
+
+@pytest.mark.parametrize(
+    ("name", "suffix", "is_offered"),
+    [
+        *((name, None, True) for name in ("B1", "B1+", "b1plus", "DREAM_B1", "anna tfl_b1", "B1_relative", "B1map")),
+        *((name, None, False) for name in ("dwi_b1", "b1000", "sub-B1", "B1_std", "B1-", "B1minus", "B1_phase")),
+        *((name, None, False) for name in ("patient_B1_T1w", "T1w_B1", "grab1")),
+        ("B1", "T1map", False),
+        ("values", "TB1map", True),
+    ],
+)
+def test_layers_of_b1_are_offered_by_their_names(name: str, suffix: str | None, is_offered: bool) -> None:
+    assert is_transmit_map(facts(name, suffix)) == is_offered
 
 
 def test_suffix_beats_name() -> None:
@@ -112,6 +127,10 @@ def test_maps_that_fit_no_set_are_told() -> None:
     layers = [LR[1], facts("sub-01_T2map", "T2map", 1)]
     told = stray_maps(layers, find_map_sets(layers))
     assert told == "sub-01_T2map: not on the voxels of sub-01_T1map, so no contrast uses both; resample one of them."
+    layers = [LR[1], facts("sub-02_T2map", "T2map", 2)]
+    assert stray_maps(layers, find_map_sets(layers)).startswith(
+        "sub-02_T2map: in no contrast, for no T1 map of the same"
+    )
     stack = [facts("qmaps", "T1map", shape=(3, 8, 8, 8))]
     assert "several volumes in one file" in stray_maps(stack, find_map_sets(stack))
     assert stray_maps(LR, find_map_sets(LR)) == ""

@@ -49,8 +49,13 @@ class Source:
         return self.layers.keys() >= MAP_SUFFIXES.keys()
 
     @property
-    def key(self) -> tuple[int, bool]:
-        """Equal for sources of the same T1, complete or not: a T2* map comes and goes."""
+    def key(self) -> tuple[int, ...]:
+        """Equal for sources of the same layers."""
+        return tuple(id(layer) for layer in self.layers.values())
+
+    @property
+    def key_of_row(self) -> tuple[int, bool]:
+        """Equal for sources of the same T1 that are complete, or are not: a T2* map may come and go."""
         return id(self.layers["T1"]), self.is_complete
 
 
@@ -101,7 +106,7 @@ class SourceList(QWidget):
 
         New ones are ticked; of complete and partial ones that are new together, the complete ones.
         """
-        known = {source.key: box.value for source, box in self.rows}
+        known = {source.key_of_row: box.value for source, box in self.rows}
         some_complete = any(source.is_complete for source in sources)
         for _, box in self.rows:
             self._layout.removeWidget(box.native)
@@ -111,7 +116,7 @@ class SourceList(QWidget):
             names = ", ".join(layer.name for layer in source.layers.values())
             box = CheckBox(
                 text=text,
-                value=known.get(source.key, source.is_complete or not some_complete),
+                value=known.get(source.key_of_row, source.is_complete or not some_complete),
                 tooltip=names,
             )
             box.changed.connect(self.changed.emit)

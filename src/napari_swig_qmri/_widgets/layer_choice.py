@@ -20,6 +20,10 @@ MAP_SUFFIXES = {
     "T2": ("T2map", "R2map"),
 }
 T2STAR = "T2*"  # name of a T2* map in a set
+_NAMED_B1 = (
+    r"(?<![a-z0-9])(?<!sub-)(?<!ses-)(?<!run-)b1(?:\+|p(?:lus)?)?"  # not a subject, session or run
+    r"(?:[-_ ]?(?:rel(?:ative)?|norm(?:ali[sz]ed)?|percent))?$"
+)
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
 
@@ -190,22 +194,32 @@ def _subject_of(found: MapSet, layers: list[LayerFacts]) -> str:
 
 
 def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
-    """One sentence on the maps that belong to no set because they lie elsewhere or are several in one layer."""
+    """One sentence on maps in no set: several in one layer, on other voxels, of another subject, or one too many."""
     used = {index for found in sets for index in found.layers.values()}
     known = [facts for index, facts in enumerate(layers) if index not in used and (map_of(facts) or _is_t2star(facts))]
     stacks = [facts.name for facts in known if len(facts.shape) > 3]
-    elsewhere = [facts.name for facts in known if len(facts.shape) == 3]
+    elsewhere = [facts for facts in known if len(facts.shape) == 3]
     if stacks:
         return f"{', '.join(stacks)}: several volumes in one file; save one file per map."
-    if elsewhere and sets and not any(found.is_complete for found in sets):
-        first = layers[sets[0].layers["T1"]].name
-        return f"{', '.join(elsewhere)}: not on the voxels of {first}, so no contrast uses both; resample one of them."
-    return ""
+    if not elsewhere or not sets or any(found.is_complete for found in sets):
+        return ""
+    first = layers[sets[0].layers["T1"]]
+    names = ", ".join(facts.name for facts in elsewhere if not _on_one_grid(facts, first))
+    if names:
+        return f"{names}: not on the voxels of {first.name}, so no contrast uses both; resample one of them."
+    names = ", ".join(facts.name for facts in elsewhere)
+    return f"{names}: in no contrast, for no T1 map of the same subject and session is left that it could go with."
 
 
 def is_transmit_map(facts: LayerFacts) -> bool:
-    """Whether the layer is a map of B1+ by its suffix or, without one, by its name."""
-    return _suffix(facts) == "TB1map"
+    """Whether the layer is a map of B1+ by its suffix or, without one, by its name.
+
+    A name that ends in B1, where nothing else tells what the layer is, is enough to offer it.
+    """
+    suffix = _suffix(facts)
+    return suffix == "TB1map" or (
+        suffix is None and not facts.is_synthetic and re.search(_NAMED_B1, facts.name.lower()) is not None
+    )
 
 
 def _is_t2star(facts: LayerFacts) -> bool:
