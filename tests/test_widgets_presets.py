@@ -12,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
-from widget_cases import MEDIANS, add, lr_maps, make_map
+from widget_cases import MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.null_panel import NOTHING, NullChoice, NullPanel, times_at
@@ -269,6 +269,24 @@ def test_presets_are_stepped_through_in_their_order_and_round(panel: SequencePan
     assert panel.title() == names[-2]
 
 
+def test_a_preset_keeps_its_name_while_its_inversion_time_follows_a_null(panel: SequencePanel) -> None:
+    panel.presets.preset_box.value = "T2-FLAIR 2D"
+    source = panel.presets.source_note.text()
+    panel.null.tissue_box.value = "CSF"
+    assert panel.presets.preset_box.value == "T2-FLAIR 2D"
+    assert panel.title() == "T2-FLAIR 2D, CSF nulled"
+    assert panel.presets.source_note.text() != source
+    panel.presets.field_box.value = 7.0
+    assert (panel.presets.preset_box.value, panel.title()) == ("T2-FLAIR 2D", "T2-FLAIR 2D, CSF nulled")
+    panel.presets.step(1)
+    assert (panel.presets.preset_box.value, panel.title()) == ("T2-FLAIR 3D", "T2-FLAIR 3D, CSF nulled")
+    panel.null.set_value(NullChoice("a T1 of", NOTHING, 1.2345, True))
+    assert panel.title() == "T2-FLAIR 3D, T1 1234 ms nulled"
+    panel.null.lock_box.value = False  # then the time is a setting like others
+    assert panel.presets.preset_box.value == OWN
+    assert panel.title() == "T2-FLAIR"
+
+
 def test_steps_start_at_either_end(qtbot: QtBot) -> None:
     for n_presets, name in ((1, "T1w SE"), (-1, "bSSFP")):
         panel = SequencePanel()
@@ -328,10 +346,10 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     others = list(viewer.mouse_drag_callbacks)
     widget.panel.null.pick_button.click()
     assert len(viewer.mouse_drag_callbacks) == len(others) + 1
-    viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=(-1e4, 0, 0)))
+    viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=(-1e4, 0, 0), viewbox=(0, 0)))
     assert widget.status.text() == "There is no T1: add a contrast and click into it."
     place = layer.data_to_world(index)
-    viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place))
+    viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=(0, 0)))
     t1 = float(layer.data.t1[index])
     t2 = float(layer.data.t2[index])
     assert times_at([layer], place) == (t1, t2)
@@ -350,6 +368,31 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     assert widget.panel.null.t2s() == (None,)
 
 
+def test_the_t1_is_that_of_the_contrast_that_was_clicked(qtbot: QtBot) -> None:
+    viewer = lr_sr_and_a_guide()
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    layers = {layer.name[-3:-1]: layer for layer in widget.add_contrast()}
+    place = layers["SR"].data_to_world((4, 6, 6))
+    grid = viewer.canvas.grid
+    for name in ("SR", "LR", "SR"):
+        widget.panel.null.pick_button.click()
+        cell = grid.position(viewer.layers.index(layers[name]), viewer.layers)
+        viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=cell))
+        t1 = layers[name].data.t1[tuple(np.round(layers[name].world_to_data(place)).astype(int))]
+        assert widget.panel.null.t1s() == (pytest.approx(float(t1), abs=5e-5),)
+    grid.enabled = False  # one over the other: the finer one
+    widget.panel.null.set_value(NullChoice())
+    widget.panel.null.pick_button.click()
+    viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=(0, 0)))
+    assert widget.panel.null.t1s() == (pytest.approx(float(layers["SR"].data.t1[4, 6, 6]), abs=5e-5),)
+
+
+def test_the_range_of_a_t1_is_our_choice(panel: SequencePanel) -> None:
+    panel.null.tissue_box.value = "CSF"
+    assert panel.null.note.text().startswith("T1 may be 3000 to 4500 ms (the range is our choice).")
+
+
 def test_layers_are_named_after_the_preset(widget: SynthesizeWidget, qtbot: QtBot) -> None:
     widget.panel.presets.preset_box.value = "T1-FLAIR"
     (layer,) = widget.add_contrast()
@@ -357,6 +400,11 @@ def test_layers_are_named_after_the_preset(widget: SynthesizeWidget, qtbot: QtBo
     widget.editor.parameter_boxes()["echo_time"].value = 20
     qtbot.waitUntil(lambda: layer.name == "Inversion recovery synthetic (maps)")
     widget.panel.presets.preset_box.value = "STIR"
+    qtbot.waitUntil(lambda: layer.name == "STIR synthetic (maps)")
+    widget.panel.null.tissue_box.value = "fat"
+    qtbot.waitUntil(lambda: layer.name == "STIR, fat nulled synthetic (maps)")
+    widget.panel.null.tissue_box.value = NOTHING
+    widget.panel.presets.step(0)
     qtbot.waitUntil(lambda: layer.name == "STIR synthetic (maps)")
     assert layer.data.sequence == find_preset(BUILT_IN, "STIR", 3.0).contrast
 

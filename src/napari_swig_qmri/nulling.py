@@ -26,7 +26,7 @@ SHORTEST = 1e-3  # s, of the inversion times that a sequence takes
 
 @dataclass(frozen=True)
 class Tissue:
-    """T1 of a tissue by field strength in T: a usual value and the range of published ones, in s."""
+    """T1 of a tissue by field strength in T: a usual value and a range of our choice, in s."""
 
     name: str
     t1: Mapping[float, float]

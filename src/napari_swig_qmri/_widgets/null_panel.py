@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 NOTHING, OWN = "nothing", "a T1 of"
 LONGEST_T1 = 20.0  # s
+RANGE = "T1 may be {low:g} to {high:g} ms (the range is our choice)."
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,12 @@ class NullPanel(QWidget):
         chosen = [name for name in (choice.tissue, choice.other) if name != NOTHING]
         return tuple(choice.t1 if name == OWN else TISSUES[name].t1[self._field] for name in chosen)
 
+    def name(self) -> str:
+        """What is nulled, in a few words; empty where nothing is."""
+        choice = self.value()
+        chosen = [name for name in (choice.tissue, choice.other) if name != NOTHING]
+        return " and ".join(f"T1 {1e3 * choice.t1:.4g} ms" if name == OWN else name for name in chosen)
+
     def t2s(self) -> tuple[float | None, ...]:
         """The T2 in s that belongs to each of the T1 to null, where it is known."""
         return (self.value().t2, None)[: len(self.t1s())]
@@ -116,10 +123,10 @@ class NullPanel(QWidget):
             part.setVisible(n_inversions > 1)
 
     def say(self, text: str) -> None:
-        """Show why a T1 cannot be nulled; the published range of its tissue if there is no reason."""
+        """Show why a T1 cannot be nulled; the range of its tissue if there is no reason."""
         tissue = self.value().tissue
         range_of = TISSUES[tissue].t1_range[self._field] if tissue in TISSUES else None
-        known = [] if range_of is None else [f"Published T1: {1e3 * range_of[0]:g} to {1e3 * range_of[1]:g} ms."]
+        known = [] if range_of is None else [RANGE.format(low=1e3 * range_of[0], high=1e3 * range_of[1])]
         known += ["The inversion time follows."] if self.t1s() and self.value().is_locked else []
         self.note.setStyleSheet(style("problem" if text else "note"))
         set_text(self.note, sentence(text) or " ".join(known))
@@ -157,8 +164,11 @@ class NullPanel(QWidget):
 
 
 def times_at(layers: Sequence[Image], position: Sequence[float]) -> tuple[float, float | None] | None:
-    """T1 and T2 in s of the voxel of a synthetic contrast at a place in the world; None where there is no T1."""
-    for layer in layers:
+    """T1 and T2 in s of the voxel of a synthetic contrast at a place in the world; None where there is no T1.
+
+    Of contrasts that lie over each other the finest is read.
+    """
+    for layer in sorted(layers, key=lambda each: float(np.prod(each.scale))):
         if not isinstance(layer.data, LazyContrast):
             continue
         index = np.round(layer.world_to_data(position)).astype(int)

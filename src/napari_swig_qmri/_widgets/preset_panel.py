@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.sequence import Contrast
 
 OWN = "own settings"
+FOLLOWS = "the preset's settings, but for the inversion time, which follows what is nulled"
 START_FIELD = 3.0  # T
 
 
@@ -72,8 +73,8 @@ class PresetPanel(QWidget):
         return float(self.field_box.value)
 
     def value(self) -> Preset | None:
-        """The preset that was picked, as long as its settings are those on show."""
-        return self._preset if self._preset is not None and self._preset.contrast == self._contrast else None
+        """The preset that was picked, as long as its settings are on show but for times that follow a nulled tissue."""
+        return self._preset if self._is_followed() else None
 
     def pick(self, preset: Preset, *, goes_on: bool = False) -> None:
         """Choose a preset as a person would."""
@@ -101,7 +102,8 @@ class PresetPanel(QWidget):
         self._contrast, self._free = contrast, free
         preset = self.value()
         self.save_button.setEnabled(contrast is not None)
-        set_text(self.source_note, f"{sentence(preset.source)}." if preset is not None and preset.source else "")
+        told = "" if preset is None else preset.source if preset.contrast == contrast else FOLLOWS
+        set_text(self.source_note, f"{sentence(told)}." if told else "")
         name = OWN if preset is None else preset.name
         if self.preset_box.value != name:
             with self.preset_box.changed.blocked():
@@ -179,7 +181,7 @@ class PresetPanel(QWidget):
 
     def _take_field(self, field: float) -> None:
         """Go to the preset of the same name at another field strength, if its settings are on show."""
-        before = self._preset if self._is_followed() else None
+        before = self.value()
         same = [each for each in self._presets if before is not None and each.key == (before.name, field)]
         if same:
             self.pick(same[0], goes_on=True)

@@ -44,10 +44,13 @@ class SequencePanel(QWidget):
         self._follow_editor()
 
     def title(self) -> str:
-        """Name of the contrast: that of the preset whose settings are on show, else that of the sequence."""
+        """Name of the contrast: that of the preset whose settings are on show, else that of the sequence.
+
+        Where the inversion time is not the preset's, the name says what it nulls.
+        """
         preset, contrast = self.presets.value(), self.editor.value()
         if preset is not None:
-            return preset.name
+            return preset.name if preset.contrast == contrast else f"{preset.name}, {self.null.name()} nulled"
         return "" if contrast is None else contrast.title
 
     def resting(self) -> tuple[str, ...]:
@@ -77,12 +80,16 @@ class SequencePanel(QWidget):
         time = None if kind is None else nulled_time(kind)
         self.null.show_for(n_inversions=0 if time is None else 1 + TIMES.index(time))
         self._keep_null()
-        self.presets.follow(self.editor.value(), self.resting())
-        self.changed.emit()
+        self._tell()
 
     def _null(self) -> None:
         """A person chose what is nulled: do it once, locked or not."""
         self._keep_null(asked=True)
+        self._tell()  # other times follow now, even where none has changed
+
+    def _tell(self) -> None:
+        self.presets.follow(self.editor.value(), self.resting())
+        self.changed.emit()
 
     def _keep_null(self, *, asked: bool = False) -> None:
         """Set the inversion times that null the chosen T1, where they are locked or just asked for."""

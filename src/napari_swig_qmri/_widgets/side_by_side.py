@@ -35,6 +35,11 @@ class SideBySide:
             self._raise([each for pair in reversed(pairs) for each in pair] or layers)
         grid.enabled = bool(layers)
 
+    def is_in(self, cell: tuple[int, int] | None, layer: Layer) -> bool:
+        """Whether a layer is in a cell of the grid, as a row and a column; without a grid each is everywhere."""
+        grid, layers = self._viewer.canvas.grid, self._viewer.layers
+        return not grid.enabled or grid.position(layers.index(layer), layers) == cell
+
     def _raise(self, layers: Sequence[Layer]) -> None:
         """Put layers on top of all others, in this order."""
         for layer in layers:

@@ -308,7 +308,8 @@ class SynthesizeWidget(Dock):
     def _take_t1(self, _viewer: Viewer, event: Any) -> None:
         if not exists(self):  # the dock was closed meanwhile
             return
-        times = times_at([layer for layer in self.live.layers if layer.visible], event.position)
+        clicked = [layer for layer in self.live.layers if layer.visible and self._together.is_in(event.viewbox, layer)]
+        times = times_at(clicked, event.position)
         if times is None:
             self._say("There is no T1: add a contrast and click into it.", problem=True)
         else:
