@@ -108,11 +108,10 @@ def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
     complete.sort(key=lambda indices: (layers[indices["T1"]].is_synthetic, layers[indices["T1"]].run))
     finest = min((layers[indices["T1"]].voxel_volume for indices in complete), default=0.0)
     labels = [_set_label(layers[indices["T1"]], finest) for indices in complete]
-    labels += [f"{', '.join(name for name in MAP_SUFFIXES if name in indices)} only" for indices in partial]
-    return [
-        MapSet(label, indices | _t2star_beside(layers, indices["T1"]))
-        for label, indices in zip(labels, [*complete, *partial], strict=True)
-    ]
+    partial = [indices | _t2star_beside(layers, indices["T1"]) for indices in partial]
+    labels += [f"{', '.join(name for name in (*MAP_SUFFIXES, T2STAR) if name in indices)} only" for indices in partial]
+    complete = [indices | _t2star_beside(layers, indices["T1"]) for indices in complete]
+    return [MapSet(label, indices) for label, indices in zip(labels, [*complete, *partial], strict=True)]
 
 
 def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
