@@ -39,7 +39,7 @@ from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.side_by_side import SideBySide
-from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
+from napari_swig_qmri._widgets.view import hide_marks, show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
     follow_layers,
@@ -279,6 +279,9 @@ class SynthesizeWidget(Dock):
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
+        if self._together.is_deserted:
+            hide_marks(self._viewer)
+            self._arrange()
         self._say_what_moves()
 
     def _show_state(self) -> None:
