@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
 PIXELS = 96  # along each axis of a slice, that say well enough how bright it is
-FADED = 0.5  # opacity of a row that is off
+FADED = 0.7  # opacity of a row that is off
 
 
 @dataclass(frozen=True, eq=False)

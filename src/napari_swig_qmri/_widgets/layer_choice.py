@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from itertools import count
 
@@ -15,6 +16,7 @@ MAP_SUFFIXES = {
     "T1": ("T1map", "R1map"),
     "T2": ("T2map", "R2map"),
 }
+_MEASUREMENTS = re.compile(r"(?<![a-z0-9])TB1(?:AFI|DAM|EPI|RFM|SRGE|TFL)(?![a-z0-9])", re.IGNORECASE)
 T2STAR = "T2*"  # name of a T2* map in a set
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
@@ -139,6 +141,11 @@ def _t2star_beside(layers: list[LayerFacts], other: int) -> dict[str, int]:
 def is_transmit_map(facts: LayerFacts) -> bool:
     """Whether the layer is a map of B1+ by its suffix or, without one, by its name."""
     return _suffix(facts) == "TB1map"
+
+
+def is_transmit_measurement(facts: LayerFacts) -> bool:
+    """Whether the layer is called as BIDS calls what B1+ is measured by, mostly angles in degrees."""
+    return not facts.is_synthetic and _MEASUREMENTS.search(facts.name) is not None
 
 
 def _is_t2star(facts: LayerFacts) -> bool:

@@ -45,6 +45,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
     follow_layers,
     image_layers,
     transmit_layers,
+    transmit_measurements,
 )
 from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.layers import origin_of
@@ -275,7 +276,7 @@ class SynthesizeWidget(Dock):
         layers = image_layers(self._viewer)
         self.sources.show_sources(*sources_among(layers))
         self.live.forget_removed()
-        self.rendering.show_maps(transmit_layers(layers))
+        self.rendering.show_maps(transmit_layers(layers), transmit_measurements(layers))
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
