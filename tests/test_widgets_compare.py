@@ -211,6 +211,36 @@ def test_removing_a_contrast_ends_the_comparison(widget: SynthesizeWidget, viewe
     assert not widget.compare.panes
 
 
+@pytest.mark.parametrize("what", ["contrast", "comparison", "sheet"])
+def test_nothing_stays_on_once_all_layers_are_deleted(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, what: str
+) -> None:
+    if what == "contrast":
+        widget.add_contrast()
+    elif what == "comparison":
+        compare(widget, qtbot)
+    else:
+        widget.sheet.show_button.click()
+    assert viewer.canvas.grid.enabled
+    viewer.scene.camera.zoom = 40
+    viewer.layers.clear()
+    assert not viewer.canvas.grid.enabled
+    assert not any(overlay.visible for name, overlay in viewer.canvas.overlays.items() if name.startswith("swig"))
+    assert not viewer.canvas.overlays.scale_bar.visible
+    maps = add(viewer, *[make_map(suffix, LR) for suffix in MEDIANS])
+    assert all(layer.visible for layer in maps)
+    assert not viewer.canvas.grid.enabled
+    assert viewer.scene.camera.zoom != 40
+
+
+def test_a_sheet_that_gives_way_to_another_stays_in_the_grid(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    widget.sheet.show_button.click()
+    widget.sheet.show_button.click()
+    assert viewer.canvas.grid.enabled
+    assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers
+    assert viewer.canvas.overlays["swig_left_side"].visible
+
+
 def test_removing_a_pane_is_no_harm(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     compare(widget, qtbot)
     viewer.layers.remove(widget.compare.panes["acquired"])

@@ -114,6 +114,8 @@ def test_map_sets_need_all_three_on_one_grid_to_be_complete() -> None:
 def test_complete_sets_come_before_partial_ones() -> None:
     lone = facts("sub-01_R1map", "R1map")
     assert [found.label for found in find_map_sets([lone, *LR])] == ["maps", "T1 only"]
+    t2star = facts("sub-01_T2starmap", "T2starmap")
+    assert [found.label for found in find_map_sets([lone, t2star])] == ["T1, T2* only"]
 
 
 def test_a_t2star_map_goes_with_the_maps_on_its_grid() -> None:

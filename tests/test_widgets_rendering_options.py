@@ -109,6 +109,18 @@ def test_what_a_sequence_excludes_is_said(widget: SynthesizeWidget, qtbot: QtBot
     assert widget.add_button.isEnabled()
 
 
+def test_angles_of_a_b1_measurement_are_not_offered_and_say_why(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    angles = Volume(data=np.full(HR.shape, 60, np.float32), grid=HR, name="sub-01 TB1TFL")
+    (layer,) = add(viewer, angles)
+    assert widget.rendering.map_box.count() == 1  # none
+    told = widget.rendering.map_note.text()
+    assert told.startswith("sub-01 TB1TFL")
+    assert "divide it by the nominal angle" in told
+    viewer.layers.remove(layer)
+    add(viewer, field_map(0.9))
+    assert widget.rendering.map_note.isHidden()
+
+
 def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
 ) -> None:

@@ -201,11 +201,16 @@ def test_a_t1_map_alone_makes_what_it_can(qtbot: QtBot) -> None:
     add(viewer, make_map("T1map"))
     widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(widget)
-    assert [box.text for _, box in widget.sources.rows] == ["T1 only: 2 × 2 × 2 mm (no PD and T2)"]
+    assert [box.text for _, box in widget.sources.rows] == ["T1 only: 2 × 2 × 2 mm\n(no PD and T2)"]
+    ((_, box),) = widget.sources.rows
+    height = box.native.sizeHint().height()
+    assert box.native.graphicsEffect().isEnabled()
     assert not widget.add_button.isEnabled()
     assert widget.sources._hint.text() == "T2-FLAIR needs PD and T2 besides T1: open them, or choose MP2RAGE UNI."
     widget.editor.set_value(Mp2rageUni.from_typical())
     assert widget.sources._hint.isHidden()
+    assert not box.native.graphicsEffect().isEnabled()
+    assert box.native.sizeHint().height() < height  # one line is enough
     (layer,) = widget.add_contrast()
     expected = synthesise(Mp2rageUni.from_typical(), None, lr_maps()["T1"], None)
     np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, expected, rtol=1e-5)

@@ -156,8 +156,9 @@ class ComparePanel(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
         layout.addWidget(self.button)
+        layout.addWidget(self.needs)
         layout.addLayout(rows)
-        for label in (self.needs, self.message, self.table, self.notes):
+        for label in (self.message, self.table, self.notes):
             layout.addWidget(label)
 
     def _connect(self) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from magicgui.widgets import CheckBox
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGraphicsOpacityEffect, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.volumes import FloatArray
 
 PIXELS = 96  # along each axis of a slice, that say well enough how bright it is
+FADED = 0.7  # opacity of a row that is off
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +97,10 @@ class SourceList(QWidget):
         """Say which sources lack a map that a sequence needs, and leave these out."""
         for (source, box), text in zip(self.rows, self._texts, strict=True):
             missing = () if sequence is None else missing_maps(sequence, source.layers.keys())
-            told = f"{text} (no {' and '.join(missing)})" if missing else text
+            told = f"{text}\n(no {' and '.join(missing)})" if missing else text
             if box.text != told:  # as it mostly is while sliders move
                 box.enabled, box.text = not missing, told
+                box.native.graphicsEffect().setEnabled(bool(missing))
         set_text(self._hint, self._hint_on(sequence))
 
     def show_sources(self, sources: Sequence[Source], hint: str = "") -> None:
@@ -121,6 +123,10 @@ class SourceList(QWidget):
             )
             box.changed.connect(self.changed.emit)
             self._layout.addWidget(native_of(box))
+            faded = QGraphicsOpacityEffect(box.native)  # the theme fades the text of a row that is off, not its tick
+            faded.setOpacity(FADED)
+            faded.setEnabled(False)
+            box.native.setGraphicsEffect(faded)
             self.rows.append((source, box))
         self._beside = hint
         set_text(self._hint, self._hint_on(None))
@@ -223,4 +229,4 @@ def contrast_sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]
 
 def _describe(source: Source) -> str:
     sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
-    return f"{source.label}: {sizes} mm{', with T2*' if T2STAR in source.layers else ''}"
+    return f"{source.label}: {sizes} mm{', with T2*' if source.is_complete and T2STAR in source.layers else ''}"

@@ -19,6 +19,7 @@ MAP_SUFFIXES = {
     "T1": ("T1map", "R1map"),
     "T2": ("T2map", "R2map"),
 }
+_MEASUREMENTS = re.compile(r"(?<![a-z0-9])TB1(?:AFI|DAM|EPI|RFM|SRGE|TFL)(?![a-z0-9])", re.IGNORECASE)
 T2STAR = "T2*"  # name of a T2* map in a set
 _NAMED_B1 = (
     r"(?<![a-z0-9])(?<!sub-)(?<!ses-)(?<!run-)b1(?:\+|p(?:lus)?)?"  # not a subject, session or run
@@ -132,9 +133,9 @@ def find_map_sets(layers: list[LayerFacts]) -> list[MapSet]:
     complete.sort(key=lambda indices: (layers[indices["T1"]].is_synthetic, layers[indices["T1"]].run))
     finest = min((layers[indices["T1"]].voxel_volume for indices in complete), default=0.0)
     labels = [_set_label(layers[indices["T1"]], finest) for indices in complete]
-    labels += [f"{', '.join(name for name in MAP_SUFFIXES if name in indices)} only" for indices in partial]
     for sets in grouped.values():
         _add_t2star(sets, layers)
+    labels += [f"{', '.join(name for name in (*MAP_SUFFIXES, T2STAR) if name in indices)} only" for indices in partial]
     return _told_apart([MapSet(*each) for each in zip(labels, [*complete, *partial], strict=True)], layers)
 
 
@@ -220,6 +221,11 @@ def is_transmit_map(facts: LayerFacts) -> bool:
     return suffix == "TB1map" or (
         suffix is None and not facts.is_synthetic and re.search(_NAMED_B1, facts.name.lower()) is not None
     )
+
+
+def is_transmit_measurement(facts: LayerFacts) -> bool:
+    """Whether the layer is called as BIDS calls what B1+ is measured by, mostly angles in degrees."""
+    return not facts.is_synthetic and _MEASUREMENTS.search(facts.name) is not None
 
 
 def _is_t2star(facts: LayerFacts) -> bool:

@@ -32,6 +32,10 @@ SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
 NO_MARKS = "Partial volume is marked by PD, T1 and T2 maps on one grid: open those that are missing."
 NO_PULSES = "The B1+ map is left out: an equation has no pulses that it could scale."
+NO_FRACTION = (
+    "a measurement of B1+ such as an angle in each voxel, not a fraction of the nominal one: divide it by the nominal "
+    "angle and open the result as TB1map."
+)
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
@@ -73,6 +77,7 @@ class RenderingEditor(QWidget):
         self._form.setContentsMargins(4, 0, 0, 0)
         self.setLayout(self._form)
         self.map_box = Choice(NOTES["map_box"])
+        self.map_note = wrapped_label(role="note")
         self.show_maps([])
         self.map_box.chosen.connect(self.map_changed.emit)
         self.map_box.chosen.connect(self._update)
@@ -84,6 +89,7 @@ class RenderingEditor(QWidget):
             if name == "_field":
                 self._form.addRow(QLabel("B1+ map"), self.map_box)
                 self._form.addRow(self.map_hint)
+                self._form.addRow(self.map_note)
         for part in (self.problem_label, native_of(self.mark), self.caveat):
             self._form.addRow(part)
         self.mark.changed.connect(self._update)
@@ -115,8 +121,9 @@ class RenderingEditor(QWidget):
         layer: Image | None = self.map_box.value()
         return layer
 
-    def show_maps(self, layers: Sequence[Image]) -> None:
-        """Offer these layers of B1+."""
+    def show_maps(self, layers: Sequence[Image], measurements: Sequence[str] = ()) -> None:
+        """Offer these layers of B1+, and say of those with such names why they are none."""
+        set_text(self.map_note, f"{', '.join(measurements)}: {NO_FRACTION}" if measurements else "")
         self._maps = list(layers)
         self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
 

@@ -19,9 +19,16 @@ class SideBySide:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self._hidden: list[Layer] = []
+        self._shown: list[Layer] = []
+
+    @property
+    def is_deserted(self) -> bool:
+        """Whether layers were put side by side, and none of them is left."""
+        return bool(self._shown) and not any(layer in self._viewer.layers for layer in self._shown)
 
     def show(self, layers: Sequence[Layer], pairs: Sequence[tuple[Layer, Layer]] = ()) -> None:
         """Show only these layers in a grid, those of a pair in one cell; with none of them, undo that."""
+        self._shown = list(layers)
         grid = self._viewer.canvas.grid
         grid.enabled = False  # else each layer that comes or goes lays it out anew
         for layer in self._hidden:

@@ -39,12 +39,13 @@ from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.side_by_side import SideBySide
-from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
+from napari_swig_qmri._widgets.view import hide_marks, show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
     follow_layers,
     image_layers,
     transmit_layers,
+    transmit_measurements,
     transmit_notices,
 )
 from napari_swig_qmri.arguments import subject_in
@@ -276,10 +277,13 @@ class SynthesizeWidget(Dock):
         layers = image_layers(self._viewer)
         self.sources.show_sources(*sources_among(layers))
         self.live.forget_removed()
-        self.rendering.show_maps(transmit_layers(layers))
+        self.rendering.show_maps(transmit_layers(layers), transmit_measurements(layers))
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
+        if self._together.is_deserted:
+            hide_marks(self._viewer)
+            self._arrange()
         self._say_what_moves()
 
     def _show_state(self) -> None:

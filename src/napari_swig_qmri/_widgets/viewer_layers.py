@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, LayerFacts, is_transmit_map
+from napari_swig_qmri._widgets.layer_choice import (
+    MAP_SUFFIXES,
+    T2STAR,
+    LayerFacts,
+    is_transmit_map,
+    is_transmit_measurement,
+)
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
 from napari_swig_qmri.contrast_maps import ContrastMaps
 from napari_swig_qmri.conversion import as_maps, quantity_values, with_kind
@@ -38,6 +44,11 @@ def image_layers(viewer: ViewerModel) -> list[Image]:
 def transmit_layers(layers: Sequence[Image]) -> list[Image]:
     """Those of some layers that are maps of B1+."""
     return [layer for layer in layers if is_transmit_map(facts_of(layer))]
+
+
+def transmit_measurements(layers: Sequence[Image]) -> list[str]:
+    """Names of those of some layers that hold what B1+ is measured by, such as angles."""
+    return [layer.name for layer in layers if is_transmit_measurement(facts_of(layer))]
 
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
