@@ -290,8 +290,8 @@ def test_maps_on_different_voxels_are_told(qtbot: QtBot) -> None:
         ("MAGiC stack", "maps: 1 × 1 × 2 mm"),
         ("QALAS", "maps: 1 × 1 × 2 mm"),
         ("MRF", "maps: 1 × 1 × 2 mm"),
-        ("MP2RAGE", "T1 only: 1 × 1 × 2 mm (no PD and T2)"),
-        ("hMRI", "PD, T1 only: 1 × 1 × 2 mm, with T2* (no T2)"),
+        ("MP2RAGE", "T1 only: 1 × 1 × 2 mm\n(no PD and T2)"),
+        ("hMRI", "PD, T1, T2* only: 1 × 1 × 2 mm\n(no T2)"),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")  # what was assumed is told as warnings
