@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_swig_qmri.bids import Evidence, find_suffix
 from napari_swig_qmri.contrast_maps import check_maps, for_sequence
 from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.display import signal_limits
+from napari_swig_qmri.display import central_signals, signal_limits
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
@@ -159,7 +159,7 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     """One contrast with its name and settings above, marks of left and right, and a length."""
     slices, affine = radiological_slices(volume.data, volume.grid)
     values = np.nan_to_num(slices[_middle(slices)])
-    low, high = signal_limits(_central(values))
+    low, high = signal_limits(central_signals(values))
     across, down = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
     zoom = PANE / (values.shape[1] * across)  # pixels per mm
     grey = Image.fromarray((255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8))
@@ -179,14 +179,6 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     draw.text((PANE - MARGIN, bottom - 3), f"{BAR:g} mm", _WHITE, font, anchor="rb")
     draw.text((2, bottom), "synthetic", _GREY, font, anchor="lb")
     return pane
-
-
-def _central(values: FloatArray) -> FloatArray:
-    """Signals in the middle of a slice, where there is brain and no fat, which would leave brain dark."""
-    rows, columns = (slice(n // 4, n - n // 4) for n in values.shape)
-    inner = values[rows, columns]
-    signals: FloatArray = inner[inner != 0]
-    return signals
 
 
 def _wrapped(text: str, width: int) -> list[str]:
