@@ -19,8 +19,15 @@ from napari_swig_qmri.lazy import LazyContrast, synthesise
 from napari_swig_qmri.phantom import make_phantom
 from napari_swig_qmri.protocol import NamedContrast, Protocol
 from napari_swig_qmri.rendering import Rendering
-from napari_swig_qmri.sheets import FORMATS, PANE, Sheet, picture, render, write_sheet
-from napari_swig_qmri.signal_models import Mp2rageUni, PhaseSensitiveInversionRecovery, T2Flair, TurboSpinEcho
+from napari_swig_qmri.sheets import FORMATS, MARGIN, PANE, SMALL, Sheet, picture, render, write_sheet
+from napari_swig_qmri.signal_models import (
+    Mp2rageUni,
+    PhaseSensitiveInversionRecovery,
+    SignalModel,
+    SpinEcho,
+    T2Flair,
+    TurboSpinEcho,
+)
 from napari_swig_qmri.steps import drained
 from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
 
@@ -102,6 +109,19 @@ def test_the_picture_shows_all_of_them(tmp_path: Path) -> None:
         for row in (slice(100, 400), slice(600, 900)):
             assert shown[row, column].std() > 20
     assert picture(sheet(), columns=4).shape[1] > 4 * PANE
+
+
+@pytest.mark.parametrize("columns", [1, 2])
+def test_the_picture_warns_of_fluid_in_a_flair(columns: int) -> None:
+    def made(*kinds: type[SignalModel]) -> np.ndarray:
+        contrasts = tuple(NamedContrast(name=kind.title, sequence=kind.from_typical()) for kind in kinds)
+        return picture(sheet(Protocol(contrasts=contrasts)), columns)
+
+    without, with_flair = made(TurboSpinEcho, SpinEcho), made(TurboSpinEcho, T2Flair)
+    added = with_flair[without.shape[0] :]
+    assert added.shape[0] > 2 * SMALL
+    lit = np.flatnonzero(added.max(axis=(0, 2)) > 100)
+    assert 0.8 * added.shape[1] < lit[-1] < added.shape[1] - MARGIN  # as wide as the picture
 
 
 def test_left_and_right_are_where_radiologists_expect_them() -> None:

@@ -13,7 +13,7 @@ import pytest
 from napari.components import ViewerModel
 from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QFileDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog
 from widget_cases import MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.side_by_side import PAIRS
@@ -463,6 +463,19 @@ def test_contrasts_are_added_and_removed(widget: SynthesizeWidget) -> None:
     assert not widget.sheet.export.run_button.isEnabled()
 
 
+def test_a_double_click_renames_a_contrast(widget: SynthesizeWidget, monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = iter([("T2w late", True), ("FLAIR", True), ("", True), ("lost", False)])
+    monkeypatch.setattr(QInputDialog, "getText", staticmethod(lambda *_, **__: next(answers)))
+    names = ["T1w", "T2w late", "FLAIR", "DIR"]
+    for problem in ("", "two contrasts of the protocol 'Brain' are called 'FLAIR'", "has no name", ""):
+        widget.sheet.list.itemDoubleClicked.emit(widget.sheet.list.item(1))
+        protocol = widget.sheet.value()
+        assert protocol is not None
+        assert [each.name for each in protocol.contrasts] == names
+        assert problem.lower() in widget.sheet.message.text().lower()
+    assert widget.sheet.list.item(1).text().startswith("T2w late: Turbo spin echo")
+
+
 def answering(answer: str) -> Callable[..., Any]:
     return staticmethod(lambda *_: (answer, ""))
 
@@ -491,7 +504,7 @@ def test_a_sheet_is_exported_in_the_background(
     widget.sheet.format_boxes["nifti"].value = True
     with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):
         widget.sheet.export.run_button.click()
-    assert "Written" in widget.sheet.export.message.text()
+    assert f"files in {tmp_path}" in widget.sheet.export.message.text()
     assert len(list(tmp_path.rglob("*.nii.gz"))) == 4
     assert len(list(tmp_path.glob("*_sheet.png"))) == 1
     with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):

@@ -16,7 +16,7 @@ from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.side_by_side import PAIRS
-from napari_swig_qmri._widgets.synthesize import FLAIR_CAVEAT, SynthesizeWidget
+from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.viewer_layers import mask_layers
 from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.conversion import generated_by
@@ -25,6 +25,7 @@ from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer
 from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
+from napari_swig_qmri.results import FLAIR_CAVEAT
 from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 

@@ -21,9 +21,10 @@ from napari_swig_qmri._writer import write_layer
 from napari_swig_qmri.files import read_volume, write_volume
 from napari_swig_qmri.layers import from_layer, is_computed
 from napari_swig_qmri.lazy import LazyContrast, synthesise
+from napari_swig_qmri.protocol import Protocol
 from napari_swig_qmri.results import RESEARCH_NOTICE
-from napari_swig_qmri.signal_models import Mp2rageUni, Spgr, SpinEcho, T2Flair
-from napari_swig_qmri.volumes import Volume
+from napari_swig_qmri.signal_models import Mp2rageUni, Mprage, Spgr, SpinEcho, T2Flair
+from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 
 @pytest.fixture
@@ -194,6 +195,22 @@ def test_removed_layers_are_forgotten(widget: SynthesizeWidget, viewer: ViewerMo
     qtbot.waitUntil(lambda: live[1].data.sequence.echo_time == pytest.approx(0.08))
     assert live[0].data.sequence.echo_time == 0.12
     assert "(LR)" not in widget.status.text()
+
+
+def test_the_fat_of_the_scalp_leaves_the_brain_bright(qtbot: QtBot) -> None:
+    rows, columns = np.indices((40, 40)) - 19.5
+    ring = np.abs(np.hypot(rows, columns) - 17) < 2
+    t1 = np.where(ring, 0.3, np.where(np.hypot(rows, columns) < 15, 0.9, 0))[..., None] * np.ones(4)
+    grid = VoxelGrid(t1.shape, np.eye(4))
+    viewer = ViewerModel()
+    data = {"PDmap": np.where(t1 > 0, 0.8, 0), "T1map": t1, "T2map": np.where(t1 > 0, 0.08, 0)}
+    add(viewer, *[make_map(suffix, grid, data=values.astype(np.float32)) for suffix, values in data.items()])
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(widget)
+    widget.editor.set_value(Mprage.from_typical())
+    for layer in (*widget.add_contrast(), widget.show_sheet(Protocol.usual())[0]):
+        values = np.asarray(layer.data)
+        assert layer.contrast_limits[1] < 1.1 * values[2, 20, 20] < 0.9 * values.max()
 
 
 def test_a_t1_map_alone_makes_what_it_can(qtbot: QtBot) -> None:

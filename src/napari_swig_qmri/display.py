@@ -129,6 +129,17 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     return np.clip(position, 0, 1)
 
 
+def central_signals(values: FloatArray) -> FloatArray:
+    """Signals in the middle of a slice, where there is brain and no fat, which would leave brain dark.
+
+    All signals of the slice where its middle is empty.
+    """
+    rows, columns = (slice(n // 4, n - n // 4) for n in values.shape)
+    inner = values[rows, columns]
+    signals: FloatArray = inner[inner != 0] if inner.any() else values[values != 0]
+    return signals
+
+
 def signal_limits(values: FloatArray) -> tuple[float, float]:
     """Limits of a synthetic signal: 0, or the 0.5th percentile of signed values, to the 99.5th; never equal."""
     if values.size == 0:

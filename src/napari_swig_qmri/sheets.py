@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_swig_qmri.bids import Evidence, find_suffix
 from napari_swig_qmri.contrast_maps import check_maps, for_sequence
 from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.display import signal_limits
+from napari_swig_qmri.display import central_signals, signal_limits
 from napari_swig_qmri.files import (
     check_folder,
     check_free,
@@ -26,9 +26,10 @@ from napari_swig_qmri.files import (
 from napari_swig_qmri.lazy import lazy_contrast
 from napari_swig_qmri.placement import radiological_slices
 from napari_swig_qmri.protocol import described
-from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
+from napari_swig_qmri.results import FLAIR_CAVEAT, RESEARCH_NOTICE, Progress
 from napari_swig_qmri.secondary_capture import Study, write_series
 from napari_swig_qmri.sidecars import to_sidecar
+from napari_swig_qmri.signal_models import T2Flair
 from napari_swig_qmri.volumes import Volume
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ PANE = 360  # pixels, width of one picture on a sheet
 SMALL, LARGE = 13, 20  # pixels, height of letters
 MARGIN = 8  # pixels
 BAR = 50.0  # mm, the length on a picture
-_GREY, _WHITE = (160, 165, 170), (255, 255, 255)
+_GREY, _WHITE, _AMBER = (160, 165, 170), (255, 255, 255), (220, 174, 85)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -130,14 +131,18 @@ def picture(sheet: Sheet, columns: int | None = None) -> Picture:
     """All contrasts in one picture of red, green and blue: the axial slice through the middle of the head each.
 
     Seen from the feet, the patient's left on the right, as radiologists do, with marks, a bar of 5 cm and the
-    notice that nothing here was acquired.
+    notice that nothing here was acquired; below a T2-FLAIR, what not to judge by it.
     """
     n = len(sheet.volumes)
     columns = columns or (n if n <= 2 else int(np.ceil(np.sqrt(n))))
     panes = [_pane(volume, sheet, index) for index, volume in enumerate(sheet.volumes)]
     height, rows = max(pane.height for pane in panes), -(-n // columns)
     top = LARGE + SMALL + 3 * MARGIN
-    whole = Image.new("RGB", (columns * (PANE + MARGIN) + MARGIN, top + rows * (height + MARGIN)))
+    width = columns * (PANE + MARGIN) + MARGIN
+    has_flair = any(isinstance(contrast.sequence, T2Flair) for contrast in sheet.protocol.contrasts)
+    caveat = _wrapped(FLAIR_CAVEAT, width - 2 * MARGIN) if has_flair else []
+    bottom = top + rows * (height + MARGIN)
+    whole = Image.new("RGB", (width, bottom + len(caveat) * (SMALL + MARGIN)))
     draw = ImageDraw.Draw(whole)
     draw.text((MARGIN, MARGIN), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE))
     notice = f"SYNTHETIC, research use only. Computed from PD, T1 and T2 maps by {generated_by()['Name']}."
@@ -145,6 +150,8 @@ def picture(sheet: Sheet, columns: int | None = None) -> Picture:
     for index, pane in enumerate(panes):
         row, column = divmod(index, columns)
         whole.paste(pane, (MARGIN + column * (PANE + MARGIN), top + row * (height + MARGIN)))
+    for index, line in enumerate(caveat):
+        draw.text((MARGIN, bottom + index * (SMALL + MARGIN)), line, _AMBER, ImageFont.load_default(SMALL))
     return np.asarray(whole)
 
 
@@ -152,7 +159,7 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     """One contrast with its name and settings above, marks of left and right, and a length."""
     slices, affine = radiological_slices(volume.data, volume.grid)
     values = np.nan_to_num(slices[_middle(slices)])
-    low, high = signal_limits(_central(values))
+    low, high = signal_limits(central_signals(values))
     across, down = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
     zoom = PANE / (values.shape[1] * across)  # pixels per mm
     grey = Image.fromarray((255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8))
@@ -174,12 +181,13 @@ def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
     return pane
 
 
-def _central(values: FloatArray) -> FloatArray:
-    """Signals in the middle of a slice, where there is brain and no fat, which would leave brain dark."""
-    rows, columns = (slice(n // 4, n - n // 4) for n in values.shape)
-    inner = values[rows, columns]
-    signals: FloatArray = inner[inner != 0]
-    return signals
+def _wrapped(text: str, width: int) -> list[str]:
+    """A text in small letters as lines of at most a width in pixels."""
+    font, lines = ImageFont.load_default(SMALL), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
+    return lines
 
 
 def _fitting(text: str) -> Any:

@@ -16,7 +16,7 @@ from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_ma
 from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, file_name, transmit_field_of, volume_of
 from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
-from napari_swig_qmri.display import signal_limits
+from napari_swig_qmri.display import central_signals, signal_limits
 from napari_swig_qmri.layers import METADATA_KEY, frame_of, origin_of, to_layer_data
 from napari_swig_qmri.lazy import PLAIN, LazyContrast
 from napari_swig_qmri.placement import place
@@ -207,9 +207,11 @@ def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
-    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile."""
-    values = np.concatenate([contrast[_middle(contrast.shape)].ravel() for contrast in contrasts])
-    return signal_limits(values[values != 0])
+    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile.
+
+    They are those of a sheet: from the middle of each slice, for the fat of the scalp would leave the brain dark.
+    """
+    return signal_limits(np.concatenate([central_signals(contrast[_middle(contrast.shape)]) for contrast in contrasts]))
 
 
 def _middle(shape: tuple[int, ...]) -> tuple[int | slice, ...]:

@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QListWidget, QListWidgetItem, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import (
+    QFileDialog,
+    QHBoxLayout,
+    QInputDialog,
+    QListWidget,
+    QListWidgetItem,
+    QPushButton,
+    QVBoxLayout,
+    QWidget,
+)
 
 from napari_swig_qmri._widgets.appearance import native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._widgets.run_panel import RunPanel
@@ -43,9 +52,11 @@ class SheetPanel(QWidget):
         self._rendering = rendering
         self._protocol: Protocol | None = Protocol.usual()
         self._has_maps = False
+        self._folder = ""  # of the last export
         self.layers: list[Image] = []  # on show, one per contrast
         self.list = QListWidget()
         self.list.setMaximumHeight(110)
+        self.list.setToolTip("Double click on a contrast to rename it.")
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         self.add_button = _button("Add current", "Put the sequence above with its settings and options on the sheet.")
         self.remove_button = _button("Remove", "Take the chosen contrast off the sheet.")
@@ -99,6 +110,20 @@ class SheetPanel(QWidget):
         left = tuple(each for index, each in enumerate(self._protocol.contrasts) if index != row)
         self.set_value(replace(self._protocol, contrasts=left) if left else None)
 
+    def rename_contrast(self, item: QListWidgetItem) -> None:
+        """Ask for another name of a contrast."""
+        if self._protocol is None:
+            return
+        contrasts, row = list(self._protocol.contrasts), self.list.row(item)
+        name, wanted = QInputDialog.getText(self, "Rename", "Name of the contrast:", text=contrasts[row].name)
+        if not wanted:
+            return
+        contrasts[row] = replace(contrasts[row], name=name.strip())
+        try:
+            self.set_value(replace(self._protocol, contrasts=tuple(contrasts)))
+        except ValueError as error:
+            self._say(str(error), problem=True)
+
     def open_protocol(self) -> None:
         """Ask for a file and show the protocol in it."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a protocol", "", TOML)
@@ -146,6 +171,7 @@ class SheetPanel(QWidget):
     def _connect(self) -> None:
         self.add_button.clicked.connect(self.add_contrast)
         self.remove_button.clicked.connect(self.remove_contrast)
+        self.list.itemDoubleClicked.connect(self.rename_contrast)
         self.open_button.clicked.connect(self.open_protocol)
         self.save_button.clicked.connect(self.save_protocol)
         self.show_button.clicked.connect(lambda: self.show_requested.emit(self._protocol))
@@ -158,7 +184,7 @@ class SheetPanel(QWidget):
         self.list.clear()
         for contrast in self._protocol.contrasts if self._protocol else ():
             item = QListWidgetItem(f"{contrast.name}: {described(contrast)}")
-            item.setToolTip(described(contrast))  # the line may be cut off
+            item.setToolTip(f"{described(contrast)}. Double click to rename it.")  # the line may be cut off
             self.list.addItem(item)
         self._say("")
         self._show_state()
@@ -174,6 +200,7 @@ class SheetPanel(QWidget):
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Write the sheet into this folder")
         if folder and self._protocol is not None:
+            self._folder = folder
             self.export_requested.emit(self._protocol, Path(folder), self.formats())
 
     def start_export(self, job: Callable[[], Generator[Progress, None, list[Path]]]) -> None:
@@ -182,7 +209,7 @@ class SheetPanel(QWidget):
         self.export.start(job)
 
     def _tell_files(self, files: list[Path]) -> None:
-        self.export.show_message(f"Written: {len(files)} files, {RESEARCH_NOTICE} only.")
+        self.export.show_message(f"Written: {len(files)} files in {self._folder}, {RESEARCH_NOTICE} only.")
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.message.setStyleSheet(style("problem" if problem else "note"))

@@ -51,7 +51,7 @@ from napari_swig_qmri._widgets.viewer_layers import (
 from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.layers import origin_of
 from napari_swig_qmri.lazy import PLAIN
-from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.results import FLAIR_CAVEAT, RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import T2Flair
 
 if TYPE_CHECKING:
@@ -60,11 +60,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.protocol import Protocol
     from napari_swig_qmri.rendering import Rendering
     from napari_swig_qmri.sequence import Contrast
-
-FLAIR_CAVEAT = (
-    "In a synthetic T2-FLAIR an error of T1 by 1 % changes CSF by about 18 %, so its rim may look bright; "
-    "a real T2-FLAIR differs by up to 19 % in grey and white matter. Do not judge lesions next to CSF by it."
-)
 
 
 @dataclass(frozen=True, kw_only=True)
