@@ -220,6 +220,42 @@ def test_live_layers_take_another_map_and_lose_it_with_its_layer(widget: Synthes
     assert widget.rendering.value() == Rendering()
 
 
+def sidecar(layer: Any) -> dict[str, Any]:
+    """What is recorded of a layer."""
+    record: dict[str, Any] = layer.metadata["napari-swig-qmri"]["sidecar"]
+    return record
+
+
+def test_record_and_data_take_a_map_of_b1_together_while_settings_are_impossible(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path
+) -> None:
+    maps, path = Path("sub-01_T1map.nii.gz"), Path("sub-01_TB1map.nii.gz")
+    viewer.layers[1].metadata["napari-swig-qmri"]["path"] = maps
+    live = widget.add_contrast()
+    sources = sidecar(live[0])["Sources"]
+    widget.editor.parameter_boxes()["repetition_time"].value = 100
+    assert widget.editor.value() is None
+    widget.rendering.set_value(Rendering(snr=20.0))
+    (b1,) = add(viewer, field_map(0.7, path=path))
+    widget.rendering.map_box.set_value(b1)
+    for layer in live:
+        qtbot.waitUntil(lambda layer=layer: layer.data.transmit_field is not None)
+        assert layer.data.rendering == Rendering(transmit_map=path.name)  # no noise: that waits for possible settings
+        assert sidecar(layer)["Rendering"] == {"TransmitMap": path.name}
+    assert sidecar(live[0])["Sources"] == [*sources, str(path.absolute())]
+    assert write_layer(str(tmp_path / "x.nii.gz"), *live[0].as_layer_data_tuple()[:2])
+    assert read_volume(tmp_path / "x.nii.gz").sidecar["Rendering"] == {"TransmitMap": path.name}
+    widget.rendering.map_box.set_value(None)
+    assert "Rendering" not in sidecar(live[0])
+    assert sidecar(live[0])["Sources"] == sources
+
+
+def test_a_new_contrast_names_the_file_of_its_map_of_b1(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    (b1,) = add(viewer, field_map(0.7, path=Path("sub-01_TB1map.nii.gz")))
+    widget.rendering.map_box.set_value(b1)
+    assert sidecar(widget.add_contrast()[0])["Sources"] == [str(Path("sub-01_TB1map.nii.gz").absolute())]
+
+
 def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     widget.add_contrast()
     (angles,) = add(viewer, field_map(60))

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
+from napari_swig_qmri._widgets.contrast_sources import common_limits, record_of, shown_title, with_transmit_map
 from napari_swig_qmri._widgets.rendering_options import mark_layer, marks_of
 from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
-from napari_swig_qmri.layers import METADATA_KEY, origin_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +46,7 @@ class LiveContrasts(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._title = ""  # of the contrast that the layers show
+        self._next_title = ""  # of the contrast that they are to show
         self.volumes = VolumeRendering(viewer, self)
         self.layers: list[Image] = []
         self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
@@ -58,7 +58,7 @@ class LiveContrasts(QObject):
 
     def add(self, contrasts: Sequence[tuple[LazyContrast, dict[str, Any], str]], title: str) -> None:
         """Add layers that follow from now on; those before, and their marks, stay as they are."""
-        self._title = title
+        self._title = self._next_title = title
         self.layers, self.marks = [], {}
         layers = [Image(data, **attributes) for data, attributes, _ in contrasts]
         self.volumes.add(layers)
@@ -73,16 +73,23 @@ class LiveContrasts(QObject):
 
     def move(self, setting: Setting) -> None:
         """Bring the layers to a setting, unless another comes before it can be shown."""
-        bases = {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
-        how = setting.sequence, setting.rendering
-        self.change({layer: base.with_sequence(*how) for layer, base in bases.items()}, setting)
+        self._next_title = setting.title
+        self._change({layer: _moved(contrast, setting) for layer, contrast in self._coming().items()})
 
-    def change(self, contrasts: Mapping[Image, LazyContrast], setting: Setting | None = None) -> None:
-        """Give the layers other contrasts: of the same setting from other maps, or of a setting."""
+    def take_map(self, transmit_map: Image | None) -> None:
+        """Give the layers another map of B1+, or none; ValueError with one sentence where it cannot be theirs."""
+        coming = self._coming().items()
+        self._change({layer: with_transmit_map(layer, contrast, transmit_map) for layer, contrast in coming})
+
+    def _coming(self) -> dict[Image, LazyContrast]:
+        """What the layers show as soon as it is rendered."""
+        return {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
+
+    def _change(self, contrasts: Mapping[Image, LazyContrast]) -> None:
         self._wanted = dict(contrasts)
         arrays: dict[Layer, LazyArray] = {**contrasts}
         arrays |= {self.marks[layer]: marks_of(each) for layer, each in contrasts.items() if layer in self.marks}
-        self.volumes.change(arrays, partial(self._show, setting, arrays))
+        self.volumes.change(arrays, partial(self._show, arrays))
 
     def bake(self) -> None:
         """Turn the layers into ordinary arrays, which no longer follow."""
@@ -116,27 +123,24 @@ class LiveContrasts(QObject):
         for layer in present.keys() - self.marks.keys():
             self._viewer.layers.remove(present[layer])
 
-    def _show(self, setting: Setting | None, arrays: Mapping[Layer, LazyArray]) -> None:
+    def _show(self, arrays: Mapping[Layer, Any]) -> None:
         self._wanted = {}
         layers = [layer for layer in self.layers if layer in arrays]
         for layer in layers:
+            layer.metadata = record_of(layer, arrays[layer])
             with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
                 layer.data = arrays[layer]
             if self.marks.get(layer) in arrays:
                 self.marks[layer].data = arrays[self.marks[layer]]
-        if setting is not None:
-            self._name(layers, setting)
+        self._name(layers)
         self._rest.start()
         self.moved.emit()
 
-    def _name(self, layers: Sequence[Image], setting: Setting) -> None:
-        """Names and sidecars of a setting."""
-        old, self._title = shown_title(self._title), setting.title
+    def _name(self, layers: Sequence[Image]) -> None:
+        """Name the layers by what they show."""
+        old, self._title = shown_title(self._title), self._next_title
         for layer in layers:
-            sidecar = contrast_sidecar(setting.sequence, setting.rendering)
-            sidecar |= origin_of([{"metadata": layer.metadata}])
-            layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
-            layer.name = layer.name.replace(old, shown_title(setting.title), 1)
+            layer.name = layer.name.replace(old, shown_title(self._title), 1)
             if layer in self.marks:
                 self.marks[layer].name = f"Partial volume in {layer.name}"
 
@@ -152,3 +156,9 @@ class LiveContrasts(QObject):
         self.mark(wanted=False)
         self.layers = []
         self.baked.emit()
+
+
+def _moved(contrast: LazyContrast, setting: Setting) -> LazyContrast:
+    """A contrast of a setting, in the map of B1+ that it has."""
+    rendering = setting.rendering.with_map(contrast.rendering.transmit_map)
+    return contrast.with_sequence(setting.sequence, rendering)

@@ -30,7 +30,6 @@ from napari_swig_qmri._widgets.contrast_sources import (
     lack_of,
     sheet_layer,
     sources_among,
-    with_transmit_map,
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.live_contrasts import LiveContrasts, Setting
@@ -215,9 +214,11 @@ class SynthesizeWidget(Dock):
     def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
         """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
         source = self.sources.value()[-1]
-        origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-        subject = subject_in(Path(path) for path in origin.get("Sources", ()))
-        read = partial(contrast_maps_of, dict(source.layers), self.rendering.field_layer)
+        field = self.rendering.field_layer
+        maps = [layer.as_layer_data_tuple()[1] for layer in source.layers.values()]
+        origin = origin_of(maps, [] if field is None else [field.as_layer_data_tuple()[1]])
+        subject = subject_in(Path(path) for path in origin_of(maps).get("Sources", ()))
+        read = partial(contrast_maps_of, dict(source.layers), field)
         overwrite = self.sheet.overwrite_box.value
         self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
@@ -335,8 +336,7 @@ class SynthesizeWidget(Dock):
     def _take_map(self) -> None:
         """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
         try:
-            field, rendering = self.rendering.field_layer, self.rendering.value()
-            self.live.change({layer: with_transmit_map(layer, field, rendering) for layer in self.live.layers})
+            self.live.take_map(self.rendering.field_layer)
         except ValueError as error:
             self.rendering.map_box.set_value(None)
             self._say(str(error), problem=True)
