@@ -264,6 +264,22 @@ def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: Synthesi
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
 
 
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_a_refusal_stays_until_the_layers_move(
+    n_axes: int, widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    live = widget.add_contrast()
+    viewer.dims.ndisplay = n_axes
+    qtbot.waitUntil(lambda: n_axes == 2 or all(layer.data.is_kept for layer in live))
+    (angles,) = add(viewer, field_map(60))
+    widget.rendering.map_box.set_value(angles)
+    add(viewer, field_map(0.8))
+    qtbot.wait(200)
+    assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
+    widget.editor.parameter_boxes()["echo_time"].value = 90
+    qtbot.waitUntil(lambda: widget.status.text().startswith("The sliders move"))
+
+
 def test_a_map_and_an_equation_exclude_each_other(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     (b1,) = add(viewer, field_map(0.9))
     widget.rendering.map_box.set_value(b1)

@@ -18,7 +18,6 @@ from napari_swig_qmri._widgets.appearance import (
     exists,
     heading,
     native_of,
-    style,
     wrapped_label,
 )
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
@@ -38,6 +37,7 @@ from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.side_by_side import SideBySide
+from napari_swig_qmri._widgets.status_line import StatusLine
 from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
     contrast_maps_of,
@@ -86,7 +86,7 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self.live = LiveContrasts(napari_viewer, self)
-        self._stays = False  # whether the live layers could not follow the last time, for want of a map
+        self._tried: Setting | None = None  # that the live layers have, or could not follow
         self._together = SideBySide(napari_viewer)
         self.sources = SourceList()
         self.panel = SequencePanel()
@@ -108,8 +108,7 @@ class SynthesizeWidget(Dock):
             "Turn the contrasts that follow the sliders into ordinary arrays in memory, which stay as they are and "
             "which any other tool can work on."
         )
-        self.status = wrapped_label(role="note")
-        self.status.setToolTip(HELP)
+        self.status = StatusLine(HELP)
         self.compare = ComparePanel(napari_viewer)
         self.blend = BlendPanel(napari_viewer)
         self.sheet = SheetPanel(self.editor.value, self.rendering.value)
@@ -156,21 +155,24 @@ class SynthesizeWidget(Dock):
             how = {"title": title, "transmit_map": self.rendering.field_layer}
             tuples = [contrast_layer(source, sequence, rendering, **how) for source in self.sources.value()]
         except ValueError as error:
-            self._say(str(error), problem=True)
+            self.status.refuse(str(error))
             return []
         self.blend.mode_box.value = OFF
         self.sheet.layers = []
+        self._tried = Setting(sequence, rendering.with_map(""), title)
         self.live.add(tuples, title)
         self.compare.stop()
         self._adjust_contrast()
         self._mark()
         self._arrange()
+        self.status.settle()
         self._say_what_moves()
         return list(self.live.layers)
 
     def bake(self) -> None:
         """Turn the layers that follow the sliders into ordinary arrays, in the background."""
         self.compare.stop()
+        self.status.settle()
         self.live.bake()
 
     def add_comparison(self, wanted: bool = True) -> None:
@@ -194,8 +196,9 @@ class SynthesizeWidget(Dock):
             field = self.rendering.field_layer
             tuples = [sheet_layer(source, each, field) for each in protocol.contrasts]
         except ValueError as error:
-            self._say(str(error), problem=True)
+            self.status.refuse(str(error))
             return []
+        self.status.settle()
         self.compare.stop()
         self.blend.mode_box.value = OFF
         self._viewer.canvas.grid.enabled = False
@@ -242,7 +245,7 @@ class SynthesizeWidget(Dock):
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.add_button, 1)
         line.addWidget(self.bake_button)
-        self.lay_out(scrolled, [buttons, self.status, notice])
+        self.lay_out(scrolled, [buttons, self.status.label, notice])
 
     def _connect(self) -> None:
         self.panel.changed.connect(self._move_soon)
@@ -250,7 +253,7 @@ class SynthesizeWidget(Dock):
         self.live.moved.connect(self._follow_move)
         self.live.baked.connect(self._follow_bake)
         self.live.volumes.said.connect(self._say_progress)
-        self.live.volumes.failed.connect(partial(self._say, problem=True))
+        self.live.volumes.failed.connect(self.status.refuse)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
         self.rendering.map_changed.connect(self._take_map)
@@ -280,6 +283,8 @@ class SynthesizeWidget(Dock):
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
+        if not self.live.layers:
+            self.status.settle()
         self._say_what_moves()
 
     def _show_state(self) -> None:
@@ -310,8 +315,9 @@ class SynthesizeWidget(Dock):
             return
         times = times_at([layer for layer in self.live.layers if layer.visible], event.position)
         if times is None:
-            self._say("There is no T1: add a contrast and click into it.", problem=True)
+            self.status.refuse("There is no T1: add a contrast and click into it.")
         else:
+            self.status.settle()
             self.panel.null.show_times(*times)
 
     def _move_soon(self) -> None:
@@ -323,10 +329,19 @@ class SynthesizeWidget(Dock):
     def _move(self) -> None:
         """Bring the live layers to the parameters on show."""
         self._is_due = False
-        sequence, rendering = self.editor.value(), self.rendering.value()
-        if sequence is None or self.rendering.show_problem(sequence) or self._lacks_maps(sequence):
+        sequence = self.editor.value()
+        if sequence is None or self.rendering.show_problem(sequence):
             return
-        self.live.move(Setting(sequence, rendering, self.panel.title()))
+        setting = Setting(sequence, self.rendering.value().with_map(""), self.panel.title())
+        if setting == self._tried:
+            return
+        self._tried = setting
+        lack = lack_of(self.live.layers, sequence)
+        if lack:
+            self.status.refuse(lack)
+        else:
+            self.status.settle()
+            self.live.move(setting)
 
     def _follow_move(self) -> None:
         self._adjust_contrast()
@@ -339,19 +354,10 @@ class SynthesizeWidget(Dock):
             self.live.take_map(self.rendering.field_layer)
         except ValueError as error:
             self.rendering.map_box.set_value(None)
-            self._say(str(error), problem=True)
+            self.status.refuse(str(error))
         else:
+            self.status.settle()
             self.compare.take_map(self.rendering.field_layer)
-
-    def _lacks_maps(self, sequence: Contrast) -> bool:
-        """Say which map the live layers lack for a sequence; whether there is one."""
-        lack, before = lack_of(self.live.layers, sequence), self._stays
-        self._stays = bool(lack)
-        if lack:
-            self._say(lack, problem=True)
-        elif before:
-            self._say_what_moves()
-        return self._stays
 
     def _adjust_contrast(self) -> None:
         if self.auto_contrast.value:
@@ -386,19 +392,14 @@ class SynthesizeWidget(Dock):
     def _say_what_moves(self) -> None:
         self.bake_button.setEnabled(bool(self.live.layers))
         names = " and ".join(layer.name for layer in self.live.layers)
-        self._say(f"The sliders move {names}, {HINT}." if names else "")
+        self.status.say(f"The sliders move {names}, {HINT}." if names else "")
 
     def _follow_bake(self) -> None:
         self._say_what_moves()
-        self._say("The contrasts are ordinary arrays now, which the sliders no longer move.")
+        self.status.say("The contrasts are ordinary arrays now, which the sliders no longer move.")
 
     def _say_progress(self, text: str) -> None:
         if text:
-            self._say(text)
+            self.status.say(text)
         else:
             self._say_what_moves()
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        self.status.setStyleSheet(style("problem" if problem else "note"))
-        self.status.setText(text)
-        self.status.setVisible(bool(text))
