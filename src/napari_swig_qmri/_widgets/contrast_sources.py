@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
-from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, file_name, transmit_field_of, volume_of
+from napari_swig_qmri._widgets.transmit_fields import contrast_maps_of, transmit_field_of
+from napari_swig_qmri._widgets.viewer_layers import facts_of, file_name, volume_of
 from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import signal_limits
@@ -81,6 +82,10 @@ class SourceList(QWidget):
     def value(self) -> tuple[Source, ...]:
         """The ticked sources that have the maps of the sequence."""
         return tuple(source for source, box in self.rows if box.value and box.enabled)
+
+    def grids(self) -> list[VoxelGrid]:
+        """Grids of all sources, ticked or not."""
+        return [volume_of(source.layers["T1"]).grid for source, _ in self.rows]
 
     def set_value(self, labels: Sequence[str]) -> None:
         """Tick the sources with these labels and no others."""

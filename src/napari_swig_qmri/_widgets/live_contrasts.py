@@ -79,6 +79,8 @@ class LiveContrasts(QObject):
     def take_map(self, transmit_map: Image | None) -> None:
         """Give the layers another map of B1+, or none; ValueError with one sentence where it cannot be theirs."""
         coming = self._coming().items()
+        if transmit_map is None and all(contrast.transmit_field is None for _, contrast in coming):
+            return
         self._change({layer: with_transmit_map(layer, contrast, transmit_map) for layer, contrast in coming})
 
     def _coming(self) -> dict[Image, LazyContrast]:

@@ -38,9 +38,9 @@ from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.side_by_side import SideBySide
 from napari_swig_qmri._widgets.status_line import StatusLine
+from napari_swig_qmri._widgets.transmit_fields import FieldPreparation, contrast_maps_of
 from napari_swig_qmri._widgets.view import show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
-    contrast_maps_of,
     follow_layers,
     image_layers,
     transmit_layers,
@@ -93,6 +93,7 @@ class SynthesizeWidget(Dock):
         self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
         self.rendering = RenderingEditor()
+        self.fields = FieldPreparation(self.rendering.map_box, self.sources, self)
         self.options = Foldable("Options", self.rendering)
         self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
@@ -256,7 +257,10 @@ class SynthesizeWidget(Dock):
         self.live.volumes.failed.connect(self.status.refuse)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
-        self.rendering.map_changed.connect(self._take_map)
+        self.rendering.map_changed.connect(self.fields.start)
+        self.fields.changed.connect(self._follow_preparation)
+        self.fields.done.connect(self._take_map)
+        self.fields.refused.connect(self.status.refuse)
         self.rendering.changed.connect(self._move_soon)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
@@ -280,6 +284,7 @@ class SynthesizeWidget(Dock):
         self.sources.show_sources(*sources_among(layers))
         self.live.forget_removed()
         self.rendering.show_maps(transmit_layers(layers))
+        self.fields.follow()
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
@@ -294,9 +299,10 @@ class SynthesizeWidget(Dock):
         excluded = self.rendering.show_problem(sequence)
         self.sources.show_sequence(sequence)
         self.options.set_title(self.rendering.summary())
-        self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
+        can_start = bool(self.sources.value()) and not self.fields.is_busy
+        self.add_button.setEnabled(sequence is not None and not excluded and can_start)
         self.compare.button.setEnabled(self.add_button.isEnabled())
-        self.sheet.set_ready(bool(self.sources.value()))
+        self.sheet.set_ready(can_start)
         if type(sequence) is not self._kind:  # another sequence has other boxes
             self._kind = type(sequence)
             self.order_tabs()
@@ -348,13 +354,16 @@ class SynthesizeWidget(Dock):
         self.compare.follow()
         self.blend.follow()
 
+    def _follow_preparation(self, is_busy: bool) -> None:
+        self._show_state()
+        self._say_progress("Bringing the B1+ map onto the voxels…" if is_busy else "")
+
     def _take_map(self) -> None:
-        """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
+        """Give the live layers the map of B1+ that was chosen."""
         try:
             self.live.take_map(self.rendering.field_layer)
         except ValueError as error:
-            self.rendering.map_box.set_value(None)
-            self.status.refuse(str(error))
+            self.fields.refuse(str(error))
         else:
             self.status.settle()
             self.compare.take_map(self.rendering.field_layer)
