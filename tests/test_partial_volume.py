@@ -9,6 +9,7 @@ import pytest
 
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.partial_volume import (
+    FLUID_T1,
     THRESHOLD,
     LazyPartialVolume,
     disagreement,
@@ -78,6 +79,16 @@ def test_voxels_without_a_measurement_neither_count_nor_are_marked() -> None:
     marked = marks(*empty)
     assert not marked.any()
     assert np.isfinite(disagreement(FLAIR, *empty)).all()
+
+
+def test_marks_are_measured_by_the_signal_of_tissue_in_its_transmit_field() -> None:
+    pd, t1, t2 = layered()
+    weak = Rendering(transmit_field=0.3)
+    marked = LazyPartialVolume(sequence=FLAIR, pd=pd, t1=t1, t2=t2, rendering=weak.signed())
+    signal = np.abs(synthesise(FLAIR, pd, t1, t2, rendering=weak.signed()))
+    level = np.median(signal[(signal > 0) & (t1 < FLUID_T1)])
+    assert level < 0.9 * tissue_level(FLAIR, pd, t1, t2)
+    assert marked.level == pytest.approx(level, rel=0.01)
 
 
 def test_a_volume_without_tissue_has_no_level() -> None:

@@ -113,6 +113,6 @@ def test_what_cannot_be_played_out_may_be_left(panel: SequencePanel) -> None:
 def test_settings_are_described_in_few_words(panel: SequencePanel) -> None:
     assert described(panel, ["inversion_time", "echo_time"]) == "T2-FLAIR: TI 2500 ms, TE 120 ms"
     panel.editor.set_value(Spgr.from_typical())
-    assert described(panel, ["flip_angle", "echo_time"]) == "Spoiled gradient echo: Flip angle 20°, TE 3 ms"
+    assert described(panel, ["flip_angle", "echo_time"]) == "Spoiled gradient echo: flip angle 20°, TE 3 ms"
     panel.editor.set_value(UserEquation(text="PD * T1"))
     assert described(panel, []) == "User equation"

@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QWidget
 from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._widgets.orthogonal import PLUGIN, follow_orientation
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically
+from napari_swig_qmri._widgets.view import show_neurologically, show_radiologically, start_as_preferred
 from napari_swig_qmri.lazy import synthesise
 from napari_swig_qmri.signal_models import T2Flair
 
@@ -117,3 +118,18 @@ def test_planes_follow_sliders_marks_and_labels(make_napari_viewer: Callable[...
     show_neurologically(viewer)
     assert orientations(widgets) == [("up", "right"), ("up", "right")]
     manager.cleanup()
+
+
+def test_further_docks_add_nothing_to_what_follows_the_orientation(qtbot: QtBot) -> None:
+    viewer = ViewerModel()
+
+    def n_followers() -> list[int]:
+        changes = viewer.scene.camera.events.orientation, viewer.dims.events.order, viewer.layers.events.inserted
+        shown = viewer.canvas.overlays.axes.events.visible
+        return [len(getattr(event, "callbacks", event)) for event in (*changes, shown)]
+
+    start_as_preferred(viewer)
+    before = n_followers()
+    start_as_preferred(viewer)
+    start_as_preferred(PublicOnlyProxy(viewer))  # type: ignore[arg-type]  # as napari hands it to plugins
+    assert n_followers() == before

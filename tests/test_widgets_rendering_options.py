@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, make_map
 
+from napari_swig_qmri._widgets import transmit_fields
 from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.side_by_side import PAIRS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
@@ -27,6 +29,7 @@ from napari_swig_qmri.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.rendering import Rendering
 from napari_swig_qmri.results import FLAIR_CAVEAT
 from napari_swig_qmri.signal_models import InversionRecovery, Mp2rageUni, T2Flair
+from napari_swig_qmri.transmit import transmit_field_on
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 NOISY = Rendering(snr=25, seed=7)
@@ -135,7 +138,7 @@ def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
     assert "B1+ map is left out" in widget.rendering.problem_label.text()
     assert widget.options.button.text() == "Options"
     assert "The sliders move" in widget.status.text()
-    without = live[0].data.with_transmit_field(None, Rendering())
+    without = live[0].data.with_transmit_field(None)
     np.testing.assert_array_equal(np.asarray(live[0].data), np.asarray(without))
     assert "Rendering" not in from_layer(*live[0].as_layer_data_tuple()[:2]).sidecar
     assert widget.add_button.isEnabled()
@@ -254,16 +257,115 @@ def test_a_layer_of_b1_is_offered_and_scales_voxel_by_voxel(widget: SynthesizeWi
     assert record["Rendering"] == {"TransmitMap": "sub-01_TB1map.nii.gz"}
 
 
-def test_live_layers_take_another_map_and_lose_it_with_its_layer(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+def test_live_layers_take_another_map_and_lose_it_with_its_layer(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
     live = widget.add_contrast()
     without = np.asarray(live[0].data)
     (b1,) = add(viewer, field_map(0.7))
-    widget.rendering.map_box.set_value(b1)
+    choose(widget, b1, qtbot)
     assert not np.allclose(np.asarray(live[0].data), without)
     assert live[0].data.rendering.transmit_map == "sub-01 TB1map"
     viewer.layers.remove(b1)
     np.testing.assert_array_equal(np.asarray(live[0].data), without)
     assert widget.rendering.value() == Rendering()
+
+
+def choose(widget: SynthesizeWidget, b1: Any, qtbot: QtBot) -> None:
+    """Choose a layer of B1+ and wait until it is on the voxels of the maps."""
+    widget.rendering.map_box.set_value(b1)
+    qtbot.waitUntil(lambda: not widget.fields.is_busy)
+
+
+def sidecar(layer: Any) -> dict[str, Any]:
+    """What is recorded of a layer."""
+    record: dict[str, Any] = layer.metadata["napari-swig-qmri"]["sidecar"]
+    return record
+
+
+def test_record_and_data_take_a_map_of_b1_together_while_settings_are_impossible(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path
+) -> None:
+    maps, path = Path("sub-01_T1map.nii.gz"), Path("sub-01_TB1map.nii.gz")
+    viewer.layers[1].metadata["napari-swig-qmri"]["path"] = maps
+    live = widget.add_contrast()
+    sources = sidecar(live[0])["Sources"]
+    widget.editor.parameter_boxes()["repetition_time"].value = 100
+    assert widget.editor.value() is None
+    widget.rendering.set_value(Rendering(snr=20.0))
+    (b1,) = add(viewer, field_map(0.7, path=path))
+    widget.rendering.map_box.set_value(b1)
+    for layer in live:
+        qtbot.waitUntil(lambda layer=layer: layer.data.transmit_field is not None)
+        assert layer.data.rendering == Rendering(transmit_map=path.name)  # no noise: that waits for possible settings
+        assert sidecar(layer)["Rendering"] == {"TransmitMap": path.name}
+    assert sidecar(live[0])["Sources"] == [*sources, str(path.absolute())]
+    assert write_layer(str(tmp_path / "x.nii.gz"), *live[0].as_layer_data_tuple()[:2])
+    assert read_volume(tmp_path / "x.nii.gz").sidecar["Rendering"] == {"TransmitMap": path.name}
+    widget.rendering.map_box.set_value(None)
+    assert "Rendering" not in sidecar(live[0])
+    assert sidecar(live[0])["Sources"] == sources
+
+
+def test_a_new_contrast_names_the_file_of_its_map_of_b1(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
+    (b1,) = add(viewer, field_map(0.7, path=Path("sub-01_TB1map.nii.gz")))
+    widget.rendering.map_box.set_value(b1)
+    assert sidecar(widget.add_contrast()[0])["Sources"] == [str(Path("sub-01_TB1map.nii.gz").absolute())]
+
+
+def test_a_map_of_b1_is_brought_onto_each_grid_once_and_not_by_the_thread_of_the_window(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    brought: list[tuple[tuple[int, ...], bool]] = []
+
+    def record(volume: Volume, grid: VoxelGrid) -> Any:
+        brought.append((grid.shape, threading.current_thread() is threading.main_thread()))
+        return transmit_field_on(volume, grid)
+
+    monkeypatch.setattr(transmit_fields, "transmit_field_on", record)
+    live = widget.add_contrast()
+    choose(widget, add(viewer, field_map(0.8))[0], qtbot)
+    assert all(layer.data.transmit_field is not None for layer in live)
+    again = widget.add_contrast()
+    sheet = widget.show_sheet(widget.sheet.value())
+    assert all(layer.data.transmit_field is not None for layer in (*again, *sheet))
+    assert brought == [((6, 7, 5), False), (HR.shape, False)]
+
+
+def test_nothing_starts_while_a_map_of_b1_is_brought(
+    widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = threading.Event()
+
+    def wait(volume: Volume, grid: VoxelGrid) -> Any:
+        while not opened.wait(0.005):
+            yield
+        return (yield from transmit_field_on(volume, grid))
+
+    monkeypatch.setattr(transmit_fields, "transmit_field_on", wait)
+    live = widget.add_contrast()
+    widget.rendering.map_box.set_value(add(viewer, field_map(0.8))[0])
+    assert "Bringing the B1+ map" in widget.status.text()
+    assert not widget.add_button.isEnabled()
+    widget.editor.parameter_boxes()["echo_time"].value = 90
+    qtbot.waitUntil(lambda: live[0].data.sequence.echo_time == 0.09)
+    assert "Rendering" not in sidecar(live[0])
+    opened.set()
+    qtbot.waitUntil(lambda: live[0].data.transmit_field is not None)
+    assert sidecar(live[0])["Rendering"] == {"TransmitMap": "sub-01 TB1map"}
+    assert sidecar(live[0])["EchoTime"] == 0.09
+    assert widget.status.text().startswith("The sliders move")
+    assert widget.add_button.isEnabled()
+
+
+def test_a_map_of_b1_of_another_place_is_let_go(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    live = widget.add_contrast()
+    away = VoxelGrid(HR.shape, HR.affine + np.array([[0, 0, 0, 500.0]] + 3 * [[0, 0, 0, 0]]))
+    widget.rendering.map_box.set_value(add(viewer, field_map(0.8, away))[0])
+    qtbot.waitUntil(lambda: widget.rendering.field_layer is None)
+    qtbot.wait(50)
+    assert "do not overlap" in widget.status.text()
+    assert live[0].data.transmit_field is None
 
 
 def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
@@ -291,3 +393,19 @@ def test_what_is_assumed_about_a_layer_of_b1_is_said_beside_it(
     assert widget.rendering.field_layer is None
     assert hint.isHidden()
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_a_refusal_stays_until_the_layers_move(
+    n_axes: int, widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    live = widget.add_contrast()
+    viewer.dims.ndisplay = n_axes
+    qtbot.waitUntil(lambda: n_axes == 2 or all(layer.data.is_kept for layer in live))
+    (angles,) = add(viewer, field_map(60))
+    widget.rendering.map_box.set_value(angles)
+    add(viewer, field_map(0.8))
+    qtbot.wait(200)
+    assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
+    widget.editor.parameter_boxes()["echo_time"].value = 90
+    qtbot.waitUntil(lambda: widget.status.text().startswith("The sliders move"))

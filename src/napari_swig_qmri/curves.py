@@ -68,12 +68,6 @@ def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
     return {name: found[name] for name in SETTINGS if name in found}
 
 
-def short_name(parameter: Field[Any]) -> str:
-    """What a setting is called on an axis: TE, TR, TI, flip angle."""
-    label = str(parameter.metadata["label"])
-    return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else label.lower()
-
-
 def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
     """The sequence with other settings; None where it cannot be played out with them."""
     try:

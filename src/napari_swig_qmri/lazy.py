@@ -152,6 +152,7 @@ class LazyContrast(LazyArray):
     t2: FloatArray | None
     t2star: FloatArray | None = None  # T2* in s; taken as T2 without
     transmit_field: FloatArray | None = None  # map of B1+ as a fraction of the nominal one, times that of `rendering`
+    field_sources: tuple[str, ...] = ()  # files of that map, for the record
     rendering: Rendering = PLAIN
 
     def __post_init__(self) -> None:
@@ -201,9 +202,12 @@ class LazyContrast(LazyArray):
             changed.__dict__["_tissue"] = self._tissue  # what was looked at is looked at again
         return changed
 
-    def with_transmit_field(self, transmit_field: FloatArray | None, rendering: Rendering) -> LazyContrast:
-        """Same maps and parameters in another map of the transmit field, or none."""
-        return replace(self, transmit_field=transmit_field, rendering=rendering)
+    def with_transmit_field(
+        self, transmit_field: FloatArray | None, name: str = "", sources: tuple[str, ...] = ()
+    ) -> LazyContrast:
+        """Same maps, parameters and options in another map of the transmit field, of this name and files, or none."""
+        rendering = self.rendering.with_map(name)
+        return replace(self, transmit_field=transmit_field, field_sources=sources, rendering=rendering)
 
     @property
     def _seen(self) -> tuple[FloatArray | None, ...]:

@@ -61,9 +61,11 @@ def disagreement(
     return np.where(valid, np.abs(of_averages) - np.abs(averaged), 0)
 
 
-def tissue_level(sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray) -> float:
-    """Median signal of voxels with a T1 below that of fluid; 0 if there are none."""
-    signal = np.abs(synthesise(sequence, pd, t1, t2))
+def tissue_level(
+    sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, rendering: Rendering = PLAIN
+) -> float:
+    """Median magnitude of the signal of voxels with a T1 below that of fluid; 0 if there are none."""
+    signal = np.abs(synthesise(sequence, pd, t1, t2, rendering=rendering.signed()))
     signal = signal[(signal > 0) & (t1 < FLUID_T1)]
     return float(np.median(signal)) if signal.size else 0.0
 
@@ -94,7 +96,8 @@ class LazyPartialVolume(LazyArray):
     @cached_property
     def level(self) -> float:
         """Signal of tissue, in the unit of PD."""
-        return tissue_level(self.sequence, *(np.asarray(values[self.sample]) for values in (self.pd, self.t1, self.t2)))
+        pd, t1, t2 = (np.asarray(values[self.sample]) for values in (self.pd, self.t1, self.t2))
+        return tissue_level(self.sequence, pd, t1, t2, self.rendering)
 
     def _computed(self, key: Any) -> LabelArray:
         """Labels of the indexed voxels; neighbours that their averages need are computed with them."""

@@ -43,8 +43,9 @@ def ms(seconds: float) -> str:
 
 
 def short_label(parameter: Field[Any]) -> str:
-    """What a setting is called in short, such as TE; all of its label where there is nothing shorter."""
-    return str(parameter.metadata["label"]).rpartition("(")[2].rstrip(")")
+    """What a setting is called within a text: TE, TR, flip angle; its label where there is nothing shorter."""
+    label = str(parameter.metadata["label"])
+    return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else label.lower()
 
 
 def summary(model: Contrast) -> str:

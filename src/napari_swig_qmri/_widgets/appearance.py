@@ -55,6 +55,11 @@ def set_text(label: QLabel, text: str) -> None:
     label.setVisible(bool(text))
 
 
+def unwrapped(thing: Any) -> Any:
+    """A viewer or layer itself, which napari hands to plugins in a proxy."""
+    return getattr(thing, "__wrapped__", thing)
+
+
 def sentence(text: str) -> str:
     """Text that begins with a capital letter, as error messages in code do not."""
     return text[:1].upper() + text[1:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import ref
@@ -17,6 +17,7 @@ from napari_swig_qmri._widgets.knobs import described, knobs_of, turn
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
+    from napari_swig_qmri._widgets.knobs import Knob
     from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 
 KEY = "Q"  # held; napari binds it to nothing, and it lies under the hand that is not on the mouse
@@ -144,11 +145,9 @@ class CanvasControl:
         if dock is None:
             return
         slower = FINER if finer else 1
-        moved = [(knob, by) for knob, by in zip(knobs_of(dock.panel), (sideways, up), strict=True) if knob is not None]
-        grid = {knob.name: knob.step / PARTS / slower for knob, _ in moved}
-        self._aims |= {knob.name: knob.moved(self._aims.get(knob.name, knob.value), by / slower) for knob, by in moved}
-        wanted = {knob.name: knob.rounded(self._aims[knob.name], grid[knob.name]) for knob, _ in moved}
-        reached = turn(dock.panel, wanted, grid)
+        moved = _moved_knobs(dock, sideways / slower, up / slower)
+        self._aims |= {knob.name: knob.moved(self._aims.get(knob.name, knob.value), by) for knob, by in moved}
+        wanted, reached = _turned(dock, [knob for knob, _ in moved], self._aims, slower)
         self._aims |= {name: value for name, value in reached.items() if value != wanted[name]}  # a short way back
         self._tell()
 
@@ -158,10 +157,9 @@ class CanvasControl:
         if dock is None:
             return
         slower = FINER if finer else 1
-        moved = [(knob, n) for knob, n in zip(knobs_of(dock.panel), (sideways, up), strict=True) if knob is not None]
-        grid = {knob.name: knob.step / PARTS / slower for knob, _ in moved}
-        steps = {knob.name: knob.value + n * knob.step / slower for knob, n in moved}
-        turn(dock.panel, {knob.name: knob.rounded(steps[knob.name], grid[knob.name]) for knob, _ in moved}, grid)
+        moved = _moved_knobs(dock, sideways / slower, up / slower)
+        steps = {knob.name: knob.value + n * knob.step for knob, n in moved}
+        _turned(dock, [knob for knob, _ in moved], steps, slower)
         self._aims = {}
         self._tell()
 
@@ -217,6 +215,21 @@ def _live(member: ref[SynthesizeWidget] | None) -> SynthesizeWidget | None:
     """The dock, if it is still there and has live layers."""
     dock = None if member is None else member()
     return dock if dock is not None and exists(dock) and dock.live.layers else None
+
+
+def _moved_knobs(dock: SynthesizeWidget, sideways: float, up: float) -> list[tuple[Knob, float]]:
+    """What a movement turns in a dock, and how far."""
+    pairs = zip(knobs_of(dock.panel), (sideways, up), strict=True)
+    return [(knob, by) for knob, by in pairs if knob is not None]
+
+
+def _turned(
+    dock: SynthesizeWidget, knobs: Sequence[Knob], aims: Mapping[str, float], slower: int
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Turn knobs to the steps next to what is aimed at; those, and what could be reached."""
+    grid = {knob.name: knob.step / PARTS / slower for knob in knobs}
+    wanted = {knob.name: knob.rounded(aims[knob.name], grid[knob.name]) for knob in knobs}
+    return wanted, turn(dock.panel, wanted, grid)
 
 
 def _held_still(viewer: ViewerModel) -> Callable[[], None]:

@@ -18,8 +18,9 @@ from napari_swig_qmri._widgets.inputs import LayerBox
 from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.layer_choice import map_of
 from napari_swig_qmri._widgets.preferences import VIEWS, preferred_view
+from napari_swig_qmri._widgets.transmit_fields import contrast_maps_of
 from napari_swig_qmri._widgets.view import choose_view, hide_marks, show_marks, view_of
-from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, image_layers, mask_layers
+from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, mask_layers
 from napari_swig_qmri.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.conversion import generated_by

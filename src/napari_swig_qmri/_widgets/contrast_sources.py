@@ -13,7 +13,8 @@ from qtpy.QtWidgets import QGraphicsOpacityEffect, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.appearance import native_of, set_text, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
-from napari_swig_qmri._widgets.viewer_layers import contrast_maps_of, facts_of, file_name, transmit_field_of, volume_of
+from napari_swig_qmri._widgets.transmit_fields import contrast_maps_of, transmit_field_of
+from napari_swig_qmri._widgets.viewer_layers import facts_of, file_name, volume_of
 from napari_swig_qmri.contrast_maps import check_maps, missing_maps
 from napari_swig_qmri.conversion import generated_by
 from napari_swig_qmri.display import central_signals, signal_limits
@@ -26,7 +27,7 @@ from napari_swig_qmri.signal_models import SignalModel
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from napari_swig_qmri.protocol import NamedContrast
     from napari_swig_qmri.rendering import Rendering
@@ -87,6 +88,10 @@ class SourceList(QWidget):
     def value(self) -> tuple[Source, ...]:
         """The ticked sources that have the maps of the sequence."""
         return tuple(source for source, box in self.rows if box.value and box.enabled)
+
+    def grids(self) -> list[VoxelGrid]:
+        """Grids of all sources, ticked or not."""
+        return [volume_of(source.layers["T1"]).grid for source, _ in self.rows]
 
     def set_value(self, labels: Sequence[str]) -> None:
         """Tick the sources with these labels and no others."""
@@ -158,8 +163,6 @@ def contrast_layer(
     name = f"{shown_title(title or sequence.title)} ({source.label})"
     blank = Volume(data=given.maps["T1"], grid=given.grid, name=name)
     arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
-    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(sequence, rendering) | origin), frame)
     lazy = LazyContrast(
         sequence=sequence,
         pd=arrays.get("PD"),
@@ -167,8 +170,11 @@ def contrast_layer(
         t2=arrays.get("T2"),
         t2star=arrays.get(T2STAR),
         transmit_field=_placed_field(transmit_map, given.grid, frame),
-        rendering=rendering,
+        field_sources=_files_of(transmit_map),
+        rendering=rendering.with_map(file_name(transmit_map)),
     )
+    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+    _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(lazy, origin)), frame)
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
 
@@ -178,8 +184,7 @@ def sheet_layer(
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of one contrast of a sheet, in a map of B1+ where it has pulses."""
     chosen = transmit_map if isinstance(contrast.sequence, SignalModel) else None
-    rendering = contrast.rendering.with_map(file_name(chosen))
-    return contrast_layer(source, contrast.sequence, rendering, title=contrast.name, transmit_map=chosen)
+    return contrast_layer(source, contrast.sequence, contrast.rendering, title=contrast.name, transmit_map=chosen)
 
 
 def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
@@ -192,18 +197,24 @@ def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
     return ""
 
 
-def with_transmit_map(layer: Image, transmit_map: Image | None, rendering: Rendering) -> LazyContrast:
-    """The contrast of a layer with another map of B1+, or none."""
+def with_transmit_map(layer: Image, contrast: LazyContrast, transmit_map: Image | None) -> LazyContrast:
+    """A contrast on the voxels of its layer with another map of B1+, or none."""
     record = layer.metadata[METADATA_KEY]
     grid = VoxelGrid(record["shape"], record["affine"])
-    contrast: LazyContrast = layer.data
-    return contrast.with_transmit_field(_placed_field(transmit_map, grid, record["frame"]), rendering)
+    field = _placed_field(transmit_map, grid, record["frame"])
+    return contrast.with_transmit_field(field, file_name(transmit_map), _files_of(transmit_map))
 
 
 def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray) -> FloatArray | None:
     """B1+ of a layer on a grid, with the axes of its display frame."""
     field = transmit_field_of(transmit_map, grid)
     return None if field is None else place(Volume(data=field, grid=grid, name="B1+"), frame).data
+
+
+def _files_of(transmit_map: Image | None) -> tuple[str, ...]:
+    """Files behind a layer of B1+."""
+    attributes = [] if transmit_map is None else [transmit_map.as_layer_data_tuple()[1]]
+    return tuple(origin_of([], attributes).get("Sources", ()))
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
@@ -224,9 +235,21 @@ def shown_title(title: str) -> str:
     return f"{title} synthetic"
 
 
-def contrast_sidecar(sequence: Contrast, rendering: Rendering) -> dict[str, Any]:
-    """Settings of a contrast and of its rendering, with the notice that it is synthetic."""
-    return to_sidecar(sequence) | rendering.to_sidecar() | {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
+def contrast_sidecar(contrast: LazyContrast, origin: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a contrast and of its rendering, the origin of its maps, and the notice that it is synthetic."""
+    sources = [*origin.get("Sources", ()), *contrast.field_sources]
+    made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], **origin}
+    settings = to_sidecar(contrast.sequence) | contrast.rendering.to_sidecar()
+    return settings | made | ({"Sources": sources} if sources else {})
+
+
+def record_of(layer: Image, contrast: LazyContrast) -> dict[str, Any]:
+    """Metadata of a layer of one contrast once it shows another one of the same maps."""
+    record, before = layer.metadata[METADATA_KEY], layer.data
+    origin = origin_of([{"metadata": layer.metadata}])
+    of_maps = [source for source in origin.pop("Sources", ()) if source not in before.field_sources]
+    sidecar = contrast_sidecar(contrast, origin | ({"Sources": of_maps} if of_maps else {}))
+    return {**layer.metadata, METADATA_KEY: record | {"sidecar": sidecar}}
 
 
 def _describe(source: Source) -> str:

@@ -17,8 +17,8 @@ from napari_swig_qmri._widgets.appearance import Foldable, form, set_text, wrapp
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
 from napari_swig_qmri._widgets.value_table import Row, ValueTable
-from napari_swig_qmri.curves import movable_settings, setting_values, short_name, signals, sweep, with_settings
-from napari_swig_qmri.sequence import summary
+from napari_swig_qmri.curves import movable_settings, setting_values, signals, sweep, with_settings
+from napari_swig_qmri.sequence import short_label, summary
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -169,7 +169,7 @@ class CurvePanel(QWidget):
         self._sweep = sweep(sequence, setting, values)
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
         has_unit = sequence.is_scaled_by_pd
-        name_axes(self.plot, f"{short_name(parameter)} ({unit})", "Signal (unit of PD)" if has_unit else "Signal")
+        name_axes(self.plot, f"{short_label(parameter)} ({unit})", "Signal (unit of PD)" if has_unit else "Signal")
         self.plot.setXRange(*(on_screen(parameter, end) for end in values[[0, -1]]), padding=0.02)
         self._place_line()
         self._draw_fixed()

@@ -26,10 +26,11 @@ from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
 from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, design_settings, optimise
-from napari_swig_qmri.curves import TissueValues, short_name
+from napari_swig_qmri.curves import TissueValues
 from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.nulling import TISSUES
 from napari_swig_qmri.regions import mean_tissue, surroundings
+from napari_swig_qmri.sequence import short_label
 from napari_swig_qmri.signal_models import Mp2rageUni
 from napari_swig_qmri.spin_echoes import EchoTrain
 
@@ -84,7 +85,7 @@ class LimitRow:
     def __init__(self, parameter: Field[Any], limits: tuple[float, float], *, moves: bool) -> None:
         self.parameter = parameter
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
-        self.box = QCheckBox(short_name(parameter).removesuffix(" angle"))
+        self.box = QCheckBox(short_label(parameter).removesuffix(" angle"))
         self.box.setToolTip(f"{parameter.metadata['label']}: let it move between these limits")
         self.box.setChecked(moves)
         self.unit = QLabel(unit)
@@ -240,7 +241,7 @@ class DesignPanel(QWidget):
         moving = [name for name in self.rows if self._moves(name)]
         if "inversion_time" in self.rows:
             self.rows["inversion_time"].box.setEnabled(self.nulled.value() is None)
-        names = {name: short_name(self.rows[name].parameter) for name in moving}
+        names = {name: short_label(self.rows[name].parameter) for name in moving}
         self.plane.set_choices([(f"{names[a]} and {names[b]}", (a, b)) for a, b in combinations(moving, 2)])
         is_pair = self.first.value() is not None and self.first.value() != self.second.value()
         self.run.set_ready(is_pair and bool(moving) and self._sequence is not None)
@@ -258,7 +259,7 @@ class DesignPanel(QWidget):
         found = design_settings(design.sequence)
         said = [_said(found[name], getattr(design.sequence, name)) for name in found]
         gain = _gain(design, is_nulled=self._is_nulling)
-        limits = [short_name(found[name]) for name in design.at_limit]
+        limits = [short_label(found[name]) for name in design.at_limit]
         more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
         set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
         self._use_row.setVisible(True)
@@ -315,11 +316,11 @@ def _gain(design: Design, *, is_nulled: bool) -> str:
 def _said(parameter: Field[Any], value: float) -> str:
     unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
     space = "" if unit == "°" else " "
-    return f"{short_name(parameter)} {on_screen(parameter, value):.4g}{space}{unit}"
+    return f"{short_label(parameter)} {on_screen(parameter, value):.4g}{space}{unit}"
 
 
 def _axis(parameter: Field[Any]) -> str:
-    return f"{short_name(parameter)} ({SCREEN_UNITS[parameter.metadata['unit']][1]})"
+    return f"{short_label(parameter)} ({SCREEN_UNITS[parameter.metadata['unit']][1]})"
 
 
 def _spin_box(value: float) -> QDoubleSpinBox:

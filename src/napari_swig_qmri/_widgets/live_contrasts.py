@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_swig_qmri._widgets.contrast_sources import common_limits, contrast_sidecar, shown_title
+from napari_swig_qmri._widgets.contrast_sources import common_limits, record_of, shown_title, with_transmit_map
 from napari_swig_qmri._widgets.inquiry import Inquiry
 from napari_swig_qmri._widgets.rendering_options import can_be_marked, mark_layer, marks_of
 from napari_swig_qmri._widgets.volume_rendering import VolumeRendering
-from napari_swig_qmri.layers import METADATA_KEY, origin_of
 from napari_swig_qmri.lazy_array import all_rendered
+from napari_swig_qmri.sequence import SignalModel
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -51,6 +51,7 @@ class LiveContrasts(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._title = ""  # of the contrast that the layers show
+        self._next_title = ""  # of the contrast that they are to show
         self.volumes = VolumeRendering(viewer, self)
         self.layers: list[Image] = []
         self.marks: dict[Image, Labels] = {}  # of the layers, while they are wanted
@@ -69,7 +70,7 @@ class LiveContrasts(QObject):
 
     def add(self, contrasts: Sequence[tuple[LazyContrast, dict[str, Any], str]], title: str) -> None:
         """Add layers that follow from now on; those before, and their marks, stay as they are."""
-        self._title = title
+        self._title = self._next_title = title
         self.layers, self.marks = [], {}
         layers = [Image(data, **attributes) for data, attributes, _ in contrasts]
         self.volumes.add(layers)
@@ -84,18 +85,33 @@ class LiveContrasts(QObject):
 
     def move(self, setting: Setting) -> None:
         """Bring the layers to a setting, unless another comes before it can be shown."""
-        bases = {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
-        how = setting.sequence, setting.rendering
-        if setting.title != self._title or any((base.sequence, base.rendering) != how for base in bases.values()):
-            self.change({layer: base.with_sequence(*how) for layer, base in bases.items()}, setting.title)
+        coming = self._coming()
+        contrasts = {layer: _moved(contrast, setting) for layer, contrast in coming.items()}
+        is_changed = any(
+            (each.sequence, each.rendering) != (coming[layer].sequence, coming[layer].rendering)
+            for layer, each in contrasts.items()
+        )
+        if is_changed or setting.title != self._title:
+            self._change(contrasts, setting.title)
 
-    def change(self, contrasts: Mapping[Image, LazyContrast], title: str | None = None) -> None:
+    def take_map(self, transmit_map: Image | None) -> None:
+        """Give the layers another map of B1+, or none; ValueError with one sentence where it cannot be theirs."""
+        coming = self._coming()
+        if transmit_map is not None or any(contrast.transmit_field is not None for contrast in coming.values()):
+            self._change({layer: with_transmit_map(layer, each, transmit_map) for layer, each in coming.items()})
+
+    def _coming(self) -> dict[Image, LazyContrast]:
+        """What the layers show as soon as it is rendered."""
+        return {layer: self._wanted.get(layer, layer.data) for layer in self.layers}
+
+    def _change(self, contrasts: Mapping[Image, LazyContrast], title: str | None = None) -> None:
         """Give the layers other contrasts, under another title if there is one."""
         self._wanted = dict(contrasts)
+        self._next_title = title or self._next_title
         arrays: dict[Layer, LazyArray] = {**contrasts}
         arrays |= {self.marks[layer]: marks_of(each) for layer, each in contrasts.items() if layer in self.marks}
         self._stop_baking()
-        self.volumes.change("live", arrays, partial(self._show, title or self._title, arrays))
+        self.volumes.change("live", arrays, partial(self._show, arrays))
 
     def bake(self) -> None:
         """Turn the layers into ordinary arrays, which no longer follow; what is still to be shown is shown first."""
@@ -142,28 +158,28 @@ class LiveContrasts(QObject):
         for layer in present.keys() - self.marks.keys():
             self._viewer.layers.remove(present[layer])
 
-    def _show(self, title: str, arrays: Mapping[Layer, LazyArray]) -> None:
+    def _show(self, arrays: Mapping[Layer, Any]) -> None:
         self._wanted = {}
-        for layer in self.layers:
-            if layer in arrays:
-                with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
-                    layer.data = arrays[layer]
-                self._record(layer, title)
+        layers = [layer for layer in self.layers if layer in arrays]
+        for layer in layers:
+            layer.metadata = record_of(layer, arrays[layer])
+            with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
+                layer.data = arrays[layer]
             if self.marks.get(layer) in arrays:
                 self.marks[layer].data = arrays[self.marks[layer]]
-                self.marks[layer].name = f"Partial volume in {layer.name}"
-        self._title = title
+        self._name(layers)
         self._rest.start()
         self.moved.emit()
         if self._is_to_be_baked:
             self.bake()
 
-    def _record(self, layer: Image, title: str) -> None:
-        """Name and sidecar of what a layer shows."""
-        contrast: LazyContrast = layer.data
-        sidecar = contrast_sidecar(contrast.sequence, contrast.rendering) | origin_of([{"metadata": layer.metadata}])
-        layer.metadata = {**layer.metadata, METADATA_KEY: layer.metadata[METADATA_KEY] | {"sidecar": sidecar}}
-        layer.name = layer.name.replace(shown_title(self._title), shown_title(title), 1)
+    def _name(self, layers: Sequence[Image]) -> None:
+        """Name the layers by what they show."""
+        old, self._title = shown_title(self._title), self._next_title
+        for layer in layers:
+            layer.name = layer.name.replace(old, shown_title(self._title), 1)
+            if layer in self.marks:
+                self.marks[layer].name = f"Partial volume in {layer.name}"
 
     def _tell(self) -> None:
         """Tell whoever follows a layer, once it has come to rest."""
@@ -182,3 +198,13 @@ class LiveContrasts(QObject):
         self.mark(wanted=False)
         self.layers = []
         self.baked.emit()
+
+
+def _moved(contrast: LazyContrast, setting: Setting) -> LazyContrast:
+    """A contrast of a setting, in the map of B1+ that it has; a contrast without pulses does not name it."""
+    name = contrast.rendering.transmit_map
+    if not isinstance(setting.sequence, SignalModel):
+        name = ""
+    elif contrast.transmit_field is not None:
+        name = name or setting.rendering.transmit_map
+    return contrast.with_sequence(setting.sequence, setting.rendering.with_map(name))

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import QTimer
 from qtpy.QtWidgets import QApplication
 
+from napari_swig_qmri._widgets.appearance import unwrapped
+
 if TYPE_CHECKING:
     from napari.components import ViewerModel
 
@@ -45,10 +47,5 @@ def _planes(viewer: ViewerModel) -> Iterator[Any]:
     if kind is None:
         return
     for widget in QApplication.allWidgets():
-        if isinstance(widget, kind) and _unwrapped(widget.viewer) is _unwrapped(viewer):
+        if isinstance(widget, kind) and unwrapped(widget.viewer) is unwrapped(viewer):
             yield widget.vm_container.viewer_model
-
-
-def _unwrapped(viewer: Any) -> Any:
-    """The viewer itself, which napari hands to plugins in a proxy."""
-    return getattr(viewer, "__wrapped__", viewer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,6 @@ from napari_swig_qmri._widgets.appearance import (
     exists,
     heading,
     native_of,
-    style,
     wrapped_label,
 )
 from napari_swig_qmri._widgets.blend_panel import OFF, BlendPanel
@@ -30,7 +29,6 @@ from napari_swig_qmri._widgets.contrast_sources import (
     lack_of,
     sheet_layer,
     sources_among,
-    with_transmit_map,
 )
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.live_contrasts import LiveContrasts, Setting
@@ -39,14 +37,14 @@ from napari_swig_qmri._widgets.rendering_options import RenderingEditor
 from napari_swig_qmri._widgets.sequence_panel import SequencePanel
 from napari_swig_qmri._widgets.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._widgets.side_by_side import SideBySide
+from napari_swig_qmri._widgets.status_line import StatusLine
+from napari_swig_qmri._widgets.transmit_fields import FieldPreparation, contrast_maps_of, transmit_notices
 from napari_swig_qmri._widgets.view import hide_marks, show_marks, start_as_preferred
 from napari_swig_qmri._widgets.viewer_layers import (
-    contrast_maps_of,
     follow_layers,
     image_layers,
     transmit_layers,
     transmit_measurements,
-    transmit_notices,
 )
 from napari_swig_qmri.arguments import subject_in
 from napari_swig_qmri.layers import origin_of
@@ -84,13 +82,14 @@ class SynthesizeWidget(Dock):
         super().__init__()
         self._viewer = napari_viewer
         self.live = LiveContrasts(napari_viewer, self)
-        self._stays = False  # whether the live layers could not follow the last time, for want of a map or by an option
+        self._tried: tuple[Setting, str] | None = None  # that the live layers have, or what keeps them from it
         self._together = SideBySide(napari_viewer)
         self.sources = SourceList()
         self.panel = SequencePanel()
         self.editor = self.panel.editor
         self.editor.set_value(T2Flair.from_typical())
         self.rendering = RenderingEditor()
+        self.fields = FieldPreparation(self.rendering.map_box, self.sources, self)
         self.options = Foldable("Options", self.rendering)
         self.caveat = wrapped_label(role="assumption")
         self.side_by_side = CheckBox(
@@ -106,8 +105,7 @@ class SynthesizeWidget(Dock):
             "Turn the contrasts that follow the sliders into ordinary arrays in memory, which stay as they are and "
             "which any other tool can work on."
         )
-        self.status = wrapped_label(role="note")
-        self.status.setToolTip(HELP)
+        self.status = StatusLine(HELP)
         self.compare = ComparePanel(napari_viewer, self.live.volumes)
         self.blend = BlendPanel(napari_viewer)
         self.sheet = SheetPanel(self.editor.value, self.rendering.value)
@@ -154,21 +152,24 @@ class SynthesizeWidget(Dock):
             how = {"title": title, "transmit_map": self.rendering.field_layer}
             tuples = [contrast_layer(source, sequence, rendering, **how) for source in self.sources.value()]
         except ValueError as error:
-            self._say(str(error), problem=True)
+            self.status.refuse(str(error))
             return []
         self.blend.mode_box.value = OFF
         self.sheet.layers = []
+        self._tried = Setting(sequence, rendering.with_map(""), title), ""
         self.live.add(tuples, title)
         self.compare.stop()
         self._adjust_contrast()
         self._mark()
         self._arrange()
+        self.status.settle()
         self._say_what_moves()
         return list(self.live.layers)
 
     def bake(self) -> None:
         """Turn the layers that follow the sliders into ordinary arrays, in the background."""
         self.compare.stop()
+        self.status.settle()
         self.live.bake()
 
     def add_comparison(self, wanted: bool = True) -> None:
@@ -192,8 +193,9 @@ class SynthesizeWidget(Dock):
             field = self.rendering.field_layer
             tuples = [sheet_layer(source, each, field) for each in protocol.contrasts]
         except ValueError as error:
-            self._say(str(error), problem=True)
+            self.status.refuse(str(error))
             return []
+        self.status.settle()
         self.compare.stop()
         self.blend.mode_box.value = OFF
         self._viewer.canvas.grid.enabled = False
@@ -212,9 +214,11 @@ class SynthesizeWidget(Dock):
     def export_sheet(self, protocol: Protocol, folder: Path, formats: Sequence[str]) -> None:
         """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
         source = self.sources.value()[-1]
-        origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
-        subject = subject_in(Path(path) for path in origin.get("Sources", ()))
-        read = partial(contrast_maps_of, dict(source.layers), self.rendering.field_layer)
+        field = self.rendering.field_layer
+        maps = [layer.as_layer_data_tuple()[1] for layer in source.layers.values()]
+        origin = origin_of(maps, [] if field is None else [field.as_layer_data_tuple()[1]])
+        subject = subject_in(Path(path) for path in origin_of(maps).get("Sources", ()))
+        read = partial(contrast_maps_of, dict(source.layers), field)
         overwrite = self.sheet.overwrite_box.value
         self.sheet.start_export(partial(exported, read, protocol, subject, origin, folder, formats, overwrite))
 
@@ -238,7 +242,7 @@ class SynthesizeWidget(Dock):
         line.setContentsMargins(0, 0, 0, 0)
         line.addWidget(self.add_button, 1)
         line.addWidget(self.bake_button)
-        self.lay_out(scrolled, [buttons, self.status, notice])
+        self.lay_out(scrolled, [buttons, self.status.label, notice])
 
     def _connect(self) -> None:
         self.panel.changed.connect(self._move_soon)
@@ -246,10 +250,14 @@ class SynthesizeWidget(Dock):
         self.live.moved.connect(self._follow_move)
         self.live.baked.connect(self._follow_bake)
         self.live.said.connect(self._say_progress)
-        self.live.failed.connect(partial(self._say, problem=True))
+        self.live.failed.connect(self.status.refuse)
         self.panel.changed.connect(self._show_state)
         self.panel.null.pick_button.toggled.connect(self._pick)
-        self.rendering.map_changed.connect(self._take_map)
+        self.rendering.map_changed.connect(self._show_map_notices)
+        self.rendering.map_changed.connect(self.fields.start)
+        self.fields.changed.connect(self._follow_preparation)
+        self.fields.done.connect(self._take_map)
+        self.fields.refused.connect(self.status.refuse)
         self.rendering.changed.connect(self._move_soon)
         self.rendering.changed.connect(self._show_state)
         self.rendering.mark.changed.connect(self._mark_and_show)
@@ -273,12 +281,15 @@ class SynthesizeWidget(Dock):
         self.sources.show_sources(*sources_among(layers))
         self.live.forget_removed()
         self.rendering.show_maps(transmit_layers(layers), transmit_measurements(layers))
+        self.fields.follow()
         self.sheet.layers = [layer for layer in self.sheet.layers if layer in self._viewer.layers]
         self.compare.refresh_layers()
         self.blend.refresh_layers()
         if self._together.is_deserted:
             hide_marks(self._viewer)
             self._arrange()
+        if not self.live.layers:
+            self.status.settle()
         self._say_what_moves()
 
     def _show_state(self) -> None:
@@ -288,9 +299,10 @@ class SynthesizeWidget(Dock):
         excluded = self.rendering.show_problem(sequence)
         self.sources.show_sequence(sequence)
         self.options.set_title(self.rendering.summary(sequence))
-        self.add_button.setEnabled(sequence is not None and not excluded and bool(self.sources.value()))
+        can_start = bool(self.sources.value()) and not self.fields.is_busy
+        self.add_button.setEnabled(sequence is not None and not excluded and can_start)
         self.compare.set_ready(self.sources.value(), self.add_button.isEnabled())
-        self.sheet.set_ready(bool(self.sources.value()))
+        self.sheet.set_ready(can_start)
         if type(sequence) is not self._kind:  # another sequence has other boxes
             self._kind = type(sequence)
             self.order_tabs()
@@ -310,8 +322,9 @@ class SynthesizeWidget(Dock):
         clicked = [layer for layer in self.live.layers if layer.visible and self._together.is_in(event.viewbox, layer)]
         times = times_at(clicked, event.position)
         if times is None:
-            self._say("There is no T1: add a contrast and click into it.", problem=True)
+            self.status.refuse("There is no T1: add a contrast and click into it.")
         else:
+            self.status.settle()
             self.panel.null.show_times(*times)
 
     def _move_soon(self) -> None:
@@ -324,37 +337,46 @@ class SynthesizeWidget(Dock):
         """Bring the live layers to the parameters on show."""
         self._is_due = False
         sequence = self.editor.value()
-        if sequence is None or self._cannot_follow(sequence):
+        if sequence is None:
             return
-        self.live.move(Setting(sequence, self.rendering.value(sequence), self.panel.title()))
+        setting = Setting(sequence, self.rendering.value(sequence), self.panel.title())
+        excluded = self.rendering.show_problem(sequence)
+        problem = f"The picture stays as it is: {excluded}" if excluded else lack_of(self.live.layers, sequence)
+        tried = replace(setting, rendering=setting.rendering.with_map("")), problem
+        if tried == self._tried:
+            return
+        self._tried = tried
+        if not problem:
+            self.status.settle()
+            self.live.move(setting)
+        elif self.live.layers:
+            self.status.refuse(problem)
 
     def _follow_move(self) -> None:
         self._adjust_contrast()
         self.compare.follow()
         self.blend.follow()
 
-    def _take_map(self) -> None:
-        """Give the live layers the map of B1+ that was chosen; a map that cannot be one is let go."""
+    def _show_map_notices(self) -> None:
         try:
-            field, rendering = self.rendering.field_layer, self.rendering.value(self.editor.value())
-            self.rendering.show_map_notices(transmit_notices(field))
-            self.live.change({layer: with_transmit_map(layer, field, rendering) for layer in self.live.layers})
-        except ValueError as error:
-            self.rendering.map_box.set_value(None)
-            self._say(str(error), problem=True)
-        else:
-            self.compare.take_map(self.rendering.field_layer)
+            notices = transmit_notices(self.rendering.field_layer)
+        except ValueError:  # which is told when it is brought onto the voxels
+            notices = ()
+        self.rendering.show_map_notices(notices)
 
-    def _cannot_follow(self, sequence: Contrast) -> bool:
-        """Say what keeps the live layers from a sequence, an option or a map that they lack; whether something does."""
-        excluded, before = self.rendering.show_problem(sequence), self._stays
-        problem = f"The picture stays as it is: {excluded}" if excluded else lack_of(self.live.layers, sequence)
-        self._stays = bool(problem and self.live.layers)
-        if self._stays:
-            self._say(problem, problem=True)
-        elif before:
-            self._say_what_moves()
-        return bool(problem)
+    def _follow_preparation(self, is_busy: bool) -> None:
+        self._show_state()
+        self._say_progress("Bringing the B1+ map onto the voxels…" if is_busy else "")
+
+    def _take_map(self) -> None:
+        """Give the live layers the map of B1+ that was chosen."""
+        try:
+            self.live.take_map(self.rendering.field_layer)
+        except ValueError as error:
+            self.fields.refuse(str(error))
+        else:
+            self.status.settle()
+            self.compare.take_map(self.rendering.field_layer)
 
     def _adjust_contrast(self) -> None:
         if self.auto_contrast.value:
@@ -391,19 +413,14 @@ class SynthesizeWidget(Dock):
     def _say_what_moves(self) -> None:
         self.bake_button.setEnabled(bool(self.live.layers))
         names = " and ".join(layer.name for layer in self.live.layers)
-        self._say(f"The sliders move {names}, {HINT}." if names else "")
+        self.status.say(f"The sliders move {names}, {HINT}." if names else "")
 
     def _follow_bake(self) -> None:
         self._say_what_moves()
-        self._say("The contrasts are ordinary arrays now, which the sliders no longer move.")
+        self.status.say("The contrasts are ordinary arrays now, which the sliders no longer move.")
 
     def _say_progress(self, text: str) -> None:
         if text:
-            self._say(text)
+            self.status.say(text)
         else:
             self._say_what_moves()
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        self.status.setStyleSheet(style("problem" if problem else "note"))
-        self.status.setText(text)
-        self.status.setVisible(bool(text))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from napari import Viewer, current_viewer
 from napari.components.overlays import TextOverlay
 
+from napari_swig_qmri._widgets.appearance import unwrapped
 from napari_swig_qmri._widgets.orthogonal import follow_orientation
 from napari_swig_qmri._widgets.preferences import prefer_view, preferred_view
 from napari_swig_qmri.layers import METADATA_KEY
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from npe2 import PluginContext
 
 _MARKS = ("swig_left_side", "swig_right_side")  # names of the overlays with the letters of the sides
+_STARTED: WeakSet[Any] = WeakSet()  # viewers that are followed already
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
 _DEFAULT = ("down", "right")  # of a viewer whose user has not chosen otherwise: the brain upside down
 _ORIENTATIONS = {"radiological": ("up", "left"), "neurological": ("up", "right")}
@@ -89,8 +92,11 @@ def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
 def start_as_preferred(viewer: ViewerModel) -> None:
     """Take the preferred view once the viewer shows layers of this plugin and no others.
 
-    It is taken at most once, and not at all where the user has turned the view.
+    It is taken at most once, and not at all where the user has turned the view; further calls change nothing.
     """
+    if unwrapped(viewer) in _STARTED:
+        return
+    _STARTED.add(unwrapped(viewer))
 
     def turn(_event: object = None) -> None:
         if not (viewer.layers and all(METADATA_KEY in layer.metadata for layer in viewer.layers)):

@@ -8,30 +8,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._widgets.layer_choice import (
-    MAP_SUFFIXES,
-    T2STAR,
-    LayerFacts,
-    is_transmit_map,
-    is_transmit_measurement,
-)
+from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, LayerFacts, is_transmit_map, is_transmit_measurement
 from napari_swig_qmri.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
-from napari_swig_qmri.contrast_maps import ContrastMaps
-from napari_swig_qmri.conversion import as_maps, quantity_values, with_kind
+from napari_swig_qmri.conversion import as_maps, with_kind
 from napari_swig_qmri.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
 from napari_swig_qmri.lazy_array import LazyArray
 from napari_swig_qmri.partial_volume import LazyPartialVolume
 from napari_swig_qmri.placement import layer_matrix
 from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.steps import drained
-from napari_swig_qmri.transmit import as_transmit_map, transmit_field_on
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
+    from napari_swig_qmri.volumes import QuantitativeMaps, Volume
 
 RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 
@@ -112,34 +103,12 @@ def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
     return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
 
 
-def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = None) -> ContrastMaps:
-    """Maps that layers of any of PD, T1, T2 and T2* on one grid show, with a map of B1+ brought onto it."""
-    t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
-    maps = maps_of(layers)
-    return ContrastMaps(
-        maps=maps,
-        t2star=t2star,
-        transmit_field=transmit_field_of(transmit_map, maps.grid),
-        transmit_map=file_name(transmit_map),
-    )
-
-
 def file_name(layer: Image | None) -> str:
     """Name of the file of a layer, or its own; empty without a layer."""
     if layer is None:
         return ""
     path = layer.metadata.get(METADATA_KEY, {}).get("path")
     return path.name if path else str(layer.name)
-
-
-def transmit_field_of(layer: Image | None, grid: VoxelGrid) -> FloatArray | None:
-    """B1+ that a layer shows, as a fraction of the nominal one on a grid; None without a layer."""
-    return None if layer is None else drained(transmit_field_on(as_transmit_map(volume_of(layer)), grid))
-
-
-def transmit_notices(layer: Image | None) -> tuple[str, ...]:
-    """What was assumed about a layer of B1+; ValueError with a sentence where it is none."""
-    return () if layer is None else as_transmit_map(volume_of(layer)).notices
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
