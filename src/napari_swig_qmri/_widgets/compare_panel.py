@@ -263,7 +263,7 @@ class ComparePanel(QWidget):
         if "acquired" in self.panes and self._kept is not None:
             _set(self.panes["acquired"], Scaled(self._kept, gain), (low, high))
         if "difference" in self.panes:
-            top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
+            top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)), is_signed=True)
             _set(self.panes["difference"], self._difference(gain), (-top, top))
         self._say("Scoring…" if self.table.isHidden() else "")
         self._scoring.ask(partial(score, bench, self._sequence, self._rendering))
