@@ -125,6 +125,9 @@ def test_acquired_and_synthetic_share_one_scale(widget: SynthesizeWidget, viewer
     assert tuple(panes["acquired"].contrast_limits) == tuple(sr.contrast_limits)
     low, high = panes["difference"].contrast_limits
     assert low == -high
+    sr.contrast_limits = (0, 0.3)
+    widget.compare.follow()
+    assert tuple(panes["difference"].contrast_limits) == (-0.1, 0.1)  # a bar from -0.08 has no number but 0
     np.testing.assert_allclose(np.asarray(panes["difference"].data), 0, atol=1e-4)
     for layer in (*widget.live.layers, *panes.values()):
         assert layer.colorbar.visible
@@ -339,6 +342,21 @@ def test_the_curtain_follows_the_mouse_with_shift(blended: SynthesizeWidget, vie
         for callback in viewer.mouse_move_callbacks:
             callback(viewer, event)
         assert blended.blend.position.value == pytest.approx(expected, abs=0.1)
+
+
+def test_names_of_layers_are_shortened_where_they_are_alike(blended: SynthesizeWidget) -> None:
+    long = "a contrast with a name that is much too long for the dock (LR)"
+    blended.live.layers[0].name = long
+    box = blended.blend.first_box
+    box.value = blended.live.layers[0]
+    box.native.resize(160, 24)
+    text = box.elided.text()
+    assert text.startswith("a con")
+    assert text.endswith("(LR)")
+    assert len(text) < len(long)
+    box.native.resize(900, 24)
+    assert box.elided.text() == long
+    assert not box.native.grab().isNull()
 
 
 def test_flicker_changes_between_the_two(blended: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

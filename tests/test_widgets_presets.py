@@ -12,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox
-from widget_cases import MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
+from widget_cases import LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
 from napari_swig_qmri._widgets.null_panel import NOTHING, NullChoice, NullPanel, times_at
@@ -25,6 +25,7 @@ from napari_swig_qmri.layers import from_layer
 from napari_swig_qmri.nulling import TISSUES, doubly_nulled, nulled
 from napari_swig_qmri.presets import Preset, built_in_presets, find_preset, read_presets, write_presets
 from napari_swig_qmri.signal_models import DoubleInversionRecovery, Mprage, Spgr, SpinEcho, T2Flair
+from napari_swig_qmri.volumes import Volume
 
 BUILT_IN = built_in_presets()
 MINE = Preset(name="T2w long", field_strength=0.55, contrast=SpinEcho(echo_time=0.12, repetition_time=3.0))
@@ -450,6 +451,17 @@ def test_an_equation_can_be_a_preset(panel: SequencePanel, folder: Path, monkeyp
     panel.presets.preset_box.value = "T2 decay"
     assert panel.editor.value() == equation
     assert not panel.editor.equation_box.isHidden()
+
+
+def test_t2s_is_the_t2star_map_as_the_grammar_says(widget: SynthesizeWidget) -> None:
+    assert "T2s is the T2* map, or T2 without one." in widget.editor._grammar.text()
+    widget.editor.set_value(UserEquation(text="T2s"))
+    (layer,) = widget.add_contrast()
+    t2 = lr_maps()["T2"]
+    np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, t2, rtol=1e-5)
+    add(widget._viewer, Volume(data=t2 / 2, grid=LR, name="sub-01 T2starmap", suffix="T2starmap", unit="s"))
+    (layer,) = widget.add_contrast()
+    np.testing.assert_allclose(from_layer(*layer.as_layer_data_tuple()[:2]).data, t2 / 2, rtol=1e-5)
 
 
 def test_guides_have_no_equations(qtbot: QtBot) -> None:

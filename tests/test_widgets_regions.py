@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QApplication
 from widget_cases import HR, LR, add, lr_maps, lr_sr_and_a_guide
 
 from napari_swig_qmri._widgets.inspector import InspectWidget
-from napari_swig_qmri._widgets.region_panel import SCATTER, VOXELS
+from napari_swig_qmri._widgets.region_panel import HEADS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.volumes import Volume
@@ -59,6 +59,20 @@ def test_the_table_goes_to_clipboard_and_file(
     assert (tmp_path / "regions.csv").read_text(encoding="utf-8") == clipboard.text()
     dock.table.save(tmp_path / "nowhere" / "regions.csv")
     assert dock.table.run.message.text().startswith("The table was not saved: No such file")
+
+
+def test_long_names_give_way_to_the_numbers(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    viewer.layers["sub-01 T1w"].name = "a very long name of a weighted image that no dock has room for"
+    add_labels(viewer, labelled())
+    finish(dock.table, qtbot)
+    dock.table.resize(480, 900)
+    with qtbot.waitExposed(dock):
+        dock.show()
+    table: Any = dock.table.table
+    dock.resize(540, 900)
+    qtbot.waitUntil(lambda: table.width() > 400)
+    assert not table.horizontalScrollBar().isVisible()
+    assert table.columnViewportPosition(len(HEADS) - 1) + table.columnWidth(len(HEADS) - 1) <= table.viewport().width()
 
 
 def test_contrasts_are_measured_too(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -161,4 +175,5 @@ def test_measuring_can_be_cancelled_and_can_fail(dock: InspectWidget, viewer: Vi
     dock.table.run.run_button.click()
     with qtbot.waitSignal(dock.table.run.ended):
         dock.table.run.cancel()
+    assert dock.table.run.message.text() == "Cancelled. The table stays as it was."
     assert dock.table.measured is None

@@ -3,8 +3,8 @@
 Noise: white, of one deviation per line of k-space at every setting, Gaussian also in a magnitude (which holds above a
 signal of about three deviations), so band width, voxel and coil are taken as fixed. Time: TR per line, or per echo
 train or block of read-outs where there is one; averages fill the scan, so that noise falls with its square root. What
-counts is therefore |S1 - S2| / sqrt(TR / lines per TR) for a noise of one. Gradient echoes decay with T2 here, for T2*
-is not mapped.
+counts is therefore |S1 - S2| / sqrt(TR / lines per TR) for a noise of one. Gradient echoes decay with T2 here, even
+where T2* is mapped.
 
 MP2RAGE is a ratio of two images, with a noise of its own (`uniform_moments`); a typed equation counts as one image if
 it is proportional to PD, and takes the TR that it mentions.

@@ -176,12 +176,15 @@ def _sample(data: FloatArray, is_positive: bool) -> FloatArray:
     return sample[sample > 0] if is_positive else sample
 
 
-def rounded_up(value: float) -> float:
-    """The next of `_ROUND` times a power of ten; what is not above 0 stays."""
+def rounded_up(value: float, *, is_signed: bool = False) -> float:
+    """The next of `_ROUND` times a power of ten; what is not above 0 stays.
+
+    For limits on both sides of 0 (`is_signed`) there is no 8: colour bars of napari from -8 to 8 have no number but 0.
+    """
     if value <= 0:
         return value
     exponent = math.floor(math.log10(value))
-    leading = min(step for step in _ROUND if step >= round(value / 10.0**exponent, 6))
+    leading = min(s for s in _ROUND if s >= round(value / 10.0**exponent, 6) and not (is_signed and s == 8))
     return float(f"{leading}e{exponent}")
 
 

@@ -32,7 +32,10 @@ UNKNOWN = "unknown"
 LONGEST_LABEL = 26  # characters beside a box; longer ones stand above it
 SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
 FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown until another is typed
-GRAMMAR = f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. T2s is taken as T2."
+GRAMMAR = (
+    f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. "
+    "T2s is the T2* map, or T2 without one."
+)
 FIXED_ROWS = 3  # of the form: sequence, equation and its grammar
 
 

@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import QObject, Qt
+from qtpy.QtCore import QEvent, QObject, Qt
 from qtpy.QtWidgets import (
     QComboBox,
     QFormLayout,
     QFrame,
     QLabel,
     QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -22,6 +25,7 @@ from qtpy.QtWidgets import (
 if TYPE_CHECKING:
     from magicgui.widgets.bases import ValueWidget
 
+ROOM = 6  # pixels between the text of a box and its edges
 _COLOURS = {  # role -> on dark and on light themes, each with a contrast of at least 4.5 to 1
     "text": ("", ""),
     "note": ("#9aa5b1", "#59626c"),
@@ -81,6 +85,39 @@ def native_of(box: ValueWidget[Any]) -> QWidget:
     native.setMinimumWidth(60)
     native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return native
+
+
+class MiddleElided(QObject):
+    """Shortens what is chosen in a box in the middle, as the ends of names of layers are what tells them apart."""
+
+    def __init__(self, box: QComboBox) -> None:
+        super().__init__(box)
+        self._box = box
+        box.installEventFilter(self)
+
+    def text(self) -> str:
+        """What is chosen, as far as there is room."""
+        option = QStyleOptionComboBox()
+        self._box.initStyleOption(option)
+        return self._fit(option)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Paint the box."""
+        if watched is not self._box or event is None or event.type() != QEvent.Type.Paint:
+            return False
+        option, painter = QStyleOptionComboBox(), QStylePainter(self._box)
+        self._box.initStyleOption(option)
+        option.currentText = self._fit(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+        return True
+
+    def _fit(self, option: QStyleOptionComboBox) -> str:
+        style = self._box.style()
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        room = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
+        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room - ROOM)
 
 
 def form() -> QFormLayout:

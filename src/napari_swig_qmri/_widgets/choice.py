@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QComboBox, QSizePolicy, QWidget
 
+from napari_swig_qmri._widgets.appearance import MiddleElided
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -23,6 +25,7 @@ class Choice(QComboBox):
         self.setMinimumContentsLength(6)
         self.setMinimumWidth(60)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        MiddleElided(self)
         self._values: list[Any] = []
         self._last: Any = None
         self.currentIndexChanged.connect(self._tell)

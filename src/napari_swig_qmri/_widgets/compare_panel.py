@@ -281,7 +281,7 @@ class ComparePanel(QWidget):
         difference = self._difference(gain) if "difference" in self.panes else None
         if difference is not None:
             arrays[self.panes["difference"]] = difference
-        top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)))
+        top = rounded_up(DIFFERENCE_SHARE * max(abs(low), abs(high)), is_signed=True)
         limits = {self.panes.get("acquired"): (low, high), self.panes.get("difference"): (-top, top)}
         self._volumes.change("panes", arrays, partial(_show, arrays, limits))
         self._say("Scoring…" if self.table.isHidden() else "")

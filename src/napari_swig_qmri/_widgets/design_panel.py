@@ -8,6 +8,7 @@ from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import (
     QCheckBox,
@@ -26,7 +27,7 @@ from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._widgets.run_panel import RunPanel
 from napari_swig_qmri.contrast_design import DesignProblem, can_null, default_limits, design_settings, optimise
-from napari_swig_qmri.curves import TissueValues
+from napari_swig_qmri.curves import TissueValues, signals
 from napari_swig_qmri.equation import UserEquation
 from napari_swig_qmri.nulling import TISSUES
 from napari_swig_qmri.regions import mean_tissue, surroundings
@@ -55,7 +56,7 @@ MODEL = (
     "no dead time."
 )
 MORE = {  # by what a sequence has
-    "T2": " Gradient echoes decay with T2, for there is no T2* map.",
+    "T2": " Gradient echoes decay with T2 here, even where there is a T2* map.",
     "ratio": " Noise of the UNI image follows from that of both its images, 0.1 % of the larger PD each.",
     "typed": " A typed equation counts as one image, played out in its TR.",
     "train": " Heating by the refocusing pulses sets no limit: that of their angle is yours.",
@@ -119,15 +120,15 @@ class DesignPanel(QWidget):
         self._sequence: Contrast | None = None
         self._areas: Callable[[], Areas] | None = None
         self._design: Design | None = None
-        self._is_nulling = False  # in the search that ran last
+        self._problem: DesignProblem | None = None  # of the search that ran last
         self.rows: dict[str, LimitRow] = {}
         self.first = Choice("The region to show")
         self.second = Choice("What to show it against; the surroundings lie 1 to 6 mm from it")
         self.nulled = Choice("A region, or CSF, that is to have no signal: the inversion time follows TR and train")
         self.plane = Choice("The two settings of the picture")
         self.grid = QGridLayout()
-        self.run = RunPanel("Find the best settings", "Search settings within the limits")
-        self.run.cancel_button.setToolTip("Stop the search. The settings stay as they are.")
+        stays = "The settings stay as they are."
+        self.run = RunPanel("Find the best settings", "Search settings within the limits", without=stays)
         self.answer = wrapped_label()
         self.use_button = QPushButton("Use these settings")
         self.use_button.setToolTip("Show the signal curves of the settings that were found")
@@ -195,7 +196,7 @@ class DesignPanel(QWidget):
             self.run.show_message(sentence(str(error)), problem=True)
             return
         self._forget()
-        self._is_nulling = problem.nulled is not None
+        self._problem = problem
         self.run.start(partial(self._optimiser, problem, self.plane.value()))
 
     def _lay_out(self) -> None:
@@ -255,13 +256,15 @@ class DesignPanel(QWidget):
         self.plot.setVisible(False)
 
     def _show(self, design: Design) -> None:
+        problem = self._problem
+        if problem is None:
+            return
         self._design = design
         found = design_settings(design.sequence)
-        said = [_said(found[name], getattr(design.sequence, name)) for name in found]
-        gain = _gain(design, is_nulled=self._is_nulling)
+        gain = _gain(design, is_nulled=problem.nulled is not None)
         limits = [short_label(found[name]) for name in design.at_limit]
         more = f" {FORESHORTENED.format(settings=' and '.join(limits))}" if limits else ""
-        set_text(self.answer, f"{design.sequence.title}: {', '.join(said)}.{gain}{more}")
+        set_text(self.answer, f"{titled(design.sequence)}.{_brighter(design, problem)}{gain}{more}")
         self._use_row.setVisible(True)
         self.plot.setVisible(design.landscape is not None)
         if design.landscape is not None:
@@ -311,6 +314,18 @@ def _gain(design: Design, *, is_nulled: bool) -> str:
     if ratio < NOTICEABLE:
         return f" The {present} are as good (○; ★ the best)."
     return f" {ratio:.3g} times the contrast-to-noise per √time of the {present} (○; ★ the best)."
+
+
+def _brighter(design: Design, problem: DesignProblem) -> str:
+    """Which of the two regions is the brighter one, in words; one without a PD has no signal."""
+    first, second = np.nan_to_num(signals(design.sequence, problem.tissues))
+    return f" {problem.tissues[int(second > first)].name} is the brighter one." if first != second else ""
+
+
+def titled(sequence: Contrast) -> str:
+    """Title of a sequence with the settings that a search may move."""
+    found = design_settings(sequence)
+    return f"{sequence.title}: {', '.join(_said(each, getattr(sequence, name)) for name, each in found.items())}"
 
 
 def _said(parameter: Field[Any], value: float) -> str:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._widgets.acquisition import AcquisitionEditor
-from napari_swig_qmri._widgets.appearance import Foldable, native_of, style, wrapped_label
+from napari_swig_qmri._widgets.appearance import Foldable, MiddleElided, native_of, style, wrapped_label
 from napari_swig_qmri._widgets.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._widgets.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.bids import Evidence, find_suffix
@@ -38,6 +38,7 @@ class LayerBox(ComboBox):
     def __init__(self, layers: Layers, **options: Any) -> None:
         super().__init__(choices=lambda _: [(each.name, each) for each in layers()], nullable=True, **options)
         native_of(self)
+        self.elided = MiddleElided(self.native)
 
     def refresh(self) -> None:
         """List the layers anew and keep the chosen one, also under a new name."""

@@ -17,7 +17,7 @@ from napari_swig_qmri._widgets.appearance import Foldable, exists, form, sentenc
 from napari_swig_qmri._widgets.choice import Choice
 from napari_swig_qmri._widgets.contrast_sources import Source, contrast_layer, sources_among
 from napari_swig_qmri._widgets.curve_panel import CurvePanel, Entry
-from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel
+from napari_swig_qmri._widgets.design_panel import Areas, DesignPanel, titled
 from napari_swig_qmri._widgets.dock import Dock
 from napari_swig_qmri._widgets.layer_choice import kind_of, map_of
 from napari_swig_qmri._widgets.plots import PALETTE, legible, text_colour
@@ -192,7 +192,7 @@ class InspectWidget(Dock):
         source, labels = self._sources.get(self.maps.value()), self.regions.value()
         if source is None:
             return
-        data, attributes, _ = contrast_layer(source, sequence)
+        data, attributes, _ = contrast_layer(source, sequence, title=titled(sequence))
         layer = Image(data, **attributes)
         layers = self._viewer.layers
         layers.insert(len(layers) if labels is None else layers.index(labels), layer)

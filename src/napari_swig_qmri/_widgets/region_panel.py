@@ -86,8 +86,8 @@ class RegionPanel(QWidget):
         self._is_waiting = False  # for the end of a run, to compare voxels
         self.images = QListWidget()
         self.images.setToolTip("Images to measure")
-        self.run = RunPanel("Measure the regions", "Mean, deviation and median of the ticked images per label")
-        self.run.cancel_button.setToolTip("Stop measuring. The table stays as it was.")
+        doing = "Mean, deviation and median of the ticked images per label"
+        self.run = RunPanel("Measure the regions", doing, without="The table stays as it was.")
         self.table = QTableWidget(0, len(HEADS))
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the table as comma-separated values")
@@ -158,6 +158,10 @@ class RegionPanel(QWidget):
                 header.setVisible(header.orientation() == Qt.Orientation.Horizontal)
                 header.setDefaultSectionSize(ROW_HEIGHT)
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+                if header.orientation() == Qt.Orientation.Horizontal:  # names give way to numbers
+                    header.setSectionResizeMode(HEADS.index("Image"), QHeaderView.ResizeMode.Stretch)
+        self.table.setWordWrap(False)
+        self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.table.setFixedHeight(ROW_HEIGHT * (SHOWN_ROWS + 2))
         buttons = QHBoxLayout()
         for button in (self.copy_button, self.save_button):
@@ -221,6 +225,7 @@ class RegionPanel(QWidget):
             name = _named(row.image, _unit([row], row.image))
             for column, text in enumerate((f"{row.label}", name, *numbers, f"{_digits(low)} to {_digits(high)}")):
                 item = QTableWidgetItem(text)
+                item.setToolTip(text)
                 side = Qt.AlignmentFlag.AlignLeft if column == 1 else Qt.AlignmentFlag.AlignRight
                 item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self.table.setItem(index, column, item)

@@ -67,22 +67,26 @@ def time_left(seconds: float) -> str:
 
 
 class RunPanel(QWidget):
-    """Run and Cancel buttons, a progress bar with stage and time left, and how the last run ended."""
+    """Run and Cancel buttons, a progress bar with stage and time left, and how the last run ended.
+
+    `without` says in a sentence how things are after a run that was cancelled.
+    """
 
     requested = Signal()  # the Run button was pressed
     succeeded = Signal(object)  # the result of the job
     ended = Signal()  # in whatever way
 
-    def __init__(self, action: str, tooltip: str) -> None:
+    def __init__(self, action: str, tooltip: str, *, without: str = "No layers were added.") -> None:
         super().__init__()
         self._ready = True
+        self._without = without
         self._worker: Any = None
         self._failure: str | None = None
         self._started = 0.0
         self.run_button = QPushButton(action)
         self.run_button.setToolTip(tooltip)
         self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop the run. No layers are added or changed.")
+        self.cancel_button.setToolTip("Stop the run; what there is stays as it is.")
         self.bar = QProgressBar()
         self.bar.setRange(0, STEPS)
         self.stage = wrapped_label(role="note")
@@ -137,7 +141,7 @@ class RunPanel(QWidget):
     def cancel(self) -> None:
         """Ask the job to stop at its next step."""
         if self.is_running:
-            self._failure = "Cancelled. No layers were added."
+            self._failure = f"Cancelled. {self._without}"
             self._worker.quit()
             self.cancel_button.setEnabled(False)
             self._show_stage("Stopping…")

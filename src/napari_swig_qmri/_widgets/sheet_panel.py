@@ -66,7 +66,8 @@ class SheetPanel(QWidget):
         self.format_boxes = {name: CheckBox(text=text, value=name == "png") for name, text in FORMATS.items()}
         self.overwrite_box = CheckBox(text="Replace files that exist", value=False)
         self.message = wrapped_label()
-        self.export = RunPanel("Export…", "Compute all contrasts and write them into a folder.")
+        doing = "Compute all contrasts and write them into a folder."
+        self.export = RunPanel("Export…", doing, without="Files written before that stay.")
         self._lay_out()
         self._connect()
         self._show_protocol()
