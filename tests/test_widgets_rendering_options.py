@@ -131,6 +131,7 @@ def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
     live = widget.add_contrast()
     (b1,) = add(viewer, field_map(0.8))
     widget.rendering.map_box.set_value(b1)
+    qtbot.waitUntil(lambda: live[0].data.transmit_field is not None)
     flair = np.asarray(live[0].data)
     equation = UserEquation(text="PD * exp(-TE / T2)")
     widget.editor.set_value(equation)
@@ -141,7 +142,7 @@ def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
     without = live[0].data.with_transmit_field(None)
     np.testing.assert_array_equal(np.asarray(live[0].data), np.asarray(without))
     assert "Rendering" not in from_layer(*live[0].as_layer_data_tuple()[:2]).sidecar
-    assert widget.add_button.isEnabled()
+    qtbot.waitUntil(widget.add_button.isEnabled)
     widget.editor.set_value(T2Flair.from_typical())
     qtbot.waitUntil(lambda: isinstance(live[0].data.sequence, T2Flair))
     np.testing.assert_array_equal(np.asarray(live[0].data), flair)

@@ -210,7 +210,8 @@ class SheetPanel(QWidget):
         self.export.start(job)
 
     def _tell_files(self, files: list[Path]) -> None:
-        self.export.show_message(f"Written: {len(files)} files in {self._folder}, {RESEARCH_NOTICE} only.")
+        counted = "1 file" if len(files) == 1 else f"{len(files)} files"
+        self.export.show_message(f"Written: {counted} in {self._folder}, {RESEARCH_NOTICE} only.")
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.message.setStyleSheet(style("problem" if problem else "note"))
