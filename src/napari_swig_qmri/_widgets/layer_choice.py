@@ -23,7 +23,7 @@ _MEASUREMENTS = re.compile(r"(?<![a-z0-9])TB1(?:AFI|DAM|EPI|RFM|SRGE|TFL)(?![a-z
 T2STAR = "T2*"  # name of a T2* map in a set
 _NAMED_B1 = (
     r"(?<![a-z0-9])(?<!sub-)(?<!ses-)(?<!run-)b1(?:\+|p(?:lus)?)?"  # not a subject, session or run
-    r"(?:[-_ ]?(?:rel(?:ative)?|norm(?:ali[sz]ed)?|percent))?$"
+    r"(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
 )
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
