@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pyqtgraph as pg
 import pytest
+import torch
 from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
@@ -23,7 +24,9 @@ from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
 from napari_swig_qmri._widgets.value_table import Row, ValueTable
 from napari_swig_qmri.curves import Sweep, TissueValues, sweep
 from napari_swig_qmri.equation import UserEquation
-from napari_swig_qmri.signal_models import Mprage, SpinEcho, T2Flair
+from napari_swig_qmri.layers import from_layer
+from napari_swig_qmri.lazy import LazyContrast
+from napari_swig_qmri.signal_models import Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.volumes import Volume, VoxelGrid
 
 
@@ -59,6 +62,24 @@ def test_the_voxel_under_the_cursor_is_read(dock: InspectWidget, viewer: ViewerM
     expected = sweep(sequence, "echo_time", x / 1e3)([TissueValues(name="", pd=pd, t1=t1, t2=t2)])
     np.testing.assert_allclose(y, expected[0], rtol=1e-6)
     assert x[-1] == pytest.approx(250)
+
+
+def test_gradient_echoes_decay_with_t2star_as_in_the_picture(viewer: ViewerModel, qtbot: QtBot) -> None:
+    decay = np.full(LR.shape, 0.02, np.float32)
+    decay[2:4] = 0.03
+    add(viewer, Volume(data=decay, grid=LR, name="sub-01 T2starmap", suffix="T2starmap", unit="s"))
+    labels = add_labels(viewer, labelled(LR))
+    dock = open_dock(viewer, qtbot)
+    dock.curves.set_sequence(Spgr.from_typical(echo_time=0.01))
+    move(dock, viewer, qtbot, at())
+    pd, t1, t2 = (torch.tensor(float(each[VOXEL])) for each in lr_maps().data)
+    expected = float(dock.curves.sequence()(pd, t1, t2, torch.tensor(0.03)))  # type: ignore[misc]
+    dock._add_contrast(dock.curves.sequence())  # type: ignore[arg-type]
+    picture = next(layer for layer in viewer.layers if isinstance(layer.data, LazyContrast))
+    assert from_layer(*picture.as_layer_data_tuple()[:2]).data[VOXEL] == pytest.approx(expected, rel=1e-4)
+    assert dock.curves._rows[0][0].texts[-1] == f"{expected:.3f}"
+    assert dock._read_areas().tissue(1, 1).t2star == pytest.approx(0.02)  # type: ignore[union-attr]
+    assert dock.regions.value() is labels
 
 
 def test_other_maps_have_other_voxels(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -3,8 +3,8 @@
 Noise: white, of one deviation per line of k-space at every setting, Gaussian also in a magnitude (which holds above a
 signal of about three deviations), so band width, voxel and coil are taken as fixed. Time: TR per line, or per echo
 train or block of read-outs where there is one; averages fill the scan, so that noise falls with its square root. What
-counts is therefore |S1 - S2| / sqrt(TR / lines per TR) for a noise of one. Gradient echoes decay with T2 here, even
-where T2* is mapped.
+counts is therefore |S1 - S2| / sqrt(TR / lines per TR) for a noise of one. Gradient echoes decay with T2*, or with T2
+where it is not known.
 
 MP2RAGE is a ratio of two images, with a noise of its own (`uniform_moments`); a typed equation counts as one image if
 it is proportional to PD, and takes the TR that it mentions.
@@ -109,7 +109,7 @@ def _uniform_contrast(sequence: Mp2rageUni, tissues: list[TissueValues]) -> floa
     """Contrast of the uniform image over the noise of both tissues (root mean square), times the noise of an image."""
     import torch  # kept out of start-up: it takes over a second to load
 
-    pd, t1, t2 = np.array([(each.pd, each.t1, each.t2) for each in tissues]).T
+    pd, t1, t2 = np.array([(each.pd, each.t1, each.gradient_decay) for each in tissues]).T
     with torch.inference_mode():
         first, second = (each.numpy() for each in sequence.block_signals(torch.from_numpy(t1)))
     noise, decay = IMAGE_NOISE * float(abs(pd).max()), pd * np.exp(-sequence.echo_time / t2)

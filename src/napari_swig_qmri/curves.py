@@ -39,6 +39,14 @@ class TissueValues:
     pd: float  # unit of the PD map
     t1: float  # s
     t2: float  # s
+    t2star: float | None = None  # s; T2 stands in for it where it is not known
+
+    @property
+    def gradient_decay(self) -> float:
+        """Time in s with which gradient echoes decay: T2*, NaN where it was not measured, or T2 without a map of it."""
+        if self.t2star is None:
+            return self.t2
+        return self.t2star if self.t2star > 0 else math.nan
 
     @property
     def is_measured(self) -> bool:
@@ -120,9 +128,11 @@ def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
     """Signals ``(tissue, value)`` of a sequence, one of whose settings may be a tensor of values."""
     import torch  # kept out of start-up: it takes over a second to load
 
-    rows = [(each.pd, each.t1, each.t2) if each.is_measured else (math.nan,) * 3 for each in tissues]
+    rows = [
+        (each.pd, each.t1, each.t2, each.gradient_decay) if each.is_measured else (math.nan,) * 4 for each in tissues
+    ]
     with torch.inference_mode():
-        signal = sequence(*torch.tensor(rows, dtype=torch.float64).reshape(-1, 3, 1).unbind(1))
+        signal = sequence(*torch.tensor(rows, dtype=torch.float64).reshape(-1, 4, 1).unbind(1))
     result: FloatArray = signal.numpy()
     return result
 

@@ -105,17 +105,29 @@ def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
     return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
 
 
-def mean_tissue(maps: QuantitativeMaps, where: IntArray, name: str, *, robust: bool = False) -> TissueValues:
+def mean_tissue(
+    maps: QuantitativeMaps,
+    where: IntArray,
+    name: str,
+    *,
+    t2star: FloatArray | None = None,
+    robust: bool = False,
+) -> TissueValues:
     """Mean PD, T1 and T2 of the voxels `where` (flat indices) that have all three; the median if `robust`.
 
-    Without any they are NaN.
+    Without any they are NaN. With a map of T2* ``(x, y, z)`` in s, its mean is that of the voxels which have it, too.
     """
     values = np.stack([maps[quantity].ravel()[where] for quantity in ("PD", "T1", "T2")]).astype(float)
-    values = values[:, (np.isfinite(values) & (values > 0)).all(axis=0)]
+    measured = (np.isfinite(values) & (values > 0)).all(axis=0)
+    values = values[:, measured]
     if not values.shape[1]:
         return TissueValues(name=name, pd=math.nan, t1=math.nan, t2=math.nan)
-    pd, t1, t2 = np.median(values, axis=1) if robust else values.mean(axis=1)
-    return TissueValues(name=name, pd=float(pd), t1=float(t1), t2=float(t2))
+    average = np.median if robust else np.mean
+    pd, t1, t2 = average(values, axis=1)
+    decay = np.empty(0) if t2star is None else t2star.ravel()[where][measured].astype(float)
+    decay = decay[np.isfinite(decay) & (decay > 0)]
+    known = float(average(decay)) if decay.size else None
+    return TissueValues(name=name, pd=float(pd), t1=float(t1), t2=float(t2), t2star=known)
 
 
 def surroundings(where: IntArray, grid: VoxelGrid) -> IntArray:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.regions import Regions
     from napari_swig_qmri.results import Progress
     from napari_swig_qmri.sequence import Contrast
-    from napari_swig_qmri.volumes import QuantitativeMaps
+    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]
 
@@ -56,7 +56,7 @@ MODEL = (
     "no dead time."
 )
 MORE = {  # by what a sequence has
-    "T2": " Gradient echoes decay with T2 here, even where there is a T2* map.",
+    "T2": " Gradient echoes decay with T2*, or with T2 without a map of it.",
     "ratio": " Noise of the UNI image follows from that of both its images, 0.1 % of the larger PD each.",
     "typed": " A typed equation counts as one image, played out in its TR.",
     "train": " Heating by the refocusing pulses sets no limit: that of their angle is yours.",
@@ -71,13 +71,14 @@ class Areas:
 
     maps: QuantitativeMaps
     regions: Regions
+    t2star: FloatArray | None = None  # in s
 
     def tissue(self, label: int, of: int) -> TissueValues:
         """Mean of a region; the median around region `of` for its surroundings, so that fluid there counts little."""
         if label != SURROUNDINGS:
-            return mean_tissue(self.maps, self.regions[label], f"Label {label}")
+            return mean_tissue(self.maps, self.regions[label], f"Label {label}", t2star=self.t2star)
         around = surroundings(self.regions[of], self.maps.grid)
-        return mean_tissue(self.maps, around, f"Around label {of}", robust=True)
+        return mean_tissue(self.maps, around, f"Around label {of}", t2star=self.t2star, robust=True)
 
 
 class LimitRow:

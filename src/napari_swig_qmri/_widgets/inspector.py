@@ -29,7 +29,7 @@ from napari_swig_qmri.bids import RESULTS
 from napari_swig_qmri.contrast_design import optimise
 from napari_swig_qmri.layers import METADATA_KEY, frame_of
 from napari_swig_qmri.lazy import LazyContrast
-from napari_swig_qmri.regions import RegionSource, mean_tissue, regions_on
+from napari_swig_qmri.regions import RegionSource, regions_on
 from napari_swig_qmri.results import RESEARCH_NOTICE
 from napari_swig_qmri.signal_models import SpinEcho
 
@@ -221,7 +221,8 @@ class InspectWidget(Dock):
         """The chosen labels on the voxels of the chosen maps."""
         labels, probe = self.regions.value(), None if self.regions.value() is None else self._read_maps()
         if self._areas is None and probe is not None:
-            self._areas = Areas(probe.maps, regions_on(self._labels_volume(labels), probe.maps.grid))
+            regions = regions_on(self._labels_volume(labels), probe.maps.grid)
+            self._areas = Areas(probe.maps, regions, probe.t2star)
         return self._areas
 
     def _labels_volume(self, labels: Labels) -> Volume:
@@ -266,10 +267,9 @@ class InspectWidget(Dock):
                 colour = PALETTE[index % len(PALETTE)]
                 entries.append(Entry(probe.tissue(voxel, name), colour, errors=probe.standard_errors(voxel)))
         areas = self._read_areas()
-        for label, where in list(areas.regions.items())[:MOST_CURVES] if areas else []:
-            tissue = mean_tissue(areas.maps, where, f"Label {label}") if areas else None
-            if tissue is not None:
-                entries.append(Entry(tissue, _colour(labels, label), is_region=True))
+        for label in list(areas.regions)[:MOST_CURVES] if areas else []:
+            if areas is not None:
+                entries.append(Entry(areas.tissue(label, label), _colour(labels, label), is_region=True))
         self.curves.show_fixed(entries)
         self.design.show_areas(list(areas.regions) if areas else [], self._needed_areas if areas else None)
 

@@ -1,4 +1,4 @@
-"""What the layers of a viewer hold at a position: PD, T1 and T2 with their standard errors."""
+"""What the layers of a viewer hold at a position: PD, T1, T2 with their standard errors, and T2*."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from nibabel.affines import apply_affine
 
-from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, maps_of, volume_of
+from napari_swig_qmri._widgets.transmit_fields import contrast_maps_of
+from napari_swig_qmri._widgets.viewer_layers import facts_of, image_layers, volume_of
 from napari_swig_qmri.curves import TissueValues
 from napari_swig_qmri.layers import frame_of
 from napari_swig_qmri.placement import scanner_position
@@ -33,6 +34,7 @@ class Probe:
 
     maps: QuantitativeMaps
     frame: FloatArray  # display frame of the maps
+    t2star: FloatArray | None = None  # in s
     errors: Mapping[str, FloatArray] = field(default_factory=dict)  # standard errors by quantity, unit of the maps
 
     def position(self, shown: Sequence[float]) -> FloatArray:
@@ -46,9 +48,10 @@ class Probe:
         return (x, y, z) if inside else None
 
     def tissue(self, voxel: tuple[int, int, int], name: str) -> TissueValues:
-        """PD, T1 and T2 of a voxel."""
+        """PD, T1 and T2 of a voxel, and T2* where there is a map of it."""
         pd, t1, t2 = (float(self.maps[quantity][voxel]) for quantity in ("PD", "T1", "T2"))
-        return TissueValues(name=name, pd=pd, t1=t1, t2=t2)
+        t2star = None if self.t2star is None else float(self.t2star[voxel])
+        return TissueValues(name=name, pd=pd, t1=t1, t2=t2, t2star=t2star)
 
     def standard_errors(self, voxel: tuple[int, int, int]) -> dict[str, float]:
         """Standard errors of a voxel by quantity, in the unit of the maps, where there is a layer of them."""
@@ -58,7 +61,8 @@ class Probe:
 
 def probe_of(source: Source, viewer: ViewerModel) -> Probe:
     """The maps of a source with the standard errors that lie on their grid."""
-    maps = maps_of(source.layers)
+    given = contrast_maps_of(source.layers)
+    maps = given.maps
     frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
     beside = [layer for layer in image_layers(viewer) if layer not in source.layers.values()]
     errors = {}
@@ -68,7 +72,7 @@ def probe_of(source: Source, viewer: ViewerModel) -> Probe:
             volume = volume_of(layer)
             in_ms = volume.unit is None and IN_MS.search(layer.name)
             errors[name] = volume.data / 1e3 if in_ms else volume.data
-    return Probe(maps, frame, errors)
+    return Probe(maps, frame, given.t2star, errors)
 
 
 def _standard_error(name: str, of: Image, layers: Sequence[Image]) -> Image | None:
