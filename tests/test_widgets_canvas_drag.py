@@ -338,7 +338,7 @@ def test_keys_and_mouse_in_a_window(make_napari_viewer_proxy: Callable[..., Any]
     QTest.keyPress(canvas, Qt.Key.Key_Q)
     real_drag(canvas, middle, QPoint(viewer.canvas.size[1] // 10, 0))
     inversion_time, echo_time = shown(dock)
-    assert (inversion_time, echo_time) == (pytest.approx(3250, abs=15), 120)  # a pixel is some 10 ms
+    assert (inversion_time, echo_time) == (pytest.approx(3250, abs=50), 120)  # a pixel is some 10 ms, and the canvas may change
     QTest.keyClick(canvas, Qt.Key.Key_Up)
     QTest.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
     assert shown(dock) == (inversion_time - 10, 130)
@@ -368,7 +368,7 @@ def test_a_drag_turns_nothing_in_3d(make_napari_viewer_proxy: Callable[..., Any]
     QTest.keyPress(canvas, Qt.Key.Key_Q)
     real_drag(canvas, QPoint(canvas.width() // 2, canvas.height() // 2), QPoint(viewer.canvas.size[1] // 5, 0))
     QTest.keyRelease(canvas, Qt.Key.Key_Q)
-    assert dock.editor.settings()["repetition_time"] == pytest.approx(0.8, abs=0.01)  # 0.5 to 1500 ms
+    assert dock.editor.settings()["repetition_time"] == pytest.approx(0.8, abs=0.03)  # 0.5 to 1500 ms
     assert viewer.scene.camera.angles == pytest.approx((10, 40, 70))
     real_drag(canvas, QPoint(canvas.width() // 2, canvas.height() // 2), QPoint(canvas.width() // 5, 0))
     assert viewer.scene.camera.angles != pytest.approx((10, 40, 70))  # now it turns
