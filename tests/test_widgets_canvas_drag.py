@@ -338,7 +338,10 @@ def test_keys_and_mouse_in_a_window(make_napari_viewer_proxy: Callable[..., Any]
     QTest.keyPress(canvas, Qt.Key.Key_Q)
     real_drag(canvas, middle, QPoint(viewer.canvas.size[1] // 10, 0))
     inversion_time, echo_time = shown(dock)
-    assert (inversion_time, echo_time) == (pytest.approx(3250, abs=50), 120)  # a pixel is some 10 ms, and the canvas may change
+    assert (inversion_time, echo_time) == (
+        pytest.approx(3250, abs=50),
+        120,
+    )  # a pixel is some 10 ms; the canvas may change
     QTest.keyClick(canvas, Qt.Key.Key_Up)
     QTest.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
     assert shown(dock) == (inversion_time - 10, 130)
