@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import time
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,12 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QApplication
 from widget_cases import HR, LR, add, lr_maps, lr_sr_and_a_guide
 
+from napari_swig_qmri._widgets import region_panel
+from napari_swig_qmri._widgets.appearance import Foldable
 from napari_swig_qmri._widgets.inspector import InspectWidget
 from napari_swig_qmri._widgets.region_panel import HEADS, SCATTER, VOXELS
 from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri.results import RESEARCH_NOTICE
+from napari_swig_qmri.results import RESEARCH_NOTICE, Progress
 from napari_swig_qmri.volumes import Volume
 
 
@@ -65,14 +69,16 @@ def test_long_names_give_way_to_the_numbers(dock: InspectWidget, viewer: ViewerM
     viewer.layers["sub-01 T1w"].name = "a very long name of a weighted image that no dock has room for"
     add_labels(viewer, labelled())
     finish(dock.table, qtbot)
-    dock.table.resize(480, 900)
+    for fold in dock.findChildren(Foldable):
+        fold.set_unfolded(True)
     with qtbot.waitExposed(dock):
         dock.show()
-    table: Any = dock.table.table
     dock.resize(540, 900)
-    qtbot.waitUntil(lambda: table.width() > 400)
+    table: Any = dock.table.table
+    last = len(HEADS) - 1
+    qtbot.waitUntil(lambda: 300 < table.viewport().width() < 540)
+    qtbot.waitUntil(lambda: table.columnViewportPosition(last) + table.columnWidth(last) <= table.viewport().width())
     assert not table.horizontalScrollBar().isVisible()
-    assert table.columnViewportPosition(len(HEADS) - 1) + table.columnWidth(len(HEADS) - 1) <= table.viewport().width()
 
 
 def test_contrasts_are_measured_too(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -168,10 +174,18 @@ def test_images_without_a_voxel_in_a_region_are_named(dock: InspectWidget, viewe
     )
 
 
-def test_measuring_can_be_cancelled_and_can_fail(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+def test_measuring_can_be_cancelled_and_can_fail(
+    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*_: object) -> Generator[Progress, None, None]:
+        while True:
+            time.sleep(0.005)
+            yield Progress(0.1, "measuring")
+
     add_labels(viewer, Volume(data=np.zeros(LR.shape, np.int32), grid=LR, name="empty", suffix="dseg"))
     finish(dock.table, qtbot)
     assert dock.table.run.message.text().startswith("No label of 'empty' lies in any")
+    monkeypatch.setattr(region_panel, "_measured", endless)
     dock.table.run.run_button.click()
     with qtbot.waitSignal(dock.table.run.ended):
         dock.table.run.cancel()
