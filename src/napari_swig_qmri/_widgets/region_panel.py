@@ -49,6 +49,7 @@ CAVEAT = (
 MISSED = "No voxel of {images} has its centre in a region: paint thicker ones."
 SHOWN_ROWS = 8
 LISTED = 8  # images in sight
+NAME_WIDTH = 120  # pixels of the names of images, at first; it can be drawn wider
 ROW_HEIGHT = 22  # pixels
 BLAND_ALTMAN, SCATTER = "Bland-Altman", "scatter"
 LEADING = ("T1", "T2", "PD")  # kinds that are compared first
@@ -159,7 +160,8 @@ class RegionPanel(QWidget):
                 header.setDefaultSectionSize(ROW_HEIGHT)
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
                 if header.orientation() == Qt.Orientation.Horizontal:  # names give way to numbers
-                    header.setSectionResizeMode(HEADS.index("Image"), QHeaderView.ResizeMode.Stretch)
+                    header.setSectionResizeMode(HEADS.index("Image"), QHeaderView.ResizeMode.Interactive)
+                    header.resizeSection(HEADS.index("Image"), NAME_WIDTH)
         self.table.setWordWrap(False)
         self.table.setTextElideMode(Qt.TextElideMode.ElideMiddle)
         self.table.setFixedHeight(ROW_HEIGHT * (SHOWN_ROWS + 2))
