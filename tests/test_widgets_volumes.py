@@ -83,6 +83,14 @@ def move(widget: SynthesizeWidget, echo_time: float) -> None:
     widget.editor.parameter_boxes()["echo_time"].value = 1e3 * echo_time
 
 
+def show_in_3d(viewer: ViewerModel, layer: Any, gate: threading.Event, qtbot: QtBot) -> None:
+    """Enter 3D and wait for the volume of a layer; those to come have to wait again."""
+    gate.set()
+    viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: layer.data.is_kept)
+    gate.clear()
+
+
 def shown(layer: Any) -> Any:
     """Values that the layer's picture is made of."""
     return np.asarray(layer._slice.image.view)
@@ -115,10 +123,7 @@ def test_in_3d_the_last_of_many_movements_wins_and_none_is_computed_in_the_gui(
     widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot
 ) -> None:
     _, sr = widget.add_contrast()
-    gate.set()
-    viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: sr.data.is_kept)
-    gate.clear()
+    show_in_3d(viewer, sr, gate, qtbot)
     seen: list[T2Flair] = []
     sr.events.data.connect(lambda _: seen.append(sr.data.sequence))
     for echo_time in (0.08, 0.09, 0.1):
@@ -265,10 +270,7 @@ def test_baking_waits_for_what_is_still_to_be_shown(
     widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot
 ) -> None:
     _, sr = widget.add_contrast()
-    gate.set()
-    viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: sr.data.is_kept)
-    gate.clear()
+    show_in_3d(viewer, sr, gate, qtbot)
     wanted = np.asarray(sr.data.with_sequence(T2Flair.from_typical(echo_time=0.1)))
     move(widget, 0.1)
     qtbot.wait(30)

@@ -85,14 +85,7 @@ class LiveContrasts(QObject):
 
     def move(self, setting: Setting) -> None:
         """Bring the layers to a setting, unless another comes before it can be shown."""
-        coming = self._coming()
-        contrasts = {layer: _moved(contrast, setting) for layer, contrast in coming.items()}
-        is_changed = any(
-            (each.sequence, each.rendering) != (coming[layer].sequence, coming[layer].rendering)
-            for layer, each in contrasts.items()
-        )
-        if is_changed or setting.title != self._title:
-            self._change(contrasts, setting.title)
+        self._change({layer: _moved(contrast, setting) for layer, contrast in self._coming().items()}, setting.title)
 
     def take_map(self, transmit_map: Image | None) -> None:
         """Give the layers another map of B1+, or none; ValueError with one sentence where it cannot be theirs."""
