@@ -327,3 +327,25 @@ def test_plugins_get_a_view_of_the_viewer_with_which_3d_and_baking_work_too(view
     widget.bake_button.click()
     qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
     assert widget.live.layers == []
+
+
+@pytest.mark.parametrize("n_axes", [2, 3])
+def test_contrasts_added_while_others_are_baked_follow_the_sliders(
+    n_axes: int, widget: SynthesizeWidget, viewer: ViewerModel, gate: threading.Event, qtbot: QtBot
+) -> None:
+    baked = widget.add_contrast()
+    if n_axes == 3:
+        show_in_3d(viewer, baked[1], gate, qtbot)
+        move(widget, 0.11)  # which the bake waits for
+        qtbot.wait(30)
+    widget.bake_button.click()
+    qtbot.wait(30)
+    live = widget.add_contrast()
+    gate.set()
+    if n_axes == 2:
+        qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in baked))
+    move(widget, 0.1)
+    qtbot.waitUntil(lambda: all(layer.data.sequence.echo_time == 0.1 for layer in live))
+    qtbot.wait(100)
+    assert widget.live.layers == live
+    assert all(isinstance(layer.data, LazyContrast) for layer in live)

@@ -72,6 +72,7 @@ class LiveContrasts(QObject):
         """Add layers that follow from now on; those before, and their marks, stay as they are."""
         self._title = self._next_title = title
         self.layers, self.marks = [], {}
+        self._wanted, self._is_to_be_baked = {}, False
         layers = [Image(data, **attributes) for data, attributes, _ in contrasts]
         self.volumes.add(layers)
         for layer in layers:
@@ -188,8 +189,8 @@ class LiveContrasts(QObject):
         for layer, values in zip(layers, volumes, strict=True):
             if layer in self._viewer.layers:
                 layer.data = values
-        self.mark(wanted=False)
-        self.layers = []
+        self.layers = [layer for layer in self.layers if layer not in layers]
+        self._keep_marks(self.layers)
         self.baked.emit()
 
 
