@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from napari_swig_qmri import VoxelGrid, as_guide, as_maps, read_folder, read_volume, super_resolve
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.progress import drained
 
 HALOS = (8, 16, 32, 48)  # HR voxels
 TISSUE_T2 = 0.15  # s, above is CSF

@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
-from napari_swig_qmri.methods import DEFAULT_METHOD, METHODS
 from napari_swig_qmri.metrics import MapScores
-from napari_swig_qmri.steps import drained
-from napari_swig_qmri.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.simulation.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
 
 FIELD_STRENGTH = 3.0  # T
 CORNER, SHAPE = (20, 20, 60), (140, 180, 64)  # of the slab, in voxels of 1 mm

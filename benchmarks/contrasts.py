@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from napari_swig_qmri import SEQUENCES, QuantitativeMaps
 from napari_swig_qmri.metrics import hfen, nrmse, ssim, tissue_masks
-from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.simulate import DOMAINS, USUAL_GUIDES, degrade
+from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.simulation.degradation import DOMAINS, USUAL_GUIDES, degrade
 
 CONTRASTS = {
     "T2-FLAIR": SEQUENCES["t2-flair"].from_typical(),

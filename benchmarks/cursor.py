@@ -27,9 +27,9 @@ from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QLabel
 from ticks import TIMEOUT, random_tissue
 
-from napari_swig_qmri._widgets.inspector import InspectWidget
-from napari_swig_qmri.conversion import map_volumes
-from napari_swig_qmri.layers import to_layers
+from napari_swig_qmri._napari.inspect.dock import InspectWidget
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri.data.interpretation import map_volumes
 
 BETWEEN = 80  # ms between two moves, so that each is seen alone
 WINDOW = (1400, 1000)  # pixels

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_swig_qmri import degrade, gains, make_phantom
-from napari_swig_qmri.prediction import predict
-from napari_swig_qmri.preparation import prepare
-from napari_swig_qmri.simulate import USUAL_GUIDES
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri import degrade, make_phantom
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
+from napari_swig_qmri.super_resolution.solver import gains
+from napari_swig_qmri.super_resolution.solver.prediction import predict
+from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 EXTENT = ((-84, 84), (-124, 92), (-10, 54))  # mm
 TRUE = {"T1w": 812.0, "T2w": 95.0, "FLAIR": 400.0}

@@ -15,9 +15,9 @@ from collections.abc import Callable
 
 import torch
 
-from napari_swig_qmri.matching import N_COMPARED, Dictionary, make_dictionary, match
-from napari_swig_qmri.mupa_zte import MupaZte
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.physics.mupa_zte import MupaZte
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.dictionary import N_COMPARED, Dictionary, make_dictionary, match
 
 SHAPE = (99, 117, 95)
 LOW, HIGH = torch.tensor([0.6, 0.5, 0.04]), torch.tensor([1.0, 4.0, 0.5])  # PD, T1 s, T2 s

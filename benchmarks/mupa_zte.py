@@ -19,12 +19,12 @@ import torch
 from brains import HEADING, Brain, brains_of, cells, interpolated, parser_of, resolved, table
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, evaluate
-from napari_swig_qmri.matching import make_dictionary, match
 from napari_swig_qmri.metrics import MapScores
-from napari_swig_qmri.mupa_zte import MupaZte
-from napari_swig_qmri.quantities import QUANTITIES
-from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.physics.mupa_zte import MupaZte
+from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.super_resolution.solver.dictionary import make_dictionary, match
 
 GAINS = (812.0, 95.0, 400.0)
 NOISE = 0.005  # of every image, relative to the magnetisation of water, in 8 mm^3 after a minute

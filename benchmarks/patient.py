@@ -26,8 +26,8 @@ from napari_swig_qmri import (
     save_super_resolution,
     super_resolve,
 )
-from napari_swig_qmri.console import drain
-from napari_swig_qmri.simulate import USUAL_GUIDES
+from napari_swig_qmri.cli.console import drain
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 SCANS = {"T1w": "*T1W.nii*", "T2w": "*T2W.nii*", "FLAIR": "*FLAIR.nii*"}
 WHITE_MATTER = (0.69, 0.9, 0.07)  # PD, T1 s, T2 s, assumed of the brighter voxels of the T1W

@@ -15,10 +15,10 @@ import scipy.ndimage as ndi
 from brains import solver_options
 
 from napari_swig_qmri import QuantitativeMaps, VoxelGrid, evaluate, super_resolve
-from napari_swig_qmri.console import drain
+from napari_swig_qmri.cli.console import drain
 from napari_swig_qmri.metrics import format_scores
-from napari_swig_qmri.signal_models import SpinEcho
-from napari_swig_qmri.simulate import degrade
+from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.simulation.degradation import degrade
 
 GAINS = (812.0, 95.0)
 GUIDES = {

@@ -15,14 +15,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from napari_swig_qmri.lazy import LazyContrast, synthesise
-from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.partial_volume import THRESHOLD, LazyPartialVolume, disagreement, tissue_level
-from napari_swig_qmri.phantom import make_phantom
-from napari_swig_qmri.quantities import T1, T2
-from napari_swig_qmri.rendering import Rendering
-from napari_swig_qmri.signal_models import Mprage, SignalModel, Spgr, T2Flair, TurboSpinEcho
-from napari_swig_qmri.volumes import VoxelGrid
+from napari_swig_qmri.data.truncation import KSpaceTruncation
+from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.physics.quantities import T1, T2
+from napari_swig_qmri.physics.signal_models import Mprage, SignalModel, Spgr, T2Flair, TurboSpinEcho
+from napari_swig_qmri.simulation.phantom import make_phantom
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
+from napari_swig_qmri.synthesis.partial_volume import THRESHOLD, LazyPartialVolume, disagreement, tissue_level
+from napari_swig_qmri.synthesis.rendering import Rendering
 
 SHAPE = (25, 512, 512)
 LONG = TurboSpinEcho(repetition_time=3.0, echo_time=0.3, echo_train_length=200, echo_spacing=0.004)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from napari_swig_qmri import degrade, make_phantom, super_resolve
-from napari_swig_qmri.console import drain
+from napari_swig_qmri.cli.console import drain
 
 SMALL = 1_000_000  # bytes, less than one plane takes
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import torch
 
-from napari_swig_qmri.smoothing import smoothed
-from napari_swig_qmri.steps import drained
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.denoising import smoothed
 
 SHAPE, PLACE, N_DRAWS = (24, 24, 24), 10, 24
 NOISE = torch.tensor([0.01, 0.02, 0.03])  # of log PD, T1 and T2

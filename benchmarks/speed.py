@@ -37,8 +37,8 @@ from napari_swig_qmri import (
     read_folder,
     super_resolve,
 )
-from napari_swig_qmri.conversion import is_map
-from napari_swig_qmri.simulate import USUAL_GUIDES
+from napari_swig_qmri.data.interpretation import is_map
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 SHAPE = (197, 233, 189)
 FACTOR = 2.0

@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 from qtpy.QtWidgets import QApplication
 
 from napari_swig_qmri import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri.conversion import map_volumes
-from napari_swig_qmri.layers import to_layers
-from napari_swig_qmri.signal_models import TurboSpinEcho
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.physics.signal_models import TurboSpinEcho
 
 RSS_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes, of ru_maxrss
 TIMEOUT = 10.0  # s to wait for a frame

@@ -17,8 +17,8 @@ from brains import HEADING, brains_of, cells, interpolated, parser_of, resolved,
 
 from napari_swig_qmri import SEQUENCES, evaluate
 from napari_swig_qmri.metrics import MapScores
-from napari_swig_qmri.signal_models import SignalModel
-from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
+from napari_swig_qmri.physics.signal_models import SignalModel
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 
 GAINS = (812.0, 95.0, 400.0)
 SEED = 8

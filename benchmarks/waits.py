@@ -6,7 +6,7 @@ import argparse
 import time
 
 from napari_swig_qmri import degrade, make_phantom, super_resolve
-from napari_swig_qmri.simulate import USUAL_GUIDES
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 GUIDES = ("T1w", "T2w")
 

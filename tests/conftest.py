@@ -16,7 +16,7 @@ os.environ.setdefault("NAPARI_CONFIG", "")  # napari neither reads nor writes th
 def own_presets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Folder for presets in place of the user's."""
     folder = tmp_path_factory.getbasetemp() / "no-presets"
-    monkeypatch.setattr("napari_swig_qmri.presets.user_folder", lambda: folder)
+    monkeypatch.setattr("napari_swig_qmri.synthesis.presets.user_folder", lambda: folder)
     return folder
 
 

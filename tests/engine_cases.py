@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_swig_qmri.operators import KSpaceTruncation
-from napari_swig_qmri.phantom import Phantom, make_phantom
-from napari_swig_qmri.posterior import NegativeLogPosterior
-from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
-from napari_swig_qmri.volumes import VoxelGrid
+from napari_swig_qmri.data.truncation import KSpaceTruncation
+from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.simulation.phantom import Phantom, make_phantom
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
 
 GAINS = (812.0, 95.0, 300.0)  # scanner units
 WHITE, GREY = (0.70, 0.88, 0.068), (0.82, 1.42, 0.092)

@@ -10,9 +10,9 @@ from napari.layers import Labels, Layer
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR
 
-from napari_swig_qmri._widgets.inspector import InspectWidget
-from napari_swig_qmri.layers import to_layer_data
-from napari_swig_qmri.volumes import Volume, VoxelGrid
+from napari_swig_qmri._napari.inspect.dock import InspectWidget
+from napari_swig_qmri._napari.layers import to_layer_data
+from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 VOXEL = (2, 3, 1)
 

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.operators import SeparableOperator
-    from napari_swig_qmri.volumes import FloatArray, VoxelGrid
+    from napari_swig_qmri.data.truncation import SeparableOperator
+    from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
 
 T = TypeVar("T")
 

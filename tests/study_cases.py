@@ -7,9 +7,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.ablation import AblationConfig
-from napari_swig_qmri.configuration import Anatomies
-from napari_swig_qmri.network import NetworkConfig
+from napari_swig_qmri.evaluation.ablation.study import AblationConfig
+from napari_swig_qmri.super_resolution.network.configuration import Anatomies
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig
 
 EDGE = 32  # HR voxels
 AFFINE = np.diag([0.5, 0.5, 0.5, 1.0])

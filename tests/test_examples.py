@@ -11,7 +11,7 @@ import pytest
 from skimage.io import imread
 from typer.testing import CliRunner
 
-from napari_swig_qmri.cli import app
+from napari_swig_qmri.cli.app import app
 
 EXAMPLES = Path(__file__).parents[1] / "docs" / "examples"
 
@@ -82,6 +82,6 @@ def is_a_picture(path: Path) -> bool:
 
 
 def test_every_example_is_run_by_some_test() -> None:
-    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py"))
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.rglob("test_*.py"))
     for path in EXAMPLES.glob("*.py"):
         assert path.stem in tests

@@ -25,7 +25,12 @@ def loaded_after(code: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "module",
-    ["napari_swig_qmri", "napari_swig_qmri._reader", "napari_swig_qmri._writer", "napari_swig_qmri.cli"],
+    [
+        "napari_swig_qmri",
+        "napari_swig_qmri._napari.reader",
+        "napari_swig_qmri._napari.writer",
+        "napari_swig_qmri.cli.app",
+    ],
 )
 def test_light_modules_load_neither_torch_nor_qt(module: str) -> None:
     assert loaded_after(f"import {module}") == set()
@@ -38,7 +43,7 @@ def test_asking_what_there_is_loads_nothing() -> None:
 def test_files_open_without_torch(tmp_path: Path) -> None:
     path = str(tmp_path / "sub-01_T1map.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
-    code = f"from napari_swig_qmri._reader import get_reader; assert get_reader({path!r})({path!r})"
+    code = f"from napari_swig_qmri._napari.reader import get_reader; assert get_reader({path!r})({path!r})"
     assert loaded_after(code) == set()
 
 
@@ -55,7 +60,7 @@ def test_public_names_exist() -> None:
 def test_public_names_are_the_ones_type_checkers_see() -> None:
     tree = ast.parse(Path(napari_swig_qmri.__file__).read_text(encoding="utf-8"))
     typed = {
-        alias.asname: node.module.rpartition(".")[2]
+        alias.asname: node.module.removeprefix("napari_swig_qmri.")
         for node in ast.walk(tree)
         if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("napari_swig_qmri.")
         for alias in node.names

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from napari_swig_qmri import metrics
-from napari_swig_qmri.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 
 GRID = VoxelGrid((24, 22, 20), np.diag([3.0, 3.0, 3.0, 1.0]))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_swig_qmri.curves import TissueValues
+from napari_swig_qmri.synthesis.curves import TissueValues
 
 WM = TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07)
 GM = TissueValues(name="GM", pd=0.82, t1=1.3, t2=0.09)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from napari_swig_qmri.network import NetworkConfig, SwigNet
-from napari_swig_qmri.subjects import BRAINWEB, Anatomy, anatomy_of
-from napari_swig_qmri.volumes import VoxelGrid
+from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.simulation.subjects import BRAINWEB, Anatomy, anatomy_of
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 
 EDGE = 24  # HR voxels
 TINY = NetworkConfig(width=4, n_blocks=1)

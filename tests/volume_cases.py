@@ -8,9 +8,9 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
-from napari_swig_qmri.results import SuperResolution
-from napari_swig_qmri.signal_models import SpinEcho
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.super_resolution.results import SuperResolution
 
 PAIRS = ("RL", "AP", "SI")
 CODES = ["".join(code) for axes in permutations(PAIRS) for code in product(*axes)]

@@ -13,11 +13,11 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 from pytestqt.qtbot import QtBot
 
-from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
-from napari_swig_qmri.conversion import as_maps, generated_by
-from napari_swig_qmri.layers import to_layer_data
-from napari_swig_qmri.results import Progress, SuperResolution
-from napari_swig_qmri.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri._napari.layers import to_layer_data
+from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
+from napari_swig_qmri.data.interpretation import as_maps, generated_by
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.super_resolution.results import Progress, SuperResolution
 
 HR = VoxelGrid((12, 14, 10), np.diag([1.0, 1.0, 1.0, 1.0]))
 LR = HR.with_shape((6, 7, 5))

@@ -20,11 +20,11 @@ from napari.layers import Layer
 from qtpy.QtWidgets import QScrollArea, QWidget
 from widget_tour import FIELD, LOW_WINDOW, PLUGIN, SLAB, WINDOW, open_case, shoot, wait, wait_until
 
-from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri.conversion import generated_by, map_volumes
-from napari_swig_qmri.layers import to_layers
-from napari_swig_qmri.phantom import make_phantom
-from napari_swig_qmri.volumes import QuantitativeMaps
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri.data.interpretation import generated_by, map_volumes
+from napari_swig_qmri.data.volumes import QuantitativeMaps
+from napari_swig_qmri.simulation.phantom import make_phantom
 
 NOISE = 0.03  # relative, of the maps that stand in for super-resolved ones
 

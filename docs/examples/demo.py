@@ -32,8 +32,8 @@ from napari_swig_qmri import (
     super_resolve,
     tissue_errors,
 )
-from napari_swig_qmri.conversion import map_volumes
-from napari_swig_qmri.layers import to_layers
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri.data.interpretation import map_volumes
 
 EXTENT = ((-84, 84), (-124, 92), (-16, 84))  # mm
 SHOWN_POSITION = (18.0, -14.0, 0.0)  # mm, z y x: ventricles, deep grey matter and lesions

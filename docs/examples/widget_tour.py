@@ -20,15 +20,15 @@ from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
 from qtpy.QtWidgets import QApplication, QScrollArea
 
-from napari_swig_qmri._widgets.super_resolve import SuperResolveWidget
-from napari_swig_qmri._widgets.synthesize import SynthesizeWidget
-from napari_swig_qmri.conversion import map_volumes
-from napari_swig_qmri.layers import to_layers
-from napari_swig_qmri.phantom import make_phantom
-from napari_swig_qmri.results import Progress
-from napari_swig_qmri.sidecars import to_sidecar
-from napari_swig_qmri.simulate import USUAL_GUIDES, degrade
-from napari_swig_qmri.volumes import Volume
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
+from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.simulation.phantom import make_phantom
+from napari_swig_qmri.super_resolution.results import Progress
 
 PLUGIN = "napari-swig-qmri"
 SLAB = ((-84, 84), (-124, 92), (0, 40))  # mm

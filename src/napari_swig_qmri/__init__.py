@@ -11,49 +11,49 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.conversion import as_guide as as_guide
-    from napari_swig_qmri.conversion import as_maps as as_maps
-    from napari_swig_qmri.files import read_folder as read_folder
-    from napari_swig_qmri.files import read_volume as read_volume
-    from napari_swig_qmri.files import save_super_resolution as save_super_resolution
-    from napari_swig_qmri.files import write_volume as write_volume
-    from napari_swig_qmri.layers import from_layer as from_layer
-    from napari_swig_qmri.layers import result_layers as result_layers
-    from napari_swig_qmri.layers import to_layer_data as to_layer_data
+    from napari_swig_qmri._napari.layers import from_layer as from_layer
+    from napari_swig_qmri._napari.layers import result_layers as result_layers
+    from napari_swig_qmri._napari.layers import to_layer_data as to_layer_data
+    from napari_swig_qmri.data.files import read_folder as read_folder
+    from napari_swig_qmri.data.files import read_volume as read_volume
+    from napari_swig_qmri.data.files import save_super_resolution as save_super_resolution
+    from napari_swig_qmri.data.files import write_volume as write_volume
+    from napari_swig_qmri.data.interpretation import as_guide as as_guide
+    from napari_swig_qmri.data.interpretation import as_maps as as_maps
+    from napari_swig_qmri.data.truncation import KSpaceTruncation as KSpaceTruncation
+    from napari_swig_qmri.data.volumes import QuantitativeMaps as QuantitativeMaps
+    from napari_swig_qmri.data.volumes import Volume as Volume
+    from napari_swig_qmri.data.volumes import VoxelGrid as VoxelGrid
+    from napari_swig_qmri.data.volumes import WeightedImage as WeightedImage
     from napari_swig_qmri.metrics import evaluate as evaluate
     from napari_swig_qmri.metrics import hfen as hfen
     from napari_swig_qmri.metrics import ssim as ssim
     from napari_swig_qmri.metrics import tissue_errors as tissue_errors
-    from napari_swig_qmri.operators import KSpaceTruncation as KSpaceTruncation
-    from napari_swig_qmri.outlook import Preflight as Preflight
-    from napari_swig_qmri.outlook import preflight as preflight
-    from napari_swig_qmri.phantom import Phantom as Phantom
-    from napari_swig_qmri.phantom import make_phantom as make_phantom
-    from napari_swig_qmri.pipeline import super_resolve as super_resolve
-    from napari_swig_qmri.quantities import QUANTITIES as QUANTITIES
-    from napari_swig_qmri.results import Progress as Progress
-    from napari_swig_qmri.results import SuperResolution as SuperResolution
-    from napari_swig_qmri.signal_models import SEQUENCES as SEQUENCES
-    from napari_swig_qmri.simulate import degrade as degrade
-    from napari_swig_qmri.volumes import QuantitativeMaps as QuantitativeMaps
-    from napari_swig_qmri.volumes import Volume as Volume
-    from napari_swig_qmri.volumes import VoxelGrid as VoxelGrid
-    from napari_swig_qmri.volumes import WeightedImage as WeightedImage
+    from napari_swig_qmri.physics.quantities import QUANTITIES as QUANTITIES
+    from napari_swig_qmri.physics.signal_models import SEQUENCES as SEQUENCES
+    from napari_swig_qmri.simulation.degradation import degrade as degrade
+    from napari_swig_qmri.simulation.phantom import Phantom as Phantom
+    from napari_swig_qmri.simulation.phantom import make_phantom as make_phantom
+    from napari_swig_qmri.super_resolution.pipeline import super_resolve as super_resolve
+    from napari_swig_qmri.super_resolution.preflight import Preflight as Preflight
+    from napari_swig_qmri.super_resolution.preflight import preflight as preflight
+    from napari_swig_qmri.super_resolution.results import Progress as Progress
+    from napari_swig_qmri.super_resolution.results import SuperResolution as SuperResolution
 
 _NAMES_OF_MODULE = {
-    "conversion": ("as_guide", "as_maps"),
-    "files": ("read_folder", "read_volume", "save_super_resolution", "write_volume"),
-    "layers": ("from_layer", "result_layers", "to_layer_data"),
+    "data.interpretation": ("as_guide", "as_maps"),
+    "data.files": ("read_folder", "read_volume", "save_super_resolution", "write_volume"),
+    "_napari.layers": ("from_layer", "result_layers", "to_layer_data"),
     "metrics": ("evaluate", "hfen", "ssim", "tissue_errors"),
-    "operators": ("KSpaceTruncation",),
-    "phantom": ("Phantom", "make_phantom"),
-    "pipeline": ("super_resolve",),
-    "outlook": ("Preflight", "preflight"),
-    "quantities": ("QUANTITIES",),
-    "results": ("Progress", "SuperResolution"),
-    "signal_models": ("SEQUENCES",),
-    "simulate": ("degrade",),
-    "volumes": ("QuantitativeMaps", "Volume", "VoxelGrid", "WeightedImage"),
+    "data.truncation": ("KSpaceTruncation",),
+    "simulation.phantom": ("Phantom", "make_phantom"),
+    "super_resolution.pipeline": ("super_resolve",),
+    "super_resolution.preflight": ("Preflight", "preflight"),
+    "physics.quantities": ("QUANTITIES",),
+    "super_resolution.results": ("Progress", "SuperResolution"),
+    "physics.signal_models": ("SEQUENCES",),
+    "simulation.degradation": ("degrade",),
+    "data.volumes": ("QuantitativeMaps", "Volume", "VoxelGrid", "WeightedImage"),
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 

@@ -18,7 +18,7 @@ from skimage.metrics import structural_similarity
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.volumes import FloatArray, QuantitativeMaps, VoxelGrid
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, VoxelGrid
 
     BoolArray = npt.NDArray[np.bool_]
 

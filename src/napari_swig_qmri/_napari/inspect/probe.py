@@ -1,0 +1,86 @@
+"""What the layers of a viewer hold at a position: PD, T1, T2 with their standard errors, and T2*."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from nibabel.affines import apply_affine
+
+from napari_swig_qmri._napari.layers import frame_of
+from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
+from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
+from napari_swig_qmri._napari.placement import scanner_position
+from napari_swig_qmri.synthesis.curves import TissueValues
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_swig_qmri._napari.parts.contrast_layers import Source
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
+
+STANDARD_ERROR = r"\b{name}\b.*\bstandard error\b"  # in the name of a layer
+IN_MS = re.compile(r"\(ms\)")
+
+
+@dataclass(frozen=True, eq=False)
+class Probe:
+    """One set of maps, read voxel by voxel."""
+
+    maps: QuantitativeMaps
+    frame: FloatArray  # display frame of the maps
+    t2star: FloatArray | None = None  # in s
+    errors: Mapping[str, FloatArray] = field(default_factory=dict)  # standard errors by quantity, unit of the maps
+
+    def position(self, shown: Sequence[float]) -> FloatArray:
+        """Scanner position (3,) in mm of a position in the viewer."""
+        return scanner_position(shown, self.frame)
+
+    def voxel(self, position: FloatArray) -> tuple[int, int, int] | None:
+        """Voxel at a scanner position in mm; None outside the maps."""
+        x, y, z = (int(i) for i in np.rint(apply_affine(np.linalg.inv(self.maps.grid.affine), position)))
+        inside = all(0 <= i < n for i, n in zip((x, y, z), self.maps.grid.shape, strict=True))
+        return (x, y, z) if inside else None
+
+    def tissue(self, voxel: tuple[int, int, int], name: str) -> TissueValues:
+        """PD, T1 and T2 of a voxel, and T2* where there is a map of it."""
+        pd, t1, t2 = (float(self.maps[quantity][voxel]) for quantity in ("PD", "T1", "T2"))
+        t2star = None if self.t2star is None else float(self.t2star[voxel])
+        return TissueValues(name=name, pd=pd, t1=t1, t2=t2, t2star=t2star)
+
+    def standard_errors(self, voxel: tuple[int, int, int]) -> dict[str, float]:
+        """Standard errors of a voxel by quantity, in the unit of the maps, where there is a layer of them."""
+        found = {name: float(values[voxel]) for name, values in self.errors.items()}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+
+def probe_of(source: Source, viewer: ViewerModel) -> Probe:
+    """The maps of a source with the standard errors that lie on their grid."""
+    given = contrast_maps_of(source.layers)
+    maps = given.maps
+    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
+    beside = [layer for layer in image_layers(viewer) if layer not in source.layers.values()]
+    errors = {}
+    for name in maps.names:
+        layer = _standard_error(name, source.layers[name], beside)
+        if layer is not None:
+            volume = volume_of(layer)
+            in_ms = volume.unit is None and IN_MS.search(layer.name)
+            errors[name] = volume.data / 1e3 if in_ms else volume.data
+    return Probe(maps, frame, given.t2star, errors)
+
+
+def _standard_error(name: str, of: Image, layers: Sequence[Image]) -> Image | None:
+    """The layer on the grid of a map whose name says that it holds the map's standard error."""
+    place = facts_of(of)
+    pattern = re.compile(STANDARD_ERROR.format(name=name), re.IGNORECASE)
+    for layer in layers:
+        facts = facts_of(layer)
+        if pattern.search(layer.name) and (facts.shape, facts.position) == (place.shape, place.position):
+            return layer
+    return None

@@ -1,0 +1,350 @@
+"""Volumes and results to and from viewer layers, as plain tuples ``(data, attributes, type)``.
+
+Relaxation times are shown in ms. Metadata keep what is needed to find a volume again, so that computing and
+saving use its own voxels and unit, however it is shown.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import nibabel as nib
+import numpy as np
+
+from napari_swig_qmri._napari.display import appearance, contrast_limits, display_unit, field_strength_of
+from napari_swig_qmri._napari.placement import (
+    SPACE_AXES,
+    Placed,
+    display_frame,
+    layer_matrix,
+    place,
+    placement_notices,
+    shared_frame,
+    to_stored_axes,
+    to_volume_axes,
+)
+from napari_swig_qmri.data.bids import LABELS, MAP_UNITS, RESULTS
+from napari_swig_qmri.data.interpretation import (
+    conflict_volume,
+    generated_by,
+    map_volumes,
+    provenance,
+    residual_volumes,
+)
+from napari_swig_qmri.data.volumes import Volume, VoxelGrid
+from napari_swig_qmri.super_resolution.options import contrast_of, model_label
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.super_resolution.results import SuperResolution
+
+METADATA_KEY = "napari-swig-qmri"
+MODEL_KEY = "swig_model"  # metadata of result layers: guides and method that made them
+LayerData = tuple[Any, dict[str, Any], str]
+_KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
+_BESIDE, _IMAGE, _MAP, _MASK = range(4)  # levels of layers
+_MM = {
+    "millimeter": 1.0,
+    "mm": 1.0,
+    "micrometer": 1e-3,
+    "um": 1e-3,
+    "centimeter": 10.0,
+    "meter": 1e3,
+}
+
+
+def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
+    """A volume as a layer in a display frame (default: its own); relaxation times become ms."""
+    frame = display_frame(volume.grid) if frame is None else frame
+    is_label = volume.suffix in LABELS
+    placed = place(volume, frame, order=0 if is_label else 1)
+    unit, factor = display_unit(volume)
+    data = placed.data if factor == 1 else placed.data * np.asarray(factor, dtype=placed.data.dtype)
+    if is_label:
+        data = np.rint(np.nan_to_num(data)).astype(np.int32)
+    attributes = _transform(volume, placed)
+    attributes["name"] = f"{volume.name} (ms)" if unit == "ms" else volume.name
+    attributes["metadata"] = {METADATA_KEY: _record(volume, placed, data, frame, attributes)}
+    if is_label:
+        return data, attributes, "labels"
+    return data, attributes | appearance(volume, contrast_limits(volume)), "image"
+
+
+def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
+    """Volumes opened together as layers in one display frame: images, maps on top of them, then masks.
+
+    Masks are hidden where there are images. Below all and hidden where there are others lie residuals, conflicts
+    and synthesised guides of a run.
+    """
+    frame = shared_frame([volume.grid for volume in volumes])
+    ordered = sorted(volumes, key=_level)
+    has_images = any(_level(volume) in (_IMAGE, _MAP) for volume in volumes)
+    layers = [to_layer_data(volume, frame) for volume in ordered]
+    return [
+        _hidden(layer) if has_images and _level(volume) in (_BESIDE, _MASK) else layer
+        for volume, layer in zip(ordered, layers, strict=True)
+    ]
+
+
+def is_result(volume: Volume) -> bool:
+    """Whether a volume was left by a super-resolution run, now or before it was saved."""
+    return _is_made_here(volume.sidecar) and "Parameters" in volume.sidecar
+
+
+def is_computed(sidecar: Mapping[str, Any], suffix: str | None) -> bool:
+    """Whether an image was super-resolved or synthesised here, by what its sidecar records of its making.
+
+    Simulated maps and guides stand for measured ones, and so does a map that was only copied.
+    """
+    if not _is_made_here(sidecar) or "Simulation" in sidecar:
+        return False
+    return "Parameters" in sidecar or suffix not in MAP_UNITS
+
+
+def _is_made_here(sidecar: Mapping[str, Any]) -> bool:
+    makers = sidecar.get("GeneratedBy")
+    makers = makers if isinstance(makers, list) else [makers]
+    return any(isinstance(maker, Mapping) and maker.get("Name") == generated_by()["Name"] for maker in makers)
+
+
+def _level(volume: Volume) -> int:
+    """How high the layer of a volume lies among those opened together."""
+    if volume.suffix in LABELS:
+        return _MASK
+    if volume.suffix in MAP_UNITS:
+        return _MAP
+    return _BESIDE if volume.suffix in RESULTS or is_result(volume) else _IMAGE
+
+
+def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
+    """The volume that a layer shows, on its own voxels and in its own unit.
+
+    A layer that this plugin did not make, or that was moved or cropped since, is placed by its own transform,
+    and a notice says so.
+    """
+    record = attributes.get("metadata", {}).get(METADATA_KEY)
+    values = np.asarray(data[0] if attributes.get("multiscale") else data)
+    if attributes.get("rgb"):
+        values = values[..., :3].mean(axis=-1, dtype=np.float32)
+    if record is None or not _is_unmoved(values, attributes, record):
+        return _from_transform(values, attributes, record or {})
+    if record["original"] is not None:
+        if _checksum(values) != record["shown_checksum"]:
+            return _from_transform(values, attributes, record)
+        return _from_record(record["original"], attributes, record)
+    stored = to_stored_axes(values, record["frame"] @ record["affine"])
+    return _from_record(_in_own_unit(stored, record), attributes, record)
+
+
+def in_frame(layer: LayerData, frame: FloatArray) -> LayerData:
+    """A layer shown in another display frame."""
+    data, attributes, _ = layer
+    return to_layer_data(from_layer(data, attributes), frame)
+
+
+def frame_of(attributes: Mapping[str, Any]) -> FloatArray:
+    """Display frame of a layer; the identity for a layer that came from elsewhere."""
+    record = attributes.get("metadata", {}).get(METADATA_KEY)
+    return np.eye(4) if record is None else record["frame"]
+
+
+def display_notices(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Everything that was assumed to read and place a layer, one sentence each."""
+    record = attributes.get("metadata", {}).get(METADATA_KEY, {})
+    return (*record.get("notices", ()), *record.get("display_notices", ()))
+
+
+def _transform(volume: Volume, placed: Placed) -> dict[str, Any]:
+    """Scale, translation, units and labels of all axes of a layer."""
+    n_extra = placed.data.ndim - 3
+    return {
+        "scale": (*(1.0,) * n_extra, *placed.scale.tolist()),
+        "translate": (*(0.0,) * n_extra, *placed.translate.tolist()),
+        "units": (*("pixel",) * n_extra, *("mm",) * 3),
+        "axis_labels": (*(f"axis {4 + i}" for i in range(n_extra)), *SPACE_AXES),
+    }
+
+
+def _record(
+    volume: Volume,
+    placed: Placed,
+    shown: FloatArray,
+    frame: FloatArray,
+    attributes: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What `from_layer` needs to find the volume again."""
+    return {
+        "name": volume.name,
+        "suffix": volume.suffix,
+        "unit": volume.unit,
+        "file_unit": volume.file_unit,
+        "affine": volume.grid.affine,
+        "shape": volume.grid.shape,
+        "sidecar": dict(volume.sidecar),
+        "header": volume.header,
+        "path": volume.path,
+        "notices": volume.notices,
+        "display_notices": placement_notices(placed),
+        "frame": frame,
+        "shown_name": attributes["name"],
+        "shown_shape": shown.shape,
+        "shown_matrix": layer_matrix(attributes, shown.ndim),
+        "original": volume.data if placed.is_resampled else None,
+        "shown_checksum": _checksum(shown) if placed.is_resampled else None,
+    }
+
+
+def _checksum(values: FloatArray) -> int:
+    """Number that changes with the values; viewers paint into the array they were given, so identity says nothing."""
+    return zlib.crc32(np.ascontiguousarray(values).data)
+
+
+def _is_unmoved(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
+    if values.shape != record["shown_shape"]:
+        return False
+    return np.allclose(layer_matrix(attributes, values.ndim), record["shown_matrix"], atol=1e-4)
+
+
+def _in_own_unit(values: FloatArray, record: Mapping[str, Any]) -> FloatArray:
+    """Shown values in the unit of the volume; only relaxation times are shown in another."""
+    floating = values.astype(np.result_type(values.dtype, np.float32), copy=False)
+    return floating / np.asarray(1e3, dtype=floating.dtype) if record.get("unit") == "s" else floating
+
+
+def _from_record(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> Volume:
+    """Volume on its recorded grid."""
+    name = attributes.get("name", record["shown_name"])
+    return Volume(
+        data=values,
+        grid=VoxelGrid(record["shape"], record["affine"]),
+        name=record["name"] if name == record["shown_name"] else name,
+        **{key: record[key] for key in _KEPT},
+    )
+
+
+def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> Volume:
+    """Volume placed by the transform of its layer, in the frame that it was shown in."""
+    if values.ndim < 2:
+        raise ValueError(f"the layer {attributes.get('name')!r} has {values.ndim} axis: images have two or more.")
+    name = str(attributes.get("name", "image"))
+    matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
+    affine = np.linalg.inv(record.get("frame", np.eye(4))) @ matrix
+    data = to_volume_axes(_in_own_unit(values, record))
+    notice = (
+        f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
+        if record
+        else f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
+        f"{'' if has_units else f' and its voxels as {sizes} mm'}."
+    )
+    kept = {key: record[key] for key in _KEPT if key in record}
+    kept["header"] = _header_for(values, record)
+    kept["notices"] = (*record.get("notices", ()), notice)
+    return Volume(
+        data=data,
+        grid=VoxelGrid(data.shape[:3], affine),
+        name=record.get("name", name),
+        **kept,
+    )
+
+
+def _space_matrix(attributes: Mapping[str, Any], ndim: int) -> tuple[FloatArray, str, bool]:
+    """Affine (4, 4) from ``(x, y, z)`` voxels to mm, its steps, and whether the layer's unit is known."""
+    n_space = min(ndim, 3)
+    keep = np.arange(ndim - n_space, ndim)
+    full = layer_matrix(attributes, ndim)
+    matrix = np.eye(4)
+    linear, offset = full[np.ix_(keep, keep)][::-1, ::-1], full[keep, ndim][::-1]
+    units = [str(unit) for unit in (attributes.get("units") or ())][-n_space:][::-1]
+    to_mm = np.array([_MM.get(unit, 1.0) for unit in units] or [1.0] * n_space)
+    matrix[:n_space, :n_space] = to_mm[:, None] * linear
+    matrix[:n_space, 3] = to_mm * offset
+    steps = " x ".join(f"{step:.3g}" for step in np.linalg.norm(matrix[:3, :3], axis=0))
+    return matrix, steps, bool(units) and all(unit in _MM for unit in units)
+
+
+def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
+    """The recorded header, else one that keeps whole numbers whole."""
+    if record.get("header") is not None or values.dtype.kind not in "iub":
+        return record.get("header")
+    header = nib.Nifti1Header()
+    header.set_data_dtype(np.uint8 if values.dtype.kind == "b" else np.promote_types(values.dtype, np.uint8))
+    if header.get_data_dtype().itemsize > 4:
+        header.set_data_dtype(np.int32)
+    return header
+
+
+def result_layers(
+    result: SuperResolution,
+    frame: FloatArray | None = None,
+    origin: Mapping[str, Any] | None = None,
+) -> list[LayerData]:
+    """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
+
+    Residuals and the conflict are there but hidden. The super-resolved maps are shown between the limits of the
+    measured ones. `origin`, as of `origin_of`, goes into every sidecar; metadata name the model (`result_label`).
+    """
+    origin = origin or {}
+    frame = display_frame(result.maps.grid) if frame is None else frame
+    conflict = conflict_volume(result)
+    beside = [*residual_volumes(result), *([conflict] if conflict else [])]
+    layers = [_hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in beside]
+    measured = map_volumes(result.lr_maps, "LR", origin)
+    super_resolved = map_volumes(result.maps, "SR", {**provenance(result), **origin})
+    for volume, lr_map in zip(super_resolved, measured, strict=True):
+        data, attributes, kind = to_layer_data(volume, frame)
+        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
+    return [_labelled(layer, result_label(result)) for layer in layers]
+
+
+def result_label(result: SuperResolution) -> str:
+    """Which guides and method made a result: ``M_12 (T1w + T2w), network, adapted``.
+
+    Weights are named where they are not the usual ones.
+    """
+    model = model_label([contrast_of(guide.sequence, guide.name) for guide in result.guides])
+    words = [model, str(result.parameters["method"])]
+    weights = result.parameters.get("weights")
+    if weights is not None and weights["name"] != DEFAULT_WEIGHTS:
+        words.append(Path(weights["name"]).name)
+    if result.parameters.get("adapted") is not None:
+        words.append("adapted")
+    return ", ".join(words)
+
+
+def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
+    """What results say of the layers they are made of: the field strength of the maps, and the files of all.
+
+    A layer that was computed and not saved yet stands for the files that it was made of itself.
+    """
+    records = [attributes.get("metadata", {}).get(METADATA_KEY, {}) for attributes in (*maps, *others)]
+    field_strength = field_strength_of(*(record.get("sidecar", {}) for record in records[: len(maps)]))
+    paths = list(dict.fromkeys(path for record in records for path in _files_behind(record)))
+    strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
+    return strength | ({"Sources": paths} if paths else {})
+
+
+def _files_behind(record: Mapping[str, Any]) -> list[str]:
+    """The file of a layer, else those it was made of."""
+    if record.get("path"):
+        return [str(Path(record["path"]).absolute())]
+    sources = record.get("sidecar", {}).get("Sources")
+    return [source for source in sources if isinstance(source, str)] if isinstance(sources, list) else []
+
+
+def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
+    return replace(volume, sidecar={**volume.sidecar, **origin})
+
+
+def _labelled(layer: LayerData, label: str) -> LayerData:
+    data, attributes, kind = layer
+    return data, {**attributes, "metadata": {**attributes["metadata"], MODEL_KEY: label}}, kind
+
+
+def _hidden(layer: LayerData) -> LayerData:
+    data, attributes, kind = layer
+    return data, {**attributes, "visible": False}, kind

@@ -1,0 +1,295 @@
+"""Edit the sequence of a weighted image: which one it is, and its parameters in ms and degrees."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import Field
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+
+from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence, wrapped_label
+from napari_swig_qmri.physics.sequence import settings_of
+from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
+from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
+from napari_swig_qmri.synthesis.presets import sequence_key
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_swig_qmri.physics.sequence import Contrast
+
+SCREEN_UNITS = {
+    "s": (1e3, "ms"),
+    "rad": (180 / math.pi, "°"),
+}  # unit inside -> factor to, and name of, that on screen
+LARGEST = 1e6  # a spin box holds any number a person may type; the sequence says what is impossible
+UNKNOWN = "unknown"
+LONGEST_LABEL = 26  # characters beside a box; longer ones stand above it
+SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
+FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown until another is typed
+GRAMMAR = (
+    f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. "
+    "T2s is the T2* map, or T2 without one."
+)
+FIXED_ROWS = 3  # of the form: sequence, equation and its grammar
+
+
+def on_screen(parameter: Field[Any], value: float) -> float:
+    """Value of a sequence parameter in the unit a person reads: ms, degrees or a plain number."""
+    return value * SCREEN_UNITS.get(parameter.metadata["unit"], (1.0, ""))[0]
+
+
+def starting_values(sequence: type[Contrast]) -> dict[str, Any]:
+    """Values an editor opens with: those of a usual protocol, else the defaults of the sequence."""
+    return {item.name: sequence.typical.get(item.name, item.default) for item in settings_of(sequence)}
+
+
+class AcquisitionEditor(QWidget):
+    """A sequence and its parameters; emits `changed` whenever the value or its problem changes.
+
+    With `equations` it may also be an equation that is typed, with the parameters that it mentions.
+    """
+
+    changed = Signal()
+
+    def __init__(
+        self,
+        *,
+        sliders: bool = False,
+        optional: bool = True,
+        equations: bool = False,
+        parent: QWidget | None = None,
+    ) -> None:
+        super().__init__(parent)
+        self._sliders = sliders
+        self._boxes: dict[str, ValueWidget[Any]] = {}
+        self._exact: dict[str, tuple[Any, Any]] = {}  # shown -> exact, so that showing a value does not round it
+        names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
+        names += [(UserEquation.title, EQUATION)] if equations else []
+        self.sequence_box = ComboBox(
+            label="Sequence",
+            choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
+            tooltip="How the image was acquired: its equation ties the image to PD, T1 and T2.",
+        )
+        self._form = form()
+        self._form.addRow("Sequence", native_of(self.sequence_box))
+        self.equation_box = _equation_box()
+        self._grammar = wrapped_label(GRAMMAR, role="note")
+        self._form.addRow(self.equation_box)
+        self._form.addRow(self._grammar)
+        self.problem_label = wrapped_label(role="problem")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(self._form)
+        layout.addWidget(self.problem_label)
+        self.sequence_box.changed.connect(self._show_sequence)
+        self.equation_box.textChanged.connect(self._take_equation)
+        self._show_sequence(self.sequence_box.value)
+
+    def value(self) -> Contrast | None:
+        """The sequence with its parameters, in seconds and radians; None if unknown or impossible."""
+        return self._read()[0]
+
+    def sequence(self) -> SignalModel | None:
+        """The value where it is a sequence that a scanner plays, as that of a guide is."""
+        value = self.value()
+        return value if isinstance(value, SignalModel) else None
+
+    def kind(self) -> type[Contrast] | None:
+        """Class of the chosen sequence; None if unknown."""
+        name = self.sequence_box.value
+        return UserEquation if name == EQUATION else SEQUENCES.get(name)
+
+    def settings(self) -> dict[str, Any]:
+        """Parameters on show by name, in seconds and radians, also where they are impossible together."""
+        kind = self.kind()
+        shown = [item for item in settings_of(kind) if item.name in self._boxes] if kind is not None else []
+        return {item.name: self._inside(item, self._boxes[item.name].value) for item in shown}
+
+    def problem(self) -> str | None:
+        """Why the parameters are impossible, in the words of the sequence; None if they are fine."""
+        return self._read()[1]
+
+    def set_value(self, model: Contrast | None) -> None:
+        """Show a sequence and its parameters."""
+        name = UNKNOWN if model is None else sequence_key(model)
+        with self.sequence_box.changed.blocked():
+            self.sequence_box.value = name
+        if isinstance(model, UserEquation):
+            self.equation_box.blockSignals(True)
+            self.equation_box.setPlainText(model.text)
+            self.equation_box.blockSignals(False)
+        values = {} if model is None else {item.name: getattr(model, item.name) for item in settings_of(model)}
+        self._show_sequence(name, values)
+
+    def show_setting(self, name: str, value: float) -> None:
+        """Show another value of one parameter, in seconds or radians, without rebuilding the others."""
+        kind, box = self.kind(), self._boxes[name]
+        if kind is None or self.settings()[name] == value:
+            return
+        parameter = next(item for item in settings_of(kind) if item.name == name)
+        shown = on_screen(parameter, value)
+        with box.changed.blocked():
+            if isinstance(box, FloatSlider):
+                shown = round(shown, 4)
+                box.max = max(box.max, shown)
+            box.value = shown
+        self._exact[name] = (box.value, value)
+        self._update()
+
+    def parameter_boxes(self) -> dict[str, ValueWidget[Any]]:
+        """The boxes or sliders of the shown sequence, by parameter name."""
+        return dict(self._boxes)
+
+    def _read(self) -> tuple[Contrast | None, str | None]:
+        kind = self.kind()
+        if kind is None:
+            return None, None
+        values = self.settings() | ({"text": self._equation()} if kind is UserEquation else {})
+        try:
+            return kind(**values), None
+        except ValueError as error:
+            return None, str(error)
+
+    def _equation(self) -> str:
+        return str(self.equation_box.toPlainText()).strip()
+
+    def _inside(self, parameter: Field[Any], shown: Any) -> Any:
+        before, exact = self._exact.get(parameter.name, (None, None))
+        if shown == before:
+            return exact
+        if _kind(parameter) != "float":
+            return shown
+        return shown / on_screen(parameter, 1.0)
+
+    def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
+        kept = {} if self._sliders else self.settings()  # of the next sequence, as far as both know them
+        while self._form.rowCount() > FIXED_ROWS:  # deletes the boxes now and here, not when Python gets to it
+            self._form.removeRow(FIXED_ROWS)
+        self._boxes, self._exact = {}, {}
+        for part in (self.equation_box, self._grammar):
+            part.setVisible(name == EQUATION)
+        if name == EQUATION:
+            self._add_boxes(starting_values(UserEquation) | dict(values or {}), self._mentioned() or ())
+        elif name != UNKNOWN:
+            usual = starting_values(SEQUENCES[name])
+            starting = {**usual, **values} if values is not None else _playable(SEQUENCES[name], usual, kept)
+            self._add_boxes(starting, settings_of(SEQUENCES[name]))
+        self._update()
+
+    def _mentioned(self) -> tuple[Field[Any], ...] | None:
+        """Parameters of the equation as it stands; None while it cannot be read."""
+        try:
+            return mentioned_settings(self._equation())
+        except ValueError:
+            return None
+
+    def _take_equation(self) -> None:
+        """Follow the typed equation: it may mention other parameters than before."""
+        mentioned = self._mentioned()
+        if mentioned is not None and [item.name for item in mentioned] != list(self._boxes):
+            self._show_sequence(EQUATION, self.settings())
+        else:
+            self._update()
+
+    def _add_boxes(self, starting: Mapping[str, Any], parameters: tuple[Field[Any], ...]) -> None:
+        kind = self.kind()
+        usual = {} if kind is None else starting_values(kind)
+        for parameter in parameters:
+            self._add_box(parameter, starting[parameter.name], usual[parameter.name])
+
+    def _add_box(self, parameter: Field[Any], value: Any, usual: Any) -> None:
+        box = _box(parameter, value, usual, sliders=self._sliders)
+        if not isinstance(box, CheckBox):
+            low, high = (on_screen(parameter, bound) for bound in parameter.metadata["range"])
+            box.tooltip = f"{_label(parameter)}: {low:g} to {high:g} {_unit(parameter)}"
+        self._boxes[parameter.name] = box
+        self._exact[parameter.name] = (box.value, value)
+        if isinstance(box, CheckBox):
+            self._form.addRow(native_of(box))
+        elif self._sliders or len(box.label) > LONGEST_LABEL:
+            self._form.addRow(wrapped_label(box.label))
+            self._form.addRow(native_of(box))
+        else:
+            self._form.addRow(QLabel(box.label), native_of(box))
+        box.changed.connect(self._update)
+
+    def _update(self) -> None:
+        problem = self.problem()
+        self.problem_label.setText(sentence(problem or ""))
+        self.problem_label.setVisible(problem is not None)
+        self.changed.emit()
+
+
+def _equation_box() -> QPlainTextEdit:
+    """Box for an equation of some lines; Tab leaves it."""
+    box = QPlainTextEdit(FIRST_EQUATION)
+    box.setTabChangesFocus(True)
+    box.setFixedHeight(3 * box.fontMetrics().lineSpacing() + 12)
+    box.setStyleSheet("QPlainTextEdit { border: 1px solid #7a838c; border-radius: 2px; padding: 1px; }")
+    box.setToolTip("Signal as you would write it in a calculator. It is computed, never run as a program.")
+    return box
+
+
+def _playable(sequence: type[SignalModel], usual: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
+    """The usual values with those kept from another sequence, unless the two exclude each other."""
+    values = {**usual, **kept}
+    try:
+        sequence(**values)
+    except ValueError:
+        return usual
+    return values
+
+
+def _box(parameter: Field[Any], value: Any, usual: Any, *, sliders: bool) -> ValueWidget[Any]:
+    if _kind(parameter) == "bool":
+        return CheckBox(text=_label(parameter), value=value)
+    return _slider(parameter, value, usual) if sliders else _spin_box(parameter, value)
+
+
+def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
+    whole, unit = _kind(parameter) == "int", _unit(parameter)
+    shown = value if whole else round(on_screen(parameter, value), 4)
+    low, high = (on_screen(parameter, bound) for bound in parameter.metadata["range"])
+    high = max(min(high, SLIDER_SPAN * on_screen(parameter, usual)), shown)
+    slider = (Slider if whole else FloatSlider)(
+        label=f"{_label(parameter)}, {unit}" if unit else _label(parameter), max=int(high) if whole else high
+    )
+    slider.min = min(int(low) if whole else low, shown)  # after the maximum, which in magicgui 0.10 rescales both
+    slider.step = 1 if whole else _step(high)
+    slider.value = shown
+    return slider
+
+
+def _spin_box(parameter: Field[Any], value: Any) -> ValueWidget[Any]:
+    whole, unit = _kind(parameter) == "int", _unit(parameter)
+    largest = int(LARGEST) if whole else LARGEST
+    box = (SpinBox if whole else FloatSpinBox)(label=_label(parameter), min=0, max=largest, step=1)
+    if not whole:
+        box.native.setDecimals(2 if unit else 3)
+        box.native.setSingleStep(_step(on_screen(parameter, max(value, 0.01))))
+        box.native.setSuffix(f" {unit}" if unit else "")
+    box.value = value if whole else on_screen(parameter, value)
+    return box
+
+
+def _unit(parameter: Field[Any]) -> str:
+    return SCREEN_UNITS.get(parameter.metadata["unit"], (1.0, ""))[1]
+
+
+def _step(high: float) -> float:
+    return 10.0 ** math.floor(math.log10(high / 20))
+
+
+def _label(parameter: Field[Any]) -> str:
+    return str(parameter.metadata["label"])
+
+
+def _kind(parameter: Field[Any]) -> str:
+    return parameter.type if isinstance(parameter.type, str) else parameter.type.__name__

@@ -1,0 +1,77 @@
+"""What both docks share: a part that scrolls above a part that stays, and an orderly end."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QEvent, Qt, QTimer
+from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
+
+from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.parts.inquiry import Inquiry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+TAB = Qt.FocusPolicy.TabFocus
+WIDTH = 330  # pixels; nothing is cut off from here on
+
+
+class Dock(QWidget):
+    """A widget for the side of the window that deletes itself once its dock was closed.
+
+    napari only takes the widget out of a closed dock. Left to Python it would be destroyed whenever, and in
+    whichever thread, the garbage collector runs; in a worker thread that crashes.
+    """
+
+    def lay_out(self, scrolled: Iterable[QWidget], fixed: Iterable[QWidget]) -> None:
+        """Put parts below each other: the first scroll up and down, the others stay in sight."""
+        content = QWidget()
+        column = QVBoxLayout(content)
+        column.setContentsMargins(0, 0, 6, 0)
+        column.setSpacing(4)
+        for part in scrolled:
+            column.addWidget(part)
+        column.addStretch(1)
+        area = QScrollArea()
+        area.setWidgetResizable(True)
+        area.setFrameShape(QFrame.Shape.NoFrame)
+        area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        area.setWidget(content)
+        layout = QVBoxLayout(self)
+        layout.addWidget(area, 1)
+        for part in fixed:
+            layout.addWidget(part)
+        self.setMinimumWidth(WIDTH)
+
+    def order_tabs(self) -> None:
+        """Let the Tab key go from top to bottom, also through parts that came later."""
+        stops = [widget for widget in _in_order(self.layout()) if widget.focusPolicy() & TAB]
+        for first, second in pairwise(stops):
+            self.setTabOrder(first, second)
+
+    def event(self, event: QEvent | None) -> bool:
+        """Notice that the dock let go of this widget."""
+        if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
+            QTimer.singleShot(0, self._end)  # it may be on its way to another dock
+        return super().event(event)
+
+    def _end(self) -> None:
+        if exists(self) and self.parent() is None:
+            for inquiry in self.findChildren(Inquiry):
+                inquiry.forget()
+            self.deleteLater()
+
+
+def _in_order(layout: QLayout | None) -> Iterator[QWidget]:
+    """Widgets of a layout and of all layouts inside it, as they lie on the screen."""
+    for index in range(layout.count() if layout is not None else 0):
+        item = layout.itemAt(index) if layout is not None else None
+        widget = item.widget() if item is not None else None
+        if widget is None:
+            yield from _in_order(item.layout() if item is not None else None)
+        else:
+            inner = widget.widget() if isinstance(widget, QScrollArea) else widget
+            yield widget
+            yield from _in_order(inner.layout() if inner is not None else None)

@@ -1,0 +1,147 @@
+"""Plots that look like the window they are in: colours of the theme, no buttons, few lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyqtgraph as pg
+from cmap import Colormap
+from napari.settings import get_settings
+from napari.utils.theme import get_theme
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.evaluation.regions import BlandAltman
+
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00")  # told apart by all, Okabe and Ito 2008
+LANDSCAPE_COLOURS = "viridis"
+MOST_POINTS = 20_000  # of a cloud; more only take time to draw
+HEIGHT = 220  # pixels
+LIGHTEST, DARKEST = 0.55, 0.42  # lightness of a colour on dark, and on light ground
+ROOM = 0.35  # of the height of a plot between limits of agreement whose numbers do not overlap
+DOT, MARK, CROSS = 5, 9, 13  # pixels
+
+
+def text_colour() -> str:
+    """Colour of text in the theme of the window."""
+    return str(get_theme(get_settings().appearance.theme).text.as_hex())
+
+
+def muted_colour() -> str:
+    """Colour of axes and of what stands back."""
+    return str(get_theme(get_settings().appearance.theme).secondary.as_hex())
+
+
+def legible(colour: FloatArray) -> str:
+    """A colour (red, green, blue, 0 to 1), light enough on a dark theme and dark enough on a light one."""
+    shown = pg.mkColor(*(round(255 * float(part)) for part in colour[:3]))
+    is_dark = pg.mkColor(text_colour()).lightnessF() > 0.5
+    lightness = max(shown.lightnessF(), LIGHTEST) if is_dark else min(shown.lightnessF(), DARKEST)
+    shown.setHslF(shown.hslHueF(), shown.hslSaturationF(), lightness)
+    return str(shown.name())
+
+
+def new_plot(x: str, y: str) -> Any:
+    """An empty plot with named axes."""
+    plot = pg.PlotWidget(background=get_theme(get_settings().appearance.theme).background.as_hex())
+    plot.setFixedHeight(HEIGHT)
+    plot.setMenuEnabled(False)
+    plot.hideButtons()
+    plot.getPlotItem().setContentsMargins(0, 8, 8, 0)
+    for side, text in (("bottom", x), ("left", y)):
+        axis = plot.getAxis(side)
+        axis.enableAutoSIPrefix(False)
+        axis.setPen(muted_colour())
+        axis.setTextPen(text_colour())
+        axis.setLabel(text)
+    return plot
+
+
+def name_axes(plot: Any, x: str, y: str) -> None:
+    """Say what a plot shows."""
+    plot.getAxis("bottom").setLabel(x)
+    plot.getAxis("left").setLabel(y)
+
+
+def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
+    """Differences over means, with bias and limits of agreement, and their numbers where there is room."""
+    plot.clear()
+    _cloud(plot, agreement.means, agreement.differences)
+    low, high = agreement.limits
+    bottom, top = min(low, agreement.differences.min()), max(high, agreement.differences.max())
+    has_room = high - low > ROOM * (top - bottom)
+    for level, dashes in ((agreement.bias, False), (low, True), (high, True)):
+        plot.addItem(_level(level, dashes=dashes, has_number=has_room))
+    plot.autoRange()
+    plot.setYRange(bottom, top, padding=0.15)
+
+
+def draw_scatter(plot: Any, first: FloatArray, second: FloatArray) -> None:
+    """One image over the other, with the line on which they are equal."""
+    plot.clear()
+    _cloud(plot, first, second)
+    both = np.concatenate([first, second])
+    ends = [float(np.nanmin(both)), float(np.nanmax(both))]
+    plot.plot(ends, ends, pen=_pen(text_colour()))
+    plot.autoRange()
+
+
+def draw_landscape(plot: Any, x: FloatArray, y: FloatArray, heights: FloatArray, marks: Sequence[Any]) -> None:
+    """Heights ``(x, y)`` as colours, nothing where they are NaN; `marks` are (x, y, symbol)."""
+    plot.clear()
+    colours = Colormap(LANDSCAPE_COLOURS)(np.nan_to_num(heights / np.nanmax(heights)))
+    colours[..., 3] = np.isfinite(heights)
+    image = pg.ImageItem((255 * np.asarray(colours)).astype(np.uint8), axisOrder="col-major")
+    half_x, half_y = (x[1] - x[0]) / 2, (y[1] - y[0]) / 2
+    image.setRect(x[0] - half_x, y[0] - half_y, x[-1] - x[0] + 2 * half_x, y[-1] - y[0] + 2 * half_y)
+    plot.addItem(image)
+    for at_x, at_y, symbol in marks:
+        dot = pg.ScatterPlotItem([at_x], [at_y], symbol=symbol, size=CROSS, brush="#ffffff", pen=pg.mkPen("#000000"))
+        plot.addItem(dot)
+    there = np.isfinite(heights)
+    for set_range, values, half, inside in (
+        (plot.setXRange, x, half_x, there.any(axis=1)),
+        (plot.setYRange, y, half_y, there.any(axis=0)),
+    ):
+        low, high = values[inside][[0, -1]]
+        set_range(low - half, high + half, padding=0.03)
+
+
+def curve_item(colour: str, *, dashes: bool = False, width: float = 2.0) -> Any:
+    """A curve that leaves gaps where its values are NaN."""
+    return pg.PlotDataItem(pen=_pen(colour, dashes=dashes, width=width), connect="finite")
+
+
+def dots_item(size: int = MARK) -> Any:
+    """Dots that stand for the present setting on curves."""
+    return pg.ScatterPlotItem(size=size, pen=None)
+
+
+def upright(colour: str) -> Any:
+    """An upright line that can be dragged along the horizontal axis."""
+    return pg.InfiniteLine(angle=90, movable=True, pen=_pen(colour, dashes=True), hoverPen=_pen(colour, width=3.0))
+
+
+def _cloud(plot: Any, x: FloatArray, y: FloatArray) -> None:
+    step = max(1, -(-x.size // MOST_POINTS))
+    brush = pg.mkColor(PALETTE[1])
+    brush.setAlpha(255 if x.size < 100 else 70)
+    size = MARK if x.size < 100 else DOT
+    plot.addItem(pg.ScatterPlotItem(x[::step], y[::step], size=size, pen=None, brush=brush))
+
+
+def _level(value: float, *, dashes: bool, has_number: bool) -> Any:
+    line = pg.InfiniteLine(value, angle=0, pen=_pen(text_colour(), dashes=dashes))
+    if not has_number:
+        return line
+    pg.InfLineLabel(
+        line, f"{value:.4g}".replace("-", "−"), position=0.94, color=text_colour(), anchors=[(1, 1), (1, 1)]
+    )
+    return line
+
+
+def _pen(colour: str, *, dashes: bool = False, width: float = 1.0) -> Any:
+    return pg.mkPen(colour, width=width, dash=[4, 3] if dashes else None)

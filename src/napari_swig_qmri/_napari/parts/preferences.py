@@ -1,0 +1,77 @@
+"""What a person sets once: how to compute and to look at a brain by default, and who reads NIfTI files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from napari.settings import get_plugin_settings, get_settings
+from napari.utils.notifications import show_info
+
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
+
+PLUGIN = "napari-swig-qmri"
+CONFIGURATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
+VIEWS = ("radiological", "neurological")  # the first one unless chosen otherwise
+NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
+GIGABYTE = 1e9
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to compute."""
+
+    method: str = DEFAULT_METHOD
+    weights: str = DEFAULT_WEIGHTS  # of the network; other methods have none
+    voxel_size: float | None = None  # mm, None: that of the finest guide
+    device: str = "auto"
+    memory_limit: int | None = None  # bytes, None: decided by the engine
+
+    def arguments(self) -> dict[str, Any]:
+        """The options as the engine takes them."""
+        return {**vars(self), "weights": self.weights if self.method == "network" else None}
+
+
+def read_preferences() -> Options:
+    """Options from the preferences page of the plugin; a memory limit of 0 GB means none."""
+    try:
+        page = getattr(get_plugin_settings(PLUGIN), CONFIGURATION)
+    except KeyError:  # run from a script without the plugin being registered
+        return Options()
+    return Options(
+        method=page.method,
+        weights=page.weights,
+        device=page.device,
+        memory_limit=round(page.memory_limit * GIGABYTE) or None,
+    )
+
+
+def preferred_view() -> str:
+    """The one of `VIEWS` that was chosen last, here or on the preferences page."""
+    page = _appearance()
+    return VIEWS[0] if page is None else str(page.view)
+
+
+def prefer_view(view: str) -> None:
+    """Keep one of `VIEWS` for the next start; nothing is kept for scripts without the plugin."""
+    page = _appearance()
+    if page is not None:
+        page.view = view
+
+
+def _appearance() -> Any:
+    try:
+        return getattr(get_plugin_settings(PLUGIN), APPEARANCE)
+    except KeyError:  # run from a script without the plugin being registered
+        return None
+
+
+def make_default_reader() -> None:
+    """Let napari open NIfTI files with this plugin without asking, from now on."""
+    settings = get_settings().plugins
+    settings.extension2reader = settings.extension2reader | dict.fromkeys(NIFTI_PATTERNS, PLUGIN)
+    show_info(
+        "NIfTI files (.nii, .nii.gz) now open with SWIG qMRI. To undo this, remove both lines under "
+        "Preferences > Plugins > File extension readers."
+    )

@@ -1,0 +1,117 @@
+"""How the window looks at the brain."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+from napari import Viewer, current_viewer
+from napari.components.overlays import TextOverlay
+
+from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.parts.appearance import unwrapped
+from napari_swig_qmri._napari.parts.orthogonal import follow_orientation
+from napari_swig_qmri._napari.parts.preferences import prefer_view, preferred_view
+from napari_swig_qmri._napari.placement import SPACE_AXES
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from npe2 import PluginContext
+
+_MARKS = ("swig_left_side", "swig_right_side")  # names of the overlays with the letters of the sides
+_STARTED: WeakSet[Any] = WeakSet()  # viewers that are followed already
+_OPPOSITE = {"R": "L", "A": "P", "S": "I"}
+_DEFAULT = ("down", "right")  # of a viewer whose user has not chosen otherwise: the brain upside down
+_ORIENTATIONS = {"radiological": ("up", "left"), "neurological": ("up", "right")}
+
+
+def show_radiologically(viewer: Viewer) -> None:
+    """Show anterior and superior up and the patient's left on the right, in every slice direction, from now on."""
+    choose_view(viewer, "radiological")
+
+
+def show_neurologically(viewer: Viewer) -> None:
+    """Show anterior and superior up and the patient's left on the left, in every slice direction, from now on."""
+    choose_view(viewer, "neurological")
+
+
+def choose_view(viewer: ViewerModel, view: str) -> None:
+    """Take a view because a person wants it; other windows and the next start take it, too."""
+    prefer_view(view)
+    _take(viewer, view)
+
+
+def view_of(viewer: ViewerModel) -> str:
+    """The view that a window shows: neurological only where the patient's left is on the left."""
+    return "radiological" if str(viewer.scene.camera.orientation2d[1]) == "left" else "neurological"
+
+
+def _take(viewer: ViewerModel, view: str) -> None:
+    viewer.scene.camera.orientation2d = _ORIENTATIONS[view]
+    viewer.reset_view()
+
+
+def show_marks(viewer: ViewerModel) -> None:
+    """Mark both sides of every picture, R and L or A and P, and keep that true when the view turns."""
+    overlays = viewer.canvas.overlays
+    if _MARKS[0] not in overlays:
+        for key, position in zip(_MARKS, ("middle_left", "middle_right"), strict=True):
+            overlays[key] = TextOverlay(position=position, gridded=True, box=False, font_size=12)
+        for event in (viewer.dims.events.order, viewer.dims.events.ndisplay, viewer.scene.camera.events.orientation):
+            event.connect(partial(_letter_marks, viewer))
+    _letter_marks(viewer)
+    for key in _MARKS:
+        overlays[key].visible = True
+
+
+def hide_marks(viewer: ViewerModel) -> None:
+    """Take the marks of the sides away."""
+    for key in _MARKS:
+        if key in viewer.canvas.overlays:
+            viewer.canvas.overlays[key].visible = False
+
+
+def sides_of(viewer: ViewerModel) -> tuple[str, str]:
+    """Letters of the left and of the right side of the picture; empty in 3D, where there are none."""
+    if viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
+        return "", ""
+    axis = viewer.dims.displayed[-1] - (viewer.dims.ndim - 3)
+    if axis < 0:
+        return "", ""
+    towards = SPACE_AXES[axis]
+    sides = (_OPPOSITE[towards], towards)
+    return sides if str(viewer.scene.camera.orientation2d[1]) == "right" else sides[::-1]
+
+
+def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
+    for key, letter in zip(_MARKS, sides_of(viewer), strict=True):
+        viewer.canvas.overlays[key].text = letter
+
+
+def start_as_preferred(viewer: ViewerModel) -> None:
+    """Take the preferred view once the viewer shows layers of this plugin and no others.
+
+    It is taken at most once, and not at all where the user has turned the view; further calls change nothing.
+    """
+    if unwrapped(viewer) in _STARTED:
+        return
+    _STARTED.add(unwrapped(viewer))
+
+    def turn(_event: object = None) -> None:
+        if not (viewer.layers and all(METADATA_KEY in layer.metadata for layer in viewer.layers)):
+            return
+        viewer.layers.events.inserted.disconnect(turn)
+        if tuple(map(str, viewer.scene.camera.orientation2d)) == _DEFAULT:
+            _take(viewer, preferred_view())
+
+    viewer.layers.events.inserted.connect(turn)
+    follow_orientation(viewer)
+    turn()
+
+
+def on_activate(_context: PluginContext) -> None:
+    """Follow the window from which this plugin is first used, also by its reader, which sees no viewer."""
+    viewer = current_viewer()
+    if viewer is not None:
+        start_as_preferred(viewer)

@@ -1,0 +1,176 @@
+"""Between the layers of a viewer and volumes: what a layer holds, and results as new layers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from napari.layers import Image, Labels, Layer
+
+from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
+from napari_swig_qmri._napari.parts.layer_choice import (
+    MAP_SUFFIXES,
+    LayerFacts,
+    is_transmit_map,
+    is_transmit_measurement,
+)
+from napari_swig_qmri._napari.placement import layer_matrix
+from napari_swig_qmri.data.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
+from napari_swig_qmri.data.interpretation import as_maps, with_kind
+from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.synthesis.lazy_array import LazyArray
+from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from napari.components import ViewerModel
+
+    from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+
+RUN_KEY = "swig_run"  # metadata of result layers: number of the run
+
+
+def image_layers(viewer: ViewerModel) -> list[Image]:
+    """Layers that can be a map or a guide: grey images of at least three axes that hold their voxels."""
+    return [layer for layer in viewer.layers if _is_volume(layer)]
+
+
+def transmit_layers(layers: Sequence[Image]) -> list[Image]:
+    """Those of some layers that are maps of B1+."""
+    return [layer for layer in layers if is_transmit_map(facts_of(layer))]
+
+
+def transmit_measurements(layers: Sequence[Image]) -> list[str]:
+    """Names of those of some layers that hold what B1+ is measured by, such as angles."""
+    return [layer.name for layer in layers if is_transmit_measurement(facts_of(layer))]
+
+
+def mask_layers(viewer: ViewerModel) -> list[Layer]:
+    """Layers that can be a mask: labels and images of three axes."""
+    return [layer for layer in viewer.layers if layer.ndim == 3 and (_is_labels(layer) or _is_volume(layer))]
+
+
+def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
+    """Call back whenever layers come, go or are renamed; the viewer holds the callback's object weakly."""
+    events = viewer.layers.events
+    for event in (events.inserted, events.removed, events.renamed):
+        event.connect(callback)
+
+
+def volume_of(layer: Image | Labels) -> Volume:
+    """The volume a layer shows, on its own voxels and in its own unit."""
+    data, attributes, _ = layer.as_layer_data_tuple()
+    return from_layer(data, attributes)
+
+
+def facts_of(layer: Image) -> LayerFacts:
+    """What the choice of layers needs to know, without touching a voxel."""
+    record = layer.metadata.get(METADATA_KEY, {})
+    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
+    return LayerFacts(
+        name=layer.name,
+        suffix=record.get("suffix"),
+        shape=tuple(layer.data.shape),
+        voxel_volume=float(abs(np.linalg.det(matrix[-4:-1, -4:-1]))),
+        position=tuple(np.round(matrix, 2).ravel().tolist()),
+        is_synthetic=is_computed(record.get("sidecar", {}), record.get("suffix")),
+        run=layer.metadata.get(RUN_KEY, 1),
+    )
+
+
+def units_of(quantity: str) -> list[str]:
+    """Units in which the numbers of a map of `quantity` may be, rates included."""
+    bases = {MAP_UNITS[suffix] for suffix in MAP_SUFFIXES[quantity]}
+    return [unit for unit, (base, _) in UNIT_FACTORS.items() if base in bases and unit != "us"]
+
+
+def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
+    """Unit that the numbers of a map are taken to be in, and what was assumed beyond its notices."""
+    if volume.suffix in MAP_SUFFIXES[quantity]:
+        return volume.file_unit or MAP_UNITS[volume.suffix], ()
+    suffix = QUANTITIES[quantity].suffix
+    unit, notices = find_unit(suffix, Evidence(stem=volume.name, values=volume.data))
+    return unit or MAP_UNITS[suffix], notices
+
+
+def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
+    """The same stored numbers as a map of `quantity` in `unit`."""
+    base = UNIT_FACTORS[unit][0]
+    fitting = [suffix for suffix in MAP_SUFFIXES[quantity] if MAP_UNITS[suffix] == base]
+    return with_kind(volume, volume.suffix if volume.suffix in fitting else fitting[0], unit)
+
+
+def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
+    """Maps that layers of PD, T1 and T2 show, on their own voxels, times in s; layers of others are passed over."""
+    volumes = {name: volume_of(layer) for name, layer in layers.items() if name in MAP_SUFFIXES}
+    return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
+
+
+def file_name(layer: Image | None) -> str:
+    """Name of the file of a layer, or its own; empty without a layer."""
+    if layer is None:
+        return ""
+    path = layer.metadata.get(METADATA_KEY, {}).get("path")
+    return path.name if path else str(layer.name)
+
+
+def correct_unit(layer: Image, quantity: str, unit: str) -> None:
+    """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
+    record = layer.metadata.get(METADATA_KEY)
+    if record is None:
+        return
+    before = volume_of(layer)
+    corrected = as_map(before, quantity, unit)
+    if before.suffix and corrected.suffix:
+        corrected = replace(corrected, name=before.name.replace(before.suffix, corrected.suffix))
+    data, attributes, _ = to_layer_data(corrected, record["frame"])
+    layer.data = data
+    layer.metadata = {**layer.metadata, **attributes["metadata"]}
+    layer.contrast_limits_range = layer.contrast_limits = attributes["contrast_limits"]
+    layer.colormap = attributes["colormap"]
+    if layer.name == record["shown_name"]:
+        layer.name = attributes["name"]  # last: whoever follows names finds the rest done
+
+
+def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:
+    """Add the layers of one run on top of the others, numbered from the second run on."""
+    run = next_run(viewer)
+    added = []
+    for data, attributes, kind in results:
+        layer = Layer.create(data, _of_run(attributes, run), kind)
+        viewer.add_layer(layer)
+        added.append(layer)
+    return added
+
+
+def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:
+    """Attributes of a result layer that say which run it is from: ``T1 SR run 2 (ms)``."""
+    metadata = {**attributes["metadata"], RUN_KEY: run}
+    if run == 1:
+        return {**attributes, "metadata": metadata}
+    record = metadata[METADATA_KEY]
+    name = f"{record['name']} run {run}"
+    shown = attributes["name"].replace(record["name"], name, 1)
+    metadata[METADATA_KEY] = {**record, "name": name, "shown_name": shown}
+    return {**attributes, "name": shown, "metadata": metadata}
+
+
+def next_run(viewer: ViewerModel) -> int:
+    """Number that the next run gets: one more than the highest among the layers."""
+    return 1 + max((layer.metadata.get(RUN_KEY) or 0 for layer in viewer.layers), default=0)
+
+
+def _is_labels(layer: Layer) -> bool:
+    return isinstance(layer, Labels) and not isinstance(layer.data, LazyPartialVolume)
+
+
+def _is_volume(layer: Layer) -> bool:
+    return (
+        isinstance(layer, Image)
+        and not layer.multiscale
+        and not layer.rgb
+        and layer.ndim >= 3
+        and not isinstance(layer.data, LazyArray)
+    )

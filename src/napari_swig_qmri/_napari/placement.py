@@ -1,0 +1,185 @@
+"""Where a volume is shown: display frames, and arrays with the axes ``(..., S, A, R)``.
+
+The only module that reorders axes for display. Shown axes rise towards superior, anterior and right, in mm. Viewers
+slice along the axes of an array, so a layer is placed by a scale and a translation alone. A tilted volume is
+therefore shown in a display frame: the scanner's frame rotated about its origin until the volume's axes are
+straight. Volumes of one tilt share that frame exactly; a volume of another tilt, or a sheared one, is
+interpolated for display.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from nibabel.affines import apply_affine
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.spaces import vox2out_vox
+from scipy.ndimage import affine_transform
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
+
+SPACE_AXES = ("S", "A", "R")
+STRAIGHT = float(np.sin(np.deg2rad(0.1)))  # an axis tilted by less counts as straight
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_RAS = np.array([[0, 1], [1, 1], [2, 1]])
+
+
+class Placed(NamedTuple):
+    """An array with axes ``(..., S, A, R)`` and where its first voxel and voxel steps lie in a frame."""
+
+    data: FloatArray
+    scale: FloatArray  # (3,) mm
+    translate: FloatArray  # (3,) mm
+    is_resampled: bool
+
+
+def display_frame(grid: VoxelGrid) -> FloatArray:
+    """Rotation (4, 4) about the scanner's origin after which the axes of a grid are straight.
+
+    The identity for a grid that is straight already and for a sheared one, which no rotation can straighten.
+    """
+    directions = grid.affine[:3, :3] / np.asarray(grid.voxel_size)
+    left, _, right = np.linalg.svd(directions)
+    rotation = left @ right
+    frame = np.eye(4)
+    if _is_straight(grid.affine) or np.abs(directions - rotation).max() > STRAIGHT:
+        return frame
+    rounded = np.eye(4)
+    rounded[:3, :3] = np.round(rotation, 3)
+    axes = io_orientation(rounded)
+    target = np.zeros((3, 3))
+    target[axes[:, 0].astype(int), [0, 1, 2]] = axes[:, 1]
+    frame[:3, :3] = target @ rotation.T
+    return frame
+
+
+def shared_frame(grids: Sequence[VoxelGrid]) -> FloatArray:
+    """The display frame that most grids have; of frames that equally many have, the finest grid's."""
+    frames = [display_frame(grid) for grid in grids]
+    fineness = [-float(np.prod(grid.voxel_size)) for grid in grids]
+    votes = [
+        (sum(same_frame(one, other) for other in frames), fine) for one, fine in zip(frames, fineness, strict=True)
+    ]
+    return frames[votes.index(max(votes))]
+
+
+def same_frame(one: FloatArray, other: FloatArray) -> bool:
+    """Whether two frames differ by less than the tilt that counts as straight."""
+    return bool(np.abs(one - other).max() < STRAIGHT)
+
+
+def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
+    """A volume along the axes of a frame: a view of its data, or interpolated where it is tilted there."""
+    affine = frame @ volume.grid.affine
+    if _is_straight(affine):
+        axes = io_orientation(affine)
+        data = _to_display_axes(apply_orientation(volume.data, axes))
+        straight = affine @ inv_ornt_aff(axes, volume.grid.shape)
+        scale = np.linalg.norm(straight[:3, :3], axis=0)
+        centre = (np.asarray(data.shape[:-4:-1]) - 1) / 2
+        translate = (straight @ [*centre, 1])[:3] - scale * centre
+        return Placed(data, scale[::-1], translate[::-1], False)
+    shape, target = vox2out_vox((volume.grid.shape, affine), volume.grid.voxel_size)
+    data = _interpolate(volume.data, np.linalg.inv(affine) @ target, shape, order)
+    return Placed(_to_display_axes(data), np.diag(target)[2::-1], target[2::-1, 3], True)
+
+
+def to_stored_axes(data: FloatArray, affine: FloatArray) -> FloatArray:
+    """Shown array back in the voxel order of a grid that is straight under `affine`; inverts `place`."""
+    stored: FloatArray = apply_orientation(to_volume_axes(data), ornt_transform(_RAS, io_orientation(affine)))
+    return stored
+
+
+def tilt_notice(frame: FloatArray) -> str | None:
+    """What a person must know to trust the place of images in a display frame; None in the scanner's."""
+    angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
+    if angle <= 0.1:
+        return None
+    return f"Slices tilted by {angle:.1f} degrees are shown straight. Open images of another tilt together with them."
+
+
+def placement_notices(placed: Placed) -> tuple[str, ...]:
+    """What a person must know to trust the values that are shown."""
+    if not placed.is_resampled:
+        return ()
+    return (
+        "Interpolated for display, because its axes are tilted or sheared against the others. "
+        "Computing and saving use its own voxels.",
+    )
+
+
+def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
+    """Transform (ndim + 1, ndim + 1) from the voxels of a layer to its world, all its parts composed."""
+    matrix = np.eye(ndim + 1)
+    rotate = attributes.get("rotate")
+    shear = np.asarray(attributes.get("shear", ()), dtype=float)
+    skew = np.eye(ndim)
+    if shear.ndim == 2:
+        skew = shear
+    elif shear.size:
+        skew[np.triu_indices(ndim, 1)] = shear
+    turn = np.eye(ndim) if rotate is None else np.asarray(rotate, dtype=float)
+    scale = attributes.get("scale")
+    matrix[:ndim, :ndim] = turn @ skew @ np.diag(np.ones(ndim) if scale is None else scale)
+    translate = attributes.get("translate")
+    matrix[:ndim, ndim] = 0 if translate is None else translate
+    affine = attributes.get("affine")
+    return matrix if affine is None else np.asarray(affine, dtype=float) @ matrix
+
+
+def scanner_position(shown: Sequence[float], frame: FloatArray) -> FloatArray:
+    """Position (x, y, z) in RAS+ mm of one that is shown in a display frame, ``(..., S, A, R)`` in mm."""
+    position: FloatArray = apply_affine(np.linalg.inv(frame), np.asarray(shown[-3:], dtype=float)[::-1])
+    return position
+
+
+def to_volume_axes(data: FloatArray) -> FloatArray:
+    """``(extras..., S, A, R)`` to ``(R, A, S, extras...)``; an image gets one slice."""
+    padded = data if data.ndim > 2 else data.reshape((1,) * (3 - data.ndim) + data.shape)
+    n = padded.ndim
+    return padded.transpose(n - 1, n - 2, n - 3, *range(n - 3))
+
+
+def radiological_slices(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
+    """Slices ``(slice, row, column)`` from the feet up, columns to the patient's left and rows to the posterior.
+
+    With them comes the affine (4, 4) from (column, row, slice) to LPS mm, the coordinates of DICOM. Slices stay along
+    the axes of the grid, whichever of them are nearest.
+    """
+    change = ornt_transform(io_orientation(grid.affine), axcodes2ornt("LPS"))
+    turned: FloatArray = apply_orientation(data, change)
+    affine: FloatArray = _RAS_TO_LPS @ grid.affine @ inv_ornt_aff(change, grid.shape)
+    return turned.transpose(2, 1, 0), affine
+
+
+def _is_straight(affine: FloatArray) -> bool:
+    """Whether every voxel axis runs along a world axis, each along another."""
+    directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
+    off_axis = np.sqrt(np.clip((directions**2).sum(axis=0) - directions.max(axis=0) ** 2, 0, None))
+    return bool((off_axis < STRAIGHT).all() and len(set(directions.argmax(axis=0))) == 3)
+
+
+def _to_display_axes(data: FloatArray) -> FloatArray:
+    """``(R, A, S, extras...)`` to ``(extras..., S, A, R)``."""
+    extras = range(3, data.ndim)
+    return data.transpose(*extras, 2, 1, 0)
+
+
+def _interpolate(data: FloatArray, matrix: FloatArray, shape: tuple[int, ...], order: int) -> FloatArray:
+    """Values at the voxels of a new grid; `matrix` leads from its voxels to those of `data`."""
+    flat = data.reshape(*data.shape[:3], -1)
+    moved = [
+        affine_transform(
+            flat[..., i],
+            matrix[:3, :3],
+            matrix[:3, 3],
+            output_shape=shape,
+            order=order,
+            cval=0.0,
+        )
+        for i in range(flat.shape[3])
+    ]
+    return np.stack(moved, axis=-1).reshape(*shape, *data.shape[3:])

@@ -1,0 +1,91 @@
+"""Reader of NIfTI files and folders for the plugin engine; loads neither torch nor a viewer."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from napari_swig_qmri._napari.layers import LayerData, display_notices, frame_of, is_result, to_layers
+from napari_swig_qmri._napari.placement import tilt_notice
+from napari_swig_qmri.data.bids import RESIDUAL_UNITS
+from napari_swig_qmri.data.files import iterate_images, read_folder, read_volumes, with_distinct_names
+from napari_swig_qmri.data.interpretation import is_map, quantity_of
+from napari_swig_qmri.data.nifti import EXTENSIONS
+from napari_swig_qmri.data.volumes import Volume
+
+PLUGIN = "napari-swig-qmri"
+Paths = str | Path | Sequence[str | Path]
+_TOLD: dict[Any, Any] = {}  # by which Python's warnings tell every notice once
+
+
+class Notice(UserWarning):
+    """What a person should know about images that were opened as they were meant to be."""
+
+
+def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
+    """The reader for a path or a list of paths, None if one of them is not ours."""
+    return read if all(_is_readable(one) for one in _as_paths(path)) else None
+
+
+def read(path: Paths) -> list[LayerData]:
+    """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a `Notice`."""
+    paths = _as_paths(path)
+    volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
+    layers = to_layers(with_distinct_names(volumes))
+    for notice in (tilt_notice(frame_of(layers[0][1])), _combined_notice(layers)):
+        if notice:
+            warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_TOLD)  # a line of code would not help
+    return layers
+
+
+def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
+    """The same volumes, saved results under the names they have after a run where these tell them apart."""
+    names = [_run_name(volume) for volume in volumes]
+    return [
+        replace(volume, name=name) if names.count(name) == 1 else volume
+        for volume, name in zip(volumes, names, strict=True)
+    ]
+
+
+def _run_name(volume: Volume) -> str:
+    """Name of a volume as a layer of the run that left it, its own if there was none."""
+    if not is_result(volume):
+        return volume.name
+    if is_map(volume):
+        return f"{quantity_of(volume)} SR"
+    if volume.suffix in RESIDUAL_UNITS:
+        return f"{volume.suffix.removesuffix('residual')} LR residual"
+    if volume.suffix == "conflict":
+        return "Conflict"
+    return f"{re.sub(r' desc-[^ ]+', '', volume.name)} synthesised"
+
+
+def _as_paths(path: Paths) -> list[Path]:
+    return [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+
+
+def _is_readable(path: Path) -> bool:
+    if path.is_dir():
+        return any(True for _ in iterate_images(path))
+    return path.name.lower().endswith(EXTENSIONS)
+
+
+def _volumes(path: Path) -> list[Volume]:
+    return read_folder(path) if path.is_dir() else read_volumes(path)
+
+
+def _combined_notice(layers: Sequence[LayerData]) -> str:
+    """Every sentence once, followed by the names of the layers that it is about."""
+    names: dict[str, list[str]] = {}
+    for _, attributes, _ in layers:
+        for sentence in display_notices(attributes):
+            names.setdefault(sentence, []).append(attributes["name"])
+    return "\n".join(f"{sentence} ({_listed(about, len(layers))})" for sentence, about in names.items())
+
+
+def _listed(names: Sequence[str], n_layers: int) -> str:
+    return f"all {n_layers} images" if len(names) == n_layers > 1 else ", ".join(names)

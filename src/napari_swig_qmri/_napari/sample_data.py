@@ -1,0 +1,72 @@
+"""Sample data for the viewer: the digital head, and a case to super-resolve."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.simulation.phantom import CLASSES, make_phantom
+
+if TYPE_CHECKING:
+    from napari_swig_qmri._napari.layers import LayerData
+    from napari_swig_qmri.data.volumes import WeightedImage
+    from napari_swig_qmri.simulation.phantom import Extent, Phantom
+
+CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; short enough along z to super-resolve in seconds
+CASE_NOISE = 0.01  # relative, of LR maps and guides
+CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
+
+
+def phantom_1mm() -> list[LayerData]:
+    """PD, T1, T2 and tissue labels of a whole head at 1 mm."""
+    return _phantom_layers(make_phantom(1.0))
+
+
+def phantom_2mm() -> list[LayerData]:
+    """PD, T1, T2 and tissue labels of a whole head at 2 mm."""
+    return _phantom_layers(make_phantom(2.0))
+
+
+def low_resolution_case() -> list[LayerData]:
+    """PD, T1 and T2 at 2 mm with T1w, T2w and FLAIR guides at 1 mm, all with noise."""
+    truth = make_phantom(1.0, extent=CEREBRUM)
+    lr_maps, guides = degrade(
+        truth.maps,
+        2,
+        map_noise=CASE_NOISE,
+        guide_noise=CASE_NOISE,
+        gains=CASE_GAINS,
+        generator=np.random.default_rng(0),
+    )
+    images = [_guide_volume(guide, _sidecar(truth)) for guide in guides]
+    return to_layers([*images, *map_volumes(lr_maps, "LR", _sidecar(truth))])
+
+
+def _phantom_layers(phantom: Phantom) -> list[LayerData]:
+    """Maps, and the labels hidden on top of them."""
+    names = ", ".join(f"{i} {name}" for i, name in enumerate(("air", *CLASSES)))
+    labels = Volume(
+        data=phantom.labels.astype(np.float32),
+        grid=phantom.maps.grid,
+        name="Tissue labels",
+        suffix="dseg",
+        notices=(f"Labels: {names}.",),
+    )
+    maps = map_volumes(phantom.maps, "phantom", _sidecar(phantom))
+    *layers, (data, attributes, kind) = to_layers([*maps, labels])
+    return [*layers, (data, {**attributes, "visible": False}, kind)]
+
+
+def _sidecar(phantom: Phantom) -> dict[str, Any]:
+    return {"MagneticFieldStrength": phantom.field_strength}
+
+
+def _guide_volume(guide: WeightedImage, sidecar: dict[str, Any]) -> Volume:
+    sidecar = to_sidecar(USUAL_GUIDES[guide.name]) | sidecar
+    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)

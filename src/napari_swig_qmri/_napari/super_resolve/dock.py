@@ -1,0 +1,276 @@
+"""The "Super-resolve" dock: choose maps and guides, see what will happen, run, and get layers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from napari.viewer import Viewer
+from qtpy.QtCore import Signal
+
+from napari_swig_qmri._napari.layers import result_label, result_layers
+from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
+from napari_swig_qmri._napari.parts.dock import Dock
+from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
+from napari_swig_qmri._napari.parts.preferences import read_preferences
+from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
+from napari_swig_qmri._napari.parts.view import start_as_preferred
+from napari_swig_qmri._napari.parts.viewer_layers import (
+    RUN_KEY,
+    add_results,
+    facts_of,
+    follow_layers,
+    image_layers,
+    mask_layers,
+)
+from napari_swig_qmri._napari.super_resolve.inputs import GuideList, MapChooser
+from napari_swig_qmri._napari.super_resolve.options import OptionsEditor
+from napari_swig_qmri._napari.super_resolve.preflight_panel import PreflightPanel
+from napari_swig_qmri._napari.super_resolve.result_panel import ResultPanel, Run
+from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
+from napari_swig_qmri.super_resolution.options import contrast_of
+from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from napari.layers import Image
+
+    from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.super_resolution.preflight import Preflight
+    from napari_swig_qmri.super_resolution.results import Progress, SuperResolution
+
+    Solver = Callable[..., Generator[Progress, None, SuperResolution]]
+    Inspector = Callable[..., Preflight]
+
+
+NO_MAPS = "Open a PD, T1 or T2 map, or choose its layer above."
+RESOLVED = "The maps in the viewer are super-resolved already. Open the measured ones to resolve them again."
+GAINED = "The cross-scale error fell from {error_before:.2%} to {error_after:.2%} of that without a network."
+NOTHING_GAINED = (
+    "Nothing was gained in {took}: the cross-scale error stays at {error_before:.2%} of that without a network. "
+    "The weights stay as they were, and no layers were added."
+)
+ACTION = "Super-resolve"
+LONGEST_ACTION = 36  # characters that a button of a narrow dock shows
+
+
+@dataclass(frozen=True, eq=False)
+class Order:
+    """What a run is made of, and the run whose network it adapts."""
+
+    inputs: SuperResolveInputs
+    snapshot: Snapshot
+    base: Run | None = None
+
+
+class SuperResolveWidget(Dock):
+    """Super-resolve maps that are layers of a viewer, with weighted images that are layers too.
+
+    `solver` and `inspector` stand in for `pipeline.super_resolve` and `outlook.preflight`.
+    """
+
+    changed = Signal()
+
+    def __init__(self, napari_viewer: Viewer, solver: Solver | None = None, inspector: Inspector | None = None) -> None:
+        super().__init__()
+        self._viewer = napari_viewer
+        self._solver = solver or _solve
+        self._inspector = inspector or _inspect
+        self._order: Order | None = None  # of the current or last run
+        self._asked: SuperResolveInputs | None = None  # what the preflight is about
+        layers = partial(image_layers, napari_viewer)
+        self.maps = MapChooser(layers)
+        self.guides = GuideList(layers)
+        self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer))
+        self.options_fold = Foldable("Options", self.options)
+        self.preflight = PreflightPanel()
+        self.run = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
+        self.results = ResultPanel(napari_viewer)
+        self._lay_out()
+        for part in (self.maps, self.guides, self.options):
+            part.changed.connect(self._ask)
+        self.preflight.checked.connect(self.run.set_ready)
+        self.run.requested.connect(self.start)
+        self.run.succeeded.connect(self._add_result)
+        self.run.ended.connect(self._free_results)
+        self.results.adaptation_wanted.connect(self.adapt)
+        self.results.adaptation_undone.connect(self._say_undone)
+        self.results.changed.connect(self._name_action)
+        follow_layers(napari_viewer, self._follow_layers)
+        start_as_preferred(napari_viewer)
+        self._follow_layers()
+
+    def value(self) -> SuperResolveInputs:
+        """What is chosen."""
+        return SuperResolveInputs(
+            maps=self.maps.value(),
+            guides=self.guides.value(),
+            options=self.options.value(),
+            mask=self.options.mask_box.value,
+        )
+
+    def set_value(self, inputs: SuperResolveInputs) -> None:
+        """Show these choices and stop proposing others."""
+        self.maps.is_untouched = self.guides.is_untouched = False
+        self.maps.set_value(inputs.maps)
+        self.guides.set_value(inputs.guides)
+        self.options.set_value(inputs.options)
+        self.options.mask_box.value = inputs.mask
+
+    def start(self) -> None:
+        """Run with what is chosen; the layers are read now, later changes do not matter."""
+        inputs = self.value()
+        self._start(Order(inputs, Snapshot.of(inputs)))
+
+    def adapt(self, run: Run) -> None:
+        """Run once more on what a run was made of, with its network adapted to it."""
+        self._start(Order(run.inputs, replace(run.snapshot, adapts=True), run))
+
+    def _start(self, order: Order) -> None:
+        if self.run.is_running:
+            return
+        self._order = order
+        self.results.set_busy(True)
+        self.run.start(partial(_run, self._solver, order.snapshot))
+
+    def _free_results(self) -> None:
+        self.results.set_busy(False)
+
+    def _lay_out(self) -> None:
+        scrolled = [
+            heading("Maps to resolve"),
+            self.maps,
+            heading("Guides"),
+            self.guides,
+            self.options_fold,
+            heading("What will happen"),
+            self.preflight,
+        ]
+        notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", role="note")
+        self.lay_out(scrolled, [self.run, self.results, notice])
+
+    def _follow_layers(self, _event: object = None) -> None:
+        """Refresh the choices and propose layers where the user has not chosen."""
+        if not exists(self):  # the dock was closed, Python has not noticed yet
+            return
+        self.maps.refresh()
+        self.guides.refresh()
+        self.options.mask_box.refresh()
+        self.results.refresh()
+        layers = image_layers(self._viewer)
+        facts = [facts_of(layer) for layer in layers]
+        if self.maps.is_untouched:
+            self._propose_maps({name: layers[index] for name, index in choose_maps(facts).items()})
+        if self.guides.is_untouched:
+            self.guides.propose([layers[index] for index in choose_guides(facts)])
+        self._ask()
+
+    def _propose_maps(self, layers: Mapping[str, Image]) -> None:
+        """Show these layers; rows that show them already keep their unit."""
+        for name, row in self.maps.rows.items():
+            row.layer.value = layers.get(name)
+
+    def _ask(self) -> None:
+        inputs = self.value()
+        problems = self.guides.problems()
+        if not inputs.maps:
+            facts = [facts_of(layer) for layer in image_layers(self._viewer)]
+            problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)
+        self.order_tabs()
+        self.options_fold.set_title(f"Options: method {inputs.options.method}")
+        if problems:
+            self._asked = None
+            self.run.set_ready(False)
+            self.preflight.show_problems(problems)
+        elif inputs != self._asked:
+            self._asked = inputs
+            self.run.set_ready(False)
+            self.preflight.ask(partial(_ask_engine, self._inspector, Snapshot.of(inputs)))
+            if (same := self.results.run_of(inputs)) is not None:
+                self.results.show_run(same)
+        self._name_action()
+        self.changed.emit()
+
+    def _name_action(self) -> None:
+        """Say on the button what another run would be made with, where its guides differ from those on show."""
+        self.run.set_action(ACTION if self.results.shown is None else _again(self.value(), self.results.shown.inputs))
+
+    def _add_result(self, result: SuperResolution) -> None:
+        order = self._order
+        if order is None:
+            return
+        took = time_left(self.run.seconds_since_start())
+        errors = result.parameters.get("adapted")
+        if order.base is not None and errors and errors["error_after"] >= errors["error_before"]:
+            self.results.refuse(order.base, "Adapting the network to this subject gained nothing.")
+            self.run.show_message(NOTHING_GAINED.format(took=took, **errors))
+            return
+        layers = result_layers(result, order.snapshot.frame, order.snapshot.origin)
+        added = add_results(self._viewer, layers)
+        self.results.add(
+            Run(
+                number=added[0].metadata[RUN_KEY],
+                label=result_label(result),
+                method=str(result.parameters["method"]),
+                inputs=order.inputs,
+                snapshot=order.snapshot,
+                layers=tuple(added),
+                names=tuple(attributes["name"] for _, attributes, _ in layers),
+                first_shown=tuple(layer.visible for layer in added),
+                base=order.base,
+            )
+        )
+        gained = "" if order.base is None or not errors else f" {GAINED.format(**errors)}"
+        notices = "".join(f"\n{notice}" for notice in result.notices)
+        self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
+        if result.parameters["method"] == "network" and order.base is None:
+            asked = replace(order.snapshot, adapts=True)
+            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, asked))
+
+    def _say_undone(self, _run: Run | None) -> None:
+        self.run.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
+
+
+def _again(inputs: SuperResolveInputs, before: SuperResolveInputs) -> str:
+    """What the button of another run says; `before` is what the result on show was made of."""
+    new, old = inputs.effective, before.effective
+    words = []
+    if new.guides != old.guides:
+        words.append(" + ".join(_contrasts(new)) or "no guide")
+    if new.options.method != old.options.method:
+        words.append(new.options.method)
+    if not words:
+        return "Run again"
+    action = f"Run again with {', '.join(words)}"
+    return action if len(action) <= LONGEST_ACTION else f"Run again with {len(new.guides)} guides"
+
+
+def _contrasts(inputs: SuperResolveInputs) -> list[str]:
+    return [contrast_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
+
+
+def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
+    maps, guides, options = snapshot.arguments()
+    return (yield from solver(maps, guides, **options))
+
+
+def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
+    maps, guides, options = snapshot.arguments()
+    answer = inspector(maps, guides, **options)
+    return replace(answer, statements=(*snapshot.notices(), *answer.statements))
+
+
+def _solve(
+    maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any
+) -> Generator[Progress, None, SuperResolution]:
+    from napari_swig_qmri.super_resolution.pipeline import super_resolve  # in the thread: it loads torch
+
+    return (yield from super_resolve(maps, guides, **options))
+
+
+def _inspect(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
+    from napari_swig_qmri.super_resolution.preflight import preflight  # in the thread: it loads torch
+
+    return preflight(maps, guides, **options)

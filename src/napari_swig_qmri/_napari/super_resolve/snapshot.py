@@ -1,0 +1,96 @@
+"""What a person chose for a run, and the volumes that the engine takes from it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from napari_swig_qmri._napari.layers import frame_of, from_layer, origin_of
+from napari_swig_qmri._napari.parts.preferences import Options
+from napari_swig_qmri._napari.parts.viewer_layers import as_map
+from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from napari.layers import Layer
+
+    from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
+    from napari_swig_qmri.physics.signal_models import SignalModel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SuperResolveInputs:
+    """Everything a person chooses for a run."""
+
+    maps: Mapping[str, MapChoice] = field(default_factory=dict)  # by quantity: PD, T1, T2
+    guides: tuple[GuideChoice, ...] = ()
+    options: Options = field(default_factory=Options)
+    mask: Layer | None = None
+
+    @property
+    def effective(self) -> SuperResolveInputs:
+        """The same without what does not change the result: guides left out, weights that are not used."""
+        guides = tuple(guide for guide in self.guides if guide.is_used and guide.layer is not None)
+        weights = self.options.arguments()["weights"] or Options.weights
+        return replace(self, guides=guides, options=replace(self.options, weights=weights))
+
+
+@dataclass(frozen=True, eq=False)
+class Snapshot:
+    """Layers and options as they were when a question was asked, safe to read in a thread."""
+
+    maps: tuple[tuple[Any, dict[str, Any], str, str], ...]  # data and attributes of a layer, quantity, unit
+    guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
+    mask: tuple[Any, dict[str, Any]] | None
+    options: Options
+    adapts: bool = False  # whether the network is trained on these maps first
+
+    @classmethod
+    def of(cls, inputs: SuperResolveInputs) -> Snapshot:
+        """The state of the chosen layers now; arrays are not copied."""
+        return cls(
+            tuple(
+                (*choice.layer.as_layer_data_tuple()[:2], quantity, choice.unit or "")
+                for quantity, choice in inputs.maps.items()
+            ),
+            tuple(
+                (*guide.layer.as_layer_data_tuple()[:2], guide.sequence)
+                for guide in inputs.guides
+                if guide.is_used and guide.layer is not None
+            ),
+            None if inputs.mask is None else inputs.mask.as_layer_data_tuple()[:2],
+            inputs.options,
+        )
+
+    @property
+    def frame(self) -> FloatArray:
+        """Display frame of the guides, or of the maps without guides: the one to show results in."""
+        return frame_of(self.guides[0][1] if self.guides else self.maps[0][1])
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What results say of these layers."""
+        others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
+        return origin_of([attributes for _, attributes, *_ in self.maps], others)
+
+    def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
+        """What the engine takes."""
+        guides = [_guide(*guide) for guide in self.guides]
+        options = {**self.options.arguments(), "adapt": self.adapts}
+        if self.mask is not None:
+            options["mask"] = from_layer(*self.mask).data
+        return as_maps(self._map_volumes()), guides, options
+
+    def notices(self) -> tuple[str, ...]:
+        """What is changed in the maps before the engine gets them."""
+        return map_notices(self._map_volumes())
+
+    def _map_volumes(self) -> list[Volume]:
+        return [as_map(from_layer(data, attributes), quantity, unit) for data, attributes, quantity, unit in self.maps]
+
+
+def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
+    guide = as_guide(from_layer(data, attributes))[0]
+    return guide if guide.sequence == sequence else replace(guide, sequence=sequence, notices=())  # set by hand

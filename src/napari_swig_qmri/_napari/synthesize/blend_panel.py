@@ -1,0 +1,233 @@
+"""Two image layers in one picture: a curtain between them, flicker, or a checkerboard. In 2D."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider
+from napari.layers import Image
+from qtpy.QtCore import QTimer, Signal
+from qtpy.QtWidgets import QVBoxLayout, QWidget
+
+from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, set_text, wrapped_label
+from napari_swig_qmri._napari.placement import layer_matrix
+from napari_swig_qmri._napari.super_resolve.inputs import LayerBox
+from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
+
+if TYPE_CHECKING:
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+OFF, SWIPE, FLICKER, CHECKERBOARD = "off", "swipe", "flicker", "checkerboard"
+N_COLOURS = 256
+FOLLOWED = ("data", "contrast_limits", "colormap")  # events of the two layers that change the picture
+
+
+class BlendPanel(QWidget):
+    """Which two layers, how they are mixed, and the settings of that; adds one layer while it is on."""
+
+    changed = Signal()
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._followed: list[Image] = []
+        self._hidden: list[Layer] = []
+        self._had_grid = False
+        self.layer: Image | None = None  # the one that shows both
+        images = partial(_images, viewer)
+        self.first_box = LayerBox(images, label="First", tooltip="Left of the curtain, or above it.")
+        self.second_box = LayerBox(images, label="Second", tooltip="Right of the curtain, or below it.")
+        self.mode_box = ComboBox(label="Show", choices=[OFF, SWIPE, FLICKER, CHECKERBOARD], tooltip="In 2D.")
+        self.position = FloatSlider(label="Curtain, %", min=0, max=100, value=50, tooltip="Or Shift and the mouse.")
+        self.is_level = CheckBox(text="Curtain from top to bottom", tooltip="The first image above the second.")
+        self.rate = FloatSlider(label="Changes per s", min=0.5, max=5, value=2, step=0.5)
+        self.edge = FloatSlider(label="Squares, mm", min=5, max=60, value=20, step=1)
+        self.message = wrapped_label(role="problem")
+        self._timer = QTimer(self)
+        self._timer.timeout.connect(self._flip)
+        self._rows = form()
+        self._lay_out()
+        self._connect()
+        self.refresh_layers()
+
+    def refresh_layers(self, _event: object = None) -> None:
+        """List the layers anew; end where one of the two, or the picture of them, is gone."""
+        gone = self.layer is not None and self.layer not in self._viewer.layers
+        if gone or any(layer not in self._viewer.layers for layer in self._followed):
+            self.mode_box.value = OFF
+        self.first_box.refresh()
+        self.second_box.refresh()
+
+    def _lay_out(self) -> None:
+        for box in (self.first_box, self.second_box, self.mode_box, self.position, self.rate, self.edge):
+            self._rows.addRow(box.label, native_of(box))
+        self._rows.insertRow(4, native_of(self.is_level))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.addLayout(self._rows)
+        layout.addWidget(self.message)
+        self._show_settings()
+
+    def _connect(self) -> None:
+        self.mode_box.changed.connect(self._switch)
+        for box in (self.first_box, self.second_box):
+            box.changed.connect(self._switch)
+        for setting in (self.position, self.is_level, self.rate, self.edge):
+            setting.changed.connect(self._mix)
+        self._viewer.dims.events.order.connect(self._mix)
+        self._viewer.scene.camera.events.orientation.connect(self._mix)
+        self._viewer.mouse_move_callbacks.append(self._drag)
+
+    def _show_settings(self) -> None:
+        for box, mode in ((self.position, SWIPE), (self.rate, FLICKER), (self.edge, CHECKERBOARD)):
+            self._rows.setRowVisible(box.native, self.mode_box.value == mode)
+        self._rows.setRowVisible(self.is_level.native, self.mode_box.value == SWIPE)
+
+    def _switch(self, _value: object = None) -> None:
+        """Show the two chosen layers the chosen way, or leave."""
+        self._leave()
+        self._show_settings()
+        problem = self._problem() if self.mode_box.value != OFF else ""
+        set_text(self.message, problem)
+        if self.mode_box.value != OFF and not problem:
+            self._enter()
+        self.changed.emit()
+
+    def _problem(self) -> str:
+        first, second = self.first_box.value, self.second_box.value
+        if first is None or second is None or first is second:
+            return "Choose two different image layers."
+        for layer in (first, second):
+            if not _is_straight(layer):
+                return f"{layer.name} is turned against the axes: only straight layers can be shown in one picture."
+        return "" if self._viewer.dims.ndisplay == 2 else "Two layers in one picture are shown in 2D: leave 3D first."
+
+    def _enter(self) -> None:
+        first, second = self.first_box.value, self.second_box.value
+        self._had_grid = self._viewer.canvas.grid.enabled
+        self._viewer.canvas.grid.enabled = False
+        self._hidden = [layer for layer in self._viewer.layers if layer.visible]
+        for layer in self._hidden:
+            layer.visible = False
+        data = Composite(first=_pane(first), second=_pane(second), pattern=Whole())
+        finer = first if data.base is data.first else second
+        place = {name: getattr(finer, name) for name in ("scale", "translate", "units", "axis_labels")}
+        self.layer = Image(data, rgb=True, name=f"{first.name} | {second.name}", **place)
+        self._viewer.add_layer(self.layer)
+        self._followed = [first, second]
+        for layer in self._followed:
+            for name in FOLLOWED:
+                getattr(layer.events, name).connect(self.follow)
+        self._viewer.canvas.overlays.text.visible = True
+        self._viewer.canvas.overlays.text.position = "top_center"
+        self._mix()
+        self._viewer.reset_view()
+
+    def _leave(self) -> None:
+        self._timer.stop()
+        for layer in self._followed:
+            for name in FOLLOWED:
+                getattr(layer.events, name).disconnect(self.follow)
+        was_on, self._followed = bool(self._followed), []
+        shown, self.layer = self.layer, None
+        if shown is not None and shown in self._viewer.layers:
+            self._viewer.layers.remove(shown)
+        if was_on:
+            for layer in self._hidden:
+                layer.visible = True
+            self._viewer.canvas.overlays.text.visible = False
+            self._viewer.canvas.grid.enabled = self._had_grid
+            self._viewer.reset_view()
+        self._hidden = []
+
+    def follow(self, _event: object = None) -> None:
+        """Follow new values, limits and colours of either layer."""
+        if self.layer is not None and exists(self):
+            first, second = self._followed
+            data: Any = self.layer.data
+            self.layer.data = Composite(first=_pane(first), second=_pane(second), pattern=data.pattern)
+
+    def _mix(self, _value: object = None) -> None:
+        """Show each layer where the settings say."""
+        if self.layer is None or not exists(self):
+            return
+        mode = self.mode_box.value
+        self._timer.stop()
+        if mode == SWIPE:
+            self._show(self._curtain(self.layer.data.shape))
+        elif mode == CHECKERBOARD:
+            self._show(Checkerboard(self.edge.value))
+        else:
+            self._show(Whole())
+            self._timer.start(round(1000 / self.rate.value))
+
+    def _flip(self) -> None:
+        if self.layer is not None:
+            data: Any = self.layer.data
+            self._show(Whole(not data.pattern.second))
+
+    def _show(self, pattern: Pattern) -> None:
+        if self.layer is None:
+            return
+        data: Any = self.layer.data
+        self.layer.data = data.with_pattern(pattern)
+        names = [layer.name for layer in self._followed]
+        between = "  |  " if isinstance(pattern, Curtain) else "  /  "
+        text = names[pattern.second] if isinstance(pattern, Whole) else between.join(names)
+        self._viewer.canvas.overlays.text.text = text
+
+    def _curtain(self, n_voxels: tuple[int, ...]) -> Curtain:
+        """The line in voxels; the first image is on the left, or above, whichever way the view is turned."""
+        axis, grows = self._axis()
+        share = self.position.value / 100
+        last = n_voxels[axis] - 1
+        return Curtain(axis, last * (share if grows else 1 - share), before=not grows)
+
+    def _axis(self) -> tuple[int, bool]:
+        """Axis that the curtain moves along, and whether its voxels rise to the right, or to the bottom."""
+        vertical, horizontal = (str(way) for way in self._viewer.scene.camera.orientation2d)
+        level = self.is_level.value
+        axis = self._viewer.dims.displayed[-2 if level else -1] - (self._viewer.dims.ndim - 3)
+        return axis, (vertical == "down" if level else horizontal == "right")
+
+    def _drag(self, _viewer: ViewerModel, event: Any) -> None:
+        """Let the curtain follow the mouse while Shift is held."""
+        if self.layer is None or not exists(self) or self.mode_box.value != SWIPE or "Shift" not in event.modifiers:
+            return
+        axis, grows = self._axis()
+        voxel = self.layer.world_to_data(event.position[-3:])[axis]
+        share = float(np.clip(voxel / max(1, self.layer.data.shape[axis] - 1), 0, 1))
+        self.position.value = 100 * (share if grows else 1 - share)
+
+
+def _images(viewer: ViewerModel) -> list[Layer]:
+    """Layers that can be mixed: grey images of three axes, also synthetic ones."""
+    return [
+        layer
+        for layer in viewer.layers
+        if isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb and not layer.multiscale
+    ]
+
+
+def _is_straight(layer: Image) -> bool:
+    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)[:-1, :-1]
+    return bool(np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-6))
+
+
+def _pane(layer: Image) -> Pane:
+    """The values of a layer, coloured as they are in it."""
+    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
+    colours = np.asarray(layer.colormap.map(np.linspace(0, 1, N_COLOURS)))[:, :3]
+    low, high = (float(limit) for limit in layer.contrast_limits)
+    s, a, r = (float(size) for size in np.diag(matrix)[:3])
+    z, y, x = (float(mm) for mm in matrix[:3, 3])
+    return Pane(
+        data=layer.data,
+        colours=np.rint(255 * colours).astype(np.uint8),
+        limits=(low, high),
+        scale=(s, a, r),
+        translate=(z, y, x),
+    )

@@ -1,0 +1,201 @@
+"""Edit how a contrast is rendered: transmit field, noise, sign, and marks of partial volume."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from napari.layers import Image, Labels
+from napari.utils.colormaps import DirectLabelColormap
+from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QLabel, QWidget
+
+from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.parts.appearance import form, native_of, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.viewer_layers import file_name
+from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.synthesis.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.synthesis.rendering import Rendering
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from magicgui.widgets.bases import ValueWidget
+
+    from napari_swig_qmri.physics.sequence import Contrast
+    from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
+
+SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
+REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
+NO_MARKS = "Partial volume is marked by PD, T1 and T2 maps on one grid: open those that are missing."
+NO_PULSES = "The B1+ map is left out: an equation has no pulses that it could scale."
+NO_FRACTION = (
+    "a measurement of B1+ such as an angle in each voxel, not a fraction of the nominal one: divide it by the nominal "
+    "angle and open the result as TB1map."
+)
+MARK_COLOUR = "#ff9f1c"
+MARK_OPACITY = 0.35
+NOTES = {
+    "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
+    "map_box": "A layer of B1+, which scales the angles voxel by voxel, times the number above.",
+    "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
+    "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
+    "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
+    "_sign": "Signed is phase sensitive (PSIR): tissue that is still inverted is negative.",
+}
+
+
+class RenderingEditor(QWidget):
+    """Options of a rendering; emits `changed` whenever one of them changes."""
+
+    changed = Signal()
+    map_changed = Signal()  # another layer of B1+ was chosen, or none
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
+        self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
+        self._reference = ComboBox(label="Relative to", choices=REFERENCES)
+        self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
+        self._sign = ComboBox(label="Sign", choices=SIGNS)
+        self.mark = CheckBox(
+            text="Mark partial volume",
+            value=False,
+            tooltip="A layer over each contrast. It costs time while you scroll.",
+        )
+        self._field.native.setSuffix(" %")
+        self._field.native.setDecimals(0)
+        self._snr.native.setSpecialValueText("no noise")
+        self._snr.native.setDecimals(1)
+        self.problem_label = wrapped_label(role="problem")
+        self.map_hint = wrapped_label(role="assumption")  # what was assumed about the layer of B1+
+        self.caveat = wrapped_label(role="assumption")
+        self._form = form()
+        self._form.setContentsMargins(4, 0, 0, 0)
+        self.setLayout(self._form)
+        self.map_box = Choice(NOTES["map_box"])
+        self.map_note = wrapped_label(role="note")
+        self.show_maps([])
+        self.map_box.chosen.connect(self.map_changed.emit)
+        self.map_box.chosen.connect(self._update)
+        for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
+            box: ValueWidget[Any] = getattr(self, name)
+            box.tooltip = NOTES.get(name, "")
+            self._form.addRow(QLabel(box.label), native_of(box))
+            box.changed.connect(self._update)
+            if name == "_field":
+                self._form.addRow(QLabel("B1+ map"), self.map_box)
+                self._form.addRow(self.map_hint)
+                self._form.addRow(self.map_note)
+        for part in (self.problem_label, native_of(self.mark), self.caveat):
+            self._form.addRow(part)
+        self.mark.changed.connect(self._update)
+        self._update()
+
+    def value(self, sequence: Contrast | None = None) -> Rendering:
+        """The options as chosen; the map of B1+ is left out of a contrast that has no pulses."""
+        return Rendering(
+            transmit_field=self._field.value / 100,
+            transmit_map="" if self._passes_over_map(sequence) else file_name(self.field_layer),
+            snr=self._snr.value or math.inf,
+            noise_reference=self._reference.value,
+            seed=self._seed.value,
+            sign=self._sign.value,
+        )
+
+    def set_value(self, rendering: Rendering) -> None:
+        """Show these options."""
+        self._field.value = 100 * rendering.transmit_field
+        self.map_box.set_value(next((each for each in self._maps if file_name(each) == rendering.transmit_map), None))
+        self._snr.value = rendering.snr if rendering.has_noise else 0
+        self._reference.value = rendering.noise_reference
+        self._seed.value = rendering.seed
+        self._sign.value = rendering.sign
+
+    @property
+    def field_layer(self) -> Image | None:
+        """The layer of B1+ that is chosen, if one is."""
+        layer: Image | None = self.map_box.value()
+        return layer
+
+    def show_maps(self, layers: Sequence[Image], measurements: Sequence[str] = ()) -> None:
+        """Offer these layers of B1+, and say of those with such names why they are none."""
+        set_text(self.map_note, f"{', '.join(measurements)}: {NO_FRACTION}" if measurements else "")
+        self._maps = list(layers)
+        self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
+
+    def show_map_notices(self, notices: Sequence[str]) -> None:
+        """Say what was assumed about the chosen layer of B1+."""
+        set_text(self.map_hint, " ".join(notices))
+
+    def show_problem(self, sequence: Contrast | None) -> str:
+        """Say what of the options a sequence excludes, empty without, and whether it leaves out the map of B1+."""
+        problem = ""
+        try:
+            if sequence is not None:
+                self.value(sequence).check(sequence)
+        except ValueError as error:
+            problem = str(error)
+        note = NO_PULSES if self._passes_over_map(sequence) else ""
+        self.problem_label.setStyleSheet(style("problem" if problem else "assumption"))
+        set_text(self.problem_label, problem or note)
+        return problem
+
+    def refuse_marks(self) -> None:
+        """Untick the box for marks, and say which maps they need."""
+        self.mark.value = False
+        set_text(self.caveat, NO_MARKS)
+
+    def _passes_over_map(self, sequence: Contrast | None) -> bool:
+        has_pulses = sequence is None or isinstance(sequence, SignalModel)
+        return self.field_layer is not None and not has_pulses
+
+    def summary(self, sequence: Contrast | None = None) -> str:
+        """One line for the folded options."""
+        parts = [*self.value(sequence).words(), *(["partial volume"] if self.mark.value else [])]
+        return f"Options: {', '.join(parts)}" if parts else "Options"
+
+    def _update(self) -> None:
+        for box in (self._reference, self._seed):
+            box.enabled = self._snr.value > 0
+        set_text(self.caveat, CAVEAT if self.mark.value else "")
+        self.changed.emit()
+
+
+def can_be_marked(contrast: LazyContrast) -> bool:
+    """Whether a contrast has the maps that partial volume is worked out from, even those that it does not see."""
+    return contrast.pd is not None and contrast.t2 is not None
+
+
+def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
+    """Marks of partial volume in a contrast; ValueError where it lacks PD or T2."""
+    if contrast.pd is None or contrast.t2 is None:
+        raise ValueError(NO_MARKS)
+    return LazyPartialVolume(
+        sequence=contrast.sequence,
+        pd=contrast.pd,
+        t1=contrast.t1,
+        t2=contrast.t2,
+        rendering=contrast.rendering.signed(),
+    )
+
+
+def mark_layer(layer: Image) -> Labels:
+    """Translucent layer over the voxels of a contrast layer whose signal partial volume changes."""
+    attributes = layer.as_layer_data_tuple()[1]
+    sidecar = {"Notice": RESEARCH_NOTICE, "Description": CAVEAT}
+    record = {**layer.metadata[METADATA_KEY], "suffix": "mask", "sidecar": sidecar}
+    kept = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
+    marks = Labels(
+        marks_of(layer.data),
+        **{name: attributes[name] for name in kept},
+        name=f"Partial volume in {layer.name}",
+        opacity=MARK_OPACITY,
+        colormap=DirectLabelColormap(color_dict={1: MARK_COLOUR, None: "transparent"}),
+        metadata={METADATA_KEY: {**record, "shown_name": f"Partial volume in {layer.name}"}},
+    )
+    marks.editable = False
+    return marks

@@ -1,0 +1,136 @@
+"""Whole volumes of computed layers, rendered in the background: 3D views ask for all of a layer at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+from qtpy.QtCore import QObject, Signal
+
+from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri.synthesis.lazy_array import LazyArray, all_rendered
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping, Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Layer
+
+COARSE = "coarse"  # owner of what is rendered because it is shown coarsely
+
+
+@dataclass(frozen=True)
+class Job:
+    """Arrays to render, and what to do when they are."""
+
+    arrays: tuple[LazyArray, ...]
+    then: Callable[[], None]
+
+
+class VolumeRendering(QObject):
+    """Keeps a viewer responsive in 3D: computed layers are coarse, or as they were, until their volumes are rendered.
+
+    Of what one owner asks for only the last is rendered to its end. Back in 2D the volumes are forgotten.
+    """
+
+    said = Signal(str)  # how far it is; empty when there is nothing to wait for
+    failed = Signal(str)
+
+    def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
+        super().__init__(parent)
+        self._viewer = viewer
+        self._was_3d = self.is_3d  # when this was last told of it, which is after the viewer sliced its layers
+        self._jobs: dict[str, Job] = {}  # by owner
+        self._inquiry = Inquiry(self, pause=0)
+        self._inquiry.progressed.connect(lambda share: self.said.emit(f"Rendering whole volumes… {100 * share:.0f} %"))
+        self._inquiry.answered.connect(self._take)
+        viewer.dims.events.ndisplay.connect(self._follow_display)
+
+    @property
+    def is_3d(self) -> bool:
+        """Whether the viewer shows volumes."""
+        return bool(self._viewer.dims.ndisplay == 3)
+
+    def add(self, layers: Sequence[Layer]) -> None:
+        """Add computed layers to the viewer, coarse at first if it shows volumes."""
+        for layer in layers:
+            if self.is_3d:
+                layer.data.keep(layer.data.coarse())
+            self._viewer.add_layer(layer)
+            layer.data.keep(None)
+            self._watch(layer.data)
+        if self.is_3d:
+            self._refine()
+
+    def change(self, owner: str, arrays: Mapping[Layer, LazyArray], then: Callable[[], None]) -> None:
+        """Call `then`, which gives layers these arrays, when they can be shown: in 2D that is now."""
+        for array in arrays.values():
+            self._watch(array)
+        if self.is_3d:
+            self._jobs[owner] = Job(tuple(arrays.values()), then)
+            self._ask()
+        else:
+            then()
+
+    def _watch(self, array: LazyArray) -> None:
+        """Let the array answer coarsely while the viewer enters 3D."""
+        array.watch(lambda: exists(self) and self.is_3d and not self._was_3d)
+
+    def _ask(self) -> None:
+        arrays = [array for job in self._jobs.values() for array in job.arrays]
+        self._inquiry.ask(partial(_render, arrays))
+
+    def _refine(self) -> None:
+        """Render what is shown coarsely."""
+        shown = [layer for layer in self._viewer.layers if layer.visible and isinstance(layer.data, LazyArray)]
+        layers = [layer for layer in shown if not layer.data.is_kept]
+        if layers:
+            self._jobs[COARSE] = Job(tuple(layer.data for layer in layers), partial(_refresh, layers))
+            self._ask()
+
+    def _follow_display(self, _event: object = None) -> None:
+        if not exists(self):
+            return
+        self._was_3d = self.is_3d
+        if self.is_3d:
+            self._refine()
+            return
+        self._inquiry.forget()
+        jobs, self._jobs = self._jobs, {}
+        self.said.emit("")
+        _forget(self._viewer)
+        for owner, job in jobs.items():
+            for array in job.arrays:
+                array.keep(None)
+            if owner != COARSE:
+                job.then()
+
+    def _take(self, problem: str | None) -> None:
+        self.said.emit("")
+        if problem is not None:  # the layers stay as they are until there is less to render, or 2D
+            self.failed.emit(problem)
+            return
+        jobs, self._jobs = self._jobs, {}
+        for job in jobs.values():
+            job.then()
+
+
+def _render(arrays: Sequence[LazyArray]) -> Generator[float, None, None]:
+    """Let arrays keep all their values, once those that do not yet are rendered."""
+    missing = [array for array in arrays if not array.is_kept]
+    for array, values in zip(missing, (yield from all_rendered(missing)), strict=True):
+        array.keep(values)
+
+
+def _refresh(layers: Sequence[Layer]) -> None:
+    for layer in layers:
+        layer.refresh()
+
+
+def _forget(viewer: ViewerModel) -> None:
+    """Forget the volumes of all layers."""
+    for layer in viewer.layers:
+        if isinstance(layer.data, LazyArray):
+            layer.data.keep(None)

@@ -1,1 +1,0 @@
-"""Dock widgets and commands: the only place that imports napari and Qt."""

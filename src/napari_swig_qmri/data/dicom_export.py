@@ -1,0 +1,210 @@
+"""Synthetic contrasts as derived DICOM secondary captures, one file per axial slice, marked as synthetic.
+
+Needs pydicom, the extra ``dicom``. Patient coordinates of DICOM run to the left, posterior and superior (LPS), those
+of NIfTI to the right, anterior and superior. Columns of the written slices run to the left, rows to the posterior.
+No patient is named: nothing about one is known here, and none is made up.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from napari_swig_qmri._napari.placement import radiological_slices
+from napari_swig_qmri.data.interpretation import generated_by
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_swig_qmri.data.volumes import FloatArray, Volume
+
+    Pixels = npt.NDArray[np.uint16]
+
+BURNED_IN = "SYNTHETIC, research use only"
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # SOP class; DICOM PS3.6
+LARGEST = 4095  # stored value: 12 bits, as scanners have
+FONT_SIZE = 10  # pixels
+SKEW = 1e-3  # cosine between rows and columns from which slices are not rectangles
+
+
+@dataclass(frozen=True)
+class Study:
+    """What the images of one sheet share: they are read as one study, in one space."""
+
+    title: str
+    study: str  # UID
+    frame_of_reference: str  # UID
+    made: datetime
+
+    @classmethod
+    def new(cls, title: str) -> Study:
+        """A study under new identifiers, made now."""
+        uid = _pydicom("uid").generate_uid
+        return cls(title, str(uid()), str(uid()), datetime.now())
+
+
+def write_series(volume: Volume, folder: Path, study: Study, number: int, description: str) -> list[Path]:
+    """Write a contrast as one new series of slices, ``0001.dcm`` upwards; the paths, from the feet up.
+
+    Parameters
+    ----------
+    volume
+        Contrast ``(x, y, z)``, named as the series is to be.
+    folder
+        Where the slices go; it is made.
+    study
+        What the series of a sheet share.
+    number
+        Series number.
+    description
+        How the image was derived: sequence, settings, sources.
+
+    Raises
+    ------
+    ValueError
+        Where the slices are sheared, which DICOM cannot say.
+    ModuleNotFoundError
+        Without pydicom.
+    """
+    slices, affine = radiological_slices(volume.data, volume.grid)
+    _check_shear(affine, volume.name)
+    top, low = _range(volume.data)
+    series = str(_pydicom("uid").generate_uid())
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for index, values in enumerate(slices):
+        stored = np.clip((np.nan_to_num(values) - low) / (top - low) * LARGEST, 0, LARGEST)
+        dataset = _dataset(study, series, number, index)
+        _describe(dataset, volume.name, description)
+        _place(dataset, affine, index)
+        _fill(dataset, with_text(stored.round().astype(np.uint16)), low, top)
+        path = folder / f"{index + 1:04d}.dcm"
+        dataset.save_as(path, enforce_file_format=True)
+        written.append(path)
+    return written
+
+
+def with_text(pixels: Pixels, text: str = BURNED_IN) -> Pixels:
+    """A slice ``(row, column)`` with the text burned into a band below it, in the largest value.
+
+    The band is added at the end of the rows, and columns where the words are wider than the slice, so that the first
+    pixel stays where it is and no anatomy is covered.
+    """
+    font = ImageFont.load_default(FONT_SIZE)
+    lines = _lines(text, font, pixels.shape[1])
+    width = max(pixels.shape[1], *(int(np.ceil(font.getlength(line))) + 2 for line in lines))
+    height = (FONT_SIZE + 3) * len(lines) + 2
+    band = Image.new("L", (width, height))
+    draw = ImageDraw.Draw(band)
+    draw.fontmode = "1"  # whole pixels: thin grey strokes would drown
+    for index, line in enumerate(lines):
+        draw.text((1, 1 + index * (FONT_SIZE + 3)), line, fill=255, font=font)
+    burned = np.zeros((pixels.shape[0] + height, width), np.uint16)
+    burned[: pixels.shape[0], : pixels.shape[1]] = pixels
+    burned[pixels.shape[0] :] = np.asarray(band).astype(np.uint32) * LARGEST // 255
+    return burned
+
+
+def _lines(text: str, font: Any, width: int) -> list[str]:
+    """Text broken into lines of at most `width` pixels, where words allow it."""
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and font.getlength(longer) > width - 2:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines
+
+
+def _pydicom(module: str) -> Any:
+    """A module of pydicom, which is an extra."""
+    try:
+        return import_module(f"pydicom.{module}")
+    except ImportError as error:
+        raise ModuleNotFoundError(
+            'DICOM needs pydicom, which is not installed: pip install "napari-swig-qmri[dicom]".', name="pydicom"
+        ) from error
+
+
+def _check_shear(affine: FloatArray, name: str) -> None:
+    directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
+    if np.abs(directions.T @ directions - np.eye(3)).max() > SKEW:
+        raise ValueError(f"{name!r} lies on a sheared grid, which DICOM cannot say: resample it, or write NIfTI.")
+
+
+def _range(data: FloatArray) -> tuple[float, float]:
+    """Largest and smallest value of a volume, apart."""
+    finite = data[np.isfinite(data)]
+    low, top = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low = min(low, 0.0)
+    return max(top, low + 1e-6), low
+
+
+def _dataset(study: Study, series: str, number: int, index: int) -> Any:
+    """An empty image of a series: identifiers, and a patient and a study about whom nothing is known."""
+    uid = _pydicom("uid")
+    meta = _pydicom("dataset").FileMetaDataset()
+    meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
+    meta.MediaStorageSOPInstanceUID = uid.generate_uid()
+    meta.TransferSyntaxUID = uid.ExplicitVRLittleEndian
+    dataset = _pydicom("dataset").Dataset()
+    dataset.file_meta = meta
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SECONDARY_CAPTURE, meta.MediaStorageSOPInstanceUID
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.study, series
+    dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.frame_of_reference, ""
+    unknown = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
+    for keyword in (*unknown, "AccessionNumber", "ReferringPhysicianName", "Manufacturer", "Laterality"):
+        setattr(dataset, keyword, "")
+    dataset.StudyDescription = f"SYNTHETIC {study.title}"[:64]
+    dataset.SeriesNumber, dataset.InstanceNumber = number, index + 1
+    dataset.ContentDate, dataset.ContentTime = study.made.strftime("%Y%m%d"), study.made.strftime("%H%M%S")
+    dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.ContentDate, dataset.ContentTime
+    return dataset
+
+
+def _describe(dataset: Any, name: str, description: str) -> None:
+    """Say in every tag that can say it that this is no acquired image."""
+    maker = generated_by()
+    dataset.Modality, dataset.ConversionType = "MR", "WSD"
+    dataset.SpecificCharacterSet = "ISO_IR 192"
+    dataset.ImageType = ["DERIVED", "SECONDARY"]
+    dataset.SeriesDescription = f"SYNTHETIC {name}"[:64]
+    dataset.DerivationDescription = f"{BURNED_IN}. {description}"[:1024]
+    dataset.ImageComments = BURNED_IN
+    dataset.BurnedInAnnotation, dataset.QualityControlImage = "YES", "NO"
+    dataset.SecondaryCaptureDeviceManufacturer = maker["Name"]
+    dataset.SecondaryCaptureDeviceSoftwareVersions = maker["Version"]
+
+
+def _place(dataset: Any, affine: FloatArray, index: int) -> None:
+    """Where the slice lies; `affine` leads from (column, row, slice) to LPS mm."""
+    columns, rows, normal = affine[:3, :3].T
+    across, down, between = (float(np.linalg.norm(axis)) for axis in (columns, rows, normal))
+    first = affine[:3, 3] + index * normal
+    dataset.ImagePositionPatient = [_decimal(value) for value in first]
+    dataset.ImageOrientationPatient = [_decimal(value) for value in (*(columns / across), *(rows / down))]
+    dataset.PixelSpacing = [_decimal(down), _decimal(across)]
+    dataset.SliceThickness = dataset.SpacingBetweenSlices = _decimal(between)
+
+
+def _fill(dataset: Any, pixels: Pixels, low: float, top: float) -> None:
+    """Pixels, and how they become signal again: stored value times slope plus intercept."""
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.Rows, dataset.Columns = pixels.shape
+    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
+    dataset.RescaleIntercept, dataset.RescaleType = _decimal(low), "US"
+    dataset.RescaleSlope = _decimal((top - low) / LARGEST)
+    dataset.WindowCenter, dataset.WindowWidth = _decimal((top + low) / 2), _decimal(top - low)
+    dataset.PixelData = np.ascontiguousarray(pixels, "<u2").tobytes()
+
+
+def _decimal(value: float) -> str:
+    """A number as DICOM keeps it, in at most 16 characters."""
+    return next(text for digits in range(12, 5, -1) if len(text := f"{value + 0.0:.{digits}g}") <= 16)

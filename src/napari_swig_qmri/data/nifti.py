@@ -1,0 +1,231 @@
+"""NIfTI and Analyze files as plain arrays with a trustworthy affine, read and written atomically."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import uuid4
+
+import nibabel as nib
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_swig_qmri.data.volumes import FloatArray
+
+EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
+_TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
+_NO_ORIENTATION = "The file says no position or orientation: shown centred, left and right may be swapped."
+_UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, zlib.error)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class NiftiContent:
+    """What one file stores."""
+
+    data: FloatArray  # (x, y, z) or (x, y, z, t, ...), scaled by slope and intercept
+    affine: FloatArray  # (4, 4), voxel index -> RAS+ mm
+    header: Any  # nibabel header
+    notices: tuple[str, ...] = ()
+
+
+def split_extension(path: Path) -> tuple[str, str]:
+    """File name without its NIfTI extension, and the extension; ValueError if it has none."""
+    name = path.name
+    extension = next((e for e in EXTENSIONS if name.lower().endswith(e) and len(name) > len(e)), None)
+    if extension is None:
+        raise ValueError(
+            f"{name!r} does not end in one of {', '.join(EXTENSIONS)}: only NIfTI files can be read and "
+            "written. Rename or convert it."
+        )
+    return name[: -len(extension)], extension
+
+
+def files_of(path: Path) -> list[Path]:
+    """Files that one image is stored in, header first."""
+    stem, extension = split_extension(path)
+    if extension.startswith(".nii"):
+        return [path]
+    packed = ".gz" if extension.endswith(".gz") else ""
+    return [path.with_name(f"{stem}.hdr{packed}"), path.with_name(f"{stem}.img{packed}")]
+
+
+def read_nifti(path: Path) -> NiftiContent:
+    """Read a NIfTI-1, NIfTI-2 or Analyze file; ValueError in one sentence if that fails."""
+    split_extension(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+    try:
+        image = nib.load(path, mmap=False)
+        values, notices = _values(image.dataobj)  # type: ignore[attr-defined]
+        affine, doubts = _affine(image)
+    except _UNREADABLE as error:
+        reason = str(error).strip() or type(error).__name__
+        raise ValueError(f"{path.name} could not be read as NIfTI: {reason}. Is the file complete?") from error
+    if values.size == 0:
+        raise ValueError(f"{path.name} has no voxels: its shape is {values.shape}. Export it again.")
+    return NiftiContent(data=spatial(values), affine=affine, header=image.header, notices=(*notices, *doubts))
+
+
+def write_nifti(content: NiftiContent, path: Path, description: str | None = None) -> list[Path]:
+    """Write a file, keeping what its header knows; a failed or killed write leaves the old file.
+
+    The data become float32 unless the header stores whole numbers and the data are whole.
+    """
+    targets = files_of(path)
+    image = _image(content, is_pair=len(targets) > 1, description=description)
+    mark = f".{uuid4().hex[:8]}.part"
+    parts = {target: target.with_name(f"{mark}{target.name}") for target in targets}
+    try:
+        image.to_filename(parts[targets[0]])
+        for part in parts.values():
+            _flush(part)
+        for target, part in parts.items():
+            part.replace(target)
+    finally:
+        for part in parts.values():
+            part.unlink(missing_ok=True)
+    return targets
+
+
+def write_text(text: str, path: Path) -> Path:
+    """Write a text file atomically."""
+    part = path.with_name(f".{uuid4().hex[:8]}.part{path.name}")
+    try:
+        part.write_text(text, encoding="utf-8")
+        _flush(part)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    return path
+
+
+def header_text(header: Any) -> str:
+    """Free-text fields of a header in one string."""
+    fields = ("descrip", "intent_name", "aux_file")
+    texts = (bytes(header[name].tobytes()) for name in fields if name in header)
+    return " ".join(t.split(b"\0")[0].decode("latin-1").strip() for t in texts if t.strip(b"\0")).strip()
+
+
+def spatial(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same array with three space axes first and no further axis of length one."""
+    space = (*values.shape, 1, 1)[:3]
+    return values.reshape(*space, *(n for n in values.shape[3:] if n > 1))
+
+
+def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
+    """Floating-point values of a stored array of any type, and what was lost."""
+    if stored.dtype.names:
+        colours = np.asanyarray(stored.get_unscaled())
+        grey = np.mean([colours[channel].astype(np.float32) for channel in "RGB"], axis=0)
+        return grey, ("A colour image: shown as the mean of red, green and blue.",)
+    if np.issubdtype(stored.dtype, np.complexfloating):
+        return np.abs(np.asanyarray(stored)).astype(np.float32), ("Complex values: the magnitude was taken.",)
+    is_single = stored.dtype.itemsize <= 2 or stored.dtype == np.float32
+    return np.asarray(stored, dtype=np.float32 if is_single else np.float64), ()
+
+
+def _affine(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
+    """Affine to RAS+ mm from sform, else qform, else voxel sizes, and what was assumed."""
+    header = image.header
+    if not hasattr(header, "get_sform"):
+        return _in_mm(image.affine, 1.0), ("An Analyze file has no orientation: left and right may be swapped.",)
+    scale, notices = _millimetres(header)
+    sform, qform = _coded(header.get_sform), _coded(header.get_qform)
+    if sform is not None:
+        return _in_mm(sform, scale), notices
+    if qform is not None:
+        return _in_mm(qform, scale), notices
+    base = header.get_base_affine()
+    spacing = np.linalg.norm(base[:3, :3], axis=0)
+    if not _is_usable(base):
+        base = np.diag([*np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0), 1.0])
+    return _in_mm(base, scale), (*notices, _NO_ORIENTATION)
+
+
+def _coded(read: Any) -> FloatArray | None:
+    """A header's affine if it is declared and usable."""
+    try:
+        affine, code = read(coded=True)
+    except (ValueError, HeaderDataError):
+        return None
+    return affine if affine is not None and code > 0 and _is_usable(affine) else None
+
+
+def _is_usable(affine: FloatArray) -> bool:
+    if not np.isfinite(affine).all():
+        return False
+    sizes = np.linalg.norm(affine[:3, :3], axis=0)
+    return bool((sizes > 0).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6)
+
+
+def _millimetres(header: Any) -> tuple[float, tuple[str, ...]]:
+    """Millimetres per unit of length of a header."""
+    try:
+        unit = header.get_xyzt_units()[0]
+    except KeyError:
+        unit = "unknown"
+    scale = _TO_MM.get(unit, 1.0)
+    return scale, (f"Positions given in {unit}: converted to millimetres.",) if scale != 1 else ()
+
+
+def _in_mm(affine: FloatArray, scale: float) -> FloatArray:
+    in_mm: FloatArray = np.diag([scale, scale, scale, 1.0]) @ np.asarray(affine, dtype=float)
+    return in_mm
+
+
+def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any:
+    """The nibabel image to write; large grids and NIfTI-2 sources become NIfTI-2."""
+    header, data = content.header, content.data
+    shape = _stored_shape(header, data.shape)
+    is_large = max(shape) > np.iinfo(np.int16).max
+    is_second = is_large or isinstance(header, nib.Nifti2Header)
+    pair, single = (nib.Nifti1Pair, nib.Nifti2Pair), (nib.Nifti1Image, nib.Nifti2Image)
+    kinds: tuple[Any, ...] = pair if is_pair else single
+    dtype = _stored_type(header, data)
+    source = header.copy() if isinstance(header, nib.Nifti1Header) else None
+    image = kinds[is_second](data.astype(dtype).reshape(shape), content.affine, source, dtype=dtype)
+    if not np.allclose(_affine(image)[0], content.affine, rtol=0, atol=2e-5):
+        image.set_sform(content.affine, code="scanner")
+        image.set_qform(content.affine, code="unknown")
+    image.header.set_xyzt_units("mm", _time_unit(source))
+    if description is not None:
+        image.header["descrip"] = description.encode("ascii", "replace")[:79]
+    return image
+
+
+def _time_unit(header: Any) -> str:
+    try:
+        unit = header.get_xyzt_units()[1] if header is not None else "sec"
+    except KeyError:
+        return "sec"
+    return str(unit)
+
+
+def _stored_shape(header: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Shape of the source file where it differs from the data's only by axes of length one."""
+    if header is None:
+        return shape
+    source = tuple(int(n) for n in header.get_data_shape())
+    return source if len(source) > 1 and spatial(np.empty(source, dtype="V0")).shape == shape else shape
+
+
+def _stored_type(header: Any, data: FloatArray) -> np.dtype[Any]:
+    """The header's integer type if it can hold the data as they are, else float32 or float64."""
+    stored = header.get_data_dtype().newbyteorder("=") if header is not None else np.dtype(np.float32)
+    if stored.kind in "iu" and np.isfinite(data).all():
+        limits = np.iinfo(stored)
+        if data.min() >= limits.min and data.max() <= limits.max and np.array_equal(data, np.rint(data)):
+            return stored
+    return np.dtype(np.float64 if stored == np.float64 and data.dtype == np.float64 else np.float32)
+
+
+def _flush(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())

@@ -1,0 +1,1 @@
+"""How good maps and contrasts are: scores, comparisons, regions and the ablation study."""

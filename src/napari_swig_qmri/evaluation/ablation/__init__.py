@@ -1,0 +1,1 @@
+"""The ablation study: what guides, LR input and LR loss each contribute."""

@@ -1,0 +1,278 @@
+"""Statistics of labelled regions: of maps and contrasts, as a table, and how well two images agree on them.
+
+Labels on another grid go to the voxels of each image by the nearest label in world coordinates.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from nibabel.affines import apply_affine
+from scipy.ndimage import affine_transform, distance_transform_edt
+from scipy.stats import t as student
+
+from napari_swig_qmri._napari.display import display_unit
+from napari_swig_qmri.data.gaps import has_value
+from napari_swig_qmri.data.resampling import resampled
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.progress import mapped
+from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE, Progress
+from napari_swig_qmri.synthesis.curves import TissueValues
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
+
+    from napari_swig_qmri.data.volumes import FloatArray
+
+    IntArray = npt.NDArray[np.integer[Any]]
+    BoolArray = npt.NDArray[np.bool_]
+    Regions = Mapping[int, IntArray]  # label -> flat indices of its voxels
+
+CONFIDENCE = 0.95
+AGREEMENT = 1.96  # standard deviations on each side of the mean difference (Bland and Altman 1986)
+BESIDE = (1.0, 6.0)  # mm from a mask within which its surroundings lie; nearer voxels are mixed with it
+COLUMNS = ("label", "image", "unit", "n", "mean", "sd", "median", "ci95_low", "ci95_high", "notice")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionStatistics:
+    """One image in one region, in the unit a person reads (ms for relaxation times).
+
+    `interval` is the 95 % confidence interval of the mean by Student's t for independent voxels. Voxels of an
+    interpolated or super-resolved image are not independent, so that there it is too narrow.
+    """
+
+    label: int
+    image: str
+    unit: str
+    n: int  # voxels with a value
+    mean: float
+    deviation: float  # of the voxels, n - 1 in the denominator
+    median: float
+    interval: tuple[float, float]
+    is_synthetic: bool = False
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class BlandAltman:
+    """Agreement of two measurements of the same things: differences over means (Bland and Altman 1986)."""
+
+    means: FloatArray  # (n,)
+    differences: FloatArray  # (n,) the second minus the first
+    bias: float  # mean difference
+    limits: tuple[float, float]  # of agreement, bias -+ 1.96 standard deviations
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionSource:
+    """An image of a table, read when its turn comes."""
+
+    name: str
+    read: Callable[[], Volume]
+    kind: str = ""  # PD, T1, T2 or a BIDS suffix; empty for a contrast, which may be that of any weighted image
+    is_synthetic: bool = False
+
+
+def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
+    """Flat indices of the voxels of each label but 0 on a grid, by the nearest label in world coordinates.
+
+    Only the part of the grid that the labels reach is looked at.
+    """
+    whole = np.rint(np.nan_to_num(labels.data)).astype(np.int32)
+    if whole.ndim != 3:
+        raise ValueError(f"{labels.name!r} has the shape {whole.shape}, but labels have three axes: choose another.")
+    part = _part(whole, labels.grid, grid)
+    if part is None:
+        return {}
+    inside = whole[part] if labels.grid.is_aligned_with(grid) else _nearest(whole, labels.grid, grid, part)
+    where = np.flatnonzero(inside)
+    if not where.size:
+        return {}
+    found = inside.ravel()[where]
+    small = found.astype(np.uint16) if found.min() >= 0 and found.max() < 2**16 else found  # sorted by radix
+    order = np.argsort(small, kind="stable")
+    names, starts = np.unique(found[order], return_index=True)
+    flat = where[order]
+    if inside.shape != grid.shape:
+        at = np.unravel_index(flat, inside.shape)
+        flat = np.ravel_multi_index([axis + each.start for axis, each in zip(at, part, strict=True)], grid.shape)
+    return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
+
+
+def mean_tissue(
+    maps: QuantitativeMaps,
+    where: IntArray,
+    name: str,
+    *,
+    t2star: FloatArray | None = None,
+    robust: bool = False,
+) -> TissueValues:
+    """Mean PD, T1 and T2 of the voxels `where` (flat indices) that have all three; the median if `robust`.
+
+    Without any they are NaN. With a map of T2* ``(x, y, z)`` in s, its mean is that of the voxels which have it, too.
+    """
+    values = np.stack([maps[quantity].ravel()[where] for quantity in ("PD", "T1", "T2")]).astype(float)
+    measured = (np.isfinite(values) & (values > 0)).all(axis=0)
+    values = values[:, measured]
+    if not values.shape[1]:
+        return TissueValues(name=name, pd=math.nan, t1=math.nan, t2=math.nan)
+    average = np.median if robust else np.mean
+    pd, t1, t2 = average(values, axis=1)
+    decay = np.empty(0) if t2star is None else t2star.ravel()[where][measured].astype(float)
+    decay = decay[np.isfinite(decay) & (decay > 0)]
+    known = float(average(decay)) if decay.size else None
+    return TissueValues(name=name, pd=float(pd), t1=float(t1), t2=float(t2), t2star=known)
+
+
+def surroundings(where: IntArray, grid: VoxelGrid) -> IntArray:
+    """Flat indices of the voxels between 1 and 6 mm from the nearest of the voxels `where`."""
+    if not where.size:
+        return where
+    near, far = BESIDE
+    at = np.unravel_index(where, grid.shape)
+    reach = [math.ceil(far / size) + 1 for size in grid.voxel_size]
+    part = tuple(
+        slice(max(0, int(axis.min()) - n), min(length, int(axis.max()) + n + 1))
+        for axis, n, length in zip(at, reach, grid.shape, strict=True)
+    )
+    outside = np.ones([each.stop - each.start for each in part], bool)
+    outside[tuple(axis - each.start for axis, each in zip(at, part, strict=True))] = False
+    distance = distance_transform_edt(outside, sampling=grid.voxel_size)
+    shell = np.nonzero((distance > near) & (distance <= far))
+    return np.ravel_multi_index([axis + each.start for axis, each in zip(shell, part, strict=True)], grid.shape)
+
+
+def statistics(values: FloatArray, **about: Any) -> RegionStatistics:
+    """Statistics of the finite ones of some values; `about` are label, image, unit and `is_synthetic`."""
+    finite = values[np.isfinite(values)].astype(float)
+    n = finite.size
+    mean = float(finite.mean()) if n else math.nan
+    deviation = float(finite.std(ddof=1)) if n > 1 else math.nan
+    half = float(student.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+    return RegionStatistics(
+        n=n,
+        mean=mean,
+        deviation=deviation,
+        median=float(np.median(finite)) if n else math.nan,
+        interval=(mean - half, mean + half),
+        **about,
+    )
+
+
+def tabulate(
+    sources: Sequence[RegionSource], labels: Volume
+) -> Generator[Progress, None, tuple[RegionStatistics, ...]]:
+    """Statistics of every image in every region, regions first; images are read one at a time."""
+    rows: list[RegionStatistics] = []
+    grids: list[tuple[VoxelGrid, Regions]] = []
+    for index, source in enumerate(sources):
+        yield Progress(index / len(sources), f"Reading {source.name}")
+        volume = source.read()
+        unit, factor = display_unit(volume)
+        regions = next((known for grid, known in grids if grid.is_aligned_with(volume.grid)), None)
+        if regions is None:
+            regions = regions_on(labels, volume.grid)
+            grids.append((volume.grid, regions))
+        flat = volume.data.ravel() if volume.data.ndim == 3 else volume.data.reshape(math.prod(volume.grid.shape), -1)
+        for label, where in regions.items():
+            values = factor * (flat[where] if flat.ndim == 1 else flat[where, 0])
+            about = {"label": label, "image": source.name, "unit": unit or "", "is_synthetic": source.is_synthetic}
+            rows.append(statistics(values, **about))
+    if not rows:
+        raise ValueError(f"no label of {labels.name!r} lies in any of the images: choose labels of this subject.")
+    return tuple(sorted(rows, key=lambda row: row.label))
+
+
+def as_csv(rows: Sequence[RegionStatistics]) -> str:
+    """The table as text of comma-separated values with a header line."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for row in rows:
+        numbers = (row.mean, row.deviation, row.median, *row.interval)
+        shown = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
+        notice = RESEARCH_NOTICE if row.is_synthetic else ""
+        writer.writerow([row.label, row.image, row.unit, row.n, *shown, notice])
+    return text.getvalue()
+
+
+def bland_altman(first: FloatArray, second: FloatArray) -> BlandAltman:
+    """Agreement of two arrays ``(n,)`` of the same things; pairs without both values are left out."""
+    both = np.isfinite(first) & np.isfinite(second)
+    one, other = first[both].astype(float), second[both].astype(float)
+    if one.size < 2:
+        raise ValueError(
+            "two images need at least two regions or voxels in common to be compared: label more, or compare voxels."
+        )
+    differences = other - one
+    bias, spread = float(differences.mean()), AGREEMENT * float(differences.std(ddof=1))
+    return BlandAltman(
+        means=(one + other) / 2, differences=differences, bias=bias, limits=(bias - spread, bias + spread)
+    )
+
+
+def paired_means(rows: Sequence[RegionStatistics], first: str, second: str) -> tuple[FloatArray, FloatArray]:
+    """Means ``(region,)`` of two images of a table in the regions that both have."""
+    means = {name: {row.label: row.mean for row in rows if row.image == name} for name in (first, second)}
+    shared = [label for label in means[first] if label in means[second]]
+    one, other = (np.array([means[name][label] for label in shared]) for name in (first, second))
+    return one, other
+
+
+def paired_voxels(
+    first: Volume, second: Volume, labels: Volume
+) -> Generator[Progress, None, tuple[FloatArray, FloatArray]]:
+    """Values ``(voxel,)`` of two images in all labelled voxels of the coarser one, in the unit that is shown.
+
+    The finer image is brought to those voxels, smoothed to their size first.
+    """
+    is_first_coarse = math.prod(first.grid.voxel_size) >= math.prod(second.grid.voxel_size)
+    coarse, fine = (first, second) if is_first_coarse else (second, first)
+    inside = list(regions_on(labels, coarse.grid).values())
+    where = np.concatenate(inside) if inside else np.empty(0, int)
+    moved = fine.data
+    if not coarse.grid.is_aligned_with(fine.grid):
+        seen = has_value(moved)
+        steps = resampled(np.nan_to_num(moved), seen, fine.grid, coarse.grid)
+        moved, there = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
+        moved = np.where(there, moved, np.nan)
+    one = display_unit(coarse)[1] * coarse.data.ravel()[where]
+    other = display_unit(fine)[1] * moved.ravel()[where]
+    return (one, other) if is_first_coarse else (other, one)
+
+
+def _part(labels: IntArray, source: VoxelGrid, target: VoxelGrid) -> tuple[slice, slice, slice] | None:
+    """The box of a grid that holds every label but 0, one voxel wider; None if there is none."""
+    ends = []
+    for axis in range(3):
+        there = np.flatnonzero(labels.any(axis=tuple(other for other in range(3) if other != axis)))
+        if not there.size:
+            return None
+        ends.append((there[0] - 0.5, there[-1] + 0.5))
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+    there = apply_affine(np.linalg.inv(target.affine) @ source.affine, corners)
+    low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int) + 1
+    spans = [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(low, high, target.shape, strict=True)]
+    if any(first >= last for first, last in spans):
+        return None
+    x, y, z = (slice(first, last) for first, last in spans)
+    return x, y, z
+
+
+def _nearest(labels: IntArray, source: VoxelGrid, target: VoxelGrid, part: tuple[slice, slice, slice]) -> IntArray:
+    """Nearest label at the voxels of a part of another grid, 0 beyond the labels."""
+    box = target.box(
+        (part[0].start, part[1].start, part[2].start),
+        (part[0].stop - part[0].start, part[1].stop - part[1].start, part[2].stop - part[2].start),
+    )
+    between = (np.linalg.inv(source.affine) @ box.affine).round(9)
+    moved: IntArray = affine_transform(
+        labels, between[:3, :3], between[:3, 3], output_shape=box.shape, order=0, mode="grid-constant", cval=0
+    )
+    return moved

@@ -1,0 +1,1 @@
+"""What a scanner would measure of a tissue: quantities, sequences and their signal equations."""

@@ -1,0 +1,1 @@
+"""Heads, subjects and scans whose truth is known."""

@@ -1,0 +1,126 @@
+"""Implicit shapes: signed distances over world millimetres, and fields that carry them to any grid.
+
+A shape is an array of distances in mm at given positions, negative inside. Smooth fields are
+computed once on a coarse lattice and read at any voxel by cubic B-splines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import reduce
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import spline_filter
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import FloatArray
+
+    Point = tuple[float, float, float]
+    Coordinates = Sequence[FloatArray]  # x, y and z in mm, arrays that broadcast
+
+
+@dataclass(frozen=True, eq=False)
+class Lattice:
+    """Regular sample points in world mm."""
+
+    low: Point
+    high: Point
+    spacing: float  # mm
+
+    @property
+    def axes(self) -> Coordinates:
+        """The sample positions along x, y and z."""
+        ends = zip(self.low, self.high, strict=True)
+        return [np.arange(low, high + self.spacing, self.spacing, dtype=np.float32) for low, high in ends]
+
+    def overlap(self, axes: Coordinates) -> tuple[slice, ...] | None:
+        """Find the part of a grid of three ascending axes (1-D each) in the lattice; None if empty."""
+        first = [int(np.searchsorted(axis, low)) for axis, low in zip(axes, self.low, strict=True)]
+        last = [int(np.searchsorted(axis, high, "right")) for axis, high in zip(axes, self.high, strict=True)]
+        if any(a >= b for a, b in zip(first, last, strict=True)):
+            return None
+        return tuple(slice(a, b) for a, b in zip(first, last, strict=True))
+
+
+@dataclass(frozen=True, eq=False)
+class Field:
+    """A smooth function of position, given by cubic B-spline coefficients on a lattice."""
+
+    coefficients: FloatArray  # (x, y, z)
+    lattice: Lattice
+
+    def __call__(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
+        """Values on the grid of the positions ``x``, ``y`` and ``z`` (1-D each), in mm."""
+        basis_x, basis_y, basis_z = (self._basis(p, axis) for axis, p in enumerate((x, y, z)))
+        columns = basis_y @ (self.coefficients @ basis_z.T)
+        values: FloatArray = (basis_x @ columns.reshape(len(columns), -1)).reshape(len(x), len(y), len(z))
+        return values
+
+    def _basis(self, positions: FloatArray, axis: int) -> FloatArray:
+        """Cubic B-splines ``(position, coefficient)``; positions beyond the lattice take its edge."""
+        n = self.coefficients.shape[axis]
+        t = np.clip((positions - self.lattice.low[axis]) / self.lattice.spacing, 0, n - 1)
+        first = np.minimum(t.astype(int), n - 2)
+        weights = np.zeros((len(t), n), np.float32)
+        for shift in range(-1, 3):
+            distance = np.abs(t - first - shift)
+            inner = 2 / 3 - distance**2 + distance**3 / 2
+            weight = np.where(distance < 1, inner, np.maximum(2 - distance, 0) ** 3 / 6)
+            index = first + shift
+            index = np.where(index < 0, -index, np.where(index > n - 1, 2 * (n - 1) - index, index))  # mirror
+            weights[np.arange(len(t)), index] += weight
+        return weights
+
+
+def interpolated(values: FloatArray, lattice: Lattice) -> Field:
+    """Field through values on a lattice."""
+    return Field(spline_filter(values, order=3, output=np.float32, mode="mirror"), lattice)
+
+
+def ellipsoid(p: Coordinates, centre: Point, radii: Point) -> FloatArray:
+    """Approximate signed distance to an ellipsoid along the axes, exact for a sphere."""
+    scaled = [(c - o) / r for c, o, r in zip(p, centre, radii, strict=True)]
+    floor = 1e-3  # keeps the centre, where both are zero, at minus the smallest radius
+    radius = np.maximum(np.sqrt(sum(s**2 for s in scaled)), floor)
+    slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True)))
+    result: FloatArray = radius * (radius - 1) / np.maximum(slope, floor / min(radii))
+    return result
+
+
+def tube(p: Coordinates, knots: Sequence[tuple[float, float, float, float]], flatness: Point = (1, 1, 1)) -> FloatArray:
+    """Signed distance to a chain of tapering capsules; a knot is (x, y, z, radius) in mm.
+
+    `flatness` stretches the cross-section along an axis where it is above one.
+    """
+    parts: list[FloatArray] = []
+    for start, end in pairwise(knots):
+        a, b = ([k / f for k, f in zip(knot[:3], flatness, strict=True)] for knot in (start, end))
+        axis = [v - u for u, v in zip(a, b, strict=True)]
+        offset = [c / f - u for c, f, u in zip(p, flatness, a, strict=True)]
+        along = sum(o * d for o, d in zip(offset, axis, strict=True)) / sum(d * d for d in axis)
+        along = np.clip(along, 0, 1)
+        distance = np.sqrt(sum((o - along * d) ** 2 for o, d in zip(offset, axis, strict=True)))
+        parts.append(distance - (start[3] + along * (end[3] - start[3])))
+    return reduce(np.minimum, parts)
+
+
+def smooth_min(a: FloatArray, b: FloatArray, width: float) -> FloatArray:
+    """Minimum that blends over `width` mm, for unions without a crease."""
+    h = np.maximum(width - np.abs(a - b), 0) / width
+    return np.minimum(a, b) - h * h * width / 4
+
+
+def waves(p: Coordinates, wavelength: float, generator: np.random.Generator, count: int = 40) -> FloatArray:
+    """Random field of unit variance, a sum of plane waves within 15 % of one wavelength (mm)."""
+    direction = generator.standard_normal((count, 3))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    k = (2 * np.pi / wavelength * generator.uniform(0.85, 1.15, (count, 1)) * direction).astype(np.float32)
+    phase = generator.uniform(0, 2 * np.pi, count).astype(np.float32)
+    total = np.zeros(np.broadcast_shapes(*(c.shape for c in p)), np.float32)
+    for (kx, ky, kz), shift in zip(k, phase, strict=True):
+        total += np.cos(kx * p[0] + ky * p[1] + kz * p[2] + shift)
+    result: FloatArray = total * np.sqrt(2 / count, dtype=np.float32)
+    return result

@@ -1,0 +1,1 @@
+"""From low-resolution maps and guides to high-resolution maps."""

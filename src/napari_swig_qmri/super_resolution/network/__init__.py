@@ -1,0 +1,1 @@
+"""The network that corrects the posterior's maps, and its training."""

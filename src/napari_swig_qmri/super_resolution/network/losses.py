@@ -1,0 +1,177 @@
+"""What a network is trained to make small on a patch of an example: the objective, or the distance to the truth.
+
+Self-supervised, the objective is that of `posterior` without its prior: guide term and LR term, and in place of the
+prior the cross-scale term, which asks that the LR maps follow from themselves truncated once more.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch.nn.functional import huber_loss, smooth_l1_loss
+
+from napari_swig_qmri.data.truncation import SeparableOperator
+from napari_swig_qmri.super_resolution.network.examples import MORE_NOISE
+from napari_swig_qmri.super_resolution.solver.head_box import HEAD
+from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from napari_swig_qmri.data.truncation import Slices
+    from napari_swig_qmri.super_resolution.network.examples import Measured, Scene, Solved
+
+SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
+OUTLIER = 5.0  # standard deviations from which errors count linearly
+SMALL = 1e-3  # relative error below which errors count quadratically, and that is as good as none
+SMALL_PATCH = 40**3  # voxels
+LOG_BOUNDS = (-7.0, 3.0)  # of log maps while training, wider than those of the quantities
+LEAST_BRAIN = 0.25  # of a patch
+
+
+Forward = Callable[["Tensor", "Tensor"], "Tensor"]  # a network: volumes and levels to corrections
+
+
+@dataclass(frozen=True)
+class Patch:
+    """A box of voxels, and the axes of it that are flipped for the network."""
+
+    box: Slices
+    flips: tuple[int, ...] = ()  # of 1, 2 and 3
+
+    @property
+    def of_volumes(self) -> tuple[slice, ...]:
+        """The box in ``(n, X, Y, Z)``."""
+        return (slice(None), *self.box)
+
+
+def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> Patch:
+    """A box of at most `edge` voxels along each axis, that lies mostly `inside` ``(X, Y, Z)`` if luck has it."""
+    for _ in range(20):
+        starts = [2 * int(generator.integers(0, max(0, n - edge) // 2 + 1)) for n in inside.shape]
+        x, y, z = (slice(start, min(start + edge, n)) for start, n in zip(starts, inside.shape, strict=True))
+        if inside[x, y, z].float().mean() > LEAST_BRAIN:
+            break
+    return Patch((x, y, z), tuple(int(axis) for axis in (1, 2, 3) if generator.uniform() < 0.5))
+
+
+def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
+    """Corrected log maps ``(3, ...)`` in a patch."""
+    volumes = scene.volumes[patch.of_volumes].to(scene.levels.dtype).flip(patch.flips)
+    n = 2 if volumes[0].numel() < SMALL_PATCH else 1  # a single small volume takes torch's slow convolution
+    output = network(volumes.expand(n, *volumes.shape), scene.levels.expand(n, -1))[0]
+    change = scene.unit[patch.of_volumes].to(output.dtype) * output.flip(patch.flips)
+    return torch.clamp(scene.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
+
+
+def supervised_loss(network: Forward, example: Solved, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
+    """Distance to the true maps over the brain, over that of the solution that the network was given."""
+    patch = random_patch(example.brain, edge, generator)
+    given = distance_to_truth(example, example.scene.log_maps[patch.of_volumes], patch)
+    found = distance_to_truth(example, corrected(network, example.scene, patch), patch)
+    return {"truth": (found / given.clamp(min=SMALL)).mean()}
+
+
+def distance_to_truth(example: Solved, log_maps: Tensor, patch: Patch) -> Tensor:
+    """Mean absolute error of log maps ``(3, ...)`` over the brain, as far as it is shown; ``(3,)``."""
+    truth = example.truth[patch.of_volumes].clamp(min=1e-6).log()
+    error = (shown(log_maps) - shown(truth))[:, example.brain[patch.box]]
+    return _mean_error(error, SMALL)
+
+
+def self_supervised_loss(
+    network: Forward, example: Measured, generator: np.random.Generator, edge: int
+) -> dict[str, Tensor]:
+    """Guide term and LR term over their sum for the solution that the network was given; the cross-scale term alike."""
+    inside = example.again.log_maps[0] > math.log(HEAD)
+    patch = random_patch(inside, edge, generator)
+    given = objective(example, example.again.log_maps[patch.of_volumes], inside, patch).sum()
+    guides, lr_maps = objective(example, corrected(network, example.again, patch), inside, patch) / given.clamp(
+        min=SMALL
+    )
+    patch = random_patch(example.coarse_target[0] > HEAD, edge, generator)
+    given = distance_to_lr_maps(example, example.coarse.log_maps[patch.of_volumes], patch)
+    found = distance_to_lr_maps(example, corrected(network, example.coarse, patch), patch)
+    return {"guides": guides, "LR maps": lr_maps, "cross-scale": (found / given.clamp(min=SMALL)).mean()}
+
+
+def objective(example: Measured, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
+    """Guide term and LR term of log maps ``(3, ...)`` per HR voxel of the head, which is `inside`; ``(2,)``."""
+    maps = log_maps.exp()
+    guides = torch.stack([sequence(*maps) for sequence in example.sequences])
+    misfit = (guides - example.guides[patch.of_volumes]) / example.guide_deviation.view(-1, 1, 1, 1)
+    misfit = misfit * example.guide_weight[patch.of_volumes]
+    hr_per_lr = inside.numel() / example.lr_maps[0].numel()
+    residual = lr_residual(example, maps, patch)
+    return torch.stack([_robust(misfit[:, inside[patch.box]]), _robust(residual) / hr_per_lr])
+
+
+def distance_to_lr_maps(example: Measured, log_maps: Tensor, patch: Patch) -> Tensor:
+    """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``.
+
+    Relative to the solution that the network was given, and not of logarithms, whose mean noise would move.
+    """
+    target = example.coarse_target[patch.of_volumes]
+    wanted = shown(target.clamp(min=1e-6).log()).exp()
+    error = (shown(log_maps).exp() - wanted) / shown(example.coarse.log_maps[patch.of_volumes]).exp()
+    return _mean_error(error[:, target[0] > HEAD], _noise_of(example))
+
+
+def _noise_of(example: Measured) -> float:
+    """Relative noise of LR targets. Below it, errors count quadratically, so that the noise itself moves nothing."""
+    level: float = MORE_NOISE * max(float(example.noise[0]), MIN_LR_NOISE)
+    return level
+
+
+def lr_residual(example: Measured, maps: Tensor, patch: Patch) -> Tensor:
+    """LR maps minus truncated maps, in standard deviations, ``(3, n)`` over the head of a patch.
+
+    Outside the patch the maps are those that the network was given.
+    """
+    whole = SeparableOperator((example.rows_x, example.rows_y, example.rows_z))
+    given = example.again.log_maps.exp()
+    x, y, z = (_rows_within(matrix, side) for matrix, side in zip(whole.matrices, patch.box, strict=True))
+    rows = (slice(None), x, y, z)
+    change = whole.restricted(patch.box, (x, y, z), maps.device)(maps - given[patch.of_volumes])
+    residual = (example.lr_maps - whole(given))[rows] - change
+    return (residual / example.lr_deviation[rows])[:, example.lr_maps[0, x, y, z] > HEAD]
+
+
+def _rows_within(matrix: Tensor, side: slice) -> slice:
+    """Rows ``(x, X)`` of a truncation whose centre lies in a side of a patch."""
+    centres = matrix.abs().argmax(1)
+    inside = torch.nonzero((centres >= side.start) & (centres < side.stop))[:, 0]
+    return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
+
+
+def shown(log_maps: Tensor) -> Tensor:
+    """Log maps ``(3, ...)`` within the values that count."""
+    low, high = torch.tensor(SHOWN, dtype=log_maps.dtype, device=log_maps.device).log().T.reshape(2, 3, 1, 1, 1)
+    return log_maps.clamp(low, high)
+
+
+def _mean_error(errors: Tensor, beta: float) -> Tensor:
+    """Mean absolute error per image ``(image, n)``, quadratic below `beta`; 0 of no voxel."""
+    total = smooth_l1_loss(errors, torch.zeros_like(errors), beta=beta, reduction="none").sum(1)
+    return total / max(1, errors.shape[1])
+
+
+def _robust(errors: Tensor) -> Tensor:
+    """Sum over images of the mean over voxels ``(image, n)`` of half the square, linear beyond `OUTLIER`."""
+    if not errors.numel():
+        return errors.sum()
+    return huber_loss(errors, torch.zeros_like(errors), delta=OUTLIER) * len(errors)
+
+
+Loss = Callable[["Forward", Any, "np.random.Generator", int], dict[str, "Tensor"]]
+TERMS = ("truth", "guides", "LR maps", "cross-scale")
+LOSSES: dict[str, Loss] = {
+    "supervised": supervised_loss,
+    "bootstrapped": supervised_loss,  # on subjects whose truth is what the posterior made of a first scan
+    "self-supervised": self_supervised_loss,
+}

@@ -1,0 +1,262 @@
+"""The network: a residual CNN that corrects a solution from what guides and LR maps say about it.
+
+It works on voxels of twice the edge, two per axis folded into channels, whatever the resolution of the LR maps, and
+answers in standard deviations of the log maps.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Generator, Iterator, Mapping
+from copy import deepcopy
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn.functional import pad, relu_
+
+from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.progress import drained, mapped
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS
+from napari_swig_qmri.super_resolution.weights import weights_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.super_resolution.network.features import Features
+
+FOLDED = 2  # HR voxels per axis that become channels
+READ = 32  # HR planes that the first layer reads at a time
+FORMAT = "napari-swig-qmri network 1"
+LARGEST_STEP = 20.0  # standard deviations
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Size of a network."""
+
+    width: int = 48  # channels
+    n_blocks: int = 3  # residual blocks of two convolutions
+
+    def __post_init__(self) -> None:
+        if not (self.width > 0 and self.n_blocks >= 0):
+            raise ValueError(f"a network needs a width above 0 and 0 or more blocks, but got {self}.")
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions, in two or three dimensions, whose output is added to what came in."""
+
+    def __init__(self, width: int, convolution: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv3d) -> None:
+        super().__init__()
+        self.first = convolution(width, width, 3, padding=1)
+        self.second = convolution(width, width, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The same shape, ``(n, width, ...)``."""
+        return drained(self.steps(x))
+
+    def steps(self, x: Tensor) -> Generator[None, None, Tensor]:
+        """The same, yielding between the convolutions."""
+        inside = relu_(self.first(x))
+        yield
+        changed: Tensor = self.second(inside).add_(x)
+        return changed
+
+
+class SwigNet(nn.Module):
+    """Features of a solution to a correction of its log maps; an untrained network corrects nothing."""
+
+    def __init__(self, config: NetworkConfig | None = None) -> None:
+        super().__init__()
+        self.config = config or NetworkConfig()
+        width, n_voxels = self.config.width, FOLDED**3
+        self.head = nn.Conv3d(N_FEATURES * n_voxels, width, 3, padding=1)
+        self.level = nn.Linear(N_LEVELS, width)
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(self.config.n_blocks))
+        self.tail = nn.Conv3d(width, len(QUANTITIES) * n_voxels, 3, padding=1)
+        nn.init.zeros_(self.tail.weight)
+        nn.init.zeros_(self.tail.bias)  # type: ignore[arg-type]
+        self.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+
+    @property
+    def reach(self) -> int:
+        """HR voxels to each side that a corrected voxel depends on."""
+        return FOLDED * (2 + 2 * self.config.n_blocks) + FOLDED - 1
+
+    def forward(self, volumes: Tensor, levels: Tensor) -> Tensor:
+        """Correction ``(n, 3, X, Y, Z)`` in units of `Features.unit`.
+
+        Parameters
+        ----------
+        volumes
+            ``(n, N_FEATURES, X, Y, Z)``.
+        levels
+            ``(n, N_LEVELS)``.
+        """
+        x, y, z = volumes.shape[2:]
+        inner = self.read(volumes, levels)
+        for block in self.blocks:
+            inner = block(inner)
+        return self.answer(inner)[..., :x, :y, :z]
+
+    def read(self, volumes: Tensor, levels: Tensor) -> Tensor:
+        """The first layer, ``(n, width, ceil(X / 2), ceil(Y / 2), ceil(Z / 2))``."""
+        x, y, z = volumes.shape[2:]
+        even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
+        inner: Tensor = self.head(folded(even)) + self.level(levels)[:, :, None, None, None]
+        return relu_(inner)
+
+    def answer(self, inner: Tensor) -> Tensor:
+        """The last layer, from ``(n, width, x, y, z)`` to ``(n, 3, 2 x, 2 y, 2 z)``."""
+        return unfolded(self.tail(inner)).clamp(-LARGEST_STEP, LARGEST_STEP)
+
+    @classmethod
+    def from_pretrained(cls, name: str | Path) -> SwigNet:
+        """The network of weights that `weights_file` finds: of the package, of a file or of the Hugging Face hub.
+
+        Raises
+        ------
+        ValueError
+            If the file holds no such network.
+        FileNotFoundError
+            If there is no such file.
+        """
+        path = weights_file(name)
+        tensors, about = read_tensors(path)
+        if about.get("format") != FORMAT:
+            raise ValueError(f"{path} holds no weights of a SWIG network: choose a file that `swig-qmri train` wrote.")
+        network = cls(NetworkConfig(**json.loads(about["network"])))
+        expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
+            raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
+        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        return network.eval()
+
+    def save(self, path: Path, about: Mapping[str, Any]) -> None:
+        """Write the weights in float16, with the size of the network and what else is worth knowing, JSON-ready."""
+        weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
+        more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
+        write_tensors(path, weights, more)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Tensors and metadata of a safetensors file."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+    try:
+        with safe_open(path, "pt") as opened:
+            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ValueError(f"{path} is no whole safetensors file ({error}): copy it again.") from None
+
+
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
+    """Write a safetensors file atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(dict(tensors), beside, dict(about))
+    beside.replace(path)
+
+
+def correct(
+    network: SwigNet, log_maps: Tensor, features: Features, *, n_planes: int, device: torch.device | str = "cpu"
+) -> Generator[float, None, Tensor]:
+    """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
+
+    Slabs are computed one after another, each with as many planes around it as it depends on, so that slabs change
+    memory and nothing else. `n_planes` are held at a time, or as few as it takes to correct two of them; half as many
+    where the device runs out of memory.
+
+    Raises
+    ------
+    torch.OutOfMemoryError
+        If not even two planes fit.
+    """
+    n, halo = log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
+    step = n + n % FOLDED if n_planes >= n else max(FOLDED, (n_planes - 2 * halo) // FOLDED * FOLDED)
+    if network.tail.weight.device.type != torch.device(device).type:
+        network = deepcopy(network).to(device)
+    corrected = torch.empty_like(log_maps)
+    first = 0
+    while first < n:
+        last, low = min(first + step, n), max(0, first - halo)
+        working = _output(network, features, slice(low, min(n, last + halo)))
+        try:
+            output = yield from mapped(working, partial(_overall, first / n, last / n))
+        except torch.OutOfMemoryError:
+            if step == FOLDED:
+                raise
+            torch.cuda.empty_cache()
+            step = max(FOLDED, step // 2 // FOLDED * FOLDED)
+            continue
+        planes = slice(first, last)
+        change = output[:, first - low : last - low].to(log_maps)
+        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
+        first = last
+    return corrected
+
+
+@torch.inference_mode()
+def _output(network: SwigNet, features: Features, planes: slice) -> Generator[float, None, Tensor]:
+    """The network over planes of the volumes, ``(3, planes, Y, Z)``; yields the finished fraction.
+
+    One layer after another, and input and output, which are widest, a few planes at a time.
+    """
+    weight = network.tail.weight
+    volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
+    n, y, z = volumes.shape[2:]
+    pieces = list(surrounded(n, READ, FOLDED))
+    n_steps, done = 2 * len(pieces) + 2 * len(network.blocks), count(1)
+    shape = (1, network.config.width, *(-(-size // FOLDED) for size in (n, y, z)))
+    inner = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last_3d)
+    for kept, wide in pieces:
+        read = network.read(volumes[:, :, wide].to(weight.device, weight.dtype), levels)
+        inner[:, :, _folded_planes(kept)] = read[:, :, _folded_planes(kept, wide.start)]
+        yield next(done) / n_steps
+    for block in network.blocks:
+        inner = yield from mapped(cast("ResidualBlock", block).steps(inner), lambda _: next(done) / n_steps)
+        yield next(done) / n_steps
+    output = weight.new_empty(len(QUANTITIES), n, y, z)
+    for kept, wide in pieces:
+        answer = network.answer(inner[:, :, _folded_planes(wide)])[0, :, :, :y, :z]
+        output[:, kept] = answer[:, kept.start - wide.start : kept.stop - wide.start]
+        yield next(done) / n_steps
+    return output
+
+
+def _overall(low: float, high: float, fraction: float) -> float:
+    return low + (high - low) * fraction
+
+
+def _folded_planes(planes: slice, origin: int = 0) -> slice:
+    """Folded planes that hold these planes, counted from the one that holds `origin`."""
+    return slice((planes.start - origin) // FOLDED, -(-(planes.stop - origin) // FOLDED))
+
+
+def surrounded(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of `step` out of `n` planes one after another, each with what lies up to `halo` planes around it."""
+    for first in range(0, n, step):
+        last = min(first + step, n)
+        yield slice(first, last), slice(max(0, first - halo), min(n, last + halo))
+
+
+def folded(x: Tensor) -> Tensor:
+    """Voxels of each box of 2 x 2 x 2 as channels: ``(n, c, X, Y, Z)`` to ``(n, 8 c, X/2, Y/2, Z/2)``."""
+    n, c, *shape = x.shape
+    a, b, d = (size // FOLDED for size in shape)
+    boxes = x.reshape(n, c, a, FOLDED, b, FOLDED, d, FOLDED).permute(0, 1, 3, 5, 7, 2, 4, 6)
+    return boxes.reshape(n, c * FOLDED**3, a, b, d).contiguous(memory_format=torch.channels_last_3d)
+
+
+def unfolded(x: Tensor) -> Tensor:
+    """The inverse of `folded`."""
+    n, c, a, b, d = x.shape
+    boxes = x.reshape(n, c // FOLDED**3, FOLDED, FOLDED, FOLDED, a, b, d).permute(0, 1, 5, 2, 6, 3, 7, 4)
+    return boxes.reshape(n, c // FOLDED**3, a * FOLDED, b * FOLDED, d * FOLDED)

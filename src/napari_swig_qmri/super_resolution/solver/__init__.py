@@ -1,0 +1,1 @@
+"""The training-free solver: regression, gains, and the maximum of the posterior."""

@@ -1,0 +1,86 @@
+"""The part of a problem that holds the head: the air around it, often more than half of the voxels, is left out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from napari_swig_qmri.data.truncation import relative_axes
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.data.truncation import Slices
+    from napari_swig_qmri.super_resolution.solver.prediction import Prediction
+    from napari_swig_qmri.super_resolution.solver.problem import Problem
+
+HEAD = 0.2  # PD relative to water, above which the head is near
+WINDOW = 1.0  # standard deviation in LR voxels of the average that is compared with it: specks of noise are no head
+MARGIN = 3  # LR voxels of air to each side
+TOLERANCE = 1e-4  # HR voxels; centres that coincide may differ by rounding of the affines
+
+
+@dataclass(frozen=True)
+class Box:
+    """LR voxels, and the HR voxels between their centres; up to the ends of both grids where they reach one."""
+
+    hr: Slices
+    lr: Slices
+
+
+def box_of_head(problem: Problem) -> Box:
+    """The head and some air around it, of what was measured; all that was if PD is nowhere high or was not measured."""
+    high = gaussian_window(problem.lr_maps[0], WINDOW) > HEAD
+    head = problem.lr_valid & high if (problem.lr_valid & high).any() else problem.lr_valid
+    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+    hr, lr = [], []
+    for axis, (n, n_lr) in enumerate(zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)):
+        planes = head.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
+        low, high_end = max(0, planes[0] - MARGIN), min(n_lr, planes[-1] + 1 + MARGIN)
+        start, end = first[axis] + spacing[axis] * low, first[axis] + spacing[axis] * (high_end - 1)
+        begin = 0 if low == 0 else max(0, math.ceil(start - TOLERANCE))
+        stop = n if high_end == n_lr else min(n, math.floor(end + TOLERANCE) + 1)
+        hr.append(slice(begin, stop))
+        lr.append(slice(low, high_end))
+    return Box((hr[0], hr[1], hr[2]), (lr[0], lr[1], lr[2]))
+
+
+def cropped(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
+    """A problem and its prediction inside a box; what lies outside it is held at the prediction.
+
+    Voxels without a measurement around them are held at nothing.
+    """
+    hr, lr = (slice(None), *box.hr), (slice(None), *box.lr)
+    inside, of_inside = prediction.maps[hr], problem.truncate.restricted(box.hr, box.lr)
+    seen = problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5
+    held = prediction.maps * seen
+    part = replace(
+        problem,
+        hr_grid=problem.hr_grid.box(*_corner_and_shape(box.hr)),
+        lr_grid=problem.lr_grid.box(*_corner_and_shape(box.lr)),
+        lr_maps=problem.lr_maps[lr],
+        lr_outside=problem.truncate(held)[lr] - of_inside(held[hr]),
+        lr_seen=problem.lr_seen[box.lr],
+        lr_valid=problem.lr_valid[box.lr],
+        guides=problem.guides[hr],
+        lr_guides=problem.lr_guides[lr],
+        guide_valid=problem.guide_valid[hr],
+        truncate=of_inside,
+        interpolate=problem.interpolate.restricted(box.lr, box.hr),
+        tissue=problem.tissue[box.lr],
+    )
+    return part, replace(prediction, maps=inside)
+
+
+def restored(inside: Tensor, box: Box, outside: Tensor) -> Tensor:
+    """Volumes ``(..., X, Y, Z)`` that are `inside` in a box, and `outside` around it."""
+    whole = outside.clone()
+    whole[(..., *box.hr)] = inside
+    return whole
+
+
+def _corner_and_shape(slices: Slices) -> tuple[tuple[int, int, int], tuple[int, int, int]]:
+    x, y, z = slices
+    return (x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start)

@@ -1,0 +1,74 @@
+"""What a run has to find out before it solves: noise levels, gains of the guides, trust in the regression."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+MAD_TO_SD = 1.4826
+FLAT = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
+DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors: edges are outliers
+SMALLEST_SD = 1e-4  # of errors, so that maps without any can be told apart from one another
+MAX_SAMPLES = 200_000
+
+
+def robust_sd(x: Tensor) -> Tensor:
+    """Standard deviation from the median absolute value, over the last axis, of zero-centred values."""
+    return MAD_TO_SD * x.abs().median(-1).values
+
+
+def noise_level(image: Tensor, tissue: Tensor, structure: Tensor) -> float:
+    """Standard deviation of white noise in an image ``(x, y, z)``.
+
+    The second difference along all three axes at once passes the corner of k-space, where anatomy has the
+    least power; its robust spread is taken over the flattest tissue. Axes with fewer than three voxels are
+    left out.
+
+    Parameters
+    ----------
+    image
+        ``(x, y, z)``, in any unit.
+    tissue
+        Boolean ``(x, y, z)``.
+    structure
+        ``(x, y, z)``, local variance that tells flat from structured tissue.
+    """
+    for axis in range(3):
+        n = image.shape[axis]
+        if n < 3:
+            continue
+        left, middle, right = (image.narrow(axis, i, n - 2) for i in range(3))
+        image = (left - 2 * middle + right) / 6**0.5
+        tissue, structure = tissue.narrow(axis, 1, n - 2), structure.narrow(axis, 1, n - 2)
+    if not tissue.any():
+        return 0.0
+    limit = sample(structure[tissue]).quantile(FLAT)
+    return float(robust_sd(image[tissue & (structure <= limit)]))
+
+
+def local_variance(images: Tensor) -> Tensor:
+    """Variance in a small window, summed over images ``(n, x, y, z)``."""
+    return (gaussian_window(images.square(), 1.0) - gaussian_window(images, 1.0).square()).sum(0).clamp(min=0)
+
+
+def sample(values: Tensor) -> Tensor:
+    """At most `MAX_SAMPLES` values of the last axis, evenly spread."""
+    return values[..., :: max(1, values.shape[-1] // MAX_SAMPLES)]
+
+
+def scatter_matrix(errors: Tensor, n_iterations: int = 8) -> Tensor:
+    """Covariance ``(n, n)`` of the centre of heavy-tailed errors ``(n, samples)``: a Student t fit by EM."""
+    n = len(errors)
+    floor = SMALLEST_SD**2 * torch.eye(n, dtype=errors.dtype, device=errors.device)
+    scatter = torch.diag(robust_sd(errors).square()) + floor
+    for _ in range(n_iterations):
+        distance = (errors * torch.linalg.solve(scatter, errors)).sum(0)
+        weight = (DEGREES_OF_FREEDOM + n) / (DEGREES_OF_FREEDOM + distance)
+        scatter = (errors * weight) @ errors.T / errors.shape[1] + floor
+    return scatter

@@ -1,0 +1,1 @@
+"""Weighted contrasts computed from maps: rendered, designed, kept as presets and sheets."""

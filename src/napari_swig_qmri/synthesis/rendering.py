@@ -1,0 +1,215 @@
+"""How a synthetic contrast is rendered: transmit field, noise, and whether the sign of the signal is shown."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from napari_swig_qmri.physics.sequence import SignalModel
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.physics.sequence import Contrast
+
+    UInt64Array = np.ndarray[Any, np.dtype[np.uint64]]
+
+SIGNS = ("usual", "magnitude", "signed")
+NOISE_REFERENCES = ("signal", "proton density")
+REFERENCE_PERCENTILE = 90  # of the voxels above zero, that the signal-to-noise ratio is meant for
+FIELD_LIMITS = (0.1, 2.0)  # of the transmit field; what a map has beyond is taken as the limit
+FIELD_STEP = 0.02  # of the fields at which signals are worked out for a map of it
+LEAST_WEIGHT = 1e-5  # of a node, below which it is left out: a field on a node takes that alone
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: keeps neighbouring counters apart
+_MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steele et al. 2014
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """Options that apply to any sequence, noise to any contrast; the defaults are the plain equation.
+
+    A transmit field other than 1 scales excitation, flip and refocusing angles everywhere alike, and a map of it that
+    a contrast holds voxel by voxel on top of that; inversions are taken as adiabatic. Noise is that of two receive
+    channels: Rician in a magnitude, Gaussian in a signed image.
+    """
+
+    transmit_field: float = 1.0  # B1+ relative to that of the nominal flip angles
+    transmit_map: str = ""  # name of the map of B1+ that contrasts hold, for the record; empty without one
+    snr: float = math.inf  # `REFERENCE_PERCENTILE` of what `noise_reference` names, over the noise of a channel
+    noise_reference: str = "signal"  # "signal": the contrast's own; "proton density": noise stays when settings move
+    seed: int = 0  # of the noise
+    sign: str = "usual"  # as the sequence has it, or "magnitude", or "signed" (phase sensitive)
+
+    def __post_init__(self) -> None:
+        low, high = FIELD_LIMITS
+        if not low <= self.transmit_field <= high:
+            raise ValueError(
+                f"the transmit field must be between {low:g} and {high:g}, but it is {self.transmit_field:g}."
+            )
+        if not self.snr > 0:
+            raise ValueError(f"the signal-to-noise ratio must be above 0, but it is {self.snr:g}.")
+        for value, allowed in ((self.sign, SIGNS), (self.noise_reference, NOISE_REFERENCES)):
+            if value not in allowed:
+                raise ValueError(f"{value!r} is none of {', '.join(allowed)}: choose one of these.")
+
+    @property
+    def has_noise(self) -> bool:
+        """Whether noise is added."""
+        return self.snr < math.inf
+
+    def signed(self) -> Rendering:
+        """The same transmit field, with the sign of the signal and without noise."""
+        return Rendering(transmit_field=self.transmit_field, transmit_map=self.transmit_map, sign="signed")
+
+    def with_map(self, name: str) -> Rendering:
+        """The same options with a map of the transmit field of this name; empty for none."""
+        return replace(self, transmit_map=name)
+
+    def check(self, sequence: Contrast, *, has_map: bool = False) -> None:
+        """Refuse with one sentence what a contrast, which may have a map of the transmit field, cannot have."""
+        if not isinstance(sequence, SignalModel):
+            if self.transmit_field != 1 or has_map or self.transmit_map or self.sign == "magnitude":
+                wanted = "leave the transmit field at 1 and the sign as it is"
+                raise ValueError(f"{sequence.title} has no pulses and no magnitude but what is typed: {wanted}.")
+            return
+        if self.has_noise and not sequence.is_scaled_by_pd:
+            raise ValueError(f"{sequence.title} is a ratio of images, to which no noise can be added: switch it off.")
+        if self.sign == "magnitude" and not sequence.is_scaled_by_pd:
+            raise ValueError(f"{sequence.title} has no magnitude: show it with its sign.")
+        sequence.in_field(self.transmit_field)
+
+    def is_signed(self, sequence: Contrast) -> bool:
+        """Whether the image keeps the sign of the signal."""
+        return sequence.is_signed if self.sign == "usual" else self.sign == "signed"
+
+    def signal(self, sequence: Contrast, *maps: Tensor, field: Tensor | None = None) -> Tensor:
+        """Signal with its sign and without noise, in the unit of PD.
+
+        `maps` are PD, T1, T2 and maybe T2*, times in s; `field` is a map of the transmit field, ``(n,)`` like these.
+        """
+        if not isinstance(sequence, SignalModel):
+            return sequence(*maps)
+        if field is None:
+            return sequence.signed(*maps, transmit_field=self.transmit_field)
+        return in_field_map(partial(_in_field, sequence), maps, self.transmit_field * field)
+
+    def image(self, sequence: Contrast, signal: FloatArray, voxels: UInt64Array, deviation: float) -> FloatArray:
+        """What is shown of a `signal` with its sign: noise of standard `deviation` added, and the sign kept or not.
+
+        `voxels` numbers the voxels; the noise of a voxel depends on its number and the seed alone.
+        """
+        keeps_sign = self.is_signed(sequence)
+        if not (self.has_noise and deviation > 0):
+            return signal if keeps_sign else np.abs(signal)
+        real, imaginary = normal_pairs(voxels, self.seed)
+        real = signal + np.float32(deviation) * real
+        return real if keeps_sign else np.hypot(real, np.float32(deviation) * imaginary)
+
+    def words(self) -> list[str]:
+        """What differs from the plain equation, for a person: ``B1+ 90 %``, ``SNR 20``."""
+        field = f"B1+ {100 * self.transmit_field:.0f} %" if self.transmit_field != 1 else ""
+        noise = f"SNR {self.snr:g}" if self.has_noise else ""
+        words = (field, "B1+ map" if self.transmit_map else "", noise, self.sign if self.sign != "usual" else "")
+        return [word for word in words if word]
+
+    def to_sidecar(self) -> dict[str, Any]:
+        """Sidecar entry of the options that are not the defaults; empty if all are."""
+        usual = Rendering()
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+        if not self.has_noise:
+            changed = {name: value for name, value in changed.items() if name not in ("noise_reference", "seed")}
+        elif changed:
+            changed = {**changed, "noise_reference": self.noise_reference, "seed": self.seed}
+        return {"Rendering": {_key(name): value for name, value in changed.items()}} if changed else {}
+
+    @classmethod
+    def from_sidecar(cls, sidecar: Mapping[str, Any]) -> Rendering:
+        """The options that a sidecar of `to_sidecar` records."""
+        entry = sidecar.get("Rendering", {})
+        return cls(**{each.name: entry[_key(each.name)] for each in fields(cls) if _key(each.name) in entry})
+
+
+def _in_field(sequence: SignalModel, transmit_field: float, *maps: Tensor) -> Tensor:
+    return sequence.signed(*maps, transmit_field=transmit_field)
+
+
+def in_field_map(signal: Callable[..., Tensor], maps: Sequence[Tensor], field: Tensor) -> Tensor:
+    """Signal of voxels that each have a transmit field of their own, all ``(n,)``.
+
+    `signal` takes one field and the maps of some voxels. It is evaluated at four multiples of `FIELD_STEP` around the
+    field of each voxel and interpolated by cubic polynomials, so that a map costs about four times a number.
+    """
+    place = field.clamp(*FIELD_LIMITS) / FIELD_STEP
+    first = place.floor().long() - 1
+    lowest = int(first.min())
+    order = first.argsort()
+    first, place, sorted_maps = first[order], place[order], [each[order] for each in maps]
+    ends = [0, *(first - lowest).bincount().cumsum(0).tolist()]
+    total = place.new_zeros(place.shape)
+    for node in range(len(ends) + 2):
+        part = slice(ends[max(0, node - 3)], ends[min(len(ends) - 1, node + 1)])
+        weight = _cubic_weight(lowest + node - first[part], place[part] - first[part])
+        if (weight != 0).any():
+            total[part] += weight * signal((lowest + node) * FIELD_STEP, *(each[part] for each in sorted_maps))
+    found = total.new_empty(total.shape)
+    found[order] = total
+    return found
+
+
+def _cubic_weight(index: Tensor, position: Tensor) -> Tensor:
+    """Share of the node `index` of 0, 1, 2, 3 in the cubic polynomial at a position from 1 to 2."""
+    a, b, c, d = (position - node for node in range(4))
+    shares = (-b * c * d / 6, a * c * d / 2, -a * b * d / 2, a * b * c / 6)
+    weight = shares[0] * (index == 0)
+    for node in (1, 2, 3):
+        weight = weight + shares[node] * (index == node)
+    return weight * (weight.abs() > LEAST_WEIGHT)
+
+
+def _key(name: str) -> str:
+    return {"snr": "SNR"}.get(name, "".join(word.capitalize() for word in name.split("_")))
+
+
+def reference_level(values: FloatArray) -> float:
+    """The value that a signal-to-noise ratio is meant for: a percentile of the magnitudes above zero."""
+    magnitudes = np.abs(values[np.isfinite(values) & (values != 0)])
+    return float(np.percentile(magnitudes, REFERENCE_PERCENTILE)) if magnitudes.size else 0.0
+
+
+def voxel_numbers(shape: tuple[int, ...], key: Any = ...) -> UInt64Array:
+    """Numbers of the indexed voxels of an array, in its order, without an array of them all."""
+    strides = [int(np.prod(shape[axis + 1 :], dtype=np.uint64)) for axis in range(len(shape))]
+    numbers = np.zeros((), np.uint64)
+    for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
+        along = np.arange(length, dtype=np.uint64) * np.uint64(stride)
+        along = along.reshape([-1 if other == axis else 1 for other in range(len(shape))])
+        numbers = numbers + np.broadcast_to(along, shape)[key]
+    return np.asarray(numbers, np.uint64)
+
+
+def normal_pairs(voxels: UInt64Array, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Two independent standard normal numbers, float32, for each voxel number: the same ones at every call.
+
+    Numbers are hashed (SplitMix64), and the two halves of a hash become normal numbers (Box and Muller 1958).
+    """
+    with np.errstate(over="ignore"):
+        start = _mixed(np.asarray([seed], np.uint64) * _SPREAD + _SPREAD)
+        bits = _mixed(np.asarray(voxels) * _SPREAD + start)
+    high, low = ((half.astype(np.float32) + np.float32(0.5)) / 2**32 for half in (bits >> 32, bits & 0xFFFFFFFF))
+    radius = np.sqrt(-2 * np.log(np.minimum(high, np.float32(1 - 2**-24))))
+    angle = np.float32(2 * math.pi) * low
+    return radius * np.cos(angle), radius * np.sin(angle)
+
+
+def _mixed(bits: UInt64Array) -> UInt64Array:
+    for shift, factor in _MIX:
+        bits = (bits ^ (bits >> np.uint64(shift))) * np.uint64(factor)
+    return bits ^ (bits >> np.uint64(31))

@@ -1,0 +1,412 @@
+"""Two settings moved on the canvas, by a person's mouse and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.utils._test_utils import read_only_mouse_event
+from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
+from napari.utils.key_bindings import KeymapHandler
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QPoint, Qt
+from qtpy.QtGui import QGuiApplication
+from qtpy.QtTest import QTest
+from widget_cases import HR, MEDIANS, add, lr_sr_and_a_guide, make_map
+
+from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.synthesize.canvas_drag import OVERLAY
+from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri._napari.synthesize.null_panel import NOTHING
+from napari_swig_qmri.physics.nulling import TISSUES, nulled
+from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
+from napari_swig_qmri.physics.user_equation import UserEquation
+from napari_swig_qmri.synthesis.presets import built_in_presets, find_preset
+
+CANVAS = (600, 800)  # pixels, height and width
+LEFT, NO_KEY, SHIFT = Qt.MouseButton.LeftButton, Qt.KeyboardModifier.NoModifier, Qt.KeyboardModifier.ShiftModifier
+
+
+class Hand:
+    """Keys and mouse of a person, by way of the key maps and mouse callbacks of a viewer without a window."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self.viewer = viewer
+        self._keys = KeymapHandler()
+        self._keys.keymap_providers = [viewer]
+
+    def press(self, key: str) -> bool:
+        return self._keys.press_key(key)
+
+    def release(self, key: str) -> None:
+        self._keys.release_key(key)
+
+    def mouse_down(self, x: float, y: float, *, button: int = 1) -> None:
+        mouse_press_callbacks(self.viewer, self._event("mouse_press", x, y, (), button))
+
+    def mouse_to(self, x: float, y: float, modifiers: Sequence[str] = ()) -> None:
+        mouse_move_callbacks(self.viewer, self._event("mouse_move", x, y, modifiers, 1))
+
+    def mouse_up(self, x: float, y: float) -> None:
+        mouse_release_callbacks(self.viewer, self._event("mouse_release", x, y, (), 1))
+
+    def drag(self, right: float, up: float, modifiers: Sequence[str] = (), button: int = 1) -> None:
+        """Drag by shares of the canvas, over a point on the way."""
+        height, width = CANVAS
+        self.mouse_down(100, 300, button=button)
+        self.mouse_to(100 + right * width / 2, 300 - up * height / 2, modifiers)
+        self.mouse_to(100 + right * width, 300 - up * height, modifiers)
+        self.mouse_up(100 + right * width, 300 - up * height)
+
+    def _event(self, kind: str, x: float, y: float, modifiers: Sequence[str], button: int) -> Any:
+        return read_only_mouse_event(
+            type=kind, is_dragging=kind == "mouse_move", button=button, modifiers=list(modifiers), pos=np.array([x, y])
+        )
+
+
+@pytest.fixture
+def viewer() -> ViewerModel:
+    viewer = lr_sr_and_a_guide()
+    viewer.canvas.size = CANVAS
+    return viewer
+
+
+@pytest.fixture
+def hand(viewer: ViewerModel) -> Hand:
+    return Hand(viewer)
+
+
+@pytest.fixture
+def dock(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
+    return open_dock(viewer, qtbot)
+
+
+def open_dock(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
+    dock = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(dock)
+    return dock
+
+
+def close(dock: SynthesizeWidget, qtbot: QtBot) -> None:
+    dock.deleteLater()
+    qtbot.waitUntil(lambda: not exists(dock))
+
+
+def shown(dock: SynthesizeWidget) -> tuple[float, float]:
+    """TI and TE on the sliders, in ms."""
+    boxes = dock.editor.parameter_boxes()
+    return boxes["inversion_time"].value, boxes["echo_time"].value
+
+
+def test_a_drag_moves_sliders_and_all_live_layers(dock: SynthesizeWidget, hand: Hand, qtbot: QtBot) -> None:
+    layers = dock.add_contrast()
+    assert hand.press("Q")
+    hand.drag(0.5, 0.1)
+    assert shown(dock) == (6250, 156)  # half of 1 to 7500 and a tenth of 0 to 360, to tenths of a slider's step
+    overlay = hand.viewer.canvas.overlays[OVERLAY]
+    assert (overlay.visible, overlay.text) == (True, "T2-FLAIR: TI 6250 ms, TE 156 ms")
+    qtbot.waitUntil(lambda: all(layer.data.sequence == dock.editor.value() for layer in layers))
+    assert len(layers) == 2
+    hand.drag(-0.5, -0.1)
+    assert shown(dock) == (2500, 120)
+    hand.release("Q")
+    assert not overlay.visible
+
+
+def test_a_drag_that_goes_nowhere_rounds_nothing(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.panel.presets.preset_box.value = "T2-FLAIR 2D"
+    dock.add_contrast()
+    before = dock.editor.value()
+    hand.press("Q")
+    hand.drag(0, 0)
+    hand.release("Q")
+    assert dock.editor.value() == before == find_preset(built_in_presets(), "T2-FLAIR 2D", 3.0).contrast
+
+
+def test_with_shift_a_drag_is_finer(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    assert hand.press("Shift-Q")  # Shift may be down first
+    hand.drag(0.1, 0.01, modifiers=["Shift"])
+    assert shown(dock) == (2575, pytest.approx(120.4))
+    hand.release("Shift-Q")
+
+
+def test_impossible_settings_are_held_and_the_way_back_is_short(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    hand.press("Q")
+    hand.mouse_down(400, 300)
+    hand.mouse_to(400, 100)  # TE 240 ms, but the train ends after 160 ms
+    assert shown(dock) == (2500, 160)
+    assert dock.editor.problem() is None
+    hand.mouse_to(400, 110)
+    assert shown(dock) == (2500, 154)
+    hand.mouse_up(400, 110)
+    hand.drag(3, 0)
+    assert shown(dock) == (7500, 154)  # the end of the slider
+    hand.release("Q")
+
+
+def test_a_drag_without_a_live_layer_does_nothing(dock: SynthesizeWidget, hand: Hand) -> None:
+    before = dock.editor.value()
+    hand.press("Q")
+    assert hand.viewer.scene.camera.mouse_pan
+    assert not hand.viewer.canvas.overlays[OVERLAY].visible
+    hand.drag(0.5, 0.5)
+    hand.release("Q")
+    assert dock.editor.value() == before
+    assert hand.viewer.scene.camera.mouse_pan
+
+
+def test_a_drag_without_the_key_or_with_another_button_does_nothing(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    before = dock.editor.value()
+    hand.drag(0.5, 0.1)
+    hand.press("Q")
+    hand.drag(0.5, 0.1, button=2)
+    hand.release("Q")
+    hand.drag(0.5, 0.1)
+    assert dock.editor.value() == before
+
+
+def test_the_key_that_comes_up_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    camera = hand.viewer.scene.camera
+    hand.press("Q")
+    assert not camera.mouse_pan
+    hand.mouse_down(100, 300)
+    hand.mouse_to(180, 300)
+    assert shown(dock) == (3250, 120)
+    hand.release("Q")
+    hand.mouse_to(400, 100)
+    assert shown(dock) == (3250, 120)
+    assert not camera.mouse_pan  # nor does the picture jump before the button is up
+    hand.mouse_up(400, 100)
+    assert camera.mouse_pan
+
+
+def test_another_window_ends_it(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    hand.press("Q")
+    QGuiApplication.instance().focusWindowChanged.emit(None)  # where the release of the key goes then
+    assert hand.viewer.scene.camera.mouse_pan
+    before = dock.editor.value()
+    hand.drag(0.5, 0.1)
+    assert dock.editor.value() == before
+    hand.press("Q")
+    hand.drag(0.1, 0)
+    assert dock.editor.value() != before
+    hand.release("Q")
+
+
+def test_a_brush_rests_meanwhile(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    labels = hand.viewer.add_labels(np.zeros((5, 7, 6), int))
+    labels.mode = "paint"
+    hand.press("Q")
+    assert (str(labels.mode), hand.viewer.scene.camera.mouse_pan) == ("pan_zoom", False)
+    hand.release("Q")
+    assert (str(labels.mode), hand.viewer.scene.camera.mouse_pan) == ("paint", False)
+    hand.press("Q")
+    hand.viewer.add_image(np.zeros((5, 7, 6)))  # becomes the active layer
+    hand.release("Q")
+    assert (str(labels.mode), hand.viewer.scene.camera.mouse_pan) == ("paint", True)
+
+
+def test_arrow_keys_step_and_are_given_back(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    hand.press("Q")
+    for key in ("Right", "Right", "Down"):
+        assert hand.press(key)
+    assert shown(dock) == (2700, 110)
+    for key in ("Left", "Up", "Shift-Left", "Shift-Down"):
+        hand.press(key)
+    assert shown(dock) == (2590, 119)
+    hand.release("Q")
+    hand.press("Right")
+    assert shown(dock) == (2590, 119)
+
+
+def test_page_keys_step_through_presets(dock: SynthesizeWidget, hand: Hand, qtbot: QtBot) -> None:
+    layers = dock.add_contrast()
+    hand.press("Q")
+    hand.press("PageDown")
+    assert dock.panel.presets.value() == find_preset(built_in_presets(), "T1w SE", 3.0)
+    assert hand.viewer.canvas.overlays[OVERLAY].text == "T1w SE: TR 600 ms, TE 12 ms"
+    qtbot.waitUntil(lambda: [layer.name for layer in layers] == ["T1w SE synthetic (LR)", "T1w SE synthetic (SR)"])
+    hand.press("PageUp")
+    assert dock.panel.title() == "bSSFP"
+    hand.drag(0.1, 0)
+    assert dock.panel.editor.settings()["flip_angle"] == pytest.approx(np.radians(58.5))  # 0.1 to 135 degrees
+    hand.release("Q")
+    assert not hand.press("PageDown")
+
+
+def test_presets_that_the_maps_lack_something_for_are_passed_over(
+    viewer: ViewerModel, hand: Hand, qtbot: QtBot
+) -> None:
+    viewer.layers.clear()
+    add(viewer, make_map("PDmap"), make_map("T1map"))
+    dock = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    qtbot.addWidget(dock)
+    dock.panel.presets.preset_box.value = "MP2RAGE UNI"
+    (layer,) = dock.add_contrast()
+    dock.panel.presets.preset_box.value = "bSSFP"
+    hand.press("Q")
+    assert "stays as it is: Balanced SSFP needs T2" in viewer.canvas.overlays[OVERLAY].text
+    for page in ("PageDown", "PageDown", "PageUp"):
+        hand.press(page)
+        assert dock.panel.title() == "MP2RAGE UNI"
+        assert viewer.canvas.overlays[OVERLAY].text.startswith("MP2RAGE UNI: ")
+    assert layer.data.sequence == dock.editor.value()
+    hand.release("Q")
+
+
+def test_a_nulled_tissue_stays_so_under_the_mouse(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.add_contrast()
+    dock.panel.null.tissue_box.value = "CSF"
+    hand.press("Q")
+    hand.drag(-0.1, 0)
+    value: Any = dock.editor.value()
+    assert value == nulled(T2Flair.from_typical(repetition_time=6.3), TISSUES["CSF"].t1[3.0])
+    ti = f"{1e3 * value.inversion_time:.5g}"
+    assert hand.viewer.canvas.overlays[OVERLAY].text == f"T2-FLAIR: TR 6300 ms, TE 120 ms, TI {ti} ms"
+    hand.release("Q")
+    dock.panel.null.tissue_box.value = NOTHING
+
+
+def test_an_equation_without_settings_is_left_alone(dock: SynthesizeWidget, hand: Hand) -> None:
+    dock.editor.set_value(UserEquation(text="PD * T1"))
+    dock.add_contrast()
+    hand.press("Q")
+    hand.drag(0.5, 0.1)
+    hand.press("Up")
+    hand.release("Q")
+    assert dock.editor.value() == UserEquation(text="PD * T1")
+
+
+def test_a_closed_dock_leaves_nothing(viewer: ViewerModel, hand: Hand, qtbot: QtBot) -> None:
+    pressed: list[str] = []
+    viewer.bind_key("Q", lambda _viewer: pressed.append("Q"))
+    callbacks, overlays = list(viewer.mouse_drag_callbacks), list(viewer.canvas.overlays)
+    dock = open_dock(viewer, qtbot)
+    dock.add_contrast()
+    hand.press("Q")
+    assert not pressed
+    close(dock, qtbot)  # with the key down
+    assert viewer.scene.camera.mouse_pan
+    assert viewer.mouse_drag_callbacks == callbacks
+    assert list(viewer.canvas.overlays) == overlays
+    assert [str(key) for key in viewer.keymap] == ["Q"]
+    hand.press("Q")
+    assert pressed == ["Q"]
+
+
+def test_of_two_docks_the_one_on_show_moves(viewer: ViewerModel, hand: Hand, qtbot: QtBot) -> None:
+    first, second = open_dock(viewer, qtbot), open_dock(viewer, qtbot)
+    first.add_contrast()
+    second.add_contrast()
+    hand.press("Q")
+    hand.drag(0.1, 0)
+    hand.release("Q")
+    assert (shown(first), shown(second)) == ((2500, 120), (3250, 120))
+    for layer in viewer.layers:
+        layer.visible = layer in first.live.layers
+    hand.press("Q")
+    hand.drag(0.1, 0)
+    hand.release("Q")
+    assert (shown(first), shown(second)) == ((3250, 120), (3250, 120))
+    close(first, qtbot)
+    hand.press("Q")
+    hand.press("Right")
+    hand.release("Q")
+    assert shown(second) == (3350, 120)
+    close(second, qtbot)
+    assert not viewer.keymap
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_keys_and_mouse_in_a_window(make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
+    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not pan
+    dock, canvas = in_window(viewer)
+    layers = dock.add_contrast()
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    camera = viewer.scene.camera.center
+    QTest.keyPress(canvas, Qt.Key.Key_Q)
+    real_drag(canvas, middle, QPoint(viewer.canvas.size[1] // 10, 0))
+    inversion_time, echo_time = shown(dock)
+    assert (inversion_time, echo_time) == (
+        pytest.approx(3250, abs=50),
+        120,
+    )  # a pixel is some 10 ms; the canvas may change
+    QTest.keyClick(canvas, Qt.Key.Key_Up)
+    QTest.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
+    assert shown(dock) == (inversion_time - 10, 130)
+    qtbot.waitUntil(lambda: all(layer.data.sequence.echo_time == pytest.approx(0.13) for layer in layers))
+    QTest.keyClick(canvas, Qt.Key.Key_PageDown)
+    assert dock.panel.title() == "T1w SE"
+    assert viewer.scene.camera.center == camera
+    QTest.keyRelease(canvas, Qt.Key.Key_Q)
+    value = dock.editor.value()
+    real_drag(canvas, middle, QPoint(canvas.width() // 10, 0))
+    assert viewer.scene.camera.center != camera  # now it pans
+    step = viewer.dims.current_step
+    QTest.keyClick(canvas, Qt.Key.Key_Right)
+    assert viewer.dims.current_step != step
+    assert dock.editor.value() == value
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_a_drag_turns_nothing_in_3d(make_napari_viewer_proxy: Callable[..., Any]) -> None:
+    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not pan
+    dock, canvas = in_window(viewer)
+    dock.editor.set_value(SpinEcho.from_typical())
+    dock.add_contrast()
+    viewer.dims.ndisplay = 3
+    viewer.scene.camera.angles = (10, 40, 70)
+    QTest.keyPress(canvas, Qt.Key.Key_Q)
+    real_drag(canvas, QPoint(canvas.width() // 2, canvas.height() // 2), QPoint(viewer.canvas.size[1] // 5, 0))
+    QTest.keyRelease(canvas, Qt.Key.Key_Q)
+    assert dock.editor.settings()["repetition_time"] == pytest.approx(0.8, abs=0.03)  # 0.5 to 1500 ms
+    assert viewer.scene.camera.angles == pytest.approx((10, 40, 70))
+    real_drag(canvas, QPoint(canvas.width() // 2, canvas.height() // 2), QPoint(canvas.width() // 5, 0))
+    assert viewer.scene.camera.angles != pytest.approx((10, 40, 70))  # now it turns
+
+
+@pytest.mark.gui
+def test_a_drag_paints_nothing(make_napari_viewer_proxy: Callable[..., Any]) -> None:
+    viewer = make_napari_viewer_proxy()
+    dock, canvas = in_window(viewer)
+    dock.add_contrast()
+    labels = viewer.add_labels(np.zeros(HR.shape[::-1], int))
+    labels.mode = "paint"
+    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
+    QTest.keyPress(canvas, Qt.Key.Key_Q)
+    real_drag(canvas, middle, QPoint(20, 0))
+    QTest.keyRelease(canvas, Qt.Key.Key_Q)
+    assert not labels.data.any()
+    assert shown(dock) != (2500, 120)
+    real_drag(canvas, middle, QPoint(20, 0))
+    assert labels.data.any()
+
+
+def in_window(viewer: Any) -> tuple[SynthesizeWidget, Any]:
+    """A dock and the canvas of a window with maps."""
+    add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS])
+    dock = SynthesizeWidget(viewer)
+    dock.side_by_side.value = False  # the grid of a hidden canvas has no cells to click into
+    viewer.window.add_dock_widget(dock)
+    QTest.qWait(300)  # until the canvas has its size
+    return dock, viewer.__wrapped__.window._qt_viewer.canvas.native
+
+
+def real_drag(canvas: Any, start: QPoint, way: QPoint) -> None:
+    QTest.mousePress(canvas, LEFT, NO_KEY, start)
+    for part in (1, 2):
+        QTest.mouseMove(canvas, start + way * part / 2)
+        QTest.qWait(20)  # napari drops movements in quick succession
+    QTest.mouseRelease(canvas, LEFT, NO_KEY, start + way)

@@ -1,0 +1,9 @@
+"""Folders of the project that tests read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+TRAINING = ROOT / "training"

@@ -1,0 +1,171 @@
+"""The network: what it may depend on, how it is kept, and that slabs change nothing."""
+
+from __future__ import annotations
+
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.network import model as network_module
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, Features
+from napari_swig_qmri.super_resolution.network.model import FORMAT, NetworkConfig, SwigNet, correct, folded, unfolded
+from napari_swig_qmri.super_resolution.weights import FILE, WEIGHTS, weights_file
+
+SHAPE = (41, 10, 9)  # odd, longer than twice the reach of the small network
+
+
+def random_network(seed: int = 0) -> SwigNet:
+    """A small network whose tail is not zero."""
+    torch.manual_seed(seed)
+    network = SwigNet(NetworkConfig(width=8, n_blocks=1))
+    torch.nn.init.normal_(network.tail.weight, std=0.05)
+    return network.eval()
+
+
+def random_features(seed: int = 0) -> Features:
+    generator = torch.Generator().manual_seed(seed)
+    return Features(
+        volumes=torch.randn(N_FEATURES, *SHAPE, generator=generator),
+        levels=torch.randn(N_LEVELS, generator=generator),
+        unit=torch.rand(3, *SHAPE, generator=generator),
+    )
+
+
+def test_an_untrained_network_corrects_nothing():
+    features, log_maps = random_features(), torch.randn(3, *SHAPE)
+    kept = drained(correct(SwigNet(), log_maps, features, n_planes=8))
+    torch.testing.assert_close(kept, log_maps, rtol=0, atol=0)
+
+
+def test_corrections_are_in_units_of_the_uncertainty():
+    """Twice the standard deviation, twice the change."""
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    once = drained(correct(network, log_maps, features, n_planes=100)) - log_maps
+    wider = Features(volumes=features.volumes, levels=features.levels, unit=2 * features.unit)
+    twice = drained(correct(network, log_maps, wider, n_planes=100)) - log_maps
+    assert once.abs().max() > 0.1
+    torch.testing.assert_close(twice, 2 * once, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("n_planes", [1, 14, 19, 24])
+def test_slabs_change_nothing(n_planes):
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    whole = drained(correct(network, log_maps, features, n_planes=1000))
+    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=n_planes)), whole)
+
+
+def test_reading_a_few_planes_at_a_time_changes_nothing(monkeypatch):
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    monkeypatch.setattr(network_module, "READ", 6)
+    with torch.no_grad():
+        output = network(features.volumes[None], features.levels[None])[0]
+    expected = log_maps + features.unit * output
+    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), expected)
+
+
+def test_there_is_a_step_to_cancel_at_after_every_layer():
+    network, log_maps = random_network(), torch.randn(3, *SHAPE)
+    told = list(correct(network, log_maps, random_features(), n_planes=1000))
+    assert len(told) == 2 * -(-SHAPE[0] // network_module.READ) + 2
+    assert told == sorted(told)
+    assert told[-1] == 1
+
+
+def test_a_voxel_depends_on_nothing_beyond_the_reach():
+    network, features = random_network(), random_features()
+    volumes = features.volumes[None].requires_grad_()
+    centre = 20
+    (slope,) = torch.autograd.grad(network(volumes, features.levels[None])[..., centre, 4, 4].sum(), volumes)
+    reached = slope[0].abs().sum((0, 2, 3)).nonzero().flatten()
+    assert centre - network.reach <= reached.min() < centre - network.reach + 2
+    assert centre + network.reach - 2 < reached.max() <= centre + network.reach
+
+
+def test_folding_keeps_every_voxel_and_is_undone():
+    x = torch.randn(2, 5, 4, 6, 8)
+    assert folded(x).shape == (2, 40, 2, 3, 4)
+    torch.testing.assert_close(unfolded(folded(x)), x, rtol=0, atol=0)
+    torch.testing.assert_close(folded(x)[0, :8, 0, 0, 0], x[0, 0, :2, :2, :2].flatten(), rtol=0, atol=0)
+
+
+def test_weights_come_back_as_they_were(tmp_path):
+    """But for the digits that float16 has not."""
+    network, features = random_network(), random_features()
+    network.save(tmp_path / "net.safetensors", {"steps": 3})
+    again = SwigNet.from_pretrained(tmp_path / "net.safetensors")
+    assert again.config == network.config
+    inputs = features.volumes[None], features.levels[None]
+    torch.testing.assert_close(again(*inputs), network.half().float()(*inputs), rtol=0, atol=0)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
+
+
+def test_other_files_are_refused_with_a_sentence(tmp_path):
+    path = tmp_path / "net.safetensors"
+    random_network().save(path, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        SwigNet.from_pretrained(path)
+    path.write_bytes(b"PK\x03\x04 a pickle, perhaps")
+    with pytest.raises(ValueError, match="no whole safetensors file"):
+        SwigNet.from_pretrained(path)
+    save_file({"head": torch.zeros(2)}, path)
+    with pytest.raises(ValueError, match="holds no weights of a SWIG network"):
+        SwigNet.from_pretrained(path)
+    save_file({"head": torch.zeros(2)}, path, {"format": FORMAT, "network": '{"width": 8, "n_blocks": 1}'})
+    with pytest.raises(ValueError, match="do not fit the network"):
+        SwigNet.from_pretrained(path)
+    with pytest.raises(FileNotFoundError, match="there are no weights"):
+        SwigNet.from_pretrained(tmp_path / "none.safetensors")
+
+
+def test_smaller_slabs_are_taken_where_memory_runs_out(monkeypatch):
+    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    whole = drained(correct(network, log_maps, features, n_planes=1000))
+    most, held = 26, []
+    output = network_module._output
+
+    def scarce(network, features, planes):
+        held.append(planes.stop - planes.start)
+        if held[-1] > most:
+            raise torch.OutOfMemoryError
+        return (yield from output(network, features, planes))
+
+    monkeypatch.setattr(network_module, "_output", scarce)
+    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=1000)), whole)
+    assert held[0] == SHAPE[0]
+    assert max(held[-2:]) <= most
+    most = 1
+    with pytest.raises(torch.OutOfMemoryError):
+        drained(correct(network, log_maps, features, n_planes=1000))
+
+
+def test_weights_come_from_the_hub_by_the_name_of_a_repository(monkeypatch, tmp_path):
+    random_network().save(tmp_path / FILE, {})
+    asked = []
+
+    def download(repository, name):
+        asked.append((repository, name))
+        return str(tmp_path / name)
+
+    monkeypatch.setitem(sys.modules, "huggingface_hub", SimpleNamespace(hf_hub_download=download))
+    assert SwigNet.from_pretrained("hub:someone/theirs").config == random_network().config
+    assert asked == [("someone/theirs", FILE)]
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)  # as if it were not installed
+    with pytest.raises(ValueError, match=r"install napari-swig-qmri\[hub\], or name a file"):
+        SwigNet.from_pretrained("hub:someone/theirs")
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_the_weights_of_the_package_are_small_and_of_the_usual_network(name):
+    assert weights_file(name).stat().st_size < 2 * 2**20  # 4 MiB for both
+    assert SwigNet.from_pretrained(name).config == NetworkConfig()
+
+
+def test_a_network_needs_a_width():
+    with pytest.raises(ValueError, match="width above 0"):
+        NetworkConfig(width=0)

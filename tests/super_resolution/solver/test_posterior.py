@@ -1,0 +1,80 @@
+"""The objective, its derivatives and its restriction to a block."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from engine_cases import objective, textured
+
+from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.physics.signal_models import SEQUENCES
+from napari_swig_qmri.super_resolution.solver.posterior import bounded, signal_and_slope
+
+
+@pytest.fixture
+def posterior():
+    return objective((8, 8, 6))[0]
+
+
+def gradient(posterior, log_maps):
+    log_maps = log_maps.detach().clone().requires_grad_()
+    (slope,) = torch.autograd.grad(posterior(log_maps), log_maps)
+    return slope
+
+
+def test_its_three_terms_are_those_of_the_equation(posterior):
+    log_maps = posterior.prior_mean + 0.01
+    maps = log_maps.exp()
+    guide = sum(
+        precision.item() * (sequence(*maps) - image).square().sum()
+        for sequence, image, precision in zip(
+            posterior.sequences, posterior.guides, posterior.guide_precision, strict=True
+        )
+    )
+    lr = ((posterior.lr_maps - posterior.truncate(maps)) / posterior.lr_variance.sqrt()).square().sum()
+    prior = 0.01**2 * posterior.prior_precision.sum() * maps[0].numel()
+    torch.testing.assert_close(posterior(log_maps), guide + lr + prior)
+    torch.testing.assert_close(posterior.lr_residual(log_maps), posterior.lr_maps - posterior.truncate(maps))
+
+
+def test_gradcheck():
+    small = objective((4, 4, 2))[0]
+    assert torch.autograd.gradcheck(small, (small.prior_mean.clone().requires_grad_(),), rtol=1e-5, atol=1e-2)
+
+
+def test_bounded_clamps_each_quantity_to_its_own_bounds():
+    for value in (-100.0, 100.0):
+        clamped = bounded(torch.full((3, 2, 2, 2), value, dtype=torch.float64)).exp()
+        for volume, quantity in zip(clamped, QUANTITIES.values(), strict=True):
+            expected = quantity.bounds[int(value > 0)]
+            torch.testing.assert_close(volume, torch.full_like(volume, expected))
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+def test_signal_and_slope_against_differences(name):
+    sequence = SEQUENCES[name].from_typical()
+    maps = torch.as_tensor(textured((4, 3, 2)))
+    signal, slope = signal_and_slope(sequence, maps)
+    torch.testing.assert_close(signal, sequence(*maps))
+    step = 1e-5
+    for i in range(3):
+        up, down = maps.clone(), maps.clone()
+        up[i] *= math.exp(step)
+        down[i] *= math.exp(-step)
+        difference = (sequence(*up) - sequence(*down)) / (2 * step)
+        torch.testing.assert_close(slope[i], difference, rtol=1e-6, atol=1e-9)
+
+
+def test_a_block_is_the_objective_with_its_surroundings_held(posterior):
+    """Changes inside a block change both objectives by the same amount, when the block sees all LR voxels."""
+    hr, lr = (slice(0, 5), slice(2, 8), slice(0, 6)), (slice(0, 4), slice(0, 4), slice(0, 3))
+    log_maps = posterior.prior_mean
+    residual = posterior.lr_residual(log_maps)
+    part = posterior.restricted(hr, lr, log_maps, residual, "cpu")
+    block = (slice(None), *hr)
+    changed = log_maps.clone()
+    changed[block] += 0.05 * torch.randn(changed[block].shape, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(part(changed[block]) - part(log_maps[block]), posterior(changed) - posterior(log_maps))
+    torch.testing.assert_close(part.lr_residual(changed[block]), posterior.lr_residual(changed))

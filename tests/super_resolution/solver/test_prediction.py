@@ -1,0 +1,112 @@
+"""Floors, variances and the covariance of the prior, worked by hand or held against their laws."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import pytest
+import torch
+from engine_cases import degraded, slab
+
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.prediction import (
+    ABOVE_WATER,
+    MISSING_VARIANCE,
+    ONE_SCALE_DOWN,
+    UNKNOWN_SD,
+    WATER,
+    Noise,
+    Prediction,
+    cross_scale_covariance,
+    guide_features,
+    highest_of,
+    log_maps_of,
+    lr_variance,
+    posterior_of,
+)
+from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, prepare
+
+LEVELS = torch.tensor([0.01, 0.02, 0.03])
+NOISE = Noise(lr_maps=LEVELS, guides=torch.tensor([8.0, 1.0]))
+
+
+@cache
+def problem():
+    """Two guides of a slab of the head at 3 mm, noise 1 %."""
+    maps, guides = degraded(slab().maps, map_noise=0.01, guide_noise=0.01)
+    return drained(prepare(maps, guides, guides[0].grid))
+
+
+def covariance_of(case, noise=NOISE):
+    return drained(cross_scale_covariance(case, guide_features(case, case.lr_guides), noise))
+
+
+def test_logarithms_have_a_floor():
+    maps = torch.tensor([-1.0, 0.0, 1.0]).expand(3, 3)
+    floor = torch.tensor(list(FLOOR.values()))
+    expected = torch.stack([floor.log(), floor.log(), torch.zeros(3)], dim=1)
+    torch.testing.assert_close(log_maps_of(maps), expected)
+
+
+def test_features_are_logarithms_relative_to_tissue_with_a_floor():
+    case = problem()
+    images = torch.stack([torch.tensor([1.0, 2.0, -5.0]) * level for level in case.guide_levels])
+    expected = torch.tensor([1.0, 2.0, GUIDE_FLOOR]).log().expand(2, 3)
+    torch.testing.assert_close(guide_features(case, images), expected)
+
+
+def test_lr_variance_is_relative_to_the_value_with_a_floor():
+    case = problem()
+    variance = lr_variance(case, NOISE)
+    seen = case.lr_valid
+    typical = case.lr_maps[:, case.tissue].abs().median(-1).values
+    for i, level in enumerate(LEVELS.tolist()):
+        least = (level * torch.maximum(case.lr_maps[i].abs(), 0.5 * typical[i])).square()
+        assert (variance[i] >= least * (1 - 1e-5))[seen].all()
+        bright = case.tissue & (case.lr_maps[i] > typical[i]) & seen
+        torch.testing.assert_close(variance[i][bright], (level * case.lr_maps[i][bright]).square())
+
+
+def test_what_was_not_measured_has_no_weight():
+    seen = problem().lr_valid.clone()
+    seen[3, 4, 5] = False
+    variance = lr_variance(replace(problem(), lr_valid=seen, measured=(False, True, True)), NOISE)
+    assert (variance[:, 3, 4, 5] == MISSING_VARIANCE).all()
+    assert (variance[0] == MISSING_VARIANCE).all()
+    assert (variance[1:, seen] < 1).all()
+
+
+@pytest.mark.parametrize("level", [0.004, 0.03, 0.5])
+def test_the_covariance_is_positive_definite_whatever_noise_is_taken_off(level):
+    covariance = covariance_of(problem(), replace(NOISE, lr_maps=torch.full((3,), level)))
+    torch.testing.assert_close(covariance, covariance.T)
+    assert torch.linalg.eigvalsh(covariance).min() > 0
+
+
+def test_a_quantity_that_was_not_measured_has_a_wide_prior_of_its_own():
+    covariance = covariance_of(replace(problem(), measured=(False, True, True)))
+    torch.testing.assert_close(covariance[0], torch.tensor([UNKNOWN_SD**2, 0.0, 0.0]))
+
+
+def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
+    case, gains = problem(), torch.tensor([800.0, 100.0])
+    prediction = Prediction(maps=torch.ones(3, *case.hr_grid.shape), covariance=torch.eye(3), noise=NOISE)
+    valid = case.guide_valid.clone()
+    valid[1, 0, 0, 0] = False
+    posterior = posterior_of(replace(case, guide_valid=valid), prediction, gains)
+    torch.testing.assert_close(posterior.guides[1], case.guides[1] / 100)
+    assert posterior.guide_precision[:, 0, 0, 0].tolist() == pytest.approx([100.0**2, 0])
+    assert posterior.guide_precision[:, 5, 5, 5].tolist() == pytest.approx([100.0**2, 100.0**2])
+    torch.testing.assert_close(posterior.prior_precision, torch.eye(3) / ONE_SCALE_DOWN)
+
+
+@pytest.mark.parametrize("level", [0.01, 6.0])
+def test_nothing_may_be_far_above_water_or_the_lr_maps(level):
+    """Worked by hand: 1.1 times water, or 1.1 times a map that is brighter (a receive field, overshooting fits)."""
+    flat = replace(problem(), lr_maps=torch.full_like(problem().lr_maps, level))
+    assert highest_of(flat) == pytest.approx([ABOVE_WATER * max(level, water) for water in WATER])
+
+
+def test_a_map_that_was_not_measured_has_no_limit():
+    assert highest_of(replace(problem(), measured=(False, True, True)))[0] == float("inf")

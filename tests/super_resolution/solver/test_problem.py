@@ -1,0 +1,318 @@
+"""Volumes of any grid, with gaps, made ready for the solvers."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import degraded, slab, textured
+from laws import paced
+from nibabel.affines import from_matvec
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
+
+from napari_swig_qmri.data.resampling import N_PLANES, parallel, resampled
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.physics.signal_models import SEQUENCES
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.simulation.degradation import degrade
+from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, choose_hr_grid, prepare, uniform_image
+
+
+@pytest.fixture
+def box():
+    """LR maps and two guides of a box of tissue."""
+    grid = VoxelGrid((24, 20, 16), from_matvec(np.eye(3), [5, 6, 7]))
+    return degraded(QuantitativeMaps(data=textured(grid.shape), grid=grid))
+
+
+def prepared(lr, guides, mask=None):
+    return drained(prepare(lr, guides, guides[0].grid, mask))
+
+
+def test_pd_is_scaled_to_water_and_its_unit_is_kept(box):
+    lr, guides = box
+    scale = np.array([300.0, 1, 1]).reshape(3, 1, 1, 1)
+    problem = prepared(replace(lr, data=lr.data * scale), guides)
+    assert float(problem.lr_maps[0].median()) == pytest.approx(WATER_PD, rel=1e-3)
+    np.testing.assert_allclose(problem.lr_maps[0] * problem.pd_unit, 300 * lr["PD"], rtol=1e-5)
+    np.testing.assert_allclose(problem.lr_maps[1:], lr.data[1:], rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_gaps_are_marked_and_counted_and_hold_finite_numbers(box, bad):
+    lr, guides = box
+    data, image = lr.data.copy(), guides[0].data.copy()
+    data[2, 3, 3, 3] = bad
+    data[:, 5, 5, 5] = 0
+    image[7, 8, 9] = bad
+    problem = prepared(replace(lr, data=data), [replace(guides[0], data=image), guides[1]])
+    gaps = set(map(tuple, np.argwhere(~problem.lr_valid.numpy()).tolist()))
+    assert gaps == {(3, 3, 3), (5, 5, 5)}
+    assert np.argwhere(~problem.guide_valid.numpy()).tolist() == [[0, 7, 8, 9]]
+    assert torch.isfinite(problem.lr_maps).all()
+    assert torch.isfinite(problem.guides).all()
+    assert problem.notices == (
+        "1 voxels of the low-resolution maps are not finite and count as not measured.",
+        "1 voxels of T1w have no value and are not used.",
+    )
+
+
+def test_zeros_cut_away_around_a_guide_are_not_used(box):
+    lr, guides = box
+    image = guides[0].data.copy()
+    image[:6] = 0
+    problem = prepared(lr, [replace(guides[0], data=image), guides[1]])
+    assert not problem.guide_valid[0, :6].any()
+    assert problem.guide_valid[0, 6:].all()
+    assert problem.guide_valid[1].all()
+
+
+def test_a_mask_says_where_tissue_is_looked_for(box):
+    lr, guides = box
+    mask = np.zeros(guides[0].grid.shape)
+    mask[:12] = 1
+    tissue = prepared(lr, guides, mask).tissue
+    assert tissue[:6].any()
+    assert not tissue[7:].any()
+
+
+def test_missing_maps_are_assumed_and_said(box):
+    lr, guides = box
+    problem = prepared(QuantitativeMaps(data=lr.data[1:2], grid=lr.grid, names=("T1",)), guides)
+    assert problem.measured == (False, True, False)
+    assert [notice.split(":")[0] for notice in problem.notices] == ["There is no PD map", "There is no T2 map"]
+    assert problem.lr_maps[0].unique().numel() == 1
+
+
+@pytest.mark.parametrize("name", ["T1", "T2"])
+def test_without_pd_the_guides_tell_head_from_air(name):
+    lr, guides = degraded(slab().maps, 3)
+    air = lr["PD"] < 0.1
+    data = lr[name].copy()
+    data[air] = np.random.default_rng(0).uniform(0.01, 2 * np.median(data[~air]), air.sum())
+    problem = prepared(QuantitativeMaps(data=data[None], grid=lr.grid, names=(name,)), guides)
+    tissue = problem.tissue.numpy()
+    assert tissue.sum() > 0.8 * prepared(lr, guides).tissue.sum()
+    assert not (tissue & air).any()
+
+
+@pytest.mark.parametrize("codes", ["LPS", "SAR", "PIL", "RAS"])
+def test_maps_get_the_order_and_direction_of_the_axes_of_the_hr_grid(box, codes):
+    lr, guides = box
+    orientation = axcodes2ornt(codes)
+    data = np.stack([apply_orientation(volume, orientation) for volume in lr.data])
+    grid = VoxelGrid(data.shape[1:], lr.grid.affine @ inv_ornt_aff(orientation, lr.grid.shape))
+    back = drained(parallel(QuantitativeMaps(data=data, grid=grid), guides[0].grid, notices := []))
+    np.testing.assert_array_equal(back.data, lr.data)
+    np.testing.assert_allclose(back.grid.affine, lr.grid.affine, atol=1e-12)
+    assert notices == []
+
+
+def ramp(grid, name="T2w"):
+    """An image that is the world x position, offset to be positive."""
+    voxels = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
+    return WeightedImage(data=grid.world(voxels)[..., 0] + 100, grid=grid, name=name)
+
+
+def everywhere(grid):
+    return np.ones(grid.shape, bool)
+
+
+@pytest.mark.parametrize("size", [0.6, 1.0, 2.5])
+def test_images_are_resampled_to_where_they_are_in_the_world(size):
+    target = VoxelGrid((12, 12, 12), np.eye(4))
+    n = int(30 / size)
+    source = VoxelGrid((n, n, n), from_matvec(np.eye(3) * size, [-9.3, -8.7, -9.1]))
+    data, seen = drained(resampled(ramp(source).data, everywhere(source), source, target))
+    np.testing.assert_allclose(data, ramp(target).data, atol=0.02)
+    assert seen.all()
+
+
+def test_outside_the_image_there_is_no_value():
+    target = VoxelGrid((12, 12, 12), np.eye(4))
+    source = VoxelGrid((6, 12, 12), from_matvec(np.eye(3), [0.5, 0.5, 0.5]))
+    data, seen = drained(resampled(ramp(source).data, everywhere(source), source, target))
+    assert not seen[7:].any()
+    assert seen[1:5, 1:11, 1:11].all()
+    assert np.isfinite(data).all()
+
+
+def moved(guide, shift):
+    """The same image on a grid that lies elsewhere by a part of a voxel."""
+    grid = guide.grid
+    return replace(guide, grid=VoxelGrid(grid.shape, from_matvec(grid.affine[:3, :3], grid.world(np.full(3, shift)))))
+
+
+def test_guides_on_another_grid_are_resampled_and_it_is_said(box):
+    lr, guides = box
+    problem = prepared(lr, [guides[0], moved(guides[1], 0.3)])
+    assert problem.notices == ("T2w lies on another grid and was resampled to the high-resolution grid.",)
+    assert problem.guide_valid[1, 1:, 1:, 1:].all()
+
+
+def test_preparing_yields_between_slabs_so_that_it_can_be_cancelled(box):
+    lr, guides = box
+    _, steps, _ = paced(prepare(lr, [guides[0], moved(guides[1], 0.3)], guides[0].grid))
+    assert len(steps) > 4 + 2 * (24 // N_PLANES)  # an image and where it was seen
+
+
+def test_gaps_in_a_guide_on_another_grid_are_not_measured_zeros(box):
+    lr, guides = box
+    image = guides[1].data.copy()
+    image[10:14] = np.nan
+    problem = prepared(lr, [guides[0], moved(replace(guides[1], data=image), 0.3)])
+    valid = problem.guide_valid[1, 1:, 1:, 1:]
+    assert not valid[10:13].any()
+    assert valid[:8].all()
+    assert valid[14:].all()
+    whole = prepared(lr, [guides[0], moved(guides[1], 0.3)]).guides[1, 1:, 1:, 1:]
+    beside = torch.cat([(problem.guides[1, 1:, 1:, 1:] / whole)[k] for k in (8, 14)])
+    np.testing.assert_allclose(beside, 1, atol=0.1)  # zeros in the gap change it by half
+
+
+def test_a_guide_on_the_grid_is_left_as_it_is(box):
+    lr, guides = box
+    nearly = moved(guides[1], 0.001)
+    problem = prepared(lr, [guides[0], nearly])
+    np.testing.assert_array_equal(problem.guides[1], nearly.data)
+    assert problem.notices == ()
+
+
+UNI = SEQUENCES["mp2rage-uni"].from_typical()
+
+
+@pytest.fixture
+def uniform():
+    """LR maps, a T1w image and MP2RAGE UNI of a box of tissue."""
+    grid = VoxelGrid((24, 20, 16), np.eye(4))
+    lr, guides = degraded(QuantitativeMaps(data=textured(grid.shape), grid=grid), 1)
+    _, uni = degrade(QuantitativeMaps(data=textured(grid.shape), grid=grid), 2, {"UNIT1": UNI})
+    return lr, [*guides, *uni]
+
+
+def test_uni_as_scanners_store_it_is_brought_to_the_range_of_its_equation(uniform):
+    lr, (t1w, uni) = uniform
+    stored = replace(uni, data=np.round((uni.data + 0.5) * 4095))
+    stored.data[:4] = 0  # cut away
+    problem = prepared(lr, [t1w, stored])
+    np.testing.assert_allclose(problem.guides[1, 4:], uni.data[4:], atol=1e-3)
+    assert not problem.guides[1, :4].any()
+    assert problem.notices == ("UNIT1 is stored as 0 to 4095 and was brought to -0.5 to 0.5.",)
+    assert prepared(lr, [t1w, uni]).notices == ()
+
+
+@pytest.mark.parametrize(("low", "high", "expected"), [(-20, 4110, -0.505), (0, 0.9, -0.5), (-0.5, 0.5, -0.5)])
+def test_ranges_of_uni_are_told_apart(low: float, high: float, expected: float):
+    data, notices = np.array([low, high, (low + high) / 2]), []
+    found = uniform_image(data, np.ones(3, bool), "UNIT1", notices)
+    assert found[0] == pytest.approx(expected, abs=1e-3)
+    assert abs(found).max() < 0.51
+    assert len(notices) == (low > -0.5 or high > 1)
+
+
+def test_uni_of_no_known_range_is_refused(uniform):
+    lr, (t1w, uni) = uniform
+    with pytest.raises(ValueError, match=r"UNIT1 is an MP2RAGE UNI image, stored as -0\.5 to 0\.5 or as 0 to 4095"):
+        prepared(lr, [t1w, replace(uni, data=30 * uni.data)])
+
+
+def test_the_gain_of_an_image_without_pd_does_not_follow_the_unit_of_pd(uniform):
+    lr, guides = uniform
+    scale = np.array([300.0, 1, 1]).reshape(3, 1, 1, 1)
+    problem = prepared(replace(lr, data=lr.data * scale), guides)
+    np.testing.assert_allclose(problem.gain_units, [problem.pd_unit, 1])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda data: 0 * data, "T2w holds no voxel with a value"),
+        (lambda data: np.nan * data, "T2w holds no voxel with a value"),
+        (lambda data: -data, "T2w has no positive signal over the tissue of the low-resolution maps"),
+        (lambda data: np.where(np.arange(16) < 15, np.nan, data), "T2w covers less than 10% of the tissue"),
+    ],
+)
+def test_guides_without_signal_are_refused_by_name(box, change, sentence):
+    lr, guides = box
+    with pytest.raises(ValueError, match=sentence):
+        prepared(lr, [guides[0], replace(guides[1], data=change(guides[1].data))])
+
+
+def test_signed_guides_may_be_negative(uniform):
+    lr, (t1w, uni) = uniform
+    dark = uni.data - 0.3
+    assert float(np.median(dark)) < 0
+    assert prepared(lr, [t1w, replace(uni, data=dark)]).guide_levels[1] > 0
+
+
+def apart(guide, mm):
+    grid = guide.grid
+    return replace(guide, grid=VoxelGrid(grid.shape, from_matvec(np.eye(3), grid.affine[:3, 3] + mm)))
+
+
+def test_images_that_hardly_overlap_are_refused(box):
+    lr, guides = box
+    with pytest.raises(ValueError, match="T1w covers nothing of the low-resolution maps"):
+        prepared(lr, [apart(guide, [500, 0, 0]) for guide in guides])
+    with pytest.raises(ValueError, match="only 8% of the tissue"):
+        prepared(lr, [apart(guide, [22, 0, 0]) for guide in guides])
+    with pytest.raises(ValueError, match="T2w covers less than 10% of the tissue"):
+        prepared(lr, [guides[0], apart(guides[1], [22, 0, 0])])
+    assert prepared(lr, [apart(guide, [18, 0, 0]) for guide in guides]).tissue.any()
+
+
+def test_maps_beyond_the_hr_grid_are_not_compared_with_it(box):
+    lr, guides = box
+    problem = prepared(lr, [apart(guide, [18, 0, 0]) for guide in guides])
+    assert problem.lr_seen.all()
+    assert problem.lr_valid[9:].all()
+    assert not problem.lr_valid[:9].any()
+
+
+@pytest.mark.parametrize(
+    ("mask", "sentence"),
+    [
+        (np.zeros((24, 20, 16)), "the mask is empty"),
+        (np.ones((24, 20, 15)), r"the mask has the shape \(24, 20, 15\), but the result \(24, 20, 16\)"),
+    ],
+)
+def test_masks_that_do_not_fit_are_refused(box, mask, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        prepared(*box, mask)
+
+
+def test_a_mask_without_values_is_refused(box):
+    lr, guides = box
+    data = lr.data.copy()
+    data[:, 6:] = 0
+    mask = np.zeros((24, 20, 16))
+    mask[16:] = 1
+    with pytest.raises(ValueError, match="the mask covers no voxel of the low-resolution maps"):
+        prepared(replace(lr, data=data), guides, mask)
+
+
+def test_maps_in_another_unit_are_refused_over_tissue(box):
+    lr, guides = box
+    data = np.tile(lr.data, (1, 4, 1, 1)) * np.array([1, 1000, 1]).reshape(3, 1, 1, 1)  # T1 in ms
+    data[0, 12:] = 1e-3
+    data[1, 12:] = 0.5  # air, three quarters of the voxels
+    grid = VoxelGrid(data.shape[1:], lr.grid.affine)
+    with pytest.raises(
+        ValueError, match=r"the T1 map has a median of .* s over tissue, but T1 lies between 0\.02 and 8"
+    ):
+        prepared(QuantitativeMaps(data=data, grid=grid), guides)
+
+
+def test_the_hr_grid_is_that_of_the_finest_guide_or_as_asked(box):
+    lr, guides = box
+    coarse = replace(ramp(guides[0].grid.with_shape((12, 10, 16))), name="coarse")
+    assert choose_hr_grid(lr, [coarse, guides[0]], None, None) is guides[0].grid
+    assert choose_hr_grid(lr, [coarse, guides[0]], None, 0) is coarse.grid
+    assert choose_hr_grid(lr, [], None, None) is lr.grid
+    assert choose_hr_grid(lr, [], 0.5, None).shape == (48, 40, 32)
+    asked = choose_hr_grid(lr, [coarse, guides[0]], (2, 1, 4), 0)
+    assert asked.shape == (12, 20, 4)
+    np.testing.assert_allclose(asked.voxel_size, (2, 1, 4))
+    np.testing.assert_allclose(asked.field_of_view, guides[0].grid.field_of_view)

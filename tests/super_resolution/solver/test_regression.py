@@ -1,0 +1,101 @@
+"""Local regression: exact where maps follow the guides, blind to what carries no weight."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.ndimage import gaussian_filter
+
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.noise import noise_level, robust_sd, scatter_matrix
+from napari_swig_qmri.super_resolution.solver.regression import (
+    GROW,
+    RIDGE,
+    SHRINK,
+    fit_regression,
+    gaussian_window,
+    lr_corrected,
+)
+
+
+def normal(*shape, seed=0):
+    return torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+
+
+def everywhere(*shape):
+    return torch.ones(*shape, dtype=torch.float64)
+
+
+def test_a_linear_relation_is_found_up_to_the_ridge():
+    guides = normal(2, 8, 9, 10)
+    slope = torch.tensor([[1.0, -0.5], [0.2, 0.0], [-2.0, 0.7]], dtype=torch.float64)
+    maps = torch.einsum("qg,gxyz->qxyz", slope, guides) + torch.tensor([0.1, 2.0, -1.0]).view(3, 1, 1, 1)
+    fit = drained(fit_regression(maps, guides, everywhere(8, 9, 10)))
+    predicted = fit.intercept + (fit.slope * guides).sum(1)
+    assert (predicted - maps).abs().median() < 20 * RIDGE
+    torch.testing.assert_close(fit.slope.flatten(2).median(-1).values, slope, rtol=0, atol=20 * RIDGE)
+
+
+def test_flat_guides_leave_the_local_mean():
+    maps = normal(3, 6, 6, 6)
+    fit = drained(fit_regression(maps, torch.zeros(2, 6, 6, 6, dtype=torch.float64), everywhere(6, 6, 6)))
+    assert fit.slope.abs().max() < 1e-12
+    torch.testing.assert_close(fit.intercept, gaussian_window(maps), rtol=1e-5, atol=1e-5)
+
+
+def test_voxels_without_weight_do_not_count():
+    maps, guides, weight = normal(3, 8, 8, 8), normal(1, 8, 8, 8, seed=1), everywhere(8, 8, 8)
+    weight[4, 4, 4] = 0
+    expected = drained(fit_regression(maps, guides, weight))
+    maps[:, 4, 4, 4] = 1e3
+    found = drained(fit_regression(maps, guides, weight))
+    torch.testing.assert_close(found.slope, expected.slope)
+    torch.testing.assert_close(found.intercept, expected.intercept)
+
+
+@pytest.mark.parametrize("sigma", [0.7, 1.0, (0.5, 1.2, 2.0)])
+def test_the_window_is_a_gaussian_average(sigma):
+    image = np.random.default_rng(0).standard_normal((9, 10, 11))
+    expected = gaussian_filter(image, sigma, mode="nearest", truncate=3.0)
+    np.testing.assert_allclose(gaussian_window(torch.as_tensor(image), sigma), expected, atol=1e-6)
+
+
+def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():
+    maps = torch.rand(3, 4, 4, 4) + 0.5
+    corrected = lr_corrected(maps, 10 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(0)))
+    assert (corrected >= SHRINK * maps).all()
+    assert (corrected <= GROW * maps).all()
+    torch.testing.assert_close(lr_corrected(maps, 0.01 * maps), 1.01 * maps)
+
+
+def test_noise_is_told_from_anatomy():
+    x = torch.linspace(0, 6, 40)
+    smooth = torch.sin(x)[:, None, None] * torch.cos(x)[None, :, None] + x[None, None, :20]
+    noisy = smooth + 0.03 * normal(40, 40, 20).float()
+    tissue = torch.ones(40, 40, 20, dtype=torch.bool)
+    assert noise_level(noisy, tissue, torch.zeros(40, 40, 20)) == pytest.approx(0.03, rel=0.05)
+    assert noise_level(smooth, tissue, torch.zeros(40, 40, 20)) < 0.002
+    assert noise_level(noisy[..., :1], tissue[..., :1], torch.zeros(40, 40, 1)) == pytest.approx(0.03, rel=0.15)
+    assert noise_level(noisy, ~tissue, torch.zeros(40, 40, 20)) == 0
+
+
+def test_spread_survives_outliers():
+    values = 2 * normal(100_000)
+    values[:5000] = 1e4
+    assert float(robust_sd(values)) == pytest.approx(2, rel=0.1)
+
+
+def test_the_scatter_of_heavy_tails_is_that_of_their_centre():
+    mixing = torch.tensor([[0.02, 0, 0], [0.02, 0.03, 0], [0, -0.01, 0.04]], dtype=torch.float64)
+    errors = mixing @ normal(3, 50_000)
+    errors[:, :1500] *= 30
+    expected = mixing @ mixing.T
+    found = scatter_matrix(errors)
+    correlation = lambda c: c / (c.diagonal().sqrt()[:, None] * c.diagonal().sqrt())  # noqa: E731
+    torch.testing.assert_close(correlation(found), correlation(expected), rtol=0, atol=0.05)
+    assert (found.diagonal() / expected.diagonal()).sqrt().sub(1).abs().max() < 0.25
+
+
+def test_scatter_stays_invertible_without_errors():
+    assert torch.linalg.eigvalsh(scatter_matrix(torch.zeros(3, 1000, dtype=torch.float64))).min() > 0
