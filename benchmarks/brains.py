@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
-from napari_swig_qmri.metrics import MapScores
+from napari_swig_qmri.evaluation.scores import MapScores
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS

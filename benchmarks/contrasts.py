@@ -18,7 +18,8 @@ from brains import Brain, brains_of, interpolated, parser_of, resolved, table
 from numpy.typing import NDArray
 
 from napari_swig_qmri import SEQUENCES, QuantitativeMaps
-from napari_swig_qmri.metrics import hfen, nrmse, ssim, tissue_masks
+from napari_swig_qmri.evaluation.scores import tissue_masks
+from napari_swig_qmri.metrics import hfen, nrmse, ssim
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.simulation.degradation import DOMAINS, USUAL_GUIDES, degrade
 

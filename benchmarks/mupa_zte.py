@@ -19,7 +19,7 @@ import torch
 from brains import HEADING, Brain, brains_of, cells, interpolated, parser_of, resolved, table
 
 from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, evaluate
-from napari_swig_qmri.metrics import MapScores
+from napari_swig_qmri.evaluation.scores import MapScores
 from napari_swig_qmri.physics.mupa_zte import MupaZte
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained

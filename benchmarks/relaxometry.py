@@ -16,7 +16,7 @@ from brains import solver_options
 
 from napari_swig_qmri import QuantitativeMaps, VoxelGrid, evaluate, super_resolve
 from napari_swig_qmri.cli.console import drain
-from napari_swig_qmri.metrics import format_scores
+from napari_swig_qmri.evaluation.scores import format_scores
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.simulation.degradation import degrade
 

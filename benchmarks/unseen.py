@@ -16,7 +16,7 @@ import numpy as np
 from brains import HEADING, brains_of, cells, interpolated, parser_of, resolved, table
 
 from napari_swig_qmri import SEQUENCES, evaluate
-from napari_swig_qmri.metrics import MapScores
+from napari_swig_qmri.evaluation.scores import MapScores
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 

@@ -15,9 +15,11 @@ from pytestqt.qtbot import QtBot
 
 from napari_swig_qmri._napari.layers import to_layer_data
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
-from napari_swig_qmri.data.interpretation import as_maps, generated_by
+from napari_swig_qmri.data.interpretation import as_maps
+from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
-from napari_swig_qmri.super_resolution.results import Progress, SuperResolution
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.super_resolution.results import SuperResolution
 
 HR = VoxelGrid((12, 14, 10), np.diag([1.0, 1.0, 1.0, 1.0]))
 LR = HR.with_shape((6, 7, 5))

@@ -22,7 +22,8 @@ from widget_tour import FIELD, LOW_WINDOW, PLUGIN, SLAB, WINDOW, open_case, shoo
 
 from napari_swig_qmri._napari.layers import to_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
-from napari_swig_qmri.data.interpretation import generated_by, map_volumes
+from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.simulation.phantom import make_phantom
 

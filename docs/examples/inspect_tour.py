@@ -27,8 +27,8 @@ from napari_swig_qmri._napari.parts.appearance import Foldable
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage, SpinEcho, T2Flair
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import CLASSES, make_phantom
-from napari_swig_qmri.super_resolution.results import Progress
 
 RANGES = {1: (650, 950), 2: (1250, 1650), 3: (3000, 8000)}  # label -> T1 in ms: white and grey matter, CSF
 SLICES = slice(12, 20)  # of the SR maps, in shares of 40

@@ -26,9 +26,9 @@ from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 from napari_swig_qmri.simulation.phantom import make_phantom
-from napari_swig_qmri.super_resolution.results import Progress
 
 PLUGIN = "napari-swig-qmri"
 SLAB = ((-84, 84), (-124, 92), (0, 40))  # mm

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from napari_swig_qmri._napari.layers import from_layer as from_layer
-    from napari_swig_qmri._napari.layers import result_layers as result_layers
     from napari_swig_qmri._napari.layers import to_layer_data as to_layer_data
+    from napari_swig_qmri._napari.result_layers import result_layers as result_layers
     from napari_swig_qmri.data.files import read_folder as read_folder
     from napari_swig_qmri.data.files import read_volume as read_volume
-    from napari_swig_qmri.data.files import save_super_resolution as save_super_resolution
     from napari_swig_qmri.data.files import write_volume as write_volume
     from napari_swig_qmri.data.interpretation import as_guide as as_guide
     from napari_swig_qmri.data.interpretation import as_maps as as_maps
@@ -25,20 +24,21 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import Volume as Volume
     from napari_swig_qmri.data.volumes import VoxelGrid as VoxelGrid
     from napari_swig_qmri.data.volumes import WeightedImage as WeightedImage
-    from napari_swig_qmri.metrics import evaluate as evaluate
+    from napari_swig_qmri.evaluation.scores import evaluate as evaluate
+    from napari_swig_qmri.evaluation.scores import tissue_errors as tissue_errors
     from napari_swig_qmri.metrics import hfen as hfen
     from napari_swig_qmri.metrics import ssim as ssim
-    from napari_swig_qmri.metrics import tissue_errors as tissue_errors
     from napari_swig_qmri.physics.quantities import QUANTITIES as QUANTITIES
     from napari_swig_qmri.physics.signal_models import SEQUENCES as SEQUENCES
+    from napari_swig_qmri.progress import Progress as Progress
     from napari_swig_qmri.simulation.degradation import degrade as degrade
     from napari_swig_qmri.simulation.phantom import Phantom as Phantom
     from napari_swig_qmri.simulation.phantom import make_phantom as make_phantom
     from napari_swig_qmri.super_resolution.pipeline import super_resolve as super_resolve
     from napari_swig_qmri.super_resolution.preflight import Preflight as Preflight
     from napari_swig_qmri.super_resolution.preflight import preflight as preflight
-    from napari_swig_qmri.super_resolution.results import Progress as Progress
     from napari_swig_qmri.super_resolution.results import SuperResolution as SuperResolution
+    from napari_swig_qmri.super_resolution.results import save_super_resolution as save_super_resolution
 
 _NAMES_OF_MODULE = {
     "data.interpretation": ("as_guide", "as_maps"),

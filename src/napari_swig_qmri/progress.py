@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass, replace
+from itertools import count
 from typing import TypeVar
 
 S = TypeVar("S")
@@ -37,3 +39,31 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or (
         isinstance(error, RuntimeError) and ("out of memory" in said or "DefaultCPUAllocator" in said)
     )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run has come."""
+
+    fraction: float  # 0 to 1
+    stage: str  # what it is doing, for a person
+    seconds_left: float | None = None
+
+
+def between(low: float, high: float) -> Callable[[Progress], Progress]:
+    """Progress of a part that runs from `low` to `high` of the whole."""
+    return lambda step: replace(step, fraction=low + (high - low) * step.fraction)
+
+
+def staged(
+    steps: Generator[float, None, T] | Generator[None, None, T], low: float, high: float, stage: str
+) -> Generator[Progress, None, T]:
+    """Progress between `low` and `high` of steps that yield their fraction, or nothing if they cannot tell."""
+    yield Progress(low, stage)
+    counted = count(1)
+
+    def progress(fraction: float | None) -> Progress:
+        n_done = next(counted)
+        return Progress(low + (high - low) * (1 - 0.95**n_done if fraction is None else fraction), stage)
+
+    return (yield from mapped(steps, progress))

@@ -14,18 +14,15 @@ from volume_cases import AFFINE, CODES, SHAPE, numbered, rotation, small_run, st
 from napari_swig_qmri._napari.display import appearance, contrast_limits, log_adapted
 from napari_swig_qmri._napari.layers import (
     METADATA_KEY,
-    MODEL_KEY,
     display_notices,
     frame_of,
     from_layer,
     in_frame,
-    origin_of,
-    result_label,
-    result_layers,
     to_layer_data,
     to_layers,
 )
 from napari_swig_qmri._napari.placement import display_frame, same_frame, tilt_notice
+from napari_swig_qmri._napari.result_layers import MODEL_KEY, origin_of, result_label, result_layers
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 

@@ -16,10 +16,12 @@ from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import read, write
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, result_layers, to_layer_data
+from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, to_layer_data
 from napari_swig_qmri._napari.reader import Notice, get_reader
+from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri._napari.writer import write_layer, write_layers
-from napari_swig_qmri.data.files import read_volume, save_super_resolution, write_volume
+from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.super_resolution.results import save_super_resolution
 
 PLUGIN = "napari-swig-qmri"
 TILT = rotation((5, -3, 8))

@@ -29,7 +29,6 @@ from napari_swig_qmri._napari.parts.preferences import (
     CONFIGURATION,
     PLUGIN,
     VIEWS,
-    Options,
     make_default_reader,
     preferred_view,
     read_preferences,
@@ -40,7 +39,7 @@ from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.physics.signal_models import TurboSpinEcho
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 from napari_swig_qmri.synthesis.composites import LINE
 

@@ -27,8 +27,8 @@ from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.data.inputs import subject_of
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, T2Flair
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
-from napari_swig_qmri.super_resolution.results import Progress
 from napari_swig_qmri.synthesis import lazy_contrast as lazy
 from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
 

@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, numbered, rotation, stored_as, volume
 
-from napari_swig_qmri._napari.placement import radiological_slices
-from napari_swig_qmri.data.dicom_export import BURNED_IN, LARGEST, Study, with_text, write_series
+from napari_swig_qmri.data.dicom_export import BURNED_IN, LARGEST, Study, radiological_slices, with_text, write_series
 from napari_swig_qmri.data.volumes import VoxelGrid
 
 pydicom = pytest.importorskip("pydicom")

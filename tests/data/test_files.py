@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri.data.files import read_folder, read_volume, save_super_resolution, write_volume
-from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices, with_kind
+from napari_swig_qmri.data.files import read_folder, read_volume, write_volume
+from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
+from napari_swig_qmri.data.units import with_kind
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.super_resolution.results import save_super_resolution
 
 SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 

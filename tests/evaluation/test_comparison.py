@@ -9,15 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_swig_qmri.data.interpretation import as_signal
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.comparison import (
     Bench,
     Comparison,
-    as_signal,
     brain_of,
     choose_acquired,
-    contrast_name,
     gain_of,
     prepare,
     score,
@@ -35,6 +34,7 @@ from napari_swig_qmri.physics.signal_models import (
     T2Flair,
     TurboSpinEcho,
 )
+from napari_swig_qmri.physics.weighting import contrast_name
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
 from napari_swig_qmri.simulation.phantom import make_phantom

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, SHAPE, rotation, volume
 
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.regions import (
     COLUMNS,
@@ -26,7 +27,6 @@ from napari_swig_qmri.evaluation.regions import (
     tabulate,
 )
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 
 TILTED = rotation((10, -20, 35)) @ AFFINE
 HR = VoxelGrid((12, 16, 10), np.diag([1.0, 1.0, 1.0, 1.0]))

@@ -15,17 +15,11 @@ from napari_swig_qmri.physics.quantities import T1, T2
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solve, without_air
 from napari_swig_qmri.super_resolution.network.model import LARGEST_STEP, NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.solver.conflicts import _smooth, following_lr_maps, restarted
+from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, CPU_SLAB, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
-from napari_swig_qmri.super_resolution.solver.map_estimate import (
-    BYTES_PER_VOXEL,
-    CPU_SLAB,
-    _smooth,
-    following_lr_maps,
-    noise_of_result,
-    planes_of_a_slab,
-    restarted,
-)
+from napari_swig_qmri.super_resolution.solver.map_estimate import noise_of_result
 from napari_swig_qmri.super_resolution.solver.prediction import highest_of
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SpinEcho, TurboSpinEcho
-from napari_swig_qmri.super_resolution.options import contrast_of, model_label
+from napari_swig_qmri.physics.weighting import contrast_of, model_label
 
 
 @pytest.mark.parametrize(

@@ -20,13 +20,12 @@ from scipy.spatial.transform import Rotation
 from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
-from napari_swig_qmri.progress import drained
+from napari_swig_qmri.progress import Progress, drained
 from napari_swig_qmri.simulation.phantom import make_phantom
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
 from napari_swig_qmri.super_resolution.preflight import preflight
-from napari_swig_qmri.super_resolution.results import Progress
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from napari_swig_qmri._napari.layers import is_computed
 from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.provenance import is_computed
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import (
     Mp2rageUni,

@@ -7,18 +7,17 @@ first colour black for voxels without a valid value.
 
 from __future__ import annotations
 
-import contextlib
 import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from cmap import Colormap
 
-from napari_swig_qmri.data.bids import RESIDUAL_UNITS
+from napari_swig_qmri.data.sidecars import field_strength_of
+from napari_swig_qmri.data.units import RESIDUAL_UNITS, display_unit
+from napari_swig_qmri.synthesis.brightness import rounded_up
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from napari_swig_qmri.data.volumes import FloatArray, Volume
 
 N_COLOURS = 256
@@ -26,7 +25,6 @@ _DIVERGING = "crameri:vik"
 _DARK_DIVERGING = "crameri:berlin"
 _RESIDUALS = ("residual", *RESIDUAL_UNITS)
 _WITHOUT_UNIT = ("PDmap", "M0map", "S0map")
-_ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # leading digits
 _LONG_TAIL = 5  # times the median
 _SAMPLE = 500_000  # voxels that contrast limits are taken from
 _BASES = {  # suffix -> colour map, whether it is a rate
@@ -39,11 +37,6 @@ _USUAL_T2 = (20.0, 180.0)  # ms, at every field strength
 _COMMON_FIELD = 3.0  # T, of maps that do not say theirs
 _OVERLAP = 0.1  # share of the positive values, air's included, that the usual range must hold to be taken
 _PLAUSIBLE = {"T1map": (100, 6000), "T2map": (10, 4000)}  # ms; truncation rings outside of it where there is air
-
-
-def display_unit(volume: Volume) -> tuple[str | None, float]:
-    """Unit in which a volume is shown, and the factor from the volume's own unit."""
-    return ("ms", 1e3) if volume.unit == "s" else (volume.unit, 1.0)
 
 
 def appearance(volume: Volume, limits: tuple[float, float]) -> dict[str, Any]:
@@ -129,35 +122,6 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
     return np.clip(position, 0, 1)
 
 
-def central_signals(values: FloatArray) -> FloatArray:
-    """Signals in the middle of a slice, where there is brain and no fat, which would leave brain dark.
-
-    All signals of the slice where its middle is empty.
-    """
-    rows, columns = (slice(n // 4, n - n // 4) for n in values.shape)
-    inner = values[rows, columns]
-    signals: FloatArray = inner[inner != 0] if inner.any() else values[values != 0]
-    return signals
-
-
-def signal_limits(values: FloatArray) -> tuple[float, float]:
-    """Limits of a synthetic signal: 0, or the 0.5th percentile of signed values, to the 99.5th; never equal."""
-    if values.size == 0:
-        return 0.0, 1.0
-    low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
-    low = min(low, 0.0)
-    return low, max(high, low + 1e-6)
-
-
-def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
-    """Field strength in T on which all sidecars agree that have one; None without any or where they differ."""
-    found = set()
-    for sidecar in sidecars:
-        with contextlib.suppress(KeyError, TypeError, ValueError):
-            found.add(float(sidecar["MagneticFieldStrength"]))
-    return found.pop() if len(found) == 1 else None
-
-
 def _usual_limits(volume: Volume) -> tuple[float, float] | None:
     """Range of T1 or T2 in ms in a brain, for T1 that of the nearest usual field strength."""
     if volume.suffix == "T2map":
@@ -174,18 +138,6 @@ def _sample(data: FloatArray, is_positive: bool) -> FloatArray:
     sample = data[(slice(None, None, step),) * data.ndim].ravel()
     sample = sample[np.isfinite(sample)]
     return sample[sample > 0] if is_positive else sample
-
-
-def rounded_up(value: float, *, is_signed: bool = False) -> float:
-    """The next of `_ROUND` times a power of ten; what is not above 0 stays.
-
-    For limits on both sides of 0 (`is_signed`) there is no 8: colour bars of napari from -8 to 8 have no number but 0.
-    """
-    if value <= 0:
-        return value
-    exponent = math.floor(math.log10(value))
-    leading = min(s for s in _ROUND if s >= round(value / 10.0**exponent, 6) and not (is_signed and s == 8))
-    return float(f"{leading}e{exponent}")
 
 
 def _around(sample: FloatArray) -> tuple[float, float]:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri._napari.display import appearance, contrast_limits, display_unit, field_strength_of
+from napari_swig_qmri._napari.display import appearance, contrast_limits
 from napari_swig_qmri._napari.placement import (
     SPACE_AXES,
     Placed,
@@ -27,24 +25,15 @@ from napari_swig_qmri._napari.placement import (
     to_stored_axes,
     to_volume_axes,
 )
-from napari_swig_qmri.data.bids import LABELS, MAP_UNITS, RESULTS
-from napari_swig_qmri.data.interpretation import (
-    conflict_volume,
-    generated_by,
-    map_volumes,
-    provenance,
-    residual_volumes,
-)
+from napari_swig_qmri.data.bids import LABELS, RESULTS
+from napari_swig_qmri.data.provenance import is_result
+from napari_swig_qmri.data.units import MAP_UNITS, display_unit
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
-from napari_swig_qmri.super_resolution.options import contrast_of, model_label
-from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.super_resolution.results import SuperResolution
 
 METADATA_KEY = "napari-swig-qmri"
-MODEL_KEY = "swig_model"  # metadata of result layers: guides and method that made them
 LayerData = tuple[Any, dict[str, Any], str]
 _KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
 _BESIDE, _IMAGE, _MAP, _MASK = range(4)  # levels of layers
@@ -86,30 +75,9 @@ def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
     has_images = any(_level(volume) in (_IMAGE, _MAP) for volume in volumes)
     layers = [to_layer_data(volume, frame) for volume in ordered]
     return [
-        _hidden(layer) if has_images and _level(volume) in (_BESIDE, _MASK) else layer
+        hidden(layer) if has_images and _level(volume) in (_BESIDE, _MASK) else layer
         for volume, layer in zip(ordered, layers, strict=True)
     ]
-
-
-def is_result(volume: Volume) -> bool:
-    """Whether a volume was left by a super-resolution run, now or before it was saved."""
-    return _is_made_here(volume.sidecar) and "Parameters" in volume.sidecar
-
-
-def is_computed(sidecar: Mapping[str, Any], suffix: str | None) -> bool:
-    """Whether an image was super-resolved or synthesised here, by what its sidecar records of its making.
-
-    Simulated maps and guides stand for measured ones, and so does a map that was only copied.
-    """
-    if not _is_made_here(sidecar) or "Simulation" in sidecar:
-        return False
-    return "Parameters" in sidecar or suffix not in MAP_UNITS
-
-
-def _is_made_here(sidecar: Mapping[str, Any]) -> bool:
-    makers = sidecar.get("GeneratedBy")
-    makers = makers if isinstance(makers, list) else [makers]
-    return any(isinstance(maker, Mapping) and maker.get("Name") == generated_by()["Name"] for maker in makers)
 
 
 def _level(volume: Volume) -> int:
@@ -278,73 +246,6 @@ def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
     return header
 
 
-def result_layers(
-    result: SuperResolution,
-    frame: FloatArray | None = None,
-    origin: Mapping[str, Any] | None = None,
-) -> list[LayerData]:
-    """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
-
-    Residuals and the conflict are there but hidden. The super-resolved maps are shown between the limits of the
-    measured ones. `origin`, as of `origin_of`, goes into every sidecar; metadata name the model (`result_label`).
-    """
-    origin = origin or {}
-    frame = display_frame(result.maps.grid) if frame is None else frame
-    conflict = conflict_volume(result)
-    beside = [*residual_volumes(result), *([conflict] if conflict else [])]
-    layers = [_hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in beside]
-    measured = map_volumes(result.lr_maps, "LR", origin)
-    super_resolved = map_volumes(result.maps, "SR", {**provenance(result), **origin})
-    for volume, lr_map in zip(super_resolved, measured, strict=True):
-        data, attributes, kind = to_layer_data(volume, frame)
-        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
-    return [_labelled(layer, result_label(result)) for layer in layers]
-
-
-def result_label(result: SuperResolution) -> str:
-    """Which guides and method made a result: ``M_12 (T1w + T2w), network, adapted``.
-
-    Weights are named where they are not the usual ones.
-    """
-    model = model_label([contrast_of(guide.sequence, guide.name) for guide in result.guides])
-    words = [model, str(result.parameters["method"])]
-    weights = result.parameters.get("weights")
-    if weights is not None and weights["name"] != DEFAULT_WEIGHTS:
-        words.append(Path(weights["name"]).name)
-    if result.parameters.get("adapted") is not None:
-        words.append("adapted")
-    return ", ".join(words)
-
-
-def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """What results say of the layers they are made of: the field strength of the maps, and the files of all.
-
-    A layer that was computed and not saved yet stands for the files that it was made of itself.
-    """
-    records = [attributes.get("metadata", {}).get(METADATA_KEY, {}) for attributes in (*maps, *others)]
-    field_strength = field_strength_of(*(record.get("sidecar", {}) for record in records[: len(maps)]))
-    paths = list(dict.fromkeys(path for record in records for path in _files_behind(record)))
-    strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
-    return strength | ({"Sources": paths} if paths else {})
-
-
-def _files_behind(record: Mapping[str, Any]) -> list[str]:
-    """The file of a layer, else those it was made of."""
-    if record.get("path"):
-        return [str(Path(record["path"]).absolute())]
-    sources = record.get("sidecar", {}).get("Sources")
-    return [source for source in sources if isinstance(source, str)] if isinstance(sources, list) else []
-
-
-def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
-    return replace(volume, sidecar={**volume.sidecar, **origin})
-
-
-def _labelled(layer: LayerData, label: str) -> LayerData:
-    data, attributes, kind = layer
-    return data, {**attributes, "metadata": {**attributes["metadata"], MODEL_KEY: label}}, kind
-
-
-def _hidden(layer: LayerData) -> LayerData:
+def hidden(layer: LayerData) -> LayerData:
     data, attributes, kind = layer
     return data, {**attributes, "visible": False}, kind

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from nibabel.affines import apply_affine
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
+from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spaces import vox2out_vox
 from scipy.ndimage import affine_transform
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 SPACE_AXES = ("S", "A", "R")
 STRAIGHT = float(np.sin(np.deg2rad(0.1)))  # an axis tilted by less counts as straight
-_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
@@ -141,18 +140,6 @@ def to_volume_axes(data: FloatArray) -> FloatArray:
     padded = data if data.ndim > 2 else data.reshape((1,) * (3 - data.ndim) + data.shape)
     n = padded.ndim
     return padded.transpose(n - 1, n - 2, n - 3, *range(n - 3))
-
-
-def radiological_slices(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
-    """Slices ``(slice, row, column)`` from the feet up, columns to the patient's left and rows to the posterior.
-
-    With them comes the affine (4, 4) from (column, row, slice) to LPS mm, the coordinates of DICOM. Slices stay along
-    the axes of the grid, whichever of them are nearest.
-    """
-    change = ornt_transform(io_orientation(grid.affine), axcodes2ornt("LPS"))
-    turned: FloatArray = apply_orientation(data, change)
-    affine: FloatArray = _RAS_TO_LPS @ grid.affine @ inv_ornt_aff(change, grid.shape)
-    return turned.transpose(2, 1, 0), affine
 
 
 def _is_straight(affine: FloatArray) -> bool:

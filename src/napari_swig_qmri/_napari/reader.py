@@ -9,12 +9,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri._napari.layers import LayerData, display_notices, frame_of, is_result, to_layers
+from napari_swig_qmri._napari.layers import LayerData, display_notices, frame_of, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
-from napari_swig_qmri.data.bids import RESIDUAL_UNITS
 from napari_swig_qmri.data.files import iterate_images, read_folder, read_volumes, with_distinct_names
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.nifti import EXTENSIONS
+from napari_swig_qmri.data.provenance import is_result
+from napari_swig_qmri.data.units import RESIDUAL_UNITS
 from napari_swig_qmri.data.volumes import Volume
 
 PLUGIN = "napari-swig-qmri"

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri._napari.layers import LayerData, from_layer, is_result
+from napari_swig_qmri._napari.layers import LayerData, from_layer
 from napari_swig_qmri.data.files import check_free, write_volume
 from napari_swig_qmri.data.nifti import EXTENSIONS, files_of, split_extension
+from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.volumes import Volume
 
 DEFAULT_EXTENSION = ".nii.gz"

@@ -15,6 +15,7 @@ import typer
 
 from napari_swig_qmri.cli.console import print_json, refusals, say
 from napari_swig_qmri.cli.contrast_options import (
+    DEFAULT_FIELD,
     OPTION_OF_FIELD,
     defaults_of,
     equation_of,
@@ -26,8 +27,6 @@ from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import VARIABLES
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
-
-DEFAULT_FIELD = 3.0  # T, of presets
 
 app = typer.Typer(
     name="swig-qmri",

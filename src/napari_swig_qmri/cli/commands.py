@@ -14,37 +14,28 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from napari_swig_qmri._napari.display import field_strength_of
 from napari_swig_qmri.cli.console import drain, say
-from napari_swig_qmri.data.files import (
-    check_folder,
-    check_free,
-    relative_path,
-    save_super_resolution,
-    write_volume,
-)
-from napari_swig_qmri.data.inputs import paths_of, read_contrast_maps, read_guides, read_maps, read_mask, subject_of
-from napari_swig_qmri.data.interpretation import (
-    as_guide,
-    assumptions,
-    generated_by,
-    interpolated,
-    map_volumes,
-)
+from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
+from napari_swig_qmri.data.files import check_folder, check_free, write_volume
+from napari_swig_qmri.data.inputs import paths_of, read_guides, read_maps, read_mask, subject_of
+from napari_swig_qmri.data.interpretation import as_guide, map_volumes
 from napari_swig_qmri.data.nifti import split_extension
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by, relative_path
+from napari_swig_qmri.data.resampling import interpolated
+from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, WeightedImage
-from napari_swig_qmri.metrics import evaluate, format_scores, tissue_errors, variant
+from napari_swig_qmri.evaluation.scores import evaluate, format_scores, tissue_errors, variant
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE, Progress, SuperResolution
+from napari_swig_qmri.super_resolution.results import SuperResolution, assumptions, save_super_resolution
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
 from napari_swig_qmri.synthesis.sheets import render, write_sheet
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.metrics import Agreement, BoolArray, MapScores
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
+    from napari_swig_qmri.evaluation.scores import Agreement, MapScores
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.rendering import Rendering
 
@@ -90,6 +81,7 @@ def super_resolve_files(
     from napari_swig_qmri.super_resolution.solver.problem import choose_hr_grid
 
     given = read_maps(paths, units)
+    say(*given.notices)
     stem = subject_of(given.volumes)
     _check_no_files(output, [f"{stem}_desc-swig*"], overwrite)
     guide_volumes = read_guides(guide_paths)
@@ -178,6 +170,7 @@ def simulate_files(
     names = settings.guides or tuple(USUAL_GUIDES)
     settings = replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
     given = read_maps(paths, units) if paths else None
+    say(*(given.notices if given else ()))
     stem = subject_of(given.volumes) if given else "sub-01"
     _check_no_files(output, [f"{stem}_*", "mask.*"], overwrite)
     volumes = drain(_simulated(given.maps if given else None, settings))
@@ -205,6 +198,7 @@ def evaluate_files(
     With `interpolate`, maps of another grid are brought onto that of the reference first.
     """
     given, reference = read_maps(paths, units), read_maps(reference_paths)
+    say(*given.notices, *reference.notices)
     grid = reference.maps.grid
     maps = interpolated(given.maps, grid) if interpolate else given.maps
     mask = _positive(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")

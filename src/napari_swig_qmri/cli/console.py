@@ -14,7 +14,7 @@ import typer
 from napari_swig_qmri.progress import is_out_of_memory
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
 
 REFUSED = 1  # exit codes; 2 is a usage error and 130 an interruption
 INTERRUPTED = 130

@@ -27,6 +27,8 @@ OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degre
     "inversion_efficiency": "--inversion-efficiency",
 }
 
+DEFAULT_FIELD = 3.0  # T, of presets
+
 
 def preset_of(
     name: str, field_strength: float, path: Path | None, shown: dict[str, float]

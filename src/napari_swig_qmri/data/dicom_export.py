@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_swig_qmri._napari.placement import radiological_slices
-from napari_swig_qmri.data.interpretation import generated_by
+from napari_swig_qmri.data.provenance import generated_by
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import FloatArray, Volume
+    from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
     Pixels = npt.NDArray[np.uint16]
 
@@ -31,6 +31,8 @@ SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # SOP class; DICOM PS3.6
 LARGEST = 4095  # stored value: 12 bits, as scanners have
 FONT_SIZE = 10  # pixels
 SKEW = 1e-3  # cosine between rows and columns from which slices are not rectangles
+
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
@@ -208,3 +210,15 @@ def _fill(dataset: Any, pixels: Pixels, low: float, top: float) -> None:
 def _decimal(value: float) -> str:
     """A number as DICOM keeps it, in at most 16 characters."""
     return next(text for digits in range(12, 5, -1) if len(text := f"{value + 0.0:.{digits}g}") <= 16)
+
+
+def radiological_slices(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
+    """Slices ``(slice, row, column)`` from the feet up, columns to the patient's left and rows to the posterior.
+
+    With them comes the affine (4, 4) from (column, row, slice) to LPS mm, the coordinates of DICOM. Slices stay along
+    the axes of the grid, whichever of them are nearest.
+    """
+    change = ornt_transform(io_orientation(grid.affine), axcodes2ornt("LPS"))
+    turned: FloatArray = apply_orientation(data, change)
+    affine: FloatArray = _RAS_TO_LPS @ grid.affine @ inv_ornt_aff(change, grid.shape)
+    return turned.transpose(2, 1, 0), affine

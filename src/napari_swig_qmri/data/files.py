@@ -3,40 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from napari_swig_qmri.data.bids import (
     DESCRIPTION,
     LABELS,
-    RESULTS,
     SUFFIX_KEY,
-    Evidence,
-    cut_off,
     dataset_root,
     find_suffix,
-    find_unit,
     quantities_of_stack,
     read_sidecar,
     short_name,
 )
-from napari_swig_qmri.data.interpretation import (
-    QUANTITY_OF_SUFFIX,
-    conflict_volume,
-    generated_by,
-    in_file_unit,
-    map_volumes,
-    provenance,
-    residual_volumes,
-    synthesised_volumes,
-    with_kind,
-)
+from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX
 from napari_swig_qmri.data.nifti import (
     NiftiContent,
     files_of,
@@ -46,11 +30,12 @@ from napari_swig_qmri.data.nifti import (
     write_nifti,
     write_text,
 )
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
+from napari_swig_qmri.data.units import cut_off, find_unit, in_file_unit, with_kind
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.super_resolution.results import SuperResolution
+    pass
 
 UNKNOWN = "weighted"  # end of the names of images whose kind BIDS has no suffix for
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
@@ -205,72 +190,6 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
     return written
 
 
-def save_super_resolution(
-    result: SuperResolution,
-    folder: str | Path,
-    stem: str | None = None,
-    overwrite: bool = False,
-    sources: Sequence[str | Path] = (),
-    field_strength: float | None = None,
-) -> list[Path]:
-    """Save a run as a BIDS derivative dataset; the paths written, the SR maps first.
-
-    `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; by default subject and session of the
-    first of `sources` whose name tells them, else ``sub-01``. Files of a subject lie in its ``anat`` folder. The
-    synthesised guides, LR residuals and the conflict map are saved beside the maps.
-    Their sidecars name the files in `sources` and the field strength of the measured maps, in T, if known.
-    """
-    folder = Path(folder)
-    check_folder(folder)
-    _check_values(result)
-    stem = _stem_of(sources) if stem is None else stem
-    volumes = dict(_result_volumes(result, stem))
-    subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
-    place = folder.joinpath(*subject, "anat") if subject else folder
-    targets = [place / name for name in volumes]
-    check_free(targets, overwrite, "pass overwrite=True")
-    place.mkdir(parents=True, exist_ok=True)
-    origin: dict[str, Any] = {"Sources": [relative_path(source, place) for source in sources]} if sources else {}
-    if field_strength is not None:
-        origin["MagneticFieldStrength"] = field_strength
-    written = []
-    for target, volume in zip(targets, volumes.values(), strict=True):
-        written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
-    written += describe_dataset(folder, "Super-resolved quantitative maps")
-    return [*written, *ignore_in_dataset(folder, [f"*_{kind}.*" for kind in (*RESULTS, UNKNOWN)])]
-
-
-def _stem_of(sources: Sequence[str | Path]) -> str:
-    """Subject and session of the first file whose name tells them."""
-    for source in sources:
-        parts = Path(source).name.split(".")[0].split("_")
-        if any(part.startswith("sub-") for part in parts):
-            return "_".join(part for part in parts if part.startswith(("sub-", "ses-")))
-    return "sub-01"
-
-
-def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volume]]:
-    """File names and volumes of everything a run leaves, the SR maps first."""
-    maps = map_volumes(result.maps, "SR", provenance(result))
-    named = [(f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in maps]
-    for index, volume in enumerate(synthesised_volumes(result), start=1):
-        kinds = [other.suffix for other in synthesised_volumes(result)]
-        number = "" if kinds.count(volume.suffix) == 1 else str(index)
-        named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or UNKNOWN}.nii.gz", volume))
-    extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
-    return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
-
-
-def _check_values(result: SuperResolution) -> None:
-    """ValueError if a map of a result holds no number at all."""
-    empty = [name for name in result.maps.names if not np.isfinite(result.maps[name]).any()]
-    if empty:
-        raise ValueError(
-            f"the super-resolved {' and '.join(empty)} hold no finite value, so nothing was saved: check the units of "
-            "the maps and the sequences of the guides."
-        )
-
-
 def describe_dataset(folder: Path, name: str) -> list[Path]:
     """Make a folder a BIDS derivative dataset of this name unless it is a dataset already."""
     path = folder / DESCRIPTION
@@ -299,11 +218,6 @@ def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
     with path.open("ab") as file:
         file.write(b"\n" * (present[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
     return [path]
-
-
-def relative_path(source: str | Path, place: Path) -> str:
-    """Path of a source as seen from the files made of it."""
-    return Path(os.path.relpath(source, place)).as_posix()
 
 
 def _write_json(content: dict[str, Any], path: Path) -> Path:

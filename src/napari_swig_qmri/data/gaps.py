@@ -10,11 +10,8 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy.typing as npt
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
-    from napari_swig_qmri.data.volumes import FloatArray
-
-    BoolArray = npt.NDArray[np.bool_]
 
 SMOOTHING = 1.0  # standard deviation in voxels
 CUT_AWAY = 0.1  # share of exact zeros from which the surroundings of an image were cut away

@@ -4,45 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
-import nibabel as nib
 import numpy as np
-from nibabel.processing import resample_from_to
 from scipy.ndimage import affine_transform
 
-from napari_swig_qmri.data.bids import UNIT_FACTORS, UNITS, Evidence, find_suffix
-from napari_swig_qmri.data.sidecars import from_sidecar, to_sidecar
+from napari_swig_qmri.data.bids import find_suffix
+from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.physics.signal_models import Mp2rageUni
+from napari_swig_qmri.physics.weighting import UNIFORM
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.super_resolution.results import SuperResolution
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 QUANTITY_OF_SUFFIX = {
     **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
     **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
 }
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
-_SOFTWARE = ("napari-swig-qmri", "torch", "numpy", "scipy", "nibabel")
 
-
-def with_kind(volume: Volume, suffix: str | None, file_unit: str | None = None) -> Volume:
-    """The same stored numbers read as another kind of image, given in `file_unit` (None: the BIDS unit)."""
-    unit = UNITS.get(suffix or "")
-    file_unit = file_unit or unit
-    if unit is not None and (file_unit not in UNIT_FACTORS or UNIT_FACTORS[file_unit][0] != unit):
-        fitting = ", ".join(name for name, (base, _) in UNIT_FACTORS.items() if base == unit)
-        raise ValueError(f"a {suffix} cannot be in {file_unit!r}: choose one of {fitting}.")
-    if unit is None:
-        file_unit = None
-    factor = _factor(file_unit) / _factor(volume.file_unit)
-    data = volume.data if factor == 1 else volume.data * np.asarray(factor, dtype=volume.data.dtype)
-    return replace(volume, data=data, suffix=suffix, unit=unit, file_unit=file_unit)
+UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to this
+UNI_SLACK = 0.02  # of the largest value, that interpolation may overshoot at either end
+UNI_SHIFTED = 0.51  # largest value from which on a UNI without negative ones is taken as shifted by 1/2
 
 
 def is_map(volume: Volume) -> bool:
@@ -68,14 +54,6 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     maps = QuantitativeMaps(data=data, grid=grid, names=names)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
-
-
-def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
-    """Maps on another grid by cubic splines; voxels without a value count as 0, edges go on beyond the maps."""
-    target = (grid.shape, grid.affine)
-    images = [nib.Nifti1Image(np.nan_to_num(data).astype(np.float32), maps.grid.affine) for data in maps.data]
-    moved = [np.asarray(resample_from_to(image, target, order=3, mode="nearest").dataobj) for image in images]
-    return QuantitativeMaps(data=np.stack(moved), grid=grid, names=maps.names)
 
 
 def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None) -> None:
@@ -140,12 +118,6 @@ def quantity_of(volume: Volume) -> str:
     return QUANTITY_OF_SUFFIX[volume.suffix]
 
 
-def in_file_unit(volume: Volume) -> FloatArray:
-    """The numbers of a volume as its file has them."""
-    factor = _factor(volume.file_unit)
-    return volume.data if factor == 1 else volume.data / np.asarray(factor, dtype=volume.data.dtype)
-
-
 def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] | None = None) -> list[Volume]:
     """One volume per map, named "T1 SR" and the like."""
     return [
@@ -161,70 +133,6 @@ def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] |
     ]
 
 
-def residual_volumes(result: SuperResolution) -> list[Volume]:
-    """Acquired minus synthesised guides, then measured minus truncated SR maps."""
-    sidecar = provenance(result)
-    guides = [
-        Volume(data=data, grid=g.grid, name=f"{g.name} residual", suffix="residual", sidecar=sidecar)
-        for g, data in zip(result.guides, result.guide_residuals, strict=True)
-    ]
-    maps = map_volumes(result.lr_residual, "LR residual", sidecar)
-    return [*guides, *(replace(v, suffix=v.suffix.replace("map", "residual")) for v in maps if v.suffix)]
-
-
-def conflict_volume(result: SuperResolution) -> Volume | None:
-    """Where the LR maps were followed against the guides, 0 to 1."""
-    if result.conflict is None:
-        return None
-    sidecar, grid = provenance(result), result.maps.grid
-    return Volume(data=result.conflict, grid=grid, name="Conflict", suffix="conflict", sidecar=sidecar)
-
-
-def synthesised_volumes(result: SuperResolution) -> list[Volume]:
-    """The guides as the SR maps predict them, with the settings of their sequences."""
-    return [
-        Volume(
-            data=image.data,
-            grid=image.grid,
-            name=f"{image.name} synthesised",
-            suffix=find_suffix(Evidence(stem=image.name))[0],
-            sidecar=(to_sidecar(image.sequence) if image.sequence else {}) | provenance(result),
-        )
-        for image in result.synthesised
-    ]
-
-
-def provenance(result: SuperResolution) -> dict[str, Any]:
-    """What a super-resolved layer or file says about itself."""
-    return {
-        "Notice": RESEARCH_NOTICE,
-        "GeneratedBy": [generated_by()],
-        "PackageVersions": {name: _version(name) for name in _SOFTWARE},
-        "Parameters": dict(result.parameters),
-        "Guides": [guide.name for guide in result.guides],
-        "Gains": list(result.gains),
-        "Assumed": assumptions(result),
-    }
-
-
-def assumptions(result: SuperResolution) -> list[str]:
-    """What was assumed about the guides and in the run, one sentence each."""
-    return [*(notice for guide in result.guides for notice in guide.notices), *result.notices]
-
-
-def generated_by() -> dict[str, str]:
-    """Name and version of this software as BIDS names the maker of a derivative."""
-    return {"Name": "napari-swig-qmri", "Version": _version("napari-swig-qmri")}
-
-
-@cache
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "not installed"
-
-
 def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
     """The grid that most volumes have, of equally many the first one's."""
     for volume in volumes:
@@ -237,6 +145,47 @@ def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
     return grids[votes.index(max(votes))]
 
 
+def uniform_image(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
+    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that are stored.
+
+    Whole numbers from 0 to 4095 and positive ones up to 1 are told from the range, as Marques' scripts do
+    (github.com/JosePMarques/MP2RAGE-related-scripts, T1estimateMP2RAGE.m and RobustCombination.m), and in `notices`.
+    Voxels that were not `seen` become 0. ValueError where it is neither.
+    """
+    low, high = float(data[seen].min()), float(data[seen].max())
+    if low >= 0 and UNI_SHIFTED <= high <= 1:
+        notices.append(f"{name} is stored as 0 to 1 and was brought to -0.5 to 0.5.")
+        return np.where(seen, data - 0.5, 0).astype(np.float32)
+    if max(-low, high) <= 1:
+        return data
+    if low < -UNI_SLACK * high or high > (1 + UNI_SLACK) * UNI_STEPS:
+        raise ValueError(
+            f"{name} is an MP2RAGE UNI image, stored as -0.5 to 0.5 or as 0 to {UNI_STEPS}, but its values go from "
+            f"{low:.4g} to {high:.4g}: bring it to one of the two, or choose another image."
+        )
+    notices.append(f"{name} is stored as 0 to {UNI_STEPS} and was brought to -0.5 to 0.5.")
+    return np.where(seen, data / UNI_STEPS - 0.5, 0).astype(np.float32)
+
+
+def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
+    """An acquired image in the unit of its signal where it has one, and what was done: MP2RAGE UNI, -1/2 to 1/2.
+
+    ValueError for a UNI that is stored in no known way.
+    """
+    if not is_uniform_image(acquired) or not np.isfinite(acquired.data).any():
+        return acquired, ()
+    data = np.asarray(acquired.data, np.float32)
+    notices: list[str] = []
+    data = uniform_image(data, np.isfinite(data), acquired.name, notices)
+    return replace(acquired, data=data), tuple(notices)
+
+
+def is_uniform_image(acquired: Volume) -> bool:
+    """Whether an image is the uniform (UNI) image of an MP2RAGE scan."""
+    kind = acquired.suffix or find_suffix(Evidence(stem=acquired.name, sidecar=acquired.sidecar))[0]
+    return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
+
+
 def _on_grid(volume: Volume, grid: VoxelGrid) -> Volume:
     """The volume, linearly interpolated if it lies on another grid; NaN outside of its own."""
     if volume.grid.is_aligned_with(grid):
@@ -245,8 +194,3 @@ def _on_grid(volume: Volume, grid: VoxelGrid) -> Volume:
     steps = matrix.round(6)  # voxels that only are stored in another order stay exact
     data = affine_transform(volume.data, steps[:3, :3], steps[:3, 3], output_shape=grid.shape, order=1, cval=np.nan)
     return replace(volume, data=data, grid=grid)
-
-
-def _factor(file_unit: str | None) -> float:
-    """What a number in a file is multiplied by when it is read."""
-    return UNIT_FACTORS[file_unit][1] if file_unit else 1.0

@@ -5,60 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING
 
+import nibabel as nib
 import numpy as np
-import torch
 from nibabel.affines import apply_affine
-from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
+from nibabel.processing import resample_from_to
 from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
 
-from napari_swig_qmri.data.gaps import enclosed, filled
-from napari_swig_qmri.data.truncation import MAX_ANGLE, KSpaceTruncation, relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.gaps import BoolArray
-    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 N_PLANES = 16  # interpolated between two steps
 ALIASING = 1.25  # ratio of voxel edges from which a finer image is smoothed before it is resampled
-
-
-def parallel(maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]) -> Generator[None, None, QuantitativeMaps]:
-    """Maps with the axes of the HR grid: axes permuted and flipped, turned maps resampled band-limited."""
-    between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
-    orientation = io_orientation(between)
-    data = np.stack([apply_orientation(volume, orientation) for volume in maps.data])
-    nx, ny, nz = data.shape[1:]
-    grid = VoxelGrid((nx, ny, nz), maps.grid.affine @ inv_ornt_aff(orientation, maps.grid.shape))
-    turned = QuantitativeMaps(data=data, grid=grid, names=maps.names)
-    try:
-        relative_axes(hr_grid, grid)
-    except ValueError:
-        notices.append(
-            f"The maps are turned by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
-            f"resampled to its axes at their own voxel size."
-        )
-        return (yield from _turned_to(turned, hr_grid))
-    return turned
-
-
-def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, None, QuantitativeMaps]:
-    """Maps at their own voxel size along the axes of the HR grid, by sinc and then spline interpolation."""
-    sizes = np.asarray(maps.grid.voxel_size)
-    x, y, z = (max(1, round(extent / size)) for extent, size in zip(hr_grid.field_of_view, sizes, strict=True))
-    target = hr_grid.with_shape((x, y, z))
-    nx, ny, nz = (2 * n for n in maps.grid.shape)
-    fine = maps.grid.with_shape((nx, ny, nz))
-    finite = np.isfinite(maps.data).all(axis=0)
-    seen = finite & (maps.data != 0).any(axis=0)
-    dense = filled(np.where(finite, maps.data, 0), enclosed(~seen, seen), seen, maps.grid.voxel_size)
-    sharpen = KSpaceTruncation(maps.grid, fine)
-    data = np.empty((len(maps.names), *target.shape), np.float32)
-    for i, volume in enumerate(dense):
-        yield
-        data[i] = yield from spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
-    data[:, ~(yield from _mostly(seen, maps.grid, target))] = np.nan
-    return QuantitativeMaps(data=data, grid=target, names=maps.names)
 
 
 def resampled(
@@ -74,10 +33,10 @@ def resampled(
         data = gaussian_filter(data, 0.4 * np.sqrt(np.maximum(coarser**2 - 1, 0)))
         yield
     moved = yield from spline(data, source, target)
-    return np.nan_to_num(moved), (yield from _mostly(seen, source, target))
+    return np.nan_to_num(moved), (yield from mostly_seen(seen, source, target))
 
 
-def _mostly(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
+def mostly_seen(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
     """Voxels of the target of which more than half was seen."""
     share = yield from spline(seen.astype(np.float32), source, target, order=1)
     return np.asarray(share > 0.5)
@@ -94,3 +53,11 @@ def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 
         begin = apply_affine(between, [first, 0, 0])
         affine_transform(coefficients, between[:3, :3], begin, output=slab, order=order, cval=np.nan, prefilter=False)
     return result
+
+
+def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
+    """Maps on another grid by cubic splines; voxels without a value count as 0, edges go on beyond the maps."""
+    target = (grid.shape, grid.affine)
+    images = [nib.Nifti1Image(np.nan_to_num(data).astype(np.float32), maps.grid.affine) for data in maps.data]
+    moved = [np.asarray(resample_from_to(image, target, order=3, mode="nearest").dataobj) for image in images]
+    return QuantitativeMaps(data=np.stack(moved), grid=grid, names=maps.names)

@@ -8,6 +8,7 @@ RefocusingFlipAngle, in degrees. FlipAngle of a spin echo is not read as it: tha
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
@@ -310,3 +311,12 @@ def _assumption_sentence(assumed: Mapping[str, Any], label: str) -> str:
     are, were = ("are", "were") if len(shown) > 1 else ("is", "was")
     listed = ", ".join(shown)
     return f"{listed} {are} missing from {label} and {were} assumed; if wrong, {REMEDY}."
+
+
+def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
+    """Field strength in T on which all sidecars agree that have one; None without any or where they differ."""
+    found = set()
+    for sidecar in sidecars:
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            found.add(float(sidecar["MagneticFieldStrength"]))
+    return found.pop() if len(found) == 1 else None

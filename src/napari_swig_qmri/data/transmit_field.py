@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.data.bids import LIKELY_FIELDS, Evidence, find_unit, is_in_degrees
+from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.gaps import filled
-from napari_swig_qmri.data.interpretation import in_file_unit, with_kind
 from napari_swig_qmri.data.resampling import resampled
-from napari_swig_qmri.synthesis.rendering import FIELD_LIMITS
+from napari_swig_qmri.data.units import LIKELY_FIELDS, find_unit, in_file_unit, is_in_degrees, with_kind
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
 SUFFIX = "TB1map"
+
+FIELD_LIMITS = (0.1, 2.0)  # of the transmit field; what a map has beyond is taken as the limit
 
 
 def as_transmit_map(volume: Volume) -> Volume:

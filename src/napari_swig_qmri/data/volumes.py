@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.physics.signal_models import SignalModel
 
+    BoolArray = npt.NDArray[np.bool_]
     FloatArray = npt.NDArray[np.floating[Any]]
 
 

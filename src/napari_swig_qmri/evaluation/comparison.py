@@ -8,46 +8,41 @@ from __future__ import annotations
 
 import math
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, find_objects, generate_binary_structure
 from scipy.ndimage import label as components
 
-from napari_swig_qmri._napari.display import signal_limits
-from napari_swig_qmri.data.bids import Evidence, find_suffix
+from napari_swig_qmri.data.bids import find_suffix
+from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
 from napari_swig_qmri.data.resampling import resampled, spline
 from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri.metrics import (
+from napari_swig_qmri.evaluation.scores import (
     TISSUE_LIMITS,
     axial_axis,
-    edge_map,
-    relative_norm,
-    similarity_map,
     tissue_masks,
     white_matter_limit,
     without_small_slices,
 )
-from napari_swig_qmri.physics.signal_models import Mp2rageUni, SpinEcho, TurboSpinEcho
-from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.options import CODES, contrast_of
-from napari_swig_qmri.super_resolution.results import Progress
-from napari_swig_qmri.super_resolution.solver.problem import uniform_image
+from napari_swig_qmri.metrics import edge_map, relative_norm, similarity_map
+from napari_swig_qmri.physics.weighting import contrast_name
+from napari_swig_qmri.progress import Progress, mapped
+from napari_swig_qmri.synthesis.brightness import signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, for_sequence
 from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, LazyContrast, lazy_contrast
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import FloatArray, Volume
-    from napari_swig_qmri.metrics import BoolArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, Volume
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.rendering import Rendering
 
 ACQUIRED = "acquired"
-UNIFORM = "UNIT1"  # BIDS suffix of MP2RAGE UNI
 N_SLICES = 24  # that are scored while sliders move
 N_SAMPLES = 20_000  # voxels of tissue that a gain is fitted to
 MARGIN = 8  # voxels around the mask that its edges are filtered with
@@ -117,16 +112,6 @@ class Comparison:
     notes: tuple[str, ...]
 
 
-def contrast_name(sequence: Contrast | None, name: str) -> str:
-    """T1w, T2w, PDw, FLAIR or UNIT1, else the last word of the title of the sequence, or of the image's name."""
-    if isinstance(sequence, Mp2rageUni):
-        return UNIFORM
-    found = contrast_of(sequence, name if sequence is None else sequence.title)
-    if isinstance(sequence, SpinEcho | TurboSpinEcho) and found not in CODES:
-        return "PDw"
-    return found
-
-
 def choose_acquired(sequence: Contrast, images: Sequence[tuple[str, str | None, Mapping[str, Any]]]) -> int | None:
     """Index of the acquired image that shows what `sequence` shows, None if there is none.
 
@@ -142,24 +127,6 @@ def choose_acquired(sequence: Contrast, images: Sequence[tuple[str, str | None, 
         elif contrast_name(made, kind or name) == contrast_name(sequence, ""):
             ranked.append((1, 0.0, index))
     return min(ranked)[2] if ranked else None
-
-
-def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
-    """An acquired image in the unit of its signal where it has one, and what was done: MP2RAGE UNI, -1/2 to 1/2.
-
-    ValueError for a UNI that is stored in no known way.
-    """
-    if not _is_uniform(acquired) or not np.isfinite(acquired.data).any():
-        return acquired, ()
-    data = np.asarray(acquired.data, np.float32)
-    notices: list[str] = []
-    data = uniform_image(data, np.isfinite(data), acquired.name, notices)
-    return replace(acquired, data=data), tuple(notices)
-
-
-def _is_uniform(acquired: Volume) -> bool:
-    kind = acquired.suffix or find_suffix(Evidence(stem=acquired.name, sidecar=acquired.sidecar))[0]
-    return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 
 
 def _distance(one: Contrast, other: Contrast) -> float:
@@ -242,7 +209,7 @@ def prepare(
     return Bench(
         maps={label: maps[label] for label in coarse_to_fine},
         acquired=image,
-        has_gain=acquired is not None and not _is_uniform(acquired),
+        has_gain=acquired is not None and not is_uniform_image(acquired),
         regions={name: region for name, region in regions.items() if region.any()},
         sample=sample[:: max(1, len(sample) // N_SAMPLES)],
         slices=_spread(without_small_slices(where, finest.grid, axis), axis, n_slices),

@@ -17,12 +17,12 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import affine_transform, distance_transform_edt
 from scipy.stats import t as student
 
-from napari_swig_qmri._napari.display import display_unit
 from napari_swig_qmri.data.gaps import has_value
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.resampling import resampled
+from napari_swig_qmri.data.units import display_unit
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
-from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE, Progress
+from napari_swig_qmri.progress import Progress, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
 
     IntArray = npt.NDArray[np.integer[Any]]
-    BoolArray = npt.NDArray[np.bool_]
     Regions = Mapping[int, IntArray]  # label -> flat indices of its voxels
 
 CONFIDENCE = 0.95

@@ -4,15 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from numbers import Real
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from napari_swig_qmri.data.interpretation import check_times
+from napari_swig_qmri.data.sidecars import REMEDY
+from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.network.model import SwigNet
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.super_resolution.solver.problem import choose_hr_grid
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+
+MAX_GUIDES = 5
+DTYPES = {"float32": torch.float32, "float64": torch.float64}
 
 
 def check_maps(maps: QuantitativeMaps) -> None:
@@ -38,19 +49,6 @@ def check_grid(grid: VoxelGrid, owner: str) -> None:
         raise ValueError(
             f"the affine of {owner} is singular or not finite, so that its voxels have no place: correct the header."
         )
-
-
-def check_mask(mask: FloatArray | None, grid: VoxelGrid) -> None:
-    """The mask, if there is one, has the voxels of the result and is not empty."""
-    if mask is None:
-        return
-    if np.shape(mask) != grid.shape:
-        raise ValueError(
-            f"the mask has the shape {np.shape(mask)}, but the result {grid.shape}: resample it to the voxels of the "
-            "result."
-        )
-    if not (np.asarray(mask) > 0.5).any():
-        raise ValueError("the mask is empty: choose one that covers the brain, or none.")
 
 
 def check_distinct(guides: Sequence[WeightedImage]) -> None:
@@ -114,3 +112,51 @@ def check_positive(values: Iterable[Any], what: str) -> None:
     values = list(values)
     if not all(isinstance(value, Real) and np.isfinite(float(value)) and float(value) > 0 for value in values):
         raise ValueError(f"every {what} must be a number above 0, but they are {values}.")
+
+
+def check(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    *,
+    method: str = DEFAULT_METHOD,
+    gains: Sequence[float] | None = None,
+    lr_noise: Mapping[str, float] | None = None,
+    guide_noise: Sequence[float] | None = None,
+    dtype: str = "float32",
+    memory_limit: int | None = None,
+    voxel_size: float | Sequence[float] | None = None,
+    reference: int | None = None,
+    weights: str | Path | None = None,
+    adapt: bool = False,
+    keep_noise: bool = False,
+    **_others: Any,
+) -> None:
+    """Refuse with one sentence what cannot run; arguments as for `super_resolve`."""
+    check_maps(maps)
+    if method not in METHODS:
+        raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {method!r}.")
+    if method != "network" and (weights is not None or adapt):
+        raise ValueError(f"only the method network takes weights and adapts them, but it is {method!r}: choose one.")
+    if method == "network" and keep_noise:
+        raise ValueError("networks are trained on maps without noise: leave out keep_noise, or choose the posterior.")
+    if method == "network":
+        SwigNet.from_pretrained(weights or DEFAULT_WEIGHTS)  # says what is wrong with the file
+    if adapt and not guides:
+        raise ValueError("adapting needs a guide, but there is none: leave it out, or choose a weighted image.")
+    if adapt and set(maps.names) != set(QUANTITIES):
+        raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.names)}: leave it out.")
+    if dtype not in DTYPES:
+        raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {dtype!r}.")
+    if len(guides) > MAX_GUIDES:
+        raise ValueError(f"up to {MAX_GUIDES} guides can be used, but {len(guides)} came: leave some out.")
+    check_per_guide(gains, len(guides), "gain")
+    check_per_guide(guide_noise, len(guides), "noise level")
+    check_lr_noise(lr_noise, maps.names)
+    if memory_limit is not None:
+        check_positive([memory_limit], "memory limit")
+    for guide in guides:
+        check_grid(guide.grid, guide.name)
+        if guide.sequence is None:
+            raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
+    check_distinct(guides)
+    check_detail(maps, guides, choose_hr_grid(maps, guides, voxel_size, reference), voxel_size)

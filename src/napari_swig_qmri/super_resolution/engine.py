@@ -11,15 +11,15 @@ import torch
 from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.physics.quantities import T1, T2
-from napari_swig_qmri.progress import mapped
+from napari_swig_qmri.progress import Progress, between, mapped, staged
 from napari_swig_qmri.super_resolution.network.adaptation import adapt
-from napari_swig_qmri.super_resolution.network.examples import measure_again
 from napari_swig_qmri.super_resolution.network.features import features_of
 from napari_swig_qmri.super_resolution.network.model import correct
-from napari_swig_qmri.super_resolution.results import Progress, between
+from napari_swig_qmri.super_resolution.network.self_supervision import measure_again
+from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD, box_of_head, cropped, restored
-from napari_swig_qmri.super_resolution.solver.map_estimate import find_optimum, planes_of_a_slab, staged
+from napari_swig_qmri.super_resolution.solver.map_estimate import find_optimum
 from napari_swig_qmri.super_resolution.solver.posterior import bounded
 from napari_swig_qmri.super_resolution.solver.prediction import posterior_of, predict
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
-from napari_swig_qmri.physics.signal_models import (
-    InversionRecovery,
-    Mp2rageUni,
-    Mprage,
-    Spgr,
-    SpinEcho,
-    T2Flair,
-    TurboSpinEcho,
-)
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.physics.sequence import Contrast
+    pass
 
 METHODS: Mapping[str, str] = {
     "regression": "local regression of the maps on the guides; fast, no physics",
@@ -24,29 +17,18 @@ METHODS: Mapping[str, str] = {
     "network": "posterior, then corrected by a network trained on simulated subjects",
 }
 DEFAULT_METHOD: Final = "network"
-CODES = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # contrast -> what stands for it in the name of a model
-LONG_ECHO = 0.05  # s; spin echoes from here on show T2 (our choice)
-SHORT_REPETITION = 1.2  # s; spin echoes up to here show T1 (our choice)
 
 
-def contrast_of(sequence: Contrast | None, name: str) -> str:
-    """T1w, T2w or FLAIR, whichever a sequence is like; else the last word of the image's name."""
-    if isinstance(sequence, T2Flair):
-        return "FLAIR"
-    if isinstance(sequence, (Mprage, Mp2rageUni, Spgr, InversionRecovery)):
-        return "T1w"
-    if isinstance(sequence, (SpinEcho, TurboSpinEcho)):
-        if sequence.echo_time >= LONG_ECHO:
-            return "T2w"
-        if sequence.repetition_time <= SHORT_REPETITION:
-            return "T1w"
-    return name.split()[-1] if name.strip() else "image"
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """How to compute."""
 
+    method: str = DEFAULT_METHOD
+    weights: str = DEFAULT_WEIGHTS  # of the network; other methods have none
+    voxel_size: float | None = None  # mm, None: that of the finest guide
+    device: str = "auto"
+    memory_limit: int | None = None  # bytes, None: decided by the engine
 
-def model_label(contrasts: Sequence[str]) -> str:
-    """Name of the model with guides of these contrasts: ``M_12 (T1w + T2w)``, ``M_1F,STIR (T1w + FLAIR + STIR)``."""
-    if not contrasts:
-        return "no guide"
-    known = "".join(code for contrast, code in CODES.items() for each in contrasts if each == contrast)
-    others = [contrast for contrast in contrasts if contrast not in CODES]
-    return f"M_{','.join([*([known] if known else []), *others])} ({' + '.join(contrasts)})"
+    def arguments(self) -> dict[str, Any]:
+        """The options as the engine takes them."""
+        return {**vars(self), "weights": self.weights if self.method == "network" else None}

@@ -12,14 +12,12 @@ import torch
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.checks import check_mask
+from napari_swig_qmri.super_resolution.checks import check
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
-from napari_swig_qmri.super_resolution.pipeline import check
-from napari_swig_qmri.super_resolution.solver.devices import choose_device
+from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
-from napari_swig_qmri.super_resolution.solver.map_estimate import BYTES_PER_VOXEL, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.posterior import signal_and_slope
-from napari_swig_qmri.super_resolution.solver.problem import check_guide, choose_hr_grid, prepare
+from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, prepare
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage

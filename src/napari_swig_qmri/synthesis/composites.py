@@ -16,10 +16,9 @@ from napari_swig_qmri.synthesis.lazy_array import LazyArray
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
     ByteArray = npt.NDArray[np.uint8]
-    BoolArray = npt.NDArray[np.bool_]
 
 MARGIN = 6  # slices on either side that a cubic spline between slices is computed from
 LINE = (255, 196, 0)  # colour of the edge of a curtain

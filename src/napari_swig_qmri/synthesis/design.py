@@ -15,8 +15,7 @@ from scipy.optimize import minimize
 from scipy.stats import qmc
 
 from napari_swig_qmri.physics.nulling import nulled_from, nulled_time
-from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.results import Progress, between
+from napari_swig_qmri.progress import Progress, between, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues, movable_settings
 from napari_swig_qmri.synthesis.efficiency import efficiency, is_unambiguous, noise_problem
 

@@ -16,11 +16,10 @@ from napari_swig_qmri.synthesis.rendering import Rendering, reference_level, vox
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
-    BoolArray = np.ndarray[Any, np.dtype[np.bool_]]
 
 LARGEST_SLICE = 512 * 512  # voxels; more are a volume
 PLAIN = Rendering()

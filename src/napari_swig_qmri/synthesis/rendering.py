@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.data.transmit_field import FIELD_LIMITS
 from napari_swig_qmri.physics.sequence import SignalModel
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 SIGNS = ("usual", "magnitude", "signed")
 NOISE_REFERENCES = ("signal", "proton density")
 REFERENCE_PERCENTILE = 90  # of the voxels above zero, that the signal-to-noise ratio is meant for
-FIELD_LIMITS = (0.1, 2.0)  # of the transmit field; what a map has beyond is taken as the limit
 FIELD_STEP = 0.02  # of the fields at which signals are worked out for a map of it
 LEAST_WEIGHT = 1e-5  # of a node, below which it is left out: a field on a node takes that alone
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: keeps neighbouring counters apart

@@ -20,7 +20,7 @@ from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Spgr, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation
-from napari_swig_qmri.super_resolution.results import Progress
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.curves import signals
 from napari_swig_qmri.synthesis.design import Design, DesignProblem
 from napari_swig_qmri.synthesis.efficiency import efficiency

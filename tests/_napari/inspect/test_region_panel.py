@@ -22,8 +22,9 @@ from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.inspect.region_panel import HEADS, SCATTER, VOXELS
 from napari_swig_qmri._napari.parts.appearance import Foldable
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE, Progress
+from napari_swig_qmri.progress import Progress
 
 
 @pytest.fixture

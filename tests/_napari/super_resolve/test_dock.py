@@ -16,7 +16,6 @@ from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map, run
 
 from napari_swig_qmri._napari.layers import METADATA_KEY
-from napari_swig_qmri._napari.parts.preferences import Options
 from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
@@ -24,10 +23,9 @@ from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._napari.super_resolve.snapshot import SuperResolveInputs
 from napari_swig_qmri.cli.app import app
 from napari_swig_qmri.data.files import read_folder
-from napari_swig_qmri.data.interpretation import generated_by
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
 from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair, TurboSpinEcho
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
 
 Make = Callable[..., SuperResolveWidget]
 

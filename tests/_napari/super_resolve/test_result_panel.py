@@ -10,11 +10,10 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
 from widget_cases import FakeEngine, add, add_case, make_guide, run
 
-from napari_swig_qmri._napari.layers import MODEL_KEY
-from napari_swig_qmri._napari.parts.preferences import Options
+from napari_swig_qmri._napari.parts.choice import CHOOSE
+from napari_swig_qmri._napari.result_layers import MODEL_KEY
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
-from napari_swig_qmri._napari.super_resolve.options import CHOOSE
-from napari_swig_qmri.super_resolution.options import METHODS
+from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 Make = Callable[..., SuperResolveWidget]

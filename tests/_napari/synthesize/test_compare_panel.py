@@ -21,7 +21,7 @@ from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiol
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.side_by_side import PAIRS
-from napari_swig_qmri.data.interpretation import generated_by
+from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage, SpinEcho, T2Flair, TurboSpinEcho

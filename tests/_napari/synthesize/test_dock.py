@@ -14,15 +14,15 @@ from napari.layers import Layer
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
-from napari_swig_qmri._napari.layers import from_layer, is_computed
+from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.contrast_layers import common_limits
 from napari_swig_qmri._napari.reader import read
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, is_computed
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage, Spgr, SpinEcho, T2Flair
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
 from napari_swig_qmri.synthesis.protocol import Protocol
 

@@ -16,7 +16,7 @@ from widget_cases import LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.super_resolve.options import CHOOSE
+from napari_swig_qmri._napari.parts.choice import CHOOSE
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice, NullPanel, times_at
 from napari_swig_qmri._napari.synthesize.preset_panel import OWN

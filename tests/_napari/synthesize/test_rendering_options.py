@@ -23,14 +23,14 @@ from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEdito
 from napari_swig_qmri._napari.synthesize.side_by_side import PAIRS
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume, write_volume
-from napari_swig_qmri.data.interpretation import generated_by
+from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.transmit_field import transmit_field_on
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
-from napari_swig_qmri.super_resolution.results import FLAIR_CAVEAT
 from napari_swig_qmri.synthesis.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.synthesis.rendering import Rendering
+from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
 
 NOISY = Rendering(snr=25, seed=7)
 

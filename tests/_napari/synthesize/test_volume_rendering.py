@@ -14,10 +14,11 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from widget_cases import lr_sr_and_a_guide
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, is_computed
+from napari_swig_qmri._napari.layers import METADATA_KEY
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.provenance import is_computed
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.synthesis.composites import Difference
 from napari_swig_qmri.synthesis.lazy_array import LazyArray

@@ -28,7 +28,7 @@ from napari_swig_qmri.evaluation.ablation.study import (
 )
 from napari_swig_qmri.evaluation.ablation.tables import CLAIMS, SCORES, study_text, write_tables
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.network.model import read_tensors
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors
 from napari_swig_qmri.super_resolution.weights import WEIGHTS
 
 METHODS = [

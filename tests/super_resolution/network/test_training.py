@@ -26,16 +26,7 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import random_subject
-from napari_swig_qmri.super_resolution.network.examples import (
-    ALPHA,
-    MORE_NOISE,
-    Measured,
-    Solved,
-    measured_subject,
-    recorrupted,
-    rescanned,
-    solved_subject,
-)
+from napari_swig_qmri.super_resolution.network.examples import Solved, measured_subject, rescanned, solved_subject
 from napari_swig_qmri.super_resolution.network.losses import (
     Patch,
     corrected,
@@ -45,7 +36,9 @@ from napari_swig_qmri.super_resolution.network.losses import (
     self_supervised_loss,
     supervised_loss,
 )
-from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet, read_tensors
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.network.self_supervision import ALPHA, MORE_NOISE, Measured, recorrupted
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors
 from napari_swig_qmri.super_resolution.network.training import (
     CHECKPOINT,
     LOG,

@@ -12,12 +12,14 @@ from laws import paced
 from nibabel.affines import from_matvec
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
-from napari_swig_qmri.data.resampling import N_PLANES, parallel, resampled
+from napari_swig_qmri.data.interpretation import uniform_image
+from napari_swig_qmri.data.resampling import N_PLANES, resampled
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, choose_hr_grid, prepare, uniform_image
+from napari_swig_qmri.super_resolution.solver.alignment import parallel
+from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, choose_hr_grid, prepare
 
 
 @pytest.fixture

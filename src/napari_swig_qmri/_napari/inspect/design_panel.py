@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
     from napari_swig_qmri.evaluation.regions import Regions
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.synthesis.design import Design
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]

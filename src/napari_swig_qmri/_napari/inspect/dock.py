@@ -20,16 +20,17 @@ from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
 from napari_swig_qmri._napari.layers import METADATA_KEY, frame_of
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._napari.parts.choice import Choice
-from napari_swig_qmri._napari.parts.contrast_layers import Source, contrast_layer, sources_among
+from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import kind_of, map_of
+from napari_swig_qmri._napari.parts.map_sets import Source, sources_among
 from napari_swig_qmri._napari.parts.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.data.bids import RESULTS
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.evaluation.regions import RegionSource, regions_on
 from napari_swig_qmri.physics.signal_models import SpinEcho
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 from napari_swig_qmri.synthesis.design import optimise
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 

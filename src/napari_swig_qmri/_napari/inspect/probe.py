@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Image
 
-    from napari_swig_qmri._napari.parts.contrast_layers import Source
+    from napari_swig_qmri._napari.parts.map_sets import Source
     from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 
 STANDARD_ERROR = r"\b{name}\b.*\bstandard error\b"  # in the name of a layer

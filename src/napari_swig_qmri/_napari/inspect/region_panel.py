@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.volumes import FloatArray, Volume
     from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
 
     Pairs = tuple[FloatArray, FloatArray]
 

@@ -12,6 +12,8 @@ from napari_swig_qmri._napari.parts.appearance import MiddleElided
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+CHOOSE = "Choose a file…"
+
 
 class Choice(QComboBox):
     """Texts that stand for values; emits `chosen` whenever the value becomes another, by whomever."""

@@ -6,7 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.bids import Evidence, find_suffix
+from napari_swig_qmri.data.bids import find_suffix
+from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES
 
 if TYPE_CHECKING:

@@ -2,35 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from napari.settings import get_plugin_settings, get_settings
 from napari.utils.notifications import show_info
 
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
-from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
+from napari_swig_qmri.super_resolution.options import Options
 
 PLUGIN = "napari-swig-qmri"
 CONFIGURATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
 VIEWS = ("radiological", "neurological")  # the first one unless chosen otherwise
 NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
 GIGABYTE = 1e9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """How to compute."""
-
-    method: str = DEFAULT_METHOD
-    weights: str = DEFAULT_WEIGHTS  # of the network; other methods have none
-    voxel_size: float | None = None  # mm, None: that of the finest guide
-    device: str = "auto"
-    memory_limit: int | None = None  # bytes, None: decided by the engine
-
-    def arguments(self) -> dict[str, Any]:
-        """The options as the engine takes them."""
-        return {**vars(self), "weights": self.weights if self.method == "network" else None}
 
 
 def read_preferences() -> Options:

@@ -19,7 +19,7 @@ from napari_swig_qmri.progress import is_out_of_memory
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
 
 STEPS = 1000  # of the progress bar
 

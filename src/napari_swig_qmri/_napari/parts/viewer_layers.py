@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, is_computed, to_layer_data
+from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.layer_choice import (
     MAP_SUFFIXES,
     LayerFacts,
@@ -16,8 +16,10 @@ from napari_swig_qmri._napari.parts.layer_choice import (
     is_transmit_measurement,
 )
 from napari_swig_qmri._napari.placement import layer_matrix
-from napari_swig_qmri.data.bids import MAP_UNITS, UNIT_FACTORS, Evidence, find_unit
-from napari_swig_qmri.data.interpretation import as_maps, with_kind
+from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.interpretation import as_maps
+from napari_swig_qmri.data.provenance import is_computed
+from napari_swig_qmri.data.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume

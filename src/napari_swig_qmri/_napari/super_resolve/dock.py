@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 
-from napari_swig_qmri._napari.layers import result_label, result_layers
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
@@ -24,13 +23,14 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     image_layers,
     mask_layers,
 )
+from napari_swig_qmri._napari.result_layers import result_label, result_layers
 from napari_swig_qmri._napari.super_resolve.inputs import GuideList, MapChooser
 from napari_swig_qmri._napari.super_resolve.options import OptionsEditor
 from napari_swig_qmri._napari.super_resolve.preflight_panel import PreflightPanel
 from napari_swig_qmri._napari.super_resolve.result_panel import ResultPanel, Run
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
-from napari_swig_qmri.super_resolution.options import contrast_of
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
@@ -38,8 +38,9 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.super_resolution.preflight import Preflight
-    from napari_swig_qmri.super_resolution.results import Progress, SuperResolution
+    from napari_swig_qmri.super_resolution.results import SuperResolution
 
     Solver = Callable[..., Generator[Progress, None, SuperResolution]]
     Inspector = Callable[..., Preflight]

@@ -3,51 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import ComboBox
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import Foldable, MiddleElided, native_of, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, style, wrapped_label
+from napari_swig_qmri._napari.parts.layer_box import LayerBox
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, unit_of, units_of, volume_of
-from napari_swig_qmri.data.bids import Evidence, find_suffix
+from napari_swig_qmri.data.bids import find_suffix
+from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.physics.sequence import summary
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
-    from napari.layers import Image, Layer
+    from napari.layers import Image
 
+    from napari_swig_qmri._napari.parts.layer_box import Layers
     from napari_swig_qmri.physics.signal_models import SignalModel
-
-    Layers = Callable[[], Sequence[Layer]]
 
 
 SHORT_UNITS = {"arbitrary": "a.u.", "percent": "%"}
-
-
-class LayerBox(ComboBox):
-    """Choice of one of the layers that a function lists, or none."""
-
-    null_string = "none"
-
-    def __init__(self, layers: Layers, **options: Any) -> None:
-        super().__init__(choices=lambda _: [(each.name, each) for each in layers()], nullable=True, **options)
-        native_of(self)
-        self.elided = MiddleElided(self.native)
-
-    def refresh(self) -> None:
-        """List the layers anew and keep the chosen one, also under a new name."""
-        chosen = self.value
-        with self.changed.blocked():
-            self.reset_choices()
-            self.value = chosen if chosen in self.choices else None
-        if self.value is not chosen:
-            self.changed.emit(self.value)
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,10 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence, wrapped_label
-from napari_swig_qmri._napari.parts.preferences import GIGABYTE, Options
-from napari_swig_qmri._napari.super_resolve.inputs import LayerBox
-from napari_swig_qmri.super_resolution.options import METHODS
+from napari_swig_qmri._napari.parts.choice import CHOOSE
+from napari_swig_qmri._napari.parts.layer_box import LayerBox
+from napari_swig_qmri._napari.parts.preferences import GIGABYTE
+from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
 DEVICES = ["auto", "cuda", "mps", "cpu"]
-CHOOSE = "Choose a file…"
 
 
 class WeightsBox(ComboBox):

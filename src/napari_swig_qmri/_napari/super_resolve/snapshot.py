@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_swig_qmri._napari.layers import frame_of, from_layer, origin_of
-from napari_swig_qmri._napari.parts.preferences import Options
+from napari_swig_qmri._napari.layers import frame_of, from_layer
 from napari_swig_qmri._napari.parts.viewer_layers import as_map
+from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
+from napari_swig_qmri.super_resolution.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -12,8 +12,8 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.layer_box import LayerBox
 from napari_swig_qmri._napari.placement import layer_matrix
-from napari_swig_qmri._napari.super_resolve.inputs import LayerBox
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
 
 if TYPE_CHECKING:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,21 +12,23 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
-from napari_swig_qmri._napari.display import difference_colormap, rounded_up
+from napari_swig_qmri._napari.display import difference_colormap
 from napari_swig_qmri._napari.layers import METADATA_KEY, frame_of, from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri._napari.parts.layer_box import LayerBox
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.view import choose_view, hide_marks, show_marks, view_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, mask_layers
 from napari_swig_qmri._napari.placement import place, same_frame
-from napari_swig_qmri._napari.super_resolve.inputs import LayerBox
-from napari_swig_qmri.data.interpretation import generated_by
+from napari_swig_qmri._napari.synthesize.score_table import VARIANT, scores_table, was_guide
+from napari_swig_qmri.data.interpretation import as_signal
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.evaluation.comparison import ACQUIRED, as_signal, choose_acquired, gain_of, prepare, score
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.evaluation.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
+from napari_swig_qmri.synthesis.brightness import rounded_up
 from napari_swig_qmri.synthesis.composites import Difference, OnGrid, Scaled
 
 if TYPE_CHECKING:
@@ -36,23 +37,18 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-    from napari_swig_qmri._napari.parts.contrast_layers import Source
+    from napari_swig_qmri._napari.parts.map_sets import Source
     from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
     from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.evaluation.comparison import Bench, Comparison, ContrastScores
+    from napari_swig_qmri.evaluation.comparison import Bench, Comparison
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
     from napari_swig_qmri.synthesis.lazy_array import LazyArray
     from napari_swig_qmri.synthesis.rendering import Rendering
 
 DIFFERENCE_SHARE = 0.25  # of the scale of the contrasts: the difference is shown from minus to plus this
-NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
 NEEDS = "Compare needs PD, T1 and T2 maps on one grid: open those that are missing."
-VARIANT = (
-    "SSIM 7 × 7 and HFEN (LoG 1.5) per axial slice, clipped to the 99.5th percentile of the reference; NRMSE "
-    "unclipped. Brain tissue leaves CSF out."
-)
 
 
 @dataclass(frozen=True, eq=False)
@@ -352,34 +348,6 @@ class ComparePanel(QWidget):
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.message.setStyleSheet(style("problem" if problem else "note"))
         set_text(self.message, sentence(text))
-
-
-def was_guide(image: Image, t1_map: Image) -> bool:
-    """Whether a map was super-resolved with an image, by the name of the guide or by its file."""
-    record, told = (layer.metadata.get(METADATA_KEY, {}) for layer in (image, t1_map))
-    sidecar, path = told.get("sidecar", {}), record.get("path")
-    if record.get("name", image.name) in sidecar.get("Guides", ()):
-        return True
-    folder = Path(told.get("path") or ".").parent
-    sources = sidecar.get("Sources", ()) if "Parameters" in sidecar else ()
-    return path is not None and Path(path).resolve() in [(folder / source).resolve() for source in sources]
-
-
-def scores_table(comparison: Comparison, fitted: Sequence[str] = ()) -> str:
-    """Scores as a table of rich text, one block per map set; of `fitted` ones the reference was a guide."""
-    head = "".join(f"<td align='right'><b>{name}</b></td>" for name in ("SSIM", "HFEN", "NRMSE"))
-    rows = [f"<tr><td></td>{head}</tr>"]
-    for label, regions in comparison.scores.items():
-        rows.append(f"<tr><td colspan='4'><b>{label} against {comparison.reference}</b></td></tr>")
-        if label in fitted:
-            rows.append(f"<tr><td colspan='4'><i>which was a guide of {label}: a fit, not a test</i></td></tr>")
-        rows += [f"<tr><td>{NAMES.get(name, name)}</td>{_cells(scores)}</tr>" for name, scores in regions.items()]
-    return f"<table cellspacing='0' cellpadding='2' width='100%'>{''.join(rows)}</table>"
-
-
-def _cells(scores: ContrastScores) -> str:
-    texts = (f"{scores.ssim:.3f}", f"{scores.hfen:.3f}", f"{100 * scores.nrmse:.1f} %")
-    return "".join(f"<td align='right'>{text}</td>" for text in texts)
 
 
 def _prepared(

@@ -13,7 +13,6 @@ from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QHBoxLayout, QPushButton, QWidget
 
-from napari_swig_qmri._napari.layers import origin_of
 from napari_swig_qmri._napari.parts.appearance import (
     Foldable,
     exists,
@@ -21,16 +20,11 @@ from napari_swig_qmri._napari.parts.appearance import (
     native_of,
     wrapped_label,
 )
-from napari_swig_qmri._napari.parts.contrast_layers import (
-    SourceList,
-    contrast_layer,
-    lack_of,
-    sheet_layer,
-    sources_among,
-)
+from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer, lack_of, sheet_layer
 from napari_swig_qmri._napari.parts.dock import Dock
+from napari_swig_qmri._napari.parts.map_sets import SourceList, sources_among
 from napari_swig_qmri._napari.parts.status_line import StatusLine
-from napari_swig_qmri._napari.parts.transmit_layers import FieldPreparation, contrast_maps_of, transmit_notices
+from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of, transmit_notices
 from napari_swig_qmri._napari.parts.view import hide_marks, show_marks, start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import (
     follow_layers,
@@ -38,9 +32,11 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     transmit_layers,
     transmit_measurements,
 )
+from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri._napari.synthesize.blend_panel import OFF, BlendPanel
 from napari_swig_qmri._napari.synthesize.canvas_drag import HELP, HINT, follow_canvas
 from napari_swig_qmri._napari.synthesize.compare_panel import Candidate, ComparePanel
+from napari_swig_qmri._napari.synthesize.field_preparation import FieldPreparation
 from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts, Setting
 from napari_swig_qmri._napari.synthesize.null_panel import times_at
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
@@ -48,9 +44,10 @@ from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 from napari_swig_qmri._napari.synthesize.sheet_panel import SheetPanel, exported
 from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 from napari_swig_qmri.data.inputs import subject_in
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.signal_models import T2Flair
-from napari_swig_qmri.super_resolution.results import FLAIR_CAVEAT, RESEARCH_NOTICE
 from napari_swig_qmri.synthesis.lazy_contrast import PLAIN
+from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

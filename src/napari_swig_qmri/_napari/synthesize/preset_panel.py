@@ -19,7 +19,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
-from napari_swig_qmri._napari.super_resolve.options import CHOOSE
+from napari_swig_qmri._napari.parts.choice import CHOOSE
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
 

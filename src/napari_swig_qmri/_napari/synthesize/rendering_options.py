@@ -15,8 +15,8 @@ from napari_swig_qmri._napari.layers import METADATA_KEY
 from napari_swig_qmri._napari.parts.appearance import form, native_of, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.choice import Choice
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 from napari_swig_qmri.synthesis.partial_volume import CAVEAT, LazyPartialVolume
 from napari_swig_qmri.synthesis.rendering import Rendering
 

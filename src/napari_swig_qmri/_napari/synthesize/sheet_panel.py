@@ -21,8 +21,8 @@ from qtpy.QtWidgets import (
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
-from napari_swig_qmri.evaluation.comparison import contrast_name
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.physics.weighting import contrast_name
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
 from napari_swig_qmri.synthesis.sheets import FORMATS, render, write_sheet
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari.layers import Image
 
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.super_resolution.results import Progress
+    from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
     from napari_swig_qmri.synthesis.rendering import Rendering
 

@@ -18,9 +18,9 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

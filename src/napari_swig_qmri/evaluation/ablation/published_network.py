@@ -21,11 +21,11 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation, contract_axis
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.evaluation.ablation.study_subjects import PROTOCOL
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.physics.weighting import CODES
 from napari_swig_qmri.simulation.degradation import TISSUE_PD
 from napari_swig_qmri.super_resolution.network.features import TYPICAL
 from napari_swig_qmri.super_resolution.network.losses import shown
 from napari_swig_qmri.super_resolution.network.model import ResidualBlock
-from napari_swig_qmri.super_resolution.options import CODES
 from napari_swig_qmri.super_resolution.solver.prediction import MIN_GUIDE_NOISE, MIN_LR_NOISE, log_maps_of, noise_size
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from pydantic import ConfigDict
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
-from napari_swig_qmri.data.interpretation import interpolated
+from napari_swig_qmri.data.resampling import interpolated
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE, LEAST_SUBJECTS, Score
 from napari_swig_qmri.evaluation.ablation.published_network import (
@@ -37,8 +37,8 @@ from napari_swig_qmri.evaluation.ablation.study_subjects import (
     StudySubject,
     study_subject,
 )
-from napari_swig_qmri.metrics import evaluate
-from napari_swig_qmri.progress import drained, mapped
+from napari_swig_qmri.evaluation.scores import evaluate
+from napari_swig_qmri.progress import Progress, between, drained, mapped
 from napari_swig_qmri.super_resolution.network.configuration import (
     Anatomies,
     identity_of,
@@ -47,10 +47,10 @@ from napari_swig_qmri.super_resolution.network.configuration import (
     placed,
     read_upright_anatomy,
 )
-from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet, read_tensors, write_tensors
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.network.training import pace
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
-from napari_swig_qmri.super_resolution.results import Progress, between
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.evaluation.ablation.claims import MEASURES, Comparison, Score, compared, verdicts
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.results import RESEARCH_NOTICE
 
 if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.ablation.study import Study

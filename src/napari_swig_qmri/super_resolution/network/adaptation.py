@@ -15,16 +15,16 @@ import numpy as np
 import torch
 from torch.optim import AdamW
 
-from napari_swig_qmri.super_resolution.network.examples import Scene
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.losses import Patch, corrected, distance_to_lr_maps, self_supervised_loss
-from napari_swig_qmri.super_resolution.results import Progress
+from napari_swig_qmri.super_resolution.network.self_supervision import Scene
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.network.examples import Measured
     from napari_swig_qmri.super_resolution.network.model import SwigNet
+    from napari_swig_qmri.super_resolution.network.self_supervision import Measured
 
 N_STEPS, CHECK_EVERY = 120, 20
 PATIENCE = 2  # checks without a gain before it is given up

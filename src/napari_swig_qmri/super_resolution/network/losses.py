@@ -15,7 +15,7 @@ import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
 from napari_swig_qmri.data.truncation import SeparableOperator
-from napari_swig_qmri.super_resolution.network.examples import MORE_NOISE
+from napari_swig_qmri.super_resolution.network.self_supervision import MORE_NOISE
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE
 
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.truncation import Slices
-    from napari_swig_qmri.super_resolution.network.examples import Measured, Scene, Solved
+    from napari_swig_qmri.super_resolution.network.examples import Solved
+    from napari_swig_qmri.super_resolution.network.self_supervision import Measured, Scene
 
 SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
 OUTLIER = 5.0  # standard deviations from which errors count linearly

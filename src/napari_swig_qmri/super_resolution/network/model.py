@@ -7,7 +7,6 @@ answers in standard deviations of the log maps.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Generator, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import asdict, dataclass
@@ -17,14 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import nn
 from torch.nn.functional import pad, relu_
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained, mapped
 from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.weights import weights_file
 
 if TYPE_CHECKING:
@@ -144,25 +142,6 @@ class SwigNet(nn.Module):
         weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
         more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
         write_tensors(path, weights, more)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the name.")
-    try:
-        with safe_open(path, "pt") as opened:
-            return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}): copy it again.") from None
-
-
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(dict(tensors), beside, dict(about))
-    beside.replace(path)
 
 
 def correct(

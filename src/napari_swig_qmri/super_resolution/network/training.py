@@ -30,6 +30,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.subjects import crop_of_maps, random_crop, random_scan, random_subject
 from napari_swig_qmri.super_resolution.network.configuration import (
     MAPS,
@@ -41,16 +42,11 @@ from napari_swig_qmri.super_resolution.network.configuration import (
     read_anatomy,
     read_hr_maps,
 )
-from napari_swig_qmri.super_resolution.network.examples import (
-    Measured,
-    Solved,
-    measured_subject,
-    rescanned,
-    solved_subject,
-)
+from napari_swig_qmri.super_resolution.network.examples import Solved, measured_subject, rescanned, solved_subject
 from napari_swig_qmri.super_resolution.network.losses import LOSSES, TERMS, Patch, corrected, distance_to_truth
-from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet, read_tensors, write_tensors
-from napari_swig_qmri.super_resolution.results import Progress
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.network.self_supervision import Measured
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 from napari_swig_qmri.super_resolution.weights import FILE
 

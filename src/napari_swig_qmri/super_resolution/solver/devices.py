@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import torch
 
+CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
+BYTES_PER_VOXEL = 400  # of their working memory in float32
+
 
 def choose_device(name: str) -> torch.device:
     """The device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU."""
@@ -16,3 +19,16 @@ def choose_device(name: str) -> torch.device:
     if not available[kind]:
         raise ValueError(f"there is no {kind} device on this machine: choose 'auto' or 'cpu'.")
     return torch.device(name)
+
+
+def planes_of_a_slab(
+    shape: tuple[int, int, int], device: torch.device, memory_limit: int | None, *, times: int = 1
+) -> int:
+    """HR planes that are linearised at a time, within a limit in bytes on their working memory.
+
+    Without a limit, `times` as many.
+    """
+    n_voxels = times * (CPU_SLAB if device.type == "cpu" else GPU_SLAB)
+    if memory_limit is not None:
+        n_voxels = min(n_voxels, memory_limit // BYTES_PER_VOXEL)
+    return max(1, min(shape[0], n_voxels // (shape[1] * shape[2])))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.results import Progress
+from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.solver import voxel_matrices as fields
 
 if TYPE_CHECKING:

@@ -12,20 +12,20 @@ import torch
 from nibabel.affines import apply_affine
 
 from napari_swig_qmri.data.gaps import enclosed, filled, gaps_of, has_value
-from napari_swig_qmri.data.resampling import parallel, resampled
+from napari_swig_qmri.data.interpretation import uniform_image
+from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
-from napari_swig_qmri.super_resolution.checks import check_mask
+from napari_swig_qmri.super_resolution.solver.alignment import parallel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from napari_swig_qmri.data.gaps import BoolArray
     from napari_swig_qmri.data.truncation import SeparableOperator
-    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 WATER_PD = 0.8  # PD of brain tissue relative to water: PD maps are scaled so that their tissue has it
@@ -37,9 +37,6 @@ FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # below, a map has no logarithm wo
 MIN_TISSUE = 100  # LR voxels
 GUIDE_FLOOR = 0.03  # of the median over tissue
 LEAST_OVERLAP = 0.1  # share of the tissue that each image must cover
-UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to this
-UNI_SLACK = 0.02  # of the largest value, that interpolation may overshoot at either end
-UNI_SHIFTED = 0.51  # largest value from which on a UNI without negative ones is taken as shifted by 1/2
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -204,28 +201,6 @@ def _on_grid(
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
-def uniform_image(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
-    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that are stored.
-
-    Whole numbers from 0 to 4095 and positive ones up to 1 are told from the range, as Marques' scripts do
-    (github.com/JosePMarques/MP2RAGE-related-scripts, T1estimateMP2RAGE.m and RobustCombination.m), and in `notices`.
-    Voxels that were not `seen` become 0. ValueError where it is neither.
-    """
-    low, high = float(data[seen].min()), float(data[seen].max())
-    if low >= 0 and UNI_SHIFTED <= high <= 1:
-        notices.append(f"{name} is stored as 0 to 1 and was brought to -0.5 to 0.5.")
-        return np.where(seen, data - 0.5, 0).astype(np.float32)
-    if max(-low, high) <= 1:
-        return data
-    if low < -UNI_SLACK * high or high > (1 + UNI_SLACK) * UNI_STEPS:
-        raise ValueError(
-            f"{name} is an MP2RAGE UNI image, stored as -0.5 to 0.5 or as 0 to {UNI_STEPS}, but its values go from "
-            f"{low:.4g} to {high:.4g}: bring it to one of the two, or choose another image."
-        )
-    notices.append(f"{name} is stored as 0 to {UNI_STEPS} and was brought to -0.5 to 0.5.")
-    return np.where(seen, data / UNI_STEPS - 0.5, 0).astype(np.float32)
-
-
 def _clean_maps(
     maps: QuantitativeMaps, lr: QuantitativeMaps, lr_guides: Tensor, notices: list[str]
 ) -> tuple[Tensor, BoolArray, float]:
@@ -339,3 +314,16 @@ def _sequence_of(guide: WeightedImage) -> SignalModel:
             f"the acquisition table."
         )
     return guide.sequence
+
+
+def check_mask(mask: FloatArray | None, grid: VoxelGrid) -> None:
+    """The mask, if there is one, has the voxels of the result and is not empty."""
+    if mask is None:
+        return
+    if np.shape(mask) != grid.shape:
+        raise ValueError(
+            f"the mask has the shape {np.shape(mask)}, but the result {grid.shape}: resample it to the voxels of the "
+            "result."
+        )
+    if not (np.asarray(mask) > 0.5).any():
+        raise ValueError("the mask is empty: choose one that covers the brain, or none.")

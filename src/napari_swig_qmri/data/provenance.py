@@ -1,0 +1,57 @@
+"""What a computed image records about how it was made."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from napari_swig_qmri.data.units import MAP_UNITS
+from napari_swig_qmri.data.volumes import Volume
+
+RESEARCH_NOTICE = "synthetic: research use"
+
+SOFTWARE = ("napari-swig-qmri", "torch", "numpy", "scipy", "nibabel")
+
+
+def generated_by() -> dict[str, str]:
+    """Name and version of this software as BIDS names the maker of a derivative."""
+    return {"Name": "napari-swig-qmri", "Version": version_of("napari-swig-qmri")}
+
+
+@cache
+def version_of(package: str) -> str:
+    """Version of an installed package."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def relative_path(source: str | Path, place: Path) -> str:
+    """Path of a source as seen from the files made of it."""
+    return Path(os.path.relpath(source, place)).as_posix()
+
+
+def is_result(volume: Volume) -> bool:
+    """Whether a volume was left by a super-resolution run, now or before it was saved."""
+    return _is_made_here(volume.sidecar) and "Parameters" in volume.sidecar
+
+
+def is_computed(sidecar: Mapping[str, Any], suffix: str | None) -> bool:
+    """Whether an image was super-resolved or synthesised here, by what its sidecar records of its making.
+
+    Simulated maps and guides stand for measured ones, and so does a map that was only copied.
+    """
+    if not _is_made_here(sidecar) or "Simulation" in sidecar:
+        return False
+    return "Parameters" in sidecar or suffix not in MAP_UNITS
+
+
+def _is_made_here(sidecar: Mapping[str, Any]) -> bool:
+    makers = sidecar.get("GeneratedBy")
+    makers = makers if isinstance(makers, list) else [makers]
+    return any(isinstance(maker, Mapping) and maker.get("Name") == generated_by()["Name"] for maker in makers)
