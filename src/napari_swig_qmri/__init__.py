@@ -41,19 +41,22 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.results import save_super_resolution as save_super_resolution
 
 _NAMES_OF_MODULE = {
+    "_napari.layers": ("from_layer", "to_layer_data"),
+    "_napari.result_layers": ("result_layers",),
+    "data.files": ("read_folder", "read_volume", "write_volume"),
     "data.interpretation": ("as_guide", "as_maps"),
-    "data.files": ("read_folder", "read_volume", "save_super_resolution", "write_volume"),
-    "_napari.layers": ("from_layer", "result_layers", "to_layer_data"),
-    "metrics": ("evaluate", "hfen", "ssim", "tissue_errors"),
     "data.truncation": ("KSpaceTruncation",),
+    "data.volumes": ("QuantitativeMaps", "Volume", "VoxelGrid", "WeightedImage"),
+    "evaluation.scores": ("evaluate", "tissue_errors"),
+    "metrics": ("hfen", "ssim"),
+    "physics.quantities": ("QUANTITIES",),
+    "physics.signal_models": ("SEQUENCES",),
+    "progress": ("Progress",),
+    "simulation.degradation": ("degrade",),
     "simulation.phantom": ("Phantom", "make_phantom"),
     "super_resolution.pipeline": ("super_resolve",),
     "super_resolution.preflight": ("Preflight", "preflight"),
-    "physics.quantities": ("QUANTITIES",),
-    "super_resolution.results": ("Progress", "SuperResolution"),
-    "physics.signal_models": ("SEQUENCES",),
-    "simulation.degradation": ("degrade",),
-    "data.volumes": ("QuantitativeMaps", "Volume", "VoxelGrid", "WeightedImage"),
+    "super_resolution.results": ("SuperResolution", "save_super_resolution"),
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULE.items() for name in names}
 
