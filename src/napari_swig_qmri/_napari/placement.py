@@ -10,16 +10,15 @@ interpolated for display.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from nibabel.affines import apply_affine
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation, ornt_transform
 from nibabel.spaces import vox2out_vox
-from scipy.ndimage import affine_transform
 
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
+from napari_swig_qmri.data.resampling import on_grid
+from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
 SPACE_AXES = ("S", "A", "R")
 STRAIGHT = float(np.sin(np.deg2rad(0.1)))  # an axis tilted by less counts as straight
@@ -82,7 +81,7 @@ def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
         translate = (straight @ [*centre, 1])[:3] - scale * centre
         return Placed(data, scale[::-1], translate[::-1], False)
     shape, target = vox2out_vox((volume.grid.shape, affine), volume.grid.voxel_size)
-    data = _interpolate(volume.data, np.linalg.inv(affine) @ target, shape, order)
+    data = on_grid(volume.data, VoxelGrid(volume.grid.shape, affine), VoxelGrid(shape, target), order, cval=0.0)
     return Placed(_to_display_axes(data), np.diag(target)[2::-1], target[2::-1, 3], True)
 
 
@@ -153,20 +152,3 @@ def _to_display_axes(data: FloatArray) -> FloatArray:
     """``(R, A, S, extras...)`` to ``(extras..., S, A, R)``."""
     extras = range(3, data.ndim)
     return data.transpose(*extras, 2, 1, 0)
-
-
-def _interpolate(data: FloatArray, matrix: FloatArray, shape: tuple[int, ...], order: int) -> FloatArray:
-    """Values at the voxels of a new grid; `matrix` leads from its voxels to those of `data`."""
-    flat = data.reshape(*data.shape[:3], -1)
-    moved = [
-        affine_transform(
-            flat[..., i],
-            matrix[:3, :3],
-            matrix[:3, 3],
-            output_shape=shape,
-            order=order,
-            cval=0.0,
-        )
-        for i in range(flat.shape[3])
-    ]
-    return np.stack(moved, axis=-1).reshape(*shape, *data.shape[3:])

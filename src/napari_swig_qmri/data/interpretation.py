@@ -7,10 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.ndimage import affine_transform
 
 from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.resampling import on_grid
 from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
@@ -50,7 +50,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
-    data = np.stack([quantity_values(_on_grid(by_quantity[name], grid)) for name in names])
+    data = np.stack([quantity_values(_on(by_quantity[name], grid)) for name in names])
     maps = QuantitativeMaps(data=data, grid=grid, names=names)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
@@ -186,11 +186,8 @@ def is_uniform_image(acquired: Volume) -> bool:
     return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 
 
-def _on_grid(volume: Volume, grid: VoxelGrid) -> Volume:
-    """The volume, linearly interpolated if it lies on another grid; NaN outside of its own."""
+def _on(volume: Volume, grid: VoxelGrid) -> Volume:
+    """Volume on a grid, interpolated linearly if its own is not aligned with it; NaN beyond its field of view."""
     if volume.grid.is_aligned_with(grid):
         return volume
-    matrix = np.linalg.inv(volume.grid.affine) @ grid.affine
-    steps = matrix.round(6)  # voxels that only are stored in another order stay exact
-    data = affine_transform(volume.data, steps[:3, :3], steps[:3, 3], output_shape=grid.shape, order=1, cval=np.nan)
-    return replace(volume, data=data, grid=grid)
+    return replace(volume, data=on_grid(volume.data, volume.grid, grid, decimals=6), grid=grid)

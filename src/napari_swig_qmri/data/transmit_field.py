@@ -48,13 +48,12 @@ def transmit_field_on(volume: Volume, grid: VoxelGrid) -> Generator[None, None, 
     """
     seen = np.isfinite(volume.data) & (volume.data > 0)
     field = filled(np.where(seen, volume.data, 0), ~seen, seen, volume.grid.voxel_size)
-    if not volume.grid.is_aligned_with(grid):
-        field, inside = yield from resampled(field, np.ones_like(seen), volume.grid, grid)
-        if not inside.any():
-            raise ValueError(
-                f"the B1+ map {volume.name!r} and the maps do not overlap: choose one of the same subject and session."
-            )
-        field = filled(field, ~inside, inside, grid.voxel_size)
+    field, inside = yield from resampled(field, np.ones_like(seen), volume.grid, grid)
+    if not inside.any():
+        raise ValueError(
+            f"the B1+ map {volume.name!r} and the maps do not overlap: choose one of the same subject and session."
+        )
+    field = filled(field, ~inside, inside, grid.voxel_size)
     bounded: FloatArray = np.clip(field, *FIELD_LIMITS).astype(np.float32)
     return bounded
 

@@ -275,10 +275,7 @@ def _grid_notes(acquired: Volume, grid: VoxelGrid) -> list[str]:
 def _moved(volume: Volume, grid: VoxelGrid) -> Generator[Progress, None, tuple[FloatArray, BoolArray]]:
     """Values of an image on a grid, and where it was seen."""
     data = volume.data if volume.data.ndim == 3 else volume.data.reshape(*volume.data.shape[:3], -1)[..., 0]
-    seen = np.isfinite(data)
-    if volume.grid.is_aligned_with(grid):
-        return np.nan_to_num(data).astype(np.float32, copy=False), seen
-    steps = resampled(np.nan_to_num(data).astype(np.float32), seen, volume.grid, grid)
+    steps = resampled(np.asarray(data, np.float32), np.isfinite(data), volume.grid, grid)
     return (yield from mapped(steps, lambda _: Progress(0.4, f"Resampling {volume.name}")))
 
 

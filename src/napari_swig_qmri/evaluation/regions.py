@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
-from scipy.ndimage import affine_transform, distance_transform_edt
+from scipy.ndimage import distance_transform_edt
 from scipy.stats import t as student
 
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.data.resampling import resampled
+from napari_swig_qmri.data.resampling import on_grid, resampled
 from napari_swig_qmri.data.units import display_unit
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.progress import Progress, mapped
@@ -237,8 +237,7 @@ def paired_voxels(
     where = np.concatenate(inside) if inside else np.empty(0, int)
     moved = fine.data
     if not coarse.grid.is_aligned_with(fine.grid):
-        seen = has_value(moved)
-        steps = resampled(np.nan_to_num(moved), seen, fine.grid, coarse.grid)
+        steps = resampled(moved, has_value(moved), fine.grid, coarse.grid)
         moved, there = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
         moved = np.where(there, moved, np.nan)
     one = display_unit(coarse)[1] * coarse.data.ravel()[where]
@@ -270,8 +269,4 @@ def _nearest(labels: IntArray, source: VoxelGrid, target: VoxelGrid, part: tuple
         (part[0].start, part[1].start, part[2].start),
         (part[0].stop - part[0].start, part[1].stop - part[1].start, part[2].stop - part[2].start),
     )
-    between = (np.linalg.inv(source.affine) @ box.affine).round(9)
-    moved: IntArray = affine_transform(
-        labels, between[:3, :3], between[:3, 3], output_shape=box.shape, order=0, mode="grid-constant", cval=0
-    )
-    return moved
+    return on_grid(labels, source, box, order=0, decimals=9, mode="grid-constant", cval=0)

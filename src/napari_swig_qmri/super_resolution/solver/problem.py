@@ -195,9 +195,8 @@ def _on_grid(
     if isinstance(guide.sequence, Mp2rageUni):
         data = uniform_image(data, seen, guide.name, notices)
     data = filled(data, gaps, seen, guide.grid.voxel_size)
-    if guide.grid.is_aligned_with(grid):
-        return data, seen
-    notices.append(f"{guide.name} lies on another grid and was resampled to the high-resolution grid.")
+    if not guide.grid.is_aligned_with(grid):
+        notices.append(f"{guide.name} lies on another grid and was resampled to the high-resolution grid.")
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
