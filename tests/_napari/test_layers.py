@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -9,20 +10,18 @@ import pytest
 from cmap import Colormap
 from napari.components import ViewerModel
 from napari.layers import Image, Labels, Layer
+from napari.layers._layer_actions import _duplicate_layer
 from volume_cases import AFFINE, CODES, SHAPE, numbered, rotation, small_run, stored_as, volume
 
 from napari_swig_qmri._napari.display import appearance, contrast_limits, log_adapted
 from napari_swig_qmri._napari.layers import (
-    METADATA_KEY,
-    display_notices,
-    frame_of,
+    LayerRecord,
     from_layer,
-    in_frame,
     to_layer_data,
     to_layers,
 )
 from napari_swig_qmri._napari.placement import display_frame, same_frame, tilt_notice
-from napari_swig_qmri._napari.result_layers import MODEL_KEY, origin_of, result_label, result_layers
+from napari_swig_qmri._napari.result_layers import origin_of, result_label, result_layers
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
@@ -68,7 +67,7 @@ def test_all_48_orientations_show_the_same_anatomy(code):
     assert tuple(layer.axis_labels) == ("S", "A", "R")
     assert [str(unit) for unit in layer.units] == ["millimeter"] * 3
     np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
-    assert not display_notices({"metadata": layer.metadata})
+    assert not LayerRecord.of(layer).placement_notices
 
 
 @pytest.mark.parametrize("code", CODES)
@@ -90,8 +89,8 @@ def test_a_tilted_volume_is_shown_straight_without_resampling(code):
     assert set(np.unique(layer.data)) == set(np.unique(numbered()))
     np.testing.assert_allclose(layer.scale, (3.0, 1.5, 2.0))
     world = TILT @ AFFINE @ (3, 1, 5, 1)
-    assert value_at(layer, (frame_of({"metadata": layer.metadata}) @ world)[:3]) == numbered()[3, 1, 5]
-    assert "tilted by" in tilt_notice(frame_of({"metadata": layer.metadata}))
+    assert value_at(layer, (LayerRecord.of(layer).frame @ world)[:3]) == numbered()[3, 1, 5]
+    assert "tilted by" in tilt_notice(LayerRecord.of(layer).frame)
 
 
 def test_low_and_high_resolution_of_one_tilt_coincide_without_resampling():
@@ -99,7 +98,7 @@ def test_low_and_high_resolution_of_one_tilt_coincide_without_resampling():
     lr = hr.with_shape((15, 13, 10))
     centre = hr.world(np.array([14, 21, 9.0]))
     layers = [shown(layer) for layer in to_layers([blob(hr, centre), blob(lr, centre)])]
-    assert [layer.metadata[METADATA_KEY]["original"] for layer in layers] == [None, None]
+    assert not any(LayerRecord.of(layer).volume.data.size for layer in layers)
     np.testing.assert_allclose(centroid(layers[0]), centroid(layers[1]), atol=0.05)
     np.testing.assert_allclose(layers[0].extent.world.mean(axis=0), layers[1].extent.world.mean(axis=0))
 
@@ -112,7 +111,7 @@ def test_volumes_of_different_tilt_share_a_frame_and_keep_their_own_voxels(other
     layers = [shown(layer) for layer in to_layers(volumes)]
     for layer in layers:
         np.testing.assert_allclose(centroid(layer), centroid(layers[0]), atol=0.05)
-    assert any("Interpolated" in n for n in display_notices({"metadata": layers[2].metadata}))
+    assert any("Interpolated" in n for n in LayerRecord.of(layers[2]).placement_notices)
     again = from_layer(*layers[2].as_layer_data_tuple()[:2])
     np.testing.assert_array_equal(again.data, volumes[2].data)
     np.testing.assert_array_equal(again.grid.affine, volumes[2].grid.affine)
@@ -127,18 +126,10 @@ def test_a_sheared_volume_is_interpolated_at_its_true_place():
 def test_a_tilt_of_a_twentieth_degree_stays_in_the_scanner_frame():
     grid = VoxelGrid(SHAPE, rotation((0.05, 0, 0)) @ AFFINE)
     layer = shown(to_layer_data(Volume(data=numbered(), grid=grid, name="image")))
-    assert not display_notices({"metadata": layer.metadata})
-    assert tilt_notice(frame_of({"metadata": layer.metadata})) is None
+    assert not LayerRecord.of(layer).placement_notices
+    assert tilt_notice(LayerRecord.of(layer).frame) is None
     centre = (np.array(SHAPE) - 1) / 2
     np.testing.assert_allclose(layer.data_to_world(centre[::-1])[::-1], grid.world(centre), atol=1e-6)
-
-
-def test_a_layer_moves_to_another_frame():
-    straight, tilted = volume(), volume(affine=TILT @ AFFINE)
-    frame = display_frame(tilted.grid)
-    moved = in_frame(to_layer_data(straight), frame)
-    assert same_frame(frame_of(moved[1]), frame)
-    np.testing.assert_array_equal(from_layer(*moved[:2]).data, straight.data)
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3, 2), (5, 4, 3, 2, 4)])
@@ -157,6 +148,18 @@ def test_relaxation_times_are_shown_in_ms_and_read_back_in_seconds():
     again = from_layer(*layer.as_layer_data_tuple()[:2])
     np.testing.assert_allclose(again.data, stored.data, rtol=2e-7)
     assert (again.name, again.unit, again.file_unit) == ("sub-1 T1map", "s", "ms")
+
+
+def test_duplicated_and_deep_copied_layers_keep_their_record():
+    stored = volume(data=numbered() / 100, affine=AFFINE @ SHEAR, suffix="T1map", unit="s", name="sub-1 T1map")
+    viewer = ViewerModel()
+    viewer.add_layer(shown(to_layer_data(stored)))
+    viewer.layers.selection.active = viewer.layers[0]
+    _duplicate_layer(viewer.layers)
+    data, attributes, _ = copy.deepcopy(viewer.layers[1].as_layer_data_tuple())
+    again = from_layer(data, attributes)
+    assert (again.suffix, again.unit, again.grid.shape) == ("T1map", "s", stored.grid.shape)
+    np.testing.assert_array_equal(again.data, stored.data)
 
 
 def test_edited_values_and_names_are_read_back():
@@ -367,13 +370,13 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden():
         "Conflict",
     ]
     for layer in layers:
-        record = layer.metadata[METADATA_KEY]
-        assert record["sidecar"]["Notice"] == "synthetic: research use"
-        assert record["original"] is None
+        shown_volume = LayerRecord.of(layer).volume
+        assert shown_volume.sidecar["Notice"] == "synthetic: research use"
+        assert not shown_volume.data.size
         np.testing.assert_allclose(layer.extent.world.mean(axis=0), layers[0].extent.world.mean(axis=0), atol=1e-4)
     t1 = layers[-2]
     np.testing.assert_allclose(from_layer(*t1.as_layer_data_tuple()[:2]).data, run.maps["T1"], rtol=2e-7)
-    assert record["sidecar"]["Parameters"] == run.parameters
+    assert shown_volume.sidecar["Parameters"] == run.parameters
 
 
 def test_super_resolved_measured_and_reopened_maps_share_limits():
@@ -416,7 +419,7 @@ def test_results_say_which_files_they_are_made_of(tmp_path):
 def test_results_go_into_the_frame_of_the_layers_they_came_from():
     frame = display_frame(VoxelGrid(SHAPE, TILT @ AFFINE))
     layers = result_layers(small_run(), frame)
-    assert all(same_frame(frame_of(attributes), frame) for _, attributes, _ in layers)
+    assert all(same_frame(LayerRecord.of(attributes).frame, frame) for _, attributes, _ in layers)
 
 
 @pytest.mark.parametrize(
@@ -431,4 +434,4 @@ def test_results_go_into_the_frame_of_the_layers_they_came_from():
 def test_results_are_labelled_by_guides_and_method(parameters: dict[str, object], label: str) -> None:
     run = replace(small_run(), parameters=parameters)
     assert result_label(run) == f"M_11 (T1w + T1w), {label}"
-    assert {attributes["metadata"][MODEL_KEY] for _, attributes, _ in result_layers(run)} == {result_label(run)}
+    assert {LayerRecord.of(attributes).model for _, attributes, _ in result_layers(run)} == {result_label(run)}

@@ -16,7 +16,7 @@ from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import read, write
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, to_layer_data
+from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
 from napari_swig_qmri._napari.reader import Notice, get_reader
 from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri._napari.writer import write_layer, write_layers
@@ -52,7 +52,7 @@ def test_napari_finds_the_reader(tmp_path, plugins, name):
     assert PLUGIN in {reader.plugin_name for reader in plugins.iter_compatible_readers([str(path)])}
     ((data, attributes, kind),) = get_reader(str(path))(str(path))
     assert (kind, data.shape) == ("image", (7, 6, 5))
-    assert attributes["metadata"][METADATA_KEY]["suffix"] == "T1w"
+    assert LayerRecord.of(attributes).volume.suffix == "T1w"
 
 
 def test_napari_finds_the_reader_of_folders_only_where_there_are_images(tmp_path, plugins):
@@ -89,7 +89,7 @@ def test_tilted_paths_opened_together_share_a_frame_and_say_so(tmp_path):
     assert tilt.startswith("Slices tilted by 9.8 degrees are shown straight")
     assert interpolated.startswith("Interpolated")
     assert interpolated.endswith("(sub-2 T1w)")
-    frames = [attributes["metadata"][METADATA_KEY]["frame"] for _, attributes, _ in layers]
+    frames = [LayerRecord.of(attributes).frame for _, attributes, _ in layers]
     np.testing.assert_array_equal(frames[0], frames[2])
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import nibabel as nib
@@ -35,8 +36,9 @@ if TYPE_CHECKING:
 
 METADATA_KEY = "napari-swig-qmri"
 LayerData = tuple[Any, dict[str, Any], str]
-_KEPT = ("suffix", "unit", "file_unit", "sidecar", "header", "path", "notices")
-_BESIDE, _IMAGE, _MAP, _MASK = range(4)  # levels of layers
+NO_VOXELS = np.empty((0, 0, 0), np.float32)
+NO_VOLUME = Volume(data=NO_VOXELS, grid=VoxelGrid((0, 0, 0), np.eye(4)), name="")
+_RESIDUAL, _IMAGE, _MAP, _MASK = range(4)  # levels of layers, from the bottom to the top
 _MM = {
     "millimeter": 1.0,
     "mm": 1.0,
@@ -45,6 +47,41 @@ _MM = {
     "centimeter": 10.0,
     "meter": 1e3,
 }
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class LayerRecord:
+    """What a layer of this plugin shows, and how it was placed; kept in its metadata under `METADATA_KEY`.
+
+    Layers that this plugin did not make have an empty record.
+    """
+
+    volume: Volume = NO_VOLUME  # without its voxels, unless the layer shows interpolated ones
+    frame: FloatArray = field(default_factory=lambda: np.eye(4))  # display frame (4, 4)
+    placement_notices: tuple[str, ...] = ()
+    shown_name: str = ""  # name, shape, transform and voxels of the layer when it was made
+    shown_shape: tuple[int, ...] = ()
+    shown_matrix: FloatArray = field(default_factory=lambda: np.eye(4))
+    shown_checksum: int | None = None  # None unless interpolated
+    run: int = 0  # number of the super-resolution run that made the layer; 0 for other layers
+    model: str = ""  # guides and method of that run
+
+    @classmethod
+    def of(cls, layer: Any) -> LayerRecord:
+        """Record of a layer, or of the attributes of one; an empty record if it has none."""
+        metadata = layer.get("metadata", {}) if isinstance(layer, Mapping) else layer.metadata
+        record: LayerRecord = metadata.get(METADATA_KEY) or cls()
+        return record
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether the layer was not made by this plugin."""
+        return not self.shown_shape
+
+
+def with_record(metadata: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """Metadata of a layer with some fields of its record changed."""
+    return {**metadata, METADATA_KEY: replace(metadata[METADATA_KEY], **changes)}
 
 
 def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
@@ -75,7 +112,7 @@ def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
     has_images = any(_level(volume) in (_IMAGE, _MAP) for volume in volumes)
     layers = [to_layer_data(volume, frame) for volume in ordered]
     return [
-        hidden(layer) if has_images and _level(volume) in (_BESIDE, _MASK) else layer
+        hidden(layer) if has_images and _level(volume) in (_RESIDUAL, _MASK) else layer
         for volume, layer in zip(ordered, layers, strict=True)
     ]
 
@@ -86,45 +123,27 @@ def _level(volume: Volume) -> int:
         return _MASK
     if volume.suffix in MAP_UNITS:
         return _MAP
-    return _BESIDE if volume.suffix in RESULTS or is_result(volume) else _IMAGE
+    return _RESIDUAL if volume.suffix in RESULTS or is_result(volume) else _IMAGE
 
 
 def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
-    """The volume that a layer shows, on its own voxels and in its own unit.
+    """Volume that a layer shows, on its own grid and in its own unit.
 
-    A layer that this plugin did not make, or that was moved or cropped since, is placed by its own transform,
-    and a notice says so.
+    A layer that this plugin did not make, or that was moved, cropped or resampled since, is placed by its own
+    transform, and a notice says so.
     """
-    record = attributes.get("metadata", {}).get(METADATA_KEY)
+    record = LayerRecord.of(attributes)
     values = np.asarray(data[0] if attributes.get("multiscale") else data)
     if attributes.get("rgb"):
         values = values[..., :3].mean(axis=-1, dtype=np.float32)
-    if record is None or not _is_unmoved(values, attributes, record):
-        return _from_transform(values, attributes, record or {})
-    if record["original"] is not None:
-        if _checksum(values) != record["shown_checksum"]:
-            return _from_transform(values, attributes, record)
-        return _from_record(record["original"], attributes, record)
-    stored = to_stored_axes(values, record["frame"] @ record["affine"])
-    return _from_record(_in_own_unit(stored, record), attributes, record)
-
-
-def in_frame(layer: LayerData, frame: FloatArray) -> LayerData:
-    """A layer shown in another display frame."""
-    data, attributes, _ = layer
-    return to_layer_data(from_layer(data, attributes), frame)
-
-
-def frame_of(attributes: Mapping[str, Any]) -> FloatArray:
-    """Display frame of a layer; the identity for a layer that came from elsewhere."""
-    record = attributes.get("metadata", {}).get(METADATA_KEY)
-    return np.eye(4) if record is None else record["frame"]
-
-
-def display_notices(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Everything that was assumed to read and place a layer, one sentence each."""
-    record = attributes.get("metadata", {}).get(METADATA_KEY, {})
-    return (*record.get("notices", ()), *record.get("display_notices", ()))
+    if record.is_empty or not _is_unmoved(values, attributes, record):
+        return _from_transform(values, attributes, record)
+    if record.shown_checksum is None:
+        stored = to_stored_axes(values, record.frame @ record.volume.grid.affine)
+        return _named(replace(record.volume, data=_in_own_unit(stored, record)), attributes, record)
+    if _checksum(values) != record.shown_checksum:
+        return _from_transform(values, attributes, record)
+    return _named(record.volume, attributes, record)
 
 
 def _transform(volume: Volume, placed: Placed) -> dict[str, Any]:
@@ -144,27 +163,18 @@ def _record(
     shown: FloatArray,
     frame: FloatArray,
     attributes: Mapping[str, Any],
-) -> dict[str, Any]:
-    """What `from_layer` needs to find the volume again."""
-    return {
-        "name": volume.name,
-        "suffix": volume.suffix,
-        "unit": volume.unit,
-        "file_unit": volume.file_unit,
-        "affine": volume.grid.affine,
-        "shape": volume.grid.shape,
-        "sidecar": dict(volume.sidecar),
-        "header": volume.header,
-        "path": volume.path,
-        "notices": volume.notices,
-        "display_notices": placement_notices(placed),
-        "frame": frame,
-        "shown_name": attributes["name"],
-        "shown_shape": shown.shape,
-        "shown_matrix": layer_matrix(attributes, shown.ndim),
-        "original": volume.data if placed.is_resampled else None,
-        "shown_checksum": _checksum(shown) if placed.is_resampled else None,
-    }
+) -> LayerRecord:
+    """Record of a volume and of the layer that shows it."""
+    data = volume.data if placed.is_resampled else NO_VOXELS
+    return LayerRecord(
+        volume=replace(volume, data=data, sidecar=dict(volume.sidecar)),
+        frame=frame,
+        placement_notices=placement_notices(placed),
+        shown_name=attributes["name"],
+        shown_shape=shown.shape,
+        shown_matrix=layer_matrix(attributes, shown.ndim),
+        shown_checksum=_checksum(shown) if placed.is_resampled else None,
+    )
 
 
 def _checksum(values: FloatArray) -> int:
@@ -172,51 +182,46 @@ def _checksum(values: FloatArray) -> int:
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 
-def _is_unmoved(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
-    if values.shape != record["shown_shape"]:
+def _is_unmoved(values: FloatArray, attributes: Mapping[str, Any], record: LayerRecord) -> bool:
+    """Whether a layer still has the shape and the transform that it was made with."""
+    if values.shape != record.shown_shape:
         return False
-    return np.allclose(layer_matrix(attributes, values.ndim), record["shown_matrix"], atol=1e-4)
+    return np.allclose(layer_matrix(attributes, values.ndim), record.shown_matrix, atol=1e-4)
 
 
-def _in_own_unit(values: FloatArray, record: Mapping[str, Any]) -> FloatArray:
-    """Shown values in the unit of the volume; only relaxation times are shown in another."""
+def _in_own_unit(values: FloatArray, record: LayerRecord) -> FloatArray:
+    """Shown values in the unit of the volume; only times in s are shown in another unit, ms."""
     floating = values.astype(np.result_type(values.dtype, np.float32), copy=False)
-    return floating / np.asarray(1e3, dtype=floating.dtype) if record.get("unit") == "s" else floating
+    return floating / np.asarray(1e3, dtype=floating.dtype) if record.volume.unit == "s" else floating
 
 
-def _from_record(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> Volume:
-    """Volume on its recorded grid."""
-    name = attributes.get("name", record["shown_name"])
-    return Volume(
-        data=values,
-        grid=VoxelGrid(record["shape"], record["affine"]),
-        name=record["name"] if name == record["shown_name"] else name,
-        **{key: record[key] for key in _KEPT},
-    )
+def _named(volume: Volume, attributes: Mapping[str, Any], record: LayerRecord) -> Volume:
+    """Volume under its own name, or under the name of its layer if the layer was renamed."""
+    name = attributes.get("name", record.shown_name)
+    return volume if name == record.shown_name else replace(volume, name=name)
 
 
-def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: Mapping[str, Any]) -> Volume:
-    """Volume placed by the transform of its layer, in the frame that it was shown in."""
+def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: LayerRecord) -> Volume:
+    """Volume placed by the transform of its layer in the display frame of its record."""
     if values.ndim < 2:
         raise ValueError(f"the layer {attributes.get('name')!r} has {values.ndim} axis: images have two or more.")
     name = str(attributes.get("name", "image"))
     matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
-    affine = np.linalg.inv(record.get("frame", np.eye(4))) @ matrix
+    affine = np.linalg.inv(record.frame) @ matrix
     data = to_volume_axes(_in_own_unit(values, record))
     notice = (
-        f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
-        if record
-        else f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
+        f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
         f"{'' if has_units else f' and its voxels as {sizes} mm'}."
+        if record.is_empty
+        else f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
     )
-    kept = {key: record[key] for key in _KEPT if key in record}
-    kept["header"] = _header_for(values, record)
-    kept["notices"] = (*record.get("notices", ()), notice)
-    return Volume(
+    return replace(
+        record.volume,
         data=data,
         grid=VoxelGrid(data.shape[:3], affine),
-        name=record.get("name", name),
-        **kept,
+        name=record.volume.name or name,
+        header=_header_for(values, record.volume.header),
+        notices=(*record.volume.notices, notice),
     )
 
 
@@ -235,10 +240,10 @@ def _space_matrix(attributes: Mapping[str, Any], ndim: int) -> tuple[FloatArray,
     return matrix, steps, bool(units) and all(unit in _MM for unit in units)
 
 
-def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
-    """The recorded header, else one that keeps whole numbers whole."""
-    if record.get("header") is not None or values.dtype.kind not in "iub":
-        return record.get("header")
+def _header_for(values: FloatArray, header: Any) -> Any:
+    """The recorded header; without one, a header that keeps whole numbers whole."""
+    if header is not None or values.dtype.kind not in "iub":
+        return header
     header = nib.Nifti1Header()
     header.set_data_dtype(np.uint8 if values.dtype.kind == "b" else np.promote_types(values.dtype, np.uint8))
     if header.get_data_dtype().itemsize > 4:
@@ -247,5 +252,6 @@ def _header_for(values: FloatArray, record: Mapping[str, Any]) -> Any:
 
 
 def hidden(layer: LayerData) -> LayerData:
+    """The same layer, not visible."""
     data, attributes, kind = layer
     return data, {**attributes, "visible": False}, kind

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri._napari.layers import LayerData, display_notices, frame_of, to_layers
+from napari_swig_qmri._napari.layers import LayerData, LayerRecord, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri.data.files import iterate_images, read_folder, read_volumes, with_distinct_names
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
@@ -37,7 +37,7 @@ def read(path: Paths) -> list[LayerData]:
     paths = _as_paths(path)
     volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
     layers = to_layers(with_distinct_names(volumes))
-    for notice in (tilt_notice(frame_of(layers[0][1])), _combined_notice(layers)):
+    for notice in (tilt_notice(LayerRecord.of(layers[0][1]).frame), _combined_notice(layers)):
         if notice:
             warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_TOLD)  # a line of code would not help
     return layers
@@ -83,7 +83,8 @@ def _combined_notice(layers: Sequence[LayerData]) -> str:
     """Every sentence once, followed by the names of the layers that it is about."""
     names: dict[str, list[str]] = {}
     for _, attributes, _ in layers:
-        for sentence in display_notices(attributes):
+        record = LayerRecord.of(attributes)
+        for sentence in (*record.volume.notices, *record.placement_notices):
             names.setdefault(sentence, []).append(attributes["name"])
     return "\n".join(f"{sentence} ({_listed(about, len(layers))})" for sentence, about in names.items())
 

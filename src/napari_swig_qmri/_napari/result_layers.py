@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from napari_swig_qmri._napari.display import appearance, contrast_limits
-from napari_swig_qmri._napari.layers import METADATA_KEY, hidden, to_layer_data
+from napari_swig_qmri._napari.layers import LayerRecord, hidden, to_layer_data, with_record
 from napari_swig_qmri._napari.placement import display_frame
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.sidecars import field_strength_of
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri._napari.layers import LayerData
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.super_resolution.results import SuperResolution
-
-MODEL_KEY = "swig_model"  # metadata of result layers: guides and method that made them
 
 
 def result_layers(
@@ -63,23 +61,24 @@ def result_label(result: SuperResolution) -> str:
     return ", ".join(words)
 
 
-def origin_of(maps: Sequence[Mapping[str, Any]], others: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
-    """What results say of the layers they are made of: the field strength of the maps, and the files of all.
+def origin_of(maps: Iterable[Any], others: Iterable[Any] = ()) -> dict[str, Any]:
+    """Sidecar fields of results: the field strength of the maps, and the files of all layers as sources.
 
-    A layer that was computed and not saved yet stands for the files that it was made of itself.
+    A computed layer that was not saved yet is replaced by its own sources. Layers may be given as their attributes.
     """
-    records = [attributes.get("metadata", {}).get(METADATA_KEY, {}) for attributes in (*maps, *others)]
-    field_strength = field_strength_of(*(record.get("sidecar", {}) for record in records[: len(maps)]))
-    paths = list(dict.fromkeys(path for record in records for path in _files_behind(record)))
+    of_maps = [LayerRecord.of(layer).volume for layer in maps]
+    volumes = [*of_maps, *(LayerRecord.of(layer).volume for layer in others)]
+    field_strength = field_strength_of(*(volume.sidecar for volume in of_maps))
+    paths = list(dict.fromkeys(path for volume in volumes for path in _files_behind(volume)))
     strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
     return strength | ({"Sources": paths} if paths else {})
 
 
-def _files_behind(record: Mapping[str, Any]) -> list[str]:
-    """The file of a layer, else those it was made of."""
-    if record.get("path"):
-        return [str(Path(record["path"]).absolute())]
-    sources = record.get("sidecar", {}).get("Sources")
+def _files_behind(volume: Volume) -> list[str]:
+    """File of a volume; if it has none, the files of its sources."""
+    if volume.path:
+        return [str(Path(volume.path).absolute())]
+    sources = volume.sidecar.get("Sources")
     return [source for source in sources if isinstance(source, str)] if isinstance(sources, list) else []
 
 
@@ -88,5 +87,6 @@ def _with_origin(volume: Volume, origin: Mapping[str, Any]) -> Volume:
 
 
 def _labelled(layer: LayerData, label: str) -> LayerData:
+    """The same layer with the guides and the method of the run in its record."""
     data, attributes, kind = layer
-    return data, {**attributes, "metadata": {**attributes["metadata"], MODEL_KEY: label}}, kind
+    return data, {**attributes, "metadata": with_record(attributes["metadata"], model=label)}, kind

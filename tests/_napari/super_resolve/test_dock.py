@@ -15,7 +15,7 @@ from pytestqt.qtbot import QtBot
 from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map, run
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
@@ -171,7 +171,7 @@ def test_a_simulated_case_is_taken_as_measured(viewer: ViewerModel, make: Make, 
     CliRunner().invoke(app, ["simulate", "--voxel-size", "8", "--guide", "T1w", "-o", str(tmp_path)])
     for folder in ("truth", "lr", "guides"):
         add(viewer, *(replace(each, name=f"{folder} {each.suffix}") for each in read_folder(tmp_path / folder)))
-    assert all(layer.metadata[METADATA_KEY]["sidecar"]["Notice"] == RESEARCH_NOTICE for layer in viewer.layers)
+    assert all(LayerRecord.of(layer).volume.sidecar["Notice"] == RESEARCH_NOTICE for layer in viewer.layers)
     value = make(FakeEngine()).value()
     assert [choice.layer.name for choice in value.maps.values()] == ["lr PDmap", "lr T1map (ms)", "lr T2map (ms)"]
     assert [guide.layer.name for guide in value.guides if guide.layer] == ["guides T1w"]
@@ -227,7 +227,7 @@ def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Ma
         np.testing.assert_allclose(layer.affine.affine_matrix, guide.affine.affine_matrix)
         np.testing.assert_allclose(layer.scale, guide.scale)
         assert layer.units == guide.units
-        assert layer.metadata["swig_run"] == 1
+        assert LayerRecord.of(layer).run == 1
     assert RESEARCH_NOTICE in widget.run.message.text()
     assert "Nothing was computed" in widget.run.message.text()
     assert not widget.run.is_running

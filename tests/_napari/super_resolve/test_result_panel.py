@@ -10,8 +10,8 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog
 from widget_cases import FakeEngine, add, add_case, make_guide, run
 
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.choice import CHOOSE
-from napari_swig_qmri._napari.result_layers import MODEL_KEY
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
@@ -44,7 +44,7 @@ def adapt(widget: SuperResolveWidget, qtbot: QtBot) -> None:
 
 
 def shown_results(viewer: ViewerModel) -> list[str]:
-    return [layer.name for layer in viewer.layers if MODEL_KEY in layer.metadata and layer.visible]
+    return [layer.name for layer in viewer.layers if LayerRecord.of(layer).model and layer.visible]
 
 
 def test_method_and_weights_are_explained(make: Make) -> None:
@@ -97,7 +97,7 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make
     assert widget.results.isHidden()
     run(widget, qtbot)
     assert widget.results.box.current_choice == "1: M_12 (T1w + T2w), network, mine.safetensors"
-    labels = {layer.metadata.get(MODEL_KEY) for layer in viewer.layers[5:]}
+    labels = {LayerRecord.of(layer).model for layer in viewer.layers[5:]}
     assert labels == {"M_12 (T1w + T2w), network, mine.safetensors"}
 
 

@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 from widget_cases import MEDIANS, add, make_map
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, sides_of
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
@@ -107,9 +107,11 @@ def test_a_score_against_a_guide_is_told_to_be_a_fit(
     viewer: ViewerModel, qtbot: QtBot, told: dict[str, Any], path: str | None, is_fitted: bool
 ) -> None:
     for name, where in (("T1map SR (ms)", "case/out/sub-01_T1map.nii.gz"), ("sub-01 T2w", path)):
-        record = dict(viewer.layers[name].metadata[METADATA_KEY])
-        sidecar = {**MADE, **told} if name != "sub-01 T2w" else record["sidecar"]
-        viewer.layers[name].metadata = {METADATA_KEY: {**record, "path": where and Path(where), "sidecar": sidecar}}
+        layer = viewer.layers[name]
+        before = LayerRecord.of(layer).volume
+        sidecar = {**MADE, **told} if name != "sub-01 T2w" else before.sidecar
+        volume = replace(before, path=where and Path(where), sidecar=sidecar)
+        layer.metadata = with_record(layer.metadata, volume=volume)
     widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(widget)
     widget.editor.set_value(T2W)
@@ -569,7 +571,7 @@ def test_a_sheet_keeps_the_options_of_each_contrast(widget: SynthesizeWidget, vi
     widget.rendering.set_value(Rendering())
     widget.sheet.show_button.click()
     assert [layer.data.rendering for layer in widget.sheet.layers] == [*[Rendering()] * 4, noisy]
-    record = widget.sheet.layers[-1].metadata["napari-swig-qmri"]["sidecar"]["Rendering"]
+    record = LayerRecord.of(widget.sheet.layers[-1]).volume.sidecar["Rendering"]
     assert record["SNR"] == 25
     widget.editor.set_value(Mp2rageUni.from_typical())
     widget.rendering.set_value(noisy)

@@ -15,7 +15,7 @@ from napari.layers import Labels
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, MEDIANS, add, make_map
 
-from napari_swig_qmri._napari.layers import from_layer
+from napari_swig_qmri._napari.layers import LayerRecord, from_layer, with_record
 from napari_swig_qmri._napari.parts import transmit_layers as transmit_fields
 from napari_swig_qmri._napari.parts.viewer_layers import mask_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
@@ -254,7 +254,7 @@ def test_a_layer_of_b1_is_offered_and_scales_voxel_by_voxel(widget: SynthesizeWi
         x = np.arange(grid.shape[0]) * HR.shape[0] / grid.shape[0] + (HR.shape[0] / grid.shape[0] - 1) / 2
         expected = 0.8 + np.interp(x, np.arange(HR.shape[0]), rise)
         np.testing.assert_allclose(field[:, 2, 2], expected, atol=0.01)
-    record = layer.metadata["napari-swig-qmri"]["sidecar"]
+    record = LayerRecord.of(layer).volume.sidecar
     assert record["Rendering"] == {"TransmitMap": "sub-01_TB1map.nii.gz"}
 
 
@@ -280,7 +280,7 @@ def choose(widget: SynthesizeWidget, b1: Any, qtbot: QtBot) -> None:
 
 def sidecar(layer: Any) -> dict[str, Any]:
     """What is recorded of a layer."""
-    record: dict[str, Any] = layer.metadata["napari-swig-qmri"]["sidecar"]
+    record = LayerRecord.of(layer).volume.sidecar
     return record
 
 
@@ -288,7 +288,8 @@ def test_record_and_data_take_a_map_of_b1_together_while_settings_are_impossible
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, tmp_path: Path
 ) -> None:
     maps, path = Path("sub-01_T1map.nii.gz"), Path("sub-01_TB1map.nii.gz")
-    viewer.layers[1].metadata["napari-swig-qmri"]["path"] = maps
+    t1 = viewer.layers[1]
+    t1.metadata = with_record(t1.metadata, volume=replace(LayerRecord.of(t1).volume, path=maps))
     live = widget.add_contrast()
     sources = sidecar(live[0])["Sources"]
     widget.editor.parameter_boxes()["repetition_time"].value = 100

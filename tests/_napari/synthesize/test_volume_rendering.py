@@ -14,7 +14,7 @@ from napari.utils._proxies import PublicOnlyProxy
 from pytestqt.qtbot import QtBot
 from widget_cases import lr_sr_and_a_guide
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume
@@ -279,7 +279,7 @@ def test_baking_waits_for_what_is_still_to_be_shown(
     gate.set()
     qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
     np.testing.assert_array_equal(sr.data, wanted)
-    assert sr.metadata[METADATA_KEY]["sidecar"]["EchoTime"] == 0.1
+    assert LayerRecord.of(sr).volume.sidecar["EchoTime"] == 0.1
 
 
 @pytest.mark.parametrize("meanwhile", ["into 3D", "marks", "sheet"])

@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.inspect.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._napari.inspect.design_panel import Areas, DesignPanel, titled
 from napari_swig_qmri._napari.inspect.probe import Probe, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
-from napari_swig_qmri._napari.layers import METADATA_KEY, frame_of
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, form, sentence, wrapped_label
 from napari_swig_qmri._napari.parts.choice import Choice
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
@@ -230,9 +230,9 @@ class InspectWidget(Dock):
         """Labels where they are shown: those painted over tilted maps lie in the display frame of the maps."""
         volume = volume_of(labels)
         source = self._sources.get(self.maps.value())
-        if METADATA_KEY in labels.metadata or source is None:
+        if source is None or not LayerRecord.of(labels).is_empty:
             return volume
-        frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
+        frame = LayerRecord.of(source.layers["T1"]).frame
         return replace(volume, grid=replace(volume.grid, affine=np.linalg.inv(frame) @ volume.grid.affine))
 
     def _show_cursor(self) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from nibabel.affines import apply_affine
 
-from napari_swig_qmri._napari.layers import frame_of
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
 from napari_swig_qmri._napari.placement import scanner_position
@@ -63,7 +63,7 @@ def probe_of(source: Source, viewer: ViewerModel) -> Probe:
     """The maps of a source with the standard errors that lie on their grid."""
     given = contrast_maps_of(source.layers)
     maps = given.maps
-    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
+    frame = LayerRecord.of(source.layers["T1"]).frame
     beside = [layer for layer in image_layers(viewer) if layer not in source.layers.values()]
     errors = {}
     for name in maps.names:

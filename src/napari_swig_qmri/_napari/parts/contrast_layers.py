@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, frame_of, to_layer_data
+from napari_swig_qmri._napari.layers import LayerRecord, to_layer_data, with_record
 from napari_swig_qmri._napari.parts.layer_choice import T2STAR
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of, transmit_field_of
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
@@ -16,7 +16,7 @@ from napari_swig_qmri._napari.placement import place
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
 from napari_swig_qmri.data.sidecars import to_sidecar
-from napari_swig_qmri.data.volumes import Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import check_maps
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_swig_qmri._napari.parts.map_sets import Source
-    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.protocol import NamedContrast
     from napari_swig_qmri.synthesis.rendering import Rendering
@@ -44,7 +44,7 @@ def contrast_layer(
 ) -> tuple[LazyContrast, dict[str, Any], str]:
     """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
     given = contrast_maps_of(source.layers)
-    frame = frame_of(source.layers["T1"].as_layer_data_tuple()[1])
+    frame = LayerRecord.of(source.layers["T1"]).frame
     name = f"{shown_title(title or sequence.title)} ({source.label})"
     blank = Volume(data=given.maps["T1"], grid=given.grid, name=name)
     arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
@@ -58,7 +58,7 @@ def contrast_layer(
         field_sources=_files_of(transmit_map),
         rendering=rendering.with_map(file_name(transmit_map)),
     )
-    origin = origin_of([layer.as_layer_data_tuple()[1] for layer in source.layers.values()])
+    origin = origin_of(source.layers.values())
     _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(lazy, origin)), frame)
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
@@ -84,9 +84,8 @@ def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
 
 def with_transmit_map(layer: Image, contrast: LazyContrast, transmit_map: Image | None) -> LazyContrast:
     """A contrast on the voxels of its layer with another map of B1+, or none."""
-    record = layer.metadata[METADATA_KEY]
-    grid = VoxelGrid(record["shape"], record["affine"])
-    field = _placed_field(transmit_map, grid, record["frame"])
+    record = LayerRecord.of(layer)
+    field = _placed_field(transmit_map, record.volume.grid, record.frame)
     return contrast.with_transmit_field(field, file_name(transmit_map), _files_of(transmit_map))
 
 
@@ -98,8 +97,7 @@ def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray
 
 def _files_of(transmit_map: Image | None) -> tuple[str, ...]:
     """Files behind a layer of B1+."""
-    attributes = [] if transmit_map is None else [transmit_map.as_layer_data_tuple()[1]]
-    return tuple(origin_of([], attributes).get("Sources", ()))
+    return tuple(origin_of([], [] if transmit_map is None else [transmit_map]).get("Sources", ()))
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
@@ -128,10 +126,10 @@ def contrast_sidecar(contrast: LazyContrast, origin: Mapping[str, Any]) -> dict[
     return settings | made | ({"Sources": sources} if sources else {})
 
 
-def record_of(layer: Image, contrast: LazyContrast) -> dict[str, Any]:
-    """Metadata of a layer of one contrast once it shows another one of the same maps."""
-    record, before = layer.metadata[METADATA_KEY], layer.data
-    origin = origin_of([{"metadata": layer.metadata}])
-    of_maps = [source for source in origin.pop("Sources", ()) if source not in before.field_sources]
-    sidecar = contrast_sidecar(contrast, origin | ({"Sources": of_maps} if of_maps else {}))
-    return {**layer.metadata, METADATA_KEY: record | {"sidecar": sidecar}}
+def contrast_metadata(layer: Image, contrast: LazyContrast) -> dict[str, Any]:
+    """Metadata of a layer of one contrast once the layer shows another contrast of the same maps."""
+    volume, field_sources = LayerRecord.of(layer).volume, layer.data.field_sources
+    origin = origin_of([layer])
+    map_sources = [source for source in origin.pop("Sources", ()) if source not in field_sources]
+    sidecar = contrast_sidecar(contrast, origin | ({"Sources": map_sources} if map_sources else {}))
+    return with_record(layer.metadata, volume=replace(volume, sidecar=sidecar))

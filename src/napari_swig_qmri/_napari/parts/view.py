@@ -9,7 +9,7 @@ from weakref import WeakSet
 from napari import Viewer, current_viewer
 from napari.components.overlays import TextOverlay
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import unwrapped
 from napari_swig_qmri._napari.parts.orthogonal import follow_orientation
 from napari_swig_qmri._napari.parts.preferences import prefer_view, preferred_view
@@ -99,7 +99,7 @@ def start_as_preferred(viewer: ViewerModel) -> None:
     _STARTED.add(unwrapped(viewer))
 
     def turn(_event: object = None) -> None:
-        if not (viewer.layers and all(METADATA_KEY in layer.metadata for layer in viewer.layers)):
+        if not viewer.layers or any(LayerRecord.of(layer).is_empty for layer in viewer.layers):
             return
         viewer.layers.events.inserted.disconnect(turn)
         if tuple(map(str, viewer.scene.camera.orientation2d)) == _DEFAULT:

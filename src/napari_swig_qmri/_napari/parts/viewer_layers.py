@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._napari.layers import METADATA_KEY, from_layer, to_layer_data
+from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data, with_record
 from napari_swig_qmri._napari.parts.layer_choice import (
     MAP_SUFFIXES,
     LayerFacts,
@@ -30,8 +30,6 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
-
-RUN_KEY = "swig_run"  # metadata of result layers: number of the run
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:
@@ -69,16 +67,16 @@ def volume_of(layer: Image | Labels) -> Volume:
 
 def facts_of(layer: Image) -> LayerFacts:
     """What the choice of layers needs to know, without touching a voxel."""
-    record = layer.metadata.get(METADATA_KEY, {})
+    record = LayerRecord.of(layer)
     matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
     return LayerFacts(
         name=layer.name,
-        suffix=record.get("suffix"),
+        suffix=record.volume.suffix,
         shape=tuple(layer.data.shape),
         voxel_volume=float(abs(np.linalg.det(matrix[-4:-1, -4:-1]))),
         position=tuple(np.round(matrix, 2).ravel().tolist()),
-        is_synthetic=is_computed(record.get("sidecar", {}), record.get("suffix")),
-        run=layer.metadata.get(RUN_KEY, 1),
+        is_synthetic=is_computed(record.volume.sidecar, record.volume.suffix),
+        run=record.run or 1,
     )
 
 
@@ -114,25 +112,25 @@ def file_name(layer: Image | None) -> str:
     """Name of the file of a layer, or its own; empty without a layer."""
     if layer is None:
         return ""
-    path = layer.metadata.get(METADATA_KEY, {}).get("path")
+    path = LayerRecord.of(layer).volume.path
     return path.name if path else str(layer.name)
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
     """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
-    record = layer.metadata.get(METADATA_KEY)
-    if record is None:
+    record = LayerRecord.of(layer)
+    if record.is_empty:
         return
     before = volume_of(layer)
     corrected = as_map(before, quantity, unit)
     if before.suffix and corrected.suffix:
         corrected = replace(corrected, name=before.name.replace(before.suffix, corrected.suffix))
-    data, attributes, _ = to_layer_data(corrected, record["frame"])
+    data, attributes, _ = to_layer_data(corrected, record.frame)
     layer.data = data
-    layer.metadata = {**layer.metadata, **attributes["metadata"]}
+    layer.metadata = {**layer.metadata, **with_record(attributes["metadata"], run=record.run, model=record.model)}
     layer.contrast_limits_range = layer.contrast_limits = attributes["contrast_limits"]
     layer.colormap = attributes["colormap"]
-    if layer.name == record["shown_name"]:
+    if layer.name == record.shown_name:
         layer.name = attributes["name"]  # last: whoever follows names finds the rest done
 
 
@@ -148,20 +146,18 @@ def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any]
 
 
 def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:
-    """Attributes of a result layer that say which run it is from: ``T1 SR run 2 (ms)``."""
-    metadata = {**attributes["metadata"], RUN_KEY: run}
-    if run == 1:
-        return {**attributes, "metadata": metadata}
-    record = metadata[METADATA_KEY]
-    name = f"{record['name']} run {run}"
-    shown = attributes["name"].replace(record["name"], name, 1)
-    metadata[METADATA_KEY] = {**record, "name": name, "shown_name": shown}
+    """Attributes of a result layer of a numbered run; from the second run on the name has it: ``T1 SR run 2 (ms)``."""
+    record = LayerRecord.of(attributes)
+    name = record.volume.name if run == 1 else f"{record.volume.name} run {run}"
+    shown = attributes["name"].replace(record.volume.name, name, 1)
+    volume = replace(record.volume, name=name)
+    metadata = with_record(attributes["metadata"], volume=volume, shown_name=shown, run=run)
     return {**attributes, "name": shown, "metadata": metadata}
 
 
 def next_run(viewer: ViewerModel) -> int:
     """Number that the next run gets: one more than the highest among the layers."""
-    return 1 + max((layer.metadata.get(RUN_KEY) or 0 for layer in viewer.layers), default=0)
+    return 1 + max((LayerRecord.of(layer).run for layer in viewer.layers), default=0)
 
 
 def _is_labels(layer: Layer) -> bool:

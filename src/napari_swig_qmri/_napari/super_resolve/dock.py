@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 
+from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
@@ -16,7 +17,6 @@ from napari_swig_qmri._napari.parts.preferences import read_preferences
 from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import (
-    RUN_KEY,
     add_results,
     facts_of,
     follow_layers,
@@ -212,7 +212,7 @@ class SuperResolveWidget(Dock):
         added = add_results(self._viewer, layers)
         self.results.add(
             Run(
-                number=added[0].metadata[RUN_KEY],
+                number=LayerRecord.of(added[0]).run,
                 label=result_label(result),
                 method=str(result.parameters["method"]),
                 inputs=order.inputs,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_swig_qmri._napari.layers import frame_of, from_layer
+from napari_swig_qmri._napari.layers import LayerRecord, from_layer
 from napari_swig_qmri._napari.parts.viewer_layers import as_map
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
@@ -68,7 +68,7 @@ class Snapshot:
     @property
     def frame(self) -> FloatArray:
         """Display frame of the guides, or of the maps without guides: the one to show results in."""
-        return frame_of(self.guides[0][1] if self.guides else self.maps[0][1])
+        return LayerRecord.of(self.guides[0][1] if self.guides else self.maps[0][1]).frame
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.display import difference_colormap
-from napari_swig_qmri._napari.layers import METADATA_KEY, frame_of, from_layer, to_layer_data
+from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.inquiry import Inquiry
 from napari_swig_qmri._napari.parts.layer_box import LayerBox
@@ -189,10 +189,9 @@ class ComparePanel(QWidget):
         """The measured image of the contrast among the layers."""
         layers = [(layer, facts_of(layer)) for layer in image_layers(self._viewer)]
         self._images = [layer for layer, facts in layers if not facts.is_synthetic and map_of(facts) is None]
-        told = [layer.metadata.get(METADATA_KEY, {}) for layer in self._images]
+        volumes = [LayerRecord.of(layer).volume for layer in self._images]
         images = [
-            (layer.name, record.get("suffix"), record.get("sidecar", {}))
-            for layer, record in zip(self._images, told, strict=True)
+            (layer.name, volume.suffix, volume.sidecar) for layer, volume in zip(self._images, volumes, strict=True)
         ]
         index = choose_acquired(self._sequence, images)
         return None if index is None else self._images[index]
@@ -228,7 +227,7 @@ class ComparePanel(QWidget):
         """The acquired image and the difference, in the frame of the finest maps."""
         self._viewer.canvas.grid.enabled = False  # until all are there: it would be laid out for each
         finest = self._finest.layer
-        frame = frame_of(finest.as_layer_data_tuple()[1])
+        frame = LayerRecord.of(finest).frame
         blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
         if self._chosen is not None and bench.acquired is not None:
             shown, _ = as_signal(from_layer(*self._chosen.as_layer_data_tuple()[:2]))
@@ -257,7 +256,7 @@ class ComparePanel(QWidget):
         if self._on_grid is not None:
             return Difference(finest.data, Scaled(self._on_grid, gain))
         other = next(each.layer for each in self._candidates if each.layer is not finest)
-        if not same_frame(*(frame_of(layer.as_layer_data_tuple()[1]) for layer in (finest, other))):
+        if not same_frame(LayerRecord.of(finest).frame, LayerRecord.of(other).frame):
             return None
         step = np.asarray(finest.scale) / np.asarray(other.scale)
         offset = (np.asarray(finest.translate) - np.asarray(other.translate)) / np.asarray(other.scale)

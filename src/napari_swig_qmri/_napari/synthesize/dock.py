@@ -212,8 +212,8 @@ class SynthesizeWidget(Dock):
         """Write every contrast of a protocol from the last ticked source into a folder, in the background."""
         source = self.sources.value()[-1]
         field = self.rendering.field_layer
-        maps = [layer.as_layer_data_tuple()[1] for layer in source.layers.values()]
-        origin = origin_of(maps, [] if field is None else [field.as_layer_data_tuple()[1]])
+        maps = source.layers.values()
+        origin = origin_of(maps, [] if field is None else [field])
         subject = subject_in(Path(path) for path in origin_of(maps).get("Sources", ()))
         read = partial(contrast_maps_of, dict(source.layers), field)
         overwrite = self.sheet.overwrite_box.value

@@ -9,7 +9,12 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
-from napari_swig_qmri._napari.parts.contrast_layers import common_limits, record_of, shown_title, with_transmit_map
+from napari_swig_qmri._napari.parts.contrast_layers import (
+    common_limits,
+    contrast_metadata,
+    shown_title,
+    with_transmit_map,
+)
 from napari_swig_qmri._napari.parts.inquiry import Inquiry
 from napari_swig_qmri._napari.synthesize.rendering_options import can_be_marked, mark_layer, marks_of
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
@@ -156,7 +161,7 @@ class LiveContrasts(QObject):
         self._wanted = {}
         layers = [layer for layer in self.layers if layer in arrays]
         for layer in layers:
-            layer.metadata = record_of(layer, arrays[layer])
+            layer.metadata = contrast_metadata(layer, arrays[layer])
             with layer.events.data.blocker():  # which lets the viewer look anew at the extent of all layers
                 layer.data = arrays[layer]
             if self.marks.get(layer) in arrays:

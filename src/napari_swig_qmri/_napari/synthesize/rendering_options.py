@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
@@ -11,7 +12,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.appearance import form, native_of, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.choice import Choice
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
@@ -187,15 +188,16 @@ def mark_layer(layer: Image) -> Labels:
     """Translucent layer over the voxels of a contrast layer whose signal partial volume changes."""
     attributes = layer.as_layer_data_tuple()[1]
     sidecar = {"Notice": RESEARCH_NOTICE, "Description": CAVEAT}
-    record = {**layer.metadata[METADATA_KEY], "suffix": "mask", "sidecar": sidecar}
+    volume = replace(LayerRecord.of(layer).volume, suffix="mask", sidecar=sidecar)
+    name = f"Partial volume in {layer.name}"
     kept = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
     marks = Labels(
         marks_of(layer.data),
         **{name: attributes[name] for name in kept},
-        name=f"Partial volume in {layer.name}",
+        name=name,
         opacity=MARK_OPACITY,
         colormap=DirectLabelColormap(color_dict={1: MARK_COLOUR, None: "transparent"}),
-        metadata={METADATA_KEY: {**record, "shown_name": f"Partial volume in {layer.name}"}},
+        metadata=with_record(layer.metadata, volume=volume, shown_name=name),
     )
     marks.editable = False
     return marks

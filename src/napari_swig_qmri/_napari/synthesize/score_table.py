@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
-from napari_swig_qmri._napari.layers import METADATA_KEY
+from napari_swig_qmri._napari.layers import LayerRecord
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,11 +24,11 @@ NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "C
 
 def was_guide(image: Image, t1_map: Image) -> bool:
     """Whether a map was super-resolved with an image, by the name of the guide or by its file."""
-    record, told = (layer.metadata.get(METADATA_KEY, {}) for layer in (image, t1_map))
-    sidecar, path = told.get("sidecar", {}), record.get("path")
-    if record.get("name", image.name) in sidecar.get("Guides", ()):
+    guide, result = (LayerRecord.of(layer).volume for layer in (image, t1_map))
+    sidecar, path = result.sidecar, guide.path
+    if (guide.name or image.name) in sidecar.get("Guides", ()):
         return True
-    folder = Path(told.get("path") or ".").parent
+    folder = Path(result.path or ".").parent
     sources = sidecar.get("Sources", ()) if "Parameters" in sidecar else ()
     return path is not None and Path(path).resolve() in [(folder / source).resolve() for source in sources]
 
