@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_swig_qmri import VoxelGrid, as_guide, as_maps, read_folder, read_volume, super_resolve
-from napari_swig_qmri.progress import drained
+from napari_swig_qmri import Options, VoxelGrid, as_guide, as_maps, read_folder, read_volume, super_resolve
 
 HALOS = (8, 16, 32, 48)  # HR voxels
 TISSUE_T2 = 0.15  # s, above is CSF
@@ -25,7 +24,7 @@ def main() -> None:
         maps = as_maps(read_folder(folder / "lr"))
         guides = [as_guide(read_volume(folder / f"guides/sub-01_{name}.nii.gz"))[0] for name in ("T1w", "T2w")]
         mask = np.asarray(read_volume(folder / "mask.nii.gz").data) > 0.5
-        whole = drained(super_resolve(maps, guides, device="cpu"))
+        whole = super_resolve(maps, guides, Options(device="cpu"))
         found = {
             "gains": whole.gains,
             "lr_noise": whole.parameters["lr_noise"],
@@ -43,7 +42,7 @@ def main() -> None:
                     grid=cropped(maps.grid, first // factor, last // factor),
                 )
                 part = [replace(g, data=g.data[first:last], grid=cropped(g.grid, first, last)) for g in guides]
-                result = drained(super_resolve(lr, part, device="cpu", **found))
+                result = super_resolve(lr, part, Options(device="cpu", **found))
                 parts.append(result.maps.data[:, low - first : high - first])
             gap = np.concatenate(parts, axis=1) - whole.maps.data
             tissue = mask & (whole.maps["T2"] < TISSUE_T2)

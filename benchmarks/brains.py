@@ -13,9 +13,8 @@ import scipy.ndimage as ndi
 import torch
 from numpy.typing import NDArray
 
-from napari_swig_qmri import KSpaceTruncation, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
+from napari_swig_qmri import KSpaceTruncation, Options, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
 from napari_swig_qmri.evaluation.scores import MapScores
-from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
 
@@ -64,7 +63,7 @@ def resolved(
     lr_maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: argparse.Namespace
 ) -> QuantitativeMaps:
     """SR maps by the method that was asked for."""
-    return drained(super_resolve(lr_maps, guides, method=options.method, weights=options.weights)).maps
+    return super_resolve(lr_maps, guides, Options(method=options.method, weights=options.weights)).maps
 
 
 def interpolated(lr_maps: QuantitativeMaps, grid: VoxelGrid) -> Mapping[str, QuantitativeMaps]:

@@ -20,13 +20,13 @@ from scipy.spatial import KDTree
 
 from napari_swig_qmri import (
     KSpaceTruncation,
+    Options,
     QuantitativeMaps,
     VoxelGrid,
     WeightedImage,
     save_super_resolution,
     super_resolve,
 )
-from napari_swig_qmri.cli.console import drain
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 SCANS = {"T1w": "*T1W.nii*", "T2w": "*T2W.nii*", "FLAIR": "*FLAIR.nii*"}
@@ -78,7 +78,7 @@ def main() -> None:
         )
         for name in ("T1w", "T2w")
     ]
-    result, noisy = (drain(super_resolve(lr_maps, guides, reference=0, keep_noise=keep)) for keep in (False, True))
+    result, noisy = (super_resolve(lr_maps, guides, Options(reference=0, keep_noise=keep)) for keep in (False, True))
     middle = tuple(slice(n // 4, -(n // 4)) for n in truth.shape[1:])
     inside = (np.stack(on_first) > BRAIN).all(axis=0)[middle] & (truth[2][middle] < 0.15) & (truth[1][middle] < 2.2)
     zoom = np.divide(hr_grid.shape, lr_grid.shape)

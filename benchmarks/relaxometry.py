@@ -14,8 +14,7 @@ import numpy as np
 import scipy.ndimage as ndi
 from brains import solver_options
 
-from napari_swig_qmri import QuantitativeMaps, VoxelGrid, evaluate, super_resolve
-from napari_swig_qmri.cli.console import drain
+from napari_swig_qmri import Options, QuantitativeMaps, VoxelGrid, evaluate, super_resolve
 from napari_swig_qmri.evaluation.scores import format_scores
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.simulation.degradation import degrade
@@ -54,8 +53,7 @@ def main() -> None:
     cubic = np.stack([ndi.zoom(v, (2, 2, 1), order=3, grid_mode=True, mode="nearest") for v in lr_maps.data])
     print("cubic", format_scores(evaluate(QuantitativeMaps(data=cubic, grid=truth.grid), truth, mask)), sep="\n")
     for method, keep_noise in [(options.method, False)] if options.method else RUNS:
-        run = super_resolve(lr_maps, guides, method=method, weights=options.weights, keep_noise=keep_noise)
-        result = drain(run)
+        result = super_resolve(lr_maps, guides, Options(method=method, weights=options.weights, keep_noise=keep_noise))
         errors = [f"{100 * (found / gain - 1):+.2f} %" for found, gain in zip(result.gains, GAINS, strict=True)]
         print(method, "with its noise kept" if keep_noise else "", "gain errors", *errors)
         print(format_scores(evaluate(result.maps, truth, mask)), *result.notices, sep="\n")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from napari_swig_qmri import degrade, make_phantom, super_resolve
-from napari_swig_qmri.cli.console import drain
+from napari_swig_qmri import Options, degrade, make_phantom, super_resolve
 
 SMALL = 1_000_000  # bytes, less than one plane takes
 
@@ -13,7 +12,7 @@ SMALL = 1_000_000  # bytes, less than one plane takes
 def main() -> None:
     truth = make_phantom(2.0)
     lr_maps, guides = degrade(truth.maps, 2.0, map_noise=0.01, guide_noise=0.01)
-    whole, parts = (drain(super_resolve(lr_maps, guides, memory_limit=limit)).maps for limit in (None, SMALL))
+    whole, parts = (super_resolve(lr_maps, guides, Options(memory_limit=limit)).maps for limit in (None, SMALL))
     for name in whole.names:
         gap, size = (parts[name] - whole[name])[truth.mask], whole[name][truth.mask]
         print(f"{name}: RMS difference over the brain {100 * np.sqrt((gap**2).mean() / (size**2).mean()):.5f} %")

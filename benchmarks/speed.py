@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import zoom
 
 from napari_swig_qmri import (
+    Options,
     QuantitativeMaps,
     VoxelGrid,
     WeightedImage,
@@ -35,7 +36,7 @@ from napari_swig_qmri import (
     degrade,
     make_phantom,
     read_folder,
-    super_resolve,
+    super_resolution_steps,
 )
 from napari_swig_qmri.data.interpretation import is_map
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
@@ -149,7 +150,8 @@ def resolving(
         for name, image in zip(GUIDES, images, strict=True)
     ]
     adapt = method == "adapted"
-    for step in super_resolve(maps, guides, method="network" if adapt else method, adapt=adapt, device=device):
+    options = Options(method="network" if adapt else method, adapt=adapt, device=device)
+    for step in super_resolution_steps(maps, guides, options):
         yield step.stage
 
 

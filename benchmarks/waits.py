@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 
-from napari_swig_qmri import degrade, make_phantom, super_resolve
+from napari_swig_qmri import Options, degrade, make_phantom, super_resolution_steps
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 GUIDES = ("T1w", "T2w")
@@ -19,7 +19,7 @@ def main() -> None:
     truth = make_phantom(options.voxel_size)
     maps, guides = degrade(truth.maps, 2.0, {name: USUAL_GUIDES[name] for name in GUIDES})
     waits, stage, last = [], "start", time.perf_counter()
-    for step in super_resolve(maps, guides, device="cpu"):
+    for step in super_resolution_steps(maps, guides, Options(device="cpu")):
         waits.append((time.perf_counter() - last, stage))
         stage, last = f"after {step.fraction:.0%}, {step.stage}", time.perf_counter()
     waits.append((time.perf_counter() - last, stage))

@@ -19,6 +19,7 @@ from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.results import SuperResolution
 
 HR = VoxelGrid((12, 14, 10), np.diag([1.0, 1.0, 1.0, 1.0]))
@@ -86,14 +87,16 @@ class FakeEngine:
     errors: tuple[float, float] = (0.9, 0.8)  # cross-scale, before and after adapting
     closed: threading.Event = field(default_factory=threading.Event)
 
-    def preflight(self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Any:
-        self.preflights.append({"maps": maps, "guides": guides, **options})
+    def preflight(
+        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Options, *, mask: Any = None
+    ) -> Any:
+        self.preflights.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
         return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000)
 
     def super_resolve(
-        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any
+        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Options, *, mask: Any = None
     ) -> Generator[Progress, None, SuperResolution]:
-        self.runs.append({"maps": maps, "guides": guides, **options})
+        self.runs.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
         try:
             for step in range(self.n_steps):
                 time.sleep(self.pause)
@@ -102,13 +105,13 @@ class FakeEngine:
                     raise self.error
         finally:
             self.closed.set()
-        weights, adapted = options.get("weights"), dict(zip(("error_before", "error_after"), self.errors, strict=True))
+        weights, adapted = options.weights, dict(zip(("error_before", "error_after"), self.errors, strict=True))
         return fake_result(
             maps,
             guides,
-            method=options.get("method", "fake"),
+            method=options.method,
             weights=weights and {"name": weights, "sha256": "0123456789abcdef"},
-            adapted=adapted if options.get("adapt") else None,
+            adapted=adapted if options.adapt else None,
         )
 
 

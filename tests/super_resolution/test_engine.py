@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,6 +16,8 @@ from napari_swig_qmri.physics.quantities import T1, T2
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solve, without_air
 from napari_swig_qmri.super_resolution.network.model import LARGEST_STEP, NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.solver.conflicts import _smooth, following_lr_maps, restarted
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, CPU_SLAB, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
@@ -152,10 +155,11 @@ def test_a_restart_forgets_what_led_to_a_conflict(box):
 
 def test_a_network_takes_nothing_above_what_is_highest():
     maps, guides = degraded(slab().maps)
-    problem = drained(prepare(maps, guides, guides[0].grid))
+    planned = plan(maps, guides, Options(device="cpu"))
+    problem = drained(prepare(maps, guides, planned.hr_grid))
     network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
     torch.nn.init.constant_(network.tail.bias, LARGEST_STEP)
-    found = drained(solve(problem, refined=True, network=network, device=CPU)).maps
+    found = drained(solve(problem, replace(planned, network=network))).maps
     highest = torch.tensor(highest_of(problem)).view(3, 1, 1, 1)
     inside = problem.interpolate(problem.tissue.float()) > 0.5
     assert (found <= highest * (1 + 1e-5))[:, inside].all()

@@ -1,45 +1,47 @@
-"""Names of results by their guides, as in the publication."""
+"""Options that are impossible by themselves are refused when they are made."""
 
 from __future__ import annotations
 
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
 import pytest
 
-from napari_swig_qmri.physics.signal_models import SEQUENCES, SpinEcho, TurboSpinEcho
-from napari_swig_qmri.physics.weighting import contrast_of, model_label
+from napari_swig_qmri.super_resolution.options import METHODS, Options
 
 
 @pytest.mark.parametrize(
-    ("name", "contrast"),
+    ("options", "sentence"),
     [
-        *(("spin-echo", "T1w"), ("mprage", "T1w"), ("mp2rage-uni", "T1w"), ("spgr", "T1w"), ("ir-se", "T1w")),
-        *(("psir", "T1w"), ("tse", "T2w"), ("t2-flair", "FLAIR"), ("stir", "mine"), ("dir", "mine"), ("bssfp", "mine")),
+        ({"method": "magic"}, "the method must be one of regression, posterior, network, but it is 'magic'"),
+        ({"method": "posterior", "weights": "x.safetensors"}, "weights and adapt belong to the method network"),
+        ({"method": "posterior", "adapt": True}, "weights and adapt belong to the method network"),
+        ({"method": "network", "keep_noise": True}, "the network needs maps without noise"),
+        ({"dtype": "int8"}, "the dtype must be one of float32, float64, but it is 'int8'"),
+        ({"device": "abacus"}, "the device must be auto, cuda, mps or cpu, but it is 'abacus'"),
+        ({"gains": [-1.0]}, "every gain must be a number above 0"),
+        ({"gains": [np.inf]}, "every gain must be a number above 0"),
+        ({"gains": ["x"]}, "every gain must be a number above 0"),
+        ({"guide_noise": [np.nan]}, "every noise level must be a number above 0"),
+        ({"lr_noise": {"T1": np.nan}}, "every noise level must be a number above 0"),
+        ({"memory_limit": np.nan}, "every memory limit must be a number above 0"),
+        ({"voxel_size": 0}, "the voxel size must be above 0 mm"),
+        ({"voxel_size": np.nan}, "the voxel size must be above 0 mm"),
+        ({"voxel_size": (1, 1)}, "the voxel size must be one number or three"),
     ],
 )
-def test_usual_protocols_have_their_contrast(name: str, contrast: str) -> None:
-    assert contrast_of(SEQUENCES[name].from_typical(), "sub-01 mine") == contrast
+def test_impossible_options_are_refused(options, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Options(**options)
 
 
-def test_spin_echoes_are_told_apart_by_their_times() -> None:
-    assert contrast_of(TurboSpinEcho(echo_time=0.012, repetition_time=0.6), "x") == "T1w"
-    assert contrast_of(SpinEcho(echo_time=0.09, repetition_time=2.5), "x") == "T2w"
-    assert contrast_of(SpinEcho(echo_time=0.015, repetition_time=2.5), "sub-01 PDw") == "PDw"
-
-
-def test_an_unknown_image_goes_by_its_name() -> None:
-    assert [contrast_of(None, name) for name in ("a b", " ")] == ["b", "image"]
-
-
-@pytest.mark.parametrize(
-    ("contrasts", "label"),
-    [
-        ([], "no guide"),
-        (["T1w"], "M_1 (T1w)"),
-        (["T2w", "T1w"], "M_12 (T2w + T1w)"),
-        (["T1w", "T2w", "FLAIR"], "M_12F (T1w + T2w + FLAIR)"),
-        (["T1w", "T1w", "T2w"], "M_112 (T1w + T1w + T2w)"),
-        (["STIR", "T1w"], "M_1,STIR (STIR + T1w)"),
-        (["STIR"], "M_STIR (STIR)"),
-    ],
-)
-def test_models_are_named_by_their_guides(contrasts: list[str], label: str) -> None:
-    assert model_label(contrasts) == label
+@pytest.mark.parametrize("method", METHODS)
+def test_options_are_values_that_become_json(method):
+    options = Options(method=method, voxel_size=(1, 1, 2), gains=[812.0], lr_noise={"T1": 0.01})
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        options.method = "posterior"
+    stored = json.loads(json.dumps(options.to_json()))
+    assert Options(**stored).to_json() == stored | {"voxel_size": [1, 1, 2]}
+    assert json.loads(json.dumps(Options(weights=Path("a") / "b").to_json()))["weights"] == str(Path("a") / "b")

@@ -24,16 +24,20 @@ from napari_swig_qmri.progress import Progress, drained
 from napari_swig_qmri.simulation.phantom import make_phantom
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
-from napari_swig_qmri.super_resolution.pipeline import super_resolve
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.outcome import result_of
+from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps, super_resolve
+from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.preflight import preflight
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
+from napari_swig_qmri.super_resolution.solver.problem import prepare
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 NAMES = ("PD", "T1", "T2")
 
 
-def solved(maps, guides, **options):
-    return drained(super_resolve(maps, guides, **options))
+def solved(maps, guides, *, mask=None, **options):
+    return super_resolve(maps, guides, Options(**options), mask=mask)
 
 
 @cache
@@ -428,22 +432,13 @@ def test_a_result_that_fits_is_not_doubted(noise, domain, method):
     assert not any("does not fit" in notice for notice in solved(lr, guides, method=method).notices)
 
 
-def test_a_result_without_a_number_is_never_returned(monkeypatch):
-    def broken(problem, **_options):
-        yield Progress(0.5, "breaking")
-        return replace(healthy, maps=torch.full_like(healthy.maps, torch.nan))
-
-    def kept(problem, **options):
-        nonlocal healthy
-        healthy = yield from solve(problem, **options)
-        return healthy
-
-    healthy = None
-    monkeypatch.setattr("napari_swig_qmri.super_resolution.pipeline.solve", kept)
-    solved(*case())
-    monkeypatch.setattr("napari_swig_qmri.super_resolution.pipeline.solve", broken)
+def test_a_result_without_a_number_is_never_returned():
+    planned = plan(*case(), Options(method="regression"))
+    problem = drained(prepare(planned.maps, planned.guides, planned.hr_grid))
+    solution = drained(solve(problem, planned))
+    assert np.isfinite(result_of(problem, solution, planned).maps.data).all()
     with pytest.raises(ValueError, match="the run found no value of PD"):
-        solved(*case())
+        result_of(problem, replace(solution, maps=torch.full_like(solution.maps, torch.nan)), planned)
 
 
 def test_noise_is_taken_out_unless_it_is_to_be_kept():
@@ -559,7 +554,7 @@ def test_a_lesion_that_both_know_is_no_conflict():
 
 
 def test_progress_rises_and_says_what_is_done():
-    _, steps, longest = paced(super_resolve(*case()))
+    _, steps, longest = paced(super_resolution_steps(*case()))
     assert all(isinstance(step, Progress) for step in steps)
     fractions = [step.fraction for step in steps]
     assert fractions == sorted(fractions)
@@ -572,9 +567,9 @@ def test_progress_rises_and_says_what_is_done():
 
 @pytest.mark.slow
 def test_closing_it_anywhere_stops_it():
-    n_steps = len(list(super_resolve(*case())))
+    n_steps = len(list(super_resolution_steps(*case())))
     for n in range(n_steps):
-        steps = super_resolve(*case())
+        steps = super_resolution_steps(*case())
         for _ in range(n):
             next(steps)
         steps.close()
@@ -609,44 +604,18 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
 @pytest.mark.parametrize(
     ("maps", "guides", "options", "sentence"),
     [
-        (
-            box(),
-            [guide()],
-            {"method": "magic"},
-            "the method must be one of regression, posterior, network, but it is 'magic'",
-        ),
-        (
-            box(),
-            [guide()],
-            {"method": "posterior", "weights": "x.safetensors"},
-            "only the method network takes weights",
-        ),
-        (box(), [guide()], {"method": "posterior", "adapt": True}, "only the method network takes weights"),
-        (box(), [guide()], {"method": "network", "keep_noise": True}, "networks are trained on maps without noise"),
-        (box(), [guide()], {"dtype": "int8"}, "the dtype must be one of float32, float64, but it is 'int8'"),
-        (box(), [guide()], {"device": "abacus"}, "the device must be auto, cuda, mps or cpu, but it is 'abacus'"),
         (box(), [guide()] * 6, {}, "up to 5 guides can be used, but 6 came"),
         (box(), [guide(sequence=None)], {}, "the sequence of guide 'T1w' is not known"),
         (box(), [guide()], {"gains": [1.0, 2.0]}, "1 guides need one gain each, but 2 came"),
         (box(), [guide()], {"gains": 812}, "1 guides need one gain each, but 812 came"),
-        (box(), [guide()], {"gains": [-1.0]}, "every gain must be a number above 0"),
-        (box(), [guide()], {"gains": [np.inf]}, "every gain must be a number above 0"),
-        (box(), [guide()], {"gains": ["x"]}, "every gain must be a number above 0"),
         (box(), [guide()], {"guide_noise": []}, "1 guides need one noise level each, but 0 came"),
-        (box(), [guide()], {"guide_noise": [np.nan]}, "every noise level must be a number above 0"),
         (box(), [guide()], {"lr_noise": {"PD": 0.01}}, "T1 and T2 is missing"),
-        (box(), [guide()], {"lr_noise": dict.fromkeys(NAMES, np.nan)}, "every noise level must be a number above 0"),
         (box(), [guide()], {"lr_noise": dict.fromkeys((*NAMES, "T3"), 0.01)}, "names T3, but there is no such map"),
-        (box(), [guide()], {"memory_limit": np.nan}, "every memory limit must be a number above 0"),
-        (box(), [guide()], {"voxel_size": 0}, "the voxel size must be above 0 mm"),
-        (box(), [guide()], {"voxel_size": np.nan}, "the voxel size must be above 0 mm"),
-        (box(), [guide()], {"voxel_size": (1, 1)}, "the voxel size must be one number or three"),
         (without("PD", 0.0), [guide()], {}, "the PD map holds no value above 0"),
         (without("T2", -1.0), [guide()], {}, "the T2 map holds no value above 0"),
         (box(), [guide()], {"mask": np.zeros((8, 8, 8))}, "the mask is empty"),
         (box(), [guide()], {"mask": np.ones((8, 8, 7))}, r"the mask has the shape \(8, 8, 7\)"),
         (box(), [replace(guide(), data=np.zeros((8, 8, 8)))], {}, "T1w holds no voxel with a value"),
-        (box(), [replace(guide(), data=-np.ones((8, 8, 8)))], {}, "T1w has no positive signal over the tissue"),
         (
             box(),
             [replace(guide(), grid=VoxelGrid((8, 8, 8), FAR))],
@@ -662,10 +631,19 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
     ],
 )
 def test_bad_input_is_refused_with_a_sentence_before_and_in_a_run(maps, guides, options, sentence):
+    mask = options.pop("mask", None)
     with pytest.raises(ValueError, match=sentence):
-        solved(maps, guides, **options)
-    (problem,) = preflight(maps, guides, **options).problems
+        super_resolution_steps(maps, guides, Options(**options), mask=mask)  # before the first step
+    (problem,) = preflight(maps, guides, Options(**options), mask=mask).problems
     assert re.search(sentence, problem)
+
+
+def test_a_guide_without_a_signal_is_refused_in_the_run():
+    dark = replace(guide(), data=-np.ones((8, 8, 8)))
+    with pytest.raises(ValueError, match="T1w has no positive signal over the tissue"):
+        solved(box(), [dark])
+    (problem,) = preflight(box(), [dark]).problems
+    assert "T1w has no positive signal over the tissue" in problem
 
 
 def test_noise_is_asked_for_the_given_maps_only():

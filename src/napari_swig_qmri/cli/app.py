@@ -25,7 +25,7 @@ from napari_swig_qmri.cli.contrast_options import (
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import VARIABLES
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
+from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 
 app = typer.Typer(
@@ -76,7 +76,9 @@ def _program(
 @app.command("super-resolve")
 def _super_resolve(
     maps: Maps,
-    output: OutputFolder,
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results.")
+    ] = None,
     guide: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weighted image with its sidecar, or a folder of them; may be repeated."),
@@ -104,23 +106,28 @@ def _super_resolve(
         bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise alone.")
     ] = False,
     units: Units = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
     """Super-resolve low-resolution maps with weighted images as guides."""
     size = None if voxel_size is None else _three(voxel_size, "--voxel-size")
+    if output is None and not dry_run:
+        raise typer.BadParameter("give a folder for the results, or --dry-run.", param_hint="'-o' / '--output'")
     with refusals():
         from napari_swig_qmri.cli.commands import super_resolve_files
 
-        job = {
-            "method": method,
-            "weights": weights,
-            "adapt": adapt,
-            "device": device,
-            "voxel_size": size,
-            "keep_noise": keep_noise,
-        }
-        report = super_resolve_files(maps, guide or [], output, mask, units=units, overwrite=overwrite, **job)
+        options = Options(
+            method=method,
+            weights=weights,
+            adapt=adapt,
+            device=device,
+            voxel_size=size,
+            keep_noise=keep_noise,
+        )
+        report = super_resolve_files(
+            maps, guide or [], output, options, mask, units=units, overwrite=overwrite, dry_run=dry_run
+        )
         _show(report, as_json)
 
 

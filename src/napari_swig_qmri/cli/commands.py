@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.evaluation.scores import Agreement, MapScores
     from napari_swig_qmri.physics.sequence import Contrast
+    from napari_swig_qmri.super_resolution.options import Options
+    from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.synthesis.rendering import Rendering
 
 Report = dict[str, Any]
@@ -68,34 +70,34 @@ class Simulation:
 def super_resolve_files(
     paths: Sequence[Path],
     guide_paths: Sequence[Path],
-    output: Path,
+    output: Path | None,
+    options: Options,
     mask_path: Path | None = None,
     *,
     units: str | None = None,
     overwrite: bool = False,
-    **options: Any,
+    dry_run: bool = False,
 ) -> Report:
-    """Super-resolve maps with guides and save the result in a folder; `options` go to the pipeline."""
-    from napari_swig_qmri.super_resolution.pipeline import super_resolve
-    from napari_swig_qmri.super_resolution.preflight import preflight  # these load torch: over a second
-    from napari_swig_qmri.super_resolution.solver.problem import choose_hr_grid
+    """Super-resolve the maps in files and save the result in a folder; with `dry_run`, only report the plan."""
+    from napari_swig_qmri.super_resolution.pipeline import run  # these load torch: over a second
+    from napari_swig_qmri.super_resolution.plan import plan
+    from napari_swig_qmri.super_resolution.preflight import describe
 
     given = read_maps(paths, units)
     say(*given.notices)
     stem = subject_of(given.volumes)
-    _check_no_files(output, [f"{stem}_desc-swig*"], overwrite)
+    if output is not None and not dry_run:
+        _check_no_files(output, [f"{stem}_desc-swig*"], overwrite)
     guide_volumes = read_guides(guide_paths)
     guides = [as_guide(volume)[0] for volume in guide_volumes]
     say(*(notice for guide in guides for notice in guide.notices))
-    if mask_path is not None:
-        grid = choose_hr_grid(given.maps, guides, options.get("voxel_size"), None)
-        options["mask"] = read_mask(mask_path, grid, "the result").astype(np.float32)
-    check = preflight(given.maps, guides, **options)
-    if check.problems:
-        raise ValueError(" ".join(check.problems))
-    say(*check.statements, _cost(check.seconds, check.memory))
+    planned = plan(given.maps, guides, options, mask_path)
+    statements = (*describe(planned), _cost(planned.seconds, planned.memory))
+    if dry_run or output is None:
+        return _plan_report(planned, statements, given.notices)
+    say(*statements)
     started = time.perf_counter()
-    result = drain(super_resolve(given.maps, guides, **options))
+    result = drain(run(planned))
     seconds = time.perf_counter() - started
     say(*result.notices)
     sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
@@ -345,6 +347,23 @@ def _check_no_files(folder: Path, patterns: Sequence[str], overwrite: bool) -> N
     found = sorted(path.name for pattern in patterns for path in folder.rglob(pattern)) if folder.is_dir() else []
     if found and not overwrite:
         raise FileExistsError(f"{found[0]} already in {folder}: choose another folder or use --overwrite.")
+
+
+def _plan_report(plan: RunPlan, statements: Sequence[str], notices: Sequence[str]) -> Report:
+    """Report of a dry run: what a run would do, with its grid, device, memory and time."""
+    return {
+        "outputs": [],
+        "statements": list(statements),
+        "voxel_size_mm": plan.hr_grid.voxel_size,
+        "shape": plan.hr_grid.shape,
+        "device": str(plan.device),
+        "estimated_seconds": plan.seconds,
+        "estimated_memory_bytes": plan.memory,
+        "weights_sha256": plan.weights_sha256,
+        "options": plan.options.to_json(),
+        "notices": [*notices, *(notice for guide in plan.guides for notice in guide.notices)],
+        "text": "\n".join(statements),
+    }
 
 
 def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:

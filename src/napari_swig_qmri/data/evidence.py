@@ -22,7 +22,8 @@ class Evidence:
     sidecar: Mapping[str, Any] = field(default_factory=dict)
     header_text: str = ""  # free-text fields of the header
     values: FloatArray | None = None  # any shape, in the file's unit
-    time_unit: str | None = None  # s or ms, of relaxation times, where a person said it; believed before all else
+    time_unit: str | None = None  # s or ms, of relaxation times; overrides sidecar, header and values
+    default_unit: str | None = None  # s or ms, of relaxation times whose unit neither sidecar nor header states
 
     @property
     def series(self) -> str:

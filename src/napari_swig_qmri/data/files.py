@@ -49,29 +49,31 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     `time_unit`, s or ms, is that of T1 and T2 in the file; by default sidecar, header text or values tell it.
     What had to be assumed about kind, unit and position stands in the volume's notices.
     """
-    content, evidence = _content(Path(path), time_unit)
-    return _volume(content, evidence, Path(path), find_suffix(evidence))
+    content, evidence = read_content(Path(path), time_unit)
+    return volume_of(content, evidence, Path(path), find_suffix(evidence))
 
 
 def read_volumes(path: str | Path, time_unit: str | None = None) -> list[Volume]:
     """Like `read_volume`, but several maps in one file, such as T1, T2 and PD of one series, come one by one."""
-    content, evidence = _content(Path(path), time_unit)
+    content, evidence = read_content(Path(path), time_unit)
     n = content.data.shape[3] if content.data.ndim == 4 else 0
     suffixes = quantities_of_stack(evidence, n)
     if not suffixes:
-        return [_volume(content, evidence, Path(path), find_suffix(evidence))]
+        return [volume_of(content, evidence, Path(path), find_suffix(evidence))]
     told = f"One of the {n} maps in {Path(path).name}, which are taken as {', '.join(suffixes)} in this order."
     volumes = []
     for index, suffix in enumerate(suffixes):
         data = content.data[..., index]
         one = replace(content, data=data), replace(evidence, values=data)
-        volume = _volume(*one, Path(path), (suffix, (told,)))
+        volume = volume_of(*one, Path(path), (suffix, (told,)))
         volumes.append(replace(volume, name=f"{volume.name} {suffix}"))
     return volumes
 
 
-def _content(path: Path, time_unit: str | None) -> tuple[NiftiContent, Evidence]:
-    """What a file stores, and everything that can tell what it is."""
+def read_content(
+    path: Path, time_unit: str | None = None, default_unit: str | None = None
+) -> tuple[NiftiContent, Evidence]:
+    """Content of a NIfTI file, and everything that says what it holds; units as in `Evidence`."""
     stem, _ = split_extension(path)
     content = read_nifti(path)
     evidence = Evidence(
@@ -80,12 +82,15 @@ def _content(path: Path, time_unit: str | None) -> tuple[NiftiContent, Evidence]
         header_text=header_text(content.header),
         values=content.data,
         time_unit=time_unit,
+        default_unit=default_unit,
     )
     return content, evidence
 
 
-def _volume(content: NiftiContent, evidence: Evidence, path: Path, kind: tuple[str | None, tuple[str, ...]]) -> Volume:
-    """A volume of a kind, which comes with what was assumed to find it."""
+def volume_of(
+    content: NiftiContent, evidence: Evidence, path: Path | None, kind: tuple[str | None, tuple[str, ...]]
+) -> Volume:
+    """Volume of the content of a file; `kind` is its BIDS suffix and the notices on how that was found."""
     (suffix, about_kind), (file_unit, about_unit) = kind, find_unit(kind[0], evidence)
     about_values = cut_off(suffix, content.data, file_unit)
     volume = Volume(

@@ -131,12 +131,16 @@ def paths_of(volumes: Iterable[Volume]) -> list[Path]:
 
 
 def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
-    """Mask on the voxels of `grid`, which belongs to `owner`."""
-    volume = read_volume(path)
+    """Mask from a file on the voxels of `grid`, which belongs to `owner`; see `mask_on`."""
+    return mask_on(read_volume(path), grid, owner)
+
+
+def mask_on(volume: Volume, grid: VoxelGrid, owner: str) -> BoolArray:
+    """Voxels of a volume above 0.5, ``(x, y, z)``; ValueError unless it has the voxels of `grid` of `owner`."""
     if not volume.grid.is_aligned_with(grid):
         raise ValueError(
-            f"the mask {path.name} ({volume.grid.shape} voxels) and {owner} ({grid.shape} voxels) do not "
-            "have the same voxels: resample the mask first."
+            f"the mask {volume.path.name if volume.path else volume.name} ({volume.grid.shape} voxels) and {owner} "
+            f"({grid.shape} voxels) do not have the same voxels: resample the mask first."
         )
     return np.asarray(volume.data > 0.5)
 

@@ -25,6 +25,10 @@ _NO_ORIENTATION = "The file says no position or orientation: shown centred, left
 _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, zlib.error)
 
 
+class EmptyImageError(ValueError):
+    """An image without voxels."""
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NiftiContent:
     """What one file stores."""
@@ -62,14 +66,26 @@ def read_nifti(path: Path) -> NiftiContent:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:
-        image = nib.load(path, mmap=False)
-        values, notices = _values(image.dataobj)  # type: ignore[attr-defined]
-        affine, doubts = _affine(image)
+        return nifti_content(nib.load(path, mmap=False), path.name)
     except _UNREADABLE as error:
+        if isinstance(error, EmptyImageError):
+            raise
         reason = str(error).strip() or type(error).__name__
         raise ValueError(f"{path.name} could not be read as NIfTI: {reason}. Is the file complete?") from error
+
+
+def nifti_content(image: Any, name: str) -> NiftiContent:
+    """Content of a nibabel image; `name` is used in messages.
+
+    Raises
+    ------
+    EmptyImageError
+        If the image has no voxels.
+    """
+    values, notices = _values(image.dataobj)
     if values.size == 0:
-        raise ValueError(f"{path.name} has no voxels: its shape is {values.shape}. Export it again.")
+        raise EmptyImageError(f"{name} has no voxels: its shape is {values.shape}. Export it again.")
+    affine, doubts = _affine(image)
     return NiftiContent(data=spatial(values), affine=affine, header=image.header, notices=(*notices, *doubts))
 
 

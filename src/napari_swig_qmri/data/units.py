@@ -96,6 +96,8 @@ def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
         return in_text, (told, *_doubt("header", in_text, guessed))
     if base == "arbitrary":
         return base, (ignored.strip(),) if ignored else ()
+    if evidence.default_unit:
+        return evidence.default_unit if base == "s" else f"1/{evidence.default_unit}", ()
     if guessed is None:
         return base, (f"{ignored}No unit given: {base} assumed, as BIDS asks of a {suffix}.",)
     told = f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong."

@@ -1,34 +1,133 @@
-"""The ways to super-resolve, and what a result is called by its guides, as in the publication: M_12 (T1w + T2w)."""
+"""Options of a super-resolution run."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from numbers import Real
+from pathlib import Path
+from typing import Any, Final
 
-from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
-
-if TYPE_CHECKING:
-    pass
+import numpy as np
 
 METHODS: Mapping[str, str] = {
-    "regression": "local regression of the maps on the guides; fast, no physics",
-    "posterior": "regression, then refined until signal models, guides and LR maps agree",
+    "regression": "local regression of the maps on the guides; fast, no signal equations",
+    "posterior": "regression, then refined until signal equations, guides and LR maps agree",
     "network": "posterior, then corrected by a network trained on simulated subjects",
 }
 DEFAULT_METHOD: Final = "network"
+DTYPES = ("float32", "float64")
+DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options:
-    """How to compute."""
+    """Options of a super-resolution run.
+
+    Read alike by Python, the command line, the window, its preferences and the provenance of a result.
+
+    Parameters
+    ----------
+    method
+        A key of `METHODS`: ``"regression"``, ``"posterior"`` or ``"network"``.
+    voxel_size
+        Edge of the HR voxels in mm, one number or three, over the field of view of the reference. By default
+        the voxels of the reference.
+    reference
+        Index of the guide whose grid the result has. By default the guide with the smallest voxels.
+    gains
+        Image value per unit of signal, one per guide, at the PD unit of the maps. By default found from the data.
+    lr_noise
+        Standard deviation of the noise in each LR map relative to the value, by map name. By default estimated.
+    guide_noise
+        Standard deviation of the noise in each guide, in its own unit. By default estimated.
+    device
+        ``"auto"`` (CUDA, then MPS, then CPU), ``"cuda"``, ``"cuda:1"``, ``"mps"`` or ``"cpu"``.
+    dtype
+        ``"float32"`` or ``"float64"``.
+    memory_limit
+        Bytes for the working memory of one slab of planes. It comes on top of some 40 volumes of the HR grid, 70
+        with the network. Slabs do not change the result. By default chosen by device.
+    weights
+        Weights of the network: a key of `WEIGHTS`, a file written by ``swig-qmri train``, or
+        ``hub:owner/repository`` on the Hugging Face hub. By default `DEFAULT_WEIGHTS`.
+    adapt
+        Train the network on this subject first, for as long as that lowers its cross-scale error.
+    keep_noise
+        Return the maximum of the posterior itself. By default it is averaged over neighbouring voxels that differ
+        by no more than noise.
+
+    Raises
+    ------
+    ValueError
+        If a value is impossible by itself, or two options exclude each other.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import Options
+    >>> Options(method="posterior", voxel_size=1.0).method
+    'posterior'
+    >>> Options(method="magic")
+    Traceback (most recent call last):
+    ...
+    ValueError: the method must be one of regression, posterior, network, but it is 'magic'.
+    """
 
     method: str = DEFAULT_METHOD
-    weights: str = DEFAULT_WEIGHTS  # of the network; other methods have none
-    voxel_size: float | None = None  # mm, None: that of the finest guide
+    voxel_size: float | Sequence[float] | None = None  # mm
+    reference: int | None = None
+    gains: Sequence[float] | None = None
+    lr_noise: Mapping[str, float] | None = None  # relative
+    guide_noise: Sequence[float] | None = None
     device: str = "auto"
-    memory_limit: int | None = None  # bytes, None: decided by the engine
+    dtype: str = "float32"
+    memory_limit: int | None = None  # bytes
+    weights: str | Path | None = None
+    adapt: bool = False
+    keep_noise: bool = False
 
-    def arguments(self) -> dict[str, Any]:
-        """The options as the engine takes them."""
-        return {**vars(self), "weights": self.weights if self.method == "network" else None}
+    def __post_init__(self) -> None:
+        """Check each option by itself, and those that exclude each other."""
+        if self.method not in METHODS:
+            raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {self.method!r}.")
+        if self.method != "network" and (self.weights is not None or self.adapt):
+            raise ValueError(
+                f"weights and adapt belong to the method network, but the method is {self.method!r}: leave them out, "
+                "or choose the network."
+            )
+        if self.method == "network" and self.keep_noise:
+            raise ValueError(
+                "the network needs maps without noise: leave out keep_noise, or choose the method posterior."
+            )
+        if self.dtype not in DTYPES:
+            raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {self.dtype!r}.")
+        if not isinstance(self.device, str) or self.device.split(":")[0] not in DEVICES:
+            raise ValueError(f"the device must be auto, cuda, mps or cpu, but it is {self.device!r}.")
+        if self.memory_limit is not None:
+            check_positive([self.memory_limit], "memory limit")
+        for values, what in ((self.gains, "gain"), (self.guide_noise, "noise level")):
+            if values is not None:
+                check_positive(np.ravel(np.asarray(values, dtype=object)), what)
+        if self.lr_noise is not None:
+            check_positive(self.lr_noise.values(), "noise level")
+        if self.voxel_size is not None:
+            _check_voxel_size(self.voxel_size)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the options as JSON-ready values, by name."""
+        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+
+
+def check_positive(values: Iterable[Any], what: str) -> None:
+    """Raise ValueError unless all values are finite numbers above 0."""
+    values = list(values)
+    if not all(isinstance(value, Real) and np.isfinite(float(value)) and float(value) > 0 for value in values):
+        raise ValueError(f"every {what} must be a number above 0, but they are {values}.")
+
+
+def _check_voxel_size(size: float | Sequence[float]) -> None:
+    if np.shape(size) not in ((), (3,)):
+        raise ValueError(f"the voxel size must be one number or three, but it is {size}.")
+    edges = np.asarray(size, float)
+    if not (np.isfinite(edges).all() and (edges > 0).all()):
+        raise ValueError(f"the voxel size must be above 0 mm, but it is {size}.")

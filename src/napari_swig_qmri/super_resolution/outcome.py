@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,56 +14,33 @@ from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.results import SuperResolution
-from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.super_resolution.engine import Solution
+    from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-NOTABLE_CONFLICT = 1e-4  # share of the voxels
-MISFIT = ((0.03, 5.0), (0.15, 1.5))  # median relative LR residual, and times that of noise, which are too much
+NOTABLE_CONFLICT = 1e-4  # fraction of the voxels
+MISFIT = ((0.03, 5.0), (0.15, 1.5))  # misfit above both: median relative LR residual, multiple of that of noise
 RINGING = 0.22  # of T2: truncated maps ring around CSF, maps fitted to truncated signals do not
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 
 
-def adaptation_errors(solution: Solution) -> dict[str, float] | None:
-    """Cross-scale errors of the network over those of the posterior."""
-    if solution.adaptation is None:
-        return None
-    return dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
+def result_of(problem: Problem, solution: Solution, plan: RunPlan) -> SuperResolution:
+    """Return the result of a run in the units of its inputs, with synthesised guides, residuals and provenance.
 
-
-def method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str:
-    """The regression alone runs where T1 or T2 was not measured, and no network without PD, whatever was asked."""
-    if not guides:
-        return "interpolation"
-    if solution.conflict is None:
-        return "regression"
-    return "network" if solution.corrected else "posterior"
-
-
-def relative_noise(levels: Mapping[str, float] | None) -> torch.Tensor | None:
-    """Levels ``(3,)``; a map that was not measured has none that counts."""
-    if levels is None:
-        return None
-    return torch.tensor([float(levels.get(name, MIN_LR_NOISE)) for name in QUANTITIES])
-
-
-def result_of(
-    problem: Problem,
-    solution: Solution,
-    maps: QuantitativeMaps,
-    guides: Sequence[WeightedImage],
-    mask: FloatArray | None,
-    asked: Mapping[str, Any],
-) -> SuperResolution:
-    """Back to the units and the quantities of the input, with synthesised guides, residuals and provenance."""
+    Raises
+    ------
+    ValueError
+        If a super-resolved map holds no finite value above 0.
+    """
+    maps, guides, mask = plan.maps, plan.guides, plan.mask
     measured = [i for i, name in enumerate(QUANTITIES) if name in maps.names]
     unit = torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
     names = tuple(name for name in QUANTITIES if name in maps.names)
     lr_residual = problem.lr_maps - problem.truncate(solution.maps)
-    notices = (*problem.notices, *_about(problem, solution, lr_residual))
+    notices = (*plan.notices, *problem.notices, *_findings(problem, solution, lr_residual, plan))
     lr_residual = lr_residual * unit
     lr_residual[:, ~problem.lr_valid] = torch.nan
     synthesised = tuple(
@@ -81,7 +58,7 @@ def result_of(
     )
     inside = (problem.interpolate(problem.lr_seen.float()) > 0.5) & _covered(problem)
     if mask is not None:
-        inside &= torch.as_tensor(np.asarray(mask) > 0.5)
+        inside &= torch.as_tensor(mask)
     data = (solution.maps * unit * inside)[measured]
     for name, volume in zip(names, data, strict=True):
         if not (volume.isfinite().all() and (volume > 0).any()):
@@ -96,12 +73,12 @@ def result_of(
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         notices=notices,
-        parameters=_parameters(problem, solution, guides, gains, asked),
+        parameters=_parameters(problem, solution, gains, plan),
     )
 
 
 def _covered(problem: Problem) -> torch.Tensor:
-    """HR voxels within the field of view of the LR maps, half an LR voxel beyond it included; ``(X, Y, Z)`` bool."""
+    """HR voxels inside the field of view of the LR maps, extended by half an LR voxel; ``(X, Y, Z)`` bool."""
     spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
     within = []
     for n, n_lr, start, step in zip(problem.hr_grid.shape, problem.lr_grid.shape, first, spacing, strict=True):
@@ -111,8 +88,17 @@ def _covered(problem: Problem) -> torch.Tensor:
     return x[:, None, None] & y[:, None] & z
 
 
-def _about(problem: Problem, solution: Solution, lr_residual: torch.Tensor) -> Iterator[str]:
-    """Sentences on what a run did that its user should know; `lr_residual` ``(3, x, y, z)``, PD relative to water."""
+def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str:
+    """Name of the method that made the maps: a run falls back to a simpler one where maps or guides are missing."""
+    if not guides:
+        return "interpolation"
+    if solution.conflict is None:
+        return "regression"
+    return "network" if solution.corrected else "posterior"
+
+
+def _findings(problem: Problem, solution: Solution, lr_residual: torch.Tensor, plan: RunPlan) -> Iterator[str]:
+    """Sentences about the result; `lr_residual` is ``(3, x, y, z)``, its PD relative to water."""
     for i, name in enumerate(QUANTITIES):
         relative = (lr_residual[i] / problem.lr_maps[i])[problem.tissue & problem.lr_valid].abs()
         left, noise = float(relative.median()), NOISE_MEDIAN * float(solution.noise.lr_maps[i])
@@ -135,32 +121,33 @@ def _about(problem: Problem, solution: Solution, lr_residual: torch.Tensor) -> I
         yield "Without a T1 and a T2 map signal models cannot be used: the maps come from regression alone."
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
+    if plan.options.method == "network" and _method_that_ran(solution, plan.guides) == "posterior":
+        yield "Without a PD map the network was left out."
 
 
-def _parameters(
-    problem: Problem,
-    solution: Solution,
-    guides: Sequence[WeightedImage],
-    gains: Sequence[float],
-    asked: Mapping[str, Any],
-) -> dict[str, Any]:
-    """Every setting of a run, JSON-ready."""
+def _parameters(problem: Problem, solution: Solution, gains: Sequence[float], plan: RunPlan) -> dict[str, Any]:
+    """Every setting of a run and what it found, JSON-ready."""
+    options, method = plan.options, _method_that_ran(solution, plan.guides)
+    weights = {"name": str(options.weights or DEFAULT_WEIGHTS), "sha256": plan.weights_sha256}
+    errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
+    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), strict=True)
     return {
-        **asked,
+        "method": method,
+        "weights": weights if method == "network" else None,
+        "adapted": errors,  # cross-scale errors over those of the posterior
+        "reference": None if plan.reference is None else plan.guides[plan.reference].name,
+        "mask": None if plan.mask is None else f"{int(plan.mask.sum())} voxels",
+        "device": str(plan.device),
+        "dtype": options.dtype,
+        "memory_limit": options.memory_limit,
+        "keep_noise": options.keep_noise or method not in ("posterior", "network"),
+        "options": options.to_json(),
         "lr_voxel_size": list(problem.lr_grid.voxel_size),
         "hr_voxel_size": list(problem.hr_grid.voxel_size),
         "lr_noise": dict(zip(QUANTITIES, solution.noise.lr_maps.tolist(), strict=True)),
         "guides": [
-            {
-                "name": guide.name,
-                "sequence": type(sequence).__name__,
-                **asdict(sequence),
-                "gain": gain,
-                "noise": deviation,
-            }
-            for guide, sequence, gain, deviation in zip(
-                guides, problem.sequences, gains, solution.noise.guides.tolist(), strict=True
-            )
+            {"name": guide.name, "sequence": type(sequence).__name__, **asdict(sequence), "gain": gain, "noise": noise}
+            for guide, sequence, gain, noise in guides
         ],
         "notice": RESEARCH_NOTICE,
     }

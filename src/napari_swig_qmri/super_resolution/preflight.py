@@ -1,103 +1,110 @@
-"""What a run will do, in plain words, before it is started."""
+"""Description of a run before it starts: what it will do, and how well its guides determine the maps."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.checks import check
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD
-from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
 from napari_swig_qmri.super_resolution.solver.posterior import signal_and_slope
-from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, prepare
+from napari_swig_qmri.super_resolution.solver.problem import choose_hr_grid, prepare
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
+    from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
+    from napari_swig_qmri.super_resolution.plan import RunPlan
 
 TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
-TEXTURE = (0.02, 0.04, 0.05)  # spread of log PD, T1 and T2 inside a tissue, what there is to see
+TEXTURE = (0.02, 0.04, 0.05)  # standard deviation of log PD, T1 and T2 inside a tissue
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
-SEEN, PARTLY_SEEN = 0.75, 0.3  # share of the spread that the guides take away
+SEEN, PARTLY_SEEN = 0.75, 0.3  # fraction of the standard deviation that the guides remove
 WORDS = ("well", "partly", "hardly")
-VOLUMES = {
-    "regression": 25,
-    "posterior": 36,
-    "network": 70,
-}  # float32 volumes held at the same time beside guides, measured
-SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 3.5e-6, "network": 4.5e-6}  # HR voxel, two guides, two cores
-VOLUMES_TO_ADAPT = 32  # more, measured
-SECONDS_TO_ADAPT = 90.0  # for the steps, beside solving the problem once more
 
 
 @dataclass(frozen=True)
 class Preflight:
-    """What a run will do, and why it cannot if there are problems."""
+    """What a run will do, or why it cannot start.
 
-    statements: tuple[str, ...]
-    problems: tuple[str, ...]
-    seconds: float
-    memory: int  # bytes
+    Examples
+    --------
+    >>> from napari_swig_qmri import degrade, make_phantom, preflight
+    >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
+    >>> preflight(maps, guides).statements[0]
+    'LR 8 x 8 x 8 → HR 4 x 4 x 4 mm, 20 x 24 x 8 voxels.'
+    """
+
+    statements: tuple[str, ...]  # one sentence each, empty if there are problems
+    problems: tuple[str, ...]  # why the run cannot start
+    seconds: float  # estimated duration
+    memory: int  # bytes, estimated peak
+    plan: RunPlan | None = None  # the run itself, if it can start
 
 
-def preflight(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
-    """Describe a run of `pipeline.super_resolve` with the same arguments, without running it."""
-    method = options.get("method", DEFAULT_METHOD)
+def preflight(
+    maps: MapsLike,
+    guides: Sequence[GuideLike],
+    options: Options = Options(),
+    *,
+    units: str | None = None,
+    mask: MaskLike | None = None,
+) -> Preflight:
+    """Describe a run without starting it.
+
+    Parameters
+    ----------
+    maps, guides, options, units, mask
+        As for `super_resolve`.
+
+    Returns
+    -------
+    Preflight
+        What will happen, with estimates of time and memory; or the problem that the run would raise.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import preflight
+    >>> preflight([], []).problems
+    ('no map was given: choose at least one PD, T1 or T2 map.',)
+    """
     try:
-        check(maps, guides, **options)
-        device = choose_device(options.get("device", "auto"))
-        hr_grid = choose_hr_grid(maps, guides, options.get("voxel_size"), options.get("reference"))
-        check_mask(options.get("mask"), hr_grid)
-        gains = _gains(maps, guides, options)
+        plan = plan_run(maps, guides, options, mask, units=units)
+        return Preflight(describe(plan), (), plan.seconds, plan.memory, plan)
     except (ValueError, FileNotFoundError) as error:
         return Preflight((), (str(error),), 0.0, 0)
-    n_voxels = int(np.prod(hr_grid.shape))
-    n_volumes = VOLUMES[method] + 2 * len(guides) + (VOLUMES_TO_ADAPT if options.get("adapt") else 0)
-    memory = 4 * n_voxels * n_volumes
-    if method != "regression":
-        n_planes = planes_of_a_slab(hr_grid.shape, device, options.get("memory_limit"))
-        memory += BYTES_PER_VOXEL * n_planes * n_voxels // hr_grid.shape[0]
-    there = machine_memory()
-    if there is not None and memory > there:
-        problem = (
-            f"this needs about {memory / 1e9:.1f} GB of memory, but the machine has {there / 1e9:.1f} GB: choose a "
-            "larger voxel size, the method regression or a larger machine."
-        )
-        return Preflight((), (problem,), 0.0, memory)
-    adapting = SECONDS_TO_ADAPT + SECONDS_PER_VOXEL["posterior"] * n_voxels if options.get("adapt") else 0.0
-    seconds = adapting + SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, len(guides) - 2))
+
+
+def describe(plan: RunPlan) -> tuple[str, ...]:
+    """Return what a plan will do, one sentence each.
+
+    Raises
+    ------
+    ValueError
+        If maps and guides do not fit together.
+    """
+    lr_grid, hr_grid = plan.maps.grid, plan.hr_grid
     statements = [
-        f"LR {_size(maps.grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
+        *plan.notices,
+        f"LR {_size(lr_grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
         f"{' x '.join(str(n) for n in hr_grid.shape)} voxels.",
-        *_grids(maps, guides, hr_grid),
-        f"Runs on {str(device).upper()}.",
+        *_resampled(plan),
+        f"Runs on {str(plan.device).upper()}.",
     ]
-    if guides:
-        statements.append(gains)
-        statements += determination([guide.sequence for guide in guides if guide.sequence is not None], guides)
-    else:
-        statements.append("No guide: the maps are only interpolated, no detail is added.")
-    return Preflight(tuple(statements), (), seconds, memory)
-
-
-def machine_memory() -> int | None:
-    """Bytes of memory this machine has, where it tells."""
-    try:
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    except (AttributeError, ValueError, OSError):  # not on Windows
-        return None
+    if not plan.guides:
+        return (*statements, "No guide: the maps are only interpolated, no detail is added.")
+    sequences = [guide.sequence for guide in plan.guides if guide.sequence is not None]
+    return (*statements, _gains(plan), *determination(sequences, plan.guides))
 
 
 def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, float]) -> tuple[float, ...]:
-    """Share of the spread of PD, T1 and T2 inside a tissue that the guides determine, from their Jacobian.
+    """Fraction of the texture of PD, T1 and T2 in a tissue that the guides determine, from their Jacobian.
 
     1 - posterior standard deviation / prior standard deviation, for independent texture and 1 % noise in the guides.
     """
@@ -114,7 +121,7 @@ def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, 
 
 
 def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> list[str]:
-    """How well the guides determine each map in WM, GM and CSF: a heading, a line per map, what is not seen."""
+    """Describe how well the guides determine each map in WM, GM and CSF: a heading, then one line per map."""
     names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
     shares = zip(*(visible_share(sequences, values) for values in TISSUES.values()), strict=True)
     words = {name: [_word(share) for share in in_tissues] for name, in_tissues in zip(QUANTITIES, shares, strict=True)}
@@ -132,7 +139,7 @@ def _word(share: float) -> str:
 
 
 def _where(words: Sequence[str]) -> str:
-    """Where a map is well, partly and hardly determined, one word per tissue given: "well in WM and GM"."""
+    """Join one word per tissue to text such as "well in WM and GM, hardly in CSF"."""
     found = {word: [tissue for tissue, said in zip(TISSUES, words, strict=True) if said == word] for word in WORDS}
     return ", ".join(f"{word} in {_joined(tissues)}" for word, tissues in found.items() if tissues)
 
@@ -151,25 +158,22 @@ def _size(edges: Sequence[float]) -> str:
     return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in edges)
 
 
-def _grids(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: Any) -> list[str]:
-    moved = [guide.name for guide in guides if not guide.grid.is_aligned_with(hr_grid)]
-    return [f"{', '.join(moved)} will be resampled to the HR grid."] if moved else []
+def _resampled(plan: RunPlan) -> list[str]:
+    names = [guide.name for guide in plan.guides if not guide.grid.is_aligned_with(plan.hr_grid)]
+    return [f"{', '.join(names)} will be resampled to the HR grid."] if names else []
 
 
-def _gains(maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Mapping[str, Any]) -> str:
-    """The gains that are given, or those that flat tissue shows in the guides on one grid."""
-    grid = choose_hr_grid(maps, guides, None, options.get("reference"))
-    ready = [guide for guide in guides if guide.grid.is_aligned_with(grid)]  # resampling takes seconds
-    for guide in guides:
-        if guide not in ready:
-            check_guide(guide, maps.grid)
-    mask = None if options.get("voxel_size") else options.get("mask")  # else it is on another grid
-    problem = drained(prepare(maps, ready, grid, mask))
-    found = start_gains(problem) / problem.gain_units
-    if (gains := options.get("gains")) is not None:
-        return f"Gains are given: {_listed([guide.name.split()[-1] for guide in guides], gains)}."
+def _gains(plan: RunPlan) -> str:
+    """Sentence on the gains: those given, or first estimates for the guides that lie on one grid."""
+    grid = choose_hr_grid(plan.maps, plan.guides, None, plan.reference)
+    ready = [guide for guide in plan.guides if guide.grid.is_aligned_with(grid)]  # resampling takes seconds
+    mask = None if plan.options.voxel_size else plan.mask  # a mask on another grid does not fit
+    problem = drained(prepare(plan.maps, ready, grid, mask))
+    if (gains := plan.options.gains) is not None:
+        return f"Gains are given: {_listed([guide.name.split()[-1] for guide in plan.guides], gains)}."
+    estimates = start_gains(problem) / problem.gain_units
     names = [guide.name.split()[-1] for guide in ready]
-    return f"Gains found: {_listed(names, found.tolist())} (image values per unit of PD); the run checks them."
+    return f"Gains found: {_listed(names, estimates.tolist())} (image values per unit of PD); the run checks them."
 
 
 def _listed(names: Sequence[str], numbers: Sequence[float]) -> str:

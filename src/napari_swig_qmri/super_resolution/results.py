@@ -1,4 +1,4 @@
-"""What a super-resolution run reports while it works and returns when it is done."""
+"""The result of a super-resolution run, and how it is saved."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import nibabel as nib
 import numpy as np
 
 from napari_swig_qmri.data.bids import RESULTS, find_suffix
@@ -28,28 +29,82 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SuperResolution:
-    """Super-resolved maps with everything needed to judge, show and save them."""
+    """Super-resolved maps, with what is needed to judge, show and save them.
 
-    maps: QuantitativeMaps  # on the HR grid
-    guides: tuple[WeightedImage, ...]  # acquired, on the HR grid, scanner units
-    synthesised: tuple[WeightedImage, ...]  # from `maps`, same order, gain applied (scanner units)
-    lr_residual: QuantitativeMaps  # measured LR maps minus truncated SR maps, LR grid
-    lr_maps: QuantitativeMaps  # the measured maps as the solver saw them
-    conflict: FloatArray | None = None  # (x, y, z) on the HR grid, 0 = guides and LR maps agree, 1 = LR maps followed
-    gains: tuple[float, ...] = ()  # scanner units per unit of PD, one per guide
-    notices: tuple[str, ...] = ()  # what was assumed, repaired or left out, one sentence each
-    parameters: Mapping[str, Any]  # every setting of the run, JSON-ready
+    Attributes
+    ----------
+    maps
+        SR maps on the HR grid: PD in the unit of the measured map, T1 and T2 in s.
+    guides
+        Acquired guides on the HR grid, in their own unit.
+    synthesised
+        The guides as `maps` predict them, same order and unit.
+    lr_residual
+        Measured LR maps minus truncated SR maps, on the LR grid.
+    lr_maps
+        Measured LR maps as the solver used them.
+    conflict
+        ``(X, Y, Z)`` on the HR grid, from 0 (guides and LR maps agree) to 1 (the LR maps were followed); None
+        after interpolation or regression.
+    gains
+        Image value per unit of PD, one per guide.
+    notices
+        What was assumed, repaired or left out, one sentence each.
+    parameters
+        Every setting of the run and what it estimated, JSON-ready.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import Options, degrade, make_phantom, super_resolve
+    >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
+    >>> result = super_resolve(maps, guides, Options(method="regression"))
+    >>> result.to_nifti()["T1"].shape
+    (20, 24, 8)
+    """
+
+    maps: QuantitativeMaps
+    guides: tuple[WeightedImage, ...]
+    synthesised: tuple[WeightedImage, ...]
+    lr_residual: QuantitativeMaps
+    lr_maps: QuantitativeMaps
+    conflict: FloatArray | None = None
+    gains: tuple[float, ...] = ()
+    notices: tuple[str, ...] = ()
+    parameters: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        shape = " x ".join(map(str, self.maps.grid.shape))
+        edges = " x ".join(f"{edge:.4g}" for edge in self.maps.grid.voxel_size)
+        guides = f", guides {', '.join(guide.name for guide in self.guides)}" if self.guides else ""
+        return (
+            f"<SuperResolution: {', '.join(self.maps.names)} on {shape} voxels of {edges} mm, "
+            f"method {self.parameters.get('method')}{guides}>"
+        )
 
     @property
     def guide_residuals(self) -> tuple[FloatArray, ...]:
-        """Acquired minus synthesised, one ``(x, y, z)`` array per guide."""
+        """Acquired minus synthesised guides, one ``(X, Y, Z)`` array each."""
         return tuple(g.data - s.data for g, s in zip(self.guides, self.synthesised, strict=True))
+
+    def to_nifti(self) -> dict[str, nib.Nifti1Image]:
+        """Return the SR maps as nibabel images by name; T1 and T2 in s. Headers say that they are synthetic."""
+        images = {}
+        for name in self.maps.names:
+            image = nib.Nifti1Image(self.maps[name].astype(np.float32), self.maps.grid.affine)
+            image.header.set_xyzt_units("mm", "sec")
+            image.header["descrip"] = RESEARCH_NOTICE.encode()
+            images[name] = image
+        return images
+
+    def save(self, folder: str | Path, *, stem: str | None = None, overwrite: bool = False) -> list[Path]:
+        """Save everything as a BIDS derivative and return the paths; see `save_super_resolution`."""
+        return save_super_resolution(self, folder, stem, overwrite)
 
 
 def residual_volumes(result: SuperResolution) -> list[Volume]:
-    """Acquired minus synthesised guides, then measured minus truncated SR maps."""
+    """Return residuals as volumes: acquired minus synthesised guides, then measured minus truncated SR maps."""
     sidecar = provenance(result)
     guides = [
         Volume(data=data, grid=g.grid, name=f"{g.name} residual", suffix="residual", sidecar=sidecar)
@@ -60,7 +115,7 @@ def residual_volumes(result: SuperResolution) -> list[Volume]:
 
 
 def conflict_volume(result: SuperResolution) -> Volume | None:
-    """Where the LR maps were followed against the guides, 0 to 1."""
+    """Return the conflict map as a volume: 0 = guides and LR maps agree, 1 = the LR maps were followed."""
     if result.conflict is None:
         return None
     sidecar, grid = provenance(result), result.maps.grid
@@ -68,7 +123,7 @@ def conflict_volume(result: SuperResolution) -> Volume | None:
 
 
 def synthesised_volumes(result: SuperResolution) -> list[Volume]:
-    """The guides as the SR maps predict them, with the settings of their sequences."""
+    """Return the guides as the SR maps predict them, with their sequences in the sidecars."""
     return [
         Volume(
             data=image.data,
@@ -82,7 +137,7 @@ def synthesised_volumes(result: SuperResolution) -> list[Volume]:
 
 
 def provenance(result: SuperResolution) -> dict[str, Any]:
-    """What a super-resolved layer or file says about itself."""
+    """Return the sidecar entries that say how a result was made."""
     return {
         "Notice": RESEARCH_NOTICE,
         "GeneratedBy": [generated_by()],
@@ -95,7 +150,7 @@ def provenance(result: SuperResolution) -> dict[str, Any]:
 
 
 def assumptions(result: SuperResolution) -> list[str]:
-    """What was assumed about the guides and in the run, one sentence each."""
+    """Return what was assumed about the guides and in the run, one sentence each."""
     return [*(notice for guide in result.guides for notice in guide.notices), *result.notices]
 
 
@@ -107,12 +162,48 @@ def save_super_resolution(
     sources: Sequence[str | Path] = (),
     field_strength: float | None = None,
 ) -> list[Path]:
-    """Save a run as a BIDS derivative dataset; the paths written, the SR maps first.
+    """Save a result as a BIDS derivative dataset.
 
-    `stem` is the beginning of all file names, ``sub-01`` or ``sub-01_ses-02``; by default subject and session of the
-    first of `sources` whose name tells them, else ``sub-01``. Files of a subject lie in its ``anat`` folder. The
-    synthesised guides, LR residuals and the conflict map are saved beside the maps.
-    Their sidecars name the files in `sources` and the field strength of the measured maps, in T, if known.
+    Files of a subject go to its ``anat`` folder. The synthesised guides, LR residuals and the conflict map are
+    saved beside the maps, each with a JSON sidecar.
+
+    Parameters
+    ----------
+    result
+        The result of a run.
+    folder
+        Root of the dataset; made if missing.
+    stem
+        First part of all file names, ``sub-01`` or ``sub-01_ses-02``. By default subject and session in the name of
+        the first of `sources` that has them, else ``sub-01``.
+    overwrite
+        Replace files that exist.
+    sources
+        Files that the result was made from, recorded in the sidecars.
+    field_strength
+        Field strength of the measured maps in T, recorded in the sidecars.
+
+    Returns
+    -------
+    list of Path
+        Written files, the SR maps first.
+
+    Raises
+    ------
+    FileExistsError
+        If a file exists and `overwrite` is False.
+    ValueError
+        If a map has no finite value.
+
+    Examples
+    --------
+    >>> from tempfile import TemporaryDirectory
+    >>> from napari_swig_qmri import Options, degrade, make_phantom, save_super_resolution, super_resolve
+    >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
+    >>> result = super_resolve(maps, guides, Options(method="regression"))
+    >>> with TemporaryDirectory() as folder:
+    ...     save_super_resolution(result, folder)[0].name
+    'sub-01_desc-swig_PDmap.nii.gz'
     """
     folder = Path(folder)
     check_folder(folder)
@@ -135,7 +226,7 @@ def save_super_resolution(
 
 
 def _stem_of(sources: Sequence[str | Path]) -> str:
-    """Subject and session of the first file whose name tells them."""
+    """Subject and session in the name of the first file that has them."""
     for source in sources:
         parts = Path(source).name.split(".")[0].split("_")
         if any(part.startswith("sub-") for part in parts):
@@ -144,7 +235,7 @@ def _stem_of(sources: Sequence[str | Path]) -> str:
 
 
 def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volume]]:
-    """File names and volumes of everything a run leaves, the SR maps first."""
+    """File names and volumes of a result, the SR maps first."""
     maps = map_volumes(result.maps, "SR", provenance(result))
     named = [(f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in maps]
     for index, volume in enumerate(synthesised_volumes(result), start=1):

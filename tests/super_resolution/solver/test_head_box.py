@@ -18,6 +18,7 @@ from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution import engine
+from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD, MARGIN, Box, box_of_head, cropped, restored
 from napari_swig_qmri.super_resolution.solver.prediction import posterior_of, predict
@@ -57,7 +58,7 @@ def errors(maps, planes=slice(None)):
 
 
 def solved(maps, guides):
-    return drained(super_resolve(maps, guides, method="posterior")).maps
+    return super_resolve(maps, guides, Options(method="posterior")).maps
 
 
 def everything(case):

@@ -8,9 +8,10 @@ from napari.settings import get_plugin_settings, get_settings
 from napari.utils.notifications import show_info
 
 from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 PLUGIN = "napari-swig-qmri"
-CONFIGURATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
+COMPUTATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
 VIEWS = ("radiological", "neurological")  # the first one unless chosen otherwise
 NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
 GIGABYTE = 1e9
@@ -18,35 +19,41 @@ GIGABYTE = 1e9
 
 def read_preferences() -> Options:
     """Options from the preferences page of the plugin; a memory limit of 0 GB means none."""
-    try:
-        page = getattr(get_plugin_settings(PLUGIN), CONFIGURATION)
-    except KeyError:  # run from a script without the plugin being registered
+    page = _page(COMPUTATION)
+    if page is None:
         return Options()
     return Options(
         method=page.method,
-        weights=page.weights,
+        weights=page.weights if page.method == "network" else None,
         device=page.device,
         memory_limit=round(page.memory_limit * GIGABYTE) or None,
     )
 
 
+def preferred_weights() -> str:
+    """Weights of the network from the preferences page, whatever the method there."""
+    page = _page(COMPUTATION)
+    return DEFAULT_WEIGHTS if page is None else str(page.weights)
+
+
 def preferred_view() -> str:
     """The one of `VIEWS` that was chosen last, here or on the preferences page."""
-    page = _appearance()
+    page = _page(APPEARANCE)
     return VIEWS[0] if page is None else str(page.view)
 
 
 def prefer_view(view: str) -> None:
     """Keep one of `VIEWS` for the next start; nothing is kept for scripts without the plugin."""
-    page = _appearance()
+    page = _page(APPEARANCE)
     if page is not None:
         page.view = view
 
 
-def _appearance() -> Any:
+def _page(key: str) -> Any:
+    """A page of the plugin's preferences; None in a script in which the plugin is not registered."""
     try:
-        return getattr(get_plugin_settings(PLUGIN), APPEARANCE)
-    except KeyError:  # run from a script without the plugin being registered
+        return getattr(get_plugin_settings(PLUGIN), key)
+    except KeyError:
         return None
 
 

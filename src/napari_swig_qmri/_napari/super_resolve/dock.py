@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
@@ -13,7 +13,7 @@ from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
-from napari_swig_qmri._napari.parts.preferences import read_preferences
+from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_preferences
 from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import (
@@ -33,17 +33,16 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Mapping
 
     from napari.layers import Image
 
-    from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.super_resolution.preflight import Preflight
     from napari_swig_qmri.super_resolution.results import SuperResolution
 
-    Solver = Callable[..., Generator[Progress, None, SuperResolution]]
-    Inspector = Callable[..., Preflight]
+    Solver = Callable[..., Generator[Progress, None, SuperResolution]] | None
+    Inspector = Callable[..., Preflight] | None
 
 
 NO_MAPS = "Open a PD, T1 or T2 map, or choose its layer above."
@@ -69,22 +68,22 @@ class Order:
 class SuperResolveWidget(Dock):
     """Super-resolve maps that are layers of a viewer, with weighted images that are layers too.
 
-    `solver` and `inspector` stand in for `pipeline.super_resolve` and `outlook.preflight`.
+    `solver` and `inspector` replace `super_resolution_steps` and `preflight`.
     """
 
     changed = Signal()
 
-    def __init__(self, napari_viewer: Viewer, solver: Solver | None = None, inspector: Inspector | None = None) -> None:
+    def __init__(self, napari_viewer: Viewer, solver: Solver = None, inspector: Inspector = None) -> None:
         super().__init__()
         self._viewer = napari_viewer
-        self._solver = solver or _solve
-        self._inspector = inspector or _inspect
+        self._solver = solver
+        self._inspector = inspector
         self._order: Order | None = None  # of the current or last run
         self._asked: SuperResolveInputs | None = None  # what the preflight is about
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
-        self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer))
+        self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer), preferred_weights())
         self.options_fold = Foldable("Options", self.options)
         self.preflight = PreflightPanel()
         self.run = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
@@ -127,7 +126,7 @@ class SuperResolveWidget(Dock):
 
     def adapt(self, run: Run) -> None:
         """Run once more on what a run was made of, with its network adapted to it."""
-        self._start(Order(run.inputs, replace(run.snapshot, adapts=True), run))
+        self._start(Order(run.inputs, run.snapshot.adapting(), run))
 
     def _start(self, order: Order) -> None:
         if self.run.is_running:
@@ -227,8 +226,8 @@ class SuperResolveWidget(Dock):
         notices = "".join(f"\n{notice}" for notice in result.notices)
         self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
         if result.parameters["method"] == "network" and order.base is None:
-            asked = replace(order.snapshot, adapts=True)
-            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, asked))
+            adapting = order.snapshot.adapting()
+            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adapting))
 
     def _say_undone(self, _run: Run | None) -> None:
         self.run.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
@@ -253,25 +252,14 @@ def _contrasts(inputs: SuperResolveInputs) -> list[str]:
 
 
 def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
-    maps, guides, options = snapshot.arguments()
-    return (yield from solver(maps, guides, **options))
+    from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # in the thread: it loads torch
+
+    solve = solver or super_resolution_steps
+    return (yield from solve(*snapshot.arguments(), mask=snapshot.mask_array()))
 
 
 def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
-    maps, guides, options = snapshot.arguments()
-    answer = inspector(maps, guides, **options)
-    return replace(answer, statements=(*snapshot.notices(), *answer.statements))
-
-
-def _solve(
-    maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any
-) -> Generator[Progress, None, SuperResolution]:
-    from napari_swig_qmri.super_resolution.pipeline import super_resolve  # in the thread: it loads torch
-
-    return (yield from super_resolve(maps, guides, **options))
-
-
-def _inspect(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **options: Any) -> Preflight:
     from napari_swig_qmri.super_resolution.preflight import preflight  # in the thread: it loads torch
 
-    return preflight(maps, guides, **options)
+    answer = (inspector or preflight)(*snapshot.arguments(), mask=snapshot.mask_array())
+    return replace(answer, statements=(*snapshot.notices(), *answer.statements))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from magicgui.widgets import ComboBox, FloatSpinBox
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
@@ -17,7 +19,7 @@ from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from magicgui.widgets.bases import ValueWidget
     from napari.layers import Layer
@@ -78,8 +80,9 @@ class OptionsEditor(QWidget):
 
     changed = Signal()
 
-    def __init__(self, options: Options, masks: Callable[[], list[Layer]]) -> None:
+    def __init__(self, options: Options, masks: Callable[[], list[Layer]], weights: str = DEFAULT_WEIGHTS) -> None:
         super().__init__()
+        self._options = options
         self.method_box = ComboBox(label="Method", choices=[(name.capitalize(), name) for name in METHODS])
         self.weights_box = WeightsBox()
         self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1)
@@ -121,23 +124,31 @@ class OptionsEditor(QWidget):
             box.changed.connect(self.changed.emit)
         for box in (self.method_box, self.weights_box):
             box.changed.connect(self._explain)
+        self.weights_box.show_weights(weights)
         self.set_value(options)
 
     def value(self) -> Options:
-        """The options as chosen."""
-        return Options(
+        """Return the options shown; those without a box (gains, noise levels, dtype) are as in `set_value`."""
+        is_network = self.method_box.value == "network"
+        edges, edge = self._options.voxel_size, self._voxel_size.value
+        return replace(
+            self._options,
             method=self.method_box.value,
-            weights=self.weights_box.chosen,
-            voxel_size=self._voxel_size.value or None,
+            weights=self.weights_box.chosen if is_network else None,
+            voxel_size=edges if edge and edge == _first(edges) else edge or None,
             device=self._device.value,
             memory_limit=round(self._memory.value * GIGABYTE) or None,
+            adapt=self._options.adapt and is_network,
+            keep_noise=self._options.keep_noise and not is_network,
         )
 
     def set_value(self, options: Options) -> None:
         """Show these options."""
-        self.weights_box.show_weights(options.weights)
+        self._options = options
+        if options.weights is not None:
+            self.weights_box.show_weights(str(options.weights))
         self.method_box.value = options.method
-        self._voxel_size.value = options.voxel_size or 0
+        self._voxel_size.value = _first(options.voxel_size)
         self._device.value = options.device
         self._memory.value = (options.memory_limit or 0) / GIGABYTE
         self._explain()
@@ -149,6 +160,11 @@ class OptionsEditor(QWidget):
         for part in (self._weights_label, self.weights_box.native, self.weights_note):
             part.setVisible(self.method_box.value == "network")
         self.changed.emit()
+
+
+def _first(edges: float | Sequence[float] | None) -> float:
+    """First edge of a voxel, 0 without one: the box shows one number."""
+    return float(np.ravel(edges)[0]) if edges is not None else 0.0
 
 
 def explained(weights: str) -> str:

@@ -32,10 +32,9 @@ class SuperResolveInputs:
 
     @property
     def effective(self) -> SuperResolveInputs:
-        """The same without what does not change the result: guides left out, weights that are not used."""
+        """The same without the guides that are switched off."""
         guides = tuple(guide for guide in self.guides if guide.is_used and guide.layer is not None)
-        weights = self.options.arguments()["weights"] or Options.weights
-        return replace(self, guides=guides, options=replace(self.options, weights=weights))
+        return replace(self, guides=guides)
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +45,6 @@ class Snapshot:
     guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
     mask: tuple[Any, dict[str, Any]] | None
     options: Options
-    adapts: bool = False  # whether the network is trained on these maps first
 
     @classmethod
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
@@ -76,13 +74,17 @@ class Snapshot:
         others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
         return origin_of([attributes for _, attributes, *_ in self.maps], others)
 
-    def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], dict[str, Any]]:
-        """What the engine takes."""
-        guides = [_guide(*guide) for guide in self.guides]
-        options = {**self.options.arguments(), "adapt": self.adapts}
-        if self.mask is not None:
-            options["mask"] = from_layer(*self.mask).data
-        return as_maps(self._map_volumes()), guides, options
+    def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], Options]:
+        """Maps, guides and options as `super_resolution_steps` takes them."""
+        return as_maps(self._map_volumes()), [_guide(*guide) for guide in self.guides], self.options
+
+    def mask_array(self) -> FloatArray | None:
+        """Values of the mask layer in the order of its voxels, None without one."""
+        return None if self.mask is None else from_layer(*self.mask).data
+
+    def adapting(self) -> Snapshot:
+        """The same with the network trained on these maps first."""
+        return replace(self, options=replace(self.options, adapt=True))
 
     def notices(self) -> tuple[str, ...]:
         """What is changed in the maps before the engine gets them."""

@@ -38,7 +38,7 @@ from napari_swig_qmri.evaluation.ablation.study_subjects import (
     study_subject,
 )
 from napari_swig_qmri.evaluation.scores import evaluate
-from napari_swig_qmri.progress import Progress, between, drained, mapped
+from napari_swig_qmri.progress import Progress, between, mapped
 from napari_swig_qmri.super_resolution.network.configuration import (
     Anatomies,
     identity_of,
@@ -50,6 +50,7 @@ from napari_swig_qmri.super_resolution.network.configuration import (
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.network.training import pace
+from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
@@ -323,8 +324,8 @@ def _solved(
 def _super_resolved(subject: StudySubject, config: AblationConfig, **how: Any) -> QuantitativeMaps:
     """Maps by a method of the package, which is told the gains, as the models are."""
     guides = [guide for guide in subject.guides if guide.name in BOTH]
-    solving = super_resolve(subject.lr_maps, guides, gains=[1.0] * len(guides), device=config.device, **how)
-    return drained(solving).maps
+    options = Options(gains=[1.0] * len(guides), device=config.device, **how)
+    return super_resolve(subject.lr_maps, guides, options).maps
 
 
 def _scores_of(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) -> list[Score]:

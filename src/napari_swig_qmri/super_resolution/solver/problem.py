@@ -76,7 +76,7 @@ def prepare(
     maps: QuantitativeMaps,
     guides: Sequence[WeightedImage],
     hr_grid: VoxelGrid,
-    mask: FloatArray | None = None,
+    mask: npt.NDArray[Any] | None = None,
     dtype: torch.dtype = torch.float32,
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides together; see `Problem`. Yields between volumes.
@@ -315,7 +315,7 @@ def _sequence_of(guide: WeightedImage) -> SignalModel:
     return guide.sequence
 
 
-def check_mask(mask: FloatArray | None, grid: VoxelGrid) -> None:
+def check_mask(mask: npt.NDArray[Any] | None, grid: VoxelGrid) -> None:
     """The mask, if there is one, has the voxels of the result and is not empty."""
     if mask is None:
         return

@@ -1,0 +1,181 @@
+"""The plan of a run: its inputs, and everything that follows from them before it starts."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from napari_swig_qmri.data.coercion import guides_from, maps_from, mask_from
+from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
+from napari_swig_qmri.super_resolution.network.model import SwigNet
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
+from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, reference_of
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
+
+if TYPE_CHECKING:
+    import torch
+
+    from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
+    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+
+# float32 volumes of the HR grid held at the same time beside the guides, measured
+VOLUMES = {"regression": 25, "posterior": 36, "network": 70}
+VOLUMES_TO_ADAPT = 32  # more, measured
+SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 3.5e-6, "network": 4.5e-6}  # HR voxel, two guides, two cores
+SECONDS_TO_ADAPT = 90.0  # of the training steps, besides solving the problem once more
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class RunPlan:
+    """A run that can start: its inputs and what was worked out from them.
+
+    Attributes
+    ----------
+    maps
+        Measured LR maps.
+    guides
+        Weighted images with their sequences, on their own grids.
+    options
+        Options of the run.
+    mask
+        ``(X, Y, Z)`` on the HR grid, or None.
+    hr_grid
+        Grid of the result.
+    reference
+        Index of the guide whose field of view `hr_grid` has; None without a guide.
+    device
+        Device that computes.
+    network
+        Loaded network; None for other methods.
+    weights_sha256
+        First 16 digits of the SHA-256 of the weights; None without a network.
+    memory
+        Estimated peak memory in bytes.
+    seconds
+        Estimated duration on two CPU cores.
+    notices
+        Assumptions about the inputs, one sentence each.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import Options, degrade, make_phantom, plan
+    >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
+    >>> plan(maps, guides, Options(method="posterior")).hr_grid.voxel_size
+    (4.0, 4.0, 4.0)
+    """
+
+    maps: QuantitativeMaps
+    guides: tuple[WeightedImage, ...]
+    options: Options
+    mask: BoolArray | None
+    hr_grid: VoxelGrid
+    reference: int | None
+    device: torch.device
+    network: SwigNet | None
+    weights_sha256: str | None
+    memory: int
+    seconds: float
+    notices: tuple[str, ...] = ()
+
+
+def plan(
+    maps: MapsLike,
+    guides: Sequence[GuideLike],
+    options: Options = Options(),
+    mask: MaskLike | None = None,
+    *,
+    units: str | None = None,
+) -> RunPlan:
+    """Check the inputs of a run and work out everything that can be known before it starts.
+
+    Parameters
+    ----------
+    maps, guides, mask, units
+        As for `super_resolve`.
+    options
+        Options of the run.
+
+    Returns
+    -------
+    RunPlan
+        Inputs in one form, HR grid, device, loaded network, and estimates of memory and time.
+
+    Raises
+    ------
+    ValueError
+        If the run cannot be started, with one sentence that says why and what to do.
+    TypeError
+        If an input is of a kind that is not understood.
+    FileNotFoundError
+        If a file does not exist.
+    """
+    measured, notices = maps_from(maps, units)
+    images = guides_from(guides)
+    check_maps(measured)
+    check_options(options, measured, len(images))
+    check_guides(images)
+    for image in images:
+        check_guide(image, measured.grid)
+    hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
+    check_detail(measured, images, hr_grid, options.voxel_size)
+    inside = mask_from(mask, hr_grid)
+    check_mask(inside, hr_grid)
+    device = choose_device(options.device)
+    if device.type == "mps" and options.dtype == "float64":
+        raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
+    memory = _memory(options, hr_grid, device, len(images))
+    _check_memory(memory)
+    is_network = options.method == "network"
+    weights = weights_file(options.weights or DEFAULT_WEIGHTS) if is_network else None
+    return RunPlan(
+        maps=measured,
+        guides=images,
+        options=options,
+        mask=inside,
+        hr_grid=hr_grid,
+        reference=reference_of(images, options.reference) if images else None,
+        device=device,
+        network=None if weights is None else SwigNet.from_pretrained(weights),
+        weights_sha256=None if weights is None else fingerprint(weights),
+        memory=memory,
+        seconds=_seconds(options, hr_grid, len(images)),
+        notices=notices,
+    )
+
+
+def machine_memory() -> int | None:
+    """Return the memory of this machine in bytes; None where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):  # not on Windows
+        return None
+
+
+def _memory(options: Options, grid: VoxelGrid, device: torch.device, n_guides: int) -> int:
+    """Estimated peak memory in bytes: whole volumes, and the working memory of one slab."""
+    n_voxels = math.prod(grid.shape)
+    n_volumes = VOLUMES[options.method] + 2 * n_guides + (VOLUMES_TO_ADAPT if options.adapt else 0)
+    memory = 4 * n_voxels * n_volumes
+    if options.method != "regression":
+        n_planes = planes_of_a_slab(grid.shape, device, options.memory_limit)
+        memory += BYTES_PER_VOXEL * n_planes * n_voxels // grid.shape[0]
+    return memory
+
+
+def _check_memory(needed: int) -> None:
+    available = machine_memory()
+    if available is not None and needed > available:
+        raise ValueError(
+            f"this needs about {needed / 1e9:.1f} GB of memory, but the machine has {available / 1e9:.1f} GB: choose a "
+            "larger voxel size, the method regression or a larger machine."
+        )
+
+
+def _seconds(options: Options, grid: VoxelGrid, n_guides: int) -> float:
+    n_voxels = math.prod(grid.shape)
+    adapting = SECONDS_TO_ADAPT + SECONDS_PER_VOXEL["posterior"] * n_voxels if options.adapt else 0.0
+    return adapting + SECONDS_PER_VOXEL[options.method] * n_voxels * (1 + 0.25 * max(0, n_guides - 2))
