@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.solver.denoising import smoothed
+from napari_swig_qmri.super_resolution.solver.denoising import denoise
 
 SHAPE, PLACE, N_DRAWS = (24, 24, 24), 10, 24
 NOISE = torch.tensor([0.01, 0.02, 0.03])  # of log PD, T1 and T2
@@ -24,7 +24,7 @@ def kept(edge: int, contrast: float) -> float:
         ill = noise.clone()
         ill[lesion] += contrast * NOISE[2]
         before, after = (
-            drained(smoothed(maps, flat, NOISE, (1, 1, 1), n_planes=SHAPE[0]))[lesion] for maps in (noise, ill)
+            drained(denoise(maps, flat, NOISE, (1, 1, 1), n_planes=SHAPE[0]))[lesion] for maps in (noise, ill)
         )
         shares.append((after - before).mean() / (contrast * NOISE[2]))
     return float(torch.stack(shares).mean())

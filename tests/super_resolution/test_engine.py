@@ -18,12 +18,12 @@ from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solv
 from napari_swig_qmri.super_resolution.network.model import LARGEST_STEP, NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
-from napari_swig_qmri.super_resolution.solver.conflicts import _smooth, following_lr_maps, restarted
+from napari_swig_qmri.super_resolution.solver.conflicts import _smooth, follow_lr_maps, restart
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, CPU_SLAB, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
-from napari_swig_qmri.super_resolution.solver.map_estimate import noise_of_result
-from napari_swig_qmri.super_resolution.solver.prediction import highest_of
+from napari_swig_qmri.super_resolution.solver.map_estimate import measure_noise_of_maps
+from napari_swig_qmri.super_resolution.solver.prediction import upper_limits_of
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
@@ -78,7 +78,7 @@ def test_without_pure_tissue_there_is_no_noise_to_take_out(box):
     problem.guide_levels = torch.ones(2, dtype=torch.float64)
     problem.tissue = torch.zeros(posterior.lr_maps.shape[1:], dtype=torch.bool)
     problem.tissue[1, 1, 1] = True
-    flat, level = noise_of_result(problem, posterior.prior_mean)
+    flat, level = measure_noise_of_maps(problem, posterior.prior_mean)
     assert not flat.any()
     assert (level == 0).all()
 
@@ -94,7 +94,7 @@ def test_the_noise_of_the_result_is_measured_in_flat_tissue():
     log_maps[:, :12] += 1
     interpolate = linear_interpolation(hr, lr)
     problem = SimpleNamespace(tissue=tissue, lr_guides=guide, guide_levels=torch.ones(1), interpolate=interpolate)
-    flat, level = noise_of_result(problem, log_maps)
+    flat, level = measure_noise_of_maps(problem, log_maps)
     torch.testing.assert_close(level, noise, rtol=0.05, atol=0)
     assert flat.any()
     assert not flat[:12].any()
@@ -123,7 +123,7 @@ def test_air_keeps_pd_and_has_the_shortest_times():
 
 def test_without_a_conflict_guides_and_prior_stay(box):
     posterior, problem = box
-    followed = following_lr_maps(posterior, problem, torch.zeros(8, 8, 6, dtype=torch.float64))
+    followed = follow_lr_maps(posterior, problem, torch.zeros(8, 8, 6, dtype=torch.float64))
     assert torch.equal(followed.prior_mean, posterior.prior_mean)
     assert torch.equal(
         followed.guide_precision.expand_as(posterior.guides), posterior.guide_precision.expand(2, 8, 8, 6)
@@ -135,7 +135,7 @@ def test_in_a_conflict_no_guide_counts_and_the_lr_maps_are_the_prior(box):
     conflict = torch.zeros(8, 8, 6, dtype=torch.float64)
     conflict[:3] = 1
     moved = SimpleNamespace(**{**vars(problem), "lr_maps": 1.1 * problem.lr_maps})
-    followed = following_lr_maps(posterior, moved, conflict)
+    followed = follow_lr_maps(posterior, moved, conflict)
     assert (followed.guide_precision[:, :3] == 0).all()
     expected = problem.truncate.zero_filled(moved.lr_maps).log()
     torch.testing.assert_close(followed.prior_mean[:, :3], expected[:, :3])
@@ -146,9 +146,9 @@ def test_a_restart_forgets_what_led_to_a_conflict(box):
     posterior, _ = box
     here = Iterate(posterior.prior_mean + 0.1, torch.ones_like(posterior.lr_maps))
     conflict = torch.zeros(8, 8, 6, dtype=torch.float64)
-    assert torch.equal(restarted(here, posterior, conflict).log_maps, here.log_maps)
-    assert (restarted(here, posterior, conflict).multipliers == 1).all()
-    again = restarted(here, posterior, torch.ones_like(conflict))
+    assert torch.equal(restart(here, posterior, conflict).log_maps, here.log_maps)
+    assert (restart(here, posterior, conflict).multipliers == 1).all()
+    again = restart(here, posterior, torch.ones_like(conflict))
     torch.testing.assert_close(again.log_maps, posterior.prior_mean)
     assert (again.multipliers == 0).all()
 
@@ -160,7 +160,7 @@ def test_a_network_takes_nothing_above_what_is_highest():
     network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
     torch.nn.init.constant_(network.tail.bias, LARGEST_STEP)
     found = drained(solve(problem, replace(planned, network=network))).maps
-    highest = torch.tensor(highest_of(problem)).view(3, 1, 1, 1)
+    upper_limits = torch.tensor(upper_limits_of(problem)).view(3, 1, 1, 1)
     inside = problem.interpolate(problem.tissue.float()) > 0.5
-    assert (found <= highest * (1 + 1e-5))[:, inside].all()
-    assert (found >= highest * (1 - 1e-5))[:, inside].any()
+    assert (found <= upper_limits * (1 + 1e-5))[:, inside].all()
+    assert (found >= upper_limits * (1 - 1e-5))[:, inside].any()

@@ -13,15 +13,15 @@ from torch.nn.functional import max_pool3d
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
 from napari_swig_qmri.super_resolution.network.adaptation import adapt
-from napari_swig_qmri.super_resolution.network.features import features_of
+from napari_swig_qmri.super_resolution.network.features import compute_features
 from napari_swig_qmri.super_resolution.network.model import correct
-from napari_swig_qmri.super_resolution.network.self_supervision import measure_again
+from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
-from napari_swig_qmri.super_resolution.solver.head_box import HEAD, box_of_head, cropped, restored
-from napari_swig_qmri.super_resolution.solver.map_estimate import find_optimum
-from napari_swig_qmri.super_resolution.solver.posterior import bounded
-from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE, posterior_of, predict
+from napari_swig_qmri.super_resolution.solver.head_box import HEAD, crop_to_box, find_head_box, insert_box
+from napari_swig_qmri.super_resolution.solver.map_estimate import estimate_maps
+from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE, make_posterior, predict
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.network.adaptation import Adaptation
     from napari_swig_qmri.super_resolution.network.model import SwigNet
     from napari_swig_qmri.super_resolution.plan import RunPlan
-    from napari_swig_qmri.super_resolution.solver.map_estimate import Optimum
+    from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate
     from napari_swig_qmri.super_resolution.solver.prediction import Noise, Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
@@ -79,17 +79,17 @@ def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution
         gains = start_gains(problem) if gains is None else gains
         return Solution(maps=without_air(prediction.maps, air), gains=gains, conflict=None, noise=noise)
     yield Progress(0.25 * end, "looking for the head")
-    box = box_of_head(problem)
-    part, inside = cropped(problem, prediction, box)
+    box = find_head_box(problem)
+    part, inside = crop_to_box(problem, prediction, box)
     if gains is None:
         finding = find_gains(part, inside, plan.device)
         gains = yield from staged(finding, 0.25 * end, 0.4 * end, "finding the gains of the guides")
     estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.4 * end, end))
     log_maps, conflict, errors = estimate.log_maps, estimate.conflict, None
     if network is not None:
-        looking = features_of(estimate.posterior, part.truncate, log_maps, estimate.noise, noise.lr_maps)
+        looking = compute_features(estimate.posterior, part.truncate, log_maps, estimate.noise, noise.lr_maps)
         features = yield from staged(looking, end, end + 0.02, "preparing for the network")
-        end, highest = end + 0.02, estimate.posterior.highest
+        end, upper_limits = end + 0.02, estimate.posterior.upper_limits
         del estimate  # frees its volumes
         if options.adapt:
             adapting = _adapted(network, problem, gains, noise, plan.device)
@@ -97,24 +97,28 @@ def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution
             network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
         n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, options.memory_limit, times=SLABS_OF_NETWORK)
         correcting = correct(network, log_maps, features, n_planes=n_planes, device=plan.device)
-        corrected = bounded((yield from staged(correcting, end, 1.0, "correcting the maps with the network")), highest)
+        corrected = clamp_to_bounds(
+            (yield from staged(correcting, end, 1.0, "correcting the maps with the network")), upper_limits
+        )
         log_maps = corrected.lerp_(log_maps, conflict)  # no correction where only the LR maps are followed
     return Solution(
-        maps=without_air(restored(log_maps.exp_(), box, prediction.maps), air),
+        maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air),
         gains=gains,
-        conflict=restored(conflict, box, conflict.new_zeros(problem.hr_grid.shape)),
+        conflict=insert_box(conflict, box, conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
         corrected=network is not None,
         adaptation=errors,
     )
 
 
-def _estimated(part: Problem, inside: Prediction, gains: Tensor, plan: RunPlan) -> Generator[Progress, None, Optimum]:
+def _estimated(
+    part: Problem, inside: Prediction, gains: Tensor, plan: RunPlan
+) -> Generator[Progress, None, MapEstimate]:
     """Most probable maps inside the box of the head, with gains ``(guide,)``."""
     n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, plan.options.memory_limit)
-    return find_optimum(
+    return estimate_maps(
         part,
-        posterior_of(part, inside, gains),
+        make_posterior(part, inside, gains),
         inside.noise,
         device=plan.device,
         n_planes=n_planes,
@@ -126,7 +130,7 @@ def _adapted(
     network: SwigNet, problem: Problem, gains: Tensor, noise: Noise, device: torch.device
 ) -> Generator[Progress, None, Adaptation]:
     """Network trained on this problem, which is corrupted and solved once more for that."""
-    measured = yield from mapped(measure_again(problem, gains, noise, np.random.default_rng(0)), between(0, 0.45))
+    measured = yield from mapped(make_scan_example(problem, gains, noise, np.random.default_rng(0)), between(0, 0.45))
     return (yield from mapped(adapt(network, measured, device=device), between(0.45, 1)))
 
 

@@ -13,7 +13,7 @@ from napari_swig_qmri.super_resolution.checks import check_detail, check_guides,
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, reference_of
+from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, reference_index
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def plan(
         options=options,
         mask=inside,
         hr_grid=hr_grid,
-        reference=reference_of(images, options.reference) if images else None,
+        reference=reference_index(images, options.reference) if images else None,
         device=device,
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),

@@ -15,15 +15,15 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import random_subject
 from napari_swig_qmri.super_resolution.network import adaptation
 from napari_swig_qmri.super_resolution.network.adaptation import adapt, cross_scale_error
-from napari_swig_qmri.super_resolution.network.examples import measured_subject
-from napari_swig_qmri.super_resolution.network.losses import Patch, lr_residual, objective
+from napari_swig_qmri.super_resolution.network.examples import scan_subject
+from napari_swig_qmri.super_resolution.network.losses import Patch, misfit_terms, patch_lr_residual
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 
 @pytest.fixture(scope="module")
 def measured():
-    return measured_subject(random_subject(folded_labels(), 2, 2), 0)
+    return scan_subject(random_subject(folded_labels(), 2, 2), 0)
 
 
 @pytest.fixture(autouse=True)
@@ -101,7 +101,7 @@ def test_where_a_guide_counts_for_nothing_its_values_do_not_matter(measured):
     guides = measured.guides.clone()
     guides[:, :12] = 100.0
     first, second = (
-        objective(replace(measured, guide_weight=weight, guides=each), measured.again.log_maps, inside, whole)
+        misfit_terms(replace(measured, guide_weight=weight, guides=each), measured.again.log_maps, inside, whole)
         for each in (measured.guides, guides)
     )
     torch.testing.assert_close(first, second)
@@ -116,7 +116,9 @@ def test_fields_of_view_may_differ(measured):
     moved = replace(measured, rows_x=x, rows_y=y, rows_z=z, lr_maps=maps, lr_deviation=torch.ones_like(maps))
     given = measured.again.log_maps.exp()
     expected = (maps - truncate(given)).flatten(1)
-    torch.testing.assert_close(lr_residual(moved, given, Patch((slice(0, 24),) * 3)), expected, rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(
+        patch_lr_residual(moved, given, Patch((slice(0, 24),) * 3)), expected, rtol=1e-4, atol=1e-4
+    )
 
 
 def test_an_untrained_network_has_the_error_of_the_scene(measured):

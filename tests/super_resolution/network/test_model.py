@@ -12,7 +12,7 @@ from safetensors.torch import save_file
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.network import model as network_module
 from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, Features
-from napari_swig_qmri.super_resolution.network.model import FORMAT, NetworkConfig, SwigNet, correct, folded, unfolded
+from napari_swig_qmri.super_resolution.network.model import FORMAT, NetworkConfig, SwigNet, correct, fold, unfold
 from napari_swig_qmri.super_resolution.weights import FILE, WEIGHTS, weights_file
 
 SHAPE = (41, 10, 9)  # odd, longer than twice the reach of the small network
@@ -87,9 +87,9 @@ def test_a_voxel_depends_on_nothing_beyond_the_reach():
 
 def test_folding_keeps_every_voxel_and_is_undone():
     x = torch.randn(2, 5, 4, 6, 8)
-    assert folded(x).shape == (2, 40, 2, 3, 4)
-    torch.testing.assert_close(unfolded(folded(x)), x, rtol=0, atol=0)
-    torch.testing.assert_close(folded(x)[0, :8, 0, 0, 0], x[0, 0, :2, :2, :2].flatten(), rtol=0, atol=0)
+    assert fold(x).shape == (2, 40, 2, 3, 4)
+    torch.testing.assert_close(unfold(fold(x)), x, rtol=0, atol=0)
+    torch.testing.assert_close(fold(x)[0, :8, 0, 0, 0], x[0, 0, :2, :2, :2].flatten(), rtol=0, atol=0)
 
 
 def test_weights_come_back_as_they_were(tmp_path):

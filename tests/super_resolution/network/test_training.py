@@ -26,27 +26,27 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import random_subject
-from napari_swig_qmri.super_resolution.network.examples import Solved, measured_subject, rescanned, solved_subject
+from napari_swig_qmri.super_resolution.network.examples import LabelledExample, label_subject, rescan, scan_subject
 from napari_swig_qmri.super_resolution.network.losses import (
     Patch,
-    corrected,
+    correct_patch,
     distance_to_truth,
-    lr_residual,
+    patch_lr_residual,
     random_patch,
     self_supervised_loss,
     supervised_loss,
 )
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
-from napari_swig_qmri.super_resolution.network.self_supervision import ALPHA, MORE_NOISE, Measured, recorrupted
+from napari_swig_qmri.super_resolution.network.self_supervision import ALPHA, MORE_NOISE, ScanExample, recorrupt
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors
 from napari_swig_qmri.super_resolution.network.training import (
     CHECKPOINT,
     LOG,
     Anatomies,
-    Run,
-    Subjects,
+    ExampleDataset,
     TrainingConfig,
-    pace,
+    TrainingRun,
+    learning_rate_factor,
     read_config,
     take_step,
     train,
@@ -63,12 +63,12 @@ def subject():
 
 @pytest.fixture(scope="module")
 def solved(subject):
-    return solved_subject(subject)
+    return label_subject(subject)
 
 
 @pytest.fixture(scope="module")
 def measured(subject):
-    return measured_subject(subject, 0)
+    return scan_subject(subject, 0)
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def test_noise_of_input_and_target_is_independent():
     """Both are unbiased, and their noise has the size that the losses assume."""
     noise = 0.05
     measured = 1 + noise * torch.randn(3, 40, 40, 40, generator=torch.Generator().manual_seed(0))
-    noisier, target = recorrupted(measured, noise * torch.ones(1), np.random.default_rng(1))
+    noisier, target = recorrupt(measured, noise * torch.ones(1), np.random.default_rng(1))
     given, wanted = (noisier.numpy() - 1).ravel(), (target.numpy() - 1).ravel()
     assert abs(np.corrcoef(given, wanted)[0, 1]) < 0.01
     assert abs(given.mean()) < 1e-3
@@ -109,9 +109,9 @@ def test_noise_of_input_and_target_is_independent():
 def test_examples_come_back_from_their_files(solved, measured, tmp_path):
     solved.save(tmp_path / "solved.safetensors")
     measured.save(tmp_path / "measured.safetensors")
-    truth = Solved.load(tmp_path / "solved.safetensors").truth
+    truth = LabelledExample.load(tmp_path / "solved.safetensors").truth
     torch.testing.assert_close(truth, solved.truth, rtol=0, atol=0)
-    again = Measured.load(tmp_path / "measured.safetensors")
+    again = ScanExample.load(tmp_path / "measured.safetensors")
     assert again.sequences == measured.sequences
     torch.testing.assert_close(again.coarse.volumes, measured.coarse.volumes, rtol=0, atol=0)
     torch.testing.assert_close(again.guides, measured.guides, rtol=0, atol=0)
@@ -135,9 +135,9 @@ def test_truth_is_at_no_distance_from_itself(solved):
 
 def test_what_stands_in_for_the_truth_comes_from_the_scan_alone(subject):
     """It is what the posterior makes of it, whatever the truth was."""
-    again = rescanned(subject, 5)
+    again = rescan(subject, 5)
     blind = replace(subject, truth=replace(subject.truth, data=np.full_like(subject.truth.data, np.nan)))
-    np.testing.assert_array_equal(rescanned(blind, 5).truth.data, again.truth.data)
+    np.testing.assert_array_equal(rescan(blind, 5).truth.data, again.truth.data)
     brain = subject.mask
     error = np.log(again.truth.data[:, brain] / subject.truth.data[:, brain])
     error[0] -= np.median(error[0])  # PD has another unit
@@ -156,9 +156,9 @@ def test_lr_residual_of_a_patch_is_that_of_the_whole_head(measured):
     hr = VoxelGrid((EDGE,) * 3, np.eye(4))
     truncate = KSpaceTruncation(hr, hr.with_shape(tuple(measured.lr_maps.shape[1:])))
     expected = ((measured.lr_maps - truncate(log_maps.exp())) / measured.lr_deviation)[:, measured.lr_maps[0] > 0.2]
-    whole = lr_residual(measured, log_maps.exp(), WHOLE)
+    whole = patch_lr_residual(measured, log_maps.exp(), WHOLE)
     torch.testing.assert_close(whole, expected, rtol=1e-3, atol=1e-3)
-    part = lr_residual(measured, log_maps[patch.of_volumes].exp(), patch)
+    part = patch_lr_residual(measured, log_maps[patch.of_volumes].exp(), patch)
     missing = [(value - whole[0]).abs().min() for value in part[0][::17]]
     assert 0 < len(part[0]) < len(whole[0])
     assert max(missing) < 1e-3
@@ -167,17 +167,17 @@ def test_lr_residual_of_a_patch_is_that_of_the_whole_head(measured):
 @pytest.mark.slow
 def test_subjects_come_from_the_phantom_and_from_maps(config, tmp_path):
     phantom = replace(config, train=(Anatomies(files=("3",), scheme="phantom"),))
-    assert Subjects(phantom, phantom.train, 0, 1, "supervised")[0].brain.any()
+    assert ExampleDataset(phantom, phantom.train, 0, 1, "supervised")[0].brain.any()
     truth = random_subject(folded_labels(), 2, 2).truth
     for index, name in enumerate(truth.names):
         nib.save(nib.Nifti1Image(truth.data[index], truth.grid.affine), tmp_path / f"sub-01_{name}map.nii.gz")
     maps = (Anatomies(files=(str(tmp_path),), scheme="maps"),)
-    example = Subjects(replace(config, train=maps), maps, 0, 1, "supervised")[0]
+    example = ExampleDataset(replace(config, train=maps), maps, 0, 1, "supervised")[0]
     assert example.truth.shape == (3, EDGE, EDGE, EDGE)
     shutil.copytree(tmp_path, tmp_path / "less", ignore=shutil.ignore_patterns("*PDmap*", "less"))
     less = (Anatomies(files=(str(tmp_path / "less"),), scheme="maps"),)
     with pytest.raises(ValueError, match="no map of PD"):
-        Subjects(replace(config, train=less), less, 0, 1, "supervised")[0]
+        ExampleDataset(replace(config, train=less), less, 0, 1, "supervised")[0]
 
 
 @pytest.mark.parametrize(("loss", "kind"), [(supervised_loss, "solved"), (self_supervised_loss, "measured")])
@@ -200,14 +200,14 @@ def test_losses_move_every_weight(loss, kind, request):
 def test_flips_are_undone(solved):
     """An untrained network changes nothing whichever way it looks; a trained one sees another head."""
     flipped = Patch(WHOLE.box, (1, 3))
-    torch.testing.assert_close(corrected(SwigNet(TINY), solved.scene, flipped), solved.scene.log_maps)
+    torch.testing.assert_close(correct_patch(SwigNet(TINY), solved.scene, flipped), solved.scene.log_maps)
     mirrored = replace(
         solved.scene,
         **{name: getattr(solved.scene, name).flip((1, 3)) for name in ("log_maps", "volumes", "unit")},
     )
     network = trained_network()
-    once = corrected(network, solved.scene, flipped)
-    torch.testing.assert_close(corrected(network, mirrored, WHOLE).flip((1, 3)), once)
+    once = correct_patch(network, solved.scene, flipped)
+    torch.testing.assert_close(correct_patch(network, mirrored, WHOLE).flip((1, 3)), once)
 
 
 def test_a_patch_without_a_head_costs_nothing(solved, measured):
@@ -235,7 +235,7 @@ def test_patches_lie_inside_and_on_even_voxels():
 
 
 def test_the_pace_warms_up_and_slows_down():
-    rates = [pace(step, 1000, 50) for step in range(1001)]
+    rates = [learning_rate_factor(step, 1000, 50) for step in range(1001)]
     assert rates[0] == pytest.approx(0.02)
     assert max(rates) == pytest.approx(1, abs=0.01)
     assert rates[1000] == pytest.approx(0.01)
@@ -284,15 +284,15 @@ def test_workers_change_nothing(config, tmp_path):
 def _gradient_of_one_process(rank: int, folder: str, example_file: str, config: TrainingConfig) -> None:
     torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     run = _disturbed(config)
-    draw = (Measured.load(Path(example_file)), np.random.default_rng(rank))
+    draw = (ScanExample.load(Path(example_file)), np.random.default_rng(rank))
     take_step(run, DistributedDataParallel(run.network), [draw])
     if rank == 0:
         torch.save([parameter.grad for parameter in run.network.parameters()], f"{folder}/gradient.pt")
     torch.distributed.destroy_process_group()
 
 
-def _disturbed(config: TrainingConfig) -> Run:
-    run = Run.start(config, torch.device("cpu"))
+def _disturbed(config: TrainingConfig) -> TrainingRun:
+    run = TrainingRun.start(config, torch.device("cpu"))
     run.network.load_state_dict(trained_network().state_dict())
     return run
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.solver.denoising import neighbour_mean, smoothed, wiener_share
+from napari_swig_qmri.super_resolution.solver.denoising import average_neighbours, denoise, noise_share
 
 SHAPE = (24, 20, 16)
 NOISE = torch.tensor([0.01, 0.02, 0.03])
@@ -21,7 +21,7 @@ def noisy(seed: int = 0, scale: float = 1.0) -> torch.Tensor:
 
 
 def run(log_maps: torch.Tensor, flat: torch.Tensor = ALL, noise: torch.Tensor = NOISE, n_planes: int = 100):
-    return drained(smoothed(log_maps, flat, noise, CUBE, n_planes=n_planes))
+    return drained(denoise(log_maps, flat, noise, CUBE, n_planes=n_planes))
 
 
 def test_noise_in_flat_tissue_falls_to_less_than_half_and_the_mean_stays():
@@ -77,12 +77,12 @@ def test_slabs_change_nothing(n_planes):
 def test_the_ends_of_the_field_of_view_are_no_neighbours():
     log_maps = torch.zeros(3, 4, 1, 1)
     log_maps[:, 3] = 0.5 * NOISE.view(-1, 1, 1)
-    mean, _ = neighbour_mean(log_maps, NOISE, CUBE)
+    mean, _ = average_neighbours(log_maps, NOISE, CUBE)
     torch.testing.assert_close(mean[:, 0], torch.zeros(3, 1, 1), rtol=0, atol=0)
 
 
 def test_a_single_plane_has_neighbours_in_the_plane():
-    mean, weight = neighbour_mean(torch.zeros(3, 5, 5, 1), NOISE, CUBE)
+    mean, weight = average_neighbours(torch.zeros(3, 5, 5, 1), NOISE, CUBE)
     assert float(weight[2, 2, 0]) == pytest.approx(4 * torch.e ** (-1 / 8) + 4 * torch.e ** (-2 / 8))
     assert float(weight[0, 0, 0]) == pytest.approx(2 * torch.e ** (-1 / 8) + torch.e ** (-2 / 8))
     assert (mean == 0).all()
@@ -90,7 +90,7 @@ def test_a_single_plane_has_neighbours_in_the_plane():
 
 def test_far_neighbours_count_less():
     """Across slices four times as thick as their pixels."""
-    _, weight = neighbour_mean(torch.zeros(3, 1, 1, 3), NOISE, (1, 1, 4))
+    _, weight = average_neighbours(torch.zeros(3, 1, 1, 3), NOISE, (1, 1, 4))
     assert float(weight[0, 0, 1]) == pytest.approx(2 * torch.e ** (-16 / 8))
 
 
@@ -100,7 +100,7 @@ def test_the_share_is_that_of_noise_in_the_difference():
     weight = torch.full(SHAPE, 1e6)
     noise = noisy()
     texture = 3 * NOISE.view(-1, 1, 1, 1) * torch.randn(3, *SHAPE, generator=generator)
-    torch.testing.assert_close(wiener_share(noise, weight, ALL, NOISE), torch.ones(3), rtol=0.06, atol=0)
+    torch.testing.assert_close(noise_share(noise, weight, ALL, NOISE), torch.ones(3), rtol=0.06, atol=0)
     torch.testing.assert_close(
-        wiener_share(noise + texture, weight, ALL, NOISE), torch.full((3,), 0.1), rtol=0.06, atol=0
+        noise_share(noise + texture, weight, ALL, NOISE), torch.full((3,), 0.1), rtol=0.06, atol=0
     )

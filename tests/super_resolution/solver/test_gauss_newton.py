@@ -172,6 +172,6 @@ def test_out_of_memory_of_a_single_plane_is_raised(box, monkeypatch):
 
 def test_nothing_exceeds_what_is_highest():
     posterior, _, _ = objective((8, 8, 6), n_guides=2)
-    limited = replace(posterior, highest=(0.8, 1.2, 0.08))
+    limited = replace(posterior, upper_limits=(0.8, 1.2, 0.08))
     found = drained(refine(limited, Iterate.at(limited.prior_mean, limited), n_steps=2, n_planes=8)).log_maps.exp()
     assert (found.amax((1, 2, 3)) <= torch.tensor([0.8, 1.2, 0.08]) * (1 + 1e-6)).all()

@@ -20,8 +20,8 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution import engine
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
-from napari_swig_qmri.super_resolution.solver.head_box import HEAD, MARGIN, Box, box_of_head, cropped, restored
-from napari_swig_qmri.super_resolution.solver.prediction import posterior_of, predict
+from napari_swig_qmri.super_resolution.solver.head_box import HEAD, MARGIN, Box, crop_to_box, find_head_box, insert_box
+from napari_swig_qmri.super_resolution.solver.prediction import make_posterior, predict
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 AIR = 24  # voxels added around the slab of the head
@@ -66,7 +66,7 @@ def everything(case):
 
 
 def test_the_box_holds_the_head_and_little_else():
-    case, box = problem(), box_of_head(problem())
+    case, box = problem(), find_head_box(problem())
     head = case.lr_maps[0] > HEAD
     for axis, (n_lr, part) in enumerate(zip(case.lr_grid.shape, box.lr, strict=True)):
         there = head.movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
@@ -78,8 +78,8 @@ def test_the_box_holds_the_head_and_little_else():
 
 
 def test_both_grids_of_the_box_stay_where_they_are_in_the_world():
-    case, box = problem(), box_of_head(problem())
-    part, _ = cropped(case, prediction(), box)
+    case, box = problem(), find_head_box(problem())
+    part, _ = crop_to_box(case, prediction(), box)
     for grid, whole, slices in ((part.hr_grid, case.hr_grid, box.hr), (part.lr_grid, case.lr_grid, box.lr)):
         assert grid.shape == tuple(each.stop - each.start for each in slices)
         np.testing.assert_allclose(grid.world(np.zeros(3)), whole.world(np.array([each.start for each in slices])))
@@ -88,27 +88,27 @@ def test_both_grids_of_the_box_stay_where_they_are_in_the_world():
 def test_without_a_head_the_box_is_everything_that_was_measured():
     case = problem()
     empty = replace(case, lr_maps=torch.zeros_like(case.lr_maps))
-    assert box_of_head(empty) == everything(case)
+    assert find_head_box(empty) == everything(case)
     seen = torch.zeros_like(case.lr_valid)
     seen[20:24, :, :] = True
-    assert box_of_head(replace(empty, lr_valid=seen)).lr[0] == slice(20 - MARGIN, 24 + MARGIN)
+    assert find_head_box(replace(empty, lr_valid=seen)).lr[0] == slice(20 - MARGIN, 24 + MARGIN)
 
 
 def test_inside_the_box_the_lr_residual_is_that_of_the_whole():
     """Whatever the maps in the box are: what lies outside is accounted for."""
-    case, found, box = problem(), prediction(), box_of_head(problem())
-    part, inside = cropped(case, found, box)
+    case, found, box = problem(), prediction(), find_head_box(problem())
+    part, inside = crop_to_box(case, found, box)
     changed = inside.maps * torch.linspace(0.8, 1.2, inside.maps.shape[1])[:, None, None]
     gains = torch.ones(2)
-    residual = posterior_of(part, inside, gains).lr_residual(changed.log())
-    whole = posterior_of(case, found, gains).lr_residual(restored(changed, box, found.maps.clone()).log())
+    residual = make_posterior(part, inside, gains).lr_residual(changed.log())
+    whole = make_posterior(case, found, gains).lr_residual(insert_box(changed, box, found.maps.clone()).log())
     seen = part.lr_valid
     torch.testing.assert_close(residual[:, seen], whole[(slice(None), *box.lr)][:, seen], rtol=0, atol=2e-5)
 
 
 def test_interpolation_in_the_box_needs_nothing_outside():
-    case, box = problem(), box_of_head(problem())
-    part, _ = cropped(case, prediction(), box)
+    case, box = problem(), find_head_box(problem())
+    part, _ = crop_to_box(case, prediction(), box)
     ramp = torch.arange(case.lr_grid.shape[0], dtype=torch.float32)[:, None, None].expand(case.lr_grid.shape)
     torch.testing.assert_close(part.interpolate(ramp[box.lr]), case.interpolate(ramp)[box.hr])
 
@@ -134,7 +134,7 @@ def test_solving_in_the_box_is_solving_the_whole(monkeypatch, around):
     maps, guides = degraded(in_air(), map_noise=0.01, guide_noise=0.01)
     maps = around(maps)
     inside = solved(maps, guides)
-    monkeypatch.setattr(engine, "box_of_head", everything)
+    monkeypatch.setattr(engine, "find_head_box", everything)
     whole = solved(maps, guides)
     assert (errors(inside) < 1.1 * errors(whole)).all()
 
@@ -147,11 +147,11 @@ def test_a_head_that_the_guides_hold_a_part_of_is_solved_there(monkeypatch, plan
     for guide in guides:
         grid = guide.grid.box((planes.start, 0, 0), (planes.stop - planes.start, *guide.grid.shape[1:]))
         cut.append(replace(guide, data=guide.data[planes], grid=grid))
-    box = box_of_head(drained(prepare(maps, cut, cut[0].grid)))
+    box = find_head_box(drained(prepare(maps, cut, cut[0].grid)))
     assert box.hr[0].start >= 0
     assert box.hr[0].stop <= planes.stop - planes.start
     inside = solved(maps, cut)
-    monkeypatch.setattr(engine, "box_of_head", everything)
+    monkeypatch.setattr(engine, "find_head_box", everything)
     whole = solved(maps, cut)
     assert (errors(inside, planes) < 1.05 * errors(whole, planes)).all()
 
@@ -164,7 +164,7 @@ def test_the_box_lies_between_the_centres_of_its_lr_voxels(factor):
     pd = torch.zeros(3, x, y, z)
     pd[0, x // 2 : x // 2 + 2, y // 2 : y // 2 + 2, : z // 4] = 1
     case = SimpleNamespace(hr_grid=hr, lr_grid=lr, lr_maps=pd, lr_valid=torch.ones(x, y, z, dtype=torch.bool))
-    box = box_of_head(case)
+    box = find_head_box(case)
     spacing, first = relative_axes(hr, lr)
     for axis in range(3):
         low, high = box.lr[axis].start, box.lr[axis].stop
@@ -180,7 +180,7 @@ def test_the_box_lies_between_the_centres_of_its_lr_voxels(factor):
 @pytest.mark.parametrize("shape", [(), (3,)])
 def test_what_was_outside_stays(shape):
     outside, box = torch.full((*shape, 4, 5, 6), 7.0), Box((slice(1, 3), slice(0, 5), slice(2, 4)), (slice(0, 1),) * 3)
-    put = restored(torch.ones(*shape, 2, 5, 2), box, outside)
+    put = insert_box(torch.ones(*shape, 2, 5, 2), box, outside)
     assert (put[(..., *box.hr)] == 1).all()
     assert (put == 7).sum() == put.numel() - 20 * math.prod(shape)
     assert (outside == 7).all()

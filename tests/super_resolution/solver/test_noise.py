@@ -12,8 +12,8 @@ from napari_swig_qmri.super_resolution.solver.noise import (
     local_variance,
     noise_level,
     robust_sd,
-    sample,
     scatter_matrix,
+    subsample,
 )
 
 SHAPE = (40, 36, 32)
@@ -67,8 +67,8 @@ def test_local_variance_of_a_constant_is_zero_and_adds_over_images():
 
 def test_a_sample_is_small_and_even():
     values = torch.arange(2.0 * MAX_SAMPLES)
-    assert torch.equal(sample(values), values[::2])
-    assert torch.equal(sample(values[:10]), values[:10])
+    assert torch.equal(subsample(values), values[::2])
+    assert torch.equal(subsample(values[:10]), values[:10])
 
 
 def test_scatter_of_student_errors_is_their_scale_whatever_their_tails():

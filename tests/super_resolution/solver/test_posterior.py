@@ -10,7 +10,7 @@ from engine_cases import objective, textured
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.super_resolution.solver.posterior import bounded, signal_and_slope
+from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds, signal_and_slope
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_gradcheck():
 
 def test_bounded_clamps_each_quantity_to_its_own_bounds():
     for value in (-100.0, 100.0):
-        clamped = bounded(torch.full((3, 2, 2, 2), value, dtype=torch.float64)).exp()
+        clamped = clamp_to_bounds(torch.full((3, 2, 2, 2), value, dtype=torch.float64)).exp()
         for volume, quantity in zip(clamped, QUANTITIES.values(), strict=True):
             expected = quantity.bounds[int(value > 0)]
             torch.testing.assert_close(volume, torch.full_like(volume, expected))

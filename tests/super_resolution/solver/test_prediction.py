@@ -20,10 +20,10 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     Prediction,
     cross_scale_covariance,
     guide_features,
-    highest_of,
-    log_maps_of,
+    log_with_floor,
     lr_variance,
-    posterior_of,
+    make_posterior,
+    upper_limits_of,
 )
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, prepare
 
@@ -46,7 +46,7 @@ def test_logarithms_have_a_floor():
     maps = torch.tensor([-1.0, 0.0, 1.0]).expand(3, 3)
     floor = torch.tensor(list(FLOOR.values()))
     expected = torch.stack([floor.log(), floor.log(), torch.zeros(3)], dim=1)
-    torch.testing.assert_close(log_maps_of(maps), expected)
+    torch.testing.assert_close(log_with_floor(maps), expected)
 
 
 def test_features_are_logarithms_relative_to_tissue_with_a_floor():
@@ -94,7 +94,7 @@ def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
     prediction = Prediction(maps=torch.ones(3, *case.hr_grid.shape), covariance=torch.eye(3), noise=NOISE)
     valid = case.guide_valid.clone()
     valid[1, 0, 0, 0] = False
-    posterior = posterior_of(replace(case, guide_valid=valid), prediction, gains)
+    posterior = make_posterior(replace(case, guide_valid=valid), prediction, gains)
     torch.testing.assert_close(posterior.guides[1], case.guides[1] / 100)
     assert posterior.guide_precision[:, 0, 0, 0].tolist() == pytest.approx([100.0**2, 0])
     assert posterior.guide_precision[:, 5, 5, 5].tolist() == pytest.approx([100.0**2, 100.0**2])
@@ -105,8 +105,8 @@ def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
 def test_nothing_may_be_far_above_water_or_the_lr_maps(level):
     """Worked by hand: 1.1 times water, or 1.1 times a map that is brighter (a receive field, overshooting fits)."""
     flat = replace(problem(), lr_maps=torch.full_like(problem().lr_maps, level))
-    assert highest_of(flat) == pytest.approx([ABOVE_WATER * max(level, water) for water in WATER])
+    assert upper_limits_of(flat) == pytest.approx([ABOVE_WATER * max(level, water) for water in WATER])
 
 
 def test_a_map_that_was_not_measured_has_no_limit():
-    assert highest_of(replace(problem(), measured=(False, True, True)))[0] == float("inf")
+    assert upper_limits_of(replace(problem(), measured=(False, True, True)))[0] == float("inf")

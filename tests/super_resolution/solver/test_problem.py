@@ -18,7 +18,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedI
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.super_resolution.solver.alignment import parallel
+from napari_swig_qmri.super_resolution.solver.alignment import align_axes
 from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, choose_hr_grid, prepare
 
 
@@ -106,7 +106,7 @@ def test_maps_get_the_order_and_direction_of_the_axes_of_the_hr_grid(box, codes)
     orientation = axcodes2ornt(codes)
     data = np.stack([apply_orientation(volume, orientation) for volume in lr.data])
     grid = VoxelGrid(data.shape[1:], lr.grid.affine @ inv_ornt_aff(orientation, lr.grid.shape))
-    back = drained(parallel(QuantitativeMaps(data=data, grid=grid), guides[0].grid, notices := []))
+    back = drained(align_axes(QuantitativeMaps(data=data, grid=grid), guides[0].grid, notices := []))
     np.testing.assert_array_equal(back.data, lr.data)
     np.testing.assert_allclose(back.grid.affine, lr.grid.affine, atol=1e-12)
     assert notices == []

@@ -13,9 +13,9 @@ from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
     RIDGE,
     SHRINK,
+    add_lr_correction,
     fit_regression,
-    gaussian_window,
-    lr_corrected,
+    gaussian_average,
 )
 
 
@@ -41,7 +41,7 @@ def test_flat_guides_leave_the_local_mean():
     maps = normal(3, 6, 6, 6)
     fit = drained(fit_regression(maps, torch.zeros(2, 6, 6, 6, dtype=torch.float64), everywhere(6, 6, 6)))
     assert fit.slope.abs().max() < 1e-12
-    torch.testing.assert_close(fit.intercept, gaussian_window(maps), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fit.intercept, gaussian_average(maps), rtol=1e-5, atol=1e-5)
 
 
 def test_voxels_without_weight_do_not_count():
@@ -58,15 +58,15 @@ def test_voxels_without_weight_do_not_count():
 def test_the_window_is_a_gaussian_average(sigma):
     image = np.random.default_rng(0).standard_normal((9, 10, 11))
     expected = gaussian_filter(image, sigma, mode="nearest", truncate=3.0)
-    np.testing.assert_allclose(gaussian_window(torch.as_tensor(image), sigma), expected, atol=1e-6)
+    np.testing.assert_allclose(gaussian_average(torch.as_tensor(image), sigma), expected, atol=1e-6)
 
 
 def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():
     maps = torch.rand(3, 4, 4, 4) + 0.5
-    corrected = lr_corrected(maps, 10 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(0)))
+    corrected = add_lr_correction(maps, 10 * torch.randn(maps.shape, generator=torch.Generator().manual_seed(0)))
     assert (corrected >= SHRINK * maps).all()
     assert (corrected <= GROW * maps).all()
-    torch.testing.assert_close(lr_corrected(maps, 0.01 * maps), 1.01 * maps)
+    torch.testing.assert_close(add_lr_correction(maps, 0.01 * maps), 1.01 * maps)
 
 
 def test_noise_is_told_from_anatomy():

@@ -24,9 +24,14 @@ from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.weighting import CODES
 from napari_swig_qmri.simulation.degradation import TISSUE_PD
 from napari_swig_qmri.super_resolution.network.features import TYPICAL
-from napari_swig_qmri.super_resolution.network.losses import shown
+from napari_swig_qmri.super_resolution.network.losses import clamp_to_range
 from napari_swig_qmri.super_resolution.network.model import ResidualBlock
-from napari_swig_qmri.super_resolution.solver.prediction import MIN_GUIDE_NOISE, MIN_LR_NOISE, log_maps_of, noise_size
+from napari_swig_qmri.super_resolution.solver.prediction import (
+    MIN_GUIDE_NOISE,
+    MIN_LR_NOISE,
+    log_with_floor,
+    noise_reference,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +118,7 @@ def planes_of(subject: StudySubject, map_noise: float, guide_noise: float) -> Pl
         guides=_planes_first(guides),
         guide_deviation=max(guide_noise, MIN_GUIDE_NOISE) * levels,
         lr_maps=_planes_first(lr_maps),
-        lr_deviation=_planes_first(max(map_noise, MIN_LR_NOISE) * noise_size(lr_maps, lr_tissue)),
+        lr_deviation=_planes_first(max(map_noise, MIN_LR_NOISE) * noise_reference(lr_maps, lr_tissue)),
         zero_filled=_planes_first(truncate.zero_filled(lr_maps)),
         truth=_planes_first(truth),
         rows=truncate.matrices[0],
@@ -147,7 +152,7 @@ class ReferenceNet(nn.Module):
         inputs = [planes.guides[self.which].clamp(min=DARK).log() - MEAN_LOG_SIGNAL]
         start = typical.expand(planes.truth.shape)
         if self.model.given_lr_maps:
-            start = log_maps_of(planes.zero_filled)
+            start = log_with_floor(planes.zero_filled)
             inputs.append(start - typical)
         change = self._change(torch.cat(inputs).transpose(0, 1))
         low, high = typical.new_tensor([each.bounds for each in QUANTITIES.values()]).log().T.reshape(2, 3, 1, 1, 1)
@@ -174,7 +179,9 @@ def loss_of(model: Model, maps: Tensor, planes: Planes) -> Tensor:
     The objective, its LR term only if the model has one; or for the oracle the mean absolute difference of log maps.
     """
     if model.sees_truth:
-        return l1_loss(shown(maps.clamp(min=NOTHING).log()), shown(planes.truth.clamp(min=NOTHING).log()))
+        return l1_loss(
+            clamp_to_range(maps.clamp(min=NOTHING).log()), clamp_to_range(planes.truth.clamp(min=NOTHING).log())
+        )
     total = guide_term(model, maps, planes)
     if model.with_lr_term:
         total = total + lr_term(maps, planes)

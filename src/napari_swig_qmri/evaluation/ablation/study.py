@@ -49,7 +49,7 @@ from napari_swig_qmri.super_resolution.network.configuration import (
 )
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
-from napari_swig_qmri.super_resolution.network.training import pace
+from napari_swig_qmri.super_resolution.network.training import learning_rate_factor
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
@@ -221,7 +221,7 @@ def train_model(
     """Train a model on planes of subjects, and keep it in the output folder."""
     network = start_network(model, config).to(subjects[0].truth.device)
     optimiser = AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-    scheduler = LambdaLR(optimiser, lambda step: pace(step, config.n_steps, config.warm_up))
+    scheduler = LambdaLR(optimiser, lambda step: learning_rate_factor(step, config.n_steps, config.warm_up))
     for step in range(config.n_steps):
         planes = drawn_planes(subjects, config.batch_size, np.random.default_rng((config.seed, step)))
         optimiser.zero_grad()

@@ -16,15 +16,20 @@ import torch
 from torch.optim import AdamW
 
 from napari_swig_qmri.progress import Progress
-from napari_swig_qmri.super_resolution.network.losses import Patch, corrected, distance_to_lr_maps, self_supervised_loss
-from napari_swig_qmri.super_resolution.network.self_supervision import Scene
+from napari_swig_qmri.super_resolution.network.losses import (
+    Patch,
+    correct_patch,
+    distance_to_lr_maps,
+    self_supervised_loss,
+)
+from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.network.model import SwigNet
-    from napari_swig_qmri.super_resolution.network.self_supervision import Measured
+    from napari_swig_qmri.super_resolution.network.self_supervision import ScanExample
 
 N_STEPS, CHECK_EVERY = 120, 20
 PATIENCE = 2  # checks without a gain before it is given up
@@ -44,7 +49,7 @@ class Adaptation:
 
 
 def adapt(
-    network: SwigNet, measured: Measured, *, seed: int = 0, device: torch.device | str = "cpu"
+    network: SwigNet, measured: ScanExample, *, seed: int = 0, device: torch.device | str = "cpu"
 ) -> Generator[Progress, None, Adaptation]:
     """Train a copy of a network on one scan; the network that came stays as it is.
 
@@ -81,19 +86,19 @@ def adapt(
     return Adaptation(best, before, after)
 
 
-def cross_scale_error(network: SwigNet, measured: Measured) -> float:
+def cross_scale_error(network: SwigNet, measured: ScanExample) -> float:
     """Distance of what the network makes of the coarse scene to the LR maps, over that of the scene itself.
 
     Mean over PD, T1 and T2.
     """
     whole = Patch((slice(None), slice(None), slice(None)))
     with torch.no_grad():
-        found = distance_to_lr_maps(measured, corrected(network, measured.coarse, whole), whole)
+        found = distance_to_lr_maps(measured, correct_patch(network, measured.coarse, whole), whole)
     given = distance_to_lr_maps(measured, measured.coarse.log_maps, whole)
     return float((found / given.clamp(min=1e-12)).mean())
 
 
-def _split(measured: Measured) -> tuple[Measured, Measured] | None:
+def _split(measured: ScanExample) -> tuple[ScanExample, ScanExample] | None:
     """The scan with the first and with the last planes of the head in its coarse scene, if there are enough."""
     head = (measured.coarse_target[0] > HEAD).sum((1, 2)).cumsum(0)
     first = int((head <= (1 - SHARE_LEFT_OUT) * head[-1]).sum())
@@ -102,9 +107,9 @@ def _split(measured: Measured) -> tuple[Measured, Measured] | None:
     return _with_planes(measured, slice(0, first)), _with_planes(measured, slice(first, len(head)))
 
 
-def _with_planes(measured: Measured, planes: slice) -> Measured:
+def _with_planes(measured: ScanExample, planes: slice) -> ScanExample:
     def part(volume: Tensor) -> Tensor:
         return volume if volume.ndim == 1 else volume[:, planes]
 
-    coarse = Scene(**{each.name: part(getattr(measured.coarse, each.name)) for each in fields(Scene)})
+    coarse = NetworkInput(**{each.name: part(getattr(measured.coarse, each.name)) for each in fields(NetworkInput)})
     return replace(measured, coarse=coarse, coarse_target=part(measured.coarse_target))

@@ -20,9 +20,9 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.subjects import random_scan
 from napari_swig_qmri.super_resolution.network.self_supervision import (
     StoredTensors,
-    measure_again,
-    solved_scene,
-    units_of_maps,
+    make_scan_example,
+    map_scale,
+    solve_network_input,
 )
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import (
@@ -34,20 +34,20 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.simulation.subjects import Subject
-    from napari_swig_qmri.super_resolution.network.self_supervision import Measured, Scene
+    from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Solved(StoredTensors):
+class LabelledExample(StoredTensors):
     """A solved subject with a truth to compare the correction with."""
 
-    scene: Scene
+    scene: NetworkInput
     truth: Tensor  # (3, X, Y, Z)
     brain: Tensor  # (X, Y, Z) bool
 
 
-def solved_subject(subject: Subject) -> Solved:
+def label_subject(subject: Subject) -> LabelledExample:
     """Solve a subject.
 
     Raises
@@ -56,29 +56,29 @@ def solved_subject(subject: Subject) -> Solved:
         If there is too little tissue, or a guide that shows none of it.
     """
     problem, gains = _problem_of(subject)
-    scene = solved_scene(problem, gains)
-    truth = torch.as_tensor(subject.truth.data) / units_of_maps(problem)
-    return Solved(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
+    scene = solve_network_input(problem, gains)
+    truth = torch.as_tensor(subject.truth.data) / map_scale(problem)
+    return LabelledExample(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
 
 
-def rescanned(subject: Subject, seed: int | Sequence[int]) -> Subject:
+def rescan(subject: Subject, seed: int | Sequence[int]) -> Subject:
     """What the posterior makes of a subject, scanned once more: its maps stand in for the truth.
 
     Nothing of them comes from HR maps. Errors as for `solved_subject`.
     """
     problem, gains = _problem_of(subject)
-    scene = solved_scene(problem, gains)
+    scene = solve_network_input(problem, gains)
     maps = QuantitativeMaps(data=scene.log_maps.exp().numpy(), grid=problem.hr_grid)
     return replace(random_scan(maps, seed), mask=subject.mask)
 
 
-def measured_subject(subject: Subject, seed: int) -> Measured:
+def scan_subject(subject: Subject, seed: int) -> ScanExample:
     """What the scan of a subject gives to learn from; its noise levels are known. Errors as for `solved_subject`."""
     problem, gains = _problem_of(subject)
     head = torch.as_tensor(subject.truth.data[0]) / problem.pd_unit > HEAD
     deviations = subject.guide_noise * problem.guides[:, head].abs().median(1).values
     noise = Noise(lr_maps=torch.full((3,), subject.map_noise), guides=deviations)
-    return drained(measure_again(problem, gains, noise, np.random.default_rng((seed, 1))))
+    return drained(make_scan_example(problem, gains, noise, np.random.default_rng((seed, 1))))
 
 
 def _problem_of(subject: Subject) -> tuple[Problem, Tensor]:

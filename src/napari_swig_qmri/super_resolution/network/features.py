@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver import voxel_matrices as fields
 from napari_swig_qmri.super_resolution.solver.prediction import MISSING_VARIANCE
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -39,7 +39,7 @@ class Features:
     unit: Tensor  # (3, X, Y, Z), standard deviation of the log maps given guides and prior
 
 
-def features_of(
+def compute_features(
     posterior: NegativeLogPosterior, truncate: KSpaceTruncation, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
 ) -> Generator[float, None, Features]:
     """Features of log maps ``(3, X, Y, Z)`` under a posterior whose operator is `truncate`.
@@ -61,17 +61,17 @@ def features_of(
         here, out, deviation = log_maps[:, planes], volumes[:, planes], unit[:, planes]
         maps = here.exp()
         precision, descent = part.curvature_and_descent(here, maps)
-        covariance = fields.inverse(precision)
+        covariance = invert_voxelwise(precision)
         torch.sqrt(torch.stack([covariance[i, i] for i in range(3)]), out=deviation)
         out[0:3] = here - here.new_tensor(TYPICAL).view(-1, 1, 1, 1)
-        out[3:6] = (fields.apply(covariance, descent) / deviation).asinh()
+        out[3:6] = (multiply_voxelwise(covariance, descent) / deviation).asinh()
         out[6:9] = deviation.log() + 3.5
         for row, (i, j) in enumerate(OFF_DIAGONAL, start=9):
             out[row] = covariance[i, j] / (deviation[i] * deviation[j])
         out[12:15] = (residual[:, planes] / maps / deviation).asinh()
         yield 0.7 * (first + PLANES) / (log_maps.shape[1] + PLANES)
     for row, (log_map, deviation) in enumerate(zip(log_maps, unit, strict=True), start=15):
-        volumes[row] = ((log_map - gaussian_window(log_map, NEARBY)) / deviation).asinh()
+        volumes[row] = ((log_map - gaussian_average(log_map, NEARBY)) / deviation).asinh()
         yield 0.7 + 0.1 * (row - 14)
     volumes[18:21] = (noise / unit).asinh()
     levels = torch.cat([prior_variance.log() / 2 + 3, lr_noise.log() + 4])

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.truncation import Slices
-    from napari_swig_qmri.super_resolution.network.examples import Solved
-    from napari_swig_qmri.super_resolution.network.self_supervision import Measured, Scene
+    from napari_swig_qmri.super_resolution.network.examples import LabelledExample
+    from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
 
 SHOWN = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that count; beyond, all values are alike
 OUTLIER = 5.0  # standard deviations from which errors count linearly
@@ -61,7 +61,7 @@ def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> P
     return Patch((x, y, z), tuple(int(axis) for axis in (1, 2, 3) if generator.uniform() < 0.5))
 
 
-def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
+def correct_patch(network: Forward, scene: NetworkInput, patch: Patch) -> Tensor:
     """Corrected log maps ``(3, ...)`` in a patch."""
     volumes = scene.volumes[patch.of_volumes].to(scene.levels.dtype).flip(patch.flips)
     n = 2 if volumes[0].numel() < SMALL_PATCH else 1  # a single small volume takes torch's slow convolution
@@ -70,66 +70,68 @@ def corrected(network: Forward, scene: Scene, patch: Patch) -> Tensor:
     return torch.clamp(scene.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
 
 
-def supervised_loss(network: Forward, example: Solved, generator: np.random.Generator, edge: int) -> dict[str, Tensor]:
+def supervised_loss(
+    network: Forward, example: LabelledExample, generator: np.random.Generator, edge: int
+) -> dict[str, Tensor]:
     """Distance to the true maps over the brain, over that of the solution that the network was given."""
     patch = random_patch(example.brain, edge, generator)
     given = distance_to_truth(example, example.scene.log_maps[patch.of_volumes], patch)
-    found = distance_to_truth(example, corrected(network, example.scene, patch), patch)
+    found = distance_to_truth(example, correct_patch(network, example.scene, patch), patch)
     return {"truth": (found / given.clamp(min=SMALL)).mean()}
 
 
-def distance_to_truth(example: Solved, log_maps: Tensor, patch: Patch) -> Tensor:
+def distance_to_truth(example: LabelledExample, log_maps: Tensor, patch: Patch) -> Tensor:
     """Mean absolute error of log maps ``(3, ...)`` over the brain, as far as it is shown; ``(3,)``."""
     truth = example.truth[patch.of_volumes].clamp(min=1e-6).log()
-    error = (shown(log_maps) - shown(truth))[:, example.brain[patch.box]]
+    error = (clamp_to_range(log_maps) - clamp_to_range(truth))[:, example.brain[patch.box]]
     return _mean_error(error, SMALL)
 
 
 def self_supervised_loss(
-    network: Forward, example: Measured, generator: np.random.Generator, edge: int
+    network: Forward, example: ScanExample, generator: np.random.Generator, edge: int
 ) -> dict[str, Tensor]:
     """Guide term and LR term over their sum for the solution that the network was given; the cross-scale term alike."""
     inside = example.again.log_maps[0] > math.log(HEAD)
     patch = random_patch(inside, edge, generator)
-    given = objective(example, example.again.log_maps[patch.of_volumes], inside, patch).sum()
-    guides, lr_maps = objective(example, corrected(network, example.again, patch), inside, patch) / given.clamp(
+    given = misfit_terms(example, example.again.log_maps[patch.of_volumes], inside, patch).sum()
+    guides, lr_maps = misfit_terms(example, correct_patch(network, example.again, patch), inside, patch) / given.clamp(
         min=SMALL
     )
     patch = random_patch(example.coarse_target[0] > HEAD, edge, generator)
     given = distance_to_lr_maps(example, example.coarse.log_maps[patch.of_volumes], patch)
-    found = distance_to_lr_maps(example, corrected(network, example.coarse, patch), patch)
+    found = distance_to_lr_maps(example, correct_patch(network, example.coarse, patch), patch)
     return {"guides": guides, "LR maps": lr_maps, "cross-scale": (found / given.clamp(min=SMALL)).mean()}
 
 
-def objective(example: Measured, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
+def misfit_terms(example: ScanExample, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
     """Guide term and LR term of log maps ``(3, ...)`` per HR voxel of the head, which is `inside`; ``(2,)``."""
     maps = log_maps.exp()
     guides = torch.stack([sequence(*maps) for sequence in example.sequences])
     misfit = (guides - example.guides[patch.of_volumes]) / example.guide_deviation.view(-1, 1, 1, 1)
     misfit = misfit * example.guide_weight[patch.of_volumes]
     hr_per_lr = inside.numel() / example.lr_maps[0].numel()
-    residual = lr_residual(example, maps, patch)
+    residual = patch_lr_residual(example, maps, patch)
     return torch.stack([_robust(misfit[:, inside[patch.box]]), _robust(residual) / hr_per_lr])
 
 
-def distance_to_lr_maps(example: Measured, log_maps: Tensor, patch: Patch) -> Tensor:
+def distance_to_lr_maps(example: ScanExample, log_maps: Tensor, patch: Patch) -> Tensor:
     """Mean absolute difference of log maps ``(3, ...)`` to the LR maps, on their grid, where shown; ``(3,)``.
 
     Relative to the solution that the network was given, and not of logarithms, whose mean noise would move.
     """
     target = example.coarse_target[patch.of_volumes]
-    wanted = shown(target.clamp(min=1e-6).log()).exp()
-    error = (shown(log_maps).exp() - wanted) / shown(example.coarse.log_maps[patch.of_volumes]).exp()
+    wanted = clamp_to_range(target.clamp(min=1e-6).log()).exp()
+    error = (clamp_to_range(log_maps).exp() - wanted) / clamp_to_range(example.coarse.log_maps[patch.of_volumes]).exp()
     return _mean_error(error[:, target[0] > HEAD], _noise_of(example))
 
 
-def _noise_of(example: Measured) -> float:
+def _noise_of(example: ScanExample) -> float:
     """Relative noise of LR targets. Below it, errors count quadratically, so that the noise itself moves nothing."""
     level: float = MORE_NOISE * max(float(example.noise[0]), MIN_LR_NOISE)
     return level
 
 
-def lr_residual(example: Measured, maps: Tensor, patch: Patch) -> Tensor:
+def patch_lr_residual(example: ScanExample, maps: Tensor, patch: Patch) -> Tensor:
     """LR maps minus truncated maps, in standard deviations, ``(3, n)`` over the head of a patch.
 
     Outside the patch the maps are those that the network was given.
@@ -150,7 +152,7 @@ def _rows_within(matrix: Tensor, side: slice) -> slice:
     return slice(int(inside[0]), int(inside[-1]) + 1) if len(inside) else slice(0, 0)
 
 
-def shown(log_maps: Tensor) -> Tensor:
+def clamp_to_range(log_maps: Tensor) -> Tensor:
     """Log maps ``(3, ...)`` within the values that count."""
     low, high = torch.tensor(SHOWN, dtype=log_maps.dtype, device=log_maps.device).log().T.reshape(2, 3, 1, 1, 1)
     return log_maps.clamp(low, high)

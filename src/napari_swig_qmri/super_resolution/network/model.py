@@ -108,12 +108,12 @@ class SwigNet(nn.Module):
         """The first layer, ``(n, width, ceil(X / 2), ceil(Y / 2), ceil(Z / 2))``."""
         x, y, z = volumes.shape[2:]
         even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
-        inner: Tensor = self.head(folded(even)) + self.level(levels)[:, :, None, None, None]
+        inner: Tensor = self.head(fold(even)) + self.level(levels)[:, :, None, None, None]
         return relu_(inner)
 
     def answer(self, inner: Tensor) -> Tensor:
         """The last layer, from ``(n, width, x, y, z)`` to ``(n, 3, 2 x, 2 y, 2 z)``."""
-        return unfolded(self.tail(inner)).clamp(-LARGEST_STEP, LARGEST_STEP)
+        return unfold(self.tail(inner)).clamp(-LARGEST_STEP, LARGEST_STEP)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> SwigNet:
@@ -191,7 +191,7 @@ def _output(network: SwigNet, features: Features, planes: slice) -> Generator[fl
     weight = network.tail.weight
     volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
     n, y, z = volumes.shape[2:]
-    pieces = list(surrounded(n, READ, FOLDED))
+    pieces = list(slices_with_halo(n, READ, FOLDED))
     n_steps, done = 2 * len(pieces) + 2 * len(network.blocks), count(1)
     shape = (1, network.config.width, *(-(-size // FOLDED) for size in (n, y, z)))
     inner = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last_3d)
@@ -219,14 +219,14 @@ def _folded_planes(planes: slice, origin: int = 0) -> slice:
     return slice((planes.start - origin) // FOLDED, -(-(planes.stop - origin) // FOLDED))
 
 
-def surrounded(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
+def slices_with_halo(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
     """Slices of `step` out of `n` planes one after another, each with what lies up to `halo` planes around it."""
     for first in range(0, n, step):
         last = min(first + step, n)
         yield slice(first, last), slice(max(0, first - halo), min(n, last + halo))
 
 
-def folded(x: Tensor) -> Tensor:
+def fold(x: Tensor) -> Tensor:
     """Voxels of each box of 2 x 2 x 2 as channels: ``(n, c, X, Y, Z)`` to ``(n, 8 c, X/2, Y/2, Z/2)``."""
     n, c, *shape = x.shape
     a, b, d = (size // FOLDED for size in shape)
@@ -234,7 +234,7 @@ def folded(x: Tensor) -> Tensor:
     return boxes.reshape(n, c * FOLDED**3, a, b, d).contiguous(memory_format=torch.channels_last_3d)
 
 
-def unfolded(x: Tensor) -> Tensor:
+def unfold(x: Tensor) -> Tensor:
     """The inverse of `folded`."""
     n, c, a, b, d = x.shape
     boxes = x.reshape(n, c // FOLDED**3, FOLDED, FOLDED, FOLDED, a, b, d).permute(0, 1, 5, 2, 6, 3, 7, 4)

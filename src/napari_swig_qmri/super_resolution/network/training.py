@@ -42,10 +42,10 @@ from napari_swig_qmri.super_resolution.network.configuration import (
     read_anatomy,
     read_hr_maps,
 )
-from napari_swig_qmri.super_resolution.network.examples import Solved, measured_subject, rescanned, solved_subject
-from napari_swig_qmri.super_resolution.network.losses import LOSSES, TERMS, Patch, corrected, distance_to_truth
+from napari_swig_qmri.super_resolution.network.examples import LabelledExample, label_subject, rescan, scan_subject
+from napari_swig_qmri.super_resolution.network.losses import LOSSES, TERMS, Patch, correct_patch, distance_to_truth
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
-from napari_swig_qmri.super_resolution.network.self_supervision import Measured
+from napari_swig_qmri.super_resolution.network.self_supervision import ScanExample
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 from napari_swig_qmri.super_resolution.weights import FILE
@@ -127,7 +127,7 @@ def read_config(path: Path) -> TrainingConfig:
     )
 
 
-class Subjects(Dataset["Solved | Measured"]):
+class ExampleDataset(Dataset["LabelledExample | ScanExample"]):
     """Examples for a loss by number, simulated when they are first asked for and kept in a folder."""
 
     def __init__(
@@ -142,14 +142,16 @@ class Subjects(Dataset["Solved | Measured"]):
     def __len__(self) -> int:
         return self.n
 
-    def __getitem__(self, index: int) -> Solved | Measured:
+    def __getitem__(self, index: int) -> LabelledExample | ScanExample:
         path = self.folder / f"{self.first_seed + index}.safetensors"
         if not path.exists():
             self._made(index).save(path)
-        kind: type[Solved] | type[Measured] = Measured if self.loss == "self-supervised" else Solved
+        kind: type[LabelledExample] | type[ScanExample] = (
+            ScanExample if self.loss == "self-supervised" else LabelledExample
+        )
         return kind.load(path)
 
-    def _made(self, index: int) -> Solved | Measured:
+    def _made(self, index: int) -> LabelledExample | ScanExample:
         """Some draws hold too little tissue, or guides that show nothing: then another one is made."""
         file, scheme = self.labels[index % len(self.labels)]
         seed = self.first_seed + index
@@ -157,10 +159,8 @@ class Subjects(Dataset["Solved | Measured"]):
             try:
                 subject = _subject(file, scheme, self.crop, (seed, attempt))
                 if self.loss == "self-supervised":
-                    return measured_subject(subject, seed)
-                return solved_subject(
-                    rescanned(subject, (seed, attempt, 1)) if self.loss == "bootstrapped" else subject
-                )
+                    return scan_subject(subject, seed)
+                return label_subject(rescan(subject, (seed, attempt, 1)) if self.loss == "bootstrapped" else subject)
             except ValueError as error:
                 refusal = error
         raise ValueError(f"no subject could be made of {file}, tried {TRIES} times: {refusal}") from refusal
@@ -172,19 +172,19 @@ def _subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subjec
     return random_subject(random_crop(read_anatomy(file, scheme), crop, seed), seed)
 
 
-class Draws(Dataset[tuple["Solved | Measured", "np.random.Generator"]]):
+class DrawnExamples(Dataset[tuple["LabelledExample | ScanExample", "np.random.Generator"]]):
     """What the steps of a run see: draw n is example n % batch size of step n // batch size."""
 
-    def __init__(self, subjects: Subjects, seed: int) -> None:
+    def __init__(self, subjects: ExampleDataset, seed: int) -> None:
         self.subjects, self.seed = subjects, seed
 
-    def __getitem__(self, index: int) -> tuple[Solved | Measured, np.random.Generator]:
+    def __getitem__(self, index: int) -> tuple[LabelledExample | ScanExample, np.random.Generator]:
         generator = np.random.default_rng((self.seed, index))
         return self.subjects[int(generator.integers(len(self.subjects)))], generator
 
 
 @dataclass(eq=False)
-class Run:
+class TrainingRun:
     """Everything that changes while training."""
 
     config: TrainingConfig
@@ -195,7 +195,7 @@ class Run:
     step: int = 0
 
     @classmethod
-    def start(cls, config: TrainingConfig, device: torch.device) -> Run:
+    def start(cls, config: TrainingConfig, device: torch.device) -> TrainingRun:
         """A fresh run; its weights depend on the seed alone."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(config.seed)
@@ -208,7 +208,7 @@ class Run:
             network,
             average,
             optimiser,
-            LambdaLR(optimiser, lambda step: pace(step, config.n_steps, config.warm_up)),
+            LambdaLR(optimiser, lambda step: learning_rate_factor(step, config.n_steps, config.warm_up)),
         )
 
     def save(self, folder: Path) -> None:
@@ -252,7 +252,7 @@ class Run:
         self.step = int(about["step"])
 
 
-def pace(step: int, n_steps: int, warm_up: int) -> float:
+def learning_rate_factor(step: int, n_steps: int, warm_up: int) -> float:
     """Learning rate relative to its largest: a linear warm-up, then half a cosine down to a hundredth."""
     warm = min(1.0, (step + 1) / max(1, warm_up))
     return warm * (0.505 + 0.495 * math.cos(math.pi * step / n_steps))
@@ -271,18 +271,20 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
     folder, device = Path(config.output), choose_device(config.device)
     if device.type == "cuda" and n_processes > 1:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
-    run = Run.start(config, device)
+    run = TrainingRun.start(config, device)
     run.resume(folder)
     if not rank:
         _cut_log(folder / LOG, run.step)
     model = DistributedDataParallel(run.network) if n_processes > 1 else run.network
-    subjects = Subjects(config, config.train, 0, config.n_subjects, config.loss)
-    checks = Subjects(config, config.validation, FIRST_CHECK, config.n_validation, "supervised")
+    subjects = ExampleDataset(config, config.train, 0, config.n_subjects, config.loss)
+    checks = ExampleDataset(config, config.validation, FIRST_CHECK, config.n_validation, "supervised")
     own = config.batch_size // n_processes
     draws = [
         step * config.batch_size + rank * own + item for step in range(run.step, config.n_steps) for item in range(own)
     ]
-    loader = DataLoader(Draws(subjects, config.seed), batch_size=None, sampler=draws, num_workers=config.n_workers)
+    loader = DataLoader(
+        DrawnExamples(subjects, config.seed), batch_size=None, sampler=draws, num_workers=config.n_workers
+    )
     batches, started, first = iter(loader), time.monotonic(), run.step
     checked = ""
     while run.step < config.n_steps:
@@ -304,7 +306,9 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
 
 
 def take_step(
-    run: Run, model: SwigNet | DistributedDataParallel, draws: Sequence[tuple[Solved | Measured, np.random.Generator]]
+    run: TrainingRun,
+    model: SwigNet | DistributedDataParallel,
+    draws: Sequence[tuple[LabelledExample | ScanExample, np.random.Generator]],
 ) -> dict[str, float]:
     """One step of the optimiser on the draws of this process; the terms of the loss."""
     config, loss = run.config, LOSSES[run.config.loss]
@@ -334,14 +338,14 @@ def take_step(
     return totals
 
 
-def validate(run: Run, checks: Subjects) -> dict[str, float]:
+def validate(run: TrainingRun, checks: ExampleDataset) -> dict[str, float]:
     """Mean error of log maps over the brain, over that of the given solution; geometric mean of subjects."""
     ratios, network = [], cast("SwigNet", run.average.module)
     whole = Patch((slice(None), slice(None), slice(None)))
     for index in range(len(checks)):
-        example = cast("Solved", checks[index]).to(next(network.parameters()).device)
+        example = cast("LabelledExample", checks[index]).to(next(network.parameters()).device)
         with torch.no_grad():
-            found = distance_to_truth(example, corrected(network, example.scene, whole), whole)
+            found = distance_to_truth(example, correct_patch(network, example.scene, whole), whole)
             given = distance_to_truth(example, example.scene.log_maps, whole)
         ratios.append((found / given.clamp(min=1e-6)).log())
     mean = torch.stack(ratios).mean(0).exp()

@@ -14,7 +14,9 @@ from napari_swig_qmri.data.truncation import MAX_ANGLE, KSpaceTruncation, relati
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 
 
-def parallel(maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]) -> Generator[None, None, QuantitativeMaps]:
+def align_axes(
+    maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]
+) -> Generator[None, None, QuantitativeMaps]:
     """Maps with the axes of the HR grid: axes permuted and flipped, turned maps resampled band-limited."""
     between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
     orientation = io_orientation(between)

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import max_pool3d
 
-from napari_swig_qmri.super_resolution.solver import noise as cal
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
-from napari_swig_qmri.super_resolution.solver.posterior import bounded
+from napari_swig_qmri.super_resolution.solver.noise import subsample
+from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,10 +38,10 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     """
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     nearby = _smooth(posterior.lr_residual(log_maps)).square() / _smooth(floor * posterior.lr_variance)
-    usual = torch.stack([cal.sample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=CONFLICT_USUAL)
+    usual = torch.stack([subsample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=CONFLICT_USUAL)
     _, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
     edges = problem.lr_grid.voxel_size
-    fluid = gaussian_window((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
+    fluid = gaussian_average((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
     t1 = t1 / torch.where(fluid > 0.01, 3.0, 1.0)
     excess = torch.maximum(t1, t2 * (fluid < 0.01)) * problem.tissue * _inner(problem)
     border = max_pool3d((excess * (fluid <= 0.1))[None], 3, stride=1, padding=1)[0]
@@ -70,18 +70,18 @@ def _inner(problem: Problem) -> Tensor:
     return inner
 
 
-def following_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor) -> NegativeLogPosterior:
+def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor) -> NegativeLogPosterior:
     """The objective without guides, and with band-limited LR maps as prior mean, where `conflict` is 1."""
     floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
     interpolated = torch.maximum(problem.truncate.zero_filled(problem.lr_maps), floor).log()
     return replace(
         posterior,
         guide_precision=posterior.guide_precision * (1 - conflict).square(),
-        prior_mean=bounded(torch.lerp(posterior.prior_mean, interpolated, conflict), posterior.highest),
+        prior_mean=clamp_to_bounds(torch.lerp(posterior.prior_mean, interpolated, conflict), posterior.upper_limits),
     )
 
 
-def restarted(iterate: Iterate, posterior: NegativeLogPosterior, conflict: Tensor) -> Iterate:
+def restart(iterate: Iterate, posterior: NegativeLogPosterior, conflict: Tensor) -> Iterate:
     """The same place, but at the prior mean of `posterior` where `conflict` is 1: what led there no longer holds."""
     log_maps = torch.lerp(iterate.log_maps, posterior.prior_mean, conflict)
     agreed = posterior.truncate(conflict) < AGREED

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver import noise as cal
+from napari_swig_qmri.super_resolution.solver.noise import robust_sd, subsample
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,7 +28,7 @@ STEPS = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]  # 
 Pair = tuple[tuple[slice, ...], tuple[slice, ...]]
 
 
-def smoothed(
+def denoise(
     log_maps: Tensor, flat: Tensor, noise: Tensor, voxel_size: Sequence[float], *, n_planes: int
 ) -> Generator[float, None, Tensor]:
     """Log maps ``(3, X, Y, Z)`` with less noise; yields the finished fraction.
@@ -48,16 +48,16 @@ def smoothed(
     difference, weight = torch.empty_like(log_maps), log_maps.new_empty(log_maps.shape[1:])
     for first in range(0, n, n_planes):
         last, low = min(first + n_planes, n), max(0, first - 1)
-        mean, total = neighbour_mean(log_maps[:, low : min(n, last + 1)], noise, voxel_size)
+        mean, total = average_neighbours(log_maps[:, low : min(n, last + 1)], noise, voxel_size)
         here = slice(first - low, last - low)
         difference[:, first:last] = mean[:, here] - log_maps[:, first:last]
         weight[first:last] = total[here]
         yield last / n
-    share = wiener_share(difference, weight, flat, noise)
+    share = noise_share(difference, weight, flat, noise)
     return difference.mul_(weight / (1 + weight)).mul_(share.view(-1, 1, 1, 1)).add_(log_maps)
 
 
-def neighbour_mean(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float]) -> tuple[Tensor, Tensor]:
+def average_neighbours(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float]) -> tuple[Tensor, Tensor]:
     """Mean of the 26 neighbours ``(3, X, Y, Z)``, weighted by likeness and nearness, and the sum of weights."""
     scaled = log_maps / (SIMILAR * noise.clamp(min=LEAST_NOISE)).view(-1, 1, 1, 1)
     total, weights = torch.zeros_like(log_maps), log_maps.new_zeros(log_maps.shape[1:])
@@ -74,13 +74,13 @@ def neighbour_mean(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float])
     return torch.where(weights > 0, total / weights, log_maps), weights
 
 
-def wiener_share(difference: Tensor, weight: Tensor, flat: Tensor, noise: Tensor) -> Tensor:
+def noise_share(difference: Tensor, weight: Tensor, flat: Tensor, noise: Tensor) -> Tensor:
     """Share of the difference to the neighbours to go, per map ``(3,)``: that of the noise in its variance."""
     seen = flat & (weight > LEAST_WEIGHT)
     if int(seen.sum()) < MIN_VOXELS:
         return torch.zeros_like(noise)
-    variance = cal.robust_sd(cal.sample(difference[:, seen])).square()
-    of_mean = float((1 / cal.sample(weight[seen])).median())  # noise that the mean has itself
+    variance = robust_sd(subsample(difference[:, seen])).square()
+    of_mean = float((1 / subsample(weight[seen])).median())  # noise that the mean has itself
     return (noise.square() * (1 + of_mean) / variance.clamp(min=LEAST_NOISE**2)).clamp(max=1)
 
 

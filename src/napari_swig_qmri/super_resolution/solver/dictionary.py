@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.progress import Progress
-from napari_swig_qmri.super_resolution.solver import voxel_matrices as fields
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product, solve_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -119,7 +119,7 @@ def _matched(series: Tensor, dictionary: Dictionary) -> Tensor:
     parts = torch.split(series.T, N_COMPARED)
     nearest = [(part @ dictionary.entries.T).max(dim=1).indices for part in parts]
     log_times, signal = _refined(series, dictionary.log_times[:, torch.cat(nearest)], dictionary)
-    pd = fields.sum_of_products(signal, series) / fields.sum_of_products(signal, signal)
+    pd = inner_product(signal, series) / inner_product(signal, signal)
     return torch.stack([pd, *log_times.exp()]) * (pd > 0)
 
 
@@ -129,8 +129,8 @@ def _refined(series: Tensor, log_times: Tensor, dictionary: Dictionary) -> tuple
     best, best_signal, best_fit = log_times, series, torch.full_like(series[0], -torch.inf)
     for n in range(1 + N_REFINEMENTS):
         signal, slopes = _signal_and_slopes(dictionary.model, log_times)
-        power = fields.sum_of_products(signal, signal)
-        product = fields.sum_of_products(signal, series)
+        power = inner_product(signal, signal)
+        product = inner_product(signal, series)
         fit = product * power.rsqrt()
         better = fit >= best_fit - ROUNDING * best_fit.abs()
         best, best_signal = torch.where(better, log_times, best), torch.where(better, signal, best_signal)
@@ -143,11 +143,11 @@ def _refined(series: Tensor, log_times: Tensor, dictionary: Dictionary) -> tuple
 
 def _gauss_newton_step(series: Tensor, signal: Tensor, slopes: Tensor, power: Tensor, product: Tensor) -> Tensor:
     """Change of both log times ``(2, n)`` towards the least squares over them and PD, PD being eliminated."""
-    across = [slope - signal * (fields.sum_of_products(signal, slope) / power) for slope in slopes]
-    normal = torch.stack([torch.stack([fields.sum_of_products(a, b) for b in across]) for a in across])
+    across = [slope - signal * (inner_product(signal, slope) / power) for slope in slopes]
+    normal = torch.stack([torch.stack([inner_product(a, b) for b in across]) for a in across])
     normal = normal + DAMPING * torch.diag_embed(power.expand(2, -1).T).movedim(0, -1)
-    towards = torch.stack([fields.sum_of_products(a, series) for a in across])
-    return fields.solve(normal, towards) * (power / product.clamp(min=torch.finfo(power.dtype).tiny))
+    towards = torch.stack([inner_product(a, series) for a in across])
+    return solve_voxelwise(normal, towards) * (power / product.clamp(min=torch.finfo(power.dtype).tiny))
 
 
 def _signal_and_slopes(model: SeriesModel, log_times: Tensor) -> tuple[Tensor, Tensor]:

@@ -18,10 +18,10 @@ import torch
 
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.solver import noise as cal
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.prediction import posterior_of
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+from napari_swig_qmri.super_resolution.solver.noise import local_variance, subsample
+from napari_swig_qmri.super_resolution.solver.prediction import make_posterior
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,8 +55,8 @@ def start_gains(problem: Problem) -> Tensor:
     """
     if not problem.sequences:
         return torch.zeros(0)
-    lr_guides = gaussian_window(problem.lr_guides, WINDOW)
-    lr_maps = gaussian_window(problem.lr_maps, WINDOW)
+    lr_guides = gaussian_average(problem.lr_guides, WINDOW)
+    lr_maps = gaussian_average(problem.lr_maps, WINDOW)
     flat = _flat_tissue(problem)
     ratios = [
         (image[flat] / sequence(*lr_maps[:, flat])).median()
@@ -74,10 +74,10 @@ def _flat_tissue(problem: Problem) -> Tensor:
     """Tissue with the least change around it; boolean ``(x, y, z)``."""
     images = torch.cat([problem.lr_maps[:2], problem.lr_guides])
     levels = images[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
-    variance = cal.local_variance(images / levels.view(-1, 1, 1, 1))
+    variance = local_variance(images / levels.view(-1, 1, 1, 1))
     found = variance[problem.tissue]
     share = max(FLAT, min(1.0, MIN_FLAT / len(found)))
-    return problem.tissue & (variance <= cal.sample(found).quantile(share))
+    return problem.tissue & (variance <= subsample(found).quantile(share))
 
 
 def find_gains(problem: Problem, prediction: Prediction, device: torch.device | str) -> Generator[None, None, Tensor]:
@@ -86,7 +86,7 @@ def find_gains(problem: Problem, prediction: Prediction, device: torch.device | 
     scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]
     if not scaled:
         return gains
-    posterior = posterior_of(problem, prediction, gains)
+    posterior = make_posterior(problem, prediction, gains)
     start = posterior.prior_mean
     residual = posterior.lr_residual(start)
     parts, solved = [], []

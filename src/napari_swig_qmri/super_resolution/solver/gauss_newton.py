@@ -19,8 +19,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.solver import voxel_matrices as fields
-from napari_swig_qmri.super_resolution.solver.posterior import bounded
+from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
+    PAIRS,
+    invert_voxelwise,
+    multiply_voxelwise,
+    symmetric_rows,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -52,11 +57,11 @@ class LinearisedSlab:
     planes: slice
     truncate: SeparableOperator  # from these planes to the LR grid
     step: Tensor  # (3, n, Y, Z), of the log maps
-    covariance: Tensor  # (6, n, Y, Z), of the maps; see `fields.symmetric`
+    covariance: Tensor  # (6, n, Y, Z), of the maps; see `symmetric_rows`
 
     def response(self, multipliers: Tensor) -> Tensor:
         """Change of the maps ``(3, n, Y, Z)`` that multipliers ``(3, x, y, z)`` of the LR maps ask for."""
-        return fields.apply(fields.symmetric(self.covariance), self.truncate.adjoint(multipliers))
+        return multiply_voxelwise(symmetric_rows(self.covariance), self.truncate.adjoint(multipliers))
 
 
 def refine(
@@ -122,7 +127,7 @@ def gauss_newton_step(
     n_passes = len(cuts) * (n_iterations + 3)
     slabs = []
     target = posterior.lr_maps.to(device, copy=True)
-    diagonal = target.new_zeros(len(fields.PAIRS), *target.shape[1:])
+    diagonal = target.new_zeros(len(PAIRS), *target.shape[1:])
     for planes in cuts:
         slab, maps = _linearise(posterior, log_maps, planes, device)
         target -= slab.truncate(maps * (1 + slab.step))
@@ -136,7 +141,7 @@ def gauss_newton_step(
     for i, kept in enumerate(slabs, start=1):
         slab, here = _moved(kept, device), log_maps[:, kept.planes].to(device)
         step = slab.step + slab.response(multipliers) / here.exp()
-        moved = bounded(here + step.clamp(-MAX_STEP, MAX_STEP), posterior.highest)
+        moved = clamp_to_bounds(here + step.clamp(-MAX_STEP, MAX_STEP), posterior.upper_limits)
         updated[:, slab.planes] = moved.to(log_maps.device)
         yield (n_passes - len(cuts) + i) / n_passes
     return Iterate(updated, multipliers.to(updated.device))
@@ -150,9 +155,9 @@ def _linearise(
     here = log_maps[:, planes].to(device)
     maps = here.exp()
     precision, descent = part.curvature_and_descent(here, maps)
-    covariance = fields.inverse(precision)
-    step = fields.apply(covariance, descent)
-    of_maps = torch.stack([maps[i] * covariance[i, j] * maps[j] for i, j in fields.PAIRS])
+    covariance = invert_voxelwise(precision)
+    step = multiply_voxelwise(covariance, descent)
+    of_maps = torch.stack([maps[i] * covariance[i, j] * maps[j] for i, j in PAIRS])
     return LinearisedSlab(planes, part.truncate, step, of_maps), maps
 
 
@@ -172,9 +177,9 @@ def _multipliers(
 
     `diagonal` ``(6, x, y, z)`` holds the 3 x 3 diagonal blocks of D Q C Q D^T.
     """
-    blocks = torch.stack([torch.stack(row) for row in fields.symmetric(diagonal)])
+    blocks = torch.stack([torch.stack(row) for row in symmetric_rows(diagonal)])
     blocks.diagonal(dim1=0, dim2=1).add_(lr_variance.movedim(0, -1))
-    preconditioner = fields.inverse(blocks)
+    preconditioner = invert_voxelwise(blocks)
     tiny = torch.finfo(target.dtype).tiny
     n_passed = 0
 
@@ -190,14 +195,14 @@ def _multipliers(
 
     solution = start.to(target.device)
     residual = target - (yield from image_of(solution))
-    direction = preconditioned = fields.apply(preconditioner, residual)
+    direction = preconditioned = multiply_voxelwise(preconditioner, residual)
     size = (residual * preconditioned).sum()
     for _ in range(n_iterations):
         image = yield from image_of(direction)
         length = size / (direction * image).sum().clamp(min=tiny)
         solution = solution + length * direction
         residual = residual - length * image
-        preconditioned = fields.apply(preconditioner, residual)
+        preconditioned = multiply_voxelwise(preconditioner, residual)
         previous, size = size, (residual * preconditioned).sum()
         direction = preconditioned + size / previous.clamp(min=tiny) * direction
     return solution

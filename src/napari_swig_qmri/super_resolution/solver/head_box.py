@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.truncation import relative_axes
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,9 +30,9 @@ class Box:
     lr: Slices
 
 
-def box_of_head(problem: Problem) -> Box:
+def find_head_box(problem: Problem) -> Box:
     """The head and some air around it, of what was measured; all that was if PD is nowhere high or was not measured."""
-    high = gaussian_window(problem.lr_maps[0], WINDOW) > HEAD
+    high = gaussian_average(problem.lr_maps[0], WINDOW) > HEAD
     head = problem.lr_valid & high if (problem.lr_valid & high).any() else problem.lr_valid
     spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
     hr, lr = [], []
@@ -47,7 +47,7 @@ def box_of_head(problem: Problem) -> Box:
     return Box((hr[0], hr[1], hr[2]), (lr[0], lr[1], lr[2]))
 
 
-def cropped(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
+def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
     """A problem and its prediction inside a box; what lies outside it is held at the prediction.
 
     Voxels without a measurement around them are held at nothing.
@@ -74,7 +74,7 @@ def cropped(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem
     return part, replace(prediction, maps=inside)
 
 
-def restored(inside: Tensor, box: Box, outside: Tensor) -> Tensor:
+def insert_box(inside: Tensor, box: Box, outside: Tensor) -> Tensor:
     """Volumes ``(..., X, Y, Z)`` that are `inside` in a box, and `outside` around it."""
     whole = outside.clone()
     whole[(..., *box.hr)] = inside

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 import torch
 
 from napari_swig_qmri.progress import Progress, staged
-from napari_swig_qmri.super_resolution.solver import noise as cal
-from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, following_lr_maps, restarted
-from napari_swig_qmri.super_resolution.solver.denoising import smoothed
+from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
+from napari_swig_qmri.super_resolution.solver.denoising import denoise
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
+from napari_swig_qmri.super_resolution.solver.noise import FLAT_SHARE, noise_level, subsample
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure, pure_tissue
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ LOOSENED = 9.0  # factor on the LR variance in the first steps, so that conflict
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Optimum:
+class MapEstimate:
     """The most probable log maps with noise taken out, and the objective that they come from."""
 
     log_maps: Tensor  # (3, X, Y, Z)
@@ -39,7 +39,7 @@ class Optimum:
     conflict: Tensor  # (X, Y, Z)
 
 
-def find_optimum(
+def estimate_maps(
     problem: Problem,
     posterior: NegativeLogPosterior,
     noise: Noise,
@@ -47,7 +47,7 @@ def find_optimum(
     device: torch.device,
     n_planes: int,
     keep_noise: bool = False,
-) -> Generator[Progress, None, Optimum]:
+) -> Generator[Progress, None, MapEstimate]:
     """Maximum of the posterior, the LR maps alone followed where they and the guides disagree; noise is taken out."""
     loosened = replace(posterior, lr_variance=LOOSENED * posterior.lr_variance)
     steps = refine(
@@ -55,26 +55,26 @@ def find_optimum(
     )
     iterate = yield from staged(steps, 0.0, 0.45, "matching guides and maps")
     conflict = find_conflict(problem, posterior, noise, iterate.log_maps)
-    posterior = following_lr_maps(posterior, problem, conflict)
+    posterior = follow_lr_maps(posterior, problem, conflict)
     steps = refine(
-        posterior, restarted(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
+        posterior, restart(iterate, posterior, conflict), n_steps=LAST_STEPS, n_planes=n_planes, device=device
     )
     del loosened, iterate
     log_maps = (yield from staged(steps, 0.45, 0.9, "matching guides and maps")).log_maps
     if keep_noise:
-        return Optimum(log_maps=log_maps, noise=log_maps.new_zeros(()), posterior=posterior, conflict=conflict)
-    flat, level = noise_of_result(problem, log_maps)
+        return MapEstimate(log_maps=log_maps, noise=log_maps.new_zeros(()), posterior=posterior, conflict=conflict)
+    flat, level = measure_noise_of_maps(problem, log_maps)
     planes = min(n_planes, SMOOTHED_PLANES)
-    smoothing = smoothed(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=planes)
+    smoothing = denoise(log_maps, flat, level, problem.hr_grid.voxel_size, n_planes=planes)
     smooth = yield from staged(smoothing, 0.9, 1.0, "taking out noise")
-    return Optimum(log_maps=smooth, noise=log_maps.sub_(smooth), posterior=posterior, conflict=conflict)
+    return MapEstimate(log_maps=smooth, noise=log_maps.sub_(smooth), posterior=posterior, conflict=conflict)
 
 
-def noise_of_result(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:
+def measure_noise_of_maps(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:
     """Flat tissue of the HR grid, boolean ``(X, Y, Z)``, and the white noise of log maps there, ``(3,)``."""
     tissue, structure = pure_tissue(problem), problem.interpolate(lr_structure(problem))
     if not tissue.any():  # none of a few scattered voxels is pure
         return tissue, torch.zeros(len(log_maps), dtype=log_maps.dtype)
-    levels = [cal.noise_level(log_map, tissue, structure) for log_map in log_maps]
-    flat = tissue & (structure <= cal.sample(structure[tissue]).quantile(cal.FLAT))
+    levels = [noise_level(log_map, tissue, structure) for log_map in log_maps]
+    flat = tissue & (structure <= subsample(structure[tissue]).quantile(FLAT_SHARE))
     return flat, torch.tensor(levels, dtype=log_maps.dtype)

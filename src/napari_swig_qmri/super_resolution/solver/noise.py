@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_window
+from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAD_TO_SD = 1.4826
-FLAT = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
+FLAT_SHARE = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
 DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors: edges are outliers
 SMALLEST_SD = 1e-4  # of errors, so that maps without any can be told apart from one another
 MAX_SAMPLES = 200_000
@@ -48,16 +48,16 @@ def noise_level(image: Tensor, tissue: Tensor, structure: Tensor) -> float:
         tissue, structure = tissue.narrow(axis, 1, n - 2), structure.narrow(axis, 1, n - 2)
     if not tissue.any():
         return 0.0
-    limit = sample(structure[tissue]).quantile(FLAT)
+    limit = subsample(structure[tissue]).quantile(FLAT_SHARE)
     return float(robust_sd(image[tissue & (structure <= limit)]))
 
 
 def local_variance(images: Tensor) -> Tensor:
     """Variance in a small window, summed over images ``(n, x, y, z)``."""
-    return (gaussian_window(images.square(), 1.0) - gaussian_window(images, 1.0).square()).sum(0).clamp(min=0)
+    return (gaussian_average(images.square(), 1.0) - gaussian_average(images, 1.0).square()).sum(0).clamp(min=0)
 
 
-def sample(values: Tensor) -> Tensor:
+def subsample(values: Tensor) -> Tensor:
     """At most `MAX_SAMPLES` values of the last axis, evenly spread."""
     return values[..., :: max(1, values.shape[-1] // MAX_SAMPLES)]
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.solver import voxel_matrices as fields
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -44,7 +44,7 @@ class NegativeLogPosterior:
     truncate: SeparableOperator
     prior_mean: Tensor  # (3, X, Y, Z), log maps
     prior_precision: Tensor  # (3, 3), inverse covariance of log maps
-    highest: tuple[float, ...] = HIGHEST  # that the solution may reach, per quantity
+    upper_limits: tuple[float, ...] = HIGHEST  # that the solution may reach, per quantity
 
     def __call__(self, log_maps: Tensor) -> Tensor:
         """Sum of the three terms, a scalar."""
@@ -54,7 +54,7 @@ class NegativeLogPosterior:
         return (
             (self.guide_precision * (guides - self.guides).square()).sum()
             + ((self.truncate(maps) - self.lr_maps).square() / self.lr_variance).sum()
-            + (departure * fields.apply(self._prior_field(), departure)).sum()
+            + (departure * multiply_voxelwise(self._prior_field(), departure)).sum()
         )
 
     def lr_residual(self, log_maps: Tensor) -> Tensor:
@@ -87,7 +87,7 @@ class NegativeLogPosterior:
     def curvature_and_descent(self, log_maps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Gauss-Newton Hessian ``(3, 3, ...)`` and descent direction ``(3, ...)`` of the guide term and the prior."""
         prior = self._prior_field()
-        descent = fields.apply(prior, self.prior_mean - log_maps)
+        descent = multiply_voxelwise(prior, self.prior_mean - log_maps)
         hessian = prior.expand(N_QUANTITIES, N_QUANTITIES, *maps.shape[1:]).clone()
         for sequence, image, precision in zip(self.sequences, self.guides, self.guide_precision, strict=True):
             signal, slope = signal_and_slope(sequence, maps)
@@ -109,9 +109,9 @@ def signal_and_slope(sequence: SignalModel, maps: Tensor) -> tuple[Tensor, Tenso
     return signal.detach(), slope * maps
 
 
-def bounded(log_maps: Tensor, highest: Sequence[float] = HIGHEST) -> Tensor:
+def clamp_to_bounds(log_maps: Tensor, upper_limits: Sequence[float] = HIGHEST) -> Tensor:
     """Log maps ``(3, ...)`` inside the bounds of their quantities and below what is `highest`, in place."""
-    for log_map, quantity, most in zip(log_maps, QUANTITIES.values(), highest, strict=True):
+    for log_map, quantity, most in zip(log_maps, QUANTITIES.values(), upper_limits, strict=True):
         low, high = quantity.bounds
         log_map.clamp_(math.log(low), math.log(min(high, most)))
     return log_maps

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
-from napari_swig_qmri.super_resolution.solver import noise as cal
-from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, bounded
+from napari_swig_qmri.super_resolution.solver.noise import local_variance, noise_level, scatter_matrix, subsample
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR
-from napari_swig_qmri.super_resolution.solver.regression import fit_regression, gaussian_window, lr_corrected
+from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression, gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -61,7 +61,7 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
     return features
 
 
-def log_maps_of(maps: Tensor) -> Tensor:
+def log_with_floor(maps: Tensor) -> Tensor:
     """Logarithms of maps ``(3, ...)`` with a floor where truncation made them negative."""
     return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
 
@@ -103,14 +103,14 @@ def _regressed(
     if not len(features):
         floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
         return torch.maximum(truncate.zero_filled(lr_maps), floor)
-    fit = yield from fit_regression(log_maps_of(lr_maps), lr_features, weight)
+    fit = yield from fit_regression(log_with_floor(lr_maps), lr_features, weight)
     log_maps = interpolate(fit.intercept)
     for guide, image in enumerate(features):
         for quantity, log_map in enumerate(log_maps):
             yield
             log_map += interpolate(fit.slope[quantity, guide]) * image
     yield
-    return bounded(log_maps).exp_()
+    return clamp_to_bounds(log_maps).exp_()
 
 
 def _lr_corrected(
@@ -121,8 +121,8 @@ def _lr_corrected(
     The weight is that of a local Wiener filter, 1 - noise variance / mean square of the residual nearby.
     """
     residual = weight * (lr_maps - truncate(maps))  # nothing where there is no measurement
-    excess = gaussian_window((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
-    return lr_corrected(maps, truncate.zero_filled((1 - 1 / excess) * residual))
+    excess = gaussian_average((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
+    return add_lr_correction(maps, truncate.zero_filled((1 - 1 / excess) * residual))
 
 
 def measure_noise(
@@ -140,7 +140,7 @@ def measure_noise(
 def lr_structure(problem: Problem) -> Tensor:
     """Local variance ``(x, y, z)`` of the guides on the LR grid, or of PD if there is none: what noise is not."""
     lr_guides = problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)
-    return cal.local_variance(lr_guides if len(lr_guides) else log_maps_of(problem.lr_maps)[:1])
+    return local_variance(lr_guides if len(lr_guides) else log_with_floor(problem.lr_maps)[:1])
 
 
 def pure_tissue(problem: Problem) -> Tensor:
@@ -149,9 +149,9 @@ def pure_tissue(problem: Problem) -> Tensor:
 
 
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
-    left = log_maps_of(problem.lr_maps) - log_maps_of(problem.truncate(maps))
+    left = log_with_floor(problem.lr_maps) - log_with_floor(problem.truncate(maps))
     structure = lr_structure(problem)
-    levels = [cal.noise_level(volume, problem.tissue, structure) for volume in left]
+    levels = [noise_level(volume, problem.tissue, structure) for volume in left]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
@@ -161,12 +161,12 @@ def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
     noise = []
     for image, level in zip(problem.guides, problem.guide_levels.tolist(), strict=True):
         yield
-        flat = cal.local_variance(image[None] / level)
-        noise.append(max(cal.noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
+        flat = local_variance(image[None] / level)
+        noise.append(max(noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
     return torch.tensor(noise, dtype=problem.guides.dtype)
 
 
-def scale_above(problem: Problem) -> VoxelGrid:
+def grid_one_scale_up(problem: Problem) -> VoxelGrid:
     """Grid that is to the LR grid what that is to the HR grid."""
     x, y, z = (
         max(2, min(n_lr, round(n_lr * n_lr / n)))
@@ -181,15 +181,15 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves.
     Their own noise is taken off.
     """
-    grid = scale_above(problem)
+    grid = grid_one_scale_up(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid)
     maps, weight = truncate(problem.lr_maps), truncate(problem.lr_valid.float()).clamp(0, 1)
     interpolate = linear_interpolation(problem.lr_grid, grid)
     predicted = yield from _regressed(maps, weight, truncate(lr_features), lr_features, interpolate, truncate)
     deviation = truncate(lr_variance(problem, noise).clamp(max=1)).clamp(min=1e-12).sqrt()
     predicted = _lr_corrected(predicted, maps, weight, truncate, deviation)
-    errors = (log_maps_of(problem.lr_maps) - predicted.log())[:, problem.tissue]
-    covariance = cal.scatter_matrix(cal.sample(errors))
+    errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
+    covariance = scatter_matrix(subsample(errors))
     own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
     share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
@@ -197,10 +197,10 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     return covariance * known * known[:, None] + torch.diag((1 - known) * UNKNOWN_SD**2)
 
 
-def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
+def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
     """The objective of a problem with given gains ``(guide,)``, in scanner units per unit of PD."""
     noise = prediction.noise
-    highest = highest_of(problem)
+    upper_limits = upper_limits_of(problem)
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
     return NegativeLogPosterior(
         sequences=problem.sequences,
@@ -209,39 +209,39 @@ def posterior_of(problem: Problem, prediction: Prediction, gains: Tensor) -> Neg
         lr_maps=problem.lr_maps - problem.lr_outside,
         lr_variance=lr_variance(problem, noise),
         truncate=problem.truncate,
-        prior_mean=bounded(prediction.maps.clamp(min=1e-6).log(), highest),
+        prior_mean=clamp_to_bounds(prediction.maps.clamp(min=1e-6).log(), upper_limits),
         prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
-        highest=highest,
+        upper_limits=upper_limits,
     )
 
 
-def highest_of(problem: Problem) -> tuple[float, ...]:
+def upper_limits_of(problem: Problem) -> tuple[float, ...]:
     """What PD, T1 and T2 may reach: a little more than those of water, or than an LR map that is higher itself.
 
     Guides see PD, T1 and T2 of a fluid as a product, so that noise could raise all of them far beyond what there is.
     """
-    highest = []
+    upper_limits = []
     for lr_map, water, measured in zip(problem.lr_maps, WATER, problem.measured, strict=True):
-        seen = gaussian_window(lr_map, WATER_WINDOW)[problem.lr_valid]
-        most = max(water, float(cal.sample(seen).quantile(0.999)))
-        highest.append(ABOVE_WATER * most if measured else math.inf)
-    return tuple(highest)
+        seen = gaussian_average(lr_map, WATER_WINDOW)[problem.lr_valid]
+        most = max(water, float(subsample(seen).quantile(0.999)))
+        upper_limits.append(ABOVE_WATER * most if measured else math.inf)
+    return tuple(upper_limits)
 
 
 def lr_variance(problem: Problem, noise: Noise) -> Tensor:
     """Noise variance of the LR maps ``(3, x, y, z)``: relative to the value, with a floor where that is small."""
-    size = noise_size(problem.lr_maps, problem.tissue)
+    size = noise_reference(problem.lr_maps, problem.tissue)
     variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
     variance[:, ~problem.lr_valid] = MISSING_VARIANCE
     variance[~torch.tensor(problem.measured)] = MISSING_VARIANCE
     return variance
 
 
-def noise_size(lr_maps: Tensor, tissue: Tensor) -> Tensor:
+def noise_reference(lr_maps: Tensor, tissue: Tensor) -> Tensor:
     """What the relative noise of LR maps ``(3, x, y, z)`` is relative to: the value, with a floor where that is small.
 
     The floor keeps what rings around CSF, and air, from counting as measured without noise.
     """
     size = lr_maps.abs()
     typical = size[:, tissue].median(-1).values.view(-1, 1, 1, 1)
-    return torch.maximum(torch.maximum(size, 0.1 * gaussian_window(size, 1.0)), 0.5 * typical)
+    return torch.maximum(torch.maximum(size, 0.1 * gaussian_average(size, 1.0)), 0.5 * typical)

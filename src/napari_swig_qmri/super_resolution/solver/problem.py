@@ -18,7 +18,7 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolat
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
-from napari_swig_qmri.super_resolution.solver.alignment import parallel
+from napari_swig_qmri.super_resolution.solver.alignment import align_axes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -91,7 +91,7 @@ def prepare(
         check_guide(guide, maps.grid)
     about_maps: list[str] = []
     about_guides: list[str] = []
-    lr = yield from parallel(maps, hr_grid, about_maps)
+    lr = yield from align_axes(maps, hr_grid, about_maps)
     truncate = KSpaceTruncation(hr_grid, lr.grid, dtype=dtype)
     images, images_seen = [], []
     for guide in guides:
@@ -150,7 +150,7 @@ def choose_hr_grid(
     reference: int | None,
 ) -> VoxelGrid:
     """The grid of the reference guide (the finest by default), or its field of view in asked voxels (mm)."""
-    grid = guides[reference_of(guides, reference)].grid if guides else maps.grid
+    grid = guides[reference_index(guides, reference)].grid if guides else maps.grid
     if voxel_size is None:
         return grid
     if np.shape(voxel_size) not in ((), (3,)):
@@ -162,7 +162,7 @@ def choose_hr_grid(
     return grid.with_shape((x, y, z))
 
 
-def reference_of(guides: Sequence[WeightedImage], asked: int | None) -> int:
+def reference_index(guides: Sequence[WeightedImage], asked: int | None) -> int:
     """Index of the guide whose grid the result gets: the one asked for, or the finest."""
     if asked is None:
         return int(np.argmin([np.prod(guide.grid.voxel_size) for guide in guides]))

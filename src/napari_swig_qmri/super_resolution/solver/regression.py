@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import solve
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import solve_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -42,10 +42,10 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Gene
     weight
         ``(x, y, z)``, 0 for voxels without a measurement.
     """
-    total = gaussian_window(weight) + 1e-6
+    total = gaussian_average(weight) + 1e-6
 
     def average(x: Tensor) -> Tensor:
-        return gaussian_window(weight * x) / total
+        return gaussian_average(weight * x) / total
 
     n_guides, values = len(log_guides), torch.cat([log_guides, log_maps])
     means = average(values)
@@ -57,11 +57,11 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Gene
     covariance = torch.stack(products)  # (guide, guide and quantity, x, y, z)
     ridge = RIDGE * torch.eye(n_guides, dtype=values.dtype, device=values.device)
     gram = covariance[:, :n_guides] + ridge.view(n_guides, n_guides, 1, 1, 1)
-    slope = solve(gram, covariance[:, n_guides:]).transpose(0, 1)
+    slope = solve_voxelwise(gram, covariance[:, n_guides:]).transpose(0, 1)
     return LocalRegression(slope, means[n_guides:] - (slope * means[:n_guides]).sum(1))
 
 
-def gaussian_window(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tensor:
+def gaussian_average(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tensor:
     """Gaussian average over the last three axes, edge values repeated; `sigma` in voxels, one or one per axis."""
     sigmas = [sigma] * 3 if isinstance(sigma, int | float) else sigma
     for axis, width in zip((-3, -2, -1), sigmas, strict=True):
@@ -77,6 +77,6 @@ def gaussian_window(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tenso
     return x
 
 
-def lr_corrected(maps: Tensor, correction: Tensor) -> Tensor:
+def add_lr_correction(maps: Tensor, correction: Tensor) -> Tensor:
     """Add an LR correction to HR maps where it leaves them positive and of the same order."""
     return torch.minimum(torch.maximum(maps + correction, SHRINK * maps), GROW * maps)

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 PAIRS = ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))  # entries of a symmetric 3 x 3 matrix, in stored order
 
 
-def symmetric(entries: Tensor) -> tuple[tuple[Tensor, ...], ...]:
+def symmetric_rows(entries: Tensor) -> tuple[tuple[Tensor, ...], ...]:
     """Rows of symmetric 3 x 3 matrices from their entries at `PAIRS`, ``(6, ...)``, without a copy."""
     a, b, c, d, e, f = entries
     return (a, b, c), (b, d, e), (c, e, f)
 
 
-def apply(matrix: Tensor | Sequence[Sequence[Tensor]], vector: Tensor) -> Tensor:
+def multiply_voxelwise(matrix: Tensor | Sequence[Sequence[Tensor]], vector: Tensor) -> Tensor:
     """Matrix times vector, ``(m, n, ...)`` and ``(n, ...)`` to ``(m, ...)``."""
-    return torch.stack([sum_of_products(row, vector) for row in matrix])
+    return torch.stack([inner_product(row, vector) for row in matrix])
 
 
-def sum_of_products(a: Tensor | Sequence[Tensor], b: Tensor) -> Tensor:
+def inner_product(a: Tensor | Sequence[Tensor], b: Tensor) -> Tensor:
     """Inner product over the first axis."""
     total = a[0] * b[0]
     for x, y in zip(a[1:], b[1:], strict=True):
@@ -36,7 +36,7 @@ def sum_of_products(a: Tensor | Sequence[Tensor], b: Tensor) -> Tensor:
     return total
 
 
-def cholesky(matrix: Tensor) -> list[list[Tensor]]:
+def factorise_voxelwise(matrix: Tensor) -> list[list[Tensor]]:
     """Lower triangular factor of positive definite matrices, as rows of entries; the diagonal is inverted."""
     factor: list[list[Tensor]] = []
     for i in range(len(matrix)):
@@ -50,9 +50,9 @@ def cholesky(matrix: Tensor) -> list[list[Tensor]]:
     return factor
 
 
-def solve(matrix: Tensor, vectors: Tensor) -> Tensor:
+def solve_voxelwise(matrix: Tensor, vectors: Tensor) -> Tensor:
     """Solve positive definite systems: ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the latter shape."""
-    factor = cholesky(matrix)
+    factor = factorise_voxelwise(matrix)
     n = len(factor)
     solved: list[Tensor] = []
     for i in range(n):
@@ -68,7 +68,7 @@ def solve(matrix: Tensor, vectors: Tensor) -> Tensor:
     return torch.stack(solved)
 
 
-def inverse(matrix: Tensor) -> Tensor:
+def invert_voxelwise(matrix: Tensor) -> Tensor:
     """Inverse of positive definite matrices, ``(n, n, ...)``."""
     identity = torch.eye(len(matrix), dtype=matrix.dtype, device=matrix.device)
-    return solve(matrix, identity.view(*identity.shape, *[1] * (matrix.ndim - 2)))
+    return solve_voxelwise(matrix, identity.view(*identity.shape, *[1] * (matrix.ndim - 2)))
