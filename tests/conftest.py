@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # napari neither reads nor writes the user's settings
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded; more threads slow the small problems of tests
 
 
 @pytest.fixture(autouse=True)
