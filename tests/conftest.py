@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 os.environ.setdefault("NAPARI_CONFIG", "")  # napari neither reads nor writes the user's settings
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch is loaded; more threads slow the small problems of tests
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch loads; more threads slow small problems down
 
 
 @pytest.fixture(autouse=True)
