@@ -225,7 +225,7 @@ def test_rotated_and_sheared_layers_from_elsewhere_keep_their_transform():
 def test_a_plain_image_becomes_one_slice():
     again = from_layer(*Image(numbered((6, 7))).as_layer_data_tuple()[:2])
     assert again.data.shape == (7, 6, 1)
-    assert "1 x 1 x 1 mm" in again.notices[-1]
+    assert "1 × 1 × 1 mm" in again.notices[-1]
 
 
 def test_masks_become_labels_and_hide_behind_images():

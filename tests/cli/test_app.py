@@ -683,7 +683,7 @@ def test_super_resolve_refuses_what_cannot_be_used(run: Run, case: Path) -> None
     [
         (
             ("--voxel-size", "2.5x2.5x6"),
-            "voxels of 2.5 x 2.5 x 6 mm would be coarser than those of the maps, 5 x 5 x 5",
+            "voxels of 2.5 × 2.5 × 6 mm would be coarser than those of the maps, 5 × 5 × 5",
         ),
         ((), "without a guide and with the voxels of the maps, nothing would change"),
     ],

@@ -31,9 +31,9 @@ def said(lr, guides, *, mask=None, **options):
 def test_sizes_and_device_are_said(box):
     lr, guides = box
     text = said(lr, guides[:2], device="cpu")
-    assert "LR 2 x 2 x 2 → HR 1 x 1 x 1 mm, 16 x 16 x 16 voxels." in text
+    assert "LR 2 × 2 × 2 → HR 1 × 1 × 1 mm, 16 × 16 × 16 voxels." in text
     assert "Runs on CPU." in text
-    assert "HR 1 x 1 x 2 mm, 16 x 16 x 8 voxels." in said(lr, guides, voxel_size=(1, 1, 2))
+    assert "HR 1 × 1 × 2 mm, 16 × 16 × 8 voxels." in said(lr, guides, voxel_size=(1, 1, 2))
 
 
 def test_gains_are_found_or_given(box):

@@ -30,6 +30,7 @@ from napari_swig_qmri.data.bids import LABELS, RESULTS
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.units import MAP_UNITS, display_unit
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
+from napari_swig_qmri.data.wording import size_text
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
@@ -236,7 +237,7 @@ def _space_matrix(attributes: Mapping[str, Any], ndim: int) -> tuple[FloatArray,
     to_mm = np.array([_MM.get(unit, 1.0) for unit in units] or [1.0] * n_space)
     matrix[:n_space, :n_space] = to_mm[:, None] * linear
     matrix[:n_space, 3] = to_mm * offset
-    steps = " x ".join(f"{step:.3g}" for step in np.linalg.norm(matrix[:3, :3], axis=0))
+    steps = size_text(np.linalg.norm(matrix[:3, :3], axis=0))
     return matrix, steps, bool(units) and all(unit in _MM for unit in units)
 
 

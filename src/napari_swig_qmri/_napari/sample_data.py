@@ -7,15 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_swig_qmri._napari.layers import to_layers
-from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.simulation.degradation import degrade
 from napari_swig_qmri.simulation.phantom import CLASSES, make_phantom
 
 if TYPE_CHECKING:
     from napari_swig_qmri._napari.layers import LayerData
-    from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.simulation.phantom import Extent, Phantom
 
 CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; short enough along z to super-resolve in seconds
@@ -44,7 +42,7 @@ def low_resolution_case() -> list[LayerData]:
         gains=CASE_GAINS,
         generator=np.random.default_rng(0),
     )
-    images = [_guide_volume(guide, _sidecar(truth)) for guide in guides]
+    images = [guide_volume(guide, _sidecar(truth)) for guide in guides]
     return to_layers([*images, *map_volumes(lr_maps, "LR", _sidecar(truth))])
 
 
@@ -65,8 +63,3 @@ def _phantom_layers(phantom: Phantom) -> list[LayerData]:
 
 def _sidecar(phantom: Phantom) -> dict[str, Any]:
     return {"MagneticFieldStrength": phantom.field_strength}
-
-
-def _guide_volume(guide: WeightedImage, sidecar: dict[str, Any]) -> Volume:
-    sidecar = to_sidecar(USUAL_GUIDES[guide.name]) | sidecar
-    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)

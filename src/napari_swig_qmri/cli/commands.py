@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -18,12 +18,13 @@ from napari_swig_qmri.cli.console import drain, say
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
 from napari_swig_qmri.data.files import check_folder, check_free, write_volume
 from napari_swig_qmri.data.inputs import paths_of, read_guides, read_maps, read_mask, subject_of
-from napari_swig_qmri.data.interpretation import as_guide, map_volumes
+from napari_swig_qmri.data.interpretation import as_guide, guide_volume, map_volumes
 from napari_swig_qmri.data.nifti import split_extension
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by, relative_path
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by, made_here, relative_sources
 from napari_swig_qmri.data.resampling import interpolated
 from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, WeightedImage
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.evaluation.scores import evaluate, format_scores, tissue_errors, variant
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
@@ -126,7 +127,7 @@ def synthesize_file(
     data = drain(_contrast(maps, sequence, rendering))
     sources = [*given.paths, *beside]
     rendering = rendering.with_map(maps.transmit_map)
-    sidecar = to_sidecar(sequence) | rendering.to_sidecar() | _origin() | _sources(sources, output)
+    sidecar = to_sidecar(sequence) | rendering.to_sidecar() | made_here(**relative_sources(sources, output.parent))
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
     files = write_volume(image, output, overwrite=overwrite)
@@ -180,7 +181,7 @@ def simulate_files(
     for folder, volume in volumes:
         target = output / folder / f"{stem}_{volume.suffix}.nii.gz" if folder else output / "mask.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
-        sidecar = {**volume.sidecar, **_sources(given.paths if given else [], target)} if folder else {}
+        sidecar = {**volume.sidecar, **relative_sources(given.paths if given else [], target.parent)} if folder else {}
         files += write_volume(replace(volume, sidecar=sidecar), target, overwrite=overwrite)
     text = "\n".join(f"wrote {path}" for path in files)
     notices = given.notices if given else ()
@@ -301,11 +302,11 @@ def _simulated(
         generator=np.random.default_rng(settings.seed),
     )
     yield Progress(0.8, "Writing")
-    origin = _origin() | {"Simulation": settings.used(is_head=is_head)}
+    origin = made_here(Simulation=settings.used(is_head=is_head))
     of_truth = origin if is_head else {"GeneratedBy": [generated_by()]}  # a copy of what was given
     return [
         *(("lr", volume) for volume in map_volumes(lr_maps, "LR", origin)),
-        *(("guides", _guide_volume(guide, origin)) for guide in guides),
+        *(("guides", guide_volume(guide, origin)) for guide in guides),
         *(("truth", volume) for volume in map_volumes(maps, "truth", of_truth)),
         ("", Volume(data=mask.astype(np.float32), grid=maps.grid, name="mask", suffix="mask")),
     ]
@@ -318,21 +319,6 @@ def _check_factor(shape: tuple[int, int, int], factor: tuple[float, float, float
         raise ValueError(
             f"--factor {given} leaves fewer than two voxels along an axis of {there} voxels: choose a smaller one."
         )
-
-
-def _guide_volume(guide: WeightedImage, origin: Mapping[str, Any]) -> Volume:
-    sidecar = {**to_sidecar(guide.sequence), **origin} if guide.sequence else dict(origin)
-    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar=sidecar)
-
-
-def _origin() -> dict[str, Any]:
-    """Sidecar entries of every image that is computed."""
-    return {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
-
-
-def _sources(paths: Sequence[Path], target: Path) -> dict[str, Any]:
-    """Sidecar entry of the file `target` that says what it was made of."""
-    return {"Sources": [relative_path(path, target.parent) for path in paths]} if paths else {}
 
 
 def _cost(seconds: float, memory: int) -> str:
@@ -373,7 +359,7 @@ def _super_resolution_report(result: SuperResolution, files: Sequence[Path], sec
         relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
     residual = dict(zip(result.lr_maps.names, np.nanmedian(relative, axis=1).tolist(), strict=True))
     gains = {guide.name: gain for guide, gain in zip(result.guides, result.gains, strict=True)}
-    size = " x ".join(f"{edge:.4g}" for edge in result.maps.grid.voxel_size)
+    size = size_text(result.maps.grid.voxel_size)
     lines = [
         f"{', '.join(result.maps.names)} at {size} mm in {seconds:.1f} s",
         *(f"gain of {name}: {gain:.5g}" for name, gain in gains.items()),

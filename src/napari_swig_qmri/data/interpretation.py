@@ -11,7 +11,7 @@ import numpy as np
 from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.resampling import on_grid
-from napari_swig_qmri.data.sidecars import from_sidecar
+from napari_swig_qmri.data.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
@@ -131,6 +131,12 @@ def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] |
         )
         for name in maps.names
     ]
+
+
+def guide_volume(guide: WeightedImage, sidecar: Mapping[str, Any]) -> Volume:
+    """A guide as a volume with the settings of its sequence and the entries of `sidecar`; its name is its suffix."""
+    settings = to_sidecar(guide.sequence) if guide.sequence else {}
+    return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar={**settings, **sidecar})
 
 
 def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -17,8 +17,13 @@ RESEARCH_NOTICE = "synthetic: research use"
 SOFTWARE = ("napari-swig-qmri", "torch", "numpy", "scipy", "nibabel")
 
 
+def made_here(**entries: Any) -> dict[str, Any]:
+    """Sidecar of an image computed by this software: research notice, name and version, then `entries`."""
+    return {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], **entries}
+
+
 def generated_by() -> dict[str, str]:
-    """Name and version of this software as BIDS names the maker of a derivative."""
+    """Name and version of this software, an item of BIDS ``GeneratedBy``."""
     return {"Name": "napari-swig-qmri", "Version": version_of("napari-swig-qmri")}
 
 
@@ -31,9 +36,10 @@ def version_of(package: str) -> str:
         return "not installed"
 
 
-def relative_path(source: str | Path, place: Path) -> str:
-    """Path of a source as seen from the files made of it."""
-    return Path(os.path.relpath(source, place)).as_posix()
+def relative_sources(sources: Iterable[str | Path], folder: Path) -> dict[str, list[str]]:
+    """Sidecar entry ``Sources`` of a file in `folder`, with paths relative to it; empty without sources."""
+    paths = [Path(os.path.relpath(source, folder)).as_posix() for source in sources]
+    return {"Sources": paths} if paths else {}
 
 
 def is_result(volume: Volume) -> bool:

@@ -21,6 +21,7 @@ from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
 from napari_swig_qmri.data.resampling import resampled, spline
 from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.evaluation.scores import (
     TISSUE_LIMITS,
     axial_axis,
@@ -268,8 +269,8 @@ def _mask_note(mask: Volume | None) -> str:
 def _grid_notes(acquired: Volume, grid: VoxelGrid) -> list[str]:
     if acquired.grid.is_aligned_with(grid):
         return []
-    sizes = " × ".join(f"{size:.3g}" for size in acquired.grid.voxel_size)
-    return [f"{acquired.name} ({sizes} mm) was resampled to the voxels of the maps for scores and difference."]
+    size = size_text(acquired.grid.voxel_size)
+    return [f"{acquired.name} ({size} mm) was resampled to the voxels of the maps for scores and difference."]
 
 
 def _moved(volume: Volume, grid: VoxelGrid) -> Generator[Progress, None, tuple[FloatArray, BoolArray]]:

@@ -9,6 +9,7 @@ import numpy as np
 
 from napari_swig_qmri.data.interpretation import check_times
 from napari_swig_qmri.data.sidecars import REMEDY
+from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def check_detail(
     edges = np.asarray(maps.grid.voxel_size)[along]
     asked = np.broadcast_to(np.asarray(voxel_size, float), (3,))
     if np.any(asked > 1.01 * edges):
-        shown, largest = (" x ".join(f"{edge:.3g}" for edge in sizes) for sizes in (asked, edges))
+        shown, largest = (size_text(sizes) for sizes in (asked, edges))
         raise ValueError(
             f"voxels of {shown} mm would be coarser than those of the maps, {largest} mm: choose a smaller voxel size."
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.options import Options
@@ -38,7 +39,7 @@ class Preflight:
     >>> from napari_swig_qmri import degrade, make_phantom, preflight
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
     >>> preflight(maps, guides).statements[0]
-    'LR 8 x 8 x 8 → HR 4 x 4 x 4 mm, 20 x 24 x 8 voxels.'
+    'LR 8 × 8 × 8 → HR 4 × 4 × 4 mm, 20 × 24 × 8 voxels.'
     """
 
     statements: tuple[str, ...]  # one sentence each, empty if there are problems
@@ -92,8 +93,8 @@ def describe(plan: RunPlan) -> tuple[str, ...]:
     lr_grid, hr_grid = plan.maps.grid, plan.hr_grid
     statements = [
         *plan.notices,
-        f"LR {_size(lr_grid.voxel_size)} → HR {_size(hr_grid.voxel_size)} mm, "
-        f"{' x '.join(str(n) for n in hr_grid.shape)} voxels.",
+        f"LR {size_text(lr_grid.voxel_size)} → HR {size_text(hr_grid.voxel_size)} mm, "
+        f"{' × '.join(str(n) for n in hr_grid.shape)} voxels.",
         *_resampled(plan),
         f"Runs on {str(plan.device).upper()}.",
     ]
@@ -130,7 +131,7 @@ def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedIma
     unseen = [name for name, in_tissues in words.items() if in_tissues[0] == WORDS[-1]]  # WM comes first
     if unseen:
         remedy = _remedy(len(sequences))
-        lines.append(f"{_joined(unseen)} detail in tissue comes mostly from the LR map{remedy}.")
+        lines.append(f"{joined(unseen)} detail in tissue comes mostly from the LR map{remedy}.")
     return lines
 
 
@@ -141,21 +142,13 @@ def _word(share: float) -> str:
 def _where(words: Sequence[str]) -> str:
     """Join one word per tissue to text such as "well in WM and GM, hardly in CSF"."""
     found = {word: [tissue for tissue, said in zip(TISSUES, words, strict=True) if said == word] for word in WORDS}
-    return ", ".join(f"{word} in {_joined(tissues)}" for word, tissues in found.items() if tissues)
-
-
-def _joined(names: Sequence[str]) -> str:
-    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+    return ", ".join(f"{word} in {joined(tissues)}" for word, tissues in found.items() if tissues)
 
 
 def _remedy(n_guides: int) -> str:
     if n_guides >= len(QUANTITIES):
         return ""
     return "; a FLAIR or PDw guide would fix it" if n_guides == 2 else "; more guides would add it"
-
-
-def _size(edges: Sequence[float]) -> str:
-    return " x ".join(f"{edge:.2f}".rstrip("0").rstrip(".") for edge in edges)
 
 
 def _resampled(plan: RunPlan) -> list[str]:

@@ -21,7 +21,7 @@ from napari_swig_qmri.data.files import (
     write_volume,
 )
 from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, generated_by, relative_path, version_of
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, made_here, relative_sources, version_of
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 
@@ -138,15 +138,13 @@ def synthesised_volumes(result: SuperResolution) -> list[Volume]:
 
 def provenance(result: SuperResolution) -> dict[str, Any]:
     """Return the sidecar entries that say how a result was made."""
-    return {
-        "Notice": RESEARCH_NOTICE,
-        "GeneratedBy": [generated_by()],
-        "PackageVersions": {name: version_of(name) for name in SOFTWARE},
-        "Parameters": dict(result.parameters),
-        "Guides": [guide.name for guide in result.guides],
-        "Gains": list(result.gains),
-        "Assumed": assumptions(result),
-    }
+    return made_here(
+        PackageVersions={name: version_of(name) for name in SOFTWARE},
+        Parameters=dict(result.parameters),
+        Guides=[guide.name for guide in result.guides],
+        Gains=list(result.gains),
+        Assumed=assumptions(result),
+    )
 
 
 def assumptions(result: SuperResolution) -> list[str]:
@@ -215,7 +213,7 @@ def save_super_resolution(
     targets = [place / name for name in volumes]
     check_free(targets, overwrite, "pass overwrite=True")
     place.mkdir(parents=True, exist_ok=True)
-    origin: dict[str, Any] = {"Sources": [relative_path(source, place) for source in sources]} if sources else {}
+    origin: dict[str, Any] = relative_sources(sources, place)
     if field_strength is not None:
         origin["MagneticFieldStrength"] = field_strength
     written = []

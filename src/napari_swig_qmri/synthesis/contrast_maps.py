@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 
 if TYPE_CHECKING:
@@ -51,13 +52,8 @@ def check_maps(sequence: Contrast, given: Collection[str]) -> None:
     missing = missing_maps(sequence, given)
     if not missing:
         return
-    needed = _listed([name.replace("T2*", "T2* or T2") for name in missing])
+    needed = joined([name.replace("T2*", "T2* or T2") for name in missing])
     possible = [kind.title for kind in SEQUENCES.values() if not missing_maps(kind.from_typical(), given)]
-    instead = f", or choose {_listed(possible, 'or')}" if possible else ""
+    instead = f", or choose {joined(possible, 'or')}" if possible else ""
     them = "it" if len(missing) == 1 else "them"
-    raise ValueError(f"{sequence.title} needs {needed} besides {_listed(list(given))}: open {them}{instead}.")
-
-
-def _listed(words: Collection[str], last: str = "and") -> str:
-    *first, end = words
-    return f"{', '.join(first)} {last} {end}" if first else end
+    raise ValueError(f"{sequence.title} needs {needed} besides {joined(given)}: open {them}{instead}.")

@@ -15,7 +15,7 @@ from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.dicom_export import Study, radiological_slices, write_series
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import check_folder, check_free, describe_dataset, ignore_in_dataset, write_volume
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by, relative_path
+from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import T2Flair
@@ -70,7 +70,7 @@ def render(
     for index, contrast in enumerate(protocol.contrasts):
         yield Progress(index / len(protocol.contrasts), f"Synthesising {contrast.name}")
         lazy = lazy_contrast(for_sequence(maps, contrast.sequence), contrast.sequence, contrast.rendering)
-        made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], "Protocol": protocol.title}
+        made = made_here(Protocol=protocol.title)
         volumes.append(
             Volume(
                 data=np.asarray(lazy),
@@ -221,8 +221,7 @@ def _file_names(sheet: Sheet) -> list[str]:
 
 def _with_sources(volume: Volume, place: Path) -> Volume:
     """A volume whose sidecar names its sources as they are seen from a folder."""
-    sources = [relative_path(source, place) for source in volume.sidecar.get("Sources", ())]
-    told = {**volume.sidecar, **({"Sources": sources} if sources else {})}
+    told = {**volume.sidecar, **relative_sources(volume.sidecar.get("Sources", ()), place)}
     return Volume(data=volume.data, grid=volume.grid, name=volume.name, suffix=volume.suffix, sidecar=told)
 
 

@@ -14,7 +14,7 @@ from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of, tra
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri._napari.placement import place
 from napari_swig_qmri._napari.result_layers import origin_of
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
+from napari_swig_qmri.data.provenance import made_here
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import SignalModel
@@ -121,9 +121,8 @@ def shown_title(title: str) -> str:
 def contrast_sidecar(contrast: LazyContrast, origin: Mapping[str, Any]) -> dict[str, Any]:
     """Settings of a contrast and of its rendering, the origin of its maps, and the notice that it is synthetic."""
     sources = [*origin.get("Sources", ()), *contrast.field_sources]
-    made = {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()], **origin}
     settings = to_sidecar(contrast.sequence) | contrast.rendering.to_sidecar()
-    return settings | made | ({"Sources": sources} if sources else {})
+    return settings | made_here(**origin) | ({"Sources": sources} if sources else {})
 
 
 def contrast_metadata(layer: Image, contrast: LazyContrast) -> dict[str, Any]:

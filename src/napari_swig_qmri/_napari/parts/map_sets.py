@@ -14,6 +14,7 @@ from napari_swig_qmri._napari.parts.appearance import native_of, set_text, wrapp
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, volume_of
 from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.synthesis.contrast_maps import check_maps, missing_maps
 
 if TYPE_CHECKING:
@@ -136,5 +137,5 @@ class SourceList(QWidget):
 
 
 def _describe(source: Source) -> str:
-    sizes = " × ".join(f"{size:.3g}" for size in volume_of(source.layers["T1"]).grid.voxel_size)
+    sizes = size_text(volume_of(source.layers["T1"]).grid.voxel_size)
     return f"{source.label}: {sizes} mm{', with T2*' if source.is_complete and T2STAR in source.layers else ''}"

@@ -25,7 +25,7 @@ from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers,
 from napari_swig_qmri._napari.placement import place, same_frame
 from napari_swig_qmri._napari.synthesize.score_table import VARIANT, scores_table, was_guide
 from napari_swig_qmri.data.interpretation import as_signal
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
+from napari_swig_qmri.data.provenance import made_here
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.evaluation.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
 from napari_swig_qmri.synthesis.brightness import rounded_up
@@ -228,7 +228,7 @@ class ComparePanel(QWidget):
         self._viewer.canvas.grid.enabled = False  # until all are there: it would be laid out for each
         finest = self._finest.layer
         frame = LayerRecord.of(finest).frame
-        blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=_made())
+        blank = Volume(data=bench.maps[bench.finest]["T1"], grid=bench.grid, name="", sidecar=made_here())
         if self._chosen is not None and bench.acquired is not None:
             shown, _ = as_signal(from_layer(*self._chosen.as_layer_data_tuple()[:2]))
             data, attributes, _ = to_layer_data(replace(shown, name=f"Acquired: {shown.name}"), frame)
@@ -357,10 +357,6 @@ def _prepared(
     read = {label: read_maps() for label, read_maps in maps.items()}
     acquired, brain = (None if each is None else from_layer(*each) for each in (image, mask))
     return (yield from prepare({label: each.maps for label, each in read.items()}, acquired, brain, beside=read))
-
-
-def _made() -> dict[str, Any]:
-    return {"Notice": RESEARCH_NOTICE, "GeneratedBy": [generated_by()]}
 
 
 def _label(layer: Image, wanted: bool) -> None:
