@@ -62,10 +62,10 @@ def test_method_and_weights_are_explained(make: Make) -> None:
 
 def test_only_the_network_gets_weights(make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine()
-    widget = make(engine, method="posterior", weights=OTHER)
-    run(widget, qtbot)
-    widget.options.method_box.value = "network"
-    run(widget, qtbot)
+    widget = make(engine, method="network", weights=OTHER)
+    for method in ("posterior", "network"):
+        widget.options.method_box.value = method
+        run(widget, qtbot)
     assert [each["weights"] for each in engine.runs] == [None, OTHER]
     assert [each["adapt"] for each in engine.runs] == [False, False]
 
@@ -230,6 +230,8 @@ def test_a_subject_that_cannot_be_adapted_to_is_told_so(make: Make, qtbot: QtBot
     widget = make(engine, method="network")
     run(widget, qtbot)
     engine.problems = ("adapting needs maps of PD, T1 and T2.",)
-    widget.results.ask_about_adapting(lambda: engine.preflight(*[engine.runs[0][name] for name in ("maps", "guides")]))
+    widget.results.ask_about_adapting(
+        lambda: engine.preflight(engine.runs[0]["maps"], engine.runs[0]["guides"], Options())
+    )
     qtbot.waitUntil(lambda: not widget.results.adapt_button.isEnabled())
     assert widget.results.adapt_button.toolTip().startswith("Adapting needs")

@@ -252,14 +252,17 @@ def _contrasts(inputs: SuperResolveInputs) -> list[str]:
 
 
 def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
-    from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # in the thread: it loads torch
+    if solver is None:
+        from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # loads torch
 
-    solve = solver or super_resolution_steps
-    return (yield from solve(*snapshot.arguments(), mask=snapshot.mask_array()))
+        solver = super_resolution_steps
+    return (yield from solver(*snapshot.arguments(), mask=snapshot.mask_array()))
 
 
 def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
-    from napari_swig_qmri.super_resolution.preflight import preflight  # in the thread: it loads torch
+    if inspector is None:
+        from napari_swig_qmri.super_resolution.preflight import preflight  # loads torch
 
-    answer = (inspector or preflight)(*snapshot.arguments(), mask=snapshot.mask_array())
+        inspector = preflight
+    answer = inspector(*snapshot.arguments(), mask=snapshot.mask_array())
     return replace(answer, statements=(*snapshot.notices(), *answer.statements))
