@@ -21,11 +21,12 @@ from typer.testing import CliRunner, Result
 from volume_cases import volume
 
 from napari_swig_qmri.cli import app as cli
-from napari_swig_qmri.cli import commands, console
-from napari_swig_qmri.cli.contrast_options import sequence_of, shown_value
+from napari_swig_qmri.cli import console, contrast_commands
+from napari_swig_qmri.cli.contrast_options import sequence_of
 from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.data.inputs import subject_of
 from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.physics.sequence import in_shown_units
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, T2Flair
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
@@ -145,8 +146,9 @@ def test_options_are_milliseconds_and_degrees() -> None:
 @pytest.mark.parametrize("name", SEQUENCES)
 def test_usual_settings_of_every_sequence_can_be_given(name: str) -> None:
     kind = SEQUENCES[name]
-    shown = {field: float(shown_value(kind, field)) for field in kind.typical}
-    usual, given = kind.from_typical(), sequence_of(kind, shown)
+    usual = kind.from_typical()
+    shown = in_shown_units(usual)
+    given = sequence_of(kind, {name: shown[name] for name in kind.typical})
     for field in kind.typical:
         assert getattr(given, field) == pytest.approx(getattr(usual, field), rel=1e-4)  # shown to six digits
 
@@ -333,9 +335,9 @@ def test_simulate_names_its_files_like_those_of_the_given_maps(run: Run, maps: P
         (
             ("--factor", 99),
             1,
-            "--factor 99 x 99 x 99 leaves fewer than two voxels along an axis of 12 x 14 x 10 voxels",
+            "--factor 99 × 99 × 99 leaves fewer than two voxels along an axis of 12 × 14 × 10 voxels",
         ),
-        (("--factor", "1x1x9"), 1, "--factor 1 x 1 x 9 leaves fewer than two voxels"),
+        (("--factor", "1x1x9"), 1, "--factor 1 × 1 × 9 leaves fewer than two voxels"),
         (("--seed", -1), 2, "'--seed'"),
     ],
 )
@@ -402,7 +404,7 @@ def test_interruption_ends_with_130_and_without_a_traceback(
         yield Progress(0.1, "working")
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "_contrast", interrupted)
+    monkeypatch.setattr(contrast_commands, "_contrast", interrupted)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 130

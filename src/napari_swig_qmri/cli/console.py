@@ -1,4 +1,4 @@
-"""What every command shares: a progress bar, refusals in one sentence, results as JSON."""
+"""Standard output and standard error of the commands: reports, notices, errors and progress."""
 
 from __future__ import annotations
 
@@ -6,26 +6,38 @@ import json
 import math
 import warnings
 from collections.abc import Generator, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 
-from napari_swig_qmri.progress import is_out_of_memory
+from napari_swig_qmri.progress import drained, is_out_of_memory, mapped
 
 if TYPE_CHECKING:
     from napari_swig_qmri.progress import Progress
 
-REFUSED = 1  # exit codes; 2 is a usage error and 130 an interruption
+REFUSED = 1  # exit codes; 2 is a usage error
 INTERRUPTED = 130
 
+Report = dict[str, Any]  # JSON object of a command; its entry "text" is the report in words
 Result = TypeVar("Result")
 
 
 def say(*sentences: str) -> None:
-    """Print for a person, away from the results on standard output."""
+    """Print sentences on standard error, so that standard output holds results only."""
     for sentence in sentences:
         typer.echo(sentence, err=True)
+
+
+def print_report(report: Report, as_json: bool) -> None:
+    """Print a report on standard output: as JSON, or its text."""
+    content = dict(report)
+    text = content.pop("text")
+    if as_json:
+        print_json(content)
+    else:
+        typer.echo(text)
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -34,7 +46,7 @@ def print_json(content: Mapping[str, Any]) -> None:
 
 
 def drain(steps: Generator[Progress, None, Result]) -> Result:
-    """Run a generator of progress to its end under a bar on standard error; what it returns."""
+    """Run a generator of progress to its end with a progress bar on standard error, and return its result."""
     from rich import progress
     from rich.console import Console
 
@@ -44,25 +56,23 @@ def drain(steps: Generator[Progress, None, Result]) -> Result:
         progress.TaskProgressColumn(),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with closing(steps), progress.Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("Starting", total=1.0)
-        try:
-            while True:
-                step = next(steps)
-                bar.update(task, completed=step.fraction, description=step.stage)
-        except StopIteration as end:
-            bar.update(task, completed=1.0, description="Done")
-            result: Result = end.value
-            return result
-        finally:
-            steps.close()
+        update = partial(bar.update, task)
+        result = drained(mapped(steps, lambda step: update(completed=step.fraction, description=step.stage)))
+        update(completed=1.0, description="Done")
+    return result
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Turn what a person can mend into one sentence on standard error and an exit code."""
+    """Report user errors on stderr in one line and exit with 1.
+
+    User errors are unusable input (ValueError, OSError), a missing optional package and too little memory; other
+    exceptions pass. An interruption with Ctrl-C exits with 130.
+    """
     try:
-        with _spoken_warnings():
+        with _warnings_as_sentences():
             yield
     except KeyboardInterrupt:
         say("Cancelled.")
@@ -79,15 +89,15 @@ def refusals() -> Iterator[None]:
 
 
 @contextmanager
-def _spoken_warnings() -> Iterator[None]:
-    """Show warnings of this package as sentences instead of source lines."""
-    shown = warnings.showwarning
+def _warnings_as_sentences() -> Iterator[None]:
+    """Print the message of a UserWarning alone, without the source line that Python adds."""
+    show_warning = warnings.showwarning
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **options: Any) -> None:
         if issubclass(category, UserWarning):
             say(str(message))
         else:
-            shown(message, category, *where, **options)
+            show_warning(message, category, *where, **options)
 
     with warnings.catch_warnings():
         warnings.showwarning = show
@@ -96,13 +106,14 @@ def _spoken_warnings() -> Iterator[None]:
 
 def _one_line(error: BaseException) -> str:
     if is_out_of_memory(error):
-        return "there is not enough memory: choose a smaller --voxel-size or close other programs."
+        return "there is not enough memory: choose a larger --voxel-size or close other programs."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."
     return " ".join(str(error).split()) or type(error).__name__
 
 
 def _finite(value: Any) -> Any:
+    """JSON-ready copy of a value, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
         return {str(key): _finite(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):

@@ -1,4 +1,4 @@
-"""Maps that a contrast is made of, read from the files of a command."""
+"""Maps to compute contrasts from, read from the files that a command is given."""
 
 from __future__ import annotations
 
@@ -22,16 +22,38 @@ if TYPE_CHECKING:
 def read_contrast_maps(
     paths: Sequence[Path], units: str | None, t2star_path: Path | None, b1_path: Path | None
 ) -> tuple[MapFiles, ContrastMaps, list[Path]]:
-    """Maps that contrasts are made of among files and folders, and the files beside those of PD, T1 and T2.
+    """Read the maps that contrasts are computed from, and print the notices about them on standard error.
 
-    A T2* map may lie among them, where one on other voxels is left out, or have a file of its own; a map of the
-    transmit field is one that is asked for. What is told of T2* is added to the notices.
+    Parameters
+    ----------
+    paths
+        Files and folders of PD, T1, T2 and T2* maps.
+    units
+        Unit of the relaxation times, s or ms; by default that of the sidecars.
+    t2star_path
+        T2* map; by default the first one in `paths` on the grid of the other maps, if any.
+    b1_path
+        Map of the transmit field.
+
+    Returns
+    -------
+    given
+        PD, T1 and T2 maps with their files and the notices about them and about T2*.
+    maps
+        The same maps with T2* and the transmit field.
+    beside
+        Files of T2* and of the transmit field.
+
+    Raises
+    ------
+    ValueError
+        If the file of T2* or of the transmit field holds another image, or T2* is on another grid.
     """
     volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)
     grid = given.maps.grid
-    t2star, told = _read_t2star(t2star_path, units, grid) if t2star_path else _t2star_among(volumes, grid)
-    given = replace(given, notices=(*given.notices, *told))
+    t2star, notices = _read_t2star(t2star_path, units, grid) if t2star_path else _t2star_among(volumes, grid)
+    given = replace(given, notices=(*given.notices, *notices))
     say(*given.notices)
     maps = ContrastMaps(
         maps=given.maps,
@@ -44,7 +66,7 @@ def read_contrast_maps(
 
 
 def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume, tuple[str, ...]]:
-    """T2* map of a file and what is told of it; ValueError where it is none or lies on other voxels."""
+    """T2* map of a file and the notices about it; ValueError if the file is no T2* map or on another grid."""
     volume = read_volume(path, units)
     if volume.suffix not in T2STAR_SUFFIXES:
         raise ValueError(
@@ -52,26 +74,26 @@ def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume
         )
     if not volume.grid.is_aligned_with(grid):
         raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
-    return volume, _told_of_t2star(volume)
+    return volume, _t2star_notices(volume)
 
 
 def _t2star_among(volumes: Sequence[Volume], grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:
-    """The first T2* map on a grid among volumes, and what is told of it, or of those on other voxels."""
-    found = [volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES]
-    used = next((volume for volume in found if volume.grid.is_aligned_with(grid)), None)
+    """First T2* map on a grid and the notices about it; else None and a notice about each T2* map left out."""
+    candidates = [volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES]
+    used = next((volume for volume in candidates if volume.grid.is_aligned_with(grid)), None)
     if used is not None:
-        return used, _told_of_t2star(used)
-    why = "left out, because it does not have the voxels of the other maps: resample it to use it."
-    return None, tuple(f"{volume.name}: {why}" for volume in found)
+        return used, _t2star_notices(used)
+    reason = "left out, because it does not have the voxels of the other maps: resample it to use it."
+    return None, tuple(f"{volume.name}: {reason}" for volume in candidates)
 
 
-def _told_of_t2star(volume: Volume) -> tuple[str, ...]:
-    used = "used as T2*, with which gradient echoes decay."
-    return tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, used))
+def _t2star_notices(volume: Volume) -> tuple[str, ...]:
+    use = "used as T2*, with which gradient echoes decay."
+    return tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, use))
 
 
 def _transmit_field(path: Path, grid: VoxelGrid) -> FloatArray:
-    """Map of B1+ in a file, on a grid."""
+    """Transmit field ``(x, y, z)`` of a file on a grid, as a fraction of the nominal one; its notices are printed."""
     from napari_swig_qmri.data.transmit_field import as_transmit_map, transmit_field_on  # loads torch: over a second
 
     volume = as_transmit_map(read_volume(path))

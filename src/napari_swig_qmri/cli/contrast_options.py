@@ -1,19 +1,18 @@
-"""Contrasts from settings in ms and degrees, under the names of the options of the command line."""
+"""Contrasts from the options of the command line, whose settings are in ms and degrees."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field, fields, replace
+from collections.abc import Collection, Mapping
+from dataclasses import MISSING, fields, replace
 from pathlib import Path
-from typing import Any
 
 from napari_swig_qmri.data.sidecars import IDEAL, fitted_train
-from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, Contrast, in_si_units, settings_of
+from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, Contrast, in_shown_units, in_si_units, settings_of
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings
 from napari_swig_qmri.synthesis.presets import all_presets, find_preset, read_presets
 
-OPTION_OF_FIELD = {  # settings of a sequence that can be given, in ms and degrees
+OPTION_OF_FIELD = {  # settings that have an option, in ms and degrees
     "repetition_time": "--tr",
     "echo_time": "--te",
     "inversion_time": "--ti",
@@ -31,64 +30,64 @@ DEFAULT_FIELD = 3.0  # T, of presets
 
 
 def preset_of(
-    name: str, field_strength: float, path: Path | None, shown: dict[str, float]
+    name: str, field_strength: float, path: Path | None, given: Mapping[str, float]
 ) -> tuple[Contrast, tuple[str, ...]]:
-    """Contrast of a preset with the settings in `shown` (ms, degrees) changed, and what is wrong with other files."""
-    presets, problems = (read_presets(path), ()) if path is not None else all_presets()
+    """Contrast of a preset, and notices about preset files that could not be read.
+
+    The settings `given` (ms and degrees, by field name) replace those of the preset. With `path`, the preset is one
+    of that file. ValueError if there is no such preset, or a setting does not belong to it.
+    """
+    presets, notices = (read_presets(path), ()) if path is not None else all_presets()
     contrast = find_preset(presets, name, field_strength).contrast
     if isinstance(contrast, UserEquation):
-        _refuse_foreign("this equation", shown, mentioned_settings(contrast.text))
+        _check_options("this equation", given, [each.name for each in mentioned_settings(contrast.text)])
     else:
-        _refuse_foreign(contrast.title, shown, settings_of(contrast))
-    return replace(contrast, **in_si_units(type(contrast), shown)), problems
+        _check_options(contrast.title, given, [each.name for each in settings_of(contrast)])
+    return replace(contrast, **in_si_units(type(contrast), given)), notices
 
 
-def equation_of(text: str, shown: dict[str, float]) -> UserEquation:
-    """User equation with settings in ms and degrees; ValueError where they are not those that it mentions."""
-    mentioned = mentioned_settings(text)
-    _refuse_foreign("this equation", shown, mentioned)
-    absent = [each.name for each in mentioned if each.name not in shown]
-    if absent:
-        usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(UserEquation, name)}" for name in absent)
-        raise ValueError(f"this equation needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
-    return UserEquation(text=text, **in_si_units(UserEquation, shown))
+def equation_of(text: str, given: Mapping[str, float]) -> UserEquation:
+    """Equation with settings in ms and degrees; ValueError unless these are the settings that it mentions."""
+    mentioned = [each.name for each in mentioned_settings(text)]
+    _check_options("this equation", given, mentioned)
+    _check_complete("this equation", UserEquation, given, mentioned)
+    return UserEquation(text=text, **in_si_units(UserEquation, given))
 
 
-def _refuse_foreign(title: str, shown: Mapping[str, float], known: Sequence[Field[Any]]) -> None:
-    names = {each.name for each in known}
-    foreign = [OPTION_OF_FIELD[name] for name in shown if name not in names]
-    if foreign:
-        raise ValueError(f"{title} has no {' and no '.join(foreign)}: leave it out.")
+def sequence_of(kind: type[SignalModel], given: Mapping[str, float]) -> SignalModel:
+    """Sequence with settings in ms and degrees by field name; ValueError where they do not fit the sequence.
 
-
-def sequence_of(kind: type[SignalModel], shown: dict[str, float]) -> SignalModel:
-    """Sequence from settings in ms and degrees by field name; ValueError where they do not fit it."""
-    known = {field.name: field for field in fields(kind)}
-    _refuse_foreign(kind.title, shown, fields(kind))
-    absent = [name for name, field in known.items() if field.default is MISSING and name not in shown]
-    if absent:
-        usual = " ".join(f"{OPTION_OF_FIELD[name]} {shown_value(kind, name)}" for name in absent)
-        raise ValueError(f"{kind.title} needs {', '.join(OPTION_OF_FIELD[n] for n in absent)}: for example {usual}.")
-    values = in_si_units(kind, shown)
-    if "echo_train_length" in known:
-        usual_train = {name: known[name].default for name in ("echo_train_length", "echo_spacing")}
+    An echo train whose length or spacing is not given is long enough for TE.
+    """
+    defaults = {field.name: field.default for field in fields(kind)}
+    _check_options(kind.title, given, defaults)
+    _check_complete(kind.title, kind, given, [name for name, default in defaults.items() if default is MISSING])
+    values = in_si_units(kind, given)
+    if "echo_train_length" in defaults:
+        usual_train = {name: defaults[name] for name in ("echo_train_length", "echo_spacing")}
         values |= fitted_train(usual_train | values, usual_train.keys() - values.keys())
     return kind(**values)
 
 
-def defaults_of(model: SignalModel, shown: Mapping[str, float]) -> tuple[str, ...]:
-    """A sentence on the settings of a sequence that were not given and are no ideal."""
-    unsaid = [field for field in fields(model) if field.name not in shown and field.name not in IDEAL]
-    if not unsaid:
-        return ()
-    told = " ".join(
-        f"{OPTION_OF_FIELD[field.name]} {getattr(model, field.name) * SHOWN_PER_UNIT[field.metadata['unit']]:g}"
-        for field in unsaid
-    )
-    return (f"Not given, so taken as usual: {told}.",)
+def defaults_of(model: SignalModel, given: Mapping[str, float]) -> tuple[str, ...]:
+    """Notice about the settings that were not given, except those whose default is the ideal; none without any."""
+    values = in_shown_units(model)
+    assumed = [f"{OPTION_OF_FIELD[name]} {values[name]:g}" for name in values if name not in (*given, *IDEAL)]
+    return (f"Not given, so taken as usual: {' '.join(assumed)}.",) if assumed else ()
 
 
-def shown_value(kind: type[Contrast], name: str) -> str:
-    """Usual setting of a sequence in ms or degrees."""
-    unit = next(field.metadata["unit"] for field in settings_of(kind) if field.name == name)
-    return f"{kind.typical[name] * SHOWN_PER_UNIT[unit]:g}"
+def _check_options(title: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raise a ValueError if settings are given that a contrast does not have."""
+    foreign = [OPTION_OF_FIELD[name] for name in given if name not in known]
+    if foreign:
+        raise ValueError(f"{title} has no {' and no '.join(foreign)}: leave it out.")
+
+
+def _check_complete(title: str, kind: type[Contrast], given: Collection[str], required: Collection[str]) -> None:
+    """Raise a ValueError with typical values if settings of a contrast are missing."""
+    units = {each.name: each.metadata["unit"] for each in settings_of(kind)}
+    missing = {name: kind.typical[name] * SHOWN_PER_UNIT[units[name]] for name in required if name not in given}
+    if missing:
+        options = ", ".join(OPTION_OF_FIELD[name] for name in missing)
+        example = " ".join(f"{OPTION_OF_FIELD[name]} {value:g}" for name, value in missing.items())
+        raise ValueError(f"{title} needs {options}: for example {example}.")

@@ -1,4 +1,4 @@
-"""Scores of maps against reference maps."""
+"""Scores of maps against reference maps, over a mask and per tissue."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
 
-TISSUE_LIMITS = {"T1": 2.2, "T2": 0.15}  # s; a reference voxel below both is tissue, not CSF
-PD_TOP = (0.1, 4.0)  # 99th percentile of a PD map relative to water
-PERCENT = (50, 130)  # of one in percent of water
-
-SLICE_AREA = 200.0  # mm^2 of mask that a slice needs to count: 200 voxels at 1 mm
+TISSUE_LIMITS = {"T1": 2.2, "T2": 0.15}  # s; a voxel whose reference is below both is tissue, not CSF
+WATER_PD_RANGE = (0.1, 4.0)  # of `bright_pd` where PD is relative to water
+PERCENT_PD_RANGE = (50, 130)  # of `bright_pd` where PD is in percent of water
+BRIGHT_PERCENTILE = 99
+SLICE_AREA = 200.0  # mm^2 of mask, below which a slice is not scored: 200 voxels of 1 mm
 
 
 @dataclass(frozen=True, kw_only=True)
 class Agreement:
-    """Agreement of a map with its reference over some voxels, in percent of the reference.
+    """Differences of a map from its reference over some voxels, in percent of the reference.
 
-    `limits` are the limits of agreement of Bland and Altman (1986), the mean difference
-    -+ 1.96 standard deviations; `bias` is the median difference, which outliers do not move.
+    `limits` are the limits of agreement of Bland and Altman (1986), the mean difference -+ 1.96 standard deviations.
+    `bias` is the median difference, which is robust against outliers.
     """
 
     n_voxels: int
@@ -40,15 +40,125 @@ class Agreement:
 
 @dataclass(frozen=True, kw_only=True)
 class MapScores(Agreement):
-    """Scores of one map: image measures over the mask, agreement over its tissue (no CSF)."""
+    """Scores of one map: SSIM, HFEN and NRMSE over the mask, and agreement over the tissue in it (without CSF)."""
 
     ssim: float
     hfen: float
     nrmse: float
 
 
+def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> dict[str, MapScores]:
+    """Scores of maps against reference maps on the same grid.
+
+    Image measures clip the maps to 0 .. `DATA_RANGE` and are means over axial slices, that is, slices across the
+    stored axis nearest to head-foot; slices with little mask are left out. PD of both maps is multiplied by
+    `pd_factor` of the reference, so that a wrong scale counts as an error.
+
+    Parameters
+    ----------
+    sr
+        Maps to score, T1 and T2 in s; missing voxels (NaN) count as zero.
+    reference
+        Reference maps; voxels that are missing in one of them are left out.
+    mask
+        Voxels to score, ``(x, y, z)``.
+
+    Returns
+    -------
+    dict
+        Scores by name of the map, for every map that both have.
+
+    Raises
+    ------
+    ValueError
+        If grids or shapes differ, the maps have no quantity in common, or the mask is empty.
+
+    Notes
+    -----
+    Source: SSIM from Wang et al. 2004, HFEN from Ravishankar and Bresler 2011, limits of agreement from Bland and
+    Altman 1986.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import QuantitativeMaps, evaluate, make_phantom
+    >>> head = make_phantom(8.0)
+    >>> maps = QuantitativeMaps(data=1.05 * head.maps.data, grid=head.maps.grid)
+    >>> round(evaluate(maps, head.maps, head.mask)["T1"].bias, 3)
+    5.0
+    """
+    mask = _valid_mask(sr, reference, mask)
+    tissue = _without_csf(reference, mask)
+    axis = axial_axis(reference.grid)
+    scored = without_small_slices(mask, reference.grid, axis)
+    scores = {}
+    for name in _shared_names(sr, reference):
+        factor, limit = pd_factor(reference) if name == "PD" else 1.0, DATA_RANGE[name]
+        x, r = factor * np.nan_to_num(sr[name]), factor * np.nan_to_num(reference[name])
+        scores[name] = MapScores(
+            ssim=ssim(x, r, scored, limit, axis),
+            hfen=hfen(x, r, scored, limit, axis),
+            nrmse=nrmse(x, r, mask, limit),
+            **vars(agreement(x, r, tissue)),
+        )
+    return scores
+
+
+def tissue_errors(
+    sr: QuantitativeMaps,
+    reference: QuantitativeMaps,
+    mask: BoolArray,
+    tissues: Mapping[str, BoolArray] | None = None,
+) -> dict[str, dict[str, Agreement]]:
+    """Agreement of maps with reference maps on the same grid, per tissue.
+
+    Parameters
+    ----------
+    sr
+        Maps to score, T1 and T2 in s; missing voxels (NaN) count as zero.
+    reference
+        Reference maps; voxels that are missing in one of them are left out.
+    mask
+        Voxels to score, ``(x, y, z)``.
+    tissues
+        Mask ``(x, y, z)`` of each tissue by name, from labels for instance; by default white matter (WM), grey
+        matter (GM) and CSF of the reference, by `tissue_masks`.
+
+    Returns
+    -------
+    dict
+        Agreement by map and tissue, as ``errors["T1"]["WM"]``.
+
+    Raises
+    ------
+    ValueError
+        If grids or shapes differ, or the maps have no quantity in common.
+
+    Notes
+    -----
+    Source: limits of agreement from Bland and Altman 1986.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import QuantitativeMaps, make_phantom, tissue_errors
+    >>> head = make_phantom(8.0)
+    >>> maps = QuantitativeMaps(data=1.05 * head.maps.data, grid=head.maps.grid)
+    >>> errors = tissue_errors(maps, head.maps, head.mask)["T1"]
+    >>> {tissue: round(error.bias, 3) for tissue, error in errors.items()}
+    {'WM': 5.0, 'GM': 5.0, 'CSF': 5.0}
+    """
+    mask = _valid_mask(sr, reference, mask)
+    tissues = tissue_masks(reference, mask) if tissues is None else tissues
+    return {
+        name: {
+            tissue: agreement(np.nan_to_num(sr[name]), reference[name], mask & inside)
+            for tissue, inside in tissues.items()
+        }
+        for name in _shared_names(sr, reference)
+    }
+
+
 def agreement(image: FloatArray, reference: FloatArray, where: BoolArray) -> Agreement:
-    """Percentage differences over the voxels `where` that have a positive reference."""
+    """Agreement over the voxels `where` whose reference is positive; all arrays are ``(x, y, z)``."""
     where = where & (reference > 0)
     if not where.any():
         nan = float("nan")
@@ -64,15 +174,20 @@ def agreement(image: FloatArray, reference: FloatArray, where: BoolArray) -> Agr
     )
 
 
-def tissue_masks(reference: QuantitativeMaps, mask: BoolArray) -> dict[str, BoolArray]:
-    """White matter, grey matter and CSF of the reference maps inside the mask.
+def positive_voxels(maps: QuantitativeMaps) -> BoolArray:
+    """Mask ``(x, y, z)`` of the voxels where every map is above zero."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((maps.data > 0).all(axis=0))
 
-    CSF lies above either of `TISSUE_LIMITS`. White and grey matter part half-way between the
-    two classes of T1 (of T2, without a T1 map) that Otsu's threshold finds, at any field
-    strength. Partial-volume voxels go to the nearer tissue: pass label masks to `tissue_errors`
-    where there are any.
+
+def tissue_masks(reference: QuantitativeMaps, mask: BoolArray) -> dict[str, BoolArray]:
+    """Masks ``(x, y, z)`` of white matter (WM), grey matter (GM) and CSF of the reference maps inside a mask.
+
+    A voxel is CSF where T1 or T2 reaches its limit in `TISSUE_LIMITS`. WM lies below, and GM above, the value half-way
+    between the two classes of T1 (of T2, without a T1 map) that Otsu's threshold separates, so that it fits any field
+    strength. Voxels of several tissues count to the nearest one. Without T1 and T2 there is one mask, "tissue".
     """
-    tissue = _tissue(reference, mask)
+    tissue = _without_csf(reference, mask)
     threshold = white_matter_limit(reference, mask)
     if threshold is None:
         return {"tissue": tissue}
@@ -82,9 +197,12 @@ def tissue_masks(reference: QuantitativeMaps, mask: BoolArray) -> dict[str, Bool
 
 
 def white_matter_limit(reference: QuantitativeMaps, mask: BoolArray) -> tuple[str, float] | None:
-    """The map, T1 else T2, and its value in s below which tissue counts as white matter; None without either."""
-    tissue = _tissue(reference, mask)
-    names = [name for name in ("T1", "T2") if name in reference.names]
+    """Name of a map (T1, else T2) and its value in s that separates white from grey matter inside a mask.
+
+    None without T1 and T2, or without tissue in the mask.
+    """
+    tissue = _without_csf(reference, mask)
+    names = [name for name in TISSUE_LIMITS if name in reference.names]
     if not names or not tissue.any():
         return None
     values = reference[names[0]][tissue]
@@ -93,41 +211,22 @@ def white_matter_limit(reference: QuantitativeMaps, mask: BoolArray) -> tuple[st
     return names[0], float((low + high) / 2)
 
 
-def tissue_errors(
-    sr: QuantitativeMaps,
-    reference: QuantitativeMaps,
-    mask: BoolArray,
-    tissues: Mapping[str, BoolArray] | None = None,
-) -> dict[str, dict[str, Agreement]]:
-    """Agreement per map and tissue, ``errors["T1"]["WM"]``.
-
-    `tissues` are named masks ``(x, y, z)``, from labels for instance; without them `tissue_masks`
-    takes WM, GM and CSF from the reference. Voxels outside `mask` never count.
-    """
-    mask = _valid_mask(sr, reference, mask)
-    tissues = tissue_masks(reference, mask) if tissues is None else tissues
-    return {
-        name: {
-            tissue: agreement(np.nan_to_num(sr[name]), reference[name], mask & where)
-            for tissue, where in tissues.items()
-        }
-        for name in _shared_names(sr, reference)
-    }
+def bright_pd(maps: QuantitativeMaps) -> float:
+    """99th percentile of the positive values of PD; 0 without any."""
+    values = maps["PD"][maps["PD"] > 0]
+    return float(np.percentile(values, BRIGHT_PERCENTILE)) if values.size else 0.0
 
 
 def pd_factor(reference: QuantitativeMaps) -> float:
-    """Factor that brings PD of the reference near 1 for water, where it is far from it; for both maps, then."""
-    if "PD" not in reference.names:
+    """Factor that makes PD of the reference relative to water; 1 where it is so already, or where there is no PD."""
+    bright = bright_pd(reference) if "PD" in reference.names else 0.0
+    if bright == 0 or WATER_PD_RANGE[0] <= bright <= WATER_PD_RANGE[1]:
         return 1.0
-    values = reference["PD"][reference["PD"] > 0]
-    top = float(np.percentile(values, 99)) if values.size else 1.0
-    if PD_TOP[0] <= top <= PD_TOP[1]:
-        return 1.0
-    return 0.01 if PERCENT[0] <= top <= PERCENT[1] else 1 / top
+    return 0.01 if PERCENT_PD_RANGE[0] <= bright <= PERCENT_PD_RANGE[1] else 1 / bright
 
 
 def variant(reference: QuantitativeMaps) -> dict[str, Any]:
-    """How `evaluate` scores against a reference, JSON-ready: what a score means nothing without."""
+    """Settings of the scores of `evaluate`, JSON-ready; scores can be compared only where these are equal."""
     return {
         "data_range": dict(DATA_RANGE),
         "ssim_window": SSIM_WINDOW,
@@ -139,37 +238,13 @@ def variant(reference: QuantitativeMaps) -> dict[str, Any]:
     }
 
 
-def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> dict[str, MapScores]:
-    """Scores of every map that both have, over `mask` ``(x, y, z)`` on their common grid.
-
-    Voxels without a reference (NaN) do not count; missing voxels of `sr` count as zero. Slices
-    are axial: they lie across the stored axis nearest to head-foot. PD of both is multiplied by
-    `pd_factor` of the reference, so that a wrong scale is an error.
-    """
-    mask = _valid_mask(sr, reference, mask)
-    tissue = _tissue(reference, mask)
-    axis = axial_axis(reference.grid)
-    counted = without_small_slices(mask, reference.grid, axis)
-    scores = {}
-    for name in _shared_names(sr, reference):
-        factor, limit = pd_factor(reference) if name == "PD" else 1.0, DATA_RANGE[name]
-        x, r = factor * np.nan_to_num(sr[name]), factor * np.nan_to_num(reference[name])
-        scores[name] = MapScores(
-            ssim=ssim(x, r, counted, limit, axis),
-            hfen=hfen(x, r, counted, limit, axis),
-            nrmse=nrmse(x, r, mask, limit),
-            **vars(agreement(x, r, tissue)),
-        )
-    return scores
-
-
 def format_scores(
     scores: Mapping[str, MapScores],
     errors: Mapping[str, Mapping[str, Agreement]] | None = None,
     *,
     pd_factor: float = 1.0,
 ) -> str:
-    """Scores, and errors per tissue, as a table of plain text that names the variant of each measure."""
+    """Table of scores, and of errors per tissue, as text with the settings of each measure."""
     lines = ["map     range    SSIM    HFEN  NRMSE %  median error %  bias %"]
     for name, s in scores.items():
         limit = f"0-{DATA_RANGE[name]:g}" + (" s" if name in TISSUE_LIMITS else "")
@@ -181,20 +256,20 @@ def format_scores(
         for tissue, a in tissues.items():
             limits = f"{a.limits[0]:+.2f} to {a.limits[1]:+.2f}"
             lines.append(f"{name:4} {tissue:8} {a.n_voxels:8d} {a.median_ape:15.2f} {a.bias:+7.2f}  {limits}")
-    below = " and ".join(f"{name} < {limit:g} s" for name, limit in TISSUE_LIMITS.items())
-    scaled = [f"PD of both maps was multiplied by {pd_factor:.4g}: the reference's water is then near 1."]
+    tissue_limits = " and ".join(f"{name} < {limit:g} s" for name, limit in TISSUE_LIMITS.items())
     window = f"{SSIM_WINDOW} x {SSIM_WINDOW}"
     lines += [
         "",
-        f"SSIM {window}, HFEN with LoG 1.5 (15 x 15): per axial slice over the mask, clipped to the range.",
-        f"Median error and bias of a whole map: over tissue, reference {below}.",
-        *(scaled if pd_factor != 1 else []),
+        f"SSIM {window}, HFEN with LoG 1.5 (15 x 15): means over axial slices of the mask, clipped to the range.",
+        f"Median error and bias of a map: over tissue, where the reference has {tissue_limits}.",
     ]
+    if pd_factor != 1:
+        lines.append(f"PD of both maps was multiplied by {pd_factor:.4g}, which makes the reference relative to water.")
     return "\n".join(lines)
 
 
-def _tissue(reference: QuantitativeMaps, mask: BoolArray) -> BoolArray:
-    """Voxels of the mask that are not CSF."""
+def _without_csf(reference: QuantitativeMaps, mask: BoolArray) -> BoolArray:
+    """Voxels of the mask whose relaxation times are below all limits of tissue."""
     tissue = mask.copy()
     for name, limit in TISSUE_LIMITS.items():
         if name in reference.names:
@@ -207,7 +282,7 @@ def _shared_names(sr: QuantitativeMaps, reference: QuantitativeMaps) -> tuple[st
 
 
 def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> BoolArray:
-    """Keep the mask where every reference map has a value, after checking that the grids agree."""
+    """Voxels of the mask where every reference map has a value; ValueError if the maps cannot be compared."""
     if sr.grid.shape != reference.grid.shape:
         raise ValueError(
             f"the maps have {sr.grid.shape} voxels and the reference {reference.grid.shape}: interpolate the maps onto "
@@ -232,13 +307,16 @@ def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArr
 
 
 def axial_axis(grid: VoxelGrid) -> int:
-    """Find the stored axis that runs nearest to head-foot."""
+    """Stored axis that is nearest to head-foot."""
     upwards = np.abs(grid.affine[2, :3]) / np.asarray(grid.voxel_size)
     return int(upwards.argmax())
 
 
 def without_small_slices(mask: BoolArray, grid: VoxelGrid, axis: int) -> BoolArray:
-    """Leave out slices that hold less than `SLICE_AREA` of the mask, or than half of the largest."""
+    """Mask without the slices across `axis` that hold little of it.
+
+    A slice is kept from `SLICE_AREA` on, or from half of the largest slice on if that is less.
+    """
     across = tuple(a for a in range(3) if a != axis)
     counts: npt.NDArray[Any] = mask.sum(axis=across)
     area = np.prod([grid.voxel_size[a] for a in across])

@@ -1,0 +1,97 @@
+"""Commands that compute weighted contrasts from maps: ``synthesize`` and ``sheet``."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from napari_swig_qmri.cli.console import Report, drain
+from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
+from napari_swig_qmri.data.files import check_free, write_volume
+from napari_swig_qmri.data.inputs import subject_of
+from napari_swig_qmri.data.nifti import split_extension
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
+from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
+from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, lazy_contrast
+from napari_swig_qmri.synthesis.protocol import read_protocol
+from napari_swig_qmri.synthesis.sheets import render, write_sheet
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import FloatArray
+    from napari_swig_qmri.physics.sequence import Contrast
+    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
+    from napari_swig_qmri.synthesis.rendering import Rendering
+
+N_SLICES_PER_STEP = 8  # slices computed between two updates of the progress bar
+
+
+def synthesize_file(
+    paths: Sequence[Path],
+    sequence: Contrast,
+    output: Path,
+    t2star_path: Path | None = None,
+    b1_path: Path | None = None,
+    *,
+    rendering: Rendering = PLAIN,
+    units: str | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Write the weighted image of a sequence or user equation to `output`, with its sidecar.
+
+    `paths` are files and folders of maps, and `units` (s or ms) is that of their T1 and T2.
+    """
+    rendering.check(sequence, has_map=b1_path is not None)
+    stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
+    check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
+    given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
+    data = drain(_contrast(maps, sequence, rendering))
+    sidecar = {
+        **to_sidecar(sequence),
+        **rendering.with_map(maps.transmit_map).to_sidecar(),
+        **made_here(**relative_sources([*given.paths, *beside], output.parent)),
+    }
+    image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
+    output.parent.mkdir(parents=True, exist_ok=True)
+    files = write_volume(image, output, overwrite=overwrite)
+    text = f"{sequence.title} written to {output}."
+    return {"outputs": files, "sidecar": sidecar, "notices": given.notices, "text": text}
+
+
+def sheet_files(
+    protocol_path: Path,
+    paths: Sequence[Path],
+    output: Path,
+    formats: Sequence[str],
+    b1_path: Path | None = None,
+    *,
+    units: str | None = None,
+    overwrite: bool = False,
+) -> Report:
+    """Write every contrast of a protocol in each of the `formats`."""
+    protocol = read_protocol(protocol_path)
+    given, maps, beside = read_contrast_maps(paths, units, None, b1_path)
+    tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
+    strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
+    origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *beside)]}
+    sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
+    files = drain(write_sheet(sheet, output, formats, overwrite))
+    names = ", ".join(contrast.name for contrast in protocol.contrasts)
+    text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
+    return {"outputs": files, "subject": sheet.subject, "notices": given.notices, "text": text}
+
+
+def _contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering) -> Generator[Progress, None, FloatArray]:
+    """Signal ``(x, y, z)`` of a sequence, computed a few slices at a time."""
+    contrast = lazy_contrast(maps, sequence, rendering)
+    n_slices = maps.grid.shape[2]
+    signal = np.empty(maps.grid.shape, np.float32)
+    for first in range(0, n_slices, N_SLICES_PER_STEP):
+        yield Progress(first / n_slices, f"Synthesising {sequence.title}")
+        part = (..., slice(first, first + N_SLICES_PER_STEP))
+        signal[part] = contrast[part]
+    return signal

@@ -1,0 +1,199 @@
+"""Commands for maps whose truth is known: ``simulate``, ``evaluate``, ``train`` and ``ablate``."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from napari_swig_qmri.cli.commands import check_no_results
+from napari_swig_qmri.cli.console import Report, drain, say
+from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.inputs import read_maps, read_mask, subject_of
+from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
+from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
+from napari_swig_qmri.data.resampling import interpolated
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.evaluation.scores import evaluate, format_scores, positive_voxels, tissue_errors, variant
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.simulation.phantom import make_phantom
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import BoolArray
+    from napari_swig_qmri.evaluation.scores import Agreement, MapScores
+
+Settings = TypeVar("Settings")
+PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion")  # without effect on maps from files
+
+
+@dataclass(frozen=True, kw_only=True)
+class Simulation:
+    """Settings of a simulated case."""
+
+    factor: tuple[float, float, float]  # LR voxel edge in HR voxels
+    guides: tuple[str, ...]  # keys of `USUAL_GUIDES`; all of them if empty
+    gains: tuple[float, ...]  # scanner units per unit of PD, one per guide; 1 if empty
+    map_noise: float  # relative to the value
+    guide_noise: float  # relative to the median over tissue
+    domain: str  # maps or signals
+    voxel_size: tuple[float, float, float]  # mm, of the built-in head
+    field_strength: float  # T, of the built-in head
+    lesion: bool  # in the built-in head
+    seed: int  # of the built-in head and of the noise
+
+    def recorded(self, *, is_phantom: bool) -> dict[str, Any]:
+        """Settings that had an effect, for the sidecars; those of the built-in head only if `is_phantom`."""
+        return {name: value for name, value in asdict(self).items() if is_phantom or name not in PHANTOM_SETTINGS}
+
+
+def simulate_files(
+    paths: Sequence[Path], output: Path, settings: Simulation, *, units: str | None = None, overwrite: bool = False
+) -> Report:
+    """Write LR maps, guides, the truth and a mask; the truth is the built-in head if no `paths` are given."""
+    settings = _completed(settings)
+    given = read_maps(paths, units) if paths else None
+    notices = given.notices if given else ()
+    say(*notices)
+    stem = subject_of(given.volumes) if given else "sub-01"
+    check_no_results(output, [f"{stem}_*", "mask.*"], overwrite)
+    volumes = drain(_simulated(given.maps if given else None, settings))
+    files: list[Path] = []
+    for folder, volume in volumes:
+        target = output / folder / f"{stem}_{volume.suffix}.nii.gz" if folder else output / "mask.nii.gz"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        sidecar = {**volume.sidecar, **relative_sources(given.paths if given else [], target.parent)} if folder else {}
+        files += write_volume(replace(volume, sidecar=sidecar), target, overwrite=overwrite)
+    text = "\n".join(f"wrote {path}" for path in files)
+    return {"outputs": files, "settings": settings.recorded(is_phantom=not given), "notices": notices, "text": text}
+
+
+def evaluate_files(
+    paths: Sequence[Path],
+    reference_paths: Sequence[Path],
+    mask_path: Path | None,
+    *,
+    interpolate: bool = False,
+    units: str | None = None,
+) -> Report:
+    """Score maps against reference maps; `units` (s or ms) is that of T1 and T2 in `paths` alone.
+
+    Without a mask file, the mask is where every reference map is above zero.
+    """
+    given, reference = read_maps(paths, units), read_maps(reference_paths)
+    notices = (*given.notices, *reference.notices)
+    say(*notices)
+    grid = reference.maps.grid
+    maps = interpolated(given.maps, grid) if interpolate else given.maps
+    mask = positive_voxels(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")
+    measures = variant(reference.maps)
+    scores, errors = drain(_scores(maps, reference.maps, mask))
+    return {
+        "maps": {name: asdict(score) for name, score in scores.items()},
+        "tissues": {name: {t: asdict(a) for t, a in each.items()} for name, each in errors.items()},
+        "variant": measures,
+        "notices": notices,
+        "text": format_scores(scores, errors, pd_factor=measures["pd_factor"]),
+    }
+
+
+def train_network(path: Path) -> Report:
+    """Train a network with the settings of a TOML file."""
+    from napari_swig_qmri.super_resolution.network.training import read_config, train  # loads torch: over a second
+
+    weights = drain(train(_settings(path, read_config)))
+    return {"outputs": [weights], "notices": (), "text": f"Weights written to {weights}."}
+
+
+def ablate_models(path: Path) -> Report:
+    """Run the ablation study of a TOML file, and write its tables and figures."""
+    from napari_swig_qmri.evaluation.ablation.figures import draw_figures  # first, because matplotlib may be missing
+    from napari_swig_qmri.evaluation.ablation.study import read_ablation, run_study  # loads torch
+    from napari_swig_qmri.evaluation.ablation.tables import study_text, write_tables
+
+    settings = _settings(path, read_ablation)
+    study = drain(run_study(settings))
+    folder = Path(settings.output)
+    files = [*write_tables(folder, study), *draw_figures(folder, study)]
+    written = "\n".join(f"wrote {file}" for file in files)
+    return {"outputs": files, "budget": study.budget, "text": f"{study_text(study)}\n{written}"}
+
+
+def _completed(settings: Simulation) -> Simulation:
+    """Settings with the usual guides and gains of 1 where none are given; ValueError if one cannot be used."""
+    from napari_swig_qmri.simulation.degradation import USUAL_GUIDES  # loads torch: over a second
+
+    unknown = [name for name in settings.guides if name not in USUAL_GUIDES]
+    if unknown:
+        raise ValueError(f"no guide is called {', '.join(unknown)}: choose among {', '.join(USUAL_GUIDES)}.")
+    wrong = [gain for gain in settings.gains if not 0 < gain < math.inf]
+    if wrong:
+        raise ValueError(f"a gain must be a number above 0, but --gain is {wrong[0]:g}: leave it out for a gain of 1.")
+    names = settings.guides or tuple(USUAL_GUIDES)
+    return replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
+
+
+def _simulated(
+    maps: QuantitativeMaps | None, settings: Simulation
+) -> Generator[Progress, None, list[tuple[str, Volume]]]:
+    """Subfolder and volume of every image of a simulated case."""
+    from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade  # loads torch
+
+    is_phantom = maps is None
+    yield Progress(0.0, "Drawing the head" if is_phantom else "Degrading")
+    if maps is None:
+        size, tesla = settings.voxel_size, settings.field_strength
+        phantom = make_phantom(size, field_strength=tesla, seed=settings.seed, lesion=settings.lesion)
+        maps, mask = phantom.maps, phantom.mask
+    else:
+        mask = positive_voxels(maps)
+    yield Progress(0.5, "Degrading")
+    _check_factor(maps.grid.shape, settings.factor)
+    lr_maps, guides = degrade(
+        maps,
+        settings.factor,
+        {name: USUAL_GUIDES[name] for name in settings.guides},
+        map_noise=settings.map_noise,
+        guide_noise=settings.guide_noise,
+        gains=settings.gains,
+        domain=settings.domain,
+        generator=np.random.default_rng(settings.seed),
+    )
+    yield Progress(0.8, "Writing")
+    origin = made_here(Simulation=settings.recorded(is_phantom=is_phantom))
+    truth_origin = origin if is_phantom else {"GeneratedBy": [generated_by()]}  # maps from files are only copied
+    return [
+        *(("lr", volume) for volume in map_volumes(lr_maps, "LR", origin)),
+        *(("guides", guide_volume(guide, origin)) for guide in guides),
+        *(("truth", volume) for volume in map_volumes(maps, "truth", truth_origin)),
+        ("", Volume(data=mask.astype(np.float32), grid=maps.grid, name="mask", suffix="mask")),
+    ]
+
+
+def _check_factor(shape: tuple[int, int, int], factor: tuple[float, float, float]) -> None:
+    """Raise a ValueError where LR maps would have a single voxel along an axis of several."""
+    if any(n > 1 and round(n / edge) < 2 for n, edge in zip(shape, factor, strict=True)):
+        voxels = " × ".join(map(str, shape))
+        raise ValueError(
+            f"--factor {size_text(factor)} leaves fewer than two voxels along an axis of {voxels} voxels: "
+            "choose a smaller one."
+        )
+
+
+def _settings(path: Path, read: Callable[[Path], Settings]) -> Settings:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+    return read(path)
+
+
+def _scores(
+    maps: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray
+) -> Generator[Progress, None, tuple[dict[str, MapScores], dict[str, dict[str, Agreement]]]]:
+    yield Progress(0.0, "Similarity and edges")
+    scores = evaluate(maps, reference, mask)
+    yield Progress(0.7, "Errors per tissue")
+    return scores, tissue_errors(maps, reference, mask)
