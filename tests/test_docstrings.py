@@ -1,0 +1,29 @@
+"""The examples in the docstrings of the public names run."""
+
+from __future__ import annotations
+
+import doctest
+from pathlib import Path
+
+import pytest
+
+import napari_swig_qmri
+
+NAMES = [name for name in napari_swig_qmri.__all__ if callable(getattr(napari_swig_qmri, name))]
+
+
+def examples_of(name: str) -> list[doctest.DocTest]:
+    """Examples of a public function or class and of its methods."""
+    found = doctest.DocTestFinder(exclude_empty=True).find(getattr(napari_swig_qmri, name), name, globs={})
+    return [example for example in found if example.examples]
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if examples_of(name)])
+def test_examples_of_a_public_name_run(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
+    assert sum(runner.run(example).failed for example in examples_of(name)) == 0
+
+
+def test_every_public_name_has_an_example() -> None:
+    assert [name for name in NAMES if not examples_of(name)] == []
