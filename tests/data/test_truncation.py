@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import FrozenInstanceError
+
 import numpy as np
 import pytest
 import torch
@@ -94,11 +96,10 @@ RATIOS = [(48, m) for m in (24, 16, 12, 32, 21)] + [(49, m) for m in (24, 25, 16
 
 
 @pytest.mark.parametrize("turn", [np.eye(3), OBLIQUE, OBLIQUE @ MIRRORED], ids=["straight", "oblique", "mirrored"])
-@pytest.mark.parametrize("offset", [0, 5])
-def test_a_blob_keeps_its_place_in_the_world(turn, offset):
+def test_a_blob_keeps_its_place_in_the_world(turn):
     """Every parity, factors 1.5 to 4, whole and not, mixed over the axes; far below a tenth of a voxel."""
     for i, along_x in enumerate(RATIOS):
-        along_y, along_z = RATIOS[(i + offset) % len(RATIOS)], RATIOS[i - 3]
+        along_y, along_z = RATIOS[(i + 5) % len(RATIOS)], RATIOS[i - 3]
         n_hr, n_lr = zip(along_x, along_y, along_z, strict=True)
         hr = grid(n_hr, (1.0, 1.1, 0.9), turn)
         lr = hr.with_shape(n_lr)
@@ -162,6 +163,16 @@ def test_the_restricted_operator_is_the_submatrix():
     padded[columns] = block
     torch.testing.assert_close(part(block), truncate(padded)[rows])
     assert_adjoint(part, tuple(block.shape), tuple(part(block).shape))
+    lr_block = part(block)
+    torch.testing.assert_close(part.zero_filled(lr_block), part.adjoint(lr_block) * truncate.n_hr_per_lr)
+
+
+def test_operators_are_frozen():
+    truncate = KSpaceTruncation(*PAIRS["even to even"])
+    assert truncate.n_hr_per_lr == pytest.approx(2 * 2.5 * 2)
+    for name in ("matrices", "n_hr_per_lr"):
+        with pytest.raises(FrozenInstanceError):
+            setattr(truncate, name, None)
 
 
 def test_squared_maps_variances():
@@ -191,7 +202,7 @@ def test_contract_axis_is_a_matrix_product_along_that_axis():
     ids=["oblique", "axes swapped", "mirrored", "one degree"],
 )
 def test_grids_turned_against_each_other_are_refused(turn):
-    with pytest.raises(ValueError, match=r"turned by [0-9.]+ degrees: resample the maps"):
+    with pytest.raises(ValueError, match=r"rotated by [0-9.]+ degrees: resample the maps"):
         KSpaceTruncation(grid((8, 8, 8)), grid((4, 4, 4), (2, 2, 2), turn))
 
 

@@ -19,7 +19,7 @@ from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxel
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import KSpaceTruncation
+    from napari_swig_qmri.data.truncation import TruncationOperator
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
 N_FEATURES = 21  # volumes
@@ -40,7 +40,7 @@ class Features:
 
 
 def compute_features(
-    posterior: NegativeLogPosterior, truncate: KSpaceTruncation, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
+    posterior: NegativeLogPosterior, truncate: TruncationOperator, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
 ) -> Generator[float, None, Features]:
     """Features of log maps ``(3, X, Y, Z)`` under a posterior whose operator is `truncate`.
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.data.truncation import KSpaceTruncation, TruncationOperator, linear_interpolation
 from napari_swig_qmri.super_resolution.solver.noise import local_variance, noise_level, scatter_matrix, subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR
@@ -97,7 +97,7 @@ def _regressed(
     lr_features: Tensor,
     features: Tensor,
     interpolate: SeparableOperator,
-    truncate: KSpaceTruncation,
+    truncate: TruncationOperator,
 ) -> Generator[None, None, Tensor]:
     """Maps on the grid of `features` by local regression; band-limited interpolation where there is no guide."""
     if not len(features):
@@ -114,7 +114,7 @@ def _regressed(
 
 
 def _lr_corrected(
-    maps: Tensor, lr_maps: Tensor, weight: Tensor, truncate: KSpaceTruncation, deviation: Tensor
+    maps: Tensor, lr_maps: Tensor, weight: Tensor, truncate: TruncationOperator, deviation: Tensor
 ) -> Tensor:
     """Add the LR residual of predicted maps as far as it stands out of the noise around it.
 

@@ -14,7 +14,7 @@ from nibabel.affines import apply_affine
 from napari_swig_qmri.data.gaps import enclosed, filled, gaps_of, has_value
 from napari_swig_qmri.data.interpretation import uniform_image
 from napari_swig_qmri.data.resampling import resampled
-from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.data.truncation import KSpaceTruncation, TruncationOperator, linear_interpolation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
@@ -55,7 +55,7 @@ class Problem:
     guide_valid: Tensor  # (guide, X, Y, Z) bool
     sequences: tuple[SignalModel, ...]
     pd_unit: float  # unit of the PD map relative to water
-    truncate: KSpaceTruncation
+    truncate: TruncationOperator
     interpolate: SeparableOperator
     tissue: Tensor  # (x, y, z) bool, brain tissue away from CSF
     notices: tuple[str, ...]
