@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from itertools import count
@@ -48,6 +49,18 @@ class Progress:
     fraction: float  # 0 to 1
     stage: str  # what it is doing, for a person
     seconds_left: float | None = None
+
+
+def with_time_left(steps: Generator[Progress, None, R]) -> Generator[Progress, None, R]:
+    """The same work with the seconds left, from the pace so far, on every step that does not state them."""
+    started = time.monotonic()
+
+    def timed(step: Progress) -> Progress:
+        if step.seconds_left is not None or step.fraction <= 0.05:
+            return step
+        return replace(step, seconds_left=(time.monotonic() - started) * (1 / step.fraction - 1))
+
+    return (yield from mapped(steps, timed))
 
 
 def between(low: float, high: float) -> Callable[[Progress], Progress]:

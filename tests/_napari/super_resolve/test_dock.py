@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map, run
 
 from napari_swig_qmri._napari.layers import LayerRecord
-from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
+from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
@@ -392,8 +392,8 @@ def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, make: Make) ->
     assert places == sorted(places)
 
 
-def test_time_left_is_rounded() -> None:
-    assert [time_left(seconds) for seconds in (0.2, 12.4, 89, 150)] == ["1 s", "12 s", "89 s", "2 min"]
+def test_durations_are_rounded() -> None:
+    assert [duration(seconds) for seconds in (0.2, 12.4, 89, 150)] == ["1 s", "12 s", "89 s", "2 min"]
 
 
 def test_run_panel_refuses_a_second_job(qtbot: QtBot) -> None:

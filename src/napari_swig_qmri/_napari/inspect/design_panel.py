@@ -129,7 +129,7 @@ class DesignPanel(QWidget):
         self.plane = Choice("The two settings of the picture")
         self.grid = QGridLayout()
         stays = "The settings stay as they are."
-        self.run = RunPanel("Find the best settings", "Search settings within the limits", without=stays)
+        self.run = RunPanel("Find the best settings", "Search settings within the limits", unchanged=stays)
         self.answer = wrapped_label()
         self.use_button = QPushButton("Use these settings")
         self.use_button.setToolTip("Show the signal curves of the settings that were found")

@@ -88,7 +88,7 @@ class RegionPanel(QWidget):
         self.images = QListWidget()
         self.images.setToolTip("Images to measure")
         doing = "Mean, deviation and median of the ticked images per label"
-        self.run = RunPanel("Measure the regions", doing, without="The table stays as it was.")
+        self.run = RunPanel("Measure the regions", doing, unchanged="The table stays as it was.")
         self.table = QTableWidget(0, len(HEADS))
         self.copy_button = QPushButton("Copy")
         self.copy_button.setToolTip("Copy the table as comma-separated values")

@@ -1,4 +1,4 @@
-"""What both docks share: a part that scrolls above a part that stays, and an orderly end."""
+"""Base class of the three docks: a scrolling area above fixed widgets, and deletion once a dock is closed."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from qtpy.QtCore import QEvent, Qt, QTimer
 from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -59,8 +59,8 @@ class Dock(QWidget):
 
     def _end(self) -> None:
         if exists(self) and self.parent() is None:
-            for inquiry in self.findChildren(Inquiry):
-                inquiry.forget()
+            for query in self.findChildren(BackgroundQuery):
+                query.forget()
             self.deleteLater()
 
 

@@ -14,7 +14,7 @@ from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading,
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
 from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_preferences
-from napari_swig_qmri._napari.parts.run_panel import RunPanel, time_left
+from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import (
     add_results,
@@ -201,7 +201,7 @@ class SuperResolveWidget(Dock):
         order = self._order
         if order is None:
             return
-        took = time_left(self.run.seconds_since_start())
+        took = duration(self.run.seconds_since_start())
         errors = result.parameters.get("adapted")
         if order.base is not None and errors and errors["error_after"] >= errors["error_before"]:
             self.results.refuse(order.base, "Adapting the network to this subject gained nothing.")

@@ -9,8 +9,8 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
-from napari_swig_qmri._napari.parts.run_panel import time_left
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.run_panel import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ def bullets(texts: Iterable[str]) -> str:
 
 def cost(seconds: float, memory: int) -> str:
     """What a run will take, for a person."""
-    return f"Takes about {time_left(seconds)} and {memory / 1e9:.1f} GB of memory."
+    return f"Takes about {duration(seconds)} and {memory / 1e9:.1f} GB of memory."
 
 
 class PreflightPanel(QWidget):
@@ -38,8 +38,9 @@ class PreflightPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._inquiry = Inquiry(self)
-        self._inquiry.answered.connect(self._take)
+        self._query = BackgroundQuery(self)
+        self._query.answered.connect(self._take)
+        self._query.failed.connect(lambda problem: self._show((), (problem,), ""))
         self.problems = wrapped_label(role="problem")
         self.statements = wrapped_label()
         self.cost = wrapped_label(role="note")
@@ -54,18 +55,15 @@ class PreflightPanel(QWidget):
         """Call `question` in a thread once the inputs have rested, and show the answer."""
         set_text(self.problems, "")
         set_text(self.cost, CHECKING)
-        self._inquiry.ask(question)
+        self._query.ask(question)
 
     def show_problems(self, problems: Iterable[str]) -> None:
         """Say what is wrong without asking anything; questions under way are forgotten."""
-        self._inquiry.forget()
+        self._query.forget()
         self._show((), tuple(problems), "")
 
-    def _take(self, answer: Preflight | str) -> None:
-        if isinstance(answer, str):
-            self._show((), (answer,), "")
-        else:
-            self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
+    def _take(self, answer: Preflight) -> None:
+        self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
 
     def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
         set_text(self.problems, bullets(problems))

@@ -10,8 +10,8 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, wrapped_label
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
-from napari_swig_qmri._napari.parts.run_panel import time_left
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.run_panel import duration
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -69,8 +69,9 @@ class ResultPanel(QWidget):
         self.adapt_button = QPushButton("Adapt to this subject")
         self.undo_button = QPushButton("Undo adaptation")
         self.undo_button.setToolTip("Remove the layers of the adapted network and show those from before.")
-        self._inquiry = Inquiry(self)
-        self._inquiry.answered.connect(self._take_outlook)
+        self._query = BackgroundQuery(self)
+        self._query.answered.connect(self._take_preflight)
+        self._query.failed.connect(self._refuse_asked)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(4)
@@ -126,7 +127,7 @@ class ResultPanel(QWidget):
     def ask_about_adapting(self, question: Callable[[], Preflight]) -> None:
         """Find out how long adapting the network of the run on show takes, and whether it can be."""
         self._asked = self.shown
-        self._inquiry.ask(question)
+        self._query.ask(question)
 
     def set_busy(self, busy: bool) -> None:
         """Say whether a job is under way, during which nothing is adapted or undone."""
@@ -178,16 +179,16 @@ class ResultPanel(QWidget):
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
-    def _take_outlook(self, answer: Preflight | str) -> None:
-        run = self._asked
-        if run is None:
-            return
-        problems = (answer,) if isinstance(answer, str) else answer.problems
-        if problems:
-            self.refuse(run, sentence(problems[0]))
-        elif not isinstance(answer, str):
-            self._costs[run] = f"Takes about {time_left(answer.seconds)}."
+    def _take_preflight(self, answer: Preflight) -> None:
+        if answer.problems:
+            self._refuse_asked(answer.problems[0])
+        elif self._asked is not None:
+            self._costs[self._asked] = f"Takes about {duration(answer.seconds)}."
             self._update()
+
+    def _refuse_asked(self, problem: str) -> None:
+        if self._asked is not None:
+            self.refuse(self._asked, sentence(problem))
 
     def _update(self) -> None:
         run = self.shown

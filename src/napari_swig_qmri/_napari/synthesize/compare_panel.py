@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
 from napari_swig_qmri._napari.display import difference_colormap
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.layer_box import LayerBox
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
@@ -96,7 +96,7 @@ class ComparePanel(QWidget):
         self.table.setTextFormat(Qt.TextFormat.RichText)
         self.message = wrapped_label()
         self.notes = wrapped_label(role="note")
-        self._preparing, self._scoring = Inquiry(self), Inquiry(self)
+        self._preparing, self._scoring = BackgroundQuery(self), BackgroundQuery(self)
         self._lay_out()
         self._connect()
 
@@ -164,7 +164,9 @@ class ComparePanel(QWidget):
         self.view_box.changed.connect(partial(choose_view, self._viewer))
         self._viewer.scene.camera.events.orientation.connect(self._show_view)
         self._preparing.answered.connect(self._take_bench)
+        self._preparing.failed.connect(self._fail)
         self._scoring.answered.connect(self._show_scores)
+        self._scoring.failed.connect(partial(self._say, problem=True))
 
     @property
     def contrasts(self) -> tuple[Image, ...]:
@@ -212,15 +214,13 @@ class ComparePanel(QWidget):
         self._scoring.forget()
         self._preparing.ask(partial(_prepared, maps, image, mask))
 
-    def _take_bench(self, answer: Bench | str) -> None:
-        if not self._candidates:
-            return
-        if isinstance(answer, str):
-            self._say(answer, problem=True)
-            self._show_text("", "")
-            return
-        self._bench = answer
-        self._add_panes(answer)
+    def _fail(self, problem: str) -> None:
+        self._say(problem, problem=True)
+        self._show_text("", "")
+
+    def _take_bench(self, bench: Bench) -> None:
+        self._bench = bench
+        self._add_panes(bench)
         self._refresh()
 
     def _add_panes(self, bench: Bench) -> None:
@@ -282,10 +282,7 @@ class ComparePanel(QWidget):
         self._say("Scoring…" if self.table.isHidden() else "")
         self._scoring.ask(partial(score, bench, self._sequence, self._rendering))
 
-    def _show_scores(self, answer: Comparison | str) -> None:
-        if isinstance(answer, str) or not self._candidates:
-            self._say(answer if isinstance(answer, str) else "", problem=True)
-            return
+    def _show_scores(self, answer: Comparison) -> None:
         self._say("")
         gains = ", ".join(f"{label} {gain:.4g}" for label, gain in answer.gains.items())
         fitted = [f"Gain of the acquired image, fitted over brain tissue: {gains}."] if gains else []

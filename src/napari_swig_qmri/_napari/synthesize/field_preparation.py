@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, Signal
 
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.transmit_layers import bring_fields, fields_of, lacks_field
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri.data.transmit_field import as_transmit_map
@@ -30,8 +30,9 @@ class FieldPreparation(QObject):
         super().__init__(parent)
         self.is_busy = False
         self._choice, self._sources = choice, sources
-        self._inquiry = Inquiry(self, pause=0)
-        self._inquiry.answered.connect(self._take)
+        self._query = BackgroundQuery(self, pause=0)
+        self._query.answered.connect(self._finish)
+        self._query.failed.connect(self.refuse)
 
     def follow(self) -> None:
         """Bring what is chosen onto the voxels of sources that have come."""
@@ -41,14 +42,14 @@ class FieldPreparation(QObject):
 
     def start(self) -> None:
         """Bring what is chosen now onto the voxels of all sources."""
-        self._inquiry.forget()
+        self._query.forget()
         layer: Image | None = self._choice.value()
         grids = [] if layer is None else self._sources.grids()
         if layer is None or not lacks_field(fields_of(layer), grids):
-            self._take(None)
+            self._finish()
             return
         try:
-            self._inquiry.ask(partial(bring_fields, as_transmit_map(volume_of(layer)), grids, fields_of(layer)))
+            self._query.ask(partial(bring_fields, as_transmit_map(volume_of(layer)), grids, fields_of(layer)))
         except ValueError as error:
             self.refuse(str(error))
         else:
@@ -60,12 +61,9 @@ class FieldPreparation(QObject):
         self._set_busy(False)
         self.refused.emit(problem)
 
-    def _take(self, answer: str | None) -> None:
+    def _finish(self, _result: object = None) -> None:
         self._set_busy(False)
-        if answer is None:
-            self.done.emit()
-        else:
-            self.refuse(answer)
+        self.done.emit()
 
     def _set_busy(self, is_busy: bool) -> None:
         if is_busy != self.is_busy:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from napari.layers import Image, Labels
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.contrast_layers import (
     common_limits,
     contrast_metadata,
     shown_title,
     with_transmit_map,
 )
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
 from napari_swig_qmri._napari.synthesize.rendering_options import can_be_marked, mark_layer, marks_of
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.physics.sequence import SignalModel
@@ -63,9 +63,10 @@ class LiveContrasts(QObject):
         self._wanted: dict[Image, LazyContrast] = {}  # what the layers are to show, in 3D while it is rendered
         self._is_to_be_baked = False  # when that is shown
         self._baked_layers: list[Image] = []  # while they are
-        self._baking = Inquiry(self, pause=0)
+        self._baking = BackgroundQuery(self, pause=0)
         self._baking.progressed.connect(lambda share: self.said.emit(f"Baking… {100 * share:.0f} %"))
         self._baking.answered.connect(self._take_baked)
+        self._baking.failed.connect(self._fail_baking)
         self.volumes.said.connect(self.said)
         self.volumes.failed.connect(self.failed)
         self._rest = QTimer(self)
@@ -185,12 +186,14 @@ class LiveContrasts(QObject):
         for layer in self.layers:
             layer.events.data(value=layer.data)
 
-    def _take_baked(self, volumes: list[Any] | str) -> None:
+    def _fail_baking(self, problem: str) -> None:
+        self._baked_layers = []
+        self.said.emit("")
+        self.failed.emit(problem)
+
+    def _take_baked(self, volumes: list[Any]) -> None:
         layers, self._baked_layers = self._baked_layers, []
         self.said.emit("")
-        if isinstance(volumes, str):
-            self.failed.emit(volumes)
-            return
         for layer, values in zip(layers, volumes, strict=True):
             if layer in self._viewer.layers:
                 layer.data = values

@@ -67,7 +67,7 @@ class SheetPanel(QWidget):
         self.overwrite_box = CheckBox(text="Replace files that exist", value=False)
         self.message = wrapped_label()
         doing = "Compute all contrasts and write them into a folder."
-        self.export = RunPanel("Export…", doing, without="Files written before that stay.")
+        self.export = RunPanel("Export…", doing, unchanged="Files written before that stay.")
         self._lay_out()
         self._connect()
         self._show_protocol()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_swig_qmri._napari.parts.appearance import exists
-from napari_swig_qmri._napari.parts.inquiry import Inquiry
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri.synthesis.lazy_array import LazyArray, all_rendered
 
 if TYPE_CHECKING:
@@ -43,9 +43,10 @@ class VolumeRendering(QObject):
         self._viewer = viewer
         self._was_3d = self.is_3d  # when this was last told of it, which is after the viewer sliced its layers
         self._jobs: dict[str, Job] = {}  # by owner
-        self._inquiry = Inquiry(self, pause=0)
-        self._inquiry.progressed.connect(lambda share: self.said.emit(f"Rendering whole volumes… {100 * share:.0f} %"))
-        self._inquiry.answered.connect(self._take)
+        self._query = BackgroundQuery(self, pause=0)
+        self._query.progressed.connect(lambda share: self.said.emit(f"Rendering whole volumes… {100 * share:.0f} %"))
+        self._query.answered.connect(self._take)
+        self._query.failed.connect(self._fail)
         viewer.dims.events.ndisplay.connect(self._follow_display)
 
     @property
@@ -80,7 +81,7 @@ class VolumeRendering(QObject):
 
     def _ask(self) -> None:
         arrays = [array for job in self._jobs.values() for array in job.arrays]
-        self._inquiry.ask(partial(_render, arrays))
+        self._query.ask(partial(_render, arrays))
 
     def _refine(self) -> None:
         """Render what is shown coarsely."""
@@ -97,7 +98,7 @@ class VolumeRendering(QObject):
         if self.is_3d:
             self._refine()
             return
-        self._inquiry.forget()
+        self._query.forget()
         jobs, self._jobs = self._jobs, {}
         self.said.emit("")
         _forget(self._viewer)
@@ -107,11 +108,13 @@ class VolumeRendering(QObject):
             if owner != COARSE:
                 job.then()
 
-    def _take(self, problem: str | None) -> None:
+    def _fail(self, problem: str) -> None:
+        """Leave the layers as they are until there is less to render, or 2D."""
         self.said.emit("")
-        if problem is not None:  # the layers stay as they are until there is less to render, or 2D
-            self.failed.emit(problem)
-            return
+        self.failed.emit(problem)
+
+    def _take(self, _result: object) -> None:
+        self.said.emit("")
         jobs, self._jobs = self._jobs, {}
         for job in jobs.values():
             job.then()

@@ -1,0 +1,141 @@
+"""Run one job at a time in a thread and report its result to the window."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from weakref import ref
+
+from napari.utils.notifications import notification_manager
+from qtpy.QtCore import QObject, QTimer, Signal
+from superqt.utils import create_worker
+
+from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri.progress import is_out_of_memory
+
+PAUSE = 300  # ms without a new job before the last one starts
+NO_MEMORY = "There is not enough memory: close other layers. Super-resolve has a memory limit under Options."
+UNEXPECTED = (
+    "Unexpected error ({error}). Nothing was changed. "
+    "The details are in the notification of napari: please report them."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Failure:
+    """Reason why a job has no result, in one sentence, and the error if it was not foreseen."""
+
+    sentence: str
+    error: Exception | None = None
+
+
+@dataclass(eq=False)
+class Job:
+    """A function to call in a thread, and whether its result is still wanted."""
+
+    function: Callable[[], Any]
+    is_wanted: bool = True
+
+
+class BackgroundQuery(QObject):
+    """Calls functions in a thread, one at a time; a new one replaces the one before.
+
+    A function may be a generator function. It then reports its progress, and stops at its next step once its
+    result is no longer wanted or this object is deleted.
+    """
+
+    progressed = Signal(object)  # step of a generator
+    answered = Signal(object)  # result
+    failed = Signal(str)  # one sentence why there is no result
+    ended = Signal()  # a job has ended with a result, without one, or because of `stop`
+
+    def __init__(self, parent: QObject, pause: int = PAUSE) -> None:
+        super().__init__(parent)
+        self._job: Job | None = None  # the current one
+        self._timer = QTimer(self)
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(pause)
+        self._timer.timeout.connect(self._start)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether a job runs or is about to start."""
+        return self._job is not None
+
+    def ask(self, function: Callable[[], Any]) -> None:
+        """Call a function in a thread after a pause, unless another follows in the meantime."""
+        self.forget()
+        self._job = Job(function)
+        self._timer.start()
+
+    def forget(self) -> None:
+        """Stop the current job at its next step and report nothing more about it."""
+        self._timer.stop()
+        if self._job is not None:
+            self._job.is_wanted = False
+            self._job = None
+
+    def stop(self) -> None:
+        """Stop the current job at its next step; `ended` follows."""
+        if self._job is None:
+            return
+        self._job.is_wanted = False
+        if self._timer.isActive():
+            self._timer.stop()
+            self._take((self._job, None))
+
+    def _start(self) -> None:
+        worker: Any = create_worker(_steps, self._job, partial(_exists, ref(self)), _start_thread=False)
+        worker.yielded.connect(self._report)
+        worker.returned.connect(self._take)
+        worker.start()
+
+    def _report(self, step: tuple[Job, Any]) -> None:
+        job, progress = step
+        if job is self._job and job.is_wanted:
+            self.progressed.emit(progress)
+
+    def _take(self, answer: tuple[Job, Any]) -> None:
+        job, result = answer
+        if job is not self._job:
+            return
+        self._job = None
+        if isinstance(result, Failure) and result.error is not None:
+            notification_manager.receive_error(type(result.error), result.error, result.error.__traceback__)
+        if job.is_wanted and isinstance(result, Failure):
+            self.failed.emit(result.sentence)
+        elif job.is_wanted:
+            self.answered.emit(result)
+        self.ended.emit()
+
+
+def _steps(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, tuple[Job, Any]]:
+    """Yield the steps of a job and return its result or a `Failure`, each together with the job."""
+    try:
+        return job, (yield from _result(job, is_needed))
+    except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
+        reason = str(error) or f"The computation stopped with {type(error).__name__}."
+        return job, Failure(NO_MEMORY if is_out_of_memory(error) else reason)
+    except Exception as error:  # otherwise the window would wait for ever
+        return job, Failure(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"), error)
+
+
+def _result(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, Any]:
+    result = job.function()
+    if not isinstance(result, Generator):
+        return result
+    try:
+        while job.is_wanted and is_needed():
+            yield job, next(result)
+    except StopIteration as end:
+        return end.value
+    finally:
+        result.close()
+    return None
+
+
+def _exists(reference: ref[QObject]) -> bool:
+    target = reference()
+    return target is not None and exists(target)
