@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.progress import Progress, mapped
+from napari_swig_qmri.progress import Progress, mapped, with_time_left
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
@@ -18,7 +16,6 @@ from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
-    from napari_swig_qmri.super_resolution.engine import Solution
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.results import SuperResolution
 
@@ -129,18 +126,6 @@ def run(plan: RunPlan) -> Generator[Progress, None, SuperResolution]:
     yield started
     dtype: torch.dtype = getattr(torch, plan.options.dtype)
     problem = yield from mapped(prepare(plan.maps, plan.guides, plan.hr_grid, plan.mask, dtype), lambda _: started)
-    solution = yield from _with_time_left(solve(problem, plan))
+    solution = yield from with_time_left(solve(problem, plan))
     yield Progress(1.0, "comparing the result with the images")
     return result_of(problem, solution, plan)
-
-
-def _with_time_left(steps: Generator[Progress, None, Solution]) -> Generator[Progress, None, Solution]:
-    """Add the seconds left, extrapolated from the pace so far."""
-    started = time.monotonic()
-
-    def timed(step: Progress) -> Progress:
-        elapsed = time.monotonic() - started
-        left = elapsed / step.fraction * (1 - step.fraction) if step.fraction > 0.05 else None
-        return replace(step, seconds_left=left)
-
-    return (yield from mapped(steps, timed))
