@@ -13,14 +13,13 @@ from napari_swig_qmri.data.interpretation import as_signal
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.comparison import (
-    Bench,
-    Comparison,
+    ComparisonData,
+    ContrastComparison,
     brain_of,
     choose_acquired,
     gain_of,
-    prepare,
+    prepare_comparison,
     score,
-    tissue_note,
 )
 from napari_swig_qmri.metrics import hfen, nrmse, ssim
 from napari_swig_qmri.physics.signal_models import (
@@ -53,13 +52,13 @@ def acquired(sequence: SignalModel = T2W, gain: float = GAIN) -> Volume:
     return Volume(data=data, grid=TRUTH.maps.grid, name="T2w", suffix="T2w", sidecar=to_sidecar(sequence))
 
 
-def bench(**more: Any) -> Bench:
+def prepared_with(**more: Any) -> ComparisonData:
     mask = Volume(data=TRUTH.mask.astype(np.float32), grid=TRUTH.maps.grid, name="mask", suffix="mask")
-    options = {"maps": {"SR": TRUTH.maps, "LR": LR_MAPS}, "acquired": acquired(), "mask": mask, "n_slices": 99} | more
-    return drained(prepare(**options))
+    options = {"maps": {"SR": TRUTH.maps, "LR": LR_MAPS}, "acquired": acquired(), "mask": mask, "max_slices": 99} | more
+    return drained(prepare_comparison(**options))
 
 
-def scores(prepared: Bench, sequence: SignalModel = T2W) -> Comparison:
+def scores(prepared: ComparisonData, sequence: SignalModel = T2W) -> ContrastComparison:
     return drained(score(prepared, sequence))
 
 
@@ -112,8 +111,8 @@ def test_a_uniform_image_is_compared_in_its_own_unit(stored: Callable[[Any], Any
     sequence = Mp2rageUni.from_typical()
     image = acquired(sequence, gain=1.0)
     worse = replace(TRUTH.maps, data=TRUTH.maps.data * WRONG)
-    plain = scores(bench(maps={"SR": worse}, acquired=image), sequence)
-    found = scores(bench(maps={"SR": worse}, acquired=replace(image, data=stored(image.data))), sequence)
+    plain = scores(prepared_with(maps={"SR": worse}, acquired=image), sequence)
+    found = scores(prepared_with(maps={"SR": worse}, acquired=replace(image, data=stored(image.data))), sequence)
     assert (plain.gains, found.gains) == ({}, {})  # it has no unit, so that a gain would hide a bias
     assert any(told in note for note in found.notes) if told else not any("stored" in note for note in found.notes)
     for region, expected in plain.scores["SR"].items():
@@ -121,7 +120,7 @@ def test_a_uniform_image_is_compared_in_its_own_unit(stored: Callable[[Any], Any
         assert found.scores["SR"][region].nrmse == pytest.approx(expected.nrmse, abs=1e-3)
         assert found.scores["SR"][region].ssim == pytest.approx(expected.ssim, abs=1e-3)
     assert plain.scores["SR"]["tissue"].nrmse > 0.05
-    assert gain_of(bench(maps={"SR": worse}, acquired=image), sequence) == 1
+    assert gain_of(prepared_with(maps={"SR": worse}, acquired=image), sequence) == 1
 
 
 def test_a_uniform_image_of_another_scale_is_refused() -> None:
@@ -129,10 +128,10 @@ def test_a_uniform_image_of_another_scale_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"stored as -0\.5 to 0\.5 or as 0 to 4095, but its values go from 216 to 6\.28"
     ):
-        bench(acquired=replace(uni, data=65535 * (uni.data + 0.5)))
+        prepared_with(acquired=replace(uni, data=65535 * (uni.data + 0.5)))
     empty = replace(uni, data=np.full_like(uni.data, np.nan))
     with pytest.raises(ValueError, match="covers no brain tissue"):
-        bench(acquired=empty)
+        prepared_with(acquired=empty)
 
 
 def test_of_several_images_the_nearest_settings_win() -> None:
@@ -144,7 +143,7 @@ def test_of_several_images_the_nearest_settings_win() -> None:
 
 
 def test_perfect_maps_get_perfect_scores_and_the_gain() -> None:
-    found = scores(bench())
+    found = scores(prepared_with())
     assert found.reference == "acquired"
     assert found.gains["SR"] == pytest.approx(GAIN, rel=1e-5)
     assert set(found.scores["SR"]) == {"tissue", "WM", "GM", "CSF"}
@@ -157,15 +156,14 @@ def test_perfect_maps_get_perfect_scores_and_the_gain() -> None:
 
 
 def test_scores_are_those_of_the_metrics() -> None:
-    prepared = bench(maps={"SR": replace(TRUTH.maps, data=TRUTH.maps.data * WRONG)})
+    prepared = prepared_with(maps={"SR": replace(TRUTH.maps, data=TRUTH.maps.data * WRONG)})
     label = prepared.finest
     (found, gain) = scores(prepared).scores[label]["tissue"], scores(prepared).gains[label]
     image = synthesise(T2W, *prepared.maps[label].data)
     target = acquired().data / gain
     tissue = prepared.regions["tissue"].copy()
-    first, step, n = prepared.slices
     scored = np.zeros_like(tissue)
-    scored[:, :, first : first + n * step : step] = True
+    scored[..., prepared.scored[2]] = True
     tissue &= scored
     top = float(np.percentile(target[tissue], 99.5))
     assert found.n_voxels == tissue.sum()
@@ -175,14 +173,14 @@ def test_scores_are_those_of_the_metrics() -> None:
 
 
 def test_without_an_image_the_finest_maps_are_the_reference() -> None:
-    found = scores(bench(acquired=None))
+    found = scores(prepared_with(acquired=None))
     assert (found.reference, list(found.scores), found.gains) == ("SR", ["LR"], {})
 
 
 def test_the_quick_gain_is_the_one_of_the_scores() -> None:
-    prepared = bench(acquired=acquired(SpinEcho(echo_time=0.1, repetition_time=5.0)))
+    prepared = prepared_with(acquired=acquired(SpinEcho(echo_time=0.1, repetition_time=5.0)))
     assert gain_of(prepared, T2W) == pytest.approx(scores(prepared).gains["SR"], rel=0.02)
-    assert gain_of(bench(acquired=None), T2W) == 1.0
+    assert gain_of(prepared_with(acquired=None), T2W) == 1.0
 
 
 def test_an_image_on_another_grid_is_resampled() -> None:
@@ -190,21 +188,19 @@ def test_an_image_on_another_grid_is_resampled() -> None:
     change = np.diag([-1.0, 1, 1, 1])
     change[0, 3] = nx - 1
     flipped = replace(whole, data=whole.data[::-1], grid=VoxelGrid((nx, ny, nz), whole.grid.affine @ change))
-    found = scores(bench(acquired=flipped))
+    found = scores(prepared_with(acquired=flipped))
     assert found.scores["SR"]["tissue"].nrmse < 1e-3
     assert any("resampled" in note for note in found.notes)
     part = replace(whole, data=whole.data[:, :, 8:], grid=whole.grid.box((0, 0, 8), (nx, ny, nz - 8)))
-    prepared = bench(acquired=part)
+    prepared = prepared_with(acquired=part)
     assert not prepared.regions["tissue"][:, :, :8].any()
     assert np.isnan(prepared.acquired[:, :, :8]).all()
 
 
 def test_fewer_slices_are_spread_evenly() -> None:
-    few = bench(n_slices=6)
-    _, step, n = few.slices
-    assert step > 1
-    assert 3 <= n <= 6
-    assert "every" in scores(few).notes[0]
+    few = prepared_with(max_slices=6)
+    assert 3 <= len(range(TRUTH.maps.grid.shape[2])[few.scored[2]]) <= 6
+    assert "axial slices, every" in scores(few).notes[0]
     assert scores(few).scores["SR"]["tissue"].nrmse == pytest.approx(0, abs=1e-5)
 
 
@@ -213,25 +209,21 @@ def test_the_brain_is_found_in_the_maps() -> None:
     found = brain_of(maps)
     overlap = 2 * (found & TRUTH.mask).sum() / (found.sum() + TRUTH.mask.sum())
     assert overlap > 0.85
-    assert "taken from the maps" in " ".join(bench(mask=None).notes)
+    assert "taken from the maps" in " ".join(prepared_with(mask=None).notes)
 
 
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(ValueError, match="two map sets"):
-        bench(maps={"SR": TRUTH.maps}, acquired=None)
+        prepared_with(maps={"SR": TRUTH.maps}, acquired=None)
     empty = Volume(data=np.zeros(TRUTH.maps.grid.shape), grid=TRUTH.maps.grid, name="mask")
     with pytest.raises(ValueError, match="covers no brain tissue"):
-        bench(mask=empty)
-
-
-def test_thresholds_are_told() -> None:
-    assert tissue_note(("T1", 1.0414)) == "CSF: T1 ≥ 2200 ms or T2 ≥ 150 ms; WM below, GM from T1 1041 ms on (Otsu)."
+        prepared_with(mask=empty)
 
 
 def test_missing_voxels_count_nowhere() -> None:
     data = TRUTH.maps.data.copy()
     data[:, :20] = np.nan
-    prepared = bench(maps={"SR": QuantitativeMaps(data=data, grid=TRUTH.maps.grid), "LR": LR_MAPS})
+    prepared = prepared_with(maps={"SR": QuantitativeMaps(data=data, grid=TRUTH.maps.grid), "LR": LR_MAPS})
     assert not any(region[:20].any() for region in prepared.regions.values())
     assert np.isfinite(scores(prepared).scores["LR"]["tissue"].ssim)
 
@@ -242,10 +234,10 @@ def test_contrasts_are_scored_with_the_t2star_and_the_field_that_they_see() -> N
     field = np.broadcast_to(slope, TRUTH.maps.grid.shape)
     seen = ContrastMaps(maps=TRUTH.maps, t2star=0.5 * TRUTH.maps["T2"], transmit_field=field)
     image = Volume(data=GAIN * np.asarray(lazy_contrast(seen, sequence)), grid=TRUTH.maps.grid, name="T1w")
-    alike = bench(maps={"SR": TRUTH.maps}, acquired=image, beside={"SR": seen})
+    alike = prepared_with(maps={"SR": TRUTH.maps}, acquired=image, contrast_maps={"SR": seen})
     assert gain_of(alike, sequence) == pytest.approx(GAIN, rel=1e-4)
     assert scores(alike, sequence).scores["SR"]["tissue"].nrmse < 1e-4
-    plain = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    plain = prepared_with(maps={"SR": TRUTH.maps}, acquired=image)
     assert scores(plain, sequence).scores["SR"]["tissue"].nrmse > 0.05
 
 
@@ -254,7 +246,7 @@ def test_a_uniform_image_is_compared_in_the_range_of_its_equation() -> None:
     signal = np.asarray(lazy_contrast(ContrastMaps(maps=TRUTH.maps), sequence))
     stored = np.where(signal == 0, 0, np.rint(4095 * (signal + 0.5))).astype(np.float32)
     image = Volume(data=stored, grid=TRUTH.maps.grid, name="UNI", suffix="UNIT1")
-    prepared = bench(maps={"SR": TRUTH.maps}, acquired=image)
+    prepared = prepared_with(maps={"SR": TRUTH.maps}, acquired=image)
     assert gain_of(prepared, sequence) == pytest.approx(1, rel=1e-3)
     assert scores(prepared, sequence).scores["SR"]["tissue"].nrmse < 1e-3
     np.testing.assert_array_equal(as_signal(acquired())[0].data, acquired().data)

@@ -587,8 +587,8 @@ def test_comparing_follows_the_map_of_b1(widget: SynthesizeWidget, viewer: Viewe
     (b1,) = add(viewer, Volume(data=slope, grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
     widget.rendering.map_box.set_value(b1)
     qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
-    assert set(widget.compare._bench.beside) == {"LR", "SR"}
-    np.testing.assert_allclose(widget.compare._bench.beside["SR"].transmit_field, slope, rtol=1e-5)
+    assert set(widget.compare._bench.contrast_maps) == {"LR", "SR"}
+    np.testing.assert_allclose(widget.compare._bench.contrast_maps["SR"].transmit_field, slope, rtol=1e-5)
 
 
 def test_a_plugin_s_view_of_the_viewer_is_enough(viewer: ViewerModel, qtbot: QtBot) -> None:

@@ -27,7 +27,7 @@ from napari_swig_qmri._napari.synthesize.score_table import VARIANT, scores_tabl
 from napari_swig_qmri.data.interpretation import as_signal
 from napari_swig_qmri.data.provenance import made_here
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.evaluation.comparison import ACQUIRED, choose_acquired, gain_of, prepare, score
+from napari_swig_qmri.evaluation.comparison import ACQUIRED, choose_acquired, gain_of, prepare_comparison, score
 from napari_swig_qmri.synthesis.brightness import rounded_up
 from napari_swig_qmri.synthesis.composites import Difference, OnGrid, Scaled
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri._napari.parts.map_sets import Source
     from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
     from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.evaluation.comparison import Bench, Comparison
+    from napari_swig_qmri.evaluation.comparison import ComparisonData, ContrastComparison
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
@@ -71,7 +71,7 @@ class ComparePanel(QWidget):
         self._viewer = viewer
         self._volumes = volumes
         self._candidates: list[Candidate] = []
-        self._bench: Bench | None = None
+        self._bench: ComparisonData | None = None
         self._images: list[Image] = []  # that could be the acquired one
         self._chosen: Image | None = None
         self._kept: FloatArray | None = None  # acquired image on its own voxels, as shown
@@ -218,12 +218,12 @@ class ComparePanel(QWidget):
         self._say(problem, problem=True)
         self._show_text("", "")
 
-    def _take_bench(self, bench: Bench) -> None:
+    def _take_bench(self, bench: ComparisonData) -> None:
         self._bench = bench
         self._add_panes(bench)
         self._refresh()
 
-    def _add_panes(self, bench: Bench) -> None:
+    def _add_panes(self, bench: ComparisonData) -> None:
         """The acquired image and the difference, in the frame of the finest maps."""
         self._viewer.canvas.grid.enabled = False  # until all are there: it would be laid out for each
         finest = self._finest.layer
@@ -235,7 +235,7 @@ class ComparePanel(QWidget):
             self._kept = data
             self._on_grid = place(replace(blank, data=bench.acquired), frame).data
             self._add("acquired", Scaled(data), {**attributes, "colormap": "gray"})
-        name = f"{bench.finest} − {ACQUIRED if bench.acquired is not None else bench.judged[0]}"
+        name = f"{bench.finest} − {ACQUIRED if bench.acquired is not None else bench.compared[0]}"
         _, attributes, _ = to_layer_data(replace(blank, name=name, suffix="residual"), frame)
         data = self._difference(1.0)
         if data is not None:
@@ -282,7 +282,7 @@ class ComparePanel(QWidget):
         self._say("Scoring…" if self.table.isHidden() else "")
         self._scoring.ask(partial(score, bench, self._sequence, self._rendering))
 
-    def _show_scores(self, answer: Comparison) -> None:
+    def _show_scores(self, answer: ContrastComparison) -> None:
         self._say("")
         gains = ", ".join(f"{label} {gain:.4g}" for label, gain in answer.gains.items())
         fitted = [f"Gain of the acquired image, fitted over brain tissue: {gains}."] if gains else []
@@ -350,10 +350,11 @@ def _prepared(
     maps: Mapping[str, Callable[[], ContrastMaps]],
     image: tuple[Any, dict[str, Any]] | None,
     mask: tuple[Any, dict[str, Any]] | None,
-) -> Generator[Progress, None, Bench]:
+) -> Generator[Progress, None, ComparisonData]:
     read = {label: read_maps() for label, read_maps in maps.items()}
     acquired, brain = (None if each is None else from_layer(*each) for each in (image, mask))
-    return (yield from prepare({label: each.maps for label, each in read.items()}, acquired, brain, beside=read))
+    plain = {label: each.maps for label, each in read.items()}
+    return (yield from prepare_comparison(plain, acquired, brain, contrast_maps=read))
 
 
 def _label(layer: Image, wanted: bool) -> None:

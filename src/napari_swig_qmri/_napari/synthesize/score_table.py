@@ -12,7 +12,7 @@ from napari_swig_qmri._napari.layers import LayerRecord
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri.evaluation.comparison import Comparison, ContrastScores
+    from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
 
 VARIANT = (
     "SSIM 7 × 7 and HFEN (LoG 1.5) per axial slice, clipped to the 99.5th percentile of the reference; NRMSE "
@@ -33,7 +33,7 @@ def was_guide(image: Image, t1_map: Image) -> bool:
     return path is not None and Path(path).resolve() in [(folder / source).resolve() for source in sources]
 
 
-def scores_table(comparison: Comparison, fitted: Sequence[str] = ()) -> str:
+def scores_table(comparison: ContrastComparison, fitted: Sequence[str] = ()) -> str:
     """Scores as a table of rich text, one block per map set; of `fitted` ones the reference was a guide."""
     head = "".join(f"<td align='right'><b>{name}</b></td>" for name in ("SSIM", "HFEN", "NRMSE"))
     rows = [f"<tr><td></td>{head}</tr>"]
