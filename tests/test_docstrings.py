@@ -1,4 +1,4 @@
-"""The examples in the docstrings of the public names run."""
+"""The public names are documented: their examples run, and the reference lists them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import doctest
 from pathlib import Path
 
 import pytest
+from paths import DOCS
 
 import napari_swig_qmri
 
@@ -27,3 +28,8 @@ def test_examples_of_a_public_name_run(name: str, tmp_path: Path, monkeypatch: p
 
 def test_every_public_name_has_an_example() -> None:
     assert [name for name in NAMES if not examples_of(name)] == []
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    page = (DOCS / "api" / "index.md").read_text(encoding="utf-8")
+    assert [name for name in napari_swig_qmri.__all__ if f"[`{name}`]" not in page] == []
