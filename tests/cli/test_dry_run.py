@@ -1,0 +1,66 @@
+"""``super-resolve --dry-run`` prints the plan of the run and writes nothing."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from engine_cases import degraded, textured
+from typer.testing import CliRunner, Result
+
+from napari_swig_qmri.cli.app import app
+from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_volumes
+from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.preflight import preflight
+
+
+@pytest.fixture
+def case(tmp_path: Path) -> Path:
+    """LR maps and a T1w guide of a small box, as files."""
+    box = QuantitativeMaps(data=textured((16, 16, 12)), grid=VoxelGrid((16, 16, 12), np.eye(4)))
+    maps, guides = degraded(box, 1)
+    for volume in map_volumes(maps, "LR"):
+        write_volume(volume, tmp_path / f"sub-01_{volume.suffix}.nii.gz")
+    guide = guides[0]
+    image = Volume(data=guide.data, grid=guide.grid, name="T1w", suffix="T1w", sidecar=to_sidecar(guide.sequence))
+    (tmp_path / "guide").mkdir()
+    write_volume(image, tmp_path / "guide" / "sub-01_T1w.nii.gz")
+    return tmp_path
+
+
+def dry_run(case: Path, *more: str) -> Result:
+    maps = [str(path) for path in sorted(case.glob("*map.nii.gz"))]
+    guide = str(case / "guide" / "sub-01_T1w.nii.gz")
+    return CliRunner().invoke(app, ["super-resolve", *maps, "--guide", guide, "--dry-run", *more])
+
+
+def test_it_says_what_the_window_says_and_writes_nothing(case: Path) -> None:
+    before = sorted(case.rglob("*"))
+    done = dry_run(case, "--method", "posterior", "--json", "-o", str(case / "out"))
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    maps = as_maps([read_volume(path) for path in sorted(case.glob("*map.nii.gz"))])
+    guide, _ = as_guide(read_volume(case / "guide" / "sub-01_T1w.nii.gz"))
+    expected = preflight(maps, [guide], Options(method="posterior"))
+    assert report["statements"][:-1] == list(expected.statements)
+    assert report["estimated_memory_bytes"] == expected.memory
+    assert report["shape"] == [16, 16, 12]
+    assert report["options"]["method"] == "posterior"
+    assert sorted(case.rglob("*")) == before
+
+
+def test_it_needs_no_output_folder_but_a_run_does(case: Path) -> None:
+    assert "HR 1 × 1 × 1 mm" in dry_run(case).stdout
+    maps = [str(path) for path in sorted(case.glob("*map.nii.gz"))]
+    assert CliRunner().invoke(app, ["super-resolve", *maps]).exit_code == 2
+
+
+def test_it_refuses_what_the_run_would_refuse(case: Path) -> None:
+    done = dry_run(case, "--voxel-size", "9")
+    assert done.exit_code == 1
+    assert "coarser than those of the maps" in done.stderr

@@ -1,0 +1,131 @@
+"""The result of a run belongs to its inputs, and says what was done and what does not fit."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import degraded, slab
+from run_cases import NAMES, case, errors, relative, solved, tissue, usual, zero_filled
+
+from napari_swig_qmri.data.truncation import KSpaceTruncation
+from napari_swig_qmri.data.volumes import QuantitativeMaps
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.engine import solve
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.outcome import result_of
+from napari_swig_qmri.super_resolution.plan import plan
+from napari_swig_qmri.super_resolution.solver.problem import prepare
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
+
+
+def test_what_comes_back_belongs_together():
+    lr, guides = case()
+    result = usual()
+    assert result.maps.names == NAMES
+    assert [g.name for g in result.guides] == ["T1w", "T2w"]
+    truncate = KSpaceTruncation(result.maps.grid, lr.grid)
+    left = lr.data - truncate(torch.as_tensor(result.maps.data)).numpy()
+    inside = np.isfinite(result.lr_residual.data)
+    np.testing.assert_allclose(result.lr_residual.data[inside], left[inside], atol=1e-3)
+    for guide, synthetic, residual, gain in zip(
+        guides, result.synthesised, result.guide_residuals, result.gains, strict=True
+    ):
+        expected = gain * guide.sequence(*torch.as_tensor(result.maps.data)[:, slab().mask]).numpy()
+        np.testing.assert_allclose(synthetic.data[slab().mask], expected, rtol=1e-3)
+        np.testing.assert_array_equal(residual, guide.data - synthetic.data)
+        assert np.linalg.norm(residual[tissue()]) < 0.03 * np.linalg.norm(guide.data[tissue()])
+    assert result.conflict.min() >= 0
+    assert result.conflict.max() <= 1
+
+
+def test_parameters_are_json_and_say_what_was_done():
+    said = json.loads(json.dumps(usual().parameters))
+    assert said["method"] == "network"
+    assert said["weights"]["name"] == DEFAULT_WEIGHTS
+    assert said["reference"] == "T1w"
+    assert said["mask"] is None
+    assert [guide["sequence"] for guide in said["guides"]] == ["SpinEcho", "TurboSpinEcho"]
+    assert said["guides"][0]["gain"] == pytest.approx(usual().gains[0])
+    assert said["hr_voxel_size"] == [3, 3, 3]
+    assert set(said["lr_noise"]) == set(NAMES)
+    assert "research" in said["notice"]
+
+
+def test_without_guides_maps_are_interpolated_and_it_is_said():
+    lr, _ = case()
+    result = solved(lr, [], voxel_size=3.0)
+    assert result.maps.grid.shape == slab().maps.grid.shape
+    assert result.gains == ()
+    assert any("only interpolated" in notice for notice in result.notices)
+    assert (result.parameters["method"], result.parameters["reference"]) == ("interpolation", None)
+    for ours, interpolated in zip(errors(result.maps), errors(zero_filled(lr, result.maps.grid)), strict=True):
+        assert ours <= 1.02 * interpolated
+    with pytest.raises(ValueError, match="nothing would change"):
+        solved(lr, [])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [("T1",), ("PD", "T2"), ("T2", "PD"), ("T1", "T2")])
+def test_a_subset_of_the_maps(names):
+    lr, guides = case()
+    subset = QuantitativeMaps(data=np.stack([lr[name] for name in names]), grid=lr.grid, names=names)
+    result = solved(subset, guides)
+    assert set(result.maps.names) == set(names)
+    assert result.lr_residual.names == result.maps.names
+    assert result.parameters["method"] == ("posterior" if {"T1", "T2"} <= set(names) else "regression")
+    assert any("from regression" in notice for notice in result.notices) == (not {"T1", "T2"} <= set(names))
+    assert any("network was left out" in notice for notice in result.notices) == ({"T1", "T2"} <= set(names))
+    for missing in set(NAMES) - set(names):
+        assert any(missing in notice for notice in result.notices)
+    interpolated = zero_filled(lr, result.maps.grid)
+    for name, ours in zip(result.maps.names, errors(result.maps, where=tissue()), strict=True):
+        assert ours < errors(interpolated, where=tissue())[NAMES.index(name)]
+
+
+def test_outside_the_mask_the_maps_are_zero():
+    mask = slab().mask
+    result = solved(*case(), mask=mask)
+    assert result.parameters["mask"] == f"{mask.sum()} voxels"
+    assert (result.maps.data[:, ~mask] == 0).all()
+    assert relative(result.maps, usual().maps, share=0.9) < 0.01
+
+
+def with_echo_time(guide, seconds):
+    return replace(guide, sequence=replace(guide.sequence, echo_time=seconds))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda lr, t1w, t2w: (lr, [t1w, with_echo_time(t2w, 0.03)]),
+        lambda lr, t1w, t2w: (lr, [replace(t1w, sequence=t2w.sequence), replace(t2w, sequence=t1w.sequence)]),
+        lambda lr, t1w, t2w: (lr, [replace(g, data=g.data[:, ::-1].copy()) for g in (t1w, t2w)]),
+    ],
+    ids=["echo time", "swapped", "upside down"],
+)
+def test_a_result_that_does_not_fit_the_maps_is_said(wrong):
+    result = solved(*wrong(case()[0], *case()[1]))
+    assert any(notice.startswith("The result does not fit the measured") for notice in result.notices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("noise", [0.0, 0.08])
+@pytest.mark.parametrize("domain", ["maps", "signals"])
+@pytest.mark.parametrize("method", ["regression", "posterior"])
+def test_a_result_that_fits_is_not_doubted(noise, domain, method):
+    lr, guides = degraded(slab().maps, map_noise=noise, guide_noise=noise, domain=domain)
+    assert not any("does not fit" in notice for notice in solved(lr, guides, method=method).notices)
+
+
+def test_a_result_without_a_number_is_never_returned():
+    planned = plan(*case(), Options(method="regression"))
+    problem = drained(prepare(planned.maps, planned.guides, planned.hr_grid))
+    solution = drained(solve(problem, planned))
+    assert np.isfinite(result_of(problem, solution, planned).maps.data).all()
+    with pytest.raises(ValueError, match="the run found no value of PD"):
+        result_of(problem, replace(solution, maps=torch.full_like(solution.maps, torch.nan)), planned)

@@ -1,0 +1,119 @@
+"""A plan refuses what cannot run in one sentence, and holds what follows from the inputs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from nibabel.affines import from_matvec
+from run_cases import NAMES, case, solved
+
+from napari_swig_qmri.data.truncation import KSpaceTruncation
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps
+from napari_swig_qmri.super_resolution.preflight import preflight
+from napari_swig_qmri.super_resolution.solver.devices import choose_device
+
+T1W = SpinEcho(repetition_time=0.6, echo_time=0.012)
+
+
+def guide(name="T1w", sequence=T1W):
+    grid = VoxelGrid((8, 8, 8), np.eye(4))
+    return WeightedImage(data=np.ones(grid.shape, np.float32), grid=grid, name=name, sequence=sequence)
+
+
+def box(value=1.0):
+    grid = VoxelGrid((4, 4, 4), from_matvec(np.eye(3) * 2, [0.5] * 3))
+    return QuantitativeMaps(data=np.full((3, 4, 4, 4), value, np.float32), grid=grid)
+
+
+def without(name, value):
+    """Maps of which one has nothing but `value`."""
+    data = box().data
+    data[NAMES.index(name)] = value
+    return replace(box(), data=data)
+
+
+FAR = from_matvec(np.eye(3), [500, 0, 0])
+
+
+FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("maps", "guides", "options", "sentence"),
+    [
+        (box(), [guide()] * 6, {}, "up to 5 guides can be used, but 6 came"),
+        (box(), [guide(sequence=None)], {}, "the sequence of guide 'T1w' is not known"),
+        (box(), [guide()], {"gains": [1.0, 2.0]}, "1 guides need one gain each, but 2 came"),
+        (box(), [guide()], {"gains": 812}, "1 guides need one gain each, but 812 came"),
+        (box(), [guide()], {"guide_noise": []}, "1 guides need one noise level each, but 0 came"),
+        (box(), [guide()], {"lr_noise": {"PD": 0.01}}, "T1 and T2 is missing"),
+        (box(), [guide()], {"lr_noise": dict.fromkeys((*NAMES, "T3"), 0.01)}, "names T3, but there is no such map"),
+        (without("PD", 0.0), [guide()], {}, "the PD map holds no value above 0"),
+        (without("T2", -1.0), [guide()], {}, "the T2 map holds no value above 0"),
+        (box(), [guide()], {"mask": np.zeros((8, 8, 8))}, "the mask is empty"),
+        (box(), [guide()], {"mask": np.ones((8, 8, 7))}, r"the mask has the shape \(8, 8, 7\)"),
+        (box(), [replace(guide(), data=np.zeros((8, 8, 8)))], {}, "T1w holds no voxel with a value"),
+        (
+            box(),
+            [replace(guide(), grid=VoxelGrid((8, 8, 8), FAR))],
+            {},
+            "T1w covers nothing of the low-resolution maps",
+        ),
+        (box(), [replace(guide(), grid=FLAT)], {}, "the affine of T1w is singular"),
+        (replace(box(), grid=VoxelGrid((4, 4, 4), FLAT.affine)), [guide()], {}, "the affine of the low-res.* singular"),
+        (QuantitativeMaps(data=np.ones((0, 4, 4, 4)), grid=box().grid, names=()), [guide()], {}, "no map was given"),
+        (box(), [guide()], {"reference": 3}, "the reference must be a guide from 0 to 0, but it is 3"),
+        (box(0), [guide()], {}, "the low-resolution maps hold no voxel with a value"),
+        (box(np.nan), [guide()], {}, "the low-resolution maps hold no voxel with a value"),
+    ],
+)
+def test_bad_input_is_refused_with_a_sentence_before_and_in_a_run(maps, guides, options, sentence):
+    mask = options.pop("mask", None)
+    with pytest.raises(ValueError, match=sentence):
+        super_resolution_steps(maps, guides, Options(**options), mask=mask)  # before the first step
+    (problem,) = preflight(maps, guides, Options(**options), mask=mask).problems
+    assert re.search(sentence, problem)
+
+
+def test_a_guide_without_a_signal_is_refused_in_the_run():
+    dark = replace(guide(), data=-np.ones((8, 8, 8)))
+    with pytest.raises(ValueError, match="T1w has no positive signal over the tissue"):
+        solved(box(), [dark])
+    (problem,) = preflight(box(), [dark]).problems
+    assert "T1w has no positive signal over the tissue" in problem
+
+
+def test_a_result_without_more_detail_is_refused():
+    lr, guides = case()
+    with pytest.raises(ValueError, match=f"the guide {guides[0].name!r} was given twice"):
+        solved(lr, [guides[0], replace(guides[0], data=guides[0].data.copy())])
+    edges = np.asarray(lr.grid.voxel_size) * (1, 1, 1.5)
+    with pytest.raises(ValueError, match="mm would be coarser than those of the maps"):
+        solved(lr, guides, voxel_size=edges)
+
+
+def test_a_given_reference_sets_the_grid():
+    lr, guides = case()
+    coarse = guides[1].grid.with_shape((24, 28, 12))
+    smaller = KSpaceTruncation(guides[1].grid, coarse)(torch.as_tensor(guides[1].data)).numpy()
+    pair = [guides[0], replace(guides[1], data=smaller, grid=coarse)]
+    assert solved(lr, pair, method="regression").maps.grid is guides[0].grid
+    assert solved(lr, pair, method="regression", reference=1).maps.grid is coarse
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a CUDA device")
+def test_a_missing_device_is_said():
+    with pytest.raises(ValueError, match="there is no cuda device on this machine: choose 'auto' or 'cpu'"):
+        choose_device("cuda")
+
+
+def test_auto_finds_a_device():
+    assert choose_device("auto").type in ("cuda", "mps", "cpu")
+    assert choose_device("cpu") == torch.device("cpu")
