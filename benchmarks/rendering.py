@@ -21,7 +21,7 @@ from napari_swig_qmri.physics.quantities import T1, T2
 from napari_swig_qmri.physics.signal_models import Mprage, SignalModel, Spgr, T2Flair, TurboSpinEcho
 from napari_swig_qmri.simulation.phantom import make_phantom
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
-from napari_swig_qmri.synthesis.partial_volume import THRESHOLD, LazyPartialVolume, disagreement, tissue_level
+from napari_swig_qmri.synthesis.partial_volume import MARK_THRESHOLD, LazyPartialVolume, disagreement, tissue_level
 from napari_swig_qmri.synthesis.rendering import Rendering
 
 SHAPE = (25, 512, 512)
@@ -127,7 +127,7 @@ def report_marks() -> None:
     print(
         f"\nT2-FLAIR of the built-in head, {pd.shape} voxels of 1 x 1 x 2 mm: {100 * marked[pd > 0.3].mean():.0f} % of "
         f"the voxels are marked ({seconds:.1f} s); of the voxels of 2 x 2 x 4 mm "
-        f"{100 * differs.sum() / tissue.sum():.0f} % differ by more than {100 * THRESHOLD:.0f} %, and "
+        f"{100 * differs.sum() / tissue.sum():.0f} % differ by more than {100 * MARK_THRESHOLD:.0f} %, and "
         f"{100 * found[differs].mean():.1f} % of these hold a mark. Largest disagreement: {largest:.1f} times the "
         f"signal of tissue. After a sharp cut of k-space instead of means {100 * rings.sum() / tissue.sum():.0f} % "
         f"differ, and {100 * found[rings].mean():.0f} % of these hold a mark, as "
@@ -143,7 +143,7 @@ def differing(
     coarse = (np.clip(lower(values), *ends).astype(np.float32) for values, ends in zip(maps, limits, strict=True))
     of_maps = synthesise(sequence, *coarse, rendering=Rendering(sign="signed"))
     signal = lower(synthesise(sequence, *maps, rendering=Rendering(sign="signed")))
-    return np.abs(np.abs(of_maps) - np.abs(signal)) > THRESHOLD * tissue_level(sequence, *maps)
+    return np.abs(np.abs(of_maps) - np.abs(signal)) > MARK_THRESHOLD * tissue_level(sequence, *maps)
 
 
 def halved(values: np.ndarray) -> np.ndarray:

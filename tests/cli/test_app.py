@@ -416,7 +416,7 @@ def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.Mo
     def without_torch(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(lazy.Tissue, "of", without_torch)
+    monkeypatch.setattr(lazy.VoxelTissue, "of", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_swig_qmri.synthesis.lazy_array import CACHED_PARTS
+from napari_swig_qmri.synthesis.lazy_array import CACHED_SLICES
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
 
 
@@ -83,14 +83,14 @@ def test_a_slice_is_computed_in_pieces_with_the_same_result() -> None:
 
 
 def test_cache_stays_small_and_forgets_the_oldest() -> None:
-    lazy = make_lazy((CACHED_PARTS + 2, 2, 2))
+    lazy = make_lazy((CACHED_SLICES + 2, 2, 2))
     seen = lazy.sequence.voxels_seen  # type: ignore[attr-defined]
-    for index in range(CACHED_PARTS + 1):
+    for index in range(CACHED_SLICES + 1):
         lazy[index]
     lazy[1]
-    assert len(seen) == CACHED_PARTS + 1
+    assert len(seen) == CACHED_SLICES + 1
     lazy[0]
-    assert len(seen) == CACHED_PARTS + 2
+    assert len(seen) == CACHED_SLICES + 2
 
 
 def test_other_parameters_do_not_see_the_old_cache() -> None:
@@ -150,7 +150,7 @@ def test_coarse_answers_are_given_only_when_all_is_wanted_and_may_be_coarse(monk
     lazy = make_lazy()
     exact = np.asarray(lazy)
     answers = iter([True, False])
-    lazy.watch(lambda: next(answers))
+    lazy.allow_coarse_while(lambda: next(answers))
     coarse = lazy[:, :, :]
     np.testing.assert_array_equal(coarse[::2, ::3, ::3], exact[::2, ::3, ::3])
     np.testing.assert_array_equal(coarse[1::2], coarse[:-1:2][: len(coarse[1::2])])

@@ -11,7 +11,7 @@ from napari_swig_qmri.physics.signal_models import PhaseSensitiveInversionRecove
 from napari_swig_qmri.synthesis.lazy_contrast import synthesise
 from napari_swig_qmri.synthesis.partial_volume import (
     FLUID_T1,
-    THRESHOLD,
+    MARK_THRESHOLD,
     LazyPartialVolume,
     disagreement,
     tissue_level,
@@ -66,7 +66,7 @@ def test_every_coarse_voxel_that_differs_is_marked() -> None:
     maps = folded()
     coarse = [values.reshape(12, 2, 12, 2, 12, 2).mean((1, 3, 5)) for values in maps]
     averaged = signed(maps).reshape(12, 2, 12, 2, 12, 2).mean((1, 3, 5))
-    differs = np.abs(np.abs(signed(coarse)) - np.abs(averaged)) > THRESHOLD * tissue_level(FLAIR, *maps)
+    differs = np.abs(np.abs(signed(coarse)) - np.abs(averaged)) > MARK_THRESHOLD * tissue_level(FLAIR, *maps)
     marked = marks(*maps).reshape(12, 2, 12, 2, 12, 2).any((1, 3, 5))
     assert differs.mean() > 0.05
     assert marked[differs].mean() > 0.98
@@ -122,7 +122,7 @@ def test_lazy_marks_are_those_of_the_whole(key: Any) -> None:
     pd, t1, t2 = folded()
     lazy = LazyPartialVolume(sequence=FLAIR, pd=pd, t1=t1, t2=t2)
     level = tissue_level(FLAIR, *(values[lazy.sample] for values in (pd, t1, t2)))
-    whole = np.abs(disagreement(FLAIR, pd, t1, t2)) > THRESHOLD * level
+    whole = np.abs(disagreement(FLAIR, pd, t1, t2)) > MARK_THRESHOLD * level
     np.testing.assert_array_equal(lazy[key], whole[key])
     np.testing.assert_array_equal(np.asarray(lazy), whole)
     assert (lazy.shape, lazy.ndim, lazy.size, lazy.dtype) == (whole.shape, 3, whole.size, np.uint8)

@@ -186,7 +186,7 @@ def test_a_typed_equation_takes_noise_but_no_transmit_field_and_no_magnitude() -
     assert abs(np.mean(errors)) < noisy.noise_deviation / 10  # Gaussian, for the equation keeps its sign
     np.testing.assert_array_equal(contrast(Rendering(sign="signed"), equation)[2], clean[2])
     for rendering in (FIELD, Rendering(sign="magnitude")):
-        with pytest.raises(ValueError, match="User equation has no pulses and no magnitude"):
+        with pytest.raises(ValueError, match="User equation has no pulses that a transmit field"):
             contrast(rendering, equation)
 
 

@@ -35,7 +35,8 @@ from napari_swig_qmri.physics.weighting import contrast_name
 from napari_swig_qmri.progress import Progress, staged
 from napari_swig_qmri.synthesis.brightness import signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, for_sequence
-from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, LazyContrast, lazy_contrast
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, lazy_contrast
+from napari_swig_qmri.synthesis.rendering import PLAIN
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -1,11 +1,11 @@
-"""Arrays made of two others while somebody looks at them: differences, curtains, checkerboards.
+"""Arrays computed slice by slice from two others, for comparisons: differences, curtains and checkerboards.
 
-Arrays have the axes of the display, ``(S, A, R)``, and only the slices that are asked for are computed.
+Arrays have the axes of the display, ``(S, A, R)``: superior, anterior, right.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
     ByteArray = npt.NDArray[np.uint8]
 
-MARGIN = 6  # slices on either side that a cubic spline between slices is computed from
+SPLINE_MARGIN = 6  # slices on either side that a cubic spline between slices is computed from
 LINE = (255, 196, 0)  # colour of the edge of a curtain
 
 
 class ArrayLike(Protocol):
-    """What can be indexed like an array of numbers."""
+    """Anything indexed like an array of numbers, such as a numpy array or a `LazyArray`."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,7 +35,7 @@ class ArrayLike(Protocol):
         """Values of the indexed voxels."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Scaled(LazyArray):
     """An array divided by a number, such as an image in scanner units by its gain."""
 
@@ -44,17 +44,20 @@ class Scaled(LazyArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the array."""
+        """Shape of the array."""
         return tuple(self.data.shape)
 
-    def _computed(self, key: Any) -> FloatArray:
+    def compute(self, key: Any) -> FloatArray:
         """Quotient at the indexed voxels."""
         return np.asarray(self.data[key], np.float32) / np.float32(self.divisor)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Difference(LazyArray):
-    """First minus second array; 0 where either has no value (NaN)."""
+    """First minus second array of one shape; 0 where either is NaN.
+
+    ValueError if the shapes differ.
+    """
 
     first: ArrayLike
     second: ArrayLike
@@ -62,26 +65,26 @@ class Difference(LazyArray):
     def __post_init__(self) -> None:
         if tuple(self.first.shape) != tuple(self.second.shape):
             raise ValueError(
-                f"a difference needs two arrays of one shape, but they have {tuple(self.first.shape)} and "
-                f"{tuple(self.second.shape)} voxels: resample one of them first."
+                f"a difference needs two arrays of one shape, but their shapes are {tuple(self.first.shape)} and "
+                f"{tuple(self.second.shape)}: resample one of them first."
             )
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of both arrays."""
+        """Shape of both arrays."""
         return tuple(self.first.shape)
 
-    def _computed(self, key: Any) -> FloatArray:
+    def compute(self, key: Any) -> FloatArray:
         """Difference at the indexed voxels."""
         difference: FloatArray = np.nan_to_num(self.first[key] - self.second[key])
         return difference
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class OnGrid(LazyArray):
-    """An array on other voxels along the same axes, by cubic splines; 0 beyond its field of view.
+    """An array interpolated by cubic splines onto another grid with parallel axes; 0 outside its field of view.
 
-    The voxel ``i`` of the new grid lies at the position ``offset + step * i`` of the old one, per axis.
+    Along each axis, voxel ``i`` of the new grid lies at the position ``offset + step * i`` of the old one.
     """
 
     data: ArrayLike
@@ -91,39 +94,39 @@ class OnGrid(LazyArray):
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """That of the new grid."""
+        """Shape of the new grid."""
         return self.grid_shape
 
-    def _computed(self, key: Any) -> FloatArray:
+    def compute(self, key: Any) -> FloatArray:
         """Interpolated values of the indexed voxels."""
-        picked = _picked(key, self.grid_shape)
-        slab, begins, sizes = [], [], []
-        for axis, indices in enumerate(picked):
-            positions = self.offset[axis] + self.step[axis] * np.atleast_1d(indices)
-            low = int(np.clip(np.floor(positions.min()) - MARGIN, 0, self.data.shape[axis] - 1))
-            high = int(np.clip(np.ceil(positions.max()) + MARGIN + 1, low + 1, self.data.shape[axis]))
+        indices = _voxel_indices(key, self.grid_shape)
+        slab, starts, sizes = [], [], []
+        for axis, along in enumerate(indices):
+            positions = self.offset[axis] + self.step[axis] * np.atleast_1d(along)
+            low = int(np.clip(np.floor(positions.min()) - SPLINE_MARGIN, 0, self.data.shape[axis] - 1))
+            high = int(np.clip(np.ceil(positions.max()) + SPLINE_MARGIN + 1, low + 1, self.data.shape[axis]))
             slab.append(slice(low, high))
-            begins.append(positions[0] - low)
+            starts.append(positions[0] - low)
             sizes.append(len(positions))
-        steps = [self.step[axis] * _stride(indices) for axis, indices in enumerate(picked)]
+        steps = np.asarray([self.step[axis] * _stride(along) for axis, along in enumerate(indices)])
         values = np.asarray(self.data[tuple(slab)], np.float32)
-        moved = affine_transform(values, np.asarray(steps), begins, output_shape=tuple(sizes), order=3, mode="constant")
-        flat: FloatArray = moved.reshape([n for n, indices in zip(sizes, picked, strict=True) if np.ndim(indices)])
-        return flat
+        moved = affine_transform(values, steps, starts, output_shape=tuple(sizes), order=3, mode="constant")
+        result: FloatArray = moved.reshape([n for n, along in zip(sizes, indices, strict=True) if np.ndim(along)])
+        return result
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Pane:
-    """One of the two images of a composite: values, how they are coloured, and where they lie."""
+    """One of the two images of a composite: values, colours and position."""
 
     data: ArrayLike  # (S, A, R)
-    colours: ByteArray  # (n, 3), from the lower limit to the upper one
-    limits: tuple[float, float]
-    scale: tuple[float, float, float]  # mm
-    translate: tuple[float, float, float]  # mm
+    colours: ByteArray  # (colour, 3), red, green and blue from the lower limit to the upper one
+    limits: tuple[float, float]  # values of the first and the last colour
+    scale: tuple[float, float, float]  # mm, edges of a voxel
+    translate: tuple[float, float, float]  # mm, position of the first voxel
 
     def coloured(self, values: FloatArray) -> ByteArray:
-        """Red, green and blue of values; black where there is none."""
+        """Colours ``(..., 3)`` of values ``(...)``; NaN has the colour of the lower limit."""
         low, high = self.limits
         position = (np.asarray(values, np.float32) - low) / max(high - low, 1e-12)
         last = len(self.colours) - 1
@@ -133,18 +136,22 @@ class Pane:
 
 
 class Pattern(Protocol):
-    """Which of two images is seen where."""
+    """Selection of the voxels in which a composite shows its second image."""
 
     def shows_second(self, indices: list[Any], scale: tuple[float, float, float]) -> BoolArray:
-        """True where the second is seen; `indices` broadcast to the voxels, `scale` is their edge in mm."""
+        """True where the second image is shown.
+
+        `indices` are the voxel indices per axis, whole numbers or arrays that broadcast; `scale` is the edge of a voxel
+        along each axis in mm.
+        """
 
 
 @dataclass(frozen=True)
 class Curtain:
-    """The second image lies beyond a line across one axis, or, `before`, on the near side of it."""
+    """The second image lies beyond a position along one axis, or before it."""
 
     axis: int
-    position: float  # voxels of the picture
+    position: float  # voxels of the composite
     before: bool = False
 
     def shows_second(self, indices: list[Any], _scale: tuple[float, float, float]) -> BoolArray:
@@ -154,87 +161,89 @@ class Curtain:
 
 @dataclass(frozen=True)
 class Checkerboard:
-    """Squares of the one and of the other image."""
+    """Squares that show the first and the second image in turn."""
 
     edge: float = 20.0  # mm
 
     def shows_second(self, indices: list[Any], scale: tuple[float, float, float]) -> BoolArray:
-        """True in every other square of the plane on show."""
+        """True in every other square of the displayed plane."""
         shown = [index * size // self.edge for index, size in zip(indices, scale, strict=True) if np.ndim(index)]
         return np.asarray(sum(shown) % 2 == 1)
 
 
 @dataclass(frozen=True)
 class Whole:
-    """One of the images alone, for flickering between the two."""
+    """Only one of the images, for switching between the two."""
 
     second: bool = False
 
     def shows_second(self, indices: list[Any], _scale: tuple[float, float, float]) -> BoolArray:
-        """The same everywhere."""
+        """True everywhere or nowhere."""
         return np.asarray(np.broadcast_to(self.second, np.broadcast_shapes(*(np.shape(i) for i in indices))))
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class Composite(LazyArray):
-    """Two images in one picture on the voxels of the finer one, ``(S, A, R, 3)`` bytes of red, green and blue.
+    """Two images combined into one colour image ``(S, A, R, 3)`` on the grid of the image with finer voxels.
 
-    The other is shown by its voxel nearest to each position, as viewers do, and black beyond its field of view.
+    The other image is interpolated by the nearest voxel and is black outside its field of view.
     """
+
+    dtype = np.dtype(np.uint8)
 
     first: Pane
     second: Pane
     pattern: Pattern
-    dtype: np.dtype[Any] = field(default=np.dtype(np.uint8), init=False)
 
     @property
     def base(self) -> Pane:
-        """The image of finer voxels, whose grid is that of the picture."""
+        """The image with finer voxels, whose grid the composite has."""
         return min((self.first, self.second), key=lambda pane: float(np.prod(pane.scale)))
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Voxels of the finer image, and three colours."""
+        """Shape of the finer image, and three colours."""
         return (*self.base.data.shape, 3)
 
     def with_pattern(self, pattern: Pattern) -> Composite:
-        """Same images, seen in other places."""
+        """The same images in another pattern."""
         return replace(self, pattern=pattern)
 
-    def _computed(self, key: Any) -> ByteArray:
+    def compute(self, key: Any) -> ByteArray:
         """Colours of the indexed voxels."""
         parts = key if isinstance(key, tuple) else (key,)
-        picked = _picked(parts[:3], self.base.data.shape)
-        indices = _open_mesh(picked)
-        beyond = self.pattern.shows_second(indices, self.base.scale)
-        colours = np.where(beyond[..., None], self._seen(self.second, picked), self._seen(self.first, picked))
-        if isinstance(self.pattern, Curtain) and np.ndim(picked[self.pattern.axis]):
-            edge = indices[self.pattern.axis] == int(self.pattern.position)
+        indices = _voxel_indices(parts[:3], self.base.data.shape)
+        mesh = _open_mesh(indices)
+        shows_second = self.pattern.shows_second(mesh, self.base.scale)
+        second, first = self._colours(self.second, indices), self._colours(self.first, indices)
+        colours = np.where(shows_second[..., None], second, first)
+        if isinstance(self.pattern, Curtain) and np.ndim(indices[self.pattern.axis]):
+            edge = mesh[self.pattern.axis] == int(self.pattern.position)
             colours = np.where(edge[..., None], np.asarray(LINE, np.uint8), colours)
         return colours[(..., *parts[3:])]
 
-    def _seen(self, pane: Pane, picked: list[Any]) -> ByteArray:
-        """Colours of an image at voxels of the picture."""
+    def _colours(self, pane: Pane, indices: list[Any]) -> ByteArray:
+        """Colours of an image at voxels of the composite."""
         if pane is self.base:
-            return pane.coloured(pane.data[tuple(_as_key(part) for part in picked)])
+            return pane.coloured(pane.data[tuple(_as_key(along) for along in indices)])
         nearest, inside = [], []
-        for axis, index in enumerate(picked):
-            world = self.base.translate[axis] + self.base.scale[axis] * np.asarray(index)
-            there = np.rint((world - pane.translate[axis]) / pane.scale[axis]).astype(int)
+        for axis, along in enumerate(indices):
+            world = self.base.translate[axis] + self.base.scale[axis] * np.asarray(along)
+            voxel = np.rint((world - pane.translate[axis]) / pane.scale[axis]).astype(int)
             n = pane.data.shape[axis]
-            inside.append((there >= 0) & (there < n))
-            nearest.append(np.clip(there, 0, n - 1))
-        low = [int(np.min(index)) for index in nearest]
-        key = tuple(slice(begin, int(np.max(index)) + 1) for begin, index in zip(low, nearest, strict=True))
+            inside.append((voxel >= 0) & (voxel < n))
+            nearest.append(np.clip(voxel, 0, n - 1))
+        low = [int(np.min(along)) for along in nearest]
+        key = tuple(slice(start, int(np.max(along)) + 1) for start, along in zip(low, nearest, strict=True))
         block = np.asarray(pane.data[key])
-        values = block[tuple(_open_mesh([index - begin for begin, index in zip(low, nearest, strict=True)]))]
-        seen = np.asarray(np.prod(np.broadcast_arrays(*_open_mesh(inside)), axis=0), bool)
-        colours: ByteArray = pane.coloured(values) * seen[..., None].astype(np.uint8)
+        values = block[tuple(_open_mesh([along - start for start, along in zip(low, nearest, strict=True)]))]
+        is_inside = np.asarray(np.prod(np.broadcast_arrays(*_open_mesh(inside)), axis=0), bool)
+        colours: ByteArray = pane.coloured(values) * is_inside[..., None].astype(np.uint8)
         return colours
 
 
-def _picked(key: Any, shape: tuple[int, ...]) -> list[Any]:
-    """Index per axis: a whole number, or the array of those that a slice picks."""
+def _voxel_indices(key: Any, shape: tuple[int, ...]) -> list[Any]:
+    """Indices along each axis that a key selects: a whole number, or an array for a slice."""
     parts = key if isinstance(key, tuple) else (key,)
     parts = (*parts, *(slice(None),) * (len(shape) - len(parts)))
     return [
@@ -244,7 +253,7 @@ def _picked(key: Any, shape: tuple[int, ...]) -> list[Any]:
 
 
 def _as_key(indices: Any) -> Any:
-    """A slice for regular indices, for arrays that know only slices and numbers."""
+    """Slice that selects evenly spaced indices, for arrays that support no other key; whole numbers stay."""
     if not np.ndim(indices):
         return indices
     step = _stride(indices)
@@ -257,14 +266,6 @@ def _stride(indices: Any) -> int:
 
 
 def _open_mesh(indices: list[Any]) -> list[Any]:
-    """Indices that broadcast to the picked voxels; whole numbers have no axis there."""
-    arrays = [axis for axis, index in enumerate(indices) if np.ndim(index)]
-    mesh = []
-    for axis, index in enumerate(indices):
-        if axis not in arrays:
-            mesh.append(np.asarray(index))
-            continue
-        shape = [1] * len(arrays)
-        shape[arrays.index(axis)] = -1
-        mesh.append(np.asarray(index).reshape(shape))
-    return mesh
+    """Indices that broadcast to the selected voxels; whole numbers add no axis."""
+    arrays = iter(np.meshgrid(*(along for along in indices if np.ndim(along)), indexing="ij", sparse=True))
+    return [next(arrays) if np.ndim(along) else np.asarray(along) for along in indices]

@@ -1,38 +1,36 @@
-"""A synthetic contrast as an array that computes only the slices somebody looks at."""
+"""Synthetic contrasts: the signal of a sequence computed from maps, all at once or slice by slice on request."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.synthesis.contrast_maps import check_maps
-from napari_swig_qmri.synthesis.lazy_array import LazyArray
-from napari_swig_qmri.synthesis.rendering import Rendering, reference_level, voxel_numbers
+from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, check_maps
+from napari_swig_qmri.synthesis.lazy_array import LazyArray, SliceCache
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
-
-LARGEST_SLICE = 512 * 512  # voxels; more are a volume
-PLAIN = Rendering()
-PIECE = 32_000  # voxels of a slice that torch keeps on one thread; waking others takes longer than the work
+LARGEST_SLICE = 512 * 512  # voxels; more count as a volume
+PIECE = 32_000  # voxels of a slice per call: torch computes so few on one thread, without the cost of waking others
 
 
 @dataclass(frozen=True, eq=False)
-class Tissue:
-    """Maps ready for a signal model: 1 where there is no measurement."""
+class VoxelTissue:
+    """PD, T1, T2 and perhaps T2* and B1+ of some voxels, as float32 tensors for a signal model."""
 
-    valid: Tensor  # of the shape of the maps
-    maps: tuple[Tensor, ...]  # PD, T1, T2 and perhaps T2*, float32, in a row
-    transmit_field: Tensor | None = None  # B1+ as a fraction of the nominal one, in a row
+    is_measured: Tensor  # boolean, of the shape of the indexed maps
+    maps: tuple[Tensor, ...]  # PD, T1, T2 and perhaps T2*, each (voxel,); 1 in voxels without a measurement
+    transmit_field: Tensor | None = None  # (voxel,), B1+ as a fraction of the nominal one
 
     @classmethod
     def of(
@@ -42,44 +40,51 @@ class Tissue:
         t2: FloatArray | None,
         t2star: FloatArray | None = None,
         transmit_field: FloatArray | None = None,
-    ) -> Tissue:
-        """That of maps of one shape, times in s; not measured is what is not finite, and times of zero or less."""
+    ) -> VoxelTissue:
+        """Tissue of maps of one shape, times in s.
+
+        Voxels with a value that is not finite, or with a time of zero or less, count as not measured.
+        """
         import torch  # kept out of start-up: it takes over a second to load
 
         times = [t1, t2] if t2star is None else [t1, t2, t2star]
-        valid = np.ones(t1.shape, bool) if pd is None else np.isfinite(pd)
+        is_measured = np.ones(t1.shape, bool) if pd is None else np.isfinite(pd)
         for time in times:
             if time is not None:
-                valid &= np.isfinite(time) & (time > 0)
-        maps = tuple(_in_a_row(1 if values is None else values, valid) for values in (pd, *times))
+                is_measured &= np.isfinite(time) & (time > 0)
+        maps = tuple(_flat_tensor(1 if values is None else values, is_measured) for values in (pd, *times))
         if transmit_field is None:
-            return cls(torch.from_numpy(np.asarray(valid)), maps)
-        known = valid & np.isfinite(transmit_field) & (transmit_field > 0)
-        return cls(torch.from_numpy(np.asarray(valid)), maps, _in_a_row(transmit_field, known))
+            return cls(torch.from_numpy(np.asarray(is_measured)), maps)
+        has_field = is_measured & np.isfinite(transmit_field) & (transmit_field > 0)
+        return cls(torch.from_numpy(np.asarray(is_measured)), maps, _flat_tensor(transmit_field, has_field))
 
     def signal(self, sequence: Contrast, rendering: Rendering) -> FloatArray:
-        """Signal without noise, float32, 0 where nothing was measured; with its sign unless the rendering is plain."""
+        """Signal without noise, float32, 0 in voxels without a measurement.
+
+        Signed unless the rendering is plain and no transmit field is given.
+        """
         import torch
 
         with torch.no_grad():
             if self.transmit_field is None:
-                signal = self._in_pieces(sequence, rendering)
+                signal = self._signal_in_pieces(sequence, rendering)
             else:
                 signal = rendering.signal(sequence, *self.maps, field=self.transmit_field)
-            shown: FloatArray = torch.where(self.valid, signal.nan_to_num().reshape(self.valid.shape), 0.0).numpy()
-        return shown
+            signal = signal.nan_to_num().reshape(self.is_measured.shape)
+            masked: FloatArray = torch.where(self.is_measured, signal, 0.0).numpy()
+        return masked
 
-    def _in_pieces(self, sequence: Contrast, rendering: Rendering) -> Tensor:
+    def _signal_in_pieces(self, sequence: Contrast, rendering: Rendering) -> Tensor:
         import torch
 
-        size = PIECE if self.valid.numel() <= LARGEST_SLICE else self.valid.numel()
+        size = PIECE if self.is_measured.numel() <= LARGEST_SLICE else self.is_measured.numel()
         signal_of = sequence if rendering == PLAIN else partial(rendering.signal, sequence)
         pieces = zip(*(torch.split(each, size) for each in self.maps), strict=True)
         return torch.cat([signal_of(*piece) for piece in pieces])
 
 
-def _in_a_row(values: FloatArray | float, where: BoolArray) -> Tensor:
-    """Values as a row of float32, 1 elsewhere."""
+def _flat_tensor(values: FloatArray | float, where: BoolArray) -> Tensor:
+    """Flattened values as float32, 1 outside `where`."""
     import torch
 
     return torch.from_numpy(np.where(where, values, 1).astype(np.float32).ravel())
@@ -95,20 +100,80 @@ def synthesise(
     transmit_field: FloatArray | None = None,
     rendering: Rendering = PLAIN,
 ) -> FloatArray:
-    """Signal of `sequence` in the unit of `pd`, float32, of the shape of the maps (T1, T2 and T2* in s).
+    """Signal of a sequence, computed voxel by voxel from maps.
 
-    PD and T2 may be left out where the sequence does not see them. Voxels without a measurement (not finite, or a
-    relaxation time of zero or less) give 0. Of a `rendering` that is not plain, and with a map of the transmit field
-    (1 where it is not finite or not positive), it is the signal with its sign, to which `Rendering.image` adds noise.
+    Parameters
+    ----------
+    sequence
+        A pulse sequence or a typed equation.
+    pd, t1, t2, t2star
+        Arrays of one shape, times in s. PD and T2 may be None where the signal does not depend on them. Gradient
+        echoes decay with T2*, or with T2 where `t2star` is None.
+    transmit_field
+        B1+ as a fraction of the nominal one, of the same shape; taken as 1 where it is not finite or not positive.
+    rendering
+        Transmit field of the whole image. Its noise is not added: see `Rendering.image`.
+
+    Returns
+    -------
+    FloatArray
+        Signal in the unit of `pd`, float32. It is what the sequence shows (a magnitude for most sequences) if
+        `rendering` is plain and `transmit_field` None, and the signed signal otherwise. Voxels with a value that is
+        not finite, or with a time of zero or less, are 0.
+
+    Examples
+    --------
+    White matter and CSF at 3 T under a spin echo with TE 80 ms and TR 3 s:
+
+    >>> import numpy as np
+    >>> from napari_swig_qmri.physics.signal_models import SpinEcho
+    >>> pd, t1, t2 = np.array([0.7, 1.0]), np.array([0.9, 4.0]), np.array([0.07, 1.5])
+    >>> synthesise(SpinEcho(echo_time=0.08, repetition_time=3.0), pd, t1, t2).round(3).tolist()
+    [0.215, 0.5]
     """
-    return Tissue.of(pd, t1, t2, t2star, transmit_field).signal(sequence, rendering)
+    return VoxelTissue.of(pd, t1, t2, t2star, transmit_field).signal(sequence, rendering)
 
 
-def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering = PLAIN) -> LazyContrast:
-    """Contrast of a set of maps; ValueError with one sentence where it lacks one that the sequence needs."""
+def lazy_contrast(
+    maps: QuantitativeMaps | ContrastMaps, sequence: Contrast, rendering: Rendering = PLAIN
+) -> LazyContrast:
+    """Contrast of a set of maps as an array that computes its slices when they are indexed.
+
+    Parameters
+    ----------
+    maps
+        T1 in s, and PD and T2 where the signal depends on them; `ContrastMaps` may add T2* and the transmit field.
+    sequence
+        A pulse sequence or a typed equation.
+    rendering
+        Transmit field, noise and sign of the image.
+
+    Returns
+    -------
+    LazyContrast
+        Array of the shape of the maps, float32, in the unit of PD. ``numpy.asarray`` computes all of it.
+
+    Raises
+    ------
+    ValueError
+        If a map that the sequence needs is missing, or if the rendering does not apply to the sequence.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid
+    >>> from napari_swig_qmri.physics.signal_models import T2Flair
+    >>> data = np.ones((3, 4, 5, 6)) * np.reshape([0.7, 0.9, 0.07], (3, 1, 1, 1))  # PD, T1 and T2 of white matter
+    >>> maps = QuantitativeMaps(data=data, grid=VoxelGrid((4, 5, 6), np.eye(4)))
+    >>> contrast = lazy_contrast(maps, T2Flair.from_typical(), Rendering(snr=20))
+    >>> contrast.shape, contrast[:, :, 3].shape
+    ((4, 5, 6), (4, 5))
+    """
+    if isinstance(maps, QuantitativeMaps):
+        maps = ContrastMaps(maps=maps)
     given = maps.arrays
     if "T1" not in given:
-        raise ValueError(f"every contrast here starts from T1, but there is only {', '.join(given)}: add a T1 map.")
+        raise ValueError(f"every contrast needs a T1 map, but the only maps are {', '.join(given)}: add a T1 map.")
     return LazyContrast(
         sequence=sequence,
         pd=given.get("PD"),
@@ -120,39 +185,49 @@ def lazy_contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering =
     )
 
 
-@dataclass(frozen=True, eq=False)
-class LazyTissue(LazyArray):
-    """`Tissue` of the indexed voxels of maps, the last few at hand: maps may lie across the memory."""
+class PreparedMaps:
+    """Maps of one shape that are converted to `VoxelTissue` slice by slice; the last few slices are cached.
 
-    maps: tuple[FloatArray | None, ...]  # PD, T1, T2, T2* and the transmit field
+    The maps are PD, T1, T2, T2* and the transmit field, None where missing. Converting a slice takes long when its
+    voxels are far apart in memory.
+    """
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Shape of the maps."""
-        return next(tuple(values.shape) for values in self.maps if values is not None)
+    def __init__(self, maps: tuple[FloatArray | None, ...] = ()) -> None:
+        self._maps = maps
+        self._slices: SliceCache[VoxelTissue] = SliceCache()
 
-    def _computed(self, key: Any) -> Tissue:
-        pd, t1, t2, *beside = (None if values is None else np.asarray(values[key]) for values in self.maps)
-        return Tissue.of(pd, np.asarray(t1), t2, *beside)
+    def for_maps(self, maps: tuple[FloatArray | None, ...]) -> PreparedMaps:
+        """These prepared maps, with their cache, if they were made from the same arrays, else new ones."""
+        is_same = len(maps) == len(self._maps) and all(a is b for a, b in zip(maps, self._maps, strict=True))
+        return self if is_same else PreparedMaps(maps)
+
+    def tissue(self, key: Any, shape: tuple[int, ...]) -> VoxelTissue:
+        """Tissue of the indexed voxels of maps of `shape`."""
+        return self._slices.get(key, shape, self._convert)
+
+    def _convert(self, key: Any) -> VoxelTissue:
+        pd, t1, t2, *others = (None if values is None else np.asarray(values[key]) for values in self._maps)
+        return VoxelTissue.of(pd, np.asarray(t1), t2, *others)
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class LazyContrast(LazyArray):
-    """Contrast of `sequence` from PD, T1 and T2 arrays of one shape, T1 and T2 in seconds.
+    """Contrast of a sequence from maps of one shape, in any order of axes, computed slice by slice on request.
 
-    PD and T2 may be missing where the sequence does not need them; an equation, which has no pulses, does not see the
-    transmit field. The signal is elementwise, so the order of axes is
-    whatever the maps have.
+    PD and T2 may be None where the signal does not depend on them. The transmit field has no effect on a typed
+    equation, which has no pulses. Attributes are not changed after construction: `with_sequence` and
+    `with_transmit_field` return new contrasts, which share `prepared` as long as the same maps are in use.
     """
 
     sequence: Contrast
     pd: FloatArray | None
-    t1: FloatArray
-    t2: FloatArray | None
-    t2star: FloatArray | None = None  # T2* in s; taken as T2 without
-    transmit_field: FloatArray | None = None  # map of B1+ as a fraction of the nominal one, times that of `rendering`
-    field_sources: tuple[str, ...] = ()  # files of that map, for the record
+    t1: FloatArray  # s
+    t2: FloatArray | None  # s
+    t2star: FloatArray | None = None  # s; T2 is used if None
+    transmit_field: FloatArray | None = None  # B1+ as a fraction of the nominal one, times that of `rendering`
+    field_sources: tuple[str, ...] = ()  # files of the transmit field, for the sidecar
     rendering: Rendering = PLAIN
+    prepared: PreparedMaps = field(default_factory=PreparedMaps, repr=False)
 
     def __post_init__(self) -> None:
         if self.pd is None or self.t2 is None:
@@ -166,10 +241,11 @@ class LazyContrast(LazyArray):
             )
         if self.rendering != PLAIN:
             self.rendering.check(self.sequence)
+        self.prepared = self.prepared.for_maps(self._maps_in_use())
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The maps that are there, as sequences name them."""
+        """Names of the given maps: PD, T1, T2 and T2*."""
         named = zip(("PD", "T1", "T2", "T2*"), (self.pd, self.t1, self.t2, self.t2star), strict=True)
         return tuple(name for name, values in named if values is not None)
 
@@ -180,12 +256,15 @@ class LazyContrast(LazyArray):
 
     @property
     def slab_axis(self) -> int:
-        """Axis across which the maps lie in memory."""
+        """Axis with the largest stride of the maps, so that each slice is contiguous in memory."""
         return int(np.argmax(np.abs(self.t1.strides))) if isinstance(self.t1, np.ndarray) else 0
 
     @cached_property
     def noise_deviation(self) -> float:
-        """Standard deviation of the noise of each channel, from voxels spread over the volume; 0 without noise."""
+        """Standard deviation of the noise of each channel, in the unit of PD; 0 without noise.
+
+        The reference level of the signal-to-noise ratio is estimated from voxels spread over the volume.
+        """
         if not self.rendering.has_noise:
             return 0.0
         if self.pd is None or self.rendering.noise_reference == "signal":
@@ -195,42 +274,38 @@ class LazyContrast(LazyArray):
         return reference_level(values) / self.rendering.snr
 
     def with_sequence(self, sequence: Contrast, rendering: Rendering | None = None) -> LazyContrast:
-        """Same maps under other acquisition parameters, and otherwise rendered if told how."""
-        changed = replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
-        if all(one is other for one, other in zip(changed._seen, self._seen, strict=True)):
-            changed.__dict__["_tissue"] = self._tissue  # what was looked at is looked at again
-        return changed
+        """Contrast of another sequence from the same maps, with the same rendering unless one is given."""
+        return replace(self, sequence=sequence, rendering=self.rendering if rendering is None else rendering)
 
     def with_transmit_field(
         self, transmit_field: FloatArray | None, name: str = "", sources: tuple[str, ...] = ()
     ) -> LazyContrast:
-        """Same maps, parameters and options in another map of the transmit field, of this name and files, or none."""
+        """The same contrast in another map of the transmit field, with its name and files; None for no map."""
         rendering = self.rendering.with_map(name)
         return replace(self, transmit_field=transmit_field, field_sources=sources, rendering=rendering)
 
-    @property
-    def _seen(self) -> tuple[FloatArray | None, ...]:
-        """Maps that the sequence sees: holes of T2 or T2* would be in the way of one that does not."""
-        used = ("T2", "T2*") if self.t2star is None else self.sequence.maps_in_use
-        t2, t2star = (values if name in used else None for name, values in (("T2", self.t2), ("T2*", self.t2star)))
-        return self.pd, self.t1, t2, t2star, self.transmit_field if isinstance(self.sequence, SignalModel) else None
-
-    @cached_property
-    def _tissue(self) -> LazyTissue:
-        return LazyTissue(self._seen)
-
     def noiseless(self, key: Any) -> FloatArray:
-        """What is shown of the indexed voxels but for the noise; not kept."""
+        """Image at the indexed voxels without the noise; not cached."""
         signal = self._signal(key)
         return signal if self.rendering.is_signed(self.sequence) else np.abs(signal)
 
-    def _signal(self, key: Any) -> FloatArray:
-        tissue: Tissue = self._tissue[key]
-        return tissue.signal(self.sequence, self.rendering)
-
-    def _computed(self, key: Any) -> FloatArray:
+    def compute(self, key: Any) -> FloatArray:
+        """Image at the indexed voxels."""
         signal = self._signal(key)
         if self.rendering == PLAIN and self.transmit_field is None:
             return signal
         voxels = voxel_numbers(self.shape, key) if self.rendering.has_noise else np.zeros((), np.uint64)
         return self.rendering.image(self.sequence, signal, voxels, self.noise_deviation)
+
+    def _signal(self, key: Any) -> FloatArray:
+        return self.prepared.tissue(key, self.shape).signal(self.sequence, self.rendering)
+
+    def _maps_in_use(self) -> tuple[FloatArray | None, ...]:
+        """PD, T1, T2, T2* and the transmit field, None where the signal does not depend on them.
+
+        So voxels without a T2 or T2* still have a signal under a sequence that does not decay with it.
+        """
+        names = ("T2", "T2*") if self.t2star is None else self.sequence.maps_in_use
+        t2, t2star = (values if name in names else None for name, values in (("T2", self.t2), ("T2*", self.t2star)))
+        transmit_field = self.transmit_field if isinstance(self.sequence, SignalModel) else None
+        return self.pd, self.t1, t2, t2star, transmit_field

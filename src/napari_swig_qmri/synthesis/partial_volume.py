@@ -1,14 +1,14 @@
-"""Where a contrast of averaged maps is not the average of contrasts: mostly borders with cerebrospinal fluid.
+"""Voxels in which a contrast computed from averaged maps differs from the average of contrasts.
 
-Coarse maps hold averages, and so do coarse images; but the signal of averaged maps is not the averaged signal
-where a voxel mixes tissue with fluid. Averaging maps and signals over slightly larger voxels shows where the two
-differ, from the maps alone.
+A coarse voxel holds averages, of maps as well as of signals. Where it mixes tissue and cerebrospinal fluid, the signal
+of the averaged maps is not the averaged signal. Averaging the maps and their signal over slightly larger voxels shows
+where the two differ, without an acquired image.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,8 @@ import numpy as np
 from scipy.ndimage import correlate1d
 
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
-from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, synthesise
+from napari_swig_qmri.synthesis.lazy_contrast import synthesise
+from napari_swig_qmri.synthesis.rendering import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,12 +28,12 @@ if TYPE_CHECKING:
 
     LabelArray = np.ndarray[Any, np.dtype[np.uint8]]
 
-THRESHOLD = 0.2  # of the signal of tissue
-WIDTH = 2.0  # voxels along an edge of the larger voxel
+MARK_THRESHOLD = 0.2  # of the signal of tissue
+VOXEL_FACTOR = 2.0  # edge of the larger voxels over which maps and signals are averaged, in voxels
 FLUID_T1 = 2.5  # s; tissue has a shorter T1 at any field strength
 CAVEAT = (
     "Marked voxels: averaging maps and averaging signals over voxels twice as large differ by more than 20 % of the "
-    "signal of tissue, so that tissue and fluid mixed in a voxel give another signal there than a scanner would show."
+    "signal of tissue. There, mixed tissue and fluid have another signal than a scanner would show."
 )
 
 
@@ -42,51 +43,67 @@ def disagreement(
     t1: FloatArray,
     t2: FloatArray,
     *,
-    width: float = WIDTH,
+    width: float = VOXEL_FACTOR,
     rendering: Rendering = PLAIN,
 ) -> FloatArray:
-    """Magnitude of the signal of averaged maps less that of the averaged signal, in the unit of `pd`.
+    """Signal magnitude of averaged maps minus magnitude of the averaged signal, in the unit of `pd`.
 
-    Averages are over voxels `width` times as large around every voxel, of those with a measurement (finite,
-    T1 and T2 above 0, in s). Voxels without one give 0.
+    Parameters
+    ----------
+    sequence
+        A pulse sequence or a typed equation.
+    pd, t1, t2
+        Maps of one shape, times in s. Averages leave out voxels with a value that is not finite or not positive.
+    width
+        Edge, in voxels, of the box around each voxel over which maps and signals are averaged.
+    rendering
+        Transmit field of the image; noise and sign are ignored.
+
+    Returns
+    -------
+    FloatArray
+        Difference, of the shape of the maps; 0 in voxels without a measurement.
     """
     valid = np.isfinite(pd) & np.isfinite(t1) & np.isfinite(t2) & (pd > 0) & (t1 > 0) & (t2 > 0)
-    share = np.maximum(_averaged(valid.astype(np.float32), width), 1e-6)
+    valid_share = np.maximum(_box_mean(valid.astype(np.float32), width), 1e-6)
     pd_mean, t1_mean, t2_mean = (
-        _averaged(np.where(valid, values, 0).astype(np.float32), width) / share for values in (pd, t1, t2)
+        _box_mean(np.where(valid, values, 0).astype(np.float32), width) / valid_share for values in (pd, t1, t2)
     )
     signed = rendering.signed()
-    of_averages = synthesise(sequence, pd_mean, t1_mean, t2_mean, rendering=signed)
-    averaged = _averaged(np.where(valid, synthesise(sequence, pd, t1, t2, rendering=signed), 0), width) / share
-    return np.where(valid, np.abs(of_averages) - np.abs(averaged), 0)
+    of_mean_maps = synthesise(sequence, pd_mean, t1_mean, t2_mean, rendering=signed)
+    signal = np.where(valid, synthesise(sequence, pd, t1, t2, rendering=signed), 0)
+    mean_signal = _box_mean(signal, width) / valid_share
+    return np.where(valid, np.abs(of_mean_maps) - np.abs(mean_signal), 0)
 
 
 def tissue_level(
     sequence: Contrast, pd: FloatArray, t1: FloatArray, t2: FloatArray, rendering: Rendering = PLAIN
 ) -> float:
-    """Median magnitude of the signal of voxels with a T1 below that of fluid; 0 if there are none."""
+    """Median signal magnitude of the voxels with a T1 below that of fluid, in the unit of `pd`; 0 without any.
+
+    Maps have one shape, times in s.
+    """
     signal = np.abs(synthesise(sequence, pd, t1, t2, rendering=rendering.signed()))
     signal = signal[(signal > 0) & (t1 < FLUID_T1)]
     return float(np.median(signal)) if signal.size else 0.0
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+@dataclass(eq=False, kw_only=True)
 class LazyPartialVolume(LazyArray):
-    """Voxels whose `disagreement` is larger than `threshold` of the `tissue_level`, as labels 0 and 1.
+    """Labels of voxels whose `disagreement` exceeds a share of the `tissue_level`: 1 if so, else 0.
 
-    Only the slices that somebody looks at are computed; ``numpy.asarray`` computes all. T1 and T2 in s. The signal of
-    tissue is that of voxels spread over the volume.
+    Labels are computed slice by slice on request. The tissue level is estimated from voxels spread over the volume.
     """
+
+    dtype = np.dtype(np.uint8)
 
     sequence: Contrast
     pd: FloatArray
-    t1: FloatArray
-    t2: FloatArray
+    t1: FloatArray  # s
+    t2: FloatArray  # s
     rendering: Rendering = PLAIN
-    width: float = WIDTH
-    threshold: float = THRESHOLD
-
-    dtype: np.dtype[Any] = field(default=np.dtype(np.uint8), init=False)
+    width: float = VOXEL_FACTOR
+    threshold: float = MARK_THRESHOLD  # of the tissue level
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -99,31 +116,27 @@ class LazyPartialVolume(LazyArray):
         pd, t1, t2 = (np.asarray(values[self.sample]) for values in (self.pd, self.t1, self.t2))
         return tissue_level(self.sequence, pd, t1, t2, self.rendering)
 
-    def _computed(self, key: Any) -> LabelArray:
-        """Labels of the indexed voxels; neighbours that their averages need are computed with them."""
+    def compute(self, key: Any) -> LabelArray:
+        """Labels of the indexed voxels; maps are read with a margin for the averages."""
         parts = list(key) if isinstance(key, tuple) else [key]
         if any(part is not Ellipsis and not isinstance(part, int | np.integer | slice) for part in parts):
-            chosen: LabelArray = np.asarray(self)[key]
-            return chosen
+            selected: LabelArray = np.asarray(self)[key]
+            return selected
         if Ellipsis in parts:
             gap = parts.index(Ellipsis)
             parts[gap : gap + 1] = [slice(None)] * (self.ndim - len(parts) + 1)
         parts += [slice(None)] * (self.ndim - len(parts))
-        wide, back = zip(
-            *(
-                _widened(part, length, len(_weights(self.width)) // 2)
-                for part, length in zip(parts, self.shape, strict=True)
-            ),
-            strict=True,
-        )
-        maps = [np.asarray(values[wide]) for values in (self.pd, self.t1, self.t2)]
-        found = np.abs(disagreement(self.sequence, *maps, width=self.width, rendering=self.rendering))
-        labels: LabelArray = (found > self.threshold * self.level)[back].astype(np.uint8)
+        margin = len(_box_weights(self.width)) // 2
+        widened = [_widened(part, length, margin) for part, length in zip(parts, self.shape, strict=True)]
+        slab, inner = (tuple(keys) for keys in zip(*widened, strict=True))
+        maps = [np.asarray(values[slab]) for values in (self.pd, self.t1, self.t2)]
+        difference = np.abs(disagreement(self.sequence, *maps, width=self.width, rendering=self.rendering))
+        labels: LabelArray = (difference > self.threshold * self.level)[inner].astype(np.uint8)
         return labels
 
 
 def _widened(part: int | slice, length: int, margin: int) -> tuple[slice, int | slice]:
-    """The indexed voxels of an axis with `margin` neighbours, and where they lie among these."""
+    """Slice of the indexed voxels of an axis with `margin` neighbours, and index of these voxels in it."""
     if isinstance(part, slice):
         first, stop, step = part.indices(length)
         indices = range(first, stop, step)
@@ -136,16 +149,16 @@ def _widened(part: int | slice, length: int, margin: int) -> tuple[slice, int | 
     return slice(low, min(length, index + 1 + margin)), index - low
 
 
-def _averaged(values: FloatArray, width: float) -> FloatArray:
-    """Mean over voxels `width` times as large."""
-    weights = _weights(width)
+def _box_mean(values: FloatArray, width: float) -> FloatArray:
+    """Mean over a box of `width` voxels around each voxel."""
+    weights = _box_weights(width)
     for axis in range(values.ndim):
         values = correlate1d(values, weights, axis=axis, mode="nearest")
     return values
 
 
-def _weights(width: float) -> Sequence[float]:
-    """Share of every neighbour in a voxel `width` times as large."""
+def _box_weights(width: float) -> Sequence[float]:
+    """Share of each neighbour along an axis in a box of `width` voxels."""
     reach = math.ceil((width - 1) / 2)
     offsets = np.abs(np.arange(-reach, reach + 1))
     shares = np.clip(width / 2 - offsets + 0.5, 0, 1)

@@ -28,7 +28,7 @@ from napari_swig_qmri.physics.signal_models import (
 )
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation, mentioned_settings
 from napari_swig_qmri.synthesis.presets import sequence_key
-from napari_swig_qmri.synthesis.rendering import Rendering
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 
 HEADER = "# Contrasts to synthesise from PD, T1 and T2 maps. Times in ms, angles in degrees.\n"
 KINDS: Mapping[str, type[Contrast]] = {**SEQUENCES, EQUATION: UserEquation}
@@ -36,7 +36,7 @@ OPTIONS: Mapping[str, Any] = {  # of a rendering, with the kinds of their values
     **{"transmit_field": int | float, "snr": int | float},
     **{"noise_reference": str, "seed": int, "sign": str},
 }
-PLAIN = Rendering()
+
 _WORDS = ("name", "sequence", "rendering")
 
 

@@ -1,4 +1,4 @@
-"""How a synthetic contrast is rendered: transmit field, noise, and whether the sign of the signal is shown."""
+"""Options of a synthetic contrast: transmit field, noise, and signed or magnitude image."""
 
 from __future__ import annotations
 
@@ -25,28 +25,40 @@ if TYPE_CHECKING:
 
 SIGNS = ("usual", "magnitude", "signed")
 NOISE_REFERENCES = ("signal", "proton density")
-REFERENCE_PERCENTILE = 90  # of the voxels above zero, that the signal-to-noise ratio is meant for
-FIELD_STEP = 0.02  # of the fields at which signals are worked out for a map of it
-LEAST_WEIGHT = 1e-5  # of a node, below which it is left out: a field on a node takes that alone
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: keeps neighbouring counters apart
+REFERENCE_PERCENTILE = 90  # of the non-zero magnitudes; the signal-to-noise ratio refers to it
+FIELD_STEP = 0.02  # between the transmit fields at which signals are computed; those in between are interpolated
+LEAST_WEIGHT = 1e-5  # of an interpolation node; a field exactly on a node then uses that node alone
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: separates neighbouring counters
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steele et al. 2014
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rendering:
-    """Options that apply to any sequence, noise to any contrast; the defaults are the plain equation.
+    """Options with which a contrast is computed; the defaults give the plain signal equation.
 
-    A transmit field other than 1 scales excitation, flip and refocusing angles everywhere alike, and a map of it that
-    a contrast holds voxel by voxel on top of that; inversions are taken as adiabatic. Noise is that of two receive
-    channels: Rician in a magnitude, Gaussian in a signed image.
+    The transmit field scales excitation, flip and refocusing angles of the whole image, on top of a map of it that a
+    contrast may have; inversions are assumed adiabatic and are not scaled. Noise has the same standard deviation in
+    the real and the imaginary channel, so it is Rician in a magnitude image and Gaussian in a signed one.
+
+    Raises
+    ------
+    ValueError
+        If an option is out of its range.
+
+    Examples
+    --------
+    A noisy, signed image in a transmit field that is 10 % too low:
+
+    >>> Rendering(transmit_field=0.9, snr=20, sign="signed").words()
+    ['B1+ 90 %', 'SNR 20', 'signed']
     """
 
-    transmit_field: float = 1.0  # B1+ relative to that of the nominal flip angles
-    transmit_map: str = ""  # name of the map of B1+ that contrasts hold, for the record; empty without one
-    snr: float = math.inf  # `REFERENCE_PERCENTILE` of what `noise_reference` names, over the noise of a channel
-    noise_reference: str = "signal"  # "signal": the contrast's own; "proton density": noise stays when settings move
+    transmit_field: float = 1.0  # B1+ as a fraction of the nominal one
+    transmit_map: str = ""  # name of the B1+ map of the contrast, for the sidecar; empty without one
+    snr: float = math.inf  # 90th percentile of the `noise_reference` over the standard deviation of a channel
+    noise_reference: str = "signal"  # "signal" of the contrast; "proton density" keeps the noise under all settings
     seed: int = 0  # of the noise
-    sign: str = "usual"  # as the sequence has it, or "magnitude", or "signed" (phase sensitive)
+    sign: str = "usual"  # "usual" for the sequence, "magnitude" or "signed" (phase sensitive)
 
     def __post_init__(self) -> None:
         low, high = FIELD_LIMITS
@@ -66,24 +78,33 @@ class Rendering:
         return self.snr < math.inf
 
     def signed(self) -> Rendering:
-        """The same transmit field, with the sign of the signal and without noise."""
+        """The same transmit field, signed and without noise."""
         return Rendering(transmit_field=self.transmit_field, transmit_map=self.transmit_map, sign="signed")
 
     def with_map(self, name: str) -> Rendering:
-        """The same options with a map of the transmit field of this name; empty for none."""
+        """The same options with another name of the B1+ map; empty for no map."""
         return replace(self, transmit_map=name)
 
     def check(self, sequence: Contrast, *, has_map: bool = False) -> None:
-        """Refuse with one sentence what a contrast, which may have a map of the transmit field, cannot have."""
+        """Check that these options apply to a contrast; `has_map` tells whether it has a map of the transmit field.
+
+        Raises
+        ------
+        ValueError
+            If an equation has a transmit field or a magnitude, if a ratio of images has noise or a magnitude, or if a
+            scaled flip angle is out of its range.
+        """
         if not isinstance(sequence, SignalModel):
             if self.transmit_field != 1 or has_map or self.transmit_map or self.sign == "magnitude":
-                wanted = "leave the transmit field at 1 and the sign as it is"
-                raise ValueError(f"{sequence.title} has no pulses and no magnitude but what is typed: {wanted}.")
+                raise ValueError(
+                    f"{sequence.title} has no pulses that a transmit field could scale, and its sign is as typed: "
+                    "leave the transmit field at 1 and the sign as usual."
+                )
             return
         if self.has_noise and not sequence.is_scaled_by_pd:
             raise ValueError(f"{sequence.title} is a ratio of images, to which no noise can be added: switch it off.")
         if self.sign == "magnitude" and not sequence.is_scaled_by_pd:
-            raise ValueError(f"{sequence.title} has no magnitude: show it with its sign.")
+            raise ValueError(f"{sequence.title} has no magnitude: choose the usual sign or signed.")
         sequence.in_field(self.transmit_field)
 
     def is_signed(self, sequence: Contrast) -> bool:
@@ -91,9 +112,9 @@ class Rendering:
         return sequence.is_signed if self.sign == "usual" else self.sign == "signed"
 
     def signal(self, sequence: Contrast, *maps: Tensor, field: Tensor | None = None) -> Tensor:
-        """Signal with its sign and without noise, in the unit of PD.
+        """Signed signal without noise, in the unit of PD.
 
-        `maps` are PD, T1, T2 and maybe T2*, times in s; `field` is a map of the transmit field, ``(n,)`` like these.
+        `maps` are PD, T1, T2 and perhaps T2*, times in s; `field` is a map of the transmit field. All are ``(voxel,)``.
         """
         if not isinstance(sequence, SignalModel):
             return sequence(*maps)
@@ -102,9 +123,18 @@ class Rendering:
         return in_field_map(partial(_in_field, sequence), maps, self.transmit_field * field)
 
     def image(self, sequence: Contrast, signal: FloatArray, voxels: UInt64Array, deviation: float) -> FloatArray:
-        """What is shown of a `signal` with its sign: noise of standard `deviation` added, and the sign kept or not.
+        """Image of a signed signal: noise added, magnitude taken unless the image is signed.
 
-        `voxels` numbers the voxels; the noise of a voxel depends on its number and the seed alone.
+        Parameters
+        ----------
+        sequence
+            Sequence of the signal; decides about the magnitude where `sign` is "usual".
+        signal
+            Signed signal without noise, any shape, in the unit of PD.
+        voxels
+            Number of each voxel, of the same shape. The noise of a voxel depends on its number and the seed only.
+        deviation
+            Standard deviation of the noise of each channel, in the unit of PD.
         """
         keeps_sign = self.is_signed(sequence)
         if not (self.has_noise and deviation > 0):
@@ -114,16 +144,15 @@ class Rendering:
         return real if keeps_sign else np.hypot(real, np.float32(deviation) * imaginary)
 
     def words(self) -> list[str]:
-        """What differs from the plain equation, for a person: ``B1+ 90 %``, ``SNR 20``."""
+        """Options that differ from the defaults, in short form such as ``B1+ 90 %`` and ``SNR 20``."""
         field = f"B1+ {100 * self.transmit_field:.0f} %" if self.transmit_field != 1 else ""
         noise = f"SNR {self.snr:g}" if self.has_noise else ""
         words = (field, "B1+ map" if self.transmit_map else "", noise, self.sign if self.sign != "usual" else "")
         return [word for word in words if word]
 
     def to_sidecar(self) -> dict[str, Any]:
-        """Sidecar entry of the options that are not the defaults; empty if all are."""
-        usual = Rendering()
-        changed = {name: value for name, value in asdict(self).items() if value != getattr(usual, name)}
+        """Sidecar entry of the options that differ from the defaults; empty if none does."""
+        changed = {name: value for name, value in asdict(self).items() if value != getattr(PLAIN, name)}
         if not self.has_noise:
             changed = {name: value for name, value in changed.items() if name not in ("noise_reference", "seed")}
         elif changed:
@@ -132,9 +161,12 @@ class Rendering:
 
     @classmethod
     def from_sidecar(cls, sidecar: Mapping[str, Any]) -> Rendering:
-        """The options that a sidecar of `to_sidecar` records."""
+        """Options recorded in a sidecar by `to_sidecar`."""
         entry = sidecar.get("Rendering", {})
         return cls(**{each.name: entry[_key(each.name)] for each in fields(cls) if _key(each.name) in entry})
+
+
+PLAIN = Rendering()
 
 
 def _in_field(sequence: SignalModel, transmit_field: float, *maps: Tensor) -> Tensor:
@@ -142,30 +174,44 @@ def _in_field(sequence: SignalModel, transmit_field: float, *maps: Tensor) -> Te
 
 
 def in_field_map(signal: Callable[..., Tensor], maps: Sequence[Tensor], field: Tensor) -> Tensor:
-    """Signal of voxels that each have a transmit field of their own, all ``(n,)``.
+    """Signal of voxels with a transmit field each, interpolated between signals at multiples of `FIELD_STEP`.
 
-    `signal` takes one field and the maps of some voxels. It is evaluated at four multiples of `FIELD_STEP` around the
-    field of each voxel and interpolated by cubic polynomials, so that a map costs about four times a number.
+    Cubic interpolation from four transmit fields around that of each voxel costs about four times as much as a single
+    transmit field for all voxels.
+
+    Parameters
+    ----------
+    signal
+        Function of one transmit field and the maps of some voxels that returns their signal.
+    maps
+        Maps, each ``(voxel,)``.
+    field
+        Transmit field ``(voxel,)`` as a fraction of the nominal one, clipped to `FIELD_LIMITS`.
+
+    Returns
+    -------
+    Tensor
+        Signal ``(voxel,)``.
     """
-    place = field.clamp(*FIELD_LIMITS) / FIELD_STEP
-    first = place.floor().long() - 1
+    position = field.clamp(*FIELD_LIMITS) / FIELD_STEP
+    first = position.floor().long() - 1
     lowest = int(first.min())
-    order = first.argsort()
-    first, place, sorted_maps = first[order], place[order], [each[order] for each in maps]
+    order = first.argsort()  # sorted by field, the voxels that use a node lie together
+    first, position, sorted_maps = first[order], position[order], [each[order] for each in maps]
     ends = [0, *(first - lowest).bincount().cumsum(0).tolist()]
-    total = place.new_zeros(place.shape)
+    total = position.new_zeros(position.shape)
     for node in range(len(ends) + 2):
         part = slice(ends[max(0, node - 3)], ends[min(len(ends) - 1, node + 1)])
-        weight = _cubic_weight(lowest + node - first[part], place[part] - first[part])
+        weight = _cubic_weight(lowest + node - first[part], position[part] - first[part])
         if (weight != 0).any():
             total[part] += weight * signal((lowest + node) * FIELD_STEP, *(each[part] for each in sorted_maps))
-    found = total.new_empty(total.shape)
-    found[order] = total
-    return found
+    unsorted = total.new_empty(total.shape)
+    unsorted[order] = total
+    return unsorted
 
 
 def _cubic_weight(index: Tensor, position: Tensor) -> Tensor:
-    """Share of the node `index` of 0, 1, 2, 3 in the cubic polynomial at a position from 1 to 2."""
+    """Weight of node `index` (0 to 3) in the cubic Lagrange interpolation at a position between nodes 1 and 2."""
     a, b, c, d = (position - node for node in range(4))
     shares = (-b * c * d / 6, a * c * d / 2, -a * b * d / 2, a * b * c / 6)
     weight = shares[0] * (index == 0)
@@ -179,13 +225,16 @@ def _key(name: str) -> str:
 
 
 def reference_level(values: FloatArray) -> float:
-    """The value that a signal-to-noise ratio is meant for: a percentile of the magnitudes above zero."""
+    """Level that a signal-to-noise ratio refers to: the 90th percentile of the non-zero magnitudes; 0 if all are 0."""
     magnitudes = np.abs(values[np.isfinite(values) & (values != 0)])
     return float(np.percentile(magnitudes, REFERENCE_PERCENTILE)) if magnitudes.size else 0.0
 
 
 def voxel_numbers(shape: tuple[int, ...], key: Any = ...) -> UInt64Array:
-    """Numbers of the indexed voxels of an array, in its order, without an array of them all."""
+    """Numbers (flat C-order indices) of the indexed voxels of an array of `shape`.
+
+    Computed from the numbers along each axis, so that no array of all voxels is needed.
+    """
     strides = [int(np.prod(shape[axis + 1 :], dtype=np.uint64)) for axis in range(len(shape))]
     numbers = np.zeros((), np.uint64)
     for axis, (length, stride) in enumerate(zip(shape, strides, strict=True)):
@@ -196,9 +245,10 @@ def voxel_numbers(shape: tuple[int, ...], key: Any = ...) -> UInt64Array:
 
 
 def normal_pairs(voxels: UInt64Array, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Two independent standard normal numbers, float32, for each voxel number: the same ones at every call.
+    """Two independent standard normal numbers, float32, for each voxel number; the same at every call.
 
-    Numbers are hashed (SplitMix64), and the two halves of a hash become normal numbers (Box and Muller 1958).
+    The voxel numbers are hashed (SplitMix64, Steele et al. 2014), and the two halves of each hash become two normal
+    numbers (Box and Muller 1958).
     """
     with np.errstate(over="ignore"):
         start = _mixed(np.asarray([seed], np.uint64) * _SPREAD + _SPREAD)

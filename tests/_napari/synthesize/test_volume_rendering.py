@@ -49,14 +49,14 @@ def _coarse_is_coarse(monkeypatch: pytest.MonkeyPatch) -> None:
 def computed(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, int]]:
     """Whether in the GUI's thread, and how many voxels, of everything that is computed of a contrast."""
     seen: list[tuple[bool, int]] = []
-    original = LazyContrast._computed
+    original = LazyContrast.compute
 
     def record(self: LazyContrast, key: Any) -> Any:
         values = original(self, key)
         seen.append((threading.get_ident() == GUI, int(np.size(values))))
         return values
 
-    monkeypatch.setattr(LazyContrast, "_computed", record)
+    monkeypatch.setattr(LazyContrast, "compute", record)
     return seen
 
 
@@ -180,14 +180,14 @@ def test_panes_of_a_comparison_are_never_computed_whole_in_the_gui_nor_left_coar
     qtbot.waitUntil(lambda: "difference" in widget.compare.panes)
     pane = widget.compare.panes["difference"]
     whole: list[bool] = []
-    original = Difference._computed
+    original = Difference.compute
 
     def record(self: Difference, key: Any) -> Any:
         values = original(self, key)
         whole.append(threading.get_ident() == GUI and np.size(values) == self.size)
         return values
 
-    monkeypatch.setattr(Difference, "_computed", record)
+    monkeypatch.setattr(Difference, "compute", record)
     viewer.dims.ndisplay = 3
     qtbot.waitUntil(lambda: pane.data.is_kept)
     before = pane.data

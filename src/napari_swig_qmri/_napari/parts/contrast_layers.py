@@ -20,7 +20,8 @@ from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import check_maps
-from napari_swig_qmri.synthesis.lazy_contrast import PLAIN, LazyContrast
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
+from napari_swig_qmri.synthesis.rendering import PLAIN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -46,7 +46,7 @@ from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.signal_models import T2Flair
-from napari_swig_qmri.synthesis.lazy_contrast import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN
 from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
 
 if TYPE_CHECKING:

@@ -77,7 +77,7 @@ class VolumeRendering(QObject):
 
     def _watch(self, array: LazyArray) -> None:
         """Let the array answer coarsely while the viewer enters 3D."""
-        array.watch(lambda: exists(self) and self.is_3d and not self._was_3d)
+        array.allow_coarse_while(lambda: exists(self) and self.is_3d and not self._was_3d)
 
     def _ask(self) -> None:
         arrays = [array for job in self._jobs.values() for array in job.arrays]
