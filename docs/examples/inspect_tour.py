@@ -107,7 +107,7 @@ def design(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
 def failing() -> Generator[Progress, None, None]:
     """Stand in for a search that finds nothing, to show what that looks like."""
     yield Progress(0.0, "Trying settings")
-    raise ValueError("no setting within the limits shows the two regions apart: widen the limits.")
+    raise ValueError("no settings within the limits distinguish the two regions: widen the limits.")
 
 
 def table(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:

@@ -732,7 +732,7 @@ def test_a_bad_file_among_the_own_presets_is_told_and_left_out(
     monkeypatch.setattr("napari_swig_qmri.synthesis.presets.user_folder", lambda: folder)
     result = run("synthesize", maps, "--preset", "STIR", "-o", "x.nii.gz")
     assert result.exit_code == 0, result.stderr
-    assert "preset file bad.toml is no TOML: " in result.stderr
+    assert "preset file bad.toml is not TOML: " in result.stderr
     refused = run("synthesize", maps, "--preset", "STIR", "--preset-file", folder / "bad.toml", "-o", "y.nii.gz")
     assert refused.exit_code == 1
 
@@ -810,4 +810,4 @@ def test_sheet_refuses_what_is_no_protocol(run: Run, maps: Path) -> None:
     Path("bad.toml").write_text("[[contrasts]]\nname = 'x'\nsequence = 'epi'\n")
     result = run("sheet", "bad.toml", maps, "-o", "out")
     assert result.exit_code == 1
-    assert "bad.toml: the sequence of contrast 'x' is 'epi'" in result.stderr
+    assert "bad.toml: contrast 'x': sequence 'epi' is unknown" in result.stderr

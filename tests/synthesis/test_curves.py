@@ -12,8 +12,8 @@ from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, Spgr, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.curves import (
-    N_APART,
     N_POINTS,
+    N_SEPARATE_POINTS,
     TissueValues,
     movable_settings,
     setting_values,
@@ -77,7 +77,7 @@ def test_values_hold_the_present_setting_and_can_be_played_out(name: str) -> Non
     sequence = SEQUENCES[name].from_typical()
     for setting in movable_settings(sequence):
         values = setting_values(sequence, setting)
-        assert len(values) == (N_POINTS if setting.endswith("time") else N_APART)
+        assert len(values) == (N_POINTS if setting.endswith("time") else N_SEPARATE_POINTS)
         assert values[0] <= getattr(sequence, setting) <= values[-1]
         ends = [with_settings(sequence, **{setting: float(value)}) for value in (values[0], values[-1])]
         assert None not in ends

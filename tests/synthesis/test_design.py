@@ -238,14 +238,17 @@ def test_work_is_cut_into_steps_that_rise() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"limits": {}}, "no setting may move"),
+        ({"limits": {}}, "no setting is selected"),
         ({"limits": {"flip_angle": (0.1, 1.0)}}, "Spin echo has no setting 'flip_angle'"),
         ({"limits": {"echo_time": (0.1, 0.1)}}, r"Echo time \(TE\): the lower limit must be below"),
         ({"tissues": (WM, replace(WM, t1=math.nan))}, "'WM' holds no voxel"),
         ({"nulled": CSF}, "Spin echo cannot null a tissue"),
         ({"sequence": UserEquation(text="PD * exp(-TE/T2)")}, "has no TR"),
         ({"nulled": CSF, "sequence": DoubleInversionRecovery.from_typical()}, "cannot null a tissue"),
-        ({"sequence": T2Flair.from_typical(), "nulled": CSF, "limits": {"inversion_time": (1, 2)}}, "follows from"),
+        (
+            {"sequence": T2Flair.from_typical(), "nulled": CSF, "limits": {"inversion_time": (1, 2)}},
+            "follows from",
+        ),
         ({"limits": {"refocusing_angle": (1.0, 3.0)}}, "Spin echo has no setting 'refocusing_angle'"),
     ],
 )
@@ -257,5 +260,5 @@ def test_what_cannot_be_asked_is_refused(options: dict[str, object], message: st
 
 def test_limits_without_contrast_are_refused() -> None:
     problem = DesignProblem(sequence=SpinEcho.from_typical(), tissues=(WM, WM), limits={"echo_time": (0.005, 0.1)})
-    with pytest.raises(ValueError, match="no setting within the limits"):
+    with pytest.raises(ValueError, match="no settings within the limits"):
         best_found(problem)

@@ -30,9 +30,9 @@ from napari_swig_qmri.synthesis.presets import (
     find_preset,
     parse_presets,
     read_presets,
-    sequence_key,
     write_presets,
 )
+from napari_swig_qmri.synthesis.sequence_tables import sequence_key
 
 BUILT_IN = built_in_presets()
 FIELDS = (1.5, 3.0, 7.0)
@@ -174,7 +174,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("before", "after", "words"),
     [
-        ('"mine"', "", "preset file x.toml is no TOML: "),
+        ('"mine"', "", "preset file x.toml is not TOML: "),
         ("[[preset]]", "[preset]", "holds no presets: begin each with a line [[preset]]"),
         ('name = "mine"', "", "preset 1 of x.toml: name is missing: add it."),
         ('"mine"', "7", "name must be text, but it is 7"),
@@ -184,9 +184,9 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
         ("strength = 3", "strength = true", "field_strength must be a number, but it is True"),
         ("strength = 3", "strength = -3", "must be above 0 and up to 30 T, but it is -3"),
         ("strength = 3", "strength = nan", "must be above 0 and up to 30 T, but it is nan"),
-        ('"spin-echo"', '"epi"', "sequence 'epi' is unknown: choose among spin-echo, tse"),
-        ('"spin-echo"', '"equation"', 'equation goes with sequence = "equation"'),
-        ("sequence", 'equation = "PD"\nsequence', 'equation goes with sequence = "equation"'),
+        ('"spin-echo"', '"epi"', "sequence 'epi' is unknown: choose one of spin-echo, tse"),
+        ('"spin-echo"', '"equation"', "the text of the equation is missing"),
+        ("sequence", 'equation = "PD"\nsequence', "spin-echo takes no equation"),
         ("settings = {", "settings = { inversion_time = 1,", "Spin echo has no setting 'inversion_time'"),
         (", echo_time = 15.0", "", "Spin echo needs echo_time among its settings"),
         ("15.0", '"15 ms"', "echo_time must be a number, but it is '15 ms'"),
@@ -195,7 +195,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
         ("15.0", "600.0", "TE 600 ms is not shorter than TR 500 ms"),
         ("15.0", "inf", "must be between 0 ms and 2000 ms"),
         ("{ repetition_time = 500, echo_time = 15.0 }", "3", "settings must be a table, but it is 3"),
-        ("settings", "colour = 1\nsettings", "'colour' is unknown: a preset has name, field_strength"),
+        ("settings", "colour = 1\nsettings", "'colour' is unknown: a preset has only name, field_strength"),
     ],
 )
 def test_bad_files_give_one_sentence(before: str, after: str, words: str) -> None:
@@ -234,7 +234,7 @@ def test_own_presets_come_after_those_of_the_package(tmp_path: Path, monkeypatch
     assert find_preset(found, "T2w long", 3.0) == MINE
     assert find_preset(found, "T1w SE", 3.0) == other  # the last one counts
     assert len(found) == len(BUILT_IN) + 1
-    assert [problem.split(":")[0] for problem in problems] == ["preset file bad.toml is no TOML"]
+    assert [problem.split(":")[0] for problem in problems] == ["preset file bad.toml is not TOML"]
 
 
 def test_what_is_not_there_is_said_with_what_is() -> None:

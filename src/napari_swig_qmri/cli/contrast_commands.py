@@ -18,8 +18,8 @@ from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
-from napari_swig_qmri.synthesis.rendering import PLAIN
 from napari_swig_qmri.synthesis.protocol import read_protocol
+from napari_swig_qmri.synthesis.rendering import PLAIN
 from napari_swig_qmri.synthesis.sheets import render, write_sheet
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from copy import copy
 from dataclasses import Field, dataclass, field, fields, replace
+from functools import cache
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -190,12 +190,20 @@ class SignalModel(Contrast):
         """Like `in_field`, but also beyond the range of flip angles, which a field in a corner of a map may leave."""
         if transmit_field == 1:
             return self
-        scaled = copy(self)
-        for each in fields(self):
-            if each.metadata["unit"] == "rad":
-                object.__setattr__(scaled, each.name, transmit_field * getattr(self, each.name))
-        return scaled
+        angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
+        return self.unchecked(**{name: transmit_field * getattr(self, name) for name in angles})
+
+    def unchecked(self, **settings: Any) -> SignalModel:
+        """The sequence with other settings that are not checked: an angle out of its range, a tensor of times."""
+        present = {each.name: getattr(self, each.name) for each in fields(self)}
+        return _without_checks(type(self))(**{**present, **settings})
 
     @abstractmethod
     def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
         """Transverse magnetisation right after the excitation that makes the echo, for PD 1."""
+
+
+@cache
+def _without_checks(kind: type[SignalModel]) -> type[SignalModel]:
+    """The class of a sequence without the checks of its settings."""
+    return type(kind.__name__, (kind,), {"__post_init__": lambda _: None})

@@ -1,4 +1,4 @@
-"""Limits of brightness for synthesised signals."""
+"""Display limits of synthetic contrasts."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ import numpy as np
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
 
-_ROUND = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)  # leading digits
+_LEADING_DIGITS = (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8, 10)
 
 
 def central_signals(values: FloatArray) -> FloatArray:
-    """Signals in the middle of a slice, where there is brain and no fat, which would leave brain dark.
+    """Non-zero signals ``(signal,)`` of a slice ``(row, column)``, from its central half unless that is empty.
 
-    All signals of the slice where its middle is empty.
+    The centre holds brain but no fat, whose bright signal would leave the brain dark.
     """
     rows, columns = (slice(n // 4, n - n // 4) for n in values.shape)
-    inner = values[rows, columns]
-    signals: FloatArray = inner[inner != 0] if inner.any() else values[values != 0]
+    centre = values[rows, columns]
+    signals: FloatArray = centre[centre != 0] if centre.any() else values[values != 0]
     return signals
 
 
 def signal_limits(values: FloatArray) -> tuple[float, float]:
-    """Limits of a synthetic signal: 0, or the 0.5th percentile of signed values, to the 99.5th; never equal."""
+    """Display limits: the 0.5th percentile, at most 0, and the 99.5th percentile; they always differ."""
     if values.size == 0:
         return 0.0, 1.0
     low, high = (float(limit) for limit in np.percentile(values, (0.5, 99.5)))
@@ -34,12 +34,14 @@ def signal_limits(values: FloatArray) -> tuple[float, float]:
 
 
 def rounded_up(value: float, *, is_signed: bool = False) -> float:
-    """The next of `_ROUND` times a power of ten; what is not above 0 stays.
+    """The value rounded up to 1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6 or 8 times a power of ten.
 
-    For limits on both sides of 0 (`is_signed`) there is no 8: colour bars of napari from -8 to 8 have no number but 0.
+    Values of 0 or less are returned unchanged. 8 is left out for limits on both sides of 0 (`is_signed`), since the
+    colour bar of napari labels only 0 between -8 and 8.
     """
     if value <= 0:
         return value
     exponent = math.floor(math.log10(value))
-    leading = min(s for s in _ROUND if s >= round(value / 10.0**exponent, 6) and not (is_signed and s == 8))
+    least = round(value / 10.0**exponent, 6)
+    leading = min(digits for digits in _LEADING_DIGITS if digits >= least and not (is_signed and digits == 8))
     return float(f"{leading}e{exponent}")

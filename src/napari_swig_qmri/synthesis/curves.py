@@ -1,16 +1,15 @@
-"""The signal of a few tissues, voxels or regions, as one setting of a sequence changes."""
+"""Signal of a few tissues, voxels or regions as a function of one setting of a sequence."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import Field, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.physics.user_equation import UserEquation
+from napari_swig_qmri.physics.sequence import SignalModel
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -20,64 +19,70 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.integer[Any]]
 
-SETTINGS = (  # that a curve can run over
+SETTINGS = (  # that can be the horizontal axis of a curve
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),
     *("flip_angle", "second_flip_angle"),
 )
 N_POINTS = 61  # of a curve whose points are computed together
-N_APART = 31  # of one whose points are computed one by one, which follows the cursor too
-N_TRIED = 200  # settings tried to find which can be played out
-REACH = 3.0  # times the usual or the present setting; how far a curve goes
-LEAST_REACH = {"echo_time": 0.25}  # s; the decay of tissue is seen, however short the echo time
+N_SEPARATE_POINTS = 31  # of a curve whose points are computed one by one; fewer, so that it follows the cursor
+N_CANDIDATES = 200  # values of a setting tested for whether the sequence can be played out
+REACH = 3.0  # upper end of a curve over the usual or the present setting, whichever is larger
+LEAST_REACH = {"echo_time": 0.25}  # s; a curve shows the decay of tissue, however short the echo time
 
 
 @dataclass(frozen=True, kw_only=True)
 class TissueValues:
-    """What the signal equations need of a voxel or of the mean of a region."""
+    """PD, T1, T2 and T2* of a tissue, a voxel or the mean of a region."""
 
     name: str
     pd: float  # unit of the PD map
     t1: float  # s
     t2: float  # s
-    t2star: float | None = None  # s; T2 stands in for it where it is not known
+    t2star: float | None = None  # s; T2 is used if None
 
     @property
     def gradient_decay(self) -> float:
-        """Time in s with which gradient echoes decay: T2*, NaN where it was not measured, or T2 without a map of it."""
+        """Decay time of gradient echoes in s: T2*, NaN if it is not positive, or T2 if T2* is None."""
         if self.t2star is None:
             return self.t2
         return self.t2star if self.t2star > 0 else math.nan
 
     @property
     def is_measured(self) -> bool:
-        """Whether there is a signal to compute: finite values, and times above zero."""
+        """Whether PD, T1 and T2 are finite and the times positive."""
         return all(map(math.isfinite, (self.pd, self.t1, self.t2))) and self.t1 > 0 and self.t2 > 0
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Sweep:
-    """A sequence with one setting running over values; its checks are made, so that tissues can change quickly."""
+    """A sequence with one setting varied over some values, ready to be evaluated for changing tissues.
+
+    The settings are checked at construction, so that a call with other tissues is fast.
+    """
 
     setting: str  # name of the field of the sequence
     values: FloatArray  # (value,) in s or rad, rising
-    played: tuple[tuple[Contrast, IntArray], ...]  # a sequence and the values that it stands for, those possible
+    sequences: tuple[tuple[Contrast, IntArray], ...]  # each with the indices of the values that it computes
 
     def __call__(self, tissues: Sequence[TissueValues]) -> FloatArray:
         """Signals ``(tissue, value)`` in the unit of PD; NaN where the sequence cannot be played out."""
-        made = np.full((len(tissues), len(self.values)), np.nan)
-        for sequence, where in self.played:
-            made[:, where] = _signals(sequence, tissues)
-        return made
+        result = np.full((len(tissues), len(self.values)), np.nan)
+        for sequence, indices in self.sequences:
+            result[:, indices] = _signals(sequence, tissues)
+        return result
 
 
 def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
-    """Fields of a sequence that a curve can run over: times and angles, by name; those an equation mentions."""
-    found = {each.name: each for each in sequence.settings_in_use}
-    return {name: found[name] for name in SETTINGS if name in found}
+    """Fields of the times and angles of a sequence that a curve can vary, by name.
+
+    Of an equation, only those that it mentions.
+    """
+    in_use = {each.name: each for each in sequence.settings_in_use}
+    return {name: in_use[name] for name in SETTINGS if name in in_use}
 
 
 def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
-    """The sequence with other settings; None where it cannot be played out with them."""
+    """The sequence with other settings; None if it cannot be played out with them."""
     try:
         return replace(sequence, **settings)
     except ValueError:
@@ -85,32 +90,37 @@ def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
 
 
 def signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
-    """Signal ``(tissue,)`` of each tissue in the unit of PD, NaN for one without a measurement."""
+    """Signal ``(tissue,)`` of each tissue in the unit of PD; NaN for tissues that are not measured."""
     return _signals(sequence, tissues)[:, 0]
 
 
 def sweep(sequence: Contrast, setting: str, values: FloatArray) -> Sweep:
-    """A sequence with `setting` at each of `values` (s or rad), the others as they are.
+    """Vary one setting of a sequence over `values` ``(value,)`` in s or rad.
 
-    Equations take all values of a time at once; angles one by one, for their sines are those of numbers.
+    All values of a time are computed in one evaluation of the signal equation, those of an angle one by one, since the
+    equations take angles as numbers.
     """
     steps = [with_settings(sequence, **{setting: float(value)}) for value in values]
     possible = np.flatnonzero([step is not None for step in steps])
-    if _goes_together(sequence, setting):
+    if isinstance(sequence, SignalModel) and _takes_tensor(sequence, setting):
         import torch  # kept out of start-up: it takes over a second to load
 
-        together = copy(sequence)
-        vars(together)[setting] = torch.from_numpy(np.asarray(values, dtype=float)[possible])
-        return Sweep(setting=setting, values=values, played=((together, possible),) if len(possible) else ())
-    played = tuple((step, np.array([index])) for index, step in enumerate(steps) if step is not None)
-    return Sweep(setting=setting, values=values, played=played)
+        together = sequence.unchecked(**{setting: torch.from_numpy(np.asarray(values, dtype=float)[possible])})
+        return Sweep(setting=setting, values=values, sequences=((together, possible),) if len(possible) else ())
+    sequences = tuple((step, np.array([index])) for index, step in enumerate(steps) if step is not None)
+    return Sweep(setting=setting, values=values, sequences=sequences)
 
 
 def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> FloatArray:
-    """Values ``(n,)`` in s or rad between the lowest and highest setting worth showing that can be played out.
+    """Values ``(n,)`` in s or rad for a curve over a setting, evenly spaced.
 
-    As many as a curve has points, unless `n` is given.
-    They end at three times the usual or present setting, echo times not before 250 ms.
+    They cover the values that can be played out up to three times the usual or the present setting, whichever is
+    larger, and echo times up to at least 250 ms. `n` is 61 by default, or 31 where points are computed one by one.
+
+    Raises
+    ------
+    ValueError
+        If the sequence has no such setting.
     """
     if setting not in movable_settings(sequence):
         known = ", ".join(movable_settings(sequence))
@@ -118,14 +128,14 @@ def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> Fl
     low, high = movable_settings(sequence)[setting].metadata["range"]
     present = getattr(sequence, setting)
     reach = max(REACH * sequence.typical.get(setting, present), REACH * present, LEAST_REACH.get(setting, 0.0))
-    tried = np.linspace(low, min(high, reach), N_TRIED)
-    playable = [float(value) for value in tried if with_settings(sequence, **{setting: float(value)}) is not None]
+    candidates = np.linspace(low, min(high, reach), N_CANDIDATES)
+    playable = [float(value) for value in candidates if with_settings(sequence, **{setting: float(value)}) is not None]
     ends = (min(*playable, present), max(*playable, present)) if playable else (low, min(high, reach))
-    return np.linspace(*ends, n or (N_POINTS if _goes_together(sequence, setting) else N_APART))
+    return np.linspace(*ends, n or (N_POINTS if _takes_tensor(sequence, setting) else N_SEPARATE_POINTS))
 
 
 def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
-    """Signals ``(tissue, value)`` of a sequence, one of whose settings may be a tensor of values."""
+    """Signals ``(tissue, value)`` of a sequence; one of its settings may be a tensor of values."""
     import torch  # kept out of start-up: it takes over a second to load
 
     rows = [
@@ -137,8 +147,8 @@ def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:
     return result
 
 
-def _goes_together(sequence: Contrast, setting: str) -> bool:
-    """Whether an equation takes many values of a setting at once; echoes of extended phase graphs need numbers."""
-    is_graph = setting == "echo_time" and getattr(sequence, "refocusing_angle", math.pi) < math.pi
+def _takes_tensor(sequence: Contrast, setting: str) -> bool:
+    """Whether the signal equation takes a tensor of values for a setting; extended phase graphs need numbers."""
+    is_phase_graph = setting == "echo_time" and getattr(sequence, "refocusing_angle", math.pi) < math.pi
     is_time = movable_settings(sequence)[setting].metadata["unit"] == "s"
-    return is_time and not is_graph and not isinstance(sequence, UserEquation)
+    return is_time and not is_phase_graph and isinstance(sequence, SignalModel)

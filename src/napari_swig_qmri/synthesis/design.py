@@ -1,7 +1,4 @@
-"""Settings of a sequence that show two tissues apart best in the time that they take.
-
-What is made large is the `efficiency` of `contrast_noise`, contrast to noise per square root of time.
-"""
+"""Settings of a sequence that maximise the `efficiency` for two tissues, contrast to noise per square root of time."""
 
 from __future__ import annotations
 
@@ -27,34 +24,40 @@ if TYPE_CHECKING:
 
     Limits = Mapping[str, tuple[float, float]]
 
-N_TRIED = 1024  # settings spread over the limits
-N_STEP = 32  # of them between two reports
-N_REFINED = 6  # the best of them are starts of Nelder and Mead's search
-N_LANDSCAPE = 41  # settings along each side of a landscape, one less where the optimum is between two
-N_ZOOMS, CROWDED = 2, 0.4  # a landscape is drawn closer while what is possible takes less than this share of a side
-SHORTEST = 1e-5  # s; where a limit is zero its logarithm starts here
-SPREAD = 3.0  # default limits reach from the usual setting divided by this to its multiple
-LONG_ECHO = 0.25  # s; default limits of TE reach it
-ANGLES = (math.radians(1), math.radians(90))  # default limits of flip angles
-TRAIN_ANGLES = (math.radians(1), math.radians(30))  # of those of a block of read-outs, which uses up what is there
-REFOCUSING = (math.radians(30), math.pi)  # of refocusing angles
+N_SOBOL = 1024  # settings spread over the limits
+N_PER_REPORT = 32  # of them evaluated between two progress reports
+N_STARTS = 6  # of them, the best ones, are refined by Nelder and Mead's simplex search
+N_LANDSCAPE = 41  # settings along each side of a landscape, one less where the optimum lies between two
+N_ZOOMS, CROWDED = 2, 0.4  # a landscape zooms in while possible settings span less than this share of a side
+LOG_START = 1e-5  # s; lower end of the logarithmic scale of a time whose limit is zero
+SPREAD = 3.0  # default limits reach from the usual setting divided by this to the usual setting times this
+LATEST_ECHO = 0.25  # s; default limits of TE reach at least this
+ANGLE_LIMITS = (math.radians(1), math.radians(90))  # default, of flip angles
+TRAIN_ANGLE_LIMITS = (math.radians(1), math.radians(30))  # default, of the flip angles of a train of read-outs
+REFOCUSING_LIMITS = (math.radians(30), math.pi)  # default, of refocusing angles
 
 
 @dataclass(frozen=True, kw_only=True)
 class DesignProblem:
-    """Which two tissues to show apart, and which settings may move between which limits."""
+    """Two tissues to distinguish, and the settings to optimise with their limits.
 
-    sequence: Contrast  # the present settings; those without limits stay
+    Raises
+    ------
+    ValueError
+        If a setting, a limit or a tissue does not suit the sequence; the message is one sentence.
+    """
+
+    sequence: Contrast  # present settings; those without limits are kept
     tissues: tuple[TissueValues, TissueValues]
-    limits: Limits  # setting -> lowest and highest, s or rad
-    nulled: TissueValues | None = None  # whose signal the inversion time takes away, whatever the other settings
+    limits: Limits  # lowest and highest value of each setting, s or rad
+    nulled: TissueValues | None = None  # tissue whose signal the inversion time nulls at all other settings
 
     def __post_init__(self) -> None:
         problem = noise_problem(self.sequence)
         if problem:
             raise ValueError(problem)
         if not self.limits:
-            raise ValueError("no setting may move: choose at least one and its limits.")
+            raise ValueError("no setting is selected: select at least one, with its limits.")
         for tissue in (*self.tissues, *([self.nulled] if self.nulled else [])):
             if not (tissue.is_measured or tissue.pd == 0):
                 raise ValueError(f"{tissue.name!r} holds no voxel with PD, T1 and T2: choose another region.")
@@ -65,7 +68,7 @@ class DesignProblem:
         known = design_settings(self.sequence)
         for name, (low, high) in self.limits.items():
             if name not in known:
-                raise ValueError(f"{self.sequence.title} has no setting {name!r}: choose of {', '.join(known)}.")
+                raise ValueError(f"{self.sequence.title} has no setting {name!r}: choose one of {', '.join(known)}.")
             if not 0 <= low < high:
                 label = known[name].metadata["label"]
                 raise ValueError(f"{label}: the lower limit must be below the upper one: change one of them.")
@@ -78,12 +81,15 @@ class DesignProblem:
                 f"{self.sequence.title} cannot null a tissue: choose FLAIR, STIR, PSIR, IR or MPRAGE, or no null."
             )
         if "inversion_time" in self.limits:
-            raise ValueError("the inversion time follows from the tissue to null: take it off the settings to move.")
+            raise ValueError("the inversion time follows from the nulled tissue: do not select it.")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Landscape:
-    """Efficiency over two settings, the others at their optimum; NaN where they exclude each other or fold MP2RAGE."""
+    """Efficiency as a function of two settings, the others at their optimum.
+
+    NaN where the sequence cannot be played out, or where an MP2RAGE image would be ambiguous in T1.
+    """
 
     settings: tuple[str, str]
     values: tuple[FloatArray, FloatArray]  # s or rad
@@ -92,36 +98,37 @@ class Landscape:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Design:
-    """The best settings that were found, and how good they and the present ones are."""
+    """Result of an optimisation: the best settings, and their efficiency compared with that of the present ones."""
 
     sequence: Contrast
     efficiency: float  # unit of PD / sqrt(s)
-    present_efficiency: float  # of the settings that the problem came with, a tissue nulled where that is asked
-    at_limit: tuple[str, ...]  # settings that would go further
-    landscape: Landscape | None  # None where only one setting moves
+    present_efficiency: float  # of the settings before, with the inversion time that nulls the nulled tissue
+    at_limit: tuple[str, ...]  # settings whose optimum lies at one of their limits
+    landscape: Landscape | None  # None if only one setting was optimised
 
 
 def design_settings(sequence: Contrast) -> dict[str, Field[Any]]:
-    """Fields of a sequence that a search may move, by name: those of curves, and the refocusing angle of trains."""
+    """Fields of the settings that can be optimised, by name: those of curves, and the refocusing angle of trains."""
     trains = {each.name: each for each in sequence.settings_in_use if each.name == "refocusing_angle"}
     return movable_settings(sequence) | trains
 
 
 def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
-    """Limits to begin with, s or rad: a third to three times the usual, TE up to 250 ms.
+    """Default limits in s or rad by setting: a third of to three times the usual value, TE up to at least 250 ms.
 
-    Flip angles lie between 1 and 90 degrees, those of a block of read-outs up to 30, refocusing angles above 30.
+    Flip angles lie between 1 and 90 degrees, those of a train of read-outs between 1 and 30, refocusing angles between
+    30 and 180.
     """
-    flip_angles = TRAIN_ANGLES if hasattr(sequence, "n_partitions") else ANGLES
+    flip_angles = TRAIN_ANGLE_LIMITS if hasattr(sequence, "n_partitions") else ANGLE_LIMITS
     limits = {}
     for name, each in design_settings(sequence).items():
         low, high = each.metadata["range"]
         usual = sequence.typical.get(name, getattr(sequence, name))
         bottom, top = usual / SPREAD, SPREAD * usual
         if name == "echo_time":
-            top = max(top, LONG_ECHO)
+            top = max(top, LATEST_ECHO)
         if each.metadata["unit"] == "rad":
-            bottom, top = REFOCUSING if name == "refocusing_angle" else flip_angles
+            bottom, top = REFOCUSING_LIMITS if name == "refocusing_angle" else flip_angles
         limits[name] = (max(low, bottom), min(high, top))
     return limits
 
@@ -129,35 +136,47 @@ def default_limits(sequence: Contrast) -> dict[str, tuple[float, float]]:
 def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Generator[Progress, None, Design]:
     """Search the settings with the highest efficiency, and compute the landscape around them.
 
-    A Sobol sequence spreads settings over the limits, times by their logarithm; Nelder and Mead's simplex search
-    goes on from the best. `plane` names the settings of the landscape, by default the first two that move.
+    A Sobol sequence spreads settings over the limits, times on a logarithmic scale; Nelder and Mead's simplex search
+    refines the best of them. Yields progress and returns the design.
+
+    Parameters
+    ----------
+    problem
+        Tissues, sequence and limits.
+    plane
+        The two settings of the landscape; by default the first two of the limits.
+
+    Raises
+    ------
+    ValueError
+        If no settings within the limits give the two tissues different signals.
     """
     names = tuple(problem.limits)
-    starts = yield from mapped(_spread(problem), between(0.0, 0.6))
-    best = yield from mapped(_refined(problem, starts), between(0.6, 0.75))
-    found = _sequence_at(problem, _settings(problem, best))
-    if found is None or efficiency(found, problem.tissues) <= 0:
-        raise ValueError("no setting within the limits shows the two regions apart: widen the limits.")
+    starts = yield from mapped(_best_of_spread(problem), between(0.0, 0.6))
+    position = yield from mapped(_refined(problem, starts), between(0.6, 0.75))
+    best = _sequence_at(problem, _settings(problem, position))
+    if best is None or efficiency(best, problem.tissues) <= 0:
+        raise ValueError("no settings within the limits distinguish the two regions: widen the limits.")
     landscape = None
     if len(names) > 1:
-        steps = _landscape(problem, found, plane or (names[0], names[1]))
+        steps = _landscape(problem, best, plane or (names[0], names[1]))
         landscape = yield from mapped(steps, between(0.75, 1.0))
     return Design(
-        sequence=found,
-        efficiency=efficiency(found, problem.tissues),
+        sequence=best,
+        efficiency=efficiency(best, problem.tissues),
         present_efficiency=efficiency(_sequence_at(problem, {}) or problem.sequence, problem.tissues),
-        at_limit=tuple(name for name, x in zip(names, best, strict=True) if min(x, 1 - x) < 1e-3),
+        at_limit=tuple(name for name, x in zip(names, position, strict=True) if min(x, 1 - x) < 1e-3),
         landscape=landscape,
     )
 
 
 def can_null(sequence: Contrast | None) -> bool:
-    """Whether the inversion time of a sequence can take the signal of a tissue away."""
+    """Whether the inversion time of a sequence can null the signal of a tissue."""
     return sequence is not None and nulled_time(sequence) == "inversion_time"
 
 
 def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contrast | None:
-    """The sequence with these settings, its inversion time following the tissue to null; None if impossible."""
+    """The sequence with these settings, its inversion time nulling the nulled tissue; None if it is impossible."""
     try:
         wanted = {**vars(problem.sequence), **settings}
         if problem.nulled is None:
@@ -170,37 +189,37 @@ def _sequence_at(problem: DesignProblem, settings: Mapping[str, float]) -> Contr
 
 
 def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> float:
-    """Efficiency, 0 where the settings exclude each other."""
+    """Efficiency, 0 where the sequence is impossible."""
     sequence = _sequence_at(problem, settings)
     return 0.0 if sequence is None else efficiency(sequence, problem.tissues)
 
 
 def _settings(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
-    """Settings at a position in the unit cube: times by their logarithm, angles evenly."""
+    """Settings at a position ``(setting,)`` in the unit cube, times on a logarithmic and angles on a linear scale."""
     known, settings = design_settings(problem.sequence), {}
     for x, (name, (low, high)) in zip(np.clip(position, 0, 1), problem.limits.items(), strict=True):
         if known[name].metadata["unit"] == "s":
-            start = max(low, SHORTEST)
+            start = max(low, LOG_START)
             settings[name] = low if x == 0 else float(start * (high / start) ** x)
         else:
             settings[name] = float(low + (high - low) * x)
     return settings
 
 
-def _spread(problem: DesignProblem) -> Generator[Progress, None, FloatArray]:
-    """The best positions ``(N_REFINED, setting)`` of those tried all over the limits."""
-    tried = qmc.Sobol(len(problem.limits), scramble=False).random(N_TRIED)
-    scores = np.zeros(N_TRIED)
-    for index, position in enumerate(tried):
-        if index % N_STEP == 0:
-            yield Progress(index / N_TRIED, "Trying settings")
+def _best_of_spread(problem: DesignProblem) -> Generator[Progress, None, FloatArray]:
+    """The best positions ``(start, setting)`` of those that a Sobol sequence spreads over the unit cube."""
+    positions = qmc.Sobol(len(problem.limits), scramble=False).random(N_SOBOL)
+    scores = np.zeros(N_SOBOL)
+    for index, position in enumerate(positions):
+        if index % N_PER_REPORT == 0:
+            yield Progress(index / N_SOBOL, "Trying settings")
         scores[index] = _efficiency_at(problem, _settings(problem, position))
-    best: FloatArray = tried[np.argsort(-scores)[:N_REFINED]]
+    best: FloatArray = positions[np.argsort(-scores)[:N_STARTS]]
     return best
 
 
 def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, None, FloatArray]:
-    """The best position ``(setting,)`` that a search from each start ends at."""
+    """The best position ``(setting,)`` of those that the simplex searches from all starts end at."""
     scale = max(_efficiency_at(problem, _settings(problem, start)) for start in starts) or 1.0
 
     def loss(position: FloatArray) -> float:
@@ -210,7 +229,7 @@ def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, 
     lowest = loss(best)
     for index, start in enumerate(starts):
         yield Progress(index / len(starts), "Refining the best")
-        for _ in range(2):  # begun again where it ended, a simplex that collapsed on a limit gets away
+        for _ in range(2):  # a restart frees a simplex that collapsed on a limit
             found = minimize(loss, start, method="Nelder-Mead", bounds=[(0, 1)] * len(start), options={"xatol": 1e-5})
             start = found.x
         if found.fun < lowest:
@@ -219,45 +238,47 @@ def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, 
 
 
 def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -> Generator[Progress, None, Landscape]:
-    """Efficiency over the limits of two settings, or over the part of them that holds all that is possible."""
-    ends = [problem.limits[name] for name in plane]
+    """Efficiency over the limits of two settings, zoomed in where only a small part of them is possible."""
+    limits = [problem.limits[name] for name in plane]
     for number in range(N_ZOOMS):
-        axes = [_axis(*limits, getattr(best, name)) for name, limits in zip(plane, ends, strict=True)]
+        axes = [_axis(*ends, getattr(best, name)) for name, ends in zip(plane, limits, strict=True)]
         steps = _heights(problem, best, plane, (axes[0], axes[1]))
-        made = yield from mapped(steps, between(number / N_ZOOMS, (number + 1) / N_ZOOMS))
-        there = np.isfinite(made)
-        found = [_span(axis, np.flatnonzero(there.any(axis=other))) for axis, other in zip(axes, (1, 0), strict=True)]
-        if all(high - low > CROWDED * (axis[-1] - axis[0]) for (low, high), axis in zip(found, axes, strict=True)):
-            break
-        ends = [
-            (max(low, lowest), min(high, highest)) for (low, high), (lowest, highest) in zip(found, ends, strict=True)
+        heights = yield from mapped(steps, between(number / N_ZOOMS, (number + 1) / N_ZOOMS))
+        possible = np.isfinite(heights)
+        spans = [
+            _span(axis, np.flatnonzero(possible.any(axis=other))) for axis, other in zip(axes, (1, 0), strict=True)
         ]
-    return Landscape(settings=plane, values=(axes[0], axes[1]), efficiency=made)
+        if all(high - low > CROWDED * (axis[-1] - axis[0]) for (low, high), axis in zip(spans, axes, strict=True)):
+            break
+        limits = [
+            (max(low, lowest), min(high, highest)) for (low, high), (lowest, highest) in zip(spans, limits, strict=True)
+        ]
+    return Landscape(settings=plane, values=(axes[0], axes[1]), efficiency=heights)
 
 
 def _axis(low: float, high: float, at: float) -> FloatArray:
-    """Equal steps between two ends, one of them at `at`: settings near it may be impossible."""
+    """Evenly spaced values between two limits, one of them exactly `at`, since values next to it may be impossible."""
     step = (high - low) / (N_LANDSCAPE - 1)
     below, above = (int(length / step + 1e-9) for length in (at - low, high - at))
     return at + step * np.arange(-below, above + 1)
 
 
-def _span(axis: FloatArray, there: npt.NDArray[np.int_]) -> tuple[float, float]:
-    """Ends of the values at some places, a step more on both sides."""
+def _span(axis: FloatArray, indices: npt.NDArray[np.int_]) -> tuple[float, float]:
+    """Lowest and highest of some values of an axis, extended by a step on both sides."""
     step = axis[1] - axis[0]
-    return float(axis[there[0]] - step), float(axis[there[-1]] + step)
+    return float(axis[indices[0]] - step), float(axis[indices[-1]] + step)
 
 
 def _heights(
     problem: DesignProblem, best: Contrast, plane: tuple[str, str], axes: tuple[FloatArray, FloatArray]
 ) -> Generator[Progress, None, FloatArray]:
-    """Efficiency ``(first, second)`` at values of two settings; one row between two reports."""
+    """Efficiency ``(first, second)`` at all pairs of values of two settings; NaN where they are impossible."""
     settings = {name: getattr(best, name) for name in problem.limits}
-    made: FloatArray = np.full((len(axes[0]), len(axes[1])), np.nan)
-    for row, one in enumerate(axes[0]):
+    heights: FloatArray = np.full((len(axes[0]), len(axes[1])), np.nan)
+    for row, first in enumerate(axes[0]):
         yield Progress(row / len(axes[0]), "Drawing the landscape")
-        for column, other in enumerate(axes[1]):
-            sequence = _sequence_at(problem, {**settings, plane[0]: float(one), plane[1]: float(other)})
+        for column, second in enumerate(axes[1]):
+            sequence = _sequence_at(problem, {**settings, plane[0]: float(first), plane[1]: float(second)})
             if sequence is not None:
-                made[row, column] = efficiency(sequence, problem.tissues)
-    return made
+                heights[row, column] = efficiency(sequence, problem.tissues)
+    return heights

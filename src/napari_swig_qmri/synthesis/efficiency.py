@@ -1,12 +1,12 @@
-"""How well a sequence shows two tissues apart in the time that it takes: contrast to noise per square root of time.
+"""Efficiency of a sequence for two tissues: contrast-to-noise ratio per square root of scan time.
 
-Noise: white, of one deviation per line of k-space at every setting, Gaussian also in a magnitude (which holds above a
-signal of about three deviations), so band width, voxel and coil are taken as fixed. Time: TR per line, or per echo
-train or block of read-outs where there is one; averages fill the scan, so that noise falls with its square root. What
-counts is therefore |S1 - S2| / sqrt(TR / lines per TR) for a noise of one. Gradient echoes decay with T2*, or with T2
-where it is not known.
+Noise is white, with the same standard deviation per line of k-space at all settings, and Gaussian also in magnitude
+images, which holds for signals above about three standard deviations; bandwidth, voxel size and coil are kept fixed.
+The time of a line is TR, divided by the lines of an echo train or of a train of read-outs. Averages fill the scan, so
+that noise falls with the square root of time, and the efficiency is |S1 - S2| / sqrt(TR / lines per TR) for noise of
+standard deviation 1. Gradient echoes decay with T2*, or with T2 where T2* is not known.
 
-MP2RAGE is a ratio of two images, with a noise of its own (`uniform_moments`); a typed equation counts as one image if
+MP2RAGE is a ratio of two images, with a noise of its own (`uniform_moments`). A typed equation counts as one image if
 it is proportional to PD, and takes the TR that it mentions.
 """
 
@@ -25,35 +25,35 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.physics.sequence import Contrast
 
-SPAN = 2.0  # the uniform image must tell T1 apart from the shorter one over this to the longer one times this
-N_SPAN = 24  # T1 in between at which that is tried
-IMAGE_NOISE = 1e-3  # of the larger PD, in both images of MP2RAGE; our choice, some 2 % of their usual signals
+T1_MARGIN = 2.0  # MP2RAGE must be unambiguous from the shorter T1 over this factor to the longer T1 times it
+N_T1 = 24  # T1 values at which that is tested
+IMAGE_NOISE = 1e-3  # of the larger PD, in both images of MP2RAGE; our choice, about 2 % of their usual signals
 
 
 def noise_problem(sequence: Contrast) -> str | None:
-    """Why noise or time of a contrast are not known, in a sentence; None where they are."""
+    """Reason in one sentence why noise or time of a contrast is unknown; None if both are known."""
     if not isinstance(sequence, UserEquation):
         return None
     if sequence.degree_in_pd != 1:
         return (
-            "the equation is not proportional to PD, so that it is no image but a ratio or a product of some, whose "
-            "noise is not known: multiply by PD, or choose a sequence."
+            "the equation is not proportional to PD, so it is a ratio or a product of images with unknown noise: "
+            "multiply by PD, or choose a sequence."
         )
     if "TR" not in sequence.names:
-        return "the equation has no TR, so that the time it takes is not known: put TR in, or choose a sequence."
+        return "the equation has no TR, so its scan time is unknown: add TR, or choose a sequence."
     return None
 
 
 def time_per_line(sequence: Contrast) -> float:
-    """Time in s that one line of k-space takes: TR over the echoes of a train, or the read-outs of a block."""
+    """Scan time per line of k-space in s: TR divided by the echoes or read-outs of a train, if there is one."""
     lines = getattr(sequence, "echo_train_length", getattr(sequence, "n_partitions", 1))
     return float(sequence.repetition_time / lines)
 
 
 def efficiency(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -> float:
-    """Contrast-to-noise per square root of time for a noise of one, in the unit of PD / sqrt(s).
+    """Contrast-to-noise ratio per square root of time for noise of standard deviation 1, in the unit of PD / sqrt(s).
 
-    A tissue with a PD of 0 stands for nothing at all.
+    A tissue with a PD of 0 has no signal, whatever its times.
     """
     pair = [each if each.pd != 0 else TissueValues(name=each.name, pd=0.0, t1=1.0, t2=1.0) for each in tissues]
     if isinstance(sequence, Mp2rageUni):
@@ -65,15 +65,15 @@ def efficiency(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -
 
 
 def is_unambiguous(sequence: Contrast, tissues: tuple[TissueValues, TissueValues]) -> bool:
-    """Whether an MP2RAGE image falls with T1 all the way from half the shorter to twice the longer of two T1.
+    """Whether an MP2RAGE image decreases with T1 from half the shorter to twice the longer T1 of two tissues.
 
-    Where it is folded back, tissues of different T1 look alike, and noise vanishes at the fold, which an optimum of
-    contrast to noise would seek. Of other sequences nothing is asked.
+    Otherwise the image has extremes at which tissues of different T1 look alike and the noise vanishes, and a search
+    for the best contrast-to-noise ratio would end there. Always true for other sequences.
     """
     measured = [each.t1 for each in tissues if each.is_measured]
     if not isinstance(sequence, Mp2rageUni) or not measured:
         return True
-    times = np.geomspace(min(measured) / SPAN, max(measured) * SPAN, N_SPAN)
+    times = np.geomspace(min(measured) / T1_MARGIN, max(measured) * T1_MARGIN, N_T1)
     line = [TissueValues(name="", pd=1.0, t1=float(t1), t2=1.0) for t1 in times]
     return bool((np.diff(signals(sequence, line)) < 0).all())
 
@@ -81,32 +81,38 @@ def is_unambiguous(sequence: Contrast, tissues: tuple[TissueValues, TissueValues
 def uniform_moments(first: FloatArray, second: FloatArray, deviation: float) -> tuple[FloatArray, FloatArray]:
     """Mean and standard deviation of S1 S2 / (S1^2 + S2^2) when both complex images have noise.
 
-    With (S1, S2) = r (sin a, cos a) the ratio is sin(2a) / 2, and noise turns a by an angle of deviation s = noise / r
-    in the plane of the signals and, by its imaginary parts, across it. For Gaussian angles follow::
+    With (S1, S2) = r (sin a, cos a) the ratio is sin(2a) / 2. Noise rotates (S1, S2) by an angle with standard
+    deviation s = noise / r in the plane of the signals and, by its imaginary part, out of that plane. For Gaussian
+    angles::
 
         mean     = sin(2a) exp(-4 s^2) / 2
         variance = [1 - cos(4a) exp(-8 s^2)] [1 + exp(-8 s^2)] / 16 - mean^2
 
-    To first order in s that is the propagation of errors, s |S2^2 - S1^2| / (S1^2 + S2^2), with which Marques et al.
-    2010 count contrast to noise; it vanishes where the images are equal, and there the deviation is 2 s^2. Derived
-    here: (S1, S2) is a spinor that stands for a direction on a sphere, at the angle 2a, and noise turns it both ways.
+    To first order in s this is the propagated error s |S2^2 - S1^2| / (S1^2 + S2^2) used by Marques et al. 2010, which
+    vanishes where the images are equal; there the deviation is 2 s^2. Derived here: (S1, S2) is a spinor that stands
+    for a direction on a sphere at the angle 2a, and noise rotates this direction along both axes of the sphere.
 
     Parameters
     ----------
     first, second
-        Signals with their sign, of one shape.
+        Signed signals of one shape.
     deviation
-        Of the real and of the imaginary part of the noise in both images, in their unit.
+        Standard deviation of the real and of the imaginary part of the noise in both images, in their unit.
+
+    Returns
+    -------
+    mean, deviation
+        Arrays of the shape of the signals, without unit.
     """
     spread = (deviation / np.maximum(np.hypot(first, second), 1e-9 * deviation)) ** 2
-    angle, kept = np.arctan2(first, second), np.exp(-8 * spread)
-    mean = np.sin(2 * angle) * np.sqrt(kept) / 2
-    variance = (1 - np.cos(4 * angle) * kept) * (1 + kept) / 16 - mean**2
+    angle, damping = np.arctan2(first, second), np.exp(-8 * spread)
+    mean = np.sin(2 * angle) * np.sqrt(damping) / 2
+    variance = (1 - np.cos(4 * angle) * damping) * (1 + damping) / 16 - mean**2
     return mean, np.sqrt(variance.clip(min=0))
 
 
 def _uniform_contrast(sequence: Mp2rageUni, tissues: list[TissueValues]) -> float:
-    """Contrast of the uniform image over the noise of both tissues (root mean square), times the noise of an image."""
+    """Contrast of the uniform image divided by its noise (root mean square of both tissues), times the image noise."""
     import torch  # kept out of start-up: it takes over a second to load
 
     pd, t1, t2 = np.array([(each.pd, each.t1, each.gradient_decay) for each in tissues]).T

@@ -1,4 +1,4 @@
-"""Named settings of sequences and equations: those of the package, and a person's own as TOML files.
+"""Presets, named settings of sequences and equations: those of the package, and the user's own as TOML files.
 
 In a file, times are in ms, angles in degrees and field strengths in T:
 
@@ -6,7 +6,7 @@ In a file, times are in ms, angles in degrees and field strengths in T:
     name = "T2w long"
     field_strength = 3.0
     sequence = "tse"  # a key of SEQUENCES, or "equation"; then `equation` holds its text
-    source = "our protocol of 2024"  # may be left out
+    source = "our protocol of 2024"  # optional
     settings = { repetition_time = 6000.0, echo_time = 120.0, echo_train_length = 16, echo_spacing = 10.0 }
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,11 @@ from typing import Any
 import platformdirs
 import tomli_w
 
-from napari_swig_qmri.physics.sequence import Contrast, in_shown_units, in_si_units, settings_of
-from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation, mentioned_settings
+from napari_swig_qmri.physics.sequence import Contrast
+from napari_swig_qmri.physics.user_equation import UserEquation
+from napari_swig_qmri.synthesis.sequence_tables import contrast_of, sequence_key, shown_settings
 
-HEADER = "# Presets of napari-swig-qmri: times in ms, angles in degrees, field strengths in T.\n\n"
+PRESETS_HEADER = "# Presets of napari-swig-qmri: times in ms, angles in degrees, field strengths in T.\n\n"
 LONGEST_NAME = 60  # characters
 HIGHEST_FIELD = 30.0  # T
 _KEYS = {"name": str, "field_strength": float, "sequence": str, "source": str, "equation": str, "settings": dict}
@@ -36,7 +36,10 @@ _OPTIONAL = ("source", "equation")
 
 @dataclass(frozen=True, kw_only=True)
 class Preset:
-    """A contrast with the name and the field strength under which it is chosen."""
+    """A contrast with a name and a field strength.
+
+    ValueError if the name is empty, too long or not printable, or if the field strength is out of range.
+    """
 
     name: str
     field_strength: float  # T
@@ -54,18 +57,13 @@ class Preset:
 
     @property
     def key(self) -> tuple[str, float]:
-        """What tells presets apart."""
+        """Name and field strength, which identify a preset."""
         return self.name, self.field_strength
 
     @property
     def file_name(self) -> str:
-        """Name of a file for this preset alone."""
+        """Name of a TOML file that holds only this preset."""
         return f"{re.sub(r'[^A-Za-z0-9.+-]+', '-', self.name).strip('-.') or 'preset'}_{self.field_strength:g}T.toml"
-
-
-def sequence_key(contrast: Contrast) -> str:
-    """Name of a sequence on the command line and in files."""
-    return next((name for name, kind in SEQUENCES.items() if kind is type(contrast)), EQUATION)
 
 
 def built_in_presets() -> tuple[Preset, ...]:
@@ -75,40 +73,53 @@ def built_in_presets() -> tuple[Preset, ...]:
 
 
 def user_folder() -> Path:
-    """Folder of a person's presets; it need not exist."""
+    """Folder of the user's presets; it may not exist."""
     return platformdirs.user_config_path("napari-swig-qmri", appauthor=False) / "presets"
 
 
 def all_presets(extra: Iterable[Path] = ()) -> tuple[tuple[Preset, ...], tuple[str, ...]]:
-    """Presets of the package, of the user's folder and of `extra` files, and a sentence on each bad file.
+    """Presets of the package, of the user's folder and of the `extra` files.
 
-    Of presets with the same name and field strength the last one counts.
+    A later preset replaces an earlier one with the same name and field strength.
+
+    Returns
+    -------
+    presets
+        All presets.
+    problems
+        One sentence about each file that could not be read.
     """
-    found = {preset.key: preset for preset in built_in_presets()}
+    presets = {preset.key: preset for preset in built_in_presets()}
     problems = []
     for path in [*sorted(user_folder().glob("*.toml")), *extra]:
         try:
-            found |= {preset.key: preset for preset in read_presets(path)}
+            presets |= {preset.key: preset for preset in read_presets(path)}
         except (OSError, ValueError) as error:
             problems.append(str(error))
-    return tuple(found.values()), tuple(problems)
+    return tuple(presets.values()), tuple(problems)
 
 
 def find_preset(presets: Sequence[Preset], name: str, field_strength: float) -> Preset:
-    """The preset of this name, in any case, at a field strength in T; ValueError that lists what there is."""
-    there = [preset for preset in presets if preset.field_strength == field_strength]
-    if not there:
+    """The preset with a name, ignoring case, and a field strength in T.
+
+    ValueError if there is none; the message lists the choices.
+    """
+    at_field = [preset for preset in presets if preset.field_strength == field_strength]
+    if not at_field:
         known = ", ".join(f"{field:g}" for field in sorted({preset.field_strength for preset in presets}))
         raise ValueError(f"there are no presets at {field_strength:g} T: choose a field strength among {known} T.")
-    named = [preset for preset in there if preset.name.casefold() == name.strip().casefold()]
+    named = [preset for preset in at_field if preset.name.casefold() == name.strip().casefold()]
     if not named:
-        names = ", ".join(preset.name for preset in there)
+        names = ", ".join(preset.name for preset in at_field)
         raise ValueError(f"no preset at {field_strength:g} T is called {name!r}: choose among {names}.")
     return named[-1]
 
 
 def read_presets(path: Path) -> tuple[Preset, ...]:
-    """Presets of a file; ValueError or OSError with one sentence where it is no such file."""
+    """Presets of a TOML file.
+
+    OSError if it cannot be read, ValueError if it is not a preset file; the messages name the file.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError:
@@ -119,11 +130,11 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
 
 
 def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
-    """Presets of the text of a file called `label`."""
+    """Presets of a TOML text; ValueError if it is not one, with `label` as the name of the file."""
     try:
         content = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"preset file {label} is no TOML: {str(error).rstrip('.')}.") from None
+        raise ValueError(f"preset file {label} is not TOML: {str(error).rstrip('.')}.") from None
     entries = content.get("preset")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"preset file {label} holds no presets: begin each with a line [[preset]].")
@@ -137,8 +148,8 @@ def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
 
 
 def write_presets(path: Path, presets: Sequence[Preset], *, overwrite: bool = False) -> None:
-    """Write a file that `read_presets` reads; FileExistsError where there is one, unless `overwrite`."""
-    text = HEADER + tomli_w.dumps({"preset": [_entry(preset) for preset in presets]})
+    """Write presets to a TOML file; FileExistsError if it exists and `overwrite` is False."""
+    text = PRESETS_HEADER + tomli_w.dumps({"preset": [_entry(preset) for preset in presets]})
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with path.open("w" if overwrite else "x", encoding="utf-8", newline="\n") as file:
@@ -153,20 +164,18 @@ def _entry(preset: Preset) -> dict[str, Any]:
         "field_strength": preset.field_strength,
         "sequence": sequence_key(preset.contrast),
     }
-    settings = in_shown_units(preset.contrast)
     if isinstance(preset.contrast, UserEquation):
         entry["equation"] = preset.contrast.text
-        settings = {field.name: settings[field.name] for field in mentioned_settings(preset.contrast.text)}
     if preset.source:
         entry["source"] = preset.source
-    return entry | {"settings": settings}
+    return entry | {"settings": shown_settings(preset.contrast)}
 
 
 def _preset(entry: Mapping[str, Any]) -> Preset:
-    """Preset of a table of a file; TypeError or ValueError with what is wrong."""
+    """Preset of a TOML table; TypeError or ValueError says what is wrong with it."""
     unknown = [key for key in entry if key not in _KEYS]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is unknown: a preset has {', '.join(_KEYS)}.")
+        raise ValueError(f"{unknown[0]!r} is unknown: a preset has only {', '.join(_KEYS)}.")
     for key, kind in _KEYS.items():
         if key not in entry and key not in _OPTIONAL:
             raise ValueError(f"{key} is missing: add it.")
@@ -177,28 +186,6 @@ def _preset(entry: Mapping[str, Any]) -> Preset:
     return Preset(
         name=entry["name"],
         field_strength=float(entry["field_strength"]),
-        contrast=_contrast(entry),
+        contrast=contrast_of(entry["sequence"], entry["settings"], entry.get("equation")),
         source=entry.get("source", ""),
     )
-
-
-def _contrast(entry: Mapping[str, Any]) -> Contrast:
-    key, settings = entry["sequence"], entry["settings"]
-    if key != EQUATION and key not in SEQUENCES:
-        raise ValueError(f"sequence {key!r} is unknown: choose among {', '.join((*SEQUENCES, EQUATION))}.")
-    if (key == EQUATION) != ("equation" in entry):
-        raise ValueError(f'equation goes with sequence = "{EQUATION}", and with no other: change one of them.')
-    kind: type[Contrast] = UserEquation if key == EQUATION else SEQUENCES[key]
-    known = {field.name: field for field in settings_of(kind)}
-    for name, value in settings.items():
-        if name not in known:
-            raise ValueError(f"{kind.title} has no setting {name!r}: choose among {', '.join(known)}.")
-        is_switch = known[name].type == "bool"
-        if isinstance(value, bool) != is_switch or not isinstance(value, int | float):
-            wanted = "true or false" if is_switch else "a number"
-            raise ValueError(f"{name} must be {wanted}, but it is {value!r}.")
-    absent = [name for name, field in known.items() if name not in settings and field.default is MISSING]
-    if absent:
-        raise ValueError(f"{kind.title} needs {', '.join(absent)} among its settings: add it.")
-    text = {"text": entry["equation"]} if key == EQUATION else {}
-    return kind(**text, **in_si_units(kind, settings))

@@ -148,7 +148,7 @@ def test_a_search_can_be_cancelled(viewer: ViewerModel, qtbot: QtBot) -> None:
 
 
 def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, _ = fake_optimiser(error=ValueError("no setting within the limits shows the two regions apart."))
+    optimise, _ = fake_optimiser(error=ValueError("no settings within the limits distinguish the two regions."))
     dock = open_dock(viewer, qtbot, optimiser=optimise)
     add_labels(viewer, labelled())
     finish(dock.design, qtbot)

@@ -177,7 +177,7 @@ def test_own_presets_are_there_at_start_and_bad_files_are_told(qtbot: QtBot, fol
     panel = SequencePanel()
     qtbot.addWidget(panel)
     assert "T2w long" in names_of(panel)
-    assert panel.presets.note.text().startswith("Preset file bad.toml is no TOML: ")
+    assert panel.presets.note.text().startswith("Preset file bad.toml is not TOML: ")
 
 
 def test_a_tissue_stays_nulled_while_settings_change(panel: SequencePanel) -> None:

@@ -14,7 +14,7 @@ from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence,
 from napari_swig_qmri.physics.sequence import settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
-from napari_swig_qmri.synthesis.presets import sequence_key
+from napari_swig_qmri.synthesis.sequence_tables import sequence_key
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
