@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from napari_swig_qmri.cli.console import Report, drain
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
@@ -16,19 +14,15 @@ from napari_swig_qmri.data.nifti import split_extension
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
 from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.progress import staged
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
 from napari_swig_qmri.synthesis.rendering import PLAIN
 from napari_swig_qmri.synthesis.sheets import render, write_sheet
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
     from napari_swig_qmri.synthesis.rendering import Rendering
-
-N_SLICES_PER_STEP = 8  # slices computed between two updates of the progress bar
 
 
 def synthesize_file(
@@ -50,7 +44,8 @@ def synthesize_file(
     stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
     given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
-    data = drain(_contrast(maps, sequence, rendering))
+    rendered = lazy_contrast(maps, sequence, rendering).rendered()
+    data = drain(staged(rendered, 0.0, 1.0, f"Synthesising {sequence.title}"))
     sidecar = {
         **to_sidecar(sequence),
         **rendering.with_map(maps.transmit_map).to_sidecar(),
@@ -84,15 +79,3 @@ def sheet_files(
     names = ", ".join(contrast.name for contrast in protocol.contrasts)
     text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."
     return {"outputs": files, "subject": sheet.subject, "notices": given.notices, "text": text}
-
-
-def _contrast(maps: ContrastMaps, sequence: Contrast, rendering: Rendering) -> Generator[Progress, None, FloatArray]:
-    """Signal ``(x, y, z)`` of a sequence, computed a few slices at a time."""
-    contrast = lazy_contrast(maps, sequence, rendering)
-    n_slices = maps.grid.shape[2]
-    signal = np.empty(maps.grid.shape, np.float32)
-    for first in range(0, n_slices, N_SLICES_PER_STEP):
-        yield Progress(first / n_slices, f"Synthesising {sequence.title}")
-        part = (..., slice(first, first + N_SLICES_PER_STEP))
-        signal[part] = contrast[part]
-    return signal
