@@ -1,8 +1,8 @@
-"""MuPa-ZTE: fast silent multi-parametric mapping with zero echo time, twelve images of one cyclic acquisition.
+"""MuPa-ZTE: fast silent multi-parametric mapping with zero echo time, twelve images from one cyclic acquisition.
 
-A cycle is an inversion, a delay and six segments of spokes, then a T2 preparation, a delay and six segments more.
-Every spoke is a small excitation, read out at once and spoiled. Source of the scheme: ISMRM 2018, abstract 0061;
-the default settings are our choice.
+A cycle consists of an inversion, a delay and six segments of spokes, then a T2 preparation, a delay and six more
+segments. Every spoke is a small excitation that is read out immediately and spoiled. Source of the scheme: ISMRM 2018,
+abstract 0061; the default settings are our choice.
 """
 
 from __future__ import annotations
@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 import torch
 
-from napari_swig_qmri.physics.sequence import angle_field, check_settings, plain_field, time_field
-from napari_swig_qmri.physics.signal_models import spoiled_steady_state
-from napari_swig_qmri.physics.spin_echoes import relax
+from napari_swig_qmri.physics.gradient_echoes import spoiled_steady_state
+from napari_swig_qmri.physics.sequence import angle_field, check_settings, plain_field, relax, time_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -25,16 +24,16 @@ N_PREPARATIONS = 2  # inversion and T2 preparation
 
 @dataclass(frozen=True, kw_only=True)
 class MupaZte:
-    """The images of a MuPa-ZTE scan in the steady state of its cycle, closed form.
+    """Signed images of a MuPa-ZTE scan in the steady state of its cycle, in closed form.
 
-    A spoke of flip angle a and length TR turns M into 1 + (M cos a - 1) E, E = exp(-TR/T1), so that after n of them
+    A spoke of flip angle a and length TR turns M into 1 + (M cos a - 1) E, E = exp(-TR/T1). After n spokes
     M_n = S + (M_0 - S) q^n, with q = E cos a and S = (1 - E) / (1 - q). An image is the mean of M before each of
     its n excitations, S + (M_0 - S) (1 - q^n) / (n (1 - q)). The inversion turns M into -eta M, the T2 preparation
-    into M exp(-TE/T2); the segments of a preparation follow each other after `segment_delay`. A cycle is affine in
-    the magnetisation it starts with, which gives the steady state without iteration.
+    into M exp(-TE/T2). `segment_delay` separates the segments of a preparation. A cycle is affine in its start
+    magnetisation, which gives the steady state without iteration.
 
-    Signed images; sin(a), the same in all of them, belongs to the receive gain. Pulses are ideal (no B1+,
-    magnetisation transfer or off-resonance), T1 is neglected within the T2 preparation.
+    The factor sin(a), equal in all images, is part of the receive gain. Pulses are ideal (no B1+, magnetisation
+    transfer or off-resonance), and T1 relaxation during the T2 preparation is neglected.
     """
 
     title: ClassVar[str] = "MuPa-ZTE"
@@ -53,18 +52,30 @@ class MupaZte:
 
     @property
     def n_images(self) -> int:
-        """One image per segment."""
+        """Number of images, one per segment."""
         return N_PREPARATIONS * self.n_segments
 
     @property
     def cycle_duration(self) -> float:
-        """Time in s from inversion to inversion."""
+        """Time between inversions in s."""
         segment = self.n_spokes * self.repetition_time + self.segment_delay
         delays = N_PREPARATIONS * self.preparation_delay
         return self.n_images * segment + delays + self.preparation_echo_time
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor) -> Tensor:
-        """Images ``(n_images, ...)`` in the unit of `pd`; maps ``(...)``, t1 and t2 in s and > 0."""
+        """Images in the unit of `pd`.
+
+        Parameters
+        ----------
+        pd
+            Proton density ``(...)`` in any unit.
+        t1, t2
+            Relaxation times ``(...)`` in s, > 0.
+
+        Returns
+        -------
+        Images ``(n_images, ...)``.
+        """
         decay = (-self.preparation_echo_time / t2).exp()
         end, _ = self._cycle(torch.zeros_like(t1), t1, decay)
         relaxing = self.cycle_duration - self.preparation_echo_time
@@ -74,7 +85,10 @@ class MupaZte:
         return pd * torch.stack(means)
 
     def _cycle(self, start: Tensor, t1: Tensor, decay: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Magnetisation at the end of a cycle and its mean over each segment, for PD 1."""
+        """Magnetisation at the end of a cycle and its mean over each segment, for PD 1.
+
+        `start` is the magnetisation before the inversion, `decay` the factor exp(-TE/T2) of the T2 preparation.
+        """
         log_q = math.log(math.cos(self.flip_angle)) - self.repetition_time / t1
         lost = -(self.n_spokes * log_q).expm1()  # 1 - q^n, and below 1 - q, exact in float32
         share = lost / (-self.n_spokes * log_q.expm1())

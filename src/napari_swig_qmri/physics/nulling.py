@@ -1,16 +1,16 @@
 """Inversion times at which a tissue gives no signal, and the T1 of tissues that are usually nulled.
 
-Spin-echo sequences know their nulling time. For sequences with read-out trains it follows from their steady
-state: the start of a train that is zero at the centre of k-space is x0 = m (1 - c^-b), m the steady state of an
-endless train, c = cos(a) E(ESP), b the read-outs before the centre. One repetition on, the magnetisation before
-the inversion is A - B / u with u = E(gap between inversion and train), so that 1 - u - eta (A u - B) = x0.
+Spin-echo sequences provide their nulling time themselves. For sequences with read-out trains it follows from the steady
+state. A train is zero at the centre of k-space if it starts from x0 = m (1 - c^-b), with m the steady state of an
+endless train, c = cos(a) E(ESP) and b the number of read-outs before the centre. After one repetition the magnetisation
+before the inversion is A - B / u with u = E(gap between inversion and train), hence 1 - u - eta (A u - B) = x0.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -21,16 +21,16 @@ from napari_swig_qmri.physics.spin_echoes import EchoTrain
 if TYPE_CHECKING:
     from napari_swig_qmri.physics.sequence import Contrast
 
-SHORTEST = 1e-3  # s, of the inversion times that a sequence takes
+SHORTEST = 1e-3  # s; lower limit of inversion times
 
 
 @dataclass(frozen=True)
 class Tissue:
-    """T1 of a tissue by field strength in T: a usual value and a range of our choice, in s."""
+    """T1 of a tissue by field strength: a usual value and a range of our choice."""
 
     name: str
-    t1: Mapping[float, float]
-    t1_range: Mapping[float, tuple[float, float]]
+    t1: Mapping[float, float]  # field strength in T -> s
+    t1_range: Mapping[float, tuple[float, float]]  # field strength in T -> lower and upper limit in s
     source: str
 
 
@@ -73,7 +73,7 @@ TISSUES: Mapping[str, Tissue] = MappingProxyType(
 
 
 def nulled_time(contrast: type[Contrast] | Contrast) -> str | None:
-    """Name of the inversion time that can null a tissue; None where a contrast has no inversion."""
+    """Name of the inversion time that nulls a tissue; None if the contrast has no inversion."""
     kind = contrast if isinstance(contrast, type) else type(contrast)
     if issubclass(kind, DoubleInversionRecovery):
         return "second_inversion_time"
@@ -82,31 +82,31 @@ def nulled_time(contrast: type[Contrast] | Contrast) -> str | None:
 
 
 def nulled(sequence: Contrast, t1: float, t2: float | None = None) -> Contrast:
-    """The same sequence with the inversion time at which `t1` (s) gives no signal; see `nulled_from`."""
-    return nulled_from(type(sequence), vars(sequence), t1, t2)
+    """Return the sequence with the inversion time at which `t1` (s) gives no signal; see `nulled_from`."""
+    return nulled_from(type(sequence), asdict(sequence), t1, t2)
 
 
 def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float, t2: float | None = None) -> Contrast:
-    """Sequence of `kind` with these settings, but for the inversion time, which is set so that `t1` gives no signal.
+    """Return a sequence of `kind` whose inversion time is set so that `t1` gives no signal.
 
-    A double inversion recovery keeps TI, and its TI2 is set; MP2RAGE is nulled in its first block.
+    For double inversion recovery TI2 is set and TI kept; MP2RAGE is nulled in its first block.
 
     Parameters
     ----------
     kind
-        A sequence with an inversion.
+        Class of a sequence with an inversion.
     settings
-        Its settings by field name, in s and rad; the inversion time among them may be missing or impossible.
+        Settings by field name, in s and rad; the inversion time to set may be missing or impossible.
     t1
         T1 to null, in s.
     t2
-        T2 of the same tissue, in s, on which depends what echo trains leave that refocus below 180 degrees; without
-        it they are taken to leave nothing.
+        T2 of the same tissue, in s, for the longitudinal magnetisation left by echo trains that refocus below 180
+        degrees; that magnetisation is taken as zero without it.
 
     Raises
     ------
     ValueError
-        If there is no inversion, or none of its times nulls `t1`; in one sentence.
+        If the sequence has no inversion, or no inversion time nulls `t1`.
     """
     name = nulled_time(kind)
     if name is None:
@@ -127,12 +127,26 @@ def nulled_from(kind: type[Contrast], settings: Mapping[str, Any], t1: float, t2
 def doubly_nulled(
     settings: Mapping[str, Any], t1: float, other_t1: float, t2: float | None = None, other_t2: float | None = None
 ) -> Contrast:
-    """Double inversion recovery whose TI and TI2 null two T1 (s) at once; ValueError where none do.
+    """Return a double inversion recovery whose TI and TI2 null two tissues at once.
 
-    T2 (s) of the two matters as in `nulled_from`.
+    Parameters
+    ----------
+    settings
+        Settings by field name, in s and rad; TI and TI2 may be missing.
+    t1, other_t1
+        T1 of the two tissues in s.
+    t2, other_t2
+        T2 of the two tissues in s, used as in `nulled_from`.
 
-    From the TI that nulls the longer T1 without a second inversion, the TI2 that nulls the longer T1 rises from zero
-    and crosses the one that nulls the shorter; bisection finds where.
+    Raises
+    ------
+    ValueError
+        If no pair of inversion times nulls both.
+
+    Notes
+    -----
+    At the TI that nulls the longer T1 without a second inversion, the TI2 that nulls the longer T1 is zero. For longer
+    TI it rises and crosses the TI2 that nulls the shorter T1; bisection finds the crossing.
     """
     shorter, longer = sorted(((t1, t2), (other_t1, other_t2)), key=lambda tissue: tissue[0])
     names = ("inversion_time", "second_inversion_time")
@@ -150,7 +164,7 @@ def _label(name: str) -> str:
 
 
 def _earliest(kind: type[Contrast], settings: Mapping[str, Any]) -> float:
-    """The shortest time that can be played out whatever the other settings leave room for."""
+    """Shortest possible inversion time: the read-outs before the k-space centre must fit before it."""
     if not issubclass(kind, Mprage | Mp2rageUni):
         return SHORTEST
     defaults = {name: kind.__dataclass_fields__[name].default for name in ("n_partitions", "echo_spacing")}
@@ -160,18 +174,18 @@ def _earliest(kind: type[Contrast], settings: Mapping[str, Any]) -> float:
 
 
 def _nulling_time(sequence: Any, t1: float, t2: float | None) -> float:
-    """Inversion time in s that nulls `t1`; not a number, or below zero, where there is none."""
+    """Inversion time in s that nulls `t1`; NaN or negative if none does."""
     try:
         if isinstance(sequence, Mprage | Mp2rageUni):
             return _of_readouts(sequence, t1)
         times = (t1, t2) if isinstance(sequence, EchoTrain) else (t1,)
         return float(sequence.nulling_inversion_time(*times))
-    except (ValueError, ZeroDivisionError, OverflowError):  # logarithm of what no time can reach
+    except (ValueError, ZeroDivisionError, OverflowError):  # logarithm of a number that no inversion time reaches
         return math.nan
 
 
 def _of_readouts(sequence: Mprage | Mp2rageUni, t1: float) -> float:
-    """Nulling time of the first read-out block, by the derivation above."""
+    """Nulling time of the first read-out block, as derived in the module docstring."""
     n, before, eta = sequence.n_partitions, sequence.n_before_centre, sequence.inversion_efficiency
     train = _train_of(sequence.flip_angle, sequence.echo_spacing, t1)
     steady = train(0.0, math.inf)
@@ -180,7 +194,7 @@ def _of_readouts(sequence: Mprage | Mp2rageUni, t1: float) -> float:
     length = n * sequence.echo_spacing
     if isinstance(sequence, Mprage):
         offset, slope = 1.0, (1 - end) * _decay(sequence.repetition_time - length, t1)
-    else:  # after a pause the second block, then the rest
+    else:  # pause, second block and recovery follow the first block
         second = _train_of(sequence.second_flip_angle, sequence.echo_spacing, t1)
         centre = sequence.second_inversion_time
         rest = sequence.repetition_time - centre - (n - before) * sequence.echo_spacing
@@ -193,7 +207,7 @@ def _of_readouts(sequence: Mprage | Mp2rageUni, t1: float) -> float:
 
 
 def _train_of(flip_angle: float, spacing: float, t1: float) -> Callable[[float, float], float]:
-    """Magnetisation after n spoiled read-outs from a start value, as a function of both."""
+    """Function of start value and n: magnetisation after n spoiled read-outs."""
     shrink = math.cos(flip_angle) * _decay(spacing, t1)
     steady = (1 - _decay(spacing, t1)) / (1 - shrink)
     return lambda start, n: steady + (start - steady) * shrink**n

@@ -1,4 +1,4 @@
-"""The tissue quantities a map can hold: proton density and the two relaxation times."""
+"""Tissue quantities that are mapped: proton density and the relaxation times T1 and T2."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """One mapped tissue quantity.
+    """A mapped tissue quantity.
 
-    The lower and upper bound, in `unit`, enclose every tissue; solvers never leave them.
+    The values of every tissue lie within `bounds`, and solvers stay within them.
     """
 
     name: str
     unit: str
-    suffix: str  # BIDS suffix of a file that holds this map
+    suffix: str  # BIDS suffix of its map
     bounds: tuple[float, float]  # in `unit`
-    colormap: str  # name known to cmap; ISMRM recommendation, doi 10.1002/mrm.30290
+    colormap: str  # name in the cmap package; ISMRM recommendation, doi 10.1002/mrm.30290
 
 
 PD = Quantity(name="PD", unit="arbitrary", suffix="PDmap", bounds=(1e-3, 4.0), colormap="gray")

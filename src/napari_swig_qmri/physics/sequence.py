@@ -1,4 +1,7 @@
-"""What every sequence shares: echo and repetition time, checks of its settings, the decay up to the echo."""
+"""Base classes of all sequences: settings with labels, units and ranges, their checks, and the signal.
+
+Times are in s, angles in rad. Forms and messages show ms and degrees.
+"""
 
 from __future__ import annotations
 
@@ -14,21 +17,22 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 if TYPE_CHECKING:
     from torch import Tensor
 
-SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # what a person reads or types for one of a field's unit
+SHOWN_PER_UNIT = {"s": 1e3, "rad": 180 / math.pi, "1": 1}  # displayed value (ms, degrees) per value of a field
+TIMING_TOLERANCE = 1e-9  # s; sums of settings such as 16 * 0.01 are not exact
 
 
 def time_field(label: str, low: float, high: float, **options: Any) -> Any:
-    """Time in s between `low` and `high`; required unless `options` hold a default."""
+    """Dataclass field for a time in s between `low` and `high`; `options` as for `dataclasses.field`."""
     return field(metadata={"label": label, "unit": "s", "range": (low, high)}, **options)
 
 
 def angle_field(label: str, high: float = math.pi, **options: Any) -> Any:
-    """Flip angle in rad up to `high`; required unless `options` hold a default."""
+    """Dataclass field for an angle in rad from 0.1 degrees to `high`; `options` as for `dataclasses.field`."""
     return field(metadata={"label": label, "unit": "rad", "range": (math.radians(0.1), high)}, **options)
 
 
 def plain_field(label: str, low: float, high: float, default: float | bool) -> Any:
-    """Number, count or switch without a unit."""
+    """Dataclass field for a number, count or switch without a unit."""
     return field(default=default, metadata={"label": label, "unit": "1", "range": (low, high)})
 
 
@@ -38,18 +42,18 @@ def typical_settings(**values: float) -> Mapping[str, float]:
 
 
 def ms(seconds: float) -> str:
-    """Time as people read it."""
+    """Time as text in ms."""
     return f"{1e3 * seconds:.6g} ms"
 
 
 def short_label(parameter: Field[Any]) -> str:
-    """What a setting is called within a text: TE, TR, flip angle; its label where there is nothing shorter."""
+    """Short name of a setting: the abbreviation in its label (TE, TR), else the label in lower case."""
     label = str(parameter.metadata["label"])
     return label.rpartition("(")[2].rstrip(")") if label.endswith(")") else label.lower()
 
 
 def summary(model: Contrast) -> str:
-    """One line for a person, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
+    """Title and times of a contrast in one line, such as ``T2-FLAIR: TE 120, TR 9000, TI 2500 ms``."""
     parts = []
     for each in model.settings_in_use:
         short = short_label(each)
@@ -65,26 +69,26 @@ def _shown(value: float, unit: str) -> str:
 
 
 class PulseSequence(Protocol):
-    """A dataclass of settings, made of the fields above."""
+    """A dataclass whose settings are made by `time_field`, `angle_field` and `plain_field`."""
 
     title: ClassVar[str]
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
 
 def settings_of(sequence: PulseSequence | type[PulseSequence]) -> tuple[Field[Any], ...]:
-    """The fields that hold a number, with its label, unit and range as metadata."""
+    """Numeric fields of a sequence, with label, unit and range in their metadata."""
     return tuple(each for each in fields(sequence) if "range" in each.metadata)
 
 
 def in_si_units(kind: type[PulseSequence], shown: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings in s and rad from those that a person reads or types, in ms and degrees, by field name."""
+    """Settings in s and rad by field name, from displayed ones in ms and degrees."""
     known = {each.name: each for each in settings_of(kind)}
     per_unit = {name: SHOWN_PER_UNIT[known[name].metadata["unit"]] for name in shown}
     return {name: value if per_unit[name] == 1 else value / per_unit[name] for name, value in shown.items()}
 
 
 def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
-    """Settings of a sequence in ms and degrees by field name, to nine decimals."""
+    """Settings of a sequence in ms and degrees by field name, rounded to nine decimals."""
     shown = {}
     for each in settings_of(sequence):
         value, per_unit = getattr(sequence, each.name), SHOWN_PER_UNIT[each.metadata["unit"]]
@@ -93,7 +97,15 @@ def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
 
 
 def check_settings(sequence: PulseSequence) -> None:
-    """Refuse with one sentence the first setting that is no number or out of its range."""
+    """Check that every setting is a number within its range.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number.
+    ValueError
+        If a setting is out of range, or a count is not a whole number.
+    """
     for each in settings_of(sequence):
         value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
         setting = f"{sequence.title}: {each.metadata['label']}"
@@ -106,18 +118,33 @@ def check_settings(sequence: PulseSequence) -> None:
             raise ValueError(f"{setting} must be {allowed}, but it is {_shown(float(value), unit)}.")
 
 
+def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
+    """Longitudinal magnetisation after `duration` (s) of recovery to 1.
+
+    Uses ``expm1``, which keeps float32 accurate where `duration` is much shorter than T1.
+    """
+    return magnetisation + (magnetisation - 1) * (-duration / t1).expm1()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Contrast(ABC):
-    """What gives a weighted image from maps: settings with their checks, and a signal of PD, T1 and T2.
+    """Base class of everything that computes a weighted image from PD, T1 and T2.
 
-    `typical` holds the settings of a usual clinical protocol, a start for sliders and a stand-in for what a
-    sidecar leaves out.
+    Holds the settings of the acquisition and checks them. `typical` are the settings of a usual clinical protocol:
+    defaults of forms, and replacements for what a sidecar leaves out.
+
+    Raises
+    ------
+    TypeError
+        If a setting is not a number.
+    ValueError
+        If a setting is out of range, or two settings exclude each other.
     """
 
     title: ClassVar[str]
     typical: ClassVar[Mapping[str, float]]
-    is_signed: ClassVar[bool] = False  # whether the signal keeps its sign; else it is a magnitude
-    is_gradient_echo: ClassVar[bool] = False  # whether it decays with T2*
+    is_signed: ClassVar[bool] = False  # whether the signal keeps its sign; otherwise it is a magnitude
+    is_gradient_echo: ClassVar[bool] = False  # whether the signal decays with T2*
     is_scaled_by_pd: ClassVar[bool] = True  # whether the signal is proportional to PD
 
     echo_time: float = time_field("Echo time (TE)", 0.0, 2.0)
@@ -131,11 +158,19 @@ class Contrast(ABC):
 
     @abstractmethod
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
-        """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
+        """Signal in the unit of `pd`.
+
+        Parameters
+        ----------
+        pd
+            Proton density in any unit.
+        t1, t2, t2star
+            Relaxation times in s, > 0; T2* equals T2 if not given. All maps broadcast against each other.
+        """
 
     @abstractmethod
     def _timing_problem(self) -> str | None:
-        """Which two settings exclude each other, with their values; None if the sequence can be played."""
+        """Clause that names two settings that exclude each other, with their values; None if there are none."""
 
     @property
     def settings_in_use(self) -> tuple[Field[Any], ...]:
@@ -144,7 +179,7 @@ class Contrast(ABC):
 
     @property
     def maps_in_use(self) -> tuple[str, ...]:
-        """Maps that the signal depends on, of PD, T1, T2 and T2*, for which T2 may stand in."""
+        """Names of the maps that the signal depends on: PD, T1, T2, T2* (for which T2 can be used)."""
         return ("PD", "T1", "T2*" if self.is_gradient_echo else "T2")
 
     def _late_echo(self) -> str | None:
@@ -155,55 +190,61 @@ class Contrast(ABC):
 
 @dataclass(frozen=True, kw_only=True)
 class SignalModel(Contrast):
-    """What all sequences share: the decay from excitation to echo.
+    """Base class of all MR sequences: PD times transverse magnetisation times decay up to the echo.
 
-    A class is named on the command line by its key in `SEQUENCES`.
+    The key of a class in `SEQUENCES` is its name on the command line.
     """
 
     @classmethod
     def from_typical(cls, **settings: float) -> SignalModel:
-        """Sequence with its typical settings, but for those given."""
+        """Sequence with its typical settings, except those given (s, rad)."""
         return cls(**{**cls.typical, **settings})
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
-        """Signal in the unit of `pd`; t1, t2, t2star in s and > 0. T2* is taken as T2 unless given."""
+        """Signal in the unit of `pd`, a magnitude unless `is_signed`.
+
+        Parameters
+        ----------
+        pd
+            Proton density in any unit.
+        t1, t2, t2star
+            Relaxation times in s, > 0; T2* equals T2 if not given. All maps broadcast against each other.
+        """
         signal = self.signed(pd, t1, t2, t2star)
         return signal if self.is_signed else signal.abs()
 
     def signed(
         self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None, *, transmit_field: float = 1.0
     ) -> Tensor:
-        """Signal with its sign, under a `transmit_field` (B1+) relative to that at which pulses have their angle.
+        """Signal with its sign, in a given transmit field.
 
-        The field scales excitation and refocusing; inversions are taken as adiabatic and keep their efficiency.
+        Parameters
+        ----------
+        pd, t1, t2, t2star
+            Maps as in `__call__`.
+        transmit_field
+            B1+ as a fraction of the nominal one. It scales excitation and refocusing angles; inversions are taken as
+            adiabatic and keep their efficiency.
         """
         decay_time = t2star if self.is_gradient_echo and t2star is not None else t2
-        scaled = self._scaled(transmit_field)
-        return pd * scaled._excited(t1, t2) * (-self.echo_time / decay_time).exp()
+        return pd * self._excited(t1, t2, transmit_field) * (-self.echo_time / decay_time).exp()
 
     def in_field(self, transmit_field: float) -> SignalModel:
-        """The sequence with all its flip angles scaled; ValueError where one leaves its range."""
+        """Sequence with all flip angles scaled by `transmit_field`; ValueError if one leaves its range."""
         angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
         return replace(self, **{name: transmit_field * getattr(self, name) for name in angles})
 
-    def _scaled(self, transmit_field: float) -> SignalModel:
-        """Like `in_field`, but also beyond the range of flip angles, which a field in a corner of a map may leave."""
-        if transmit_field == 1:
-            return self
-        angles = [each.name for each in fields(self) if each.metadata["unit"] == "rad"]
-        return self.unchecked(**{name: transmit_field * getattr(self, name) for name in angles})
-
     def unchecked(self, **settings: Any) -> SignalModel:
-        """The sequence with other settings that are not checked: an angle out of its range, a tensor of times."""
+        """Return the sequence with other settings, without checking them: a tensor of times is possible, too."""
         present = {each.name: getattr(self, each.name) for each in fields(self)}
         return _without_checks(type(self))(**{**present, **settings})
 
     @abstractmethod
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        """Transverse magnetisation right after the excitation that makes the echo, for PD 1."""
+    def _excited(self, t1: Tensor, t2: Tensor, transmit_field: float = 1.0) -> Tensor:
+        """Transverse magnetisation right after the excitation of the measured echo, for PD 1."""
 
 
 @cache
 def _without_checks(kind: type[SignalModel]) -> type[SignalModel]:
-    """The class of a sequence without the checks of its settings."""
+    """Subclass of a sequence that does not check its settings."""
     return type(kind.__name__, (kind,), {"__post_init__": lambda _: None})

@@ -1,7 +1,8 @@
-"""What sequences with refocusing pulses share: echoes, and the magnetisation that a repetition leaves to the next.
+"""Spin-echo sequences: single echoes and echo trains, with and without inversions.
 
-Pulses of 180 degrees are ideal. Others, because of a transmit field or of the angle that was set, refocus a part
-and leave longitudinal magnetisation; for echo trains that is a matter of extended phase graphs (`epg`).
+Notation and assumptions as in `signal_models`. Refocusing by 180 degrees is ideal. Other angles, from the setting or
+the transmit field, refocus only part of the magnetisation and leave some along z; for echo trains both follow from
+extended phase graphs (`epg`).
 """
 
 from __future__ import annotations
@@ -12,26 +13,55 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.physics.sequence import SignalModel, angle_field, ms, plain_field, time_field
+from napari_swig_qmri.physics.sequence import (
+    TIMING_TOLERANCE,
+    SignalModel,
+    angle_field,
+    ms,
+    plain_field,
+    relax,
+    time_field,
+    typical_settings,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-TIMING_TOLERANCE = 1e-9  # s; sums of settings such as 16 * 0.01 are not exact
 ANGLE_TOLERANCE = 1e-9  # rad
 
 
-def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
-    """Longitudinal magnetisation `duration` s later; expm1 keeps float32 exact where duration << T1."""
-    return magnetisation + (magnetisation - 1) * (-duration / t1).expm1()
+def nulling_inversion_time(
+    t1: float,
+    *,
+    repetition_time: float = math.inf,
+    train_duration: float = 0.0,
+    inversion_efficiency: float = 1.0,
+    left: float = 0.0,
+) -> float:
+    """TI in s that nulls `t1` (s) after one inversion, T1 ln((1 + eta) / [1 + eta (1 - left) E(TR - T_train)]).
+
+    Parameters
+    ----------
+    t1
+        T1 to null, in s.
+    repetition_time, train_duration
+        TR and duration of the echo train in s.
+    inversion_efficiency
+        eta, 0 to 1.
+    left
+        Longitudinal magnetisation at the end of the train, for M0 = 1.
+    """
+    before_inversion = (1 - left) * math.exp(-(repetition_time - train_duration) / t1)
+    return t1 * math.log((1 + inversion_efficiency) / (1 + inversion_efficiency * before_inversion))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Refocused(SignalModel):
-    """Excitation by 90 degrees, refocusing, recovery: only longitudinal magnetisation outlives a repetition.
+    """Base class of excitation by 90 degrees, refocusing and recovery.
 
-    Ideal pulses leave what `_ideal_left` says. Others, in a transmit field other than 1 or with another refocusing
-    angle, leave more; of that, what has a phase of the crushers is taken as lost.
+    Only longitudinal magnetisation persists from one repetition to the next. Refocusing by 180 degrees leaves
+    `_ideal_left`. In a transmit field other than 1, or with another refocusing angle, more is left; the part of it that
+    carries a crusher phase is taken as lost.
     """
 
     def signed(
@@ -40,35 +70,39 @@ class Refocused(SignalModel):
         """Signal with its sign; `transmit_field` scales excitation and refocusing, not inversions."""
         if transmit_field == 1 and self._refocuses_ideally():
             return super().signed(pd, t1, t2)
-        grown, kept = self._left(t1, t2, transmit_field)
-        prepared = self._prepared(grown, t1)
-        if transmit_field != 1:  # M = prepared(grown + kept cos(excitation) M), which is linear in M
-            slope = self._prepared(1.0, t1) - self._prepared(0.0, t1)
-            prepared = prepared / (1 - slope * kept * math.cos(transmit_field * math.pi / 2))
-        excited = math.sin(transmit_field * math.pi / 2) * prepared
-        return pd * excited * self._echo(t1, t2, transmit_field)
+        return pd * self._excited(t1, t2, transmit_field) * self._echo(t1, t2, transmit_field)
 
     def in_field(self, transmit_field: float) -> SignalModel:
-        """The sequence itself: `signed` scales its pulses, also beyond 180 degrees, which are never set."""
+        """Return the sequence unchanged: `signed` scales its pulses, also beyond 180 degrees, which cannot be set."""
         return self
 
-    def _excited(self, t1: Tensor, t2: Tensor) -> Tensor:
-        return self._prepared(self._ideal_left(t1), t1)
+    def _excited(self, t1: Tensor, t2: Tensor, transmit_field: float = 1.0) -> Tensor:
+        if transmit_field == 1 and self._refocuses_ideally():
+            return self._prepared(self._ideal_left(t1), t1)
+        regrown, kept = self._left(t1, t2, transmit_field)
+        prepared = self._prepared(regrown, t1)
+        if transmit_field != 1:  # M = prepared(regrown + kept cos(excitation) M), which is affine in M
+            slope = self._prepared(1.0, t1) - self._prepared(0.0, t1)
+            prepared = prepared / (1 - slope * kept * math.cos(transmit_field * math.pi / 2))
+        return math.sin(transmit_field * math.pi / 2) * prepared
 
     def _refocuses_ideally(self) -> bool:
         return True
 
     def _ideal_left(self, t1: Tensor) -> Tensor | float:
-        """Longitudinal magnetisation that refocusing by 180 degrees leaves."""
+        """Longitudinal magnetisation after refocusing by 180 degrees."""
         return 0.0
 
     @abstractmethod
     def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
-        """Longitudinal magnetisation before the excitation, after refocusing has left `left`."""
+        """Longitudinal magnetisation before the excitation, if the refocusing before it has left `left`."""
 
     @abstractmethod
     def _left(self, t1: Tensor, t2: Tensor, transmit_field: float) -> tuple[Tensor | float, Tensor | float]:
-        """Longitudinal magnetisation that grew until the end of refocusing, and the share kept of what was there."""
+        """Longitudinal magnetisation at the end of refocusing.
+
+        Returns the part regrown since the excitation, and the fraction kept of the part present at the excitation.
+        """
 
     @abstractmethod
     def _echo(self, t1: Tensor, t2: Tensor, transmit_field: float) -> Tensor:
@@ -77,7 +111,7 @@ class Refocused(SignalModel):
 
 @dataclass(frozen=True, kw_only=True)
 class SingleEcho(Refocused):
-    """One refocusing pulse at TE/2; of an angle a it refocuses sin^2(a/2), and the rest is crushed."""
+    """Base class with one refocusing pulse at TE/2; an angle a refocuses sin^2(a/2), the rest is crushed."""
 
     def _echo(self, t1: Tensor, t2: Tensor, transmit_field: float) -> Tensor:
         return math.sin(transmit_field * math.pi / 2) ** 2 * (-self.echo_time / t2).exp()
@@ -86,17 +120,17 @@ class SingleEcho(Refocused):
         return -relax(0.0, self.echo_time / 2, t1)
 
     def _left(self, t1: Tensor, t2: Tensor, transmit_field: float) -> tuple[Tensor | float, Tensor | float]:
-        grown, cosine = relax(0.0, self.echo_time / 2, t1), math.cos(transmit_field * math.pi)
-        return cosine * grown, cosine * (1 - grown)
+        regrown, cosine = relax(0.0, self.echo_time / 2, t1), math.cos(transmit_field * math.pi)
+        return cosine * regrown, cosine * (1 - regrown)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EchoTrain(Refocused):
-    """A train of ETL refocused echoes, ESP apart, all pulses of one angle.
+    """Base class with a train of ETL refocused echoes, ESP apart, all pulses of one angle.
 
-    After refocusing by 180 degrees the longitudinal magnetisation is zero, but for (ESP / 2 T1)^2. After lower
-    angles it is what extended phase graphs leave without a phase of the crushers, and echoes are stimulated ones
-    too (`epg`): their signal is weaker and decays more slowly than exp(-TE/T2).
+    Refocusing by 180 degrees leaves no longitudinal magnetisation, except (ESP / 2 T1)^2. Lower angles leave what
+    extended phase graphs give without a crusher phase, and stimulated echoes add to the signal (`epg`): it is weaker
+    and decays more slowly than exp(-TE/T2).
     """
 
     echo_train_length: int = plain_field("Echo train length (ETL)", 1, 1024, 16)
@@ -105,14 +139,14 @@ class EchoTrain(Refocused):
 
     @property
     def train_duration(self) -> float:
-        """Length of the echo train in s, ETL * ESP."""
+        """Duration of the echo train in s, ETL * ESP."""
         return self.echo_train_length * self.echo_spacing
 
     def left_after_train(self, t1: float, t2: float | None) -> float:
-        """Longitudinal magnetisation at the last echo for M0 = 1, of one tissue; 0 if its `t2` (s) is not known."""
+        """Longitudinal magnetisation of one tissue at the last echo, for M0 = 1; 0 if its `t2` (s) is unknown."""
         if t2 is None or self._refocuses_ideally():
             return 0.0
-        import torch  # kept out of start-up: it takes over a second to load
+        import torch  # not at the top: torch takes over a second to load, and settings do not need it
 
         from napari_swig_qmri.physics.epg import longitudinal_left
 
@@ -124,22 +158,23 @@ class EchoTrain(Refocused):
         return math.pi - self.refocusing_angle < ANGLE_TOLERANCE
 
     def _left(self, t1: Tensor, t2: Tensor, transmit_field: float) -> tuple[Tensor | float, Tensor | float]:
-        from napari_swig_qmri.physics.epg import longitudinal_signal  # loads torch, which settings do without
+        from napari_swig_qmri.physics.epg import longitudinal_signal  # loads torch, which settings do not need
 
         angle = transmit_field * self.refocusing_angle
         left = partial(
             longitudinal_signal, t1, t2, angle=angle, echo_spacing=self.echo_spacing, n_echoes=self.echo_train_length
         )
-        grown = left()
-        return grown, 0.0 if transmit_field == 1 else left(start=1.0) - grown
+        regrown = left()
+        return regrown, 0.0 if transmit_field == 1 else left(start=1.0) - regrown
 
     def _echo(self, t1: Tensor, t2: Tensor, transmit_field: float) -> Tensor:
-        from napari_swig_qmri.physics.epg import echo_signal  # loads torch, which settings do without
+        from napari_swig_qmri.physics.epg import echo_signal  # loads torch, which settings do not need
 
         angle = transmit_field * self.refocusing_angle
         return echo_signal(t1, t2, angle=angle, echo_spacing=self.echo_spacing, echo_time=self.echo_time)
 
     def _train_problem(self, before_train: float) -> str | None:
+        """Clause on an echo outside the train, or a train that does not fit into TR; None if neither."""
         train = f"the echo train of {self.echo_train_length:g} x {ms(self.echo_spacing)} = {ms(self.train_duration)}"
         if self.echo_time > self.train_duration + TIMING_TOLERANCE:
             return f"TE {ms(self.echo_time)} lies outside {train}"
@@ -147,3 +182,177 @@ class EchoTrain(Refocused):
         if self.train_duration > left + TIMING_TOLERANCE:
             return f"{train} does not fit into the {ms(left)} left in TR {ms(self.repetition_time)}"
         return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpinEcho(SingleEcho):
+    """Spin echo, PD [1 - E(TR)] exp(-TE/T2), the textbook form, which assumes TE << TR.
+
+    With `refocused_recovery` the recovery is exact, 1 - 2 E(TR - TE/2) + E(TR): the refocusing pulse also inverts the
+    magnetisation that has recovered since the excitation. The two differ by about TE/TR.
+    Source: McRobbie, MRI from Picture to Proton.
+    """
+
+    title = "Spin echo"
+    typical = typical_settings(echo_time=0.015, repetition_time=0.5)
+
+    refocused_recovery: bool = plain_field("Exact recovery after the 180 degree pulse", 0, 1, False)
+
+    def _ideal_left(self, t1: Tensor) -> Tensor | float:
+        return super()._ideal_left(t1) if self.refocused_recovery else 0.0
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        until_refocusing = self.echo_time / 2 if self.refocused_recovery else 0.0
+        return relax(left, self.repetition_time - until_refocusing, t1)
+
+    def _left(self, t1: Tensor, t2: Tensor, transmit_field: float) -> tuple[Tensor | float, Tensor | float]:
+        if self.refocused_recovery:
+            return super()._left(t1, t2, transmit_field)
+        return 0.0, math.cos(transmit_field * math.pi)
+
+    def _timing_problem(self) -> str | None:
+        return self._late_echo()
+
+
+@dataclass(frozen=True, kw_only=True)
+class TurboSpinEcho(EchoTrain):
+    """Turbo (fast) spin echo, PD [1 - E(TR - ETL ESP)] exp(-TE/T2) with the effective TE.
+
+    The equation holds for refocusing by 180 degrees. Source: McRobbie, MRI from Picture to Proton.
+    """
+
+    title = "Turbo spin echo"
+    typical = typical_settings(echo_time=0.09, repetition_time=5.0)
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        return relax(left, self.repetition_time - self.train_duration, t1)
+
+    def _timing_problem(self) -> str | None:
+        return self._late_echo() or self._train_problem(0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionRecovery(SingleEcho):
+    """Inversion-recovery spin echo, magnitude.
+
+    PD |1 - (1 + eta) E(TI) + 2 eta E(TR - TE/2) - eta E(TR)| exp(-TE/T2).
+    Source: McRobbie, MRI from Picture to Proton; Tofts 2009 (incomplete inversion).
+    """
+
+    title = "Inversion recovery"
+    typical = typical_settings(echo_time=0.015, repetition_time=4.0, inversion_time=0.4)
+
+    inversion_time: float = time_field("Inversion time (TI)", 1e-3, 20.0)
+    inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        recovered = relax(left, self.repetition_time - self.inversion_time - self.echo_time / 2, t1)
+        return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
+
+    def nulling_inversion_time(self, t1: float) -> float:
+        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and TE."""
+        eta, after_refocusing = self.inversion_efficiency, self.repetition_time - self.echo_time / 2
+        missing = 2 * math.exp(-after_refocusing / t1) - math.exp(-self.repetition_time / t1)
+        return t1 * math.log((1 + eta) / (1 + eta * missing))
+
+    def _timing_problem(self) -> str | None:
+        if self.inversion_time + self.echo_time < self.repetition_time:
+            return self._late_echo()
+        return f"TI {ms(self.inversion_time)} and TE {ms(self.echo_time)} do not fit into TR {ms(self.repetition_time)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhaseSensitiveInversionRecovery(InversionRecovery):
+    """Phase-sensitive inversion recovery (PSIR): the inversion-recovery spin echo with its sign."""
+
+    title = "PSIR"
+    is_signed = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class InversionTurboSpinEcho(EchoTrain):
+    """Base class of an inversion followed by a turbo spin echo, magnitude: T2-FLAIR and STIR.
+
+    PD |1 - (1 + eta) E(TI) + eta E(TR - ETL ESP)| exp(-TE/T2). Without the finite TR and the train, CSF would have
+    the wrong sign. Real T2-FLAIR differs by up to 19 % in brain tissue.
+    """
+
+    inversion_time: float = time_field("Inversion time (TI)", 1e-3, 20.0)
+    inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        recovered = relax(left, self.repetition_time - self.inversion_time - self.train_duration, t1)
+        return relax(-self.inversion_efficiency * recovered, self.inversion_time, t1)
+
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI in s at which tissue of `t1` (s) gives no signal, at this TR and train.
+
+        With `t2` (s) the longitudinal magnetisation left by refocusing below 180 degrees is included.
+        """
+        return nulling_inversion_time(
+            t1,
+            repetition_time=self.repetition_time,
+            train_duration=self.train_duration,
+            inversion_efficiency=self.inversion_efficiency,
+            left=self.left_after_train(t1, t2),
+        )
+
+    def _timing_problem(self) -> str | None:
+        if self.inversion_time < self.repetition_time:
+            return self._late_echo() or self._train_problem(self.inversion_time)
+        return f"TI {ms(self.inversion_time)} is not shorter than TR {ms(self.repetition_time)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class T2Flair(InversionTurboSpinEcho):
+    """T2-FLAIR: the inversion time nulls cerebrospinal fluid."""
+
+    title = "T2-FLAIR"
+    typical = typical_settings(echo_time=0.12, repetition_time=9.0, inversion_time=2.5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stir(InversionTurboSpinEcho):
+    """STIR: the inversion time nulls fat."""
+
+    title = "STIR"
+    typical = typical_settings(echo_time=0.05, repetition_time=5.0, inversion_time=0.22)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubleInversionRecovery(EchoTrain):
+    """Double inversion recovery, magnitude: TI between the inversions, TI2 from the second to the excitation.
+
+    PD |1 - (1 + eta) E(TI2) + eta (1 + eta) E(TI + TI2) - eta^2 E(TR - ETL ESP)| exp(-TE/T2).
+    """
+
+    title = "Double inversion recovery"
+    typical = typical_settings(echo_time=0.1, repetition_time=9.0, inversion_time=2.6, second_inversion_time=0.45)
+
+    inversion_time: float = time_field("First to second inversion (TI)", 1e-3, 20.0)
+    second_inversion_time: float = time_field("Second inversion to excitation (TI2)", 1e-3, 20.0)
+    inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
+
+    def _prepared(self, left: Tensor | float, t1: Tensor) -> Tensor:
+        eta, inversions = self.inversion_efficiency, self.inversion_time + self.second_inversion_time
+        recovered = relax(left, self.repetition_time - inversions - self.train_duration, t1)
+        between = relax(-eta * recovered, self.inversion_time, t1)
+        return relax(-eta * between, self.second_inversion_time, t1)
+
+    def nulling_inversion_time(self, t1: float, t2: float | None = None) -> float:
+        """TI2 in s at which tissue of `t1` (s) gives no signal, at this TI, TR and train.
+
+        With `t2` (s) the longitudinal magnetisation left by refocusing below 180 degrees is included.
+        """
+        eta, missing = self.inversion_efficiency, 1 - self.left_after_train(t1, t2)
+        before = 1 - eta**2 * missing * math.exp(-(self.repetition_time - self.train_duration) / t1)
+        return t1 * math.log((1 + eta) * (1 - eta * math.exp(-self.inversion_time / t1)) / before)
+
+    def _timing_problem(self) -> str | None:
+        inversions = self.inversion_time + self.second_inversion_time
+        if inversions < self.repetition_time:
+            return self._late_echo() or self._train_problem(inversions)
+        return (
+            f"TI {ms(self.inversion_time)} and TI2 {ms(self.second_inversion_time)} do not fit "
+            f"into TR {ms(self.repetition_time)}"
+        )

@@ -1,4 +1,4 @@
-"""A contrast from an equation that a person types, read by a grammar of its own and never run as a program.
+"""Contrasts from an equation typed by the user. The text is parsed with its own grammar and never executed as code.
 
     sum     = product { ("+" | "-") product }
     product = signed { ("*" | "/") signed }
@@ -6,8 +6,8 @@
     power   = value [ "**" signed ]
     value   = number | name | function "(" sum { "," sum } ")" | "(" sum ")"
 
-Names are those of `VARIABLES`: maps and times in s, the flip angle in rad. Text that is longer or more deeply
-nested than `LONGEST` and `DEEPEST`, and powers of powers or beyond `LARGEST_POWER`, are refused.
+Names are those of `VARIABLES` (relaxation times and timing in s, flip angle in rad) and `FUNCTIONS`. Refused are texts
+longer than `LONGEST` or nested more deeply than `DEEPEST`, powers of powers, and exponents above `LARGEST_POWER`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from napari_swig_qmri.physics.sequence import Contrast, angle_field, ms, setting
 if TYPE_CHECKING:
     from torch import Tensor
 
-EQUATION = "equation"  # name of a user equation where sequences are named by their key
+EQUATION = "equation"  # name of a user equation in place of a key of `SEQUENCES`
 MAPS = ("PD", "T1", "T2", "T2s")
 SETTINGS = {"TE": "echo_time", "TR": "repetition_time", "TI": "inversion_time", "FA": "flip_angle"}
 VARIABLES = (*MAPS, *SETTINGS)
@@ -49,7 +49,7 @@ OPERATORS: Mapping[str, Callable[..., Tensor]] = {
 }
 N_ARGUMENTS = {name: 2 if name in ("minimum", "maximum") else 1 for name in FUNCTIONS}
 LONGEST = 500  # characters
-DEEPEST = 30  # brackets, signs and functions inside each other
+DEEPEST = 30  # levels of nested brackets, signs and functions
 LARGEST_POWER = 1000.0
 LARGEST_NUMBER = 1e12
 _TOKEN = re.compile(
@@ -59,7 +59,7 @@ _TOKEN = re.compile(
 
 @dataclass(frozen=True)
 class Call:
-    """An operator or function and what it is applied to: numbers, names and further calls."""
+    """An operator or function with its arguments: numbers, names and further calls."""
 
     name: str
     arguments: tuple[Expression, ...]
@@ -77,26 +77,26 @@ class _Token:
 
 @lru_cache(maxsize=64)
 def parse(text: str) -> Expression:
-    """Expression of an equation; ValueError with one sentence and the position where it cannot be read."""
+    """Parse an equation; ValueError with the position of the first error."""
     if len(text) > LONGEST:
         raise ValueError(f"an equation may have {LONGEST} characters, but this one has {len(text)}: shorten it.")
-    reader = _Reader(list(_tokens(text)))
-    expression = reader.sum(0)
-    rest = reader.token
+    parser = _Parser(list(_tokens(text)))
+    expression = parser.sum(0)
+    rest = parser.token
     if rest.kind != "end":
         raise _refusal(f"expected an operator, but found {rest.text!r}", rest)
     return expression
 
 
 def names_in(expression: Expression) -> frozenset[str]:
-    """Variables that an expression mentions."""
+    """Names of the variables in an expression."""
     if isinstance(expression, Call):
         return frozenset().union(*(names_in(each) for each in expression.arguments))
     return frozenset({expression} if isinstance(expression, str) else ())
 
 
 def degree_in_pd(expression: Expression) -> float | None:
-    """Power of PD that an expression is proportional to; None where it is proportional to none."""
+    """Power of PD to which an expression is proportional; None if it is proportional to none."""
     if not isinstance(expression, Call):
         return float(expression == "PD")
     degrees = [degree_in_pd(each) for each in expression.arguments]
@@ -116,7 +116,7 @@ def degree_in_pd(expression: Expression) -> float | None:
 
 
 def evaluate(expression: Expression, values: Mapping[str, Tensor]) -> Tensor:
-    """Value of an expression for the tensors of its variables, which broadcast against each other."""
+    """Value of an expression; the tensors of its variables in `values` broadcast against each other."""
     if isinstance(expression, Call):
         function = FUNCTIONS.get(expression.name) or OPERATORS[expression.name]
         return function(*(evaluate(each, values) for each in expression.arguments))
@@ -125,10 +125,14 @@ def evaluate(expression: Expression, values: Mapping[str, Tensor]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class UserEquation(Contrast):
-    """A contrast from the equation `text`, in PD, T1, T2, T2s, TE, TR, TI (s) and FA (rad).
+    """Contrast given by an equation in PD, T1, T2, T2s, TE, TR, TI (times in s) and FA (rad).
 
-    Settings that the equation does not mention keep their defaults and have no effect. Voxels in which the
-    equation has no finite value give 0.
+    Settings that `text` does not mention have no effect. Voxels where the equation has no finite value are 0.
+
+    Raises
+    ------
+    ValueError
+        If the text is not an equation, or a setting is out of range.
     """
 
     title: ClassVar[str] = "User equation"
@@ -146,38 +150,41 @@ class UserEquation(Contrast):
 
     @property
     def expression(self) -> Expression:
-        """The equation as it was understood."""
+        """Parsed equation."""
         return parse(self.text)
 
     @property
     def names(self) -> frozenset[str]:
-        """Variables that the equation mentions."""
+        """Names of the variables in the equation."""
         return names_in(self.expression)
 
     @property
     def degree_in_pd(self) -> float | None:
-        """Power of PD that the equation is proportional to: 1 for an image, 0 for a ratio of two; None for none."""
+        """Power of PD to which the equation is proportional: 1 for an image, 0 for a ratio of two; None for none."""
         return degree_in_pd(self.expression)
 
     @property
     def settings_in_use(self) -> tuple[Field[Any], ...]:
-        """Fields of the settings that the equation mentions; all of them if it mentions none."""
+        """Fields of the settings in the equation; all fields if it mentions none."""
         return mentioned_settings(self.text) or settings_of(self)
 
     @property
     def maps_in_use(self) -> tuple[str, ...]:
-        """The maps that the equation mentions."""
+        """Names of the maps in the equation."""
         return tuple({"T2s": "T2*"}.get(name, name) for name in MAPS if name in self.names)
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
-        """Value of the equation in the shape of all maps together; T2s is T2 unless T2* is given."""
+        """Value of the equation in the broadcast shape of all maps; arguments as of `SignalModel.__call__`.
+
+        T2s in the equation is T2* if given, otherwise T2.
+        """
         decay_time = t2 if t2star is None else t2star
         settings = {name: pd.new_tensor(getattr(self, setting)) for name, setting in SETTINGS.items()}
         value = evaluate(self.expression, dict(zip(MAPS, (pd, t1, t2, decay_time), strict=True)) | settings)
         return (value + 0 * (pd + t1 + t2)).nan_to_num(0.0, 0.0, 0.0)
 
     def _timing_problem(self) -> str | None:
-        names = self.names  # refuses text that is no equation
+        names = self.names  # raises ValueError if the text is not an equation
         if names >= {"TE", "TR"} and self._late_echo():
             return self._late_echo()
         if names >= {"TI", "TR"} and self.inversion_time >= self.repetition_time:
@@ -186,13 +193,13 @@ class UserEquation(Contrast):
 
 
 def mentioned_settings(text: str) -> tuple[Field[Any], ...]:
-    """Fields of the settings that an equation mentions; ValueError where it cannot be read."""
+    """Fields of the settings in an equation; ValueError if it cannot be parsed."""
     wanted = {SETTINGS[name] for name in names_in(parse(text)) if name in SETTINGS}
     return tuple(each for each in fields(UserEquation) if each.name in wanted)
 
 
-class _Reader:
-    """Goes through the tokens of an equation once, from left to right."""
+class _Parser:
+    """Recursive-descent parser over the tokens of an equation."""
 
     def __init__(self, tokens: list[_Token]) -> None:
         self._tokens = tokens
@@ -200,11 +207,11 @@ class _Reader:
 
     @property
     def token(self) -> _Token:
-        """The token that comes next."""
+        """Next token."""
         return self._tokens[self._next]
 
     def sum(self, depth: int) -> Expression:
-        """Products that are added and subtracted, from the left."""
+        """Parse a sum of products."""
         value = self._product(depth)
         while self.token.text in ("+", "-"):
             sign = self._take().text
@@ -254,7 +261,7 @@ class _Reader:
         return value
 
     def _named(self, token: _Token, depth: int) -> Expression:
-        """A variable, or a function with its arguments."""
+        """Parse a variable, or a function with its arguments."""
         if token.text in VARIABLES:
             if self.token.text == "(":
                 raise _refusal(f"{token.text} is no function: put * before the bracket", self.token)
@@ -308,7 +315,7 @@ def _number(token: _Token) -> float:
 
 
 def _constant(expression: Expression) -> float | None:
-    """Value of a number with or without a sign; None for any other expression."""
+    """Value of a number with any signs; None for any other expression."""
     if isinstance(expression, Call):
         value = _constant(expression.arguments[0]) if expression.name == "negative" else None
         return None if value is None else -value

@@ -1,4 +1,4 @@
-"""How the contrast of a sequence is weighted, and the names that follow from it."""
+"""Weighting of a contrast (T1w, T2w, ...) and the names derived from it."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from napari_swig_qmri.physics.signal_models import (
 if TYPE_CHECKING:
     from napari_swig_qmri.physics.sequence import Contrast
 
-CODES = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # contrast -> what stands for it in the name of a model
-LONG_ECHO = 0.05  # s; spin echoes from here on show T2 (our choice)
-SHORT_REPETITION = 1.2  # s; spin echoes up to here show T1 (our choice)
+CODES = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # contrast -> its code in the name of a model
+LONG_ECHO = 0.05  # s; spin echoes with TE from here on are T2-weighted (our choice)
+SHORT_REPETITION = 1.2  # s; spin echoes with TR up to here are T1-weighted (our choice)
 
 UNIFORM = "UNIT1"  # BIDS suffix of MP2RAGE UNI
 
 
 def contrast_of(sequence: Contrast | None, name: str) -> str:
-    """T1w, T2w or FLAIR, whichever a sequence is like; else the last word of the image's name."""
+    """Weighting of a sequence, ``T1w``, ``T2w`` or ``FLAIR``; otherwise the last word of the image's `name`."""
     if isinstance(sequence, T2Flair):
         return "FLAIR"
     if isinstance(sequence, (Mprage, Mp2rageUni, Spgr, InversionRecovery)):
@@ -40,7 +40,7 @@ def contrast_of(sequence: Contrast | None, name: str) -> str:
 
 
 def model_label(contrasts: Sequence[str]) -> str:
-    """Name of the model with guides of these contrasts: ``M_12 (T1w + T2w)``, ``M_1F,STIR (T1w + FLAIR + STIR)``."""
+    """Name of the model with guides of these contrasts, ``M_12 (T1w + T2w)`` or ``M_1F,STIR (T1w + FLAIR + STIR)``."""
     if not contrasts:
         return "no guide"
     known = "".join(code for contrast, code in CODES.items() for each in contrasts if each == contrast)
@@ -49,10 +49,13 @@ def model_label(contrasts: Sequence[str]) -> str:
 
 
 def contrast_name(sequence: Contrast | None, name: str) -> str:
-    """T1w, T2w, PDw, FLAIR or UNIT1, else the last word of the title of the sequence, or of the image's name."""
+    """Name of a contrast: ``T1w``, ``T2w``, ``PDw``, ``FLAIR`` or ``UNIT1``.
+
+    For other sequences the last word of their title; without a sequence the last word of the image's `name`.
+    """
     if isinstance(sequence, Mp2rageUni):
         return UNIFORM
-    found = contrast_of(sequence, name if sequence is None else sequence.title)
-    if isinstance(sequence, SpinEcho | TurboSpinEcho) and found not in CODES:
+    weighting = contrast_of(sequence, name if sequence is None else sequence.title)
+    if isinstance(sequence, SpinEcho | TurboSpinEcho) and weighting not in CODES:
         return "PDw"
-    return found
+    return weighting
