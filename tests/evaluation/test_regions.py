@@ -14,7 +14,7 @@ from volume_cases import AFFINE, SHAPE, rotation, volume
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.regions import (
-    COLUMNS,
+    TABLE_COLUMNS,
     RegionSource,
     as_csv,
     bland_altman,
@@ -134,7 +134,7 @@ def test_a_table_without_regions_is_refused() -> None:
 def test_the_table_as_csv_can_be_read_back() -> None:
     rows = drained(tabulate([source(image(LR), "T1, LR"), source(image(HR), "T1 SR", True)], blocks()))
     read = list(csv.DictReader(io.StringIO(as_csv(rows))))
-    assert tuple(read[0]) == COLUMNS
+    assert tuple(read[0]) == TABLE_COLUMNS
     assert [(row["image"], row["notice"]) for row in read[:2]] == [("T1, LR", ""), ("T1 SR", RESEARCH_NOTICE)]
     assert float(read[0]["mean"]) == 1000
     assert float(read[0]["ci95_high"]) == 1000

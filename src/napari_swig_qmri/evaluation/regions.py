@@ -1,6 +1,6 @@
-"""Statistics of labelled regions: of maps and contrasts, as a table, and how well two images agree on them.
+"""Statistics of maps and contrasts in labelled regions, and the agreement of two images over these.
 
-Labels on another grid go to the voxels of each image by the nearest label in world coordinates.
+Where labels and image have different grids, a voxel of the image gets the label that is nearest in world coordinates.
 """
 
 from __future__ import annotations
@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, find_objects
 from scipy.stats import t as student
 
 from napari_swig_qmri.data.gaps import has_value
@@ -31,20 +31,20 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
 
     IntArray = npt.NDArray[np.integer[Any]]
-    Regions = Mapping[int, IntArray]  # label -> flat indices of its voxels
+    Regions = Mapping[int, IntArray]  # flat voxel indices by label
 
 CONFIDENCE = 0.95
-AGREEMENT = 1.96  # standard deviations on each side of the mean difference (Bland and Altman 1986)
-BESIDE = (1.0, 6.0)  # mm from a mask within which its surroundings lie; nearer voxels are mixed with it
-COLUMNS = ("label", "image", "unit", "n", "mean", "sd", "median", "ci95_low", "ci95_high", "notice")
+N_DEVIATIONS = 1.96  # standard deviations on each side of the mean difference (Bland and Altman 1986)
+SHELL = (1.0, 6.0)  # mm, distances from a region of its surroundings; nearer voxels hold a share of the region
+TABLE_COLUMNS = ("label", "image", "unit", "n", "mean", "sd", "median", "ci95_low", "ci95_high", "notice")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionStatistics:
-    """One image in one region, in the unit a person reads (ms for relaxation times).
+    """Statistics of one image in one region, in the displayed unit (ms for relaxation times).
 
-    `interval` is the 95 % confidence interval of the mean by Student's t for independent voxels. Voxels of an
-    interpolated or super-resolved image are not independent, so that there it is too narrow.
+    `interval` is the 95 % confidence interval of the mean by Student's t, for independent voxels. It is too narrow for
+    interpolated and super-resolved images, whose voxels are not independent.
     """
 
     label: int
@@ -60,47 +60,45 @@ class RegionStatistics:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class BlandAltman:
-    """Agreement of two measurements of the same things: differences over means (Bland and Altman 1986)."""
+    """Agreement of two images over n regions or voxels (Bland and Altman 1986)."""
 
-    means: FloatArray  # (n,)
-    differences: FloatArray  # (n,) the second minus the first
+    means: FloatArray  # (n,), of both images
+    differences: FloatArray  # (n,), second image minus first
     bias: float  # mean difference
     limits: tuple[float, float]  # of agreement, bias -+ 1.96 standard deviations
 
 
 @dataclass(frozen=True, kw_only=True)
 class RegionSource:
-    """An image of a table, read when its turn comes."""
+    """An image to tabulate, which is read when its rows are computed."""
 
     name: str
     read: Callable[[], Volume]
-    kind: str = ""  # PD, T1, T2 or a BIDS suffix; empty for a contrast, which may be that of any weighted image
+    kind: str = ""  # PD, T1, T2 or a BIDS suffix; empty for a contrast
     is_synthetic: bool = False
 
 
 def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
-    """Flat indices of the voxels of each label but 0 on a grid, by the nearest label in world coordinates.
+    """Flat indices of the voxels of each label except 0 on a grid, by the nearest label in world coordinates.
 
-    Only the part of the grid that the labels reach is looked at.
+    ValueError if `labels` does not have three axes.
     """
     whole = np.rint(np.nan_to_num(labels.data)).astype(np.int32)
     if whole.ndim != 3:
         raise ValueError(f"{labels.name!r} has the shape {whole.shape}, but labels have three axes: choose another.")
-    part = _part(whole, labels.grid, grid)
-    if part is None:
+    box = _labelled_box(whole, labels.grid, grid)  # of the grid; its other voxels need no time
+    if box is None:
         return {}
-    inside = whole[part] if labels.grid.is_aligned_with(grid) else _nearest(whole, labels.grid, grid, part)
+    inside = whole[box] if labels.grid.is_aligned_with(grid) else _nearest(whole, labels.grid, grid, box)
     where = np.flatnonzero(inside)
     if not where.size:
         return {}
     found = inside.ravel()[where]
-    small = found.astype(np.uint16) if found.min() >= 0 and found.max() < 2**16 else found  # sorted by radix
-    order = np.argsort(small, kind="stable")
+    keys = found.astype(np.uint16) if found.min() >= 0 and found.max() < 2**16 else found  # radix sort, faster
+    order = np.argsort(keys, kind="stable")
     names, starts = np.unique(found[order], return_index=True)
-    flat = where[order]
-    if inside.shape != grid.shape:
-        at = np.unravel_index(flat, inside.shape)
-        flat = np.ravel_multi_index([axis + each.start for axis, each in zip(at, part, strict=True)], grid.shape)
+    corner = [part.start for part in box]
+    flat = np.ravel_multi_index(_shifted(np.unravel_index(where[order], inside.shape), corner), grid.shape)
     return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
 
 
@@ -112,9 +110,25 @@ def mean_tissue(
     t2star: FloatArray | None = None,
     robust: bool = False,
 ) -> TissueValues:
-    """Mean PD, T1 and T2 of the voxels `where` (flat indices) that have all three; the median if `robust`.
+    """Mean PD, T1 and T2 over the voxels of a region that have all three.
 
-    Without any they are NaN. With a map of T2* ``(x, y, z)`` in s, its mean is that of the voxels which have it, too.
+    Parameters
+    ----------
+    maps
+        PD, T1 and T2, times in s.
+    where
+        Flat voxel indices of the region.
+    name
+        Name of the region.
+    t2star
+        T2* map ``(x, y, z)`` in s, averaged over the same voxels where it has a value.
+    robust
+        Whether medians replace means.
+
+    Returns
+    -------
+    TissueValues
+        Means; NaN if no voxel has all three values.
     """
     values = np.stack([maps[quantity].ravel()[where] for quantity in ("PD", "T1", "T2")]).astype(float)
     measured = (np.isfinite(values) & (values > 0)).all(axis=0)
@@ -130,25 +144,22 @@ def mean_tissue(
 
 
 def surroundings(where: IntArray, grid: VoxelGrid) -> IntArray:
-    """Flat indices of the voxels between 1 and 6 mm from the nearest of the voxels `where`."""
+    """Flat indices of the voxels between 1 and 6 mm from the nearest voxel of `where`, flat indices too."""
     if not where.size:
         return where
-    near, far = BESIDE
-    at = np.unravel_index(where, grid.shape)
+    near, far = SHELL
+    index = np.unravel_index(where, grid.shape)
     reach = [math.ceil(far / size) + 1 for size in grid.voxel_size]
-    part = tuple(
-        slice(max(0, int(axis.min()) - n), min(length, int(axis.max()) + n + 1))
-        for axis, n, length in zip(at, reach, grid.shape, strict=True)
-    )
-    outside = np.ones([each.stop - each.start for each in part], bool)
-    outside[tuple(axis - each.start for axis, each in zip(at, part, strict=True))] = False
+    low = [max(0, int(axis.min()) - n) for axis, n in zip(index, reach, strict=True)]
+    high = [min(n, int(axis.max()) + r + 1) for axis, r, n in zip(index, reach, grid.shape, strict=True)]
+    outside = np.ones(np.subtract(high, low), bool)
+    outside[_shifted(index, [-start for start in low])] = False
     distance = distance_transform_edt(outside, sampling=grid.voxel_size)
-    shell = np.nonzero((distance > near) & (distance <= far))
-    return np.ravel_multi_index([axis + each.start for axis, each in zip(shell, part, strict=True)], grid.shape)
+    return np.ravel_multi_index(_shifted(np.nonzero((distance > near) & (distance <= far)), low), grid.shape)
 
 
 def statistics(values: FloatArray, **about: Any) -> RegionStatistics:
-    """Statistics of the finite ones of some values; `about` are label, image, unit and `is_synthetic`."""
+    """Statistics of the finite values; `about` holds label, image, unit and `is_synthetic` of the result."""
     finite = values[np.isfinite(values)].astype(float)
     n = finite.size
     mean = float(finite.mean()) if n else math.nan
@@ -167,7 +178,10 @@ def statistics(values: FloatArray, **about: Any) -> RegionStatistics:
 def tabulate(
     sources: Sequence[RegionSource], labels: Volume
 ) -> Generator[Progress, None, tuple[RegionStatistics, ...]]:
-    """Statistics of every image in every region, regions first; images are read one at a time."""
+    """Statistics of every image in every region, sorted by region; images are read one at a time.
+
+    ValueError if no image has a labelled voxel.
+    """
     rows: list[RegionStatistics] = []
     grids: list[tuple[VoxelGrid, Regions]] = []
     for index, source in enumerate(sources):
@@ -189,10 +203,10 @@ def tabulate(
 
 
 def as_csv(rows: Sequence[RegionStatistics]) -> str:
-    """The table as text of comma-separated values with a header line."""
+    """Table of statistics as comma-separated values with a header line."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow(TABLE_COLUMNS)
     for row in rows:
         numbers = (row.mean, row.deviation, row.median, *row.interval)
         shown = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
@@ -202,7 +216,10 @@ def as_csv(rows: Sequence[RegionStatistics]) -> str:
 
 
 def bland_altman(first: FloatArray, second: FloatArray) -> BlandAltman:
-    """Agreement of two arrays ``(n,)`` of the same things; pairs without both values are left out."""
+    """Agreement of two arrays ``(n,)`` of paired values; pairs with a missing value are left out.
+
+    ValueError if fewer than two pairs remain.
+    """
     both = np.isfinite(first) & np.isfinite(second)
     one, other = first[both].astype(float), second[both].astype(float)
     if one.size < 2:
@@ -210,14 +227,14 @@ def bland_altman(first: FloatArray, second: FloatArray) -> BlandAltman:
             "two images need at least two regions or voxels in common to be compared: label more, or compare voxels."
         )
     differences = other - one
-    bias, spread = float(differences.mean()), AGREEMENT * float(differences.std(ddof=1))
+    bias, spread = float(differences.mean()), N_DEVIATIONS * float(differences.std(ddof=1))
     return BlandAltman(
         means=(one + other) / 2, differences=differences, bias=bias, limits=(bias - spread, bias + spread)
     )
 
 
 def paired_means(rows: Sequence[RegionStatistics], first: str, second: str) -> tuple[FloatArray, FloatArray]:
-    """Means ``(region,)`` of two images of a table in the regions that both have."""
+    """Means ``(region,)`` of two images in the regions that both have."""
     means = {name: {row.label: row.mean for row in rows if row.image == name} for name in (first, second)}
     shared = [label for label in means[first] if label in means[second]]
     one, other = (np.array([means[name][label] for label in shared]) for name in (first, second))
@@ -227,9 +244,9 @@ def paired_means(rows: Sequence[RegionStatistics], first: str, second: str) -> t
 def paired_voxels(
     first: Volume, second: Volume, labels: Volume
 ) -> Generator[Progress, None, tuple[FloatArray, FloatArray]]:
-    """Values ``(voxel,)`` of two images in all labelled voxels of the coarser one, in the unit that is shown.
+    """Values ``(voxel,)`` of two images in the labelled voxels of the coarser one, in the displayed unit.
 
-    The finer image is brought to those voxels, smoothed to their size first.
+    The finer image is smoothed and interpolated to these voxels.
     """
     is_first_coarse = math.prod(first.grid.voxel_size) >= math.prod(second.grid.voxel_size)
     coarse, fine = (first, second) if is_first_coarse else (second, first)
@@ -238,24 +255,27 @@ def paired_voxels(
     moved = fine.data
     if not coarse.grid.is_aligned_with(fine.grid):
         steps = resampled(moved, has_value(moved), fine.grid, coarse.grid)
-        moved, there = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
-        moved = np.where(there, moved, np.nan)
+        moved, measured = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
+        moved = np.where(measured, moved, np.nan)
     one = display_unit(coarse)[1] * coarse.data.ravel()[where]
     other = display_unit(fine)[1] * moved.ravel()[where]
     return (one, other) if is_first_coarse else (other, one)
 
 
-def _part(labels: IntArray, source: VoxelGrid, target: VoxelGrid) -> tuple[slice, slice, slice] | None:
-    """The box of a grid that holds every label but 0, one voxel wider; None if there is none."""
-    ends = []
-    for axis in range(3):
-        there = np.flatnonzero(labels.any(axis=tuple(other for other in range(3) if other != axis)))
-        if not there.size:
-            return None
-        ends.append((there[0] - 0.5, there[-1] + 0.5))
+def _shifted(index: Iterable[IntArray], offset: Iterable[int]) -> tuple[IntArray, ...]:
+    """Voxel indices, an array per axis, moved by an offset."""
+    return tuple(axis + start for axis, start in zip(index, offset, strict=True))
+
+
+def _labelled_box(labels: IntArray, source: VoxelGrid, target: VoxelGrid) -> tuple[slice, slice, slice] | None:
+    """Box of the target grid around the labelled voxels of the source grid; None if it is empty."""
+    (box,) = find_objects((labels != 0).astype(np.uint8)) or (None,)
+    if box is None:
+        return None
+    ends = [(part.start - 0.5, part.stop - 0.5) for part in box]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
-    there = apply_affine(np.linalg.inv(target.affine) @ source.affine, corners)
-    low, high = np.floor(there.min(axis=0)).astype(int), np.ceil(there.max(axis=0)).astype(int) + 1
+    corners = apply_affine(np.linalg.inv(target.affine) @ source.affine, corners)
+    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
     spans = [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(low, high, target.shape, strict=True)]
     if any(first >= last for first, last in spans):
         return None
@@ -263,10 +283,8 @@ def _part(labels: IntArray, source: VoxelGrid, target: VoxelGrid) -> tuple[slice
     return x, y, z
 
 
-def _nearest(labels: IntArray, source: VoxelGrid, target: VoxelGrid, part: tuple[slice, slice, slice]) -> IntArray:
-    """Nearest label at the voxels of a part of another grid, 0 beyond the labels."""
-    box = target.box(
-        (part[0].start, part[1].start, part[2].start),
-        (part[0].stop - part[0].start, part[1].stop - part[1].start, part[2].stop - part[2].start),
-    )
-    return on_grid(labels, source, box, order=0, decimals=9, mode="grid-constant", cval=0)
+def _nearest(labels: IntArray, source: VoxelGrid, target: VoxelGrid, box: tuple[slice, slice, slice]) -> IntArray:
+    """Nearest label at the voxels of a box of the target grid, 0 beyond the source grid."""
+    x, y, z = box
+    part = target.box((x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start))
+    return on_grid(labels, source, part, order=0, decimals=9, mode="grid-constant", cval=0)
