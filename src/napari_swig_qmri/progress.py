@@ -24,14 +24,16 @@ def mapped(steps: Generator[S, None, R], change: Callable[[S], T]) -> Generator[
         yield change(step)
 
 
-def drained(steps: Generator[S, None, R]) -> R:
-    """What the work returns, its steps passed over."""
+def drained(steps: Generator[S, None, R], call: Callable[[S], object] | None = None) -> R:
+    """Run a generator to its end and return its result; `call` gets every yielded step."""
     while True:
         try:
-            next(steps)
+            step = next(steps)
         except StopIteration as stopped:
             result: R = stopped.value
             return result
+        if call is not None:
+            call(step)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

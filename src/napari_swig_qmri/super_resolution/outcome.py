@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 NOTABLE_CONFLICT = 1e-4  # fraction of the voxels
-MISFIT = ((0.03, 5.0), (0.15, 1.5))  # misfit above both: median relative LR residual, multiple of that of noise
-RINGING = 0.22  # of T2: truncated maps ring around CSF, maps fitted to truncated signals do not
+MISFIT = ((0.03, 5.0), (0.15, 1.5))  # a misfit exceeds both of a pair: relative LR residual, multiple of that of noise
+RINGING = 0.22  # relative LR residual of T2 below which nothing is reported: truncated maps ring around CSF
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 
 

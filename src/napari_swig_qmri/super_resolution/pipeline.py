@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.progress import Progress, mapped, with_time_left
+from napari_swig_qmri.progress import Progress, drained, mapped, with_time_left
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
@@ -72,15 +72,7 @@ def super_resolve(
     >>> super_resolve(maps, guides[:2], Options(method="regression"))
     <SuperResolution: PD, T1, T2 on 20 x 24 x 8 voxels of 4 x 4 x 4 mm, method regression, guides T1w, T2w>
     """
-    steps = super_resolution_steps(maps, guides, options, units=units, mask=mask)
-    while True:
-        try:
-            step = next(steps)
-        except StopIteration as stopped:
-            result: SuperResolution = stopped.value
-            return result
-        if progress is not None:
-            progress(step)
+    return drained(super_resolution_steps(maps, guides, options, units=units, mask=mask), progress)
 
 
 def super_resolution_steps(

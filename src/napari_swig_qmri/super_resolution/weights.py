@@ -1,4 +1,4 @@
-"""Weights that come with the package, and where other ones are found."""
+"""Weights of the network: those in the package, and how other ones are found."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from importlib.resources import files
 from pathlib import Path
 
 WEIGHTS: Mapping[str, str] = {
-    "self-supervised": "learned without high-resolution maps, from what the posterior makes of simulated scans",
+    "self-supervised": "learned without high-resolution maps, from the posterior's maps of simulated scans",
     "supervised": "learned from the true maps of simulated subjects",
 }
 DEFAULT_WEIGHTS = "self-supervised"
-HUB = "hub:"  # before the name of a repository
-FILE = "swignet.safetensors"  # what training writes and a repository holds
+HUB = "hub:"  # prefix of a repository on the Hugging Face hub
+FILE = "swignet.safetensors"  # file name of weights in a training folder and in a repository
 
 
 def weights_file(name: str | Path) -> Path:
-    """The file of a name of `WEIGHTS`, of ``hub:owner/repository`` on the Hugging Face hub, or of a path.
+    """Path of weights given as a key of `WEIGHTS`, as ``hub:owner/repository`` on the Hugging Face hub, or as a path.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def weights_file(name: str | Path) -> Path:
 
 
 def fingerprint(path: Path) -> str:
-    """The first 16 digits of the SHA-256 of a file, which tell weights apart wherever they lie."""
+    """Return the first 16 hexadecimal digits of the SHA-256 of a file."""
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
