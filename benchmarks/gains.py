@@ -7,7 +7,7 @@ import numpy as np
 from napari_swig_qmri import degrade, make_phantom
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
-from napari_swig_qmri.super_resolution.solver import gains
+from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.prediction import predict
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 
@@ -17,7 +17,6 @@ CHOICES = (("T1w",), ("T2w",), ("FLAIR",), ("T1w", "T2w"), ("T1w", "FLAIR"), ("T
 
 
 def main() -> None:
-    gains.TRUSTED = 0.0  # so that the correction always acts
     for voxel_size in (1.0, 2.0):
         head = make_phantom(voxel_size, extent=EXTENT)
         for noise in (0.0, 0.03):
@@ -27,8 +26,8 @@ def main() -> None:
                 maps, guides = degrade(head.maps, 2, sequences, gains=true, map_noise=noise, guide_noise=noise)
                 problem = drained(prepare(maps, guides, guides[0].grid, None))
                 prediction = drained(predict(problem))
-                start = gains.start_gains(problem) / problem.pd_unit
-                moved = drained(gains.find_gains(problem, prediction, "cpu")) / problem.pd_unit
+                start = start_gains(problem) / problem.pd_unit
+                moved = drained(find_gains(problem, prediction, "cpu", trusted=0.0)) / problem.pd_unit
                 errors = [np.round(100 * (np.asarray(found) / true - 1), 2) for found in (start, moved)]
                 print(
                     f"{voxel_size:g} mm, noise {noise:.0%}, {'+'.join(names)}: flat {errors[0]} %, moved {errors[1]} %"

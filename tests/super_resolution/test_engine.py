@@ -18,7 +18,7 @@ from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solv
 from napari_swig_qmri.super_resolution.network.model import LARGEST_STEP, NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
-from napari_swig_qmri.super_resolution.solver.conflicts import _smooth, follow_lr_maps, restart
+from napari_swig_qmri.super_resolution.solver.conflicts import follow_lr_maps, restart
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, CPU_SLAB, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
@@ -52,23 +52,6 @@ def box():
 )
 def test_planes_of_a_slab(shape, device, limit, n_planes):
     assert planes_of_a_slab(shape, device, limit) == n_planes
-
-
-def test_smoothing_keeps_constants_and_removes_the_highest_frequency():
-    torch.testing.assert_close(_smooth(torch.full((1, 5, 6, 7), 3.0)), torch.full((1, 5, 6, 7), 3.0))
-    for axis in (1, 2, 3):
-        shape = [1, 1, 1, 1]
-        shape[axis] = 12
-        alternating = (-1.0) ** torch.arange(12).view(shape).expand(1, *(12 if a == axis else 5 for a in (1, 2, 3)))
-        inner = _smooth(alternating).narrow(axis, 2, 8)  # two voxels at each end see repeated values
-        assert inner.abs().max() < 1e-6
-
-
-def test_smoothing_of_a_point_is_binomial():
-    point = torch.zeros(1, 9, 9, 9)
-    point[0, 4, 4, 4] = 1
-    taps = torch.tensor([0, 0, 1, 4, 6, 4, 1, 0, 0]) / 16
-    torch.testing.assert_close(_smooth(point)[0], taps[:, None, None] * taps[:, None] * taps)
 
 
 def test_without_pure_tissue_there_is_no_noise_to_take_out(box):

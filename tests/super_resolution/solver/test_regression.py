@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
-from scipy.ndimage import gaussian_filter
 
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise import noise_level, robust_sd, scatter_matrix
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
     RIDGE,
     SHRINK,
+    WINDOW,
     add_lr_correction,
     fit_regression,
-    gaussian_average,
 )
 
 
@@ -41,7 +40,7 @@ def test_flat_guides_leave_the_local_mean():
     maps = normal(3, 6, 6, 6)
     fit = drained(fit_regression(maps, torch.zeros(2, 6, 6, 6, dtype=torch.float64), everywhere(6, 6, 6)))
     assert fit.slope.abs().max() < 1e-12
-    torch.testing.assert_close(fit.intercept, gaussian_average(maps), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fit.intercept, gaussian_average(maps, WINDOW), rtol=1e-5, atol=1e-5)
 
 
 def test_voxels_without_weight_do_not_count():
@@ -52,13 +51,6 @@ def test_voxels_without_weight_do_not_count():
     found = drained(fit_regression(maps, guides, weight))
     torch.testing.assert_close(found.slope, expected.slope)
     torch.testing.assert_close(found.intercept, expected.intercept)
-
-
-@pytest.mark.parametrize("sigma", [0.7, 1.0, (0.5, 1.2, 2.0)])
-def test_the_window_is_a_gaussian_average(sigma):
-    image = np.random.default_rng(0).standard_normal((9, 10, 11))
-    expected = gaussian_filter(image, sigma, mode="nearest", truncate=3.0)
-    np.testing.assert_allclose(gaussian_average(torch.as_tensor(image), sigma), expected, atol=1e-6)
 
 
 def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():

@@ -1,7 +1,7 @@
-"""What a network sees of a solution: where it stands, what guides and LR maps still ask for, how sure they are.
+"""Input of the network: volumes that describe a solution and what guides and LR maps say about it.
 
-All of it lives in map space and in units of the uncertainty there: the physics translates whatever sequences there
-are, and one set of weights serves them all.
+All volumes are in map space, in units of the uncertainty there. Signal models translate any set of sequences to that
+space, so that one set of weights serves all of them.
 """
 
 from __future__ import annotations
@@ -12,9 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.prediction import MISSING_VARIANCE
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +25,7 @@ N_FEATURES = 21  # volumes
 N_LEVELS = 6  # numbers
 TYPICAL = (-0.2, 0.2, -2.5)  # log maps of brain tissue
 PLANES = 16  # HR planes that are linearised at a time
-NEARBY = 1.5  # standard deviation in HR voxels of what detail stands out from
+NEARBY = 1.5  # standard deviation in HR voxels of the average that detail is the difference to
 OFF_DIAGONAL = ((0, 1), (0, 2), (1, 2))
 
 
@@ -42,37 +41,51 @@ class Features:
 def compute_features(
     posterior: NegativeLogPosterior, truncate: TruncationOperator, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
 ) -> Generator[float, None, Features]:
-    """Features of log maps ``(3, X, Y, Z)`` under a posterior whose operator is `truncate`.
+    """Features of log maps; yields the finished fraction.
 
-    `noise` ``(3, X, Y, Z)`` is what was taken out of the log maps, and `lr_noise` ``(3,)`` is relative to the value.
+    Volumes hold three of each: the log maps; the step from them to the minimum of guide term and prior; the logarithm
+    of its standard deviation; its correlations; the LR residual brought to the HR grid; the detail of the log maps;
+    and the noise removed from them. Steps, residuals, detail and noise are in units of that standard deviation.
 
-    Per quantity: the log map; the step that guides and prior ask for; its standard deviation, as a logarithm, and the
-    three correlations; the LR residual brought to the HR grid; the detail of the log map; and what was taken out of
-    it, all but the first in units of that standard deviation. Yields the finished fraction.
+    Parameters
+    ----------
+    posterior
+        Posterior that the log maps minimise.
+    truncate
+        Truncation of the posterior, which can also interpolate.
+    log_maps
+        ``(3, X, Y, Z)``.
+    noise
+        ``(3, X, Y, Z)``, removed from the log maps, or () if none was.
+    lr_noise
+        ``(3,)``, standard deviation relative to the value.
     """
-    prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
-    measured = posterior.lr_variance < MISSING_VARIANCE
-    residual = truncate.zero_filled(posterior.lr_residual(log_maps) * measured)
     volumes = log_maps.new_empty(N_FEATURES, *log_maps.shape[1:])
     unit = torch.empty_like(log_maps)
+    measured = posterior.lr_variance < MISSING_VARIANCE
+    residual = truncate.zero_filled(posterior.lr_residual(log_maps) * measured)
     for first in range(0, log_maps.shape[1], PLANES):
         planes = slice(first, first + PLANES)
-        part = posterior.part((planes, slice(None), slice(None)))
-        here, out, deviation = log_maps[:, planes], volumes[:, planes], unit[:, planes]
-        maps = here.exp()
-        precision, descent = part.curvature_and_descent(here, maps)
-        covariance = invert_voxelwise(precision)
-        torch.sqrt(torch.stack([covariance[i, i] for i in range(3)]), out=deviation)
-        out[0:3] = here - here.new_tensor(TYPICAL).view(-1, 1, 1, 1)
-        out[3:6] = (multiply_voxelwise(covariance, descent) / deviation).asinh()
-        out[6:9] = deviation.log() + 3.5
-        for row, (i, j) in enumerate(OFF_DIAGONAL, start=9):
-            out[row] = covariance[i, j] / (deviation[i] * deviation[j])
-        out[12:15] = (residual[:, planes] / maps / deviation).asinh()
+        _fill_linearised(volumes[:, planes], unit[:, planes], posterior, planes, log_maps[:, planes])
+        volumes[12:15, planes] = (residual[:, planes] / log_maps[:, planes].exp() / unit[:, planes]).asinh()
         yield 0.7 * (first + PLANES) / (log_maps.shape[1] + PLANES)
     for row, (log_map, deviation) in enumerate(zip(log_maps, unit, strict=True), start=15):
         volumes[row] = ((log_map - gaussian_average(log_map, NEARBY)) / deviation).asinh()
         yield 0.7 + 0.1 * (row - 14)
     volumes[18:21] = (noise / unit).asinh()
+    prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
     levels = torch.cat([prior_variance.log() / 2 + 3, lr_noise.log() + 4])
     return Features(volumes=volumes, levels=levels, unit=unit)
+
+
+def _fill_linearised(
+    volumes: Tensor, deviation: Tensor, posterior: NegativeLogPosterior, planes: slice, log_maps: Tensor
+) -> None:
+    """Fill in features 0 to 11 ``(N_FEATURES, n, Y, Z)`` and the standard deviation ``(3, n, Y, Z)`` of a slab."""
+    _, covariance, step = posterior.part((planes, slice(None), slice(None))).linearised(log_maps)
+    torch.sqrt(torch.stack([covariance[i, i] for i in range(3)]), out=deviation)
+    volumes[0:3] = log_maps - log_maps.new_tensor(TYPICAL).view(-1, 1, 1, 1)
+    volumes[3:6] = (step / deviation).asinh()
+    volumes[6:9] = deviation.log() + 3.5
+    for row, (i, j) in enumerate(OFF_DIAGONAL, start=9):
+        volumes[row] = covariance[i, j] / (deviation[i] * deviation[j])

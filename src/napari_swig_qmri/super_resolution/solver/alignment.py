@@ -17,7 +17,11 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 def align_axes(
     maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]
 ) -> Generator[None, None, QuantitativeMaps]:
-    """Maps with the axes of the HR grid: axes permuted and flipped, turned maps resampled band-limited."""
+    """Maps with the order and direction of the axes of the HR grid.
+
+    Axes are permuted and flipped. Maps that are rotated against the HR grid are resampled to its axes at their own
+    voxel size, which is added to `notices`. Yields between the volumes.
+    """
     between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
     orientation = io_orientation(between)
     data = np.stack([apply_orientation(volume, orientation) for volume in maps.data])
@@ -28,14 +32,14 @@ def align_axes(
         relative_axes(hr_grid, grid)
     except ValueError:
         notices.append(
-            f"The maps are turned by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
+            f"The maps are rotated by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
             f"resampled to its axes at their own voxel size."
         )
-        return (yield from _turned_to(turned, hr_grid))
+        return (yield from _resampled_along(turned, hr_grid))
     return turned
 
 
-def _turned_to(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, None, QuantitativeMaps]:
+def _resampled_along(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, None, QuantitativeMaps]:
     """Maps at their own voxel size along the axes of the HR grid, by sinc and then spline interpolation."""
     sizes = np.asarray(maps.grid.voxel_size)
     x, y, z = (max(1, round(extent / size)) for extent, size in zip(hr_grid.field_of_view, sizes, strict=True))

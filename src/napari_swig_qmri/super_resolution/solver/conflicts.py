@@ -1,4 +1,4 @@
-"""Where guides and LR maps contradict each other."""
+"""Conflicts: voxels where maps that agree with the guides cannot explain the LR maps."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import max_pool3d
 
+from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.noise import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,46 +22,50 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
-AGREED = 0.01  # conflict of an LR voxel that changes nothing
-FLUID_T2 = 0.25  # s, above it a LR voxel holds CSF
+AGREED = 0.01  # conflict of an LR voxel below which its multiplier is kept
+FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
+NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
+FLUID_FACTOR = 3.0  # on the residual of T1 that a conflict next to CSF needs
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over that of 95 % of the tissue
 
 
 def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
-    """Where maps that honour the guides cannot explain the LR maps; ``(X, Y, Z)`` from 0 to 1.
+    """Conflict between guides and LR maps, ``(X, Y, Z)``: 0 = they agree, 1 = they contradict each other.
 
     The square of the smooth LR residual, over noise, is compared with that of 95 % of the tissue, map by map: a
-    lesion that only one side knows stands out by a factor of thirty or more. Smoothing takes out what changes
-    sign from voxel to voxel, which is ringing and not anatomy. PD tells nothing: guides hardly see it. Next to CSF
-    the residual of T2 is misfit of its border, so that only T1 counts there, and needs three times as much.
+    lesion that is only in the guides or only in the LR maps stands out by a factor of thirty or more. Smoothing
+    removes what changes sign from voxel to voxel, which is ringing and not anatomy. PD does not count, because guides
+    hardly determine it. Next to CSF the residual of T2 is a misfit of its border: there only T1 counts, and needs to
+    be three times as large.
+
+    Parameters
+    ----------
+    problem, posterior, noise
+        Problem, its posterior and its noise.
+    log_maps
+        ``(3, X, Y, Z)``, the minimum of the loosened posterior.
     """
-    floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
-    nearby = _smooth(posterior.lr_residual(log_maps)).square() / _smooth(floor * posterior.lr_variance)
-    usual = torch.stack([subsample(r[problem.tissue]).quantile(0.95) for r in nearby]).clamp(min=CONFLICT_USUAL)
-    _, t1, t2 = nearby / usual.view(-1, 1, 1, 1)
+    _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
     edges = problem.lr_grid.voxel_size
     fluid = gaussian_average((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
-    t1 = t1 / torch.where(fluid > 0.01, 3.0, 1.0)
-    excess = torch.maximum(t1, t2 * (fluid < 0.01)) * problem.tissue * _inner(problem)
-    border = max_pool3d((excess * (fluid <= 0.1))[None], 3, stride=1, padding=1)[0]
-    excess = torch.maximum(excess, border)  # the border of a conflict is part of it
-    share = ((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1)
-    return problem.interpolate(share)
+    t1 = t1 / torch.where(fluid > NEAR_FLUID, FLUID_FACTOR, 1.0)
+    excess = torch.maximum(t1, t2 * (fluid < NEAR_FLUID)) * problem.tissue * _off_the_ends(problem)
+    neighbours = max_pool3d((excess * (fluid <= MOSTLY_FLUID))[None], 3, stride=1, padding=1)[0]
+    excess = torch.maximum(excess, neighbours)  # the border of a conflict is part of it
+    return problem.interpolate(((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1))
 
 
-def _smooth(volumes: Tensor) -> Tensor:
-    """Binomial average ``1 4 6 4 1`` along each of the last three axes, which removes the highest frequency."""
-    for axis in (-3, -2, -1):
-        n = volumes.shape[axis]
-        index = torch.arange(-2, n + 2, device=volumes.device).clamp(0, n - 1)
-        padded = volumes.index_select(volumes.ndim + axis, index)
-        parts = [weight * padded.narrow(axis, k, n) for k, weight in enumerate((1, 4, 6, 4, 1))]
-        volumes = sum(parts[1:], parts[0]) / 16
-    return volumes
+def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
+    """Square of the smooth LR residual, over that of 95 % of the tissue; ``(3, x, y, z)``."""
+    floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
+    residual = binomial_average(posterior.lr_residual(log_maps)).square()
+    residual = residual / binomial_average(floor * posterior.lr_variance)
+    usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
+    return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
 
 
-def _inner(problem: Problem) -> Tensor:
+def _off_the_ends(problem: Problem) -> Tensor:
     """LR voxels off the ends of the field of view, where content beyond it rings in; boolean ``(x, y, z)``."""
     inner = torch.ones(problem.lr_grid.shape, dtype=torch.bool)
     for axis, (n_lr, n_hr) in enumerate(zip(problem.lr_grid.shape, problem.hr_grid.shape, strict=True)):
@@ -71,7 +75,10 @@ def _inner(problem: Problem) -> Tensor:
 
 
 def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor) -> NegativeLogPosterior:
-    """The objective without guides, and with band-limited LR maps as prior mean, where `conflict` is 1."""
+    """Posterior that follows the LR maps where `conflict` ``(X, Y, Z)`` is 1.
+
+    There the guides have no weight, and the prior mean is the band-limited interpolation of the LR maps.
+    """
     floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
     interpolated = torch.maximum(problem.truncate.zero_filled(problem.lr_maps), floor).log()
     return replace(
@@ -82,7 +89,7 @@ def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: 
 
 
 def restart(iterate: Iterate, posterior: NegativeLogPosterior, conflict: Tensor) -> Iterate:
-    """The same place, but at the prior mean of `posterior` where `conflict` is 1: what led there no longer holds."""
+    """Iterate moved to the prior mean where `conflict` ``(X, Y, Z)`` is 1, with multipliers of zero around it."""
     log_maps = torch.lerp(iterate.log_maps, posterior.prior_mean, conflict)
     agreed = posterior.truncate(conflict) < AGREED
     return Iterate(log_maps, iterate.multipliers * agreed)

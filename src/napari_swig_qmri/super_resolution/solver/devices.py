@@ -1,18 +1,24 @@
-"""Devices to compute on."""
+"""Devices to compute on, and the size of the slabs that fit into their memory."""
 
 from __future__ import annotations
 
 import torch
 
 CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
-BYTES_PER_VOXEL = 400  # of their working memory in float32
+BYTES_PER_VOXEL = 400  # of working memory for these voxels, in float32
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU."""
+    """Return the device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU.
+
+    Raises
+    ------
+    ValueError
+        If there is no such device on this machine.
+    """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
-        name = next(kind for kind, there in available.items() if there)
+        name = next(kind for kind, is_available in available.items() if is_available)
     kind = name.split(":")[0]
     if kind not in available:
         raise ValueError(f"the device must be auto, cuda, mps or cpu, but it is {name!r}.")
@@ -24,9 +30,18 @@ def choose_device(name: str) -> torch.device:
 def planes_of_a_slab(
     shape: tuple[int, int, int], device: torch.device, memory_limit: int | None, *, times: int = 1
 ) -> int:
-    """HR planes that are linearised at a time, within a limit in bytes on their working memory.
+    """Number of HR planes of a slab.
 
-    Without a limit, `times` as many.
+    Parameters
+    ----------
+    shape
+        Voxels of the volume.
+    device
+        Device that computes.
+    memory_limit
+        Most working memory, in bytes; None for the default of the device.
+    times
+        Factor on the default, for computations that need less memory per voxel.
     """
     n_voxels = times * (CPU_SLAB if device.type == "cpu" else GPU_SLAB)
     if memory_limit is not None:

@@ -1,15 +1,14 @@
-"""Gains of the guides: scanner units per unit of PD, found from the solution itself.
+"""Gains of the guides: scanner units per unit of PD, found from the LR residual of the solution.
 
-A closed-form ratio in flat tissue starts them. A wrong gain shows as a bias of the solution's LR residual, so
-where the residual asks for more than it can be wrong itself, the gains are moved until no map has a bias: a small
-least-squares problem whose derivatives are measured by solving again with each gain changed a little, on a few
+The start is the ratio of each guide to its synthesised contrast in flat tissue. A wrong gain biases the LR residual of
+the solution. Where that bias is larger than the ratio is uncertain, the gains are changed until no map has a bias: a
+small least-squares problem, whose derivatives are measured by solving again with each gain changed a little, on a few
 blocks with the most tissue.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from dataclasses import replace
 from itertools import pairwise, product
 from typing import TYPE_CHECKING
 
@@ -18,10 +17,10 @@ import torch
 
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.progress import mapped
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.noise import local_variance, subsample
+from napari_swig_qmri.super_resolution.solver.noise import flattest, local_variance
 from napari_swig_qmri.super_resolution.solver.prediction import make_posterior
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -31,27 +30,27 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.prediction import Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-    Part = tuple[NegativeLogPosterior, Tensor]  # a block, and which of its LR voxels are tissue
+    Block = tuple[NegativeLogPosterior, Tensor]  # posterior of a block, and which of its LR voxels are tissue
 
 ROUNDS = 3
-PROBE = 0.02  # relative change of a gain that its effect is measured with
+PROBE = 0.02  # relative change of a gain by which its effect is measured
 TRUSTED = 0.03  # relative correction up to which the start was closer in every case measured
-DAMPING = 0.3  # of the steps: combinations of gains with less effect on the bias than this stay where they start
-MAX_STEP = 0.3
-EDGE = 72  # HR voxels along the edge of a block that gains are found in
+DAMPING = 0.3  # combinations of gains that change the bias by less than this stay near their start
+MAX_CHANGE = 0.3  # of the logarithm of a gain in a round
+EDGE = 72  # HR voxels along the edge of a block
 N_PLANES = 32  # of a block that are linearised at a time
 N_BLOCKS = 6
-N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it
-LOOSENED = 9.0  # factor on the LR variance, so that the residual shows what the guides say
-FLAT = 0.03  # share of tissue voxels, those with the least change around them, for the starting ratio
+N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it and take one
+FLAT = 0.03  # share of the tissue voxels, those with the lowest local variance, for the starting ratio
 MIN_FLAT = 200  # LR voxels
-WINDOW = 0.7  # standard deviation in LR voxels of the average that is taken there
+WINDOW = 0.7  # standard deviation in LR voxels of the average for the starting ratio
 
 
 def start_gains(problem: Problem) -> Tensor:
-    """Ratio of each guide to its contrast of the LR maps, in the flattest tissue; ``(guide,)``.
+    """Ratio ``(guide,)`` of each guide to its contrast synthesised from the LR maps, in the flattest tissue.
 
-    Elsewhere the ratio is off, for the contrast of truncated maps is not the truncated contrast.
+    Scanner units per unit of PD relative to water; 1 for contrasts that PD does not scale. Elsewhere the ratio is
+    biased: the contrast of truncated maps is not the truncated contrast.
     """
     if not problem.sequences:
         return torch.zeros(0)
@@ -59,92 +58,116 @@ def start_gains(problem: Problem) -> Tensor:
     lr_maps = gaussian_average(problem.lr_maps, WINDOW)
     flat = _flat_tissue(problem)
     ratios = [
-        (image[flat] / sequence(*lr_maps[:, flat])).median()
+        (image[flat] / sequence(*lr_maps[:, flat])).median() if sequence.is_scaled_by_pd else torch.ones(())
         for sequence, image in zip(problem.sequences, lr_guides, strict=True)
     ]
-    return torch.stack(
-        [
-            ratio if sequence.is_scaled_by_pd else torch.ones(())
-            for sequence, ratio in zip(problem.sequences, ratios, strict=True)
-        ]
-    )
+    return torch.stack(ratios)
 
 
 def _flat_tissue(problem: Problem) -> Tensor:
-    """Tissue with the least change around it; boolean ``(x, y, z)``."""
+    """Tissue with the lowest local variance in PD, T1 and the guides; boolean ``(x, y, z)``."""
     images = torch.cat([problem.lr_maps[:2], problem.lr_guides])
     levels = images[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
     variance = local_variance(images / levels.view(-1, 1, 1, 1))
-    found = variance[problem.tissue]
-    share = max(FLAT, min(1.0, MIN_FLAT / len(found)))
-    return problem.tissue & (variance <= subsample(found).quantile(share))
+    share = max(FLAT, min(1.0, MIN_FLAT / int(problem.tissue.sum())))
+    return flattest(problem.tissue, variance, share)
 
 
-def find_gains(problem: Problem, prediction: Prediction, device: torch.device | str) -> Generator[None, None, Tensor]:
-    """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions."""
+def find_gains(
+    problem: Problem, prediction: Prediction, device: torch.device | str, *, trusted: float = TRUSTED
+) -> Generator[None, None, Tensor]:
+    """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions.
+
+    Parameters
+    ----------
+    problem, prediction
+        Problem and its prediction.
+    device
+        Device of the solutions.
+    trusted
+        Largest relative correction of the starting gains that is not applied.
+    """
     gains = start_gains(problem)
     scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]
     if not scaled:
         return gains
-    posterior = make_posterior(problem, prediction, gains)
-    start = posterior.prior_mean
-    residual = posterior.lr_residual(start)
-    parts, solved = [], []
-    for hr, lr in richest_blocks(problem):
-        part = posterior.restricted(hr, lr, start, residual, device)
-        parts.append((replace(part, lr_variance=LOOSENED * part.lr_variance), problem.tissue[lr].to(device)))
-        solved.append(Iterate.at(start[(slice(None), *hr)].to(device), part))
-    log_ratio = torch.zeros_like(gains)
-    solved = yield from _solved(parts, log_ratio, solved, N_STEPS)
-    measured = torch.tensor(problem.measured)
-    bias = _bias(parts, solved, measured)
-    slopes = torch.zeros(len(bias), len(gains), dtype=bias.dtype)
-    for k in scaled:
-        probe = log_ratio.clone()
-        probe[k] = PROBE
-        slopes[:, k] = (_bias(parts, (yield from _solved(parts, probe, solved, 1)), measured) - bias) / PROBE
+    measured, change = torch.tensor(problem.measured), torch.zeros_like(gains)
+    blocks, starts = _blocks_and_starts(problem, make_posterior(problem, prediction, gains), device)
+    solved = yield from _solve_blocks(blocks, change, starts, N_STEPS)
+    bias = _bias(blocks, solved, measured)
+    slopes = yield from _slopes_of_bias(blocks, solved, scaled, bias, measured)
     normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains), dtype=bias.dtype)
     for _ in range(ROUNDS):
-        step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_STEP, MAX_STEP)
-        if step.abs().max() < TRUSTED:
+        step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_CHANGE, MAX_CHANGE)
+        if step.abs().max() < trusted:
             break
-        log_ratio = log_ratio + step
-        solved = yield from _solved(parts, log_ratio, solved, 1)
-        bias = _bias(parts, solved, measured)
-    return gains * log_ratio.exp()
+        change = change + step
+        solved = yield from _solve_blocks(blocks, change, solved, 1)
+        bias = _bias(blocks, solved, measured)
+    return gains * change.exp()
 
 
-def richest_blocks(problem: Problem) -> list[tuple[Slices, Slices]]:
-    """HR voxels of the blocks with the most voxels of tissue, and the LR voxels centred in each."""
+def _blocks_and_starts(
+    problem: Problem, posterior: NegativeLogPosterior, device: torch.device | str
+) -> tuple[list[Block], list[Iterate]]:
+    """Loosened posteriors of the blocks with the most tissue, and the prior mean inside each."""
+    log_maps = posterior.prior_mean
+    residual = posterior.lr_residual(log_maps)
+    blocks, starts = [], []
+    for hr, lr in richest_blocks(problem):
+        part = posterior.restricted(hr, lr, log_maps, residual, device)
+        blocks.append((part.loosened(), problem.tissue[lr].to(device)))
+        starts.append(Iterate.at(log_maps[(slice(None), *hr)].to(device), part))
+    return blocks, starts
+
+
+def richest_blocks(problem: Problem, edge: int = EDGE, n_blocks: int = N_BLOCKS) -> list[tuple[Slices, Slices]]:
+    """Blocks of at most `edge` HR voxels with the most tissue: HR voxels, and the LR voxels centred in them.
+
+    At most `n_blocks`, in falling order of tissue. Blocks without tissue are left out.
+    """
     spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
     axes = []
     for n, n_lr, step, start in zip(problem.hr_grid.shape, problem.lr_grid.shape, spacing, first, strict=True):
-        cuts = np.linspace(0, n, -(-n // EDGE) + 1).round().astype(int)
+        cuts = np.linspace(0, n, -(-n // edge) + 1).round().astype(int)
         rows = np.searchsorted(start + step * np.arange(n_lr), cuts - 0.5)
         axes.append([(slice(*hr), slice(*lr)) for hr, lr in zip(pairwise(cuts), pairwise(rows), strict=True)])
     blocks = [((x[0], y[0], z[0]), (x[1], y[1], z[1])) for x, y, z in product(*axes)]
-    counted = [(int(problem.tissue[block[1]].sum()), block) for block in blocks]
+    counted = [(int(problem.tissue[lr].sum()), (hr, lr)) for hr, lr in blocks]
     counted.sort(key=lambda pair: pair[0], reverse=True)
-    return [block for n_tissue, block in counted[:N_BLOCKS] if n_tissue]
+    return [block for n_tissue, block in counted[:n_blocks] if n_tissue]
 
 
-def _solved(
-    parts: Sequence[Part], log_ratio: Tensor, starts: Sequence[Iterate], n_steps: int
+def _solve_blocks(
+    blocks: Sequence[Block], change: Tensor, starts: Sequence[Iterate], n_steps: int
 ) -> Generator[None, None, list[Iterate]]:
-    """Solutions of the blocks with gains changed by a factor exp(`log_ratio`) ``(guide,)``."""
-    solutions = []
-    for (part, _), start in zip(parts, starts, strict=True):
-        ratio = log_ratio.exp().view(-1, 1, 1, 1).to(part.guides)
-        changed = replace(part, guides=part.guides / ratio, guide_precision=part.guide_precision * ratio.square())
-        solving = refine(changed, start, n_steps=n_steps, n_planes=N_PLANES, device=part.guides.device)
-        solutions.append((yield from mapped(solving, lambda _: None)))
-    return solutions
+    """Solutions of the blocks with the logarithms of the gains changed by `change` ``(guide,)``."""
+    solved = []
+    for (posterior, _), start in zip(blocks, starts, strict=True):
+        rescaled = posterior.rescaled(change.exp())
+        steps = refine(rescaled, start, n_steps=n_steps, n_planes=N_PLANES, device=rescaled.guides.device)
+        solved.append((yield from mapped(steps, lambda _: None)))
+    return solved
 
 
-def _bias(parts: Sequence[Part], solved: Sequence[Iterate], measured: Tensor) -> Tensor:
-    """Median relative LR residual of each measured map over tissue."""
+def _bias(blocks: Sequence[Block], solved: Sequence[Iterate], measured: Tensor) -> Tensor:
+    """Median relative LR residual over tissue, of each measured map."""
     relative = [
-        (part.lr_residual(iterate.log_maps) / part.lr_maps)[measured][:, tissue]
-        for (part, tissue), iterate in zip(parts, solved, strict=True)
+        (posterior.lr_residual(iterate.log_maps) / posterior.lr_maps)[measured][:, tissue]
+        for (posterior, tissue), iterate in zip(blocks, solved, strict=True)
     ]
     return torch.cat(relative, dim=1).median(-1).values.cpu()
+
+
+def _slopes_of_bias(
+    blocks: Sequence[Block], solved: Sequence[Iterate], scaled: Sequence[int], bias: Tensor, measured: Tensor
+) -> Generator[None, None, Tensor]:
+    """Derivatives ``(map, guide)`` of the bias by the logarithms of the gains, measured by solving again."""
+    n_guides = len(blocks[0][0].guides)
+    slopes = torch.zeros(len(bias), n_guides, dtype=bias.dtype)
+    for k in scaled:
+        probe = torch.zeros(n_guides, dtype=bias.dtype)
+        probe[k] = PROBE
+        changed = yield from _solve_blocks(blocks, probe, solved, 1)
+        slopes[:, k] = (_bias(blocks, changed, measured) - bias) / PROBE
+    return slopes

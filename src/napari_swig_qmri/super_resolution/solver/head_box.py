@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.truncation import relative_axes
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.prediction import Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-HEAD = 0.2  # PD relative to water, above which the head is near
-WINDOW = 1.0  # standard deviation in LR voxels of the average that is compared with it: specks of noise are no head
-MARGIN = 3  # LR voxels of air to each side
+HEAD = 0.2  # PD relative to water, above which a voxel belongs to the head
+WINDOW = 1.0  # standard deviation in LR voxels of the average of PD, which suppresses specks of noise
+MARGIN = 3  # LR voxels to each side
 TOLERANCE = 1e-4  # HR voxels; centres that coincide may differ by rounding of the affines
 
 
 @dataclass(frozen=True)
 class Box:
-    """LR voxels, and the HR voxels between their centres; up to the ends of both grids where they reach one."""
+    """A box of LR voxels, and the HR voxels between their centres.
+
+    Where the box reaches an end of the LR grid, its HR voxels reach the end of the HR grid.
+    """
 
     hr: Slices
     lr: Slices
 
 
 def find_head_box(problem: Problem) -> Box:
-    """The head and some air around it, of what was measured; all that was if PD is nowhere high or was not measured."""
+    """Bounding box of the head with a margin. Falls back to all measured voxels where PD is low or missing."""
     high = gaussian_average(problem.lr_maps[0], WINDOW) > HEAD
     head = problem.lr_valid & high if (problem.lr_valid & high).any() else problem.lr_valid
     spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
@@ -48,26 +51,26 @@ def find_head_box(problem: Problem) -> Box:
 
 
 def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
-    """A problem and its prediction inside a box; what lies outside it is held at the prediction.
+    """Problem and prediction inside a box, with the maps outside it held at the prediction.
 
-    Voxels without a measurement around them are held at nothing.
+    Where the LR maps were not measured, the maps outside are held at 0.
     """
     hr, lr = (slice(None), *box.hr), (slice(None), *box.lr)
-    inside, of_inside = prediction.maps[hr], problem.truncate.restricted(box.hr, box.lr)
-    seen = problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5
-    held = prediction.maps * seen
+    inside, truncate = prediction.maps[hr], problem.truncate.restricted(box.hr, box.lr)
+    measured = problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5
+    held = prediction.maps * measured
     part = replace(
         problem,
         hr_grid=problem.hr_grid.box(*_corner_and_shape(box.hr)),
         lr_grid=problem.lr_grid.box(*_corner_and_shape(box.lr)),
         lr_maps=problem.lr_maps[lr],
-        lr_outside=problem.truncate(held)[lr] - of_inside(held[hr]),
+        lr_outside=problem.truncate(held)[lr] - truncate(held[hr]),
         lr_seen=problem.lr_seen[box.lr],
         lr_valid=problem.lr_valid[box.lr],
         guides=problem.guides[hr],
         lr_guides=problem.lr_guides[lr],
         guide_valid=problem.guide_valid[hr],
-        truncate=of_inside,
+        truncate=truncate,
         interpolate=problem.interpolate.restricted(box.lr, box.hr),
         tissue=problem.tissue[box.lr],
     )
@@ -75,7 +78,7 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
 
 
 def insert_box(inside: Tensor, box: Box, outside: Tensor) -> Tensor:
-    """Volumes ``(..., X, Y, Z)`` that are `inside` in a box, and `outside` around it."""
+    """Copy of the volumes `outside` ``(..., X, Y, Z)`` with the values `inside` in a box."""
     whole = outside.clone()
     whole[(..., *box.hr)] = inside
     return whole

@@ -1,4 +1,4 @@
-"""What a run has to find out before it solves: noise levels, gains of the guides, trust in the regression."""
+"""Statistics of noise and errors: robust levels, local variance and the scatter of heavy-tailed errors."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.regression import gaussian_average
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 MAD_TO_SD = 1.4826
-FLAT_SHARE = 0.3  # share of tissue voxels, those with the least structure around them, that noise is measured in
-DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors: edges are outliers
-SMALLEST_SD = 1e-4  # of errors, so that maps without any can be told apart from one another
+FLAT_SHARE = 0.3  # of the tissue voxels, those with the lowest local variance, in which noise is measured
+DEGREES_OF_FREEDOM = 3.0  # of the Student t distribution of regression errors, in which edges are outliers
+SMALLEST_SD = 1e-4  # of errors, which keeps the scatter of errors without spread invertible
 MAX_SAMPLES = 200_000
 
 
 def robust_sd(x: Tensor) -> Tensor:
-    """Standard deviation from the median absolute value, over the last axis, of zero-centred values."""
+    """Standard deviation of zero-centred values over the last axis, from their median absolute value."""
     return MAD_TO_SD * x.abs().median(-1).values
 
 
 def noise_level(image: Tensor, tissue: Tensor, structure: Tensor) -> float:
-    """Standard deviation of white noise in an image ``(x, y, z)``.
+    """Standard deviation of white noise in an image, 0 without tissue.
 
-    The second difference along all three axes at once passes the corner of k-space, where anatomy has the
-    least power; its robust spread is taken over the flattest tissue. Axes with fewer than three voxels are
-    left out.
+    The second difference along all three axes passes the corner of k-space, where anatomy has the least power. Its
+    robust standard deviation is taken over the flattest tissue. Axes with fewer than three voxels are left out.
 
     Parameters
     ----------
     image
         ``(x, y, z)``, in any unit.
     tissue
-        Boolean ``(x, y, z)``.
+        ``(x, y, z)``, boolean.
     structure
-        ``(x, y, z)``, local variance that tells flat from structured tissue.
+        ``(x, y, z)``, local variance that separates flat from structured tissue.
     """
     for axis in range(3):
         n = image.shape[axis]
@@ -48,22 +47,26 @@ def noise_level(image: Tensor, tissue: Tensor, structure: Tensor) -> float:
         tissue, structure = tissue.narrow(axis, 1, n - 2), structure.narrow(axis, 1, n - 2)
     if not tissue.any():
         return 0.0
-    limit = subsample(structure[tissue]).quantile(FLAT_SHARE)
-    return float(robust_sd(image[tissue & (structure <= limit)]))
+    return float(robust_sd(image[flattest(tissue, structure)]))
+
+
+def flattest(tissue: Tensor, structure: Tensor, share: float = FLAT_SHARE) -> Tensor:
+    """Share of the `tissue` with the lowest local variance `structure`; boolean ``(x, y, z)``, like both."""
+    return tissue & (structure <= subsample(structure[tissue]).quantile(share))
 
 
 def local_variance(images: Tensor) -> Tensor:
-    """Variance in a small window, summed over images ``(n, x, y, z)``."""
+    """Variance around each voxel, summed over images: ``(n, x, y, z)`` to ``(x, y, z)``."""
     return (gaussian_average(images.square(), 1.0) - gaussian_average(images, 1.0).square()).sum(0).clamp(min=0)
 
 
 def subsample(values: Tensor) -> Tensor:
-    """At most `MAX_SAMPLES` values of the last axis, evenly spread."""
+    """Evenly spaced values of the last axis, fewer than twice `MAX_SAMPLES`."""
     return values[..., :: max(1, values.shape[-1] // MAX_SAMPLES)]
 
 
 def scatter_matrix(errors: Tensor, n_iterations: int = 8) -> Tensor:
-    """Covariance ``(n, n)`` of the centre of heavy-tailed errors ``(n, samples)``: a Student t fit by EM."""
+    """Scatter matrix ``(n, n)`` of heavy-tailed errors ``(n, samples)``: a Student t fit by EM."""
     n = len(errors)
     floor = SMALLEST_SD**2 * torch.eye(n, dtype=errors.dtype, device=errors.device)
     scatter = torch.diag(robust_sd(errors).square()) + floor

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, TruncationOperator, linear_interpolation
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise import local_variance, noise_level, scatter_matrix, subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR
-from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression, gaussian_average
+from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 
 if TYPE_CHECKING:
     from torch import Tensor

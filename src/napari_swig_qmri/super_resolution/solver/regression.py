@@ -6,20 +6,21 @@ the guides. Fitted there, interpolated, and applied to the HR guides, it carries
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import solve_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 WINDOW = 0.7  # standard deviation of the Gaussian window in LR voxels, measured best on four cases
-RIDGE = 2e-3  # variance of log guides below which they say nothing; about (4.5 %)^2, texture and noise
-SHRINK, GROW = 0.6, 1.7  # the LR correction may change a map by these factors at most
+RIDGE = 2e-3  # variance of log guides below which a fit has no slope; about (4.5 %)^2, texture and noise
+SHRINK, GROW = 0.6, 1.7  # smallest and largest factor of an LR correction
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,10 +43,10 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Gene
     weight
         ``(x, y, z)``, 0 for voxels without a measurement.
     """
-    total = gaussian_average(weight) + 1e-6
+    total = gaussian_average(weight, WINDOW) + 1e-6
 
     def average(x: Tensor) -> Tensor:
-        return gaussian_average(weight * x) / total
+        return gaussian_average(weight * x, WINDOW) / total
 
     n_guides, values = len(log_guides), torch.cat([log_guides, log_maps])
     means = average(values)
@@ -61,22 +62,6 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Gene
     return LocalRegression(slope, means[n_guides:] - (slope * means[:n_guides]).sum(1))
 
 
-def gaussian_average(x: Tensor, sigma: float | Sequence[float] = WINDOW) -> Tensor:
-    """Gaussian average over the last three axes, edge values repeated; `sigma` in voxels, one or one per axis."""
-    sigmas = [sigma] * 3 if isinstance(sigma, int | float) else sigma
-    for axis, width in zip((-3, -2, -1), sigmas, strict=True):
-        radius = int(3 * width + 0.5)
-        taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / width) ** 2)
-        weights = (taps / taps.sum()).tolist()
-        n = x.shape[axis]
-        index = torch.arange(-radius, n + radius, device=x.device).clamp(0, n - 1)
-        padded = x.index_select(x.ndim + axis, index)
-        x = weights[0] * padded.narrow(axis, 0, n)
-        for tap, weight in enumerate(weights[1:], start=1):
-            x = x.add(padded.narrow(axis, tap, n), alpha=weight)
-    return x
-
-
 def add_lr_correction(maps: Tensor, correction: Tensor) -> Tensor:
-    """Add an LR correction to HR maps where it leaves them positive and of the same order."""
+    """Add an LR correction to HR maps, both ``(3, X, Y, Z)``, within `SHRINK` to `GROW` times the maps."""
     return torch.minimum(torch.maximum(maps + correction, SHRINK * maps), GROW * maps)

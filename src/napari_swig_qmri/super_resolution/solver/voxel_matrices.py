@@ -1,6 +1,6 @@
-"""Small symmetric matrices, one per voxel: ``(n, n, ...)`` tensors, matrix axes first.
+"""Linear algebra of small matrices, one per voxel: tensors ``(n, n, ...)``, matrix axes first.
 
-Written out per entry, which is many times faster on whole volumes than batched LAPACK calls.
+Written out entry by entry, which is many times faster on whole volumes than batched LAPACK calls.
 """
 
 from __future__ import annotations
@@ -29,15 +29,33 @@ def multiply_voxelwise(matrix: Tensor | Sequence[Sequence[Tensor]], vector: Tens
 
 
 def inner_product(a: Tensor | Sequence[Tensor], b: Tensor) -> Tensor:
-    """Inner product over the first axis."""
+    """Sum of products over the first axis."""
     total = a[0] * b[0]
     for x, y in zip(a[1:], b[1:], strict=True):
         total = torch.addcmul(total, x, y)
     return total
 
 
-def factorise_voxelwise(matrix: Tensor) -> list[list[Tensor]]:
-    """Lower triangular factor of positive definite matrices, as rows of entries; the diagonal is inverted."""
+def solve_voxelwise(matrix: Tensor, vectors: Tensor) -> Tensor:
+    """Solve positive definite systems: ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the latter shape."""
+    factor = _cholesky(matrix)
+    n = len(factor)
+    solution: list[Tensor] = []
+    for i in range(n):
+        entry = vectors[i]
+        for k in range(i):
+            entry = entry - factor[i][k] * solution[k]
+        solution.append(entry * factor[i][i])
+    for i in reversed(range(n)):
+        entry = solution[i]
+        for k in range(i + 1, n):
+            entry = entry - factor[k][i] * solution[k]
+        solution[i] = entry * factor[i][i]
+    return torch.stack(solution)
+
+
+def _cholesky(matrix: Tensor) -> list[list[Tensor]]:
+    """Lower triangular factor of positive definite matrices, as rows of entries, with a reciprocal diagonal."""
     factor: list[list[Tensor]] = []
     for i in range(len(matrix)):
         row: list[Tensor] = []
@@ -48,24 +66,6 @@ def factorise_voxelwise(matrix: Tensor) -> list[list[Tensor]]:
             row.append(entry * factor[j][j] if j < i else entry.rsqrt())
         factor.append(row)
     return factor
-
-
-def solve_voxelwise(matrix: Tensor, vectors: Tensor) -> Tensor:
-    """Solve positive definite systems: ``(n, n, ...)`` and ``(n, ...)`` or ``(n, k, ...)`` to the latter shape."""
-    factor = factorise_voxelwise(matrix)
-    n = len(factor)
-    solved: list[Tensor] = []
-    for i in range(n):
-        entry = vectors[i]
-        for k in range(i):
-            entry = entry - factor[i][k] * solved[k]
-        solved.append(entry * factor[i][i])
-    for i in reversed(range(n)):
-        entry = solved[i]
-        for k in range(i + 1, n):
-            entry = entry - factor[k][i] * solved[k]
-        solved[i] = entry * factor[i][i]
-    return torch.stack(solved)
 
 
 def invert_voxelwise(matrix: Tensor) -> Tensor:
