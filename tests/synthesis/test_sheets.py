@@ -29,7 +29,7 @@ from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol
 from napari_swig_qmri.synthesis.rendering import Rendering
-from napari_swig_qmri.synthesis.sheets import FORMATS, MARGIN, PANE, SMALL, Sheet, picture, render, write_sheet
+from napari_swig_qmri.synthesis.sheets import FORMATS, PANE_WIDTH, SMALL, SPACING, Sheet, picture, render, write_sheet
 
 HEAD = make_phantom(6.0).maps
 
@@ -104,11 +104,11 @@ def test_what_a_person_ignores_stays(tmp_path: Path, mine: bytes) -> None:
 def test_the_picture_shows_all_of_them(tmp_path: Path) -> None:
     (path,) = drained(write_sheet(sheet(), tmp_path, ["png"]))
     shown = np.asarray(Image.open(path))
-    assert shown.shape[1] > 2 * PANE
-    for column in (slice(8, PANE), slice(PANE + 16, 2 * PANE)):
+    assert shown.shape[1] > 2 * PANE_WIDTH
+    for column in (slice(8, PANE_WIDTH), slice(PANE_WIDTH + 16, 2 * PANE_WIDTH)):
         for row in (slice(100, 400), slice(600, 900)):
             assert shown[row, column].std() > 20
-    assert picture(sheet(), columns=4).shape[1] > 4 * PANE
+    assert picture(sheet(), columns=4).shape[1] > 4 * PANE_WIDTH
 
 
 @pytest.mark.parametrize("columns", [1, 2])
@@ -121,7 +121,7 @@ def test_the_picture_warns_of_fluid_in_a_flair(columns: int) -> None:
     added = with_flair[without.shape[0] :]
     assert added.shape[0] > 2 * SMALL
     lit = np.flatnonzero(added.max(axis=(0, 2)) > 100)
-    assert 0.8 * added.shape[1] < lit[-1] < added.shape[1] - MARGIN  # as wide as the picture
+    assert 0.8 * added.shape[1] < lit[-1] < added.shape[1] - SPACING  # as wide as the picture
 
 
 def test_left_and_right_are_where_radiologists_expect_them() -> None:
@@ -131,8 +131,8 @@ def test_left_and_right_are_where_radiologists_expect_them() -> None:
     data[0, right_half] = 0  # no proton density on the patient's right
     maps = QuantitativeMaps(data=data, grid=HEAD.grid)
     protocol = Protocol(contrasts=(NamedContrast(name="T2w", sequence=TurboSpinEcho.from_typical()),))
-    shown = picture(drained(render(ContrastMaps(maps=maps), protocol, "sub-01")))[120:400, 8 : 8 + PANE]
-    assert shown[:, 30 : PANE // 2 - 20].mean() < 0.1 * shown[:, PANE // 2 + 20 : -60].mean()
+    shown = picture(drained(render(ContrastMaps(maps=maps), protocol, "sub-01")))[120:400, 8 : 8 + PANE_WIDTH]
+    assert shown[:, 30 : PANE_WIDTH // 2 - 20].mean() < 0.1 * shown[:, PANE_WIDTH // 2 + 20 : -60].mean()
 
 
 def test_signed_contrasts_keep_their_dark_side() -> None:

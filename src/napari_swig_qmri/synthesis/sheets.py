@@ -1,10 +1,10 @@
-"""A protocol rendered from one subject's maps: all its contrasts, as a picture, as NIfTI files and as DICOM."""
+"""Sheets: all contrasts of a protocol for one subject, written as a picture, as NIfTI files and as DICOM series."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,10 +35,10 @@ if TYPE_CHECKING:
     Picture = npt.NDArray[np.uint8]
 
 FORMATS = {"png": "PNG sheet", "nifti": "NIfTI (BIDS)", "dicom": "DICOM"}
-PANE = 360  # pixels, width of one picture on a sheet
-SMALL, LARGE = 13, 20  # pixels, height of letters
-MARGIN = 8  # pixels
-BAR = 50.0  # mm, the length on a picture
+PANE_WIDTH = 360  # pixels, of one contrast
+SMALL, LARGE = 13, 20  # pixels, height of text
+SPACING = 8  # pixels, between panes and lines
+SCALE_BAR = 50.0  # mm
 _GREY, _WHITE, _AMBER = (160, 165, 170), (255, 255, 255), (220, 174, 85)
 
 FLAIR_CAVEAT = (
@@ -52,18 +52,19 @@ class Sheet:
     """The contrasts of a protocol for one subject."""
 
     protocol: Protocol
-    subject: str  # sub-01, or sub-01_ses-02: start of file names
-    volumes: tuple[Volume, ...]  # one per contrast, in its order
+    subject: str  # sub-01 or sub-01_ses-02, the start of file names
+    volumes: tuple[Volume, ...]  # one per contrast, in the order of the protocol
 
 
 def render(
     maps: ContrastMaps, protocol: Protocol, subject: str, origin: Mapping[str, Any] | None = None
 ) -> Generator[Progress, None, Sheet]:
-    """Compute every contrast of a protocol from the maps of a subject.
+    """Compute every contrast of a protocol from the maps of a subject; yields progress and returns the sheet.
 
-    `origin` goes into every sidecar: field strength of the maps and their files.
+    `origin` is added to every sidecar, such as the field strength and the files of the maps. ValueError, before the
+    computation starts, if a map is missing or a rendering does not apply to its sequence.
     """
-    for contrast in protocol.contrasts:  # before there is work to lose
+    for contrast in protocol.contrasts:
         check_maps(contrast.sequence, maps.arrays)
         contrast.rendering.check(contrast.sequence)
     volumes = []
@@ -86,123 +87,75 @@ def render(
 def write_sheet(
     sheet: Sheet, folder: Path, formats: Sequence[str], overwrite: bool = False
 ) -> Generator[Progress, None, list[Path]]:
-    """Write a sheet into a folder in some of `FORMATS`; the paths written.
+    """Write a sheet into a folder in some of `FORMATS`; yields progress and returns the paths written.
 
     The picture is ``SUBJECT_sheet.png``; NIfTI files make the folder a BIDS derivative dataset; each contrast is a
-    folder of DICOM slices under ``dicom``. What BIDS has no names for is listed in ``.bidsignore``. FileExistsError
-    where there are such files, unless `overwrite`.
+    folder of DICOM slices in ``dicom``. Files without a BIDS name are listed in ``.bidsignore``.
+
+    Raises
+    ------
+    ValueError
+        If a format is unknown or there is none.
+    FileExistsError
+        If a file exists and `overwrite` is False.
     """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown or not formats:
-        named = unknown[0] if unknown else "nothing"
-        raise ValueError(f"a sheet cannot be written as {named}: choose among {', '.join(FORMATS)}.")
+        given = unknown[0] if unknown else "nothing"
+        raise ValueError(f"a sheet cannot be written as {given}: choose among {', '.join(FORMATS)}.")
     check_folder(folder)
-    names = _labels(sheet)
-    subject = [part for part in sheet.subject.split("_") if part.startswith(("sub-", "ses-"))]
-    place = folder.joinpath(*subject, "anat")
-    images = [place / f"{sheet.subject}_{name}.nii.gz" for name in _file_names(sheet)]
-    picture_path = folder / f"{sheet.subject}_sheet.png"
-    series = [folder / "dicom" / sheet.subject / name for name in names]
-    wanted = {"png": [picture_path], "nifti": images, "dicom": series}
-    check_free([path for each in formats for path in wanted[each]], overwrite, "overwrite it")
-    study = Study.new(sheet.protocol.title) if "dicom" in formats else None  # before there is work to lose
+    paths = _paths(sheet, folder)
+    check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
+    study = Study.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for each in formats:
         yield Progress(0.6, f"Writing {FORMATS[each]}")
         if each == "png":
-            Image.fromarray(picture(sheet)).save(picture_path)
-            written.append(picture_path)
+            Image.fromarray(picture(sheet)).save(paths["png"][0])
+            written += paths["png"]
         elif each == "nifti":
-            place.mkdir(parents=True, exist_ok=True)
-            for volume, path in zip(sheet.volumes, images, strict=True):
-                written += write_volume(_with_sources(volume, place), path, overwrite)
-            written += describe_dataset(folder, f"Contrasts of the protocol {sheet.protocol.title}")
+            written += _write_nifti(sheet, folder, paths["nifti"], overwrite)
         elif study is not None:
-            written += yield from _write_dicom(sheet, study, series)
-    ends = zip(_file_names(sheet), sheet.volumes, strict=True)
-    nameless = [f"*_{end}.*" for end, volume in ends if not volume.suffix]
-    return [*written, *ignore_in_dataset(folder, ["/dicom", "*_sheet.png", *nameless])]
+            written += yield from _write_dicom(sheet, study, paths["dicom"])
+    ends = zip(_file_ends(sheet), sheet.volumes, strict=True)
+    without_suffix = [f"*_{end}.*" for end, volume in ends if not volume.suffix]
+    return [*written, *ignore_in_dataset(folder, ["/dicom", "*_sheet.png", *without_suffix])]
 
 
-def picture(sheet: Sheet, columns: int | None = None) -> Picture:
-    """All contrasts in one picture of red, green and blue: the axial slice through the middle of the head each.
-
-    Seen from the feet, the patient's left on the right, as radiologists do, with marks, a bar of 5 cm and the
-    notice that nothing here was acquired; below a T2-FLAIR, what not to judge by it.
-    """
-    n = len(sheet.volumes)
-    columns = columns or (n if n <= 2 else int(np.ceil(np.sqrt(n))))
-    panes = [_pane(volume, sheet, index) for index, volume in enumerate(sheet.volumes)]
-    height, rows = max(pane.height for pane in panes), -(-n // columns)
-    top = LARGE + SMALL + 3 * MARGIN
-    width = columns * (PANE + MARGIN) + MARGIN
-    has_flair = any(isinstance(contrast.sequence, T2Flair) for contrast in sheet.protocol.contrasts)
-    caveat = _wrapped(FLAIR_CAVEAT, width - 2 * MARGIN) if has_flair else []
-    bottom = top + rows * (height + MARGIN)
-    whole = Image.new("RGB", (width, bottom + len(caveat) * (SMALL + MARGIN)))
-    draw = ImageDraw.Draw(whole)
-    draw.text((MARGIN, MARGIN), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE))
-    notice = f"SYNTHETIC, research use only. Computed from PD, T1 and T2 maps by {generated_by()['Name']}."
-    draw.text((MARGIN, LARGE + 2 * MARGIN), notice, _GREY, ImageFont.load_default(SMALL))
-    for index, pane in enumerate(panes):
-        row, column = divmod(index, columns)
-        whole.paste(pane, (MARGIN + column * (PANE + MARGIN), top + row * (height + MARGIN)))
-    for index, line in enumerate(caveat):
-        draw.text((MARGIN, bottom + index * (SMALL + MARGIN)), line, _AMBER, ImageFont.load_default(SMALL))
-    return np.asarray(whole)
+def _paths(sheet: Sheet, folder: Path) -> dict[str, list[Path]]:
+    """Files of each format, or folders of DICOM series."""
+    entities = [part for part in sheet.subject.split("_") if part.startswith(("sub-", "ses-"))]
+    anat = folder.joinpath(*entities, "anat")
+    return {
+        "png": [folder / f"{sheet.subject}_sheet.png"],
+        "nifti": [anat / f"{sheet.subject}_{end}.nii.gz" for end in _file_ends(sheet)],
+        "dicom": [folder / "dicom" / sheet.subject / label for label in _labels(sheet)],
+    }
 
 
-def _pane(volume: Volume, sheet: Sheet, index: int) -> Image.Image:
-    """One contrast with its name and settings above, marks of left and right, and a length."""
-    slices, affine = radiological_slices(volume.data, volume.grid)
-    values = np.nan_to_num(slices[_middle(slices)])
-    low, high = signal_limits(central_signals(values))
-    across, down = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
-    zoom = PANE / (values.shape[1] * across)  # pixels per mm
-    grey = Image.fromarray((255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8))
-    grey = grey.resize((PANE, max(1, round(values.shape[0] * down * zoom))), Image.Resampling.BICUBIC)
-    head = 2 * SMALL + 2 * MARGIN
-    pane = Image.new("RGB", (PANE, head + grey.height))
-    pane.paste(grey, (0, head))
-    draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL)
-    draw.text((0, 0), volume.name, _WHITE, font)
-    settings = described(sheet.protocol.contrasts[index])
-    draw.text((0, SMALL + MARGIN // 2), settings, _GREY, _fitting(settings))
-    middle = head + grey.height // 2
-    draw.text((2, middle), "R", _WHITE, font, anchor="lm")
-    draw.text((PANE - 2, middle), "L", _WHITE, font, anchor="rm")
-    bottom = pane.height - MARGIN
-    draw.line((PANE - MARGIN - BAR * zoom, bottom, PANE - MARGIN, bottom), _WHITE, 2)
-    draw.text((PANE - MARGIN, bottom - 3), f"{BAR:g} mm", _WHITE, font, anchor="rb")
-    draw.text((2, bottom), "synthetic", _GREY, font, anchor="lb")
-    return pane
+def _write_nifti(sheet: Sheet, folder: Path, paths: Sequence[Path], overwrite: bool) -> list[Path]:
+    written: list[Path] = []
+    for volume, path in zip(sheet.volumes, paths, strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sources = relative_sources(volume.sidecar.get("Sources", ()), path.parent)
+        written += write_volume(replace(volume, sidecar={**volume.sidecar, **sources}), path, overwrite)
+    return written + describe_dataset(folder, f"Contrasts of the protocol {sheet.protocol.title}")
 
 
-def _wrapped(text: str, width: int) -> list[str]:
-    """A text in small letters as lines of at most a width in pixels."""
-    font, lines = ImageFont.load_default(SMALL), [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
-    return lines
-
-
-def _fitting(text: str) -> Any:
-    """The largest letters, of no more than the usual size, in which a text fits the width of a pane."""
-    sizes = range(SMALL, SMALL // 2, -1)
-    fonts = [ImageFont.load_default(size) for size in sizes]
-    return next((font for font in fonts if font.getlength(text) <= PANE), fonts[-1])
-
-
-def _middle(slices: FloatArray) -> int:
-    """Slice in the middle of those that hold a signal."""
-    filled = np.flatnonzero(np.nan_to_num(slices).any(axis=(1, 2)))
-    return int((filled[0] + filled[-1]) // 2) if filled.size else len(slices) // 2
+def _write_dicom(sheet: Sheet, study: Study, folders: Sequence[Path]) -> Generator[Progress, None, list[Path]]:
+    written: list[Path] = []
+    for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
+        yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
+        description = f"{described(sheet.protocol.contrasts[index])}, computed from PD, T1 and T2 maps"
+        for stale in folder.glob("*.dcm"):
+            stale.unlink()
+        written += write_series(volume, folder, study, index + 1, description)
+    return written
 
 
 def _labels(sheet: Sheet) -> list[str]:
-    """Names of the contrasts as letters and digits, all different."""
+    """Names of the contrasts reduced to letters and digits, with a number where two would be the same."""
     names: list[str] = []
     for number, volume in enumerate(sheet.volumes, start=1):
         name = re.sub(r"[^A-Za-z0-9]", "", volume.name) or "contrast"
@@ -210,8 +163,8 @@ def _labels(sheet: Sheet) -> list[str]:
     return names
 
 
-def _file_names(sheet: Sheet) -> list[str]:
-    """Ends of the names of NIfTI files: ``desc-synthetic_T2w``, ``desc-syntheticDIR`` where BIDS has no suffix."""
+def _file_ends(sheet: Sheet) -> list[str]:
+    """Ends of the NIfTI file names: ``desc-synthetic_T2w``, or ``desc-syntheticDIR`` where BIDS has no suffix."""
     names = []
     for label, volume in zip(_labels(sheet), sheet.volumes, strict=True):
         kind = "" if label == volume.suffix else label
@@ -219,18 +172,83 @@ def _file_names(sheet: Sheet) -> list[str]:
     return names
 
 
-def _with_sources(volume: Volume, place: Path) -> Volume:
-    """A volume whose sidecar names its sources as they are seen from a folder."""
-    told = {**volume.sidecar, **relative_sources(volume.sidecar.get("Sources", ()), place)}
-    return Volume(data=volume.data, grid=volume.grid, name=volume.name, suffix=volume.suffix, sidecar=told)
+def picture(sheet: Sheet, columns: int | None = None) -> Picture:
+    """Picture ``(row, column, 3)`` of all contrasts, each by the axial slice in the middle of the head.
+
+    Slices are shown as radiologists do, seen from the feet with the patient's left on the right, with marks, a scale
+    bar of 5 cm and a notice that the images were not acquired. A T2-FLAIR adds a caveat below.
+    """
+    n = len(sheet.volumes)
+    columns = columns or (n if n <= 2 else int(np.ceil(np.sqrt(n))))
+    panes = [
+        _pane(volume, described(each)) for volume, each in zip(sheet.volumes, sheet.protocol.contrasts, strict=True)
+    ]
+    height, rows = max(pane.height for pane in panes), -(-n // columns)
+    top = LARGE + SMALL + 3 * SPACING
+    width = columns * (PANE_WIDTH + SPACING) + SPACING
+    has_flair = any(isinstance(contrast.sequence, T2Flair) for contrast in sheet.protocol.contrasts)
+    caveat = _wrapped(FLAIR_CAVEAT, width - 2 * SPACING) if has_flair else []
+    bottom = top + rows * (height + SPACING)
+    image = Image.new("RGB", (width, bottom + len(caveat) * (SMALL + SPACING)))
+    draw = ImageDraw.Draw(image)
+    draw.text((SPACING, SPACING), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE))
+    notice = f"SYNTHETIC, research use only. Computed from PD, T1 and T2 maps by {generated_by()['Name']}."
+    draw.text((SPACING, LARGE + 2 * SPACING), notice, _GREY, ImageFont.load_default(SMALL))
+    for index, pane in enumerate(panes):
+        row, column = divmod(index, columns)
+        image.paste(pane, (SPACING + column * (PANE_WIDTH + SPACING), top + row * (height + SPACING)))
+    for index, line in enumerate(caveat):
+        draw.text((SPACING, bottom + index * (SMALL + SPACING)), line, _AMBER, ImageFont.load_default(SMALL))
+    return np.asarray(image)
 
 
-def _write_dicom(sheet: Sheet, study: Study, folders: Sequence[Path]) -> Generator[Progress, None, list[Path]]:
-    written: list[Path] = []
-    for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
-        yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
-        how = f"{described(sheet.protocol.contrasts[index])}, computed from PD, T1 and T2 maps"
-        for stale in folder.glob("*.dcm"):
-            stale.unlink()
-        written += write_series(volume, folder, study, index + 1, how)
-    return written
+def _pane(volume: Volume, settings: str) -> Image.Image:
+    """Slice of one contrast below its name and settings, with marks of left and right and a scale bar."""
+    grey, pixels_per_mm = _slice_image(volume)
+    header = 2 * SMALL + 2 * SPACING
+    pane = Image.new("RGB", (PANE_WIDTH, header + grey.height))
+    pane.paste(grey, (0, header))
+    draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL)
+    draw.text((0, 0), volume.name, _WHITE, font)
+    draw.text((0, SMALL + SPACING // 2), settings, _GREY, _fitting_font(settings))
+    middle, bottom = header + grey.height // 2, pane.height - SPACING
+    draw.text((2, middle), "R", _WHITE, font, anchor="lm")
+    draw.text((PANE_WIDTH - 2, middle), "L", _WHITE, font, anchor="rm")
+    right = PANE_WIDTH - SPACING
+    draw.line((right - SCALE_BAR * pixels_per_mm, bottom, right, bottom), _WHITE, 2)
+    draw.text((right, bottom - 3), f"{SCALE_BAR:g} mm", _WHITE, font, anchor="rb")
+    draw.text((2, bottom), "synthetic", _GREY, font, anchor="lb")
+    return pane
+
+
+def _slice_image(volume: Volume) -> tuple[Image.Image, float]:
+    """Grey image of the middle slice in the width of a pane, and its pixels per mm."""
+    slices, affine = radiological_slices(volume.data, volume.grid)
+    values = np.nan_to_num(slices[_middle(slices)])
+    low, high = signal_limits(central_signals(values))
+    across, down = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
+    pixels_per_mm = PANE_WIDTH / (values.shape[1] * across)
+    grey = Image.fromarray((255 * np.clip((values - low) / (high - low), 0, 1)).astype(np.uint8))
+    size = (PANE_WIDTH, max(1, round(values.shape[0] * down * pixels_per_mm)))
+    return grey.resize(size, Image.Resampling.BICUBIC), pixels_per_mm
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Lines of a small text, each at most `width` pixels wide."""
+    font, lines = ImageFont.load_default(SMALL), [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
+    return lines
+
+
+def _fitting_font(text: str) -> Any:
+    """Largest font, at most the small one, in which a text fits the width of a pane."""
+    fonts = [ImageFont.load_default(size) for size in range(SMALL, SMALL // 2, -1)]
+    return next((font for font in fonts if font.getlength(text) <= PANE_WIDTH), fonts[-1])
+
+
+def _middle(slices: FloatArray) -> int:
+    """Index of the middle one of the slices with a signal, of all slices ``(slice, row, column)``."""
+    filled = np.flatnonzero(np.nan_to_num(slices).any(axis=(1, 2)))
+    return int((filled[0] + filled[-1]) // 2) if filled.size else len(slices) // 2
