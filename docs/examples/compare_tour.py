@@ -61,7 +61,7 @@ def add_stand_in(viewer: napari.Viewer, voxel_size: float) -> None:
 def compare(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Four panes of a T2w contrast with their scores."""
     dock.editor.sequence_box.value = "tse"
-    dock.compare.button.click()
+    dock.compare.button.native.click()
     wait_until(lambda: bool(dock.compare.table.text()))
     viewer.reset_view()
     shoot(viewer, folder / "compare-panes.png")
@@ -81,7 +81,7 @@ def blend(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
 def sheet(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Four contrasts of the SR maps."""
     unfold(dock, 1)
-    dock.sheet.show_button.click()
+    dock.sheet.show_button.native.click()
     wait(0.5)
     viewer.reset_view()
     show(dock, dock.sheet)
@@ -96,7 +96,7 @@ def orthogonal(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path, voxe
     for layer in to_layers(map_volumes(make_phantom(voxel_size).maps, "LR", FIELD)):
         viewer.add_layer(Layer.create(*layer))
     dock.editor.sequence_box.value = "t2-flair"
-    dock.add_button.click()
+    dock.add_button.native.click()
     manager.show_orthogonal_views(viewer)
     wait(1.0)
     viewer.reset_view()

@@ -110,9 +110,9 @@ def test_panes_curtain_and_sheet_in_a_window(
     add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS], make_guide("T2w"))
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
     dock.editor.set_value(TurboSpinEcho.from_typical())
-    dock.compare.button.click()
+    dock.compare.button.native.click()
     qtbot.waitUntil(lambda: bool(dock.compare.table.text()), timeout=20_000)
-    assert len(dock.compare.panes) == 2
+    assert len(dock.compare.panes.layers) == 2
     panes = viewer.screenshot(flash=False)
     dock.blend.first_box.value, dock.blend.second_box.value = dock.live.layers[0], viewer.layers["sub-01 T2w"]
     dock.blend.mode_box.value = "swipe"
@@ -120,7 +120,7 @@ def test_panes_curtain_and_sheet_in_a_window(
     curtain = viewer.screenshot(flash=False)
     assert (np.abs(curtain[..., :3].astype(int) - LINE) < 8).all(axis=-1).sum() > 50  # colours are rounded
     dock.blend.mode_box.value = "off"
-    dock.sheet.show_button.click()
+    dock.sheet.show_button.native.click()
     sheet = viewer.screenshot(flash=False)
     assert (panes != curtain).any()
     assert (sheet != panes).any()

@@ -24,7 +24,6 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, is_computed
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
-from napari_swig_qmri.synthesis.protocol import Protocol
 
 
 @pytest.fixture
@@ -49,13 +48,13 @@ def test_sources_follow_the_layers(widget: SynthesizeWidget, viewer: ViewerModel
     widget.sources.set_value(["LR"])
     del viewer.layers[0]
     assert [source.label for source in widget.sources.value()] == []
-    assert not widget.add_button.isEnabled()
+    assert not widget.add_button.enabled
 
 
 def test_no_maps_no_button(qtbot: QtBot) -> None:
     widget = SynthesizeWidget(ViewerModel())  # type: ignore[arg-type]
     qtbot.addWidget(widget)
-    assert not widget.add_button.isEnabled()
+    assert not widget.add_button.enabled
     assert widget.add_contrast() == []
 
 
@@ -135,7 +134,7 @@ def test_impossible_settings_leave_the_layers(widget: SynthesizeWidget, qtbot: Q
     live = widget.add_contrast()
     sequence = live[0].data.sequence
     widget.editor.parameter_boxes()["repetition_time"].value = 100
-    assert not widget.add_button.isEnabled()
+    assert not widget.add_button.enabled
     qtbot.wait(50)
     assert live[0].data.sequence is sequence
 
@@ -208,7 +207,7 @@ def test_the_fat_of_the_scalp_leaves_the_brain_bright(qtbot: QtBot) -> None:
     widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(widget)
     widget.editor.set_value(Mprage.from_typical())
-    for layer in (*widget.add_contrast(), widget.show_sheet(Protocol.usual())[0]):
+    for layer in (*widget.add_contrast(), widget.sheet.show_sheet()[0]):
         values = np.asarray(layer.data)
         assert layer.contrast_limits[1] < 1.1 * values[2, 20, 20] < 0.9 * values.max()
 
@@ -222,7 +221,7 @@ def test_a_t1_map_alone_makes_what_it_can(qtbot: QtBot) -> None:
     ((_, box),) = widget.sources.rows
     height = box.native.sizeHint().height()
     assert box.native.graphicsEffect().isEnabled()
-    assert not widget.add_button.isEnabled()
+    assert not widget.add_button.enabled
     assert widget.sources._hint.text() == "T2-FLAIR needs PD and T2 besides T1: open them, or choose MP2RAGE UNI."
     widget.editor.set_value(Mp2rageUni.from_typical())
     assert widget.sources._hint.isHidden()
@@ -247,7 +246,7 @@ def test_a_layer_stays_when_its_maps_do_not_do_for_the_next_sequence(qtbot: QtBo
     widget.editor.set_value(Mp2rageUni.from_typical(inversion_time=0.75))
     widget._move()
     assert layer.data.sequence.inversion_time == 0.75
-    assert widget.status.text().startswith(f"The sliders move {layer.name},")
+    assert widget.status.text().startswith(f"The sliders change {layer.name}.")
 
 
 def test_partial_sets_are_not_ticked_beside_complete_ones(viewer: ViewerModel, qtbot: QtBot) -> None:

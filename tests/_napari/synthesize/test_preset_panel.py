@@ -18,9 +18,10 @@ from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.choice import CHOOSE
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
-from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice, NullPanel, times_at
+from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice, NullPanel
 from napari_swig_qmri._napari.synthesize.preset_panel import OWN
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
+from napari_swig_qmri._napari.synthesize.t1_picker import times_at
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.nulling import TISSUES, doubly_nulled, nulled
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, Spgr, SpinEcho, T2Flair
@@ -106,7 +107,7 @@ def test_another_field_strength_goes_to_the_same_preset(panel: SequencePanel) ->
 def test_settings_are_saved_under_a_name(panel: SequencePanel, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     asked = answer(monkeypatch, " T2w long ")
     panel.editor.set_value(MINE.contrast)
-    panel.presets.save_button.click()
+    panel.presets.save_button.native.click()
     saved = replace(MINE, field_strength=3.0)
     assert read_presets(folder / "T2w-long_3T.toml") == (saved,)
     assert panel.presets.value() == saved
@@ -133,7 +134,7 @@ def test_no_preset_is_replaced_unasked(panel: SequencePanel, folder: Path, monke
     asked = answer(monkeypatch, "T2w long")
     panel.presets.save()
     assert path.read_bytes() == before
-    assert asked == [f"T2w-long_3T.toml already in {folder}. Replace it?"]
+    assert asked == [f"T2w-long_3T.toml already exists in {folder}. Replace it?"]
     answer(monkeypatch, "T2w long", replaces=True)
     panel.presets.save()
     assert read_presets(path)[0].contrast == T2Flair.from_typical()
@@ -141,7 +142,7 @@ def test_no_preset_is_replaced_unasked(panel: SequencePanel, folder: Path, monke
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("STIR", "STIR is a preset of the package: choose another name."), ("  ", "A preset needs a name of 1 to 60")],
+    [("STIR", "STIR is a built-in preset: choose another name."), ("  ", "A preset needs a name of 1 to 60")],
 )
 def test_names_that_cannot_be_are_refused(
     panel: SequencePanel, folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, words: str
@@ -316,7 +317,7 @@ def test_what_can_be_shown(panel: SequencePanel) -> None:
     assert panel.can_show({"repetition_time": 3.0})
     assert not panel.can_show({"repetition_time": 2.5})  # TI is 2.5 s
     panel.null.tissue_box.value = "CSF"
-    assert panel.resting() == ("inversion_time",)
+    assert panel.locked_settings() == ("inversion_time",)
     assert panel.can_show({"repetition_time": 2.5})  # TI follows
     assert not panel.can_show({"repetition_time": 0.1})  # shorter than the train
     panel.editor.set_value(Mprage.from_typical())
@@ -345,10 +346,10 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     index = (2, 3, 4)
     viewer = widget._viewer
     others = list(viewer.mouse_drag_callbacks)
-    widget.panel.null.pick_button.click()
+    widget.panel.null.pick_button.native.click()
     assert len(viewer.mouse_drag_callbacks) == len(others) + 1
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=(-1e4, 0, 0), viewbox=(0, 0)))
-    assert widget.status.text() == "There is no T1: add a contrast and click into it."
+    assert widget.status.text() == "There is no T1 here. Add a contrast and click into it."
     place = layer.data_to_world(index)
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=(0, 0)))
     t1 = float(layer.data.t1[index])
@@ -359,7 +360,7 @@ def test_the_t1_of_a_voxel_is_nulled(widget: SynthesizeWidget) -> None:
     value: Any = widget.editor.value()
     assert value.inversion_time == pytest.approx(value.nulling_inversion_time(widget.panel.null.t1s()[0]))
     assert viewer.mouse_drag_callbacks == others
-    assert not widget.panel.null.pick_button.isChecked()
+    assert not widget.panel.null.pick_button.value
     widget.editor.parameter_boxes()["refocusing_angle"].value = 120
     value = widget.editor.value()
     t1 = widget.panel.null.t1s()[0]
@@ -377,21 +378,21 @@ def test_the_t1_is_that_of_the_contrast_that_was_clicked(qtbot: QtBot) -> None:
     place = layers["SR"].data_to_world((4, 6, 6))
     grid = viewer.canvas.grid
     for name in ("SR", "LR", "SR"):
-        widget.panel.null.pick_button.click()
+        widget.panel.null.pick_button.native.click()
         cell = grid.position(viewer.layers.index(layers[name]), viewer.layers)
         viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=cell))
         t1 = layers[name].data.t1[tuple(np.round(layers[name].world_to_data(place)).astype(int))]
         assert widget.panel.null.t1s() == (pytest.approx(float(t1), abs=5e-5),)
     grid.enabled = False  # one over the other: the finer one
     widget.panel.null.set_value(NullChoice())
-    widget.panel.null.pick_button.click()
+    widget.panel.null.pick_button.native.click()
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=(0, 0)))
     assert widget.panel.null.t1s() == (pytest.approx(float(layers["SR"].data.t1[4, 6, 6]), abs=5e-5),)
 
 
 def test_the_range_of_a_t1_is_our_choice(panel: SequencePanel) -> None:
     panel.null.tissue_box.value = "CSF"
-    assert panel.null.note.text().startswith("T1 may be 3000 to 4500 ms (the range is our choice).")
+    assert panel.null.note.text().startswith("Plausible T1: 3000 to 4500 ms (the range is our choice).")
 
 
 def test_layers_are_named_after_the_preset(widget: SynthesizeWidget, qtbot: QtBot) -> None:
@@ -432,8 +433,8 @@ def test_an_equation_that_cannot_be_read_is_said_and_leaves_the_layer(widget: Sy
     (layer,) = widget.add_contrast()
     widget.editor.equation_box.setPlainText("PD * exp(-TE/T2")
     assert "position 16: expected ')'" in widget.editor.problem_label.text()
-    assert not widget.add_button.isEnabled()
-    assert not widget.panel.presets.save_button.isEnabled()
+    assert not widget.add_button.enabled
+    assert not widget.panel.presets.save_button.enabled
     assert list(widget.editor.parameter_boxes()) == ["echo_time"]  # what was set stays
     qtbot.wait(50)
     assert layer.data.sequence == UserEquation(text="PD * exp(-TE/T2)", echo_time=0.03)

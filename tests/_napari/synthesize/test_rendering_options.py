@@ -105,12 +105,12 @@ def test_what_a_sequence_excludes_is_said(widget: SynthesizeWidget, qtbot: QtBot
     qtbot.waitUntil(lambda: live[0].data.rendering == NOISY)
     widget.editor.set_value(Mp2rageUni.from_typical())
     assert "no noise can be added" in widget.rendering.problem_label.text()
-    assert not widget.add_button.isEnabled()
+    assert not widget.add_button.enabled
     qtbot.wait(50)
     assert live[0].data.rendering == NOISY
     widget.rendering.set_value(Rendering())
     assert widget.rendering.problem_label.isHidden()
-    assert widget.add_button.isEnabled()
+    assert widget.add_button.enabled
 
 
 def test_angles_of_a_b1_measurement_are_not_offered_and_say_why(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
@@ -119,7 +119,7 @@ def test_angles_of_a_b1_measurement_are_not_offered_and_say_why(widget: Synthesi
     assert widget.rendering.map_box.count() == 1  # none
     told = widget.rendering.map_note.text()
     assert told.startswith("sub-01 TB1TFL")
-    assert "divide it by the nominal angle" in told
+    assert "divide it by the nominal flip angle" in told
     viewer.layers.remove(layer)
     add(viewer, field_map(0.9))
     assert widget.rendering.map_note.isHidden()
@@ -136,13 +136,13 @@ def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
     equation = UserEquation(text="PD * exp(-TE / T2)")
     widget.editor.set_value(equation)
     qtbot.waitUntil(lambda: live[0].data.sequence == equation)
-    assert "B1+ map is left out" in widget.rendering.problem_label.text()
+    assert "B1+ map is not used" in widget.rendering.problem_label.text()
     assert widget.options.button.text() == "Options"
-    assert "The sliders move" in widget.status.text()
+    assert "The sliders change" in widget.status.text()
     without = live[0].data.with_transmit_field(None)
     np.testing.assert_array_equal(np.asarray(live[0].data), np.asarray(without))
     assert "Rendering" not in from_layer(*live[0].as_layer_data_tuple()[:2]).sidecar
-    qtbot.waitUntil(widget.add_button.isEnabled)
+    qtbot.waitUntil(lambda: widget.add_button.enabled)
     widget.editor.set_value(T2Flair.from_typical())
     qtbot.waitUntil(lambda: isinstance(live[0].data.sequence, T2Flair))
     np.testing.assert_array_equal(np.asarray(live[0].data), flair)
@@ -153,9 +153,9 @@ def test_an_option_that_holds_the_picture_is_told_in_the_status(widget: Synthesi
     widget.add_contrast()
     widget.rendering.set_value(Rendering(transmit_field=0.9))
     widget.editor.set_value(UserEquation(text="PD"))
-    qtbot.waitUntil(lambda: "stays as it is" in widget.status.text())
+    qtbot.waitUntil(lambda: "were not changed" in widget.status.text())
     widget.rendering.set_value(Rendering())
-    qtbot.waitUntil(lambda: "The sliders move" in widget.status.text())
+    qtbot.waitUntil(lambda: "The sliders change" in widget.status.text())
 
 
 def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
@@ -329,7 +329,7 @@ def test_a_map_of_b1_is_brought_onto_each_grid_once_and_not_by_the_thread_of_the
     choose(widget, add(viewer, field_map(0.8))[0], qtbot)
     assert all(layer.data.transmit_field is not None for layer in live)
     again = widget.add_contrast()
-    sheet = widget.show_sheet(widget.sheet.value())
+    sheet = widget.sheet.show_sheet()
     assert all(layer.data.transmit_field is not None for layer in (*again, *sheet))
     assert brought == [((6, 7, 5), False), (HR.shape, False)]
 
@@ -347,8 +347,8 @@ def test_nothing_starts_while_a_map_of_b1_is_brought(
     monkeypatch.setattr(transmit_fields, "transmit_field_on", wait)
     live = widget.add_contrast()
     widget.rendering.map_box.set_value(add(viewer, field_map(0.8))[0])
-    assert "Bringing the B1+ map" in widget.status.text()
-    assert not widget.add_button.isEnabled()
+    assert "Resampling the B1+ map" in widget.status.text()
+    assert not widget.add_button.enabled
     widget.editor.parameter_boxes()["echo_time"].value = 90
     qtbot.waitUntil(lambda: live[0].data.sequence.echo_time == 0.09)
     assert "Rendering" not in sidecar(live[0])
@@ -356,8 +356,8 @@ def test_nothing_starts_while_a_map_of_b1_is_brought(
     qtbot.waitUntil(lambda: live[0].data.transmit_field is not None)
     assert sidecar(live[0])["Rendering"] == {"TransmitMap": "sub-01 TB1map"}
     assert sidecar(live[0])["EchoTime"] == 0.09
-    assert widget.status.text().startswith("The sliders move")
-    assert widget.add_button.isEnabled()
+    assert widget.status.text().startswith("The sliders change")
+    assert widget.add_button.enabled
 
 
 def test_a_map_of_b1_of_another_place_is_let_go(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -410,4 +410,4 @@ def test_a_refusal_stays_until_the_layers_move(
     qtbot.wait(200)
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
     widget.editor.parameter_boxes()["echo_time"].value = 90
-    qtbot.waitUntil(lambda: widget.status.text().startswith("The sliders move"))
+    qtbot.waitUntil(lambda: widget.status.text().startswith("The sliders change"))

@@ -117,7 +117,7 @@ def test_entering_3d_shows_coarse_contrasts_until_they_are_rendered(
     gate.set()
     qtbot.waitUntil(lambda: np.array_equal(shown(sr), exact))
     assert "follow" not in widget.status.text()
-    assert "sliders move" in widget.status.text()
+    assert "sliders change" in widget.status.text()
 
 
 def test_in_3d_the_last_of_many_movements_wins_and_none_is_computed_in_the_gui(
@@ -176,9 +176,9 @@ def test_back_in_2d_the_volumes_are_forgotten_and_the_sliders_are_right(
 def test_panes_of_a_comparison_are_never_computed_whole_in_the_gui_nor_left_coarse(
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    widget.compare.button.click()
-    qtbot.waitUntil(lambda: "difference" in widget.compare.panes)
-    pane = widget.compare.panes["difference"]
+    widget.compare.button.native.click()
+    qtbot.waitUntil(lambda: "difference" in widget.compare.panes.layers)
+    pane = widget.compare.panes.layers["difference"]
     whole: list[bool] = []
     original = Difference.compute
 
@@ -229,7 +229,7 @@ def test_too_little_memory_is_told(
 ) -> None:
     monkeypatch.setattr(LazyArray, "rendered", without_memory)
     widget.add_contrast()
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.waitUntil(lambda: "not enough memory" in widget.status.text())
     assert widget.live.layers
 
@@ -237,13 +237,13 @@ def test_too_little_memory_is_told(
 def test_baked_contrasts_are_ordinary_arrays_that_say_what_they_are(
     widget: SynthesizeWidget, qtbot: QtBot, tmp_path: Path
 ) -> None:
-    assert not widget.bake_button.isEnabled()
+    assert not widget.freeze_button.enabled
     _, sr = widget.add_contrast()
     expected = np.asarray(sr.data)
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
-    assert "ordinary arrays" in widget.status.text()
-    assert not widget.bake_button.isEnabled()
+    assert "ordinary image layers" in widget.status.text()
+    assert not widget.freeze_button.enabled
     move(widget, 0.1)
     qtbot.wait(30)
     np.testing.assert_array_equal(sr.data, expected)
@@ -257,14 +257,14 @@ def test_moving_a_slider_while_baking_goes_on_live(
     widget: SynthesizeWidget, gate: threading.Event, qtbot: QtBot
 ) -> None:
     _, sr = widget.add_contrast()
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.wait(30)
     move(widget, 0.1)
     qtbot.waitUntil(lambda: sr.data.sequence.echo_time == 0.1)
     gate.set()
     qtbot.wait(50)
     assert isinstance(sr.data, LazyContrast)
-    assert "Baking was stopped" in widget.status.text()
+    assert "Freezing was stopped" in widget.status.text()
 
 
 def test_baking_waits_for_what_is_still_to_be_shown(
@@ -275,7 +275,7 @@ def test_baking_waits_for_what_is_still_to_be_shown(
     wanted = np.asarray(sr.data.with_sequence(T2Flair.from_typical(echo_time=0.1)))
     move(widget, 0.1)
     qtbot.wait(30)
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     gate.set()
     qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
     np.testing.assert_array_equal(sr.data, wanted)
@@ -289,27 +289,27 @@ def test_nothing_but_another_setting_stops_baking(
     widget.side_by_side.value = False
     widget.add_contrast()
     layers = widget.add_contrast()
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.wait(30)
     if meanwhile == "into 3D":
         viewer.dims.ndisplay = 3
     elif meanwhile == "marks":
         widget.rendering.mark.value = True
     else:
-        widget.sheet.add_button.click()
-        widget.sheet.show_button.click()
+        widget.sheet.add_button.native.click()
+        widget.sheet.show_button.native.click()
     gate.set()
     qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in layers))
     assert widget.live.layers == []
 
 
 def test_baking_ends_a_comparison(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    widget.compare.button.click()
-    qtbot.waitUntil(lambda: "difference" in widget.compare.panes)
+    widget.compare.button.native.click()
+    qtbot.waitUntil(lambda: "difference" in widget.compare.panes.layers)
     layers = list(widget.live.layers)
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in layers))
-    assert not widget.compare.panes
+    assert not widget.compare.panes.layers
     assert all(layer in viewer.layers for layer in layers)
 
 
@@ -325,7 +325,7 @@ def test_plugins_get_a_view_of_the_viewer_with_which_3d_and_baking_work_too(view
     qtbot.waitUntil(lambda: sr.data.sequence.echo_time == 0.1)
     viewer.dims.ndisplay = 2
     assert not sr.data.is_kept
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.waitUntil(lambda: isinstance(sr.data, np.ndarray))
     assert widget.live.layers == []
 
@@ -339,7 +339,7 @@ def test_contrasts_added_while_others_are_baked_follow_the_sliders(
         show_in_3d(viewer, baked[1], gate, qtbot)
         move(widget, 0.11)  # which the bake waits for
         qtbot.wait(30)
-    widget.bake_button.click()
+    widget.freeze_button.native.click()
     qtbot.wait(30)
     live = widget.add_contrast()
     gate.set()

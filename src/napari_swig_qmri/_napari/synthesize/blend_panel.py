@@ -1,4 +1,4 @@
-"""Two image layers in one picture: a curtain between them, flicker, or a checkerboard. In 2D."""
+"""Two image layers in one 2D image: side by side at a movable line (swipe), alternating, or as a checkerboard."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 OFF, SWIPE, FLICKER, CHECKERBOARD = "off", "swipe", "flicker", "checkerboard"
 N_COLOURS = 256
-FOLLOWED = ("data", "contrast_limits", "colormap")  # events of the two layers that change the picture
+FOLLOWED = ("data", "contrast_limits", "colormap")  # layer events that change the combined image
 
 
 class BlendPanel(QWidget):
-    """Which two layers, how they are mixed, and the settings of that; adds one layer while it is on."""
+    """Choice of two layers and of the way to combine them; adds one layer with the combined image."""
 
     changed = Signal()
 
@@ -36,15 +36,19 @@ class BlendPanel(QWidget):
         self._followed: list[Image] = []
         self._hidden: list[Layer] = []
         self._had_grid = False
-        self.layer: Image | None = None  # the one that shows both
+        self.layer: Image | None = None  # the combined image
         images = partial(_images, viewer)
-        self.first_box = LayerBox(images, label="First", tooltip="Left of the curtain, or above it.")
-        self.second_box = LayerBox(images, label="Second", tooltip="Right of the curtain, or below it.")
-        self.mode_box = ComboBox(label="Show", choices=[OFF, SWIPE, FLICKER, CHECKERBOARD], tooltip="In 2D.")
-        self.position = FloatSlider(label="Curtain, %", min=0, max=100, value=50, tooltip="Or Shift and the mouse.")
-        self.is_level = CheckBox(text="Curtain from top to bottom", tooltip="The first image above the second.")
-        self.rate = FloatSlider(label="Changes per s", min=0.5, max=5, value=2, step=0.5)
-        self.edge = FloatSlider(label="Squares, mm", min=5, max=60, value=20, step=1)
+        self.first_box = LayerBox(images, label="First", tooltip="Image on the left of the line, or above it")
+        self.second_box = LayerBox(images, label="Second", tooltip="Image on the right of the line, or below it")
+        self.mode_box = ComboBox(
+            label="Show", choices=[OFF, SWIPE, FLICKER, CHECKERBOARD], tooltip="Way to combine the images in 2D"
+        )
+        self.position = FloatSlider(
+            label="Position, %", min=0, max=100, value=50, tooltip="Shift + mouse moves it, too"
+        )
+        self.is_horizontal = CheckBox(text="First image above the second", tooltip="Use a horizontal line")
+        self.rate = FloatSlider(label="Changes per second", min=0.5, max=5, value=2, step=0.5)
+        self.edge = FloatSlider(label="Square size, mm", min=5, max=60, value=20, step=1)
         self.message = wrapped_label(role="problem")
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._flip)
@@ -54,7 +58,7 @@ class BlendPanel(QWidget):
         self.refresh_layers()
 
     def refresh_layers(self, _event: object = None) -> None:
-        """List the layers anew; end where one of the two, or the picture of them, is gone."""
+        """Update the lists of layers; switch off if one of the two layers or the combined image was removed."""
         gone = self.layer is not None and self.layer not in self._viewer.layers
         if gone or any(layer not in self._viewer.layers for layer in self._followed):
             self.mode_box.value = OFF
@@ -64,7 +68,7 @@ class BlendPanel(QWidget):
     def _lay_out(self) -> None:
         for box in (self.first_box, self.second_box, self.mode_box, self.position, self.rate, self.edge):
             self._rows.addRow(box.label, native_of(box))
-        self._rows.insertRow(4, native_of(self.is_level))
+        self._rows.insertRow(4, native_of(self.is_horizontal))
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.addLayout(self._rows)
@@ -75,7 +79,7 @@ class BlendPanel(QWidget):
         self.mode_box.changed.connect(self._switch)
         for box in (self.first_box, self.second_box):
             box.changed.connect(self._switch)
-        for setting in (self.position, self.is_level, self.rate, self.edge):
+        for setting in (self.position, self.is_horizontal, self.rate, self.edge):
             setting.changed.connect(self._mix)
         self._viewer.dims.events.order.connect(self._mix)
         self._viewer.scene.camera.events.orientation.connect(self._mix)
@@ -84,10 +88,10 @@ class BlendPanel(QWidget):
     def _show_settings(self) -> None:
         for box, mode in ((self.position, SWIPE), (self.rate, FLICKER), (self.edge, CHECKERBOARD)):
             self._rows.setRowVisible(box.native, self.mode_box.value == mode)
-        self._rows.setRowVisible(self.is_level.native, self.mode_box.value == SWIPE)
+        self._rows.setRowVisible(self.is_horizontal.native, self.mode_box.value == SWIPE)
 
     def _switch(self, _value: object = None) -> None:
-        """Show the two chosen layers the chosen way, or leave."""
+        """Show the combined image of the chosen layers, or none."""
         self._leave()
         self._show_settings()
         problem = self._problem() if self.mode_box.value != OFF else ""
@@ -102,8 +106,8 @@ class BlendPanel(QWidget):
             return "Choose two different image layers."
         for layer in (first, second):
             if not _is_straight(layer):
-                return f"{layer.name} is turned against the axes: only straight layers can be shown in one picture."
-        return "" if self._viewer.dims.ndisplay == 2 else "Two layers in one picture are shown in 2D: leave 3D first."
+                return f"{layer.name} is rotated: only layers along the axes of the viewer can be combined."
+        return "" if self._viewer.dims.ndisplay == 2 else "Layers can only be combined in 2D: leave the 3D view first."
 
     def _enter(self) -> None:
         first, second = self.first_box.value, self.second_box.value
@@ -144,14 +148,14 @@ class BlendPanel(QWidget):
         self._hidden = []
 
     def follow(self, _event: object = None) -> None:
-        """Follow new values, limits and colours of either layer."""
+        """Follow changed values, contrast limits and colour maps of the two layers."""
         if self.layer is not None and exists(self):
             first, second = self._followed
             data: Any = self.layer.data
             self.layer.data = Composite(first=_pane(first), second=_pane(second), pattern=data.pattern)
 
     def _mix(self, _value: object = None) -> None:
-        """Show each layer where the settings say."""
+        """Combine the layers according to the settings."""
         if self.layer is None or not exists(self):
             return
         mode = self.mode_box.value
@@ -180,31 +184,31 @@ class BlendPanel(QWidget):
         self._viewer.canvas.overlays.text.text = text
 
     def _curtain(self, n_voxels: tuple[int, ...]) -> Curtain:
-        """The line in voxels; the first image is on the left, or above, whichever way the view is turned."""
-        axis, grows = self._axis()
+        """Dividing line in voxels, with the first image on the left, or above, in any orientation of the view."""
+        axis, increases = self._axis()
         share = self.position.value / 100
         last = n_voxels[axis] - 1
-        return Curtain(axis, last * (share if grows else 1 - share), before=not grows)
+        return Curtain(axis, last * (share if increases else 1 - share), before=not increases)
 
     def _axis(self) -> tuple[int, bool]:
-        """Axis that the curtain moves along, and whether its voxels rise to the right, or to the bottom."""
-        vertical, horizontal = (str(way) for way in self._viewer.scene.camera.orientation2d)
-        level = self.is_level.value
-        axis = self._viewer.dims.displayed[-2 if level else -1] - (self._viewer.dims.ndim - 3)
-        return axis, (vertical == "down" if level else horizontal == "right")
+        """Axis that the line moves along, and whether voxel indices increase to the right, or downwards."""
+        vertical, horizontal = (str(direction) for direction in self._viewer.scene.camera.orientation2d)
+        is_horizontal = self.is_horizontal.value
+        axis = self._viewer.dims.displayed[-2 if is_horizontal else -1] - (self._viewer.dims.ndim - 3)
+        return axis, (vertical == "down" if is_horizontal else horizontal == "right")
 
     def _drag(self, _viewer: ViewerModel, event: Any) -> None:
-        """Let the curtain follow the mouse while Shift is held."""
+        """Move the line with the mouse while Shift is held."""
         if self.layer is None or not exists(self) or self.mode_box.value != SWIPE or "Shift" not in event.modifiers:
             return
-        axis, grows = self._axis()
+        axis, increases = self._axis()
         voxel = self.layer.world_to_data(event.position[-3:])[axis]
         share = float(np.clip(voxel / max(1, self.layer.data.shape[axis] - 1), 0, 1))
-        self.position.value = 100 * (share if grows else 1 - share)
+        self.position.value = 100 * (share if increases else 1 - share)
 
 
 def _images(viewer: ViewerModel) -> list[Layer]:
-    """Layers that can be mixed: grey images of three axes, also synthetic ones."""
+    """Layers that can be combined: grey images of three axes, also synthetic ones."""
     return [
         layer
         for layer in viewer.layers
@@ -218,7 +222,7 @@ def _is_straight(layer: Image) -> bool:
 
 
 def _pane(layer: Image) -> Pane:
-    """The values of a layer, coloured as they are in it."""
+    """Values and colours of a layer."""
     matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
     colours = np.asarray(layer.colormap.map(np.linspace(0, 1, N_COLOURS)))[:, :3]
     low, high = (float(limit) for limit in layer.contrast_limits)

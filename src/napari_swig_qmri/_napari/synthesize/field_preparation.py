@@ -1,4 +1,4 @@
-"""Transmit-field maps brought onto the grid of other maps in the background."""
+"""Resampling of transmit-field maps to the grids of other maps, in the background."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class FieldPreparation(QObject):
-    """Brings the layer of B1+ that is chosen onto the voxels of all sources, in the background, before it is used."""
+    """Resamples the chosen B1+ map to the grids of all sources before it is used."""
 
-    changed = Signal(bool)  # whether it is under way
-    done = Signal()  # the layer that is chosen is at hand, or none is
-    refused = Signal(str)  # why the choice was taken back
+    changed = Signal(bool)  # whether a map is being resampled
+    done = Signal()  # the chosen map is ready, or no map is chosen
+    refused = Signal(str)  # reason why the choice was reset to no map
 
     def __init__(self, choice: Choice, sources: SourceList, parent: QObject) -> None:
         super().__init__(parent)
@@ -35,13 +35,13 @@ class FieldPreparation(QObject):
         self._query.failed.connect(self.refuse)
 
     def follow(self) -> None:
-        """Bring what is chosen onto the voxels of sources that have come."""
+        """Resample the chosen map to the grids of new sources."""
         layer: Image | None = self._choice.value()
         if layer is not None and lacks_field(fields_of(layer), self._sources.grids()):
             self.start()
 
     def start(self) -> None:
-        """Bring what is chosen now onto the voxels of all sources."""
+        """Resample the chosen map to the grids of all sources."""
         self._query.forget()
         layer: Image | None = self._choice.value()
         grids = [] if layer is None else self._sources.grids()
@@ -56,7 +56,7 @@ class FieldPreparation(QObject):
             self._set_busy(True)
 
     def refuse(self, problem: str) -> None:
-        """Take the choice back."""
+        """Reset the choice to no map, because of a problem."""
         self._choice.set_value(None)
         self._set_busy(False)
         self.refused.emit(problem)

@@ -1,4 +1,4 @@
-"""The two settings of a contrast that one movement changes: which they are, how far they go, where they are held."""
+"""The two settings of a contrast that a drag changes: which ones, their ranges, and the limits of the sequence."""
 
 from __future__ import annotations
 
@@ -25,80 +25,85 @@ class Knob:
     step: float
 
     def moved(self, value: float, share: float) -> float:
-        """Where a value gets when it moves by a share of the slider."""
+        """`value` moved by a fraction of the slider's range, limited to the range."""
         return min(max(value + share * (self.high - self.low), self.low), self.high)
 
     def rounded(self, value: float, grid: float) -> float:
-        """The nearest multiple of `grid` in the range; the setting as it is, where that is as near."""
+        """Nearest multiple of `grid` in the range, or the current setting if that is as near."""
         if abs(value - self.value) < grid / 2:
             return self.value
         return min(max(round(round(value / grid) * grid, 9), self.low), self.high)
 
 
-def moved_names(shown: Collection[str], resting: Collection[str] = ()) -> tuple[str | None, str | None]:
-    """Settings that are moved sideways and upwards.
+def moved_names(shown: Collection[str], locked: Collection[str] = ()) -> tuple[str | None, str | None]:
+    """Names of the settings that are changed sideways and up and down; None where there is no such setting.
 
-    Sideways it is TI of a sequence with an inversion, the flip angle of a steady state without one, where TR
-    is as short as it can be and the angle makes the contrast, and TR of the others; upwards it is TE.
+    Sideways: TI of a sequence with an inversion; the flip angle of a steady-state sequence without one, whose TR is
+    kept short and whose contrast comes from the angle; TR of all others. Up and down: TE.
 
     Parameters
     ----------
     shown
-        Names of the settings of a sequence, or of those that an equation mentions.
-    resting
-        Names of those that follow something else, as TI follows a nulled tissue: the next one takes their place.
+        Names of the settings of a sequence, or of those that an equation contains.
+    locked
+        Names of the settings that cannot be moved, such as a TI that follows a nulled tissue. The next setting in
+        the order above is changed instead.
     """
     wanted = ("inversion_time", "repetition_time") if "inversion_time" in shown else ("flip_angle", "repetition_time")
-    free = [name for name in wanted if name in shown and name not in resting]
+    free = [name for name in wanted if name in shown and name not in locked]
     return (free[0] if free else None), ("echo_time" if "echo_time" in shown else None)
 
 
-def held(
+def nearest_possible(
     start: Mapping[str, float],
     target: Mapping[str, float],
     grid: Mapping[str, float],
-    can_be: Callable[[Mapping[str, float]], bool],
+    is_possible: Callable[[Mapping[str, float]], bool],
 ) -> dict[str, float]:
-    """The settings on the way from `start` to `target` that are the last ones possible.
+    """Last possible settings on the way from `start` to `target`.
 
-    Each setting goes as far as the others let it, to a multiple of its `grid` away from its target. Between what is
-    possible and what is not, there is taken to be one border.
+    Each setting goes as far as the others allow, in steps of its `grid` counted back from its target. Assumes that
+    possible and impossible values are separated by one limit.
     """
-    if can_be(target):
+    if is_possible(target):
         return dict(target)
     reached = dict(start)
-    for name in (*target, *target):  # once more: the second may have made room for the first
-        reached[name] = _furthest(reached, name, target[name], grid[name], can_be)
+    for name in (*target, *target):  # twice, because the second setting may make room for the first
+        reached[name] = _furthest(reached, name, target[name], grid[name], is_possible)
     return reached
 
 
 def _furthest(
-    start: Mapping[str, float], name: str, target: float, grid: float, can_be: Callable[[Mapping[str, float]], bool]
+    start: Mapping[str, float],
+    name: str,
+    target: float,
+    grid: float,
+    is_possible: Callable[[Mapping[str, float]], bool],
 ) -> float:
-    """The last possible value of one setting on the way to a target, in steps of `grid` back from there."""
+    """Last possible value of one setting on the way to `target`, by bisection in steps of `grid`."""
     way = target - start[name]
     back = -math.copysign(grid, way)
-    possible, impossible = math.ceil(abs(way) / grid), -1  # steps back; so many reach the start, or pass it
+    possible, impossible = math.ceil(abs(way) / grid), -1  # steps back from the target; `possible` reaches the start
     while possible - impossible > 1:
         middle = (possible + impossible) // 2
-        can = can_be({**start, name: target + middle * back})
+        can = is_possible({**start, name: target + middle * back})
         possible, impossible = (middle, impossible) if can else (possible, middle)
-    found = round(target + possible * back, 9)
-    return found if (found - start[name]) * way > 0 else start[name]
+    value = round(target + possible * back, 9)
+    return value if (value - start[name]) * way > 0 else start[name]
 
 
 def knobs_of(panel: SequencePanel) -> list[Knob | None]:
-    """What is moved sideways and upwards in the sequence on show; None where there is nothing."""
+    """Knobs that are changed sideways and up and down in the current sequence; None where there is no such setting."""
     boxes: Mapping[str, Any] = panel.editor.parameter_boxes()
-    shown, names = _shown(panel, boxes), moved_names(boxes, panel.resting())
+    shown, names = _shown(panel, boxes), moved_names(boxes, panel.locked_settings())
     return [
         None if name is None else Knob(name, shown[name], boxes[name].min, boxes[name].max, boxes[name].step)
         for name in names
     ]
 
 
-def described(panel: SequencePanel, names: Sequence[str]) -> str:
-    """The contrast on show with some of its settings, such as ``T2w TSE: TR 5000 ms, TE 90 ms``."""
+def settings_text(panel: SequencePanel, names: Sequence[str]) -> str:
+    """Title of the current contrast with some of its settings, such as ``T2w TSE: TR 5000 ms, TE 90 ms``."""
     kind, settings = panel.editor.kind(), panel.editor.settings()
     known = {} if kind is None else {item.name: item for item in settings_of(kind)}
     parts = []
@@ -109,13 +114,13 @@ def described(panel: SequencePanel, names: Sequence[str]) -> str:
     return ": ".join(text for text in (panel.title(), ", ".join(parts)) if text)
 
 
-def turn(panel: SequencePanel, wanted: Mapping[str, float], grid: Mapping[str, float]) -> dict[str, float]:
-    """Bring settings, by name and in the unit on screen, to what is wanted or as near as can be played out."""
+def set_knobs(panel: SequencePanel, wanted: Mapping[str, float], grid: Mapping[str, float]) -> dict[str, float]:
+    """Set settings, by name and in the unit on screen, as near to `wanted` as the sequence allows; returns them."""
     kind = panel.editor.kind()
     if kind is None:
         return {}
     start = _shown(panel, wanted)
-    reached = held(start, wanted, grid, lambda shown: panel.can_show(in_si_units(kind, shown)))
+    reached = nearest_possible(start, wanted, grid, lambda shown: panel.can_show(in_si_units(kind, shown)))
     for name, value in reached.items():
         if value != start[name]:
             panel.editor.show_setting(name, in_si_units(kind, {name: value})[name])
@@ -123,7 +128,7 @@ def turn(panel: SequencePanel, wanted: Mapping[str, float], grid: Mapping[str, f
 
 
 def _shown(panel: SequencePanel, names: Collection[str]) -> dict[str, float]:
-    """Settings on show by name, in the unit on screen."""
+    """Current settings by name, in the unit on screen."""
     kind, settings = panel.editor.kind(), panel.editor.settings()
     known = () if kind is None else settings_of(kind)
     return {each.name: on_screen(each, settings[each.name]) for each in known if each.name in names}

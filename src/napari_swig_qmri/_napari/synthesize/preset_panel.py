@@ -1,4 +1,4 @@
-"""Choose a preset by field strength, take one from a file, and save the settings on show as one's own."""
+"""Choice of a preset by field strength, from the package or a file; saves the current settings as a preset."""
 
 from __future__ import annotations
 
@@ -6,17 +6,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox
+from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QInputDialog,
-    QMessageBox,
-    QPushButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.choice import CHOOSE
@@ -29,15 +21,15 @@ if TYPE_CHECKING:
     from napari_swig_qmri.physics.sequence import Contrast
 
 OWN = "own settings"
-FOLLOWS = "the preset's settings, but for the inversion time, which follows what is nulled"
+NULLED = "Settings of the preset, except the inversion time, which follows the nulled tissue"
 START_FIELD = 3.0  # T
 
 
 class PresetPanel(QWidget):
-    """A field strength and the presets there.
+    """Boxes for a field strength and a preset.
 
-    Emits `chosen` with the preset that a person picks, and whether it only goes on from the one before: to the same
-    contrast at another field strength, or a step up or down the list. Then a tissue that is nulled stays so.
+    Emits `chosen` with the chosen preset, and whether a nulled tissue stays nulled: it does when the choice goes
+    to the same contrast at another field strength, or up or down the list.
     """
 
     chosen = Signal(object, bool)
@@ -46,25 +38,29 @@ class PresetPanel(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._files: list[Path] = []
-        self._preset: Preset | None = None  # the last one that was picked
+        self._preset: Preset | None = None  # chosen last
         self._contrast: Contrast | None = None
-        self._free: tuple[str, ...] = ()  # settings that follow a nulled tissue, and so need not be the preset's
-        self._has_problem = False  # which the note tells
+        self._locked: tuple[str, ...] = ()  # settings that follow a nulled tissue and may differ from the preset
+        self._has_problem = False  # whether the note shows a problem
         self._presets, problems = all_presets()
         self.field_box = ComboBox(
-            label="Field strength", choices=lambda _: self._fields(), value=START_FIELD, tooltip="Of the presets"
+            label="Field strength",
+            choices=lambda _: self._fields(),
+            value=START_FIELD,
+            tooltip="Field strength of the presets",
         )
         self.preset_box = ComboBox(
-            label="Preset", choices=lambda _: self._names(), value=OWN, tooltip="Settings of a usual protocol"
+            label="Preset", choices=lambda _: self._names(), value=OWN, tooltip="Settings of a typical protocol"
         )
-        self.save_button = QPushButton("Save…")
-        self.save_button.setToolTip(f"Save preset: keep these settings as a TOML file in {preset_files.user_folder()}")
+        self.save_button = PushButton(
+            text="Save…", tooltip=f"Save these settings as a preset, a TOML file in {preset_files.user_folder()}"
+        )
         self.source_note = wrapped_label(role="note")
         self.note = wrapped_label(role="note")
         self._lay_out()
-        self.field_box.changed.connect(self._take_field)
-        self.preset_box.changed.connect(self._take)
-        self.save_button.clicked.connect(self.save)
+        self.field_box.changed.connect(self._choose_field)
+        self.preset_box.changed.connect(self._choose_name)
+        self.save_button.changed.connect(self.save)
         self._say(" ".join(problems), problem=bool(problems))
 
     @property
@@ -73,44 +69,57 @@ class PresetPanel(QWidget):
         return float(self.field_box.value)
 
     def value(self) -> Preset | None:
-        """The preset that was picked, as long as its settings are on show but for times that follow a nulled tissue."""
-        return self._preset if self._is_followed() else None
+        """Chosen preset; None if the current settings differ from it, other than in locked inversion times."""
+        chosen, current = self._preset, self._contrast
+        if chosen is None or type(current) is not type(chosen.contrast):
+            return None
+        changed = {name for name, value in asdict(chosen.contrast).items() if getattr(current, name) != value}
+        return chosen if changed <= set(self._locked) else None
 
-    def pick(self, preset: Preset, *, goes_on: bool = False) -> None:
-        """Choose a preset as a person would."""
-        self._select(preset)
+    def choose(self, preset: Preset, *, keeps_null: bool = False) -> None:
+        """Choose a preset, as by clicking on it."""
+        self._show(preset)
         self._say("")
-        self.chosen.emit(preset, goes_on)
+        self.chosen.emit(preset, keeps_null)
 
     def step(self, n_presets: int, can_show: Callable[[Contrast], bool] = lambda _: True) -> None:
-        """Go down or up the list at this field strength, and round at its ends, from the preset picked last.
+        """Choose the preset `n_presets` further down the list of this field strength, which wraps around.
 
-        Presets whose contrast cannot be shown are passed over; if none can be, everything stays.
+        Counts from the preset chosen last, and skips presets that cannot be shown.
         """
-        there = [each for each in self._presets if each.field_strength == self.field_strength]
-        names, last = [each.name for each in there], self._preset.name if self._preset is not None else ""
-        before = names.index(last) if last in names else -1 if n_presets > 0 else 0
-        way = [there[(before + n * n_presets) % len(there)] for n in range(1, len(there) + 1)]
-        found = next((each for each in way if can_show(each.contrast)), None)
-        if found is not None:
-            self.pick(found, goes_on=True)
+        listed = [each for each in self._presets if each.field_strength == self.field_strength]
+        names, last = [each.name for each in listed], self._preset.name if self._preset is not None else ""
+        start = names.index(last) if last in names else -1 if n_presets > 0 else 0
+        order = [listed[(start + n * n_presets) % len(listed)] for n in range(1, len(listed) + 1)]
+        preset = next((each for each in order if can_show(each.contrast)), None)
+        if preset is not None:
+            self.choose(preset, keeps_null=True)
 
-    def follow(self, contrast: Contrast | None, free: tuple[str, ...] = ()) -> None:
-        """Show whether the settings on show are still those of the preset; `free` ones follow a nulled tissue."""
+    def follow(self, contrast: Contrast | None, locked: tuple[str, ...] = ()) -> None:
+        """Show whether the current settings are those of the preset.
+
+        Parameters
+        ----------
+        contrast
+            Current settings; None if they are impossible.
+        locked
+            Names of the inversion times that follow a nulled tissue.
+        """
         if contrast != self._contrast and not (self._has_problem or self.note.isHidden()):
-            self._say("")  # what was saved is not what is on show any more
-        self._contrast, self._free = contrast, free
+            self._say("")  # the note was about settings that are gone
+        self._contrast, self._locked = contrast, locked
         preset = self.value()
-        self.save_button.setEnabled(contrast is not None)
-        told = "" if preset is None else preset.source if preset.contrast == contrast else FOLLOWS
-        set_text(self.source_note, f"{sentence(told)}." if told else "")
+        self.save_button.enabled = contrast is not None
+        is_nulled = preset is not None and preset.contrast != contrast
+        source = NULLED if is_nulled else "" if preset is None else preset.source
+        set_text(self.source_note, f"{sentence(source)}." if source else "")
         name = OWN if preset is None else preset.name
         if self.preset_box.value != name:
             with self.preset_box.changed.blocked():
                 self.preset_box.value = name
 
     def open_file(self, path: Path) -> None:
-        """List the presets of a file, and choose its first."""
+        """Add the presets of a file to the list and choose the first of them."""
         try:
             presets = read_presets(path)
         except (OSError, ValueError) as error:
@@ -118,15 +127,15 @@ class PresetPanel(QWidget):
             return
         self._files.append(path)
         self._presets, _ = all_presets(self._files)
-        self.pick(presets[0])
+        self.choose(presets[0])
 
     def save(self) -> None:
-        """Ask for a name and keep the settings on show under it; nothing is replaced unasked."""
+        """Ask for a name and save the current settings under it; asks again before a file is replaced."""
         if self._contrast is None:
             return
         suggested = self._preset.name if self._preset is not None else self._contrast.title
-        name, wanted = QInputDialog.getText(self, "Save preset", "Name of the preset:", text=f"{suggested} mine")
-        if not wanted:
+        name, accepted = QInputDialog.getText(self, "Save preset", "Name of the preset:", text=f"My {suggested}")
+        if not accepted:
             return
         try:
             self._save(name.strip(), self._contrast)
@@ -136,25 +145,25 @@ class PresetPanel(QWidget):
     def _save(self, name: str, contrast: Contrast) -> None:
         preset = Preset(name=name, field_strength=self.field_strength, contrast=contrast)
         if preset.key in {each.key for each in built_in_presets()}:
-            raise ValueError(f"{name} is a preset of the package: choose another name.")
+            raise ValueError(f"{name} is a built-in preset: choose another name.")
         path = preset_files.user_folder() / preset.file_name
         if path.exists() and not self._may_replace(path):
             return
         write_presets(path, [preset], overwrite=path.exists())
         self._presets, _ = all_presets(self._files)
-        self._select(preset)
+        self._show(preset)
         self.follow(contrast)
         self._say(f"Saved as {path}.")
 
-    def _select(self, preset: Preset) -> None:
-        """Take a preset for the one on show."""
+    def _show(self, preset: Preset) -> None:
+        """Show a preset in the boxes, without a signal."""
         self._preset = preset
         self._contrast = preset.contrast
         self._refresh(preset.field_strength, preset.name)
 
     def _may_replace(self, path: Path) -> bool:
-        asked = f"{path.name} already in {path.parent}. Replace it?"
-        return QMessageBox.question(self, "Save preset", asked) == QMessageBox.StandardButton.Yes
+        question = f"{path.name} already exists in {path.parent}. Replace it?"
+        return QMessageBox.question(self, "Save preset", question) == QMessageBox.StandardButton.Yes
 
     def _lay_out(self) -> None:
         row = QHBoxLayout()
@@ -163,7 +172,7 @@ class PresetPanel(QWidget):
         native_of(self.field_box).setFixedWidth(76)
         row.addWidget(self.field_box.native, 0)
         row.addWidget(native_of(self.preset_box), 1)
-        row.addWidget(self.save_button, 0)
+        row.addWidget(self.save_button.native, 0)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
@@ -175,45 +184,37 @@ class PresetPanel(QWidget):
         return [(f"{field:g} T", field) for field in sorted({each.field_strength for each in self._presets})]
 
     def _names(self) -> list[tuple[str, str]]:
-        field = self.field_strength if hasattr(self, "field_box") else START_FIELD
-        names = [each.name for each in self._presets if each.field_strength == field]
+        names = [each.name for each in self._presets if each.field_strength == self.field_strength]
         return [(OWN, OWN), *((name, name) for name in names), (CHOOSE, CHOOSE)]
 
-    def _take_field(self, field: float) -> None:
-        """Go to the preset of the same name at another field strength, if its settings are on show."""
-        before = self.value()
-        same = [each for each in self._presets if before is not None and each.key == (before.name, field)]
-        if same:
-            self.pick(same[0], goes_on=True)
-        else:
+    def _find(self, name: str, field: float) -> Preset | None:
+        return next((each for each in self._presets if each.key == (name, field)), None)
+
+    def _choose_field(self, field: float) -> None:
+        """Choose the current preset at another field strength; other settings stay."""
+        current = self.value()
+        preset = None if current is None else self._find(current.name, field)
+        if preset is None:
             self._refresh(field, OWN)
+        else:
+            self.choose(preset, keeps_null=True)
         self.field_changed.emit(field)
 
-    def _is_followed(self) -> bool:
-        """Whether the preset is on show but for the times that follow a nulled tissue."""
-        picked, shown = self._preset, self._contrast
-        if picked is None or type(shown) is not type(picked.contrast):
-            return False
-        changed = {name for name, value in asdict(picked.contrast).items() if getattr(shown, name) != value}
-        return changed <= set(self._free)
-
-    def _take(self, name: str) -> None:
+    def _choose_name(self, name: str) -> None:
+        preset = self._find(name, self.field_strength)
+        if preset is not None:
+            self.choose(preset)
+            return
         if name == CHOOSE:
             file, _ = QFileDialog.getOpenFileName(self, "Presets", "", "Presets (*.toml);;All files (*)")
             if file:
                 self.open_file(Path(file))
-            self.follow(self._contrast)
-            return
-        found = [each for each in self._presets if each.key == (name, self.field_strength)]
-        if found:
-            self.pick(found[0])
-        else:
-            self.follow(self._contrast)
+        self.follow(self._contrast)
 
     def _refresh(self, field: float, name: str) -> None:
-        """List what there is at a field strength, and show one of it."""
+        """List the presets of a field strength and select one, without a signal."""
         with self.field_box.changed.blocked(), self.preset_box.changed.blocked():
-            self.field_box.native.clear()  # new choices would come last, not in their order
+            self.field_box.native.clear()  # otherwise new choices are appended, out of order
             self.field_box.reset_choices()
             self.field_box.value = field
             self.preset_box.native.clear()

@@ -1,4 +1,4 @@
-"""Edit how a contrast is rendered: transmit field, noise, sign, and marks of partial volume."""
+"""Options of a contrast: transmit field, noise, sign and partial-volume marks."""
 
 from __future__ import annotations
 
@@ -31,29 +31,31 @@ if TYPE_CHECKING:
 
 SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]
-NO_MARKS = "Partial volume is marked by PD, T1 and T2 maps on one grid: open those that are missing."
-NO_PULSES = "The B1+ map is left out: an equation has no pulses that it could scale."
-NO_FRACTION = (
-    "a measurement of B1+ such as an angle in each voxel, not a fraction of the nominal one: divide it by the nominal "
+NO_MARKS = "Marking partial volume needs PD, T1 and T2 maps on one grid: open those that are missing."
+NO_PULSES = "The B1+ map is not used: a typed equation has no pulses that the map could scale."
+NOT_RELATIVE = (
+    "a B1+ measurement, such as the flip angle in each voxel, cannot be used directly: divide it by the nominal flip "
     "angle and open the result as TB1map."
 )
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
 NOTES = {
-    "_field": "Scales excitation, flip and refocusing angles. Inversions are taken as adiabatic.",
-    "map_box": "A layer of B1+, which scales the angles voxel by voxel, times the number above.",
-    "_snr": "Signal over the noise of each receive channel. Rician in magnitude images; 0 is no noise.",
-    "_reference": "Signal is the 90th percentile of this. Relative to PD, noise stays when TE, TR or TI move.",
-    "_seed": "Another number is other noise; the same number is the same noise in every voxel.",
-    "_sign": "Signed is phase sensitive (PSIR): tissue that is still inverted is negative.",
+    "_field": "Scales excitation, flip and refocusing angles. Inversion pulses are assumed to be adiabatic.",
+    "map_box": "Layer with a B1+ map, which scales the angles in each voxel in addition to the number above.",
+    "_snr": "Signal divided by the standard deviation of the noise in each receive channel. The noise is Rician in "
+    "magnitude images. 0 adds no noise.",
+    "_reference": "The signal is the 90th percentile of this image. Relative to PD, the noise does not depend on TE, "
+    "TR and TI.",
+    "_seed": "The same number gives the same noise in every voxel.",
+    "_sign": "Signed images are phase sensitive (PSIR): tissue that is still inverted is negative.",
 }
 
 
 class RenderingEditor(QWidget):
-    """Options of a rendering; emits `changed` whenever one of them changes."""
+    """Boxes for the options of a rendering; emits `changed` when one of them changes."""
 
     changed = Signal()
-    map_changed = Signal()  # another layer of B1+ was chosen, or none
+    map_changed = Signal()  # another B1+ map was chosen, or none
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,14 +67,14 @@ class RenderingEditor(QWidget):
         self.mark = CheckBox(
             text="Mark partial volume",
             value=False,
-            tooltip="A layer over each contrast. It costs time while you scroll.",
+            tooltip="Add a layer over each contrast with the voxels that mix tissues. Scrolling becomes slower.",
         )
         self._field.native.setSuffix(" %")
         self._field.native.setDecimals(0)
         self._snr.native.setSpecialValueText("no noise")
         self._snr.native.setDecimals(1)
         self.problem_label = wrapped_label(role="problem")
-        self.map_hint = wrapped_label(role="assumption")  # what was assumed about the layer of B1+
+        self.map_hint = wrapped_label(role="assumption")  # assumptions about the chosen B1+ map
         self.caveat = wrapped_label(role="assumption")
         self._form = form()
         self._form.setContentsMargins(4, 0, 0, 0)
@@ -97,10 +99,10 @@ class RenderingEditor(QWidget):
         self._update()
 
     def value(self, sequence: Contrast | None = None) -> Rendering:
-        """The options as chosen; the map of B1+ is left out of a contrast that has no pulses."""
+        """Current options, without the B1+ map if `sequence` has no pulses."""
         return Rendering(
             transmit_field=self._field.value / 100,
-            transmit_map="" if self._passes_over_map(sequence) else file_name(self.field_layer),
+            transmit_map="" if self._ignores_map(sequence) else file_name(self.field_layer),
             snr=self._snr.value or math.inf,
             noise_reference=self._reference.value,
             seed=self._seed.value,
@@ -118,44 +120,52 @@ class RenderingEditor(QWidget):
 
     @property
     def field_layer(self) -> Image | None:
-        """The layer of B1+ that is chosen, if one is."""
+        """Layer of the chosen B1+ map; None without one."""
         layer: Image | None = self.map_box.value()
         return layer
 
     def show_maps(self, layers: Sequence[Image], measurements: Sequence[str] = ()) -> None:
-        """Offer these layers of B1+, and say of those with such names why they are none."""
-        set_text(self.map_note, f"{', '.join(measurements)}: {NO_FRACTION}" if measurements else "")
+        """Offer B1+ maps.
+
+        Parameters
+        ----------
+        layers
+            B1+ maps, relative to the nominal flip angle.
+        measurements
+            Names of layers with B1+ measurements that are not relative; a note says how to convert them.
+        """
+        set_text(self.map_note, f"{', '.join(measurements)}: {NOT_RELATIVE}" if measurements else "")
         self._maps = list(layers)
         self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
 
     def show_map_notices(self, notices: Sequence[str]) -> None:
-        """Say what was assumed about the chosen layer of B1+."""
+        """Show what was assumed about the chosen B1+ map."""
         set_text(self.map_hint, " ".join(notices))
 
     def show_problem(self, sequence: Contrast | None) -> str:
-        """Say what of the options a sequence excludes, empty without, and whether it leaves out the map of B1+."""
+        """Show which option a sequence cannot have, or that it ignores the B1+ map; returns the problem or ""."""
         problem = ""
         try:
             if sequence is not None:
                 self.value(sequence).check(sequence)
         except ValueError as error:
             problem = str(error)
-        note = NO_PULSES if self._passes_over_map(sequence) else ""
+        note = NO_PULSES if self._ignores_map(sequence) else ""
         self.problem_label.setStyleSheet(style("problem" if problem else "assumption"))
         set_text(self.problem_label, problem or note)
         return problem
 
     def refuse_marks(self) -> None:
-        """Untick the box for marks, and say which maps they need."""
+        """Untick the box for marks, and show which maps they need."""
         self.mark.value = False
         set_text(self.caveat, NO_MARKS)
 
-    def _passes_over_map(self, sequence: Contrast | None) -> bool:
+    def _ignores_map(self, sequence: Contrast | None) -> bool:
         has_pulses = sequence is None or isinstance(sequence, SignalModel)
         return self.field_layer is not None and not has_pulses
 
     def summary(self, sequence: Contrast | None = None) -> str:
-        """One line for the folded options."""
+        """Title of the folded options, such as ``Options: B1+ 90 %, SNR 20``."""
         parts = [*self.value(sequence).words(), *(["partial volume"] if self.mark.value else [])]
         return f"Options: {', '.join(parts)}" if parts else "Options"
 
@@ -167,12 +177,12 @@ class RenderingEditor(QWidget):
 
 
 def can_be_marked(contrast: LazyContrast) -> bool:
-    """Whether a contrast has the maps that partial volume is worked out from, even those that it does not see."""
+    """Whether a contrast has the maps that partial volume is computed from, even if its signal does not need them."""
     return contrast.pd is not None and contrast.t2 is not None
 
 
 def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
-    """Marks of partial volume in a contrast; ValueError where it lacks PD or T2."""
+    """Partial-volume marks of a contrast; ValueError without PD or T2."""
     if contrast.pd is None or contrast.t2 is None:
         raise ValueError(NO_MARKS)
     return LazyPartialVolume(
@@ -185,7 +195,7 @@ def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
 
 
 def mark_layer(layer: Image) -> Labels:
-    """Translucent layer over the voxels of a contrast layer whose signal partial volume changes."""
+    """Translucent layer that marks the voxels of a contrast layer whose signal is changed by partial volume."""
     attributes = layer.as_layer_data_tuple()[1]
     sidecar = {"Notice": RESEARCH_NOTICE, "Description": CAVEAT}
     volume = replace(LayerRecord.of(layer).volume, suffix="mask", sidecar=sidecar)

@@ -1,4 +1,4 @@
-"""The table of scores in Compare."""
+"""Table of the scores of a comparison."""
 
 from __future__ import annotations
 
@@ -14,16 +14,15 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
 
-VARIANT = (
-    "SSIM 7 × 7 and HFEN (LoG 1.5) per axial slice, clipped to the 99.5th percentile of the reference; NRMSE "
-    "unclipped. Brain tissue leaves CSF out."
+METHOD = (
+    "SSIM (window 7 × 7) and HFEN (LoG, sigma 1.5 voxels) are computed per axial slice on signals clipped to the "
+    "99.5th percentile of the reference, NRMSE on unclipped signals. Brain tissue excludes CSF."
 )
-
-NAMES = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
+REGIONS = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
 
 
 def was_guide(image: Image, t1_map: Image) -> bool:
-    """Whether a map was super-resolved with an image, by the name of the guide or by its file."""
+    """Whether an image was a guide of a super-resolved map, judged by the recorded guide names and source files."""
     guide, result = (LayerRecord.of(layer).volume for layer in (image, t1_map))
     sidecar, path = result.sidecar, guide.path
     if (guide.name or image.name) in sidecar.get("Guides", ()):
@@ -33,15 +32,24 @@ def was_guide(image: Image, t1_map: Image) -> bool:
     return path is not None and Path(path).resolve() in [(folder / source).resolve() for source in sources]
 
 
-def scores_table(comparison: ContrastComparison, fitted: Sequence[str] = ()) -> str:
-    """Scores as a table of rich text, one block per map set; of `fitted` ones the reference was a guide."""
+def scores_table(comparison: ContrastComparison, guided: Sequence[str] = ()) -> str:
+    """Scores as a rich-text table with one block per map set.
+
+    Parameters
+    ----------
+    comparison
+        Scores by map set and region.
+    guided
+        Labels of the map sets for which the reference was a guide; their blocks say so.
+    """
     head = "".join(f"<td align='right'><b>{name}</b></td>" for name in ("SSIM", "HFEN", "NRMSE"))
     rows = [f"<tr><td></td>{head}</tr>"]
     for label, regions in comparison.scores.items():
         rows.append(f"<tr><td colspan='4'><b>{label} against {comparison.reference}</b></td></tr>")
-        if label in fitted:
-            rows.append(f"<tr><td colspan='4'><i>which was a guide of {label}: a fit, not a test</i></td></tr>")
-        rows += [f"<tr><td>{NAMES.get(name, name)}</td>{_cells(scores)}</tr>" for name, scores in regions.items()]
+        if label in guided:
+            caveat = f"The image was a guide of {label}: the scores measure the fit to it, not the accuracy."
+            rows.append(f"<tr><td colspan='4'><i>{caveat}</i></td></tr>")
+        rows += [f"<tr><td>{REGIONS.get(name, name)}</td>{_cells(scores)}</tr>" for name, scores in regions.items()]
     return f"<table cellspacing='0' cellpadding='2' width='100%'>{''.join(rows)}</table>"
 
 

@@ -1,4 +1,4 @@
-"""A contrast as a person sets it up: a preset, its sequence and parameters, and the T1 that gives no signal."""
+"""Panel for one contrast: a preset, the sequence with its parameters, and the T1 to null."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ TIMES = ("inversion_time", "second_inversion_time")
 
 
 class SequencePanel(QWidget):
-    """Presets above the editor of a sequence, and the T1 to null below; `changed` follows the editor's."""
+    """Presets, the editor of a sequence, and the T1 to null; `changed` follows the editor."""
 
     changed = Signal()
 
@@ -44,34 +44,34 @@ class SequencePanel(QWidget):
         self._follow_editor()
 
     def title(self) -> str:
-        """Name of the contrast: that of the preset whose settings are on show, else that of the sequence.
+        """Name of the contrast: that of the preset with the current settings, otherwise that of the sequence.
 
-        Where the inversion time is not the preset's, the name says what it nulls.
+        If only the inversion time differs from the preset, the nulled tissue is added to the name.
         """
         preset, contrast = self.presets.value(), self.editor.value()
         if preset is not None:
             return preset.name if preset.contrast == contrast else f"{preset.name}, {self.null.name()} nulled"
         return "" if contrast is None else contrast.title
 
-    def resting(self) -> tuple[str, ...]:
-        """Inversion times that follow a nulled tissue, so that nobody moves them."""
+    def locked_settings(self) -> tuple[str, ...]:
+        """Names of the inversion times that follow a nulled tissue and cannot be changed by hand."""
         return self._nulled_times() if self.null.value().is_locked else ()
 
     def can_show(self, changes: Mapping[str, float]) -> bool:
-        """Whether some settings (s, rad) can have other values, with a tissue that is nulled staying so.
+        """Whether the sequence is possible with some settings (s, rad) changed, and a locked tissue still nulled.
 
-        Anything can be shown while what is on show cannot be played out.
+        True for any change while the current settings are impossible.
         """
-        shown = self.editor.value()
-        if shown is None:
+        current = self.editor.value()
+        if current is None:
             return True
-        is_nulled = bool(self.resting()) and _can_be(self._nulled, type(shown), vars(shown))
-        return _can_be(self._nulled if is_nulled else _as_set, type(shown), {**vars(shown), **changes})
+        is_nulled = bool(self.locked_settings()) and _is_possible(self._nulled, type(current), vars(current))
+        return _is_possible(self._nulled if is_nulled else _as_set, type(current), {**vars(current), **changes})
 
-    def _show_preset(self, preset: Preset, goes_on: bool) -> None:
-        is_nulled = goes_on and bool(self.resting()) and type(preset.contrast) is self.editor.kind()
-        if not is_nulled:
-            self.null.set_value(NullChoice(is_locked=self.null.value().is_locked))  # a preset brings its own times
+    def _show_preset(self, preset: Preset, keeps_null: bool) -> None:
+        is_nulled = keeps_null and bool(self.locked_settings()) and type(preset.contrast) is self.editor.kind()
+        if not is_nulled:  # use the inversion times of the preset
+            self.null.set_value(NullChoice(is_locked=self.null.value().is_locked))
         self.null.show_field(preset.field_strength)
         self.editor.set_value(preset.contrast)
 
@@ -79,37 +79,37 @@ class SequencePanel(QWidget):
         kind = self.editor.kind()
         time = None if kind is None else nulled_time(kind)
         self.null.show_for(n_inversions=0 if time is None else 1 + TIMES.index(time))
-        self._keep_null()
-        self._tell()
+        self._update_times()
+        self._emit_changed()
 
     def _null(self) -> None:
-        """A person chose what is nulled: do it once, locked or not."""
-        self._keep_null(asked=True)
-        self._tell()  # other times follow now, even where none has changed
+        """Set the inversion times for a tissue that was just chosen, whether it is locked or not."""
+        self._update_times(always=True)
+        self._emit_changed()  # the locked settings may be others, even if no time changed
 
-    def _tell(self) -> None:
-        self.presets.follow(self.editor.value(), self.resting())
+    def _emit_changed(self) -> None:
+        self.presets.follow(self.editor.value(), self.locked_settings())
         self.changed.emit()
 
-    def _keep_null(self, *, asked: bool = False) -> None:
-        """Set the inversion times that null the chosen T1, where they are locked or just asked for."""
-        kind, times, resting = self.editor.kind(), self._nulled_times(), self.resting()
+    def _update_times(self, *, always: bool = False) -> None:
+        """Set the inversion times that null the chosen T1 if they are locked, or `always`."""
+        kind, times, locked = self.editor.kind(), self._nulled_times(), self.locked_settings()
         for name, box in self.editor.parameter_boxes().items():
             if name in TIMES:
-                box.enabled = name not in resting
-        if kind is None or not times or not (resting or asked):
+                box.enabled = name not in locked
+        if kind is None or not times or not (locked or always):
             return
         try:
-            found = self._nulled(kind, self.editor.settings())
+            nulled = self._nulled(kind, self.editor.settings())
         except ValueError as error:
             self.null.say("" if str(error) == self.editor.problem() else str(error))
             return
         self.null.say("")
         for name in times:
-            self.editor.show_setting(name, getattr(found, name))
+            self.editor.show_setting(name, getattr(nulled, name))
 
     def _nulled_times(self) -> tuple[str, ...]:
-        """Inversion times that null what is chosen; none where nothing is, or where there is no inversion."""
+        """Names of the inversion times that the nulled tissues determine; empty without an inversion or a tissue."""
         kind, n_tissues = self.editor.kind(), len(self.null.t1s())
         time = None if kind is None else nulled_time(kind)
         if time is None or not n_tissues:
@@ -117,7 +117,7 @@ class SequencePanel(QWidget):
         return TIMES if n_tissues == 2 else (time,)
 
     def _nulled(self, kind: type[Contrast], settings: Mapping[str, Any]) -> Contrast:
-        """The sequence with the inversion times that null what is chosen; ValueError where there are none."""
+        """Sequence with the inversion times that null the chosen tissues; ValueError if no times do."""
         t1s, t2s = self.null.t1s(), self.null.t2s()
         if len(t1s) == 2:
             return doubly_nulled(settings, t1s[0], t1s[1], *t2s)
@@ -128,10 +128,10 @@ def _as_set(kind: type[Contrast], settings: Mapping[str, Any]) -> Contrast:
     return kind(**settings)
 
 
-def _can_be(
+def _is_possible(
     make: Callable[[type[Contrast], Mapping[str, Any]], Contrast], kind: type[Contrast], settings: Mapping[str, Any]
 ) -> bool:
-    """Whether a sequence can be made of these settings."""
+    """Whether `make` accepts these settings of a sequence."""
     try:
         make(kind, settings)
     except ValueError:

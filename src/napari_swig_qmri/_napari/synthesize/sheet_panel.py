@@ -1,12 +1,14 @@
-"""Several contrasts at once: a protocol that is opened, edited, saved, shown in a grid and exported."""
+"""Protocol sheet: several contrasts that are edited, opened, saved, shown in a grid and exported together."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox
+from magicgui.widgets import CheckBox, PushButton
+from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import (
     QFileDialog,
@@ -14,13 +16,17 @@ from qtpy.QtWidgets import (
     QInputDialog,
     QListWidget,
     QListWidgetItem,
-    QPushButton,
     QVBoxLayout,
     QWidget,
 )
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
+from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
+from napari_swig_qmri._napari.parts.view import show_marks
+from napari_swig_qmri._napari.result_layers import origin_of
+from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.weighting import contrast_name
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
@@ -28,52 +34,72 @@ from napari_swig_qmri.synthesis.sheets import FORMATS, render, write_sheet
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping, Sequence
+    from typing import Any
 
-    from napari.layers import Image
+    from napari.components import ViewerModel
 
-    from napari_swig_qmri.physics.sequence import Contrast
+    from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
+    from napari_swig_qmri._napari.parts.map_sets import SourceList
+    from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
+    from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
-    from napari_swig_qmri.synthesis.rendering import Rendering
 
 TOML = "Protocol (*.toml)"
 
 
 class SheetPanel(QWidget):
-    """A protocol and what can be done with it; who owns the panel shows and exports."""
+    """List of the contrasts of a protocol, and the layers that show them.
+
+    Everything is computed from the last ticked source; `editor` and `rendering` hold the contrast that can be added.
+    """
 
     changed = Signal()
-    show_requested = Signal(object)  # the Protocol
-    export_requested = Signal(object, object, object)  # the Protocol, the folder, names of the formats
+    opening = Signal()  # the layers of the sheet are about to be added
+    shown = Signal()  # the layers of the sheet were added
 
-    def __init__(self, sequence: Callable[[], Contrast | None], rendering: Callable[[], Rendering]) -> None:
+    def __init__(
+        self,
+        viewer: ViewerModel,
+        volumes: VolumeRendering,
+        sources: SourceList,
+        editor: AcquisitionEditor,
+        rendering: RenderingEditor,
+    ) -> None:
         super().__init__()
-        self._sequence = sequence
-        self._rendering = rendering
+        self._viewer, self._volumes = viewer, volumes
+        self._sources, self._editor, self._rendering = sources, editor, rendering
         self._protocol: Protocol | None = Protocol.usual()
         self._has_maps = False
         self._folder = ""  # of the last export
-        self.layers: list[Image] = []  # on show, one per contrast
+        self.layers: list[Image] = []  # of the sheet in the viewer, one per contrast
         self.list = QListWidget()
         self.list.setMaximumHeight(110)
-        self.list.setToolTip("Double click on a contrast to rename it.")
+        self.list.setToolTip("Double-click a contrast to rename it.")
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.add_button = _button("Add current", "Put the sequence above with its settings and options on the sheet.")
-        self.remove_button = _button("Remove", "Take the chosen contrast off the sheet.")
-        self.open_button = _button("Open…", "Read a protocol from a TOML file.")
-        self.save_button = _button("Save…", "Keep the protocol as a TOML file, to share or for the next subject.")
-        self.show_button = _button("Show sheet", "All contrasts from the last ticked source, in a grid.")
+        self.add_button = PushButton(
+            text="Add current", tooltip="Add the sequence above, with its parameters and options, to the sheet."
+        )
+        self.remove_button = PushButton(text="Remove", tooltip="Remove the selected contrast from the sheet.")
+        self.open_button = PushButton(text="Open…", tooltip="Read a protocol from a TOML file.")
+        self.save_button = PushButton(text="Save…", tooltip="Save the protocol as a TOML file, for other subjects.")
+        self.show_button = PushButton(
+            text="Show sheet", tooltip="Show all contrasts, computed from the last ticked source, in a grid."
+        )
         self.format_boxes = {name: CheckBox(text=text, value=name == "png") for name, text in FORMATS.items()}
-        self.overwrite_box = CheckBox(text="Replace files that exist", value=False)
+        self.overwrite_box = CheckBox(text="Replace existing files", value=False)
         self.message = wrapped_label()
-        doing = "Compute all contrasts and write them into a folder."
-        self.export = RunPanel("Export…", doing, unchanged="Files written before that stay.")
+        self.export = RunPanel(
+            "Export…",
+            "Compute all contrasts and write them to a folder.",
+            unchanged="Files that were already written are kept.",
+        )
         self._lay_out()
         self._connect()
         self._show_protocol()
 
     def value(self) -> Protocol | None:
-        """The protocol; None where no contrast is left."""
+        """Current protocol; None without contrasts."""
         return self._protocol
 
     def set_value(self, protocol: Protocol | None) -> None:
@@ -82,13 +108,58 @@ class SheetPanel(QWidget):
         self._show_protocol()
 
     def set_ready(self, ready: bool) -> None:
-        """Say whether there are maps to render."""
+        """Enable what needs maps if a source with all maps is ticked."""
         self._has_maps = ready
-        self._show_state()
+        self._update_buttons()
+
+    def formats(self) -> tuple[str, ...]:
+        """Names of the ticked file formats."""
+        return tuple(name for name, box in self.format_boxes.items() if box.value)
+
+    def show_sheet(self) -> list[Image]:
+        """Show every contrast of the protocol, in place of the present sheet; returns the layers."""
+        if self._protocol is None:
+            return []
+        source, field = self._sources.value()[-1], self._rendering.field_layer
+        try:
+            tuples = [sheet_layer(source, contrast, field) for contrast in self._protocol.contrasts]
+        except ValueError as error:
+            self._say(str(error), problem=True)
+            return []
+        self.opening.emit()
+        self._viewer.canvas.grid.enabled = False
+        for layer in self.layers:
+            self._viewer.layers.remove(layer)
+        layers = [Image(data, **attributes) for data, attributes, _ in tuples]
+        self._volumes.add(layers)
+        for layer in layers:
+            layer.name_overlay.visible = True
+        self.layers = layers
+        show_marks(self._viewer)
+        self.shown.emit()
+        return layers
+
+    def export_to(self, folder: Path) -> None:
+        """Compute every contrast of the protocol and write it to a folder, in the background."""
+        if self._protocol is None:
+            return
+        source, field = self._sources.value()[-1], self._rendering.field_layer
+        maps = source.layers.values()
+        origin = origin_of(maps, [] if field is None else [field])
+        subject = subject_in(Path(path) for path in origin_of(maps).get("Sources", ()))
+        read = partial(contrast_maps_of, dict(source.layers), field)
+        self._folder = str(folder)
+        self._say("")
+        overwrite = self.overwrite_box.value
+        self.export.start(partial(_exported, read, self._protocol, subject, origin, folder, self.formats(), overwrite))
+
+    def forget_removed(self) -> None:
+        """Forget layers of the sheet that were removed from the viewer."""
+        self.layers = [layer for layer in self.layers if layer in self._viewer.layers]
 
     def add_contrast(self) -> None:
-        """Add the sequence that the owner shows now with its options, under the name of its contrast."""
-        sequence, rendering = self._sequence(), self._rendering().with_map("")
+        """Add the current sequence with its options, named after its contrast."""
+        sequence, rendering = self._editor.value(), self._rendering.value().with_map("")
         if sequence is None:
             return
         try:
@@ -96,15 +167,17 @@ class SheetPanel(QWidget):
         except ValueError as error:
             self._say(str(error), problem=True)
             return
-        there = self._protocol.contrasts if self._protocol else ()
+        before = self._protocol.contrasts if self._protocol else ()
         base = contrast_name(sequence, "")
-        numbered = (f"{base} {number}" for number in range(2, len(there) + 3))
-        name = next(each for each in (base, *numbered) if each not in {contrast.name for contrast in there})
-        new = (*there, NamedContrast(name=name, sequence=sequence, rendering=rendering))
-        self.set_value(replace(self._protocol, contrasts=new) if self._protocol else Protocol(contrasts=new))
+        numbered = (f"{base} {number}" for number in range(2, len(before) + 3))
+        name = next(each for each in (base, *numbered) if each not in {contrast.name for contrast in before})
+        contrasts = (*before, NamedContrast(name=name, sequence=sequence, rendering=rendering))
+        self.set_value(
+            replace(self._protocol, contrasts=contrasts) if self._protocol else Protocol(contrasts=contrasts)
+        )
 
     def remove_contrast(self) -> None:
-        """Take off the chosen contrast, the last one where none is chosen."""
+        """Remove the selected contrast, or the last one if none is selected."""
         if self._protocol is None:
             return
         row = self.list.currentRow() if self.list.currentRow() >= 0 else self.list.count() - 1
@@ -116,8 +189,8 @@ class SheetPanel(QWidget):
         if self._protocol is None:
             return
         contrasts, row = list(self._protocol.contrasts), self.list.row(item)
-        name, wanted = QInputDialog.getText(self, "Rename", "Name of the contrast:", text=contrasts[row].name)
-        if not wanted:
+        name, accepted = QInputDialog.getText(self, "Rename", "Name of the contrast:", text=contrasts[row].name)
+        if not accepted:
             return
         contrasts[row] = replace(contrasts[row], name=name.strip())
         try:
@@ -126,7 +199,7 @@ class SheetPanel(QWidget):
             self._say(str(error), problem=True)
 
     def open_protocol(self) -> None:
-        """Ask for a file and show the protocol in it."""
+        """Ask for a file and show its protocol."""
         path, _ = QFileDialog.getOpenFileName(self, "Open a protocol", "", TOML)
         if not path:
             return
@@ -136,7 +209,7 @@ class SheetPanel(QWidget):
             self._say(str(error), problem=True)
 
     def save_protocol(self) -> None:
-        """Ask for a file and write the protocol into it, under the file's name as its title."""
+        """Ask for a file and write the protocol to it; the file name becomes the title."""
         if self._protocol is None:
             return
         path, _ = QFileDialog.getSaveFileName(self, "Save the protocol", f"{self._protocol.title}.toml", TOML)
@@ -152,10 +225,6 @@ class SheetPanel(QWidget):
         self.set_value(protocol)
         self._say(f"Saved as {target.name}.")
 
-    def formats(self) -> tuple[str, ...]:
-        """Names of the ticked formats."""
-        return tuple(name for name, box in self.format_boxes.items() if box.value)
-
     def _lay_out(self) -> None:
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -163,62 +232,55 @@ class SheetPanel(QWidget):
         layout.addWidget(self.list)
         layout.addLayout(_row(self.add_button, self.remove_button))
         layout.addLayout(_row(self.open_button, self.save_button))
-        layout.addWidget(self.show_button)
-        for box in (*self.format_boxes.values(), self.overwrite_box):
+        for box in (self.show_button, *self.format_boxes.values(), self.overwrite_box):
             layout.addWidget(native_of(box))
         layout.addWidget(self.export)
         layout.addWidget(self.message)
 
     def _connect(self) -> None:
-        self.add_button.clicked.connect(self.add_contrast)
-        self.remove_button.clicked.connect(self.remove_contrast)
+        self.add_button.changed.connect(self.add_contrast)
+        self.remove_button.changed.connect(self.remove_contrast)
         self.list.itemDoubleClicked.connect(self.rename_contrast)
-        self.open_button.clicked.connect(self.open_protocol)
-        self.save_button.clicked.connect(self.save_protocol)
-        self.show_button.clicked.connect(lambda: self.show_requested.emit(self._protocol))
+        self.open_button.changed.connect(self.open_protocol)
+        self.save_button.changed.connect(self.save_protocol)
+        self.show_button.changed.connect(self.show_sheet)
         self.export.requested.connect(self._ask_folder)
-        self.export.succeeded.connect(self._tell_files)
+        self.export.succeeded.connect(self._report_files)
         for box in self.format_boxes.values():
-            box.changed.connect(self._show_state)
+            box.changed.connect(self._update_buttons)
 
     def _show_protocol(self) -> None:
         self.list.clear()
         for contrast in self._protocol.contrasts if self._protocol else ():
             item = QListWidgetItem(f"{contrast.name}: {described(contrast)}")
-            item.setToolTip(f"{described(contrast)}. Double click to rename it.")  # the line may be cut off
+            item.setToolTip(f"{described(contrast)}. Double-click to rename.")  # the text may be cut off in the list
             self.list.addItem(item)
         self._say("")
-        self._show_state()
+        self._update_buttons()
         self.changed.emit()
 
-    def _show_state(self, _value: object = None) -> None:
-        is_there = self._protocol is not None
-        self.remove_button.setEnabled(is_there)
-        self.save_button.setEnabled(is_there)
-        self.show_button.setEnabled(is_there and self._has_maps)
-        self.export.set_ready(is_there and self._has_maps and bool(self.formats()))
+    def _update_buttons(self) -> None:
+        has_contrasts = self._protocol is not None
+        self.remove_button.enabled = has_contrasts
+        self.save_button.enabled = has_contrasts
+        self.show_button.enabled = has_contrasts and self._has_maps
+        self.export.set_ready(has_contrasts and self._has_maps and bool(self.formats()))
 
     def _ask_folder(self) -> None:
-        folder = QFileDialog.getExistingDirectory(self, "Write the sheet into this folder")
-        if folder and self._protocol is not None:
-            self._folder = folder
-            self.export_requested.emit(self._protocol, Path(folder), self.formats())
+        folder = QFileDialog.getExistingDirectory(self, "Write the sheet to this folder")
+        if folder:
+            self.export_to(Path(folder))
 
-    def start_export(self, job: Callable[[], Generator[Progress, None, list[Path]]]) -> None:
-        """Write the sheet in the background."""
-        self._say("")
-        self.export.start(job)
-
-    def _tell_files(self, files: list[Path]) -> None:
-        counted = "1 file" if len(files) == 1 else f"{len(files)} files"
-        self.export.show_message(f"Written: {counted} in {self._folder}, {RESEARCH_NOTICE} only.")
+    def _report_files(self, files: list[Path]) -> None:
+        count = "1 file" if len(files) == 1 else f"{len(files)} files"
+        self.export.show_message(f"Wrote {count} to {self._folder}, {RESEARCH_NOTICE} only.")
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self.message.setStyleSheet(style("problem" if problem else "note"))
         set_text(self.message, sentence(text))
 
 
-def exported(
+def _exported(
     read_maps: Callable[[], ContrastMaps],
     protocol: Protocol,
     subject: str,
@@ -227,19 +289,13 @@ def exported(
     formats: Sequence[str],
     overwrite: bool,
 ) -> Generator[Progress, None, list[Path]]:
-    """Render a protocol and write it: the whole of an export."""
+    """Render a protocol and write it; returns the paths of the files."""
     sheet = yield from render(read_maps(), protocol, subject, origin)
     return (yield from write_sheet(sheet, folder, formats, overwrite))
 
 
-def _button(text: str, tooltip: str) -> QPushButton:
-    button = QPushButton(text)
-    button.setToolTip(tooltip)
-    return button
-
-
-def _row(*buttons: QPushButton) -> QHBoxLayout:
+def _row(*buttons: PushButton) -> QHBoxLayout:
     row = QHBoxLayout()
     for button in buttons:
-        row.addWidget(button)
+        row.addWidget(native_of(button))
     return row

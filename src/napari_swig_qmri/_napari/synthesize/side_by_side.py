@@ -1,4 +1,4 @@
-"""Some layers of a viewer in a linked grid, and all others hidden meanwhile."""
+"""Layers of a viewer in a grid of linked views, with all other layers hidden."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-PAIRS = -2  # stride of a grid in which two layers share a cell, counted from the last layer
+PAIRS = -2  # grid stride for two layers per cell, counted from the last layer
 
 
 class SideBySide:
-    """Puts layers side by side, and remembers what it hid for that."""
+    """Shows layers side by side, and restores the other layers afterwards."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
@@ -22,15 +22,23 @@ class SideBySide:
         self._shown: list[Layer] = []
 
     @property
-    def is_deserted(self) -> bool:
-        """Whether layers were put side by side, and none of them is left."""
+    def is_empty(self) -> bool:
+        """Whether all layers that were shown side by side have been removed."""
         return bool(self._shown) and not any(layer in self._viewer.layers for layer in self._shown)
 
     def show(self, layers: Sequence[Layer], pairs: Sequence[tuple[Layer, Layer]] = ()) -> None:
-        """Show only these layers in a grid, those of a pair in one cell; with none of them, undo that."""
+        """Show only these layers, in a grid; without layers, leave the grid and show the hidden layers again.
+
+        Parameters
+        ----------
+        layers
+            Layers to show.
+        pairs
+            Pairs among them that share a cell, the upper layer second.
+        """
         self._shown = list(layers)
         grid = self._viewer.canvas.grid
-        grid.enabled = False  # else each layer that comes or goes lays it out anew
+        grid.enabled = False  # otherwise each change of a layer lays the grid out anew
         for layer in self._hidden:
             layer.visible = layer.visible or not layers or layer in layers
         others = [each for each in self._viewer.layers if each.visible and each not in layers] if layers else []
@@ -43,11 +51,11 @@ class SideBySide:
         grid.enabled = bool(layers)
 
     def is_in(self, cell: tuple[int, int] | None, layer: Layer) -> bool:
-        """Whether a layer is in a cell of the grid, as a row and a column; without a grid each is everywhere."""
+        """Whether a layer is in a grid cell (row, column); always True without a grid."""
         grid, layers = self._viewer.canvas.grid, self._viewer.layers
         return not grid.enabled or grid.position(layers.index(layer), layers) == cell
 
     def _raise(self, layers: Sequence[Layer]) -> None:
-        """Put layers on top of all others, in this order."""
+        """Move layers above all others, the last one on top."""
         for layer in layers:
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))

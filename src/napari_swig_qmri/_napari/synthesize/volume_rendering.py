@@ -1,4 +1,4 @@
-"""Whole volumes of computed layers, rendered in the background: 3D views ask for all of a layer at once."""
+"""Background rendering of computed layers for 3D views, which need all voxels of a layer at once."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
     from napari.layers import Layer
 
-COARSE = "coarse"  # owner of what is rendered because it is shown coarsely
+COARSE = "coarse"  # job of layers that are shown at reduced resolution until they are rendered
 
 
 @dataclass(frozen=True)
 class Job:
-    """Arrays to render, and what to do when they are."""
+    """Arrays to render, and the function to call afterwards."""
 
     arrays: tuple[LazyArray, ...]
     then: Callable[[], None]
 
 
 class VolumeRendering(QObject):
-    """Keeps a viewer responsive in 3D: computed layers are coarse, or as they were, until their volumes are rendered.
+    """Keeps a viewer responsive in 3D.
 
-    Of what one owner asks for only the last is rendered to its end. Back in 2D the volumes are forgotten.
+    Until its volume is rendered, a new layer is shown at reduced resolution, and a changed layer stays as it was.
+    A later job of the same owner replaces an earlier one. In 2D the rendered volumes are dropped.
     """
 
-    said = Signal(str)  # how far it is; empty when there is nothing to wait for
+    said = Signal(str)  # progress; empty at the end
     failed = Signal(str)
 
     def __init__(self, viewer: ViewerModel, parent: QObject) -> None:
         super().__init__(parent)
         self._viewer = viewer
-        self._was_3d = self.is_3d  # when this was last told of it, which is after the viewer sliced its layers
+        self._was_3d = self.is_3d  # updated by an event that comes after the viewer has sliced its layers
         self._jobs: dict[str, Job] = {}  # by owner
         self._query = BackgroundQuery(self, pause=0)
         self._query.progressed.connect(lambda share: self.said.emit(f"Rendering whole volumes… {100 * share:.0f} %"))
@@ -51,11 +52,11 @@ class VolumeRendering(QObject):
 
     @property
     def is_3d(self) -> bool:
-        """Whether the viewer shows volumes."""
+        """Whether the viewer is in 3D."""
         return bool(self._viewer.dims.ndisplay == 3)
 
     def add(self, layers: Sequence[Layer]) -> None:
-        """Add computed layers to the viewer, coarse at first if it shows volumes."""
+        """Add computed layers to the viewer, in 3D at reduced resolution first."""
         for layer in layers:
             if self.is_3d:
                 layer.data.keep(layer.data.coarse())
@@ -66,7 +67,17 @@ class VolumeRendering(QObject):
             self._refine()
 
     def change(self, owner: str, arrays: Mapping[Layer, LazyArray], then: Callable[[], None]) -> None:
-        """Call `then`, which gives layers these arrays, when they can be shown: in 2D that is now."""
+        """Give layers other arrays: at once in 2D, after rendering them in 3D.
+
+        Parameters
+        ----------
+        owner
+            Name of the job; replaces an unfinished job of the same name.
+        arrays
+            New arrays by layer.
+        then
+            Assigns the arrays.
+        """
         for array in arrays.values():
             self._watch(array)
         if self.is_3d:
@@ -76,7 +87,7 @@ class VolumeRendering(QObject):
             then()
 
     def _watch(self, array: LazyArray) -> None:
-        """Let the array answer coarsely while the viewer enters 3D."""
+        """Let the array answer at reduced resolution while the viewer enters 3D."""
         array.allow_coarse_while(lambda: exists(self) and self.is_3d and not self._was_3d)
 
     def _ask(self) -> None:
@@ -84,7 +95,7 @@ class VolumeRendering(QObject):
         self._query.ask(partial(_render, arrays))
 
     def _refine(self) -> None:
-        """Render what is shown coarsely."""
+        """Render the visible layers that are shown at reduced resolution."""
         shown = [layer for layer in self._viewer.layers if layer.visible and isinstance(layer.data, LazyArray)]
         layers = [layer for layer in shown if not layer.data.is_kept]
         if layers:
@@ -121,7 +132,7 @@ class VolumeRendering(QObject):
 
 
 def _render(arrays: Sequence[LazyArray]) -> Generator[float, None, None]:
-    """Let arrays keep all their values, once those that do not yet are rendered."""
+    """Render the arrays that are not rendered yet, and store their values in them."""
     missing = [array for array in arrays if not array.is_kept]
     for array, values in zip(missing, (yield from all_rendered(missing)), strict=True):
         array.keep(values)
@@ -133,7 +144,7 @@ def _refresh(layers: Sequence[Layer]) -> None:
 
 
 def _forget(viewer: ViewerModel) -> None:
-    """Forget the volumes of all layers."""
+    """Drop the rendered volumes of all layers."""
     for layer in viewer.layers:
         if isinstance(layer.data, LazyArray):
             layer.data.keep(None)
