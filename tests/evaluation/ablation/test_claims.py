@@ -15,7 +15,7 @@ from napari_swig_qmri.evaluation.ablation.claims import (
     NEEDS_INPUT,
     VERDICTS,
     Score,
-    compared,
+    paired_tests,
     verdicts,
 )
 
@@ -43,7 +43,7 @@ def as_claimed():
 
 
 def test_scores_as_claimed_confirm_everything():
-    comparisons = compared(scores_of(as_claimed()))
+    comparisons = paired_tests(scores_of(as_claimed()))
     assert len(comparisons) == 2 * len(CLAIMS)
     assert {each.verdict for each in comparisons} == {"confirmed"}
     assert all(each.n == 8 and each.p == pytest.approx(2 / 2**8) for each in comparisons)
@@ -54,16 +54,18 @@ def test_scores_as_claimed_confirm_everything():
 
 def test_the_opposite_refutes_them():
     errors = {key: 0.04 / error for key, error in as_claimed().items()}
-    assert set(verdicts(compared(scores_of(errors))).values()) == {
+    assert set(verdicts(paired_tests(scores_of(errors))).values()) == {
         f"refuted (all {2 * sum(claim.text == text for claim in CLAIMS)})"
         for text in dict.fromkeys(claim.text for claim in CLAIMS)
     }
 
 
 def test_no_difference_is_undecided_and_some_is_told_apart():
-    without = verdicts(compared(scores_of({})))
+    without = verdicts(paired_tests(scores_of({})))
     assert not any(said.startswith(("confirmed", "refuted")) for said in without.values())
-    found = verdicts(compared(scores_of({(f"M{g}-{s}", n): 0.5 for g in ("1", "2", "12") for s in "+-" for n in MAPS})))
+    found = verdicts(
+        paired_tests(scores_of({(f"M{g}-{s}", n): 0.5 for g in ("1", "2", "12") for s in "+-" for n in MAPS}))
+    )
     assert found[NEEDS_INPUT] == "confirmed (all 36)"
     assert found[BOTH_BEST] == without[BOTH_BEST]
     assert found[MAINLY_T1] == without[MAINLY_T1]
@@ -72,6 +74,6 @@ def test_no_difference_is_undecided_and_some_is_told_apart():
 def test_fewer_subjects_could_never_confirm():
     """The least p of a two-sided signed-rank test is 2 / 2^n."""
     for n, possible in ((LEAST_SUBJECTS, True), (LEAST_SUBJECTS - 1, False)):
-        ps = [each.p for each in compared(scores_of(as_claimed(), n))]
+        ps = [each.p for each in paired_tests(scores_of(as_claimed(), n))]
         assert (min(ps) < LEVEL) == possible
     assert set(VERDICTS) == {"confirmed", "refuted", "undecided"}

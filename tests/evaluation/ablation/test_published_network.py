@@ -20,7 +20,7 @@ from napari_swig_qmri.evaluation.ablation.published_network import (
     lr_term,
     planes_of,
 )
-from napari_swig_qmri.evaluation.ablation.study_subjects import PROTOCOL, middle_of, study_subject
+from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL, middle_of, study_subject
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.simulation.subjects import BRAINWEB, anatomy_of
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig
@@ -62,7 +62,7 @@ def test_the_models_are_those_of_the_publication():
 def test_a_model_sees_its_guides_and_lr_maps_and_nothing_else(planes, name):
     network, model = network_of(name), BY_NAME[name]
     whole = network(planes)
-    for index, guide in enumerate(PROTOCOL):
+    for index, guide in enumerate(STUDY_PROTOCOL):
         guides = planes.guides.clone()
         guides[index] *= 1.1
         moved = not torch.equal(network(replace(planes, guides=guides)), whole)
@@ -79,7 +79,7 @@ def test_the_loss_has_the_terms_of_the_model(planes, name):
     assert torch.equal(loss_of(model, maps, replace(planes, lr_maps=0.9 * planes.lr_maps)), loss) == (
         not model.with_lr_term or model.sees_truth
     )
-    for index, guide in enumerate(PROTOCOL):
+    for index, guide in enumerate(STUDY_PROTOCOL):
         guides = planes.guides.clone()
         guides[index] *= 1.1
         moved = not torch.equal(loss_of(model, maps, replace(planes, guides=guides)), loss)
@@ -99,7 +99,7 @@ def test_terms_of_the_truth_are_about_one_per_measurement(planes):
     """Noise has the size that the objective assumes; over tissue, for air is Rician."""
     brain = planes.truth[:, :, 8:-8, 8:-8]
     assert (brain[0] > 0.5).float().mean() > 0.9
-    signal = PROTOCOL["T1w"](*brain)
+    signal = STUDY_PROTOCOL["T1w"](*brain)
     misfit = (planes.guides[0, :, 8:-8, 8:-8] - signal) / planes.guide_deviation[0]
     assert float(misfit.std()) == pytest.approx(1, rel=0.1)
     assert float(lr_term(planes.truth, planes)) / planes.lr_maps.numel() < 1

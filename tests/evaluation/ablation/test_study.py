@@ -16,17 +16,17 @@ from typer.testing import CliRunner
 
 from napari_swig_qmri.cli.app import app
 from napari_swig_qmri.evaluation.ablation import study as ablation
-from napari_swig_qmri.evaluation.ablation.figures import MAPS, SUBJECTS, draw_figures, label_of
+from napari_swig_qmri.evaluation.ablation.figures import MAPS_FILE, SUBJECTS_FILE, draw_figures, label_of
 from napari_swig_qmri.evaluation.ablation.published_network import MODELS, loss_of, planes_of
 from napari_swig_qmri.evaluation.ablation.study import (
-    FOLDER,
+    MODEL_FOLDER,
     drawn_planes,
     read_ablation,
     run_study,
     start_network,
     train_model,
 )
-from napari_swig_qmri.evaluation.ablation.tables import CLAIMS, SCORES, study_text, write_tables
+from napari_swig_qmri.evaluation.ablation.tables import CLAIMS_FILE, SCORES_FILE, study_text, write_tables
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors
 from napari_swig_qmri.super_resolution.weights import WEIGHTS
@@ -59,7 +59,7 @@ def subjects(config):
 
 
 def weights_of(config, name):
-    return read_tensors(Path(config.output) / FOLDER / f"{name}.safetensors")[0]
+    return read_tensors(Path(config.output) / MODEL_FOLDER / f"{name}.safetensors")[0]
 
 
 @pytest.mark.slow
@@ -79,15 +79,15 @@ def test_every_method_is_scored_on_every_map_of_every_subject(study, config):
 @pytest.mark.slow
 def test_tables_and_figures_are_written(study, tmp_path):
     files = [*write_tables(tmp_path, study), *draw_figures(tmp_path, study)]
-    assert [path.name for path in files] == [SCORES, CLAIMS, MAPS, SUBJECTS]
-    rows = list(csv.DictReader((tmp_path / SCORES).read_text().splitlines()))
+    assert [path.name for path in files] == [SCORES_FILE, CLAIMS_FILE, MAPS_FILE, SUBJECTS_FILE]
+    rows = list(csv.DictReader((tmp_path / SCORES_FILE).read_text().splitlines()))
     assert list(rows[0]) == ["model", "subject", "map", "SSIM", "HFEN"]
     assert len(rows) == len(study.scores)
     assert float(rows[0]["SSIM"]) == study.scores[0].ssim
-    claims = list(csv.DictReader((tmp_path / CLAIMS).read_text().splitlines()))
+    claims = list(csv.DictReader((tmp_path / CLAIMS_FILE).read_text().splitlines()))
     assert list(claims[0]) == ["claim", "better", "worse", "measure", "n", "effect", "p", "verdict"]
     assert {row["n"] for row in claims} == {"6"}
-    for name in (MAPS, SUBJECTS):
+    for name in (MAPS_FILE, SUBJECTS_FILE):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
     text = study_text(study)
     assert all(f"\n{method} " in text for method in METHODS)
@@ -147,7 +147,7 @@ def test_a_configuration_is_read_and_its_paths_start_from_its_folder(tmp_path):
     assert (config.n_steps, config.network.width, config.output) == (7, 8, str(tmp_path / "out"))
     assert config.test[0].files[0] == str(tmp_path / "b.nii.gz")
     for old, new, said in (
-        ('"g.nii.gz"', "", "need 6 or more test subjects to tell anything, but there are 5"),
+        ('"g.nii.gz"', "", "need 6 or more different test subjects, but there are 5"),
         ('"g.nii.gz"', '"b.nii.gz"', "but there are 5"),
         ('"a.nii.gz"', '"b.nii.gz"', "is in train and in test"),
         ('["a.nii.gz"]', "[]", "train needs a label map"),
@@ -185,7 +185,7 @@ def test_the_command_writes_tables_and_figures(tmp_path, study, config):
     done = CliRunner().invoke(app, ["ablate", str(path), "--json"])
     assert done.exit_code == 0, done.output
     report = json.loads(done.stdout)
-    assert [Path(file).name for file in report["outputs"]] == [SCORES, CLAIMS, MAPS, SUBJECTS]
+    assert [Path(file).name for file in report["outputs"]] == [SCORES_FILE, CLAIMS_FILE, MAPS_FILE, SUBJECTS_FILE]
     assert all(Path(file).stat().st_size > 0 for file in report["outputs"])
     assert "0 of 14 models trained" in report["budget"]
 

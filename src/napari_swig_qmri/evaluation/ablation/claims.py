@@ -1,4 +1,4 @@
-"""What the publication claims of its models, put to paired tests over subjects."""
+"""Claims of the publication about its models, tested by paired comparisons over subjects."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from napari_swig_qmri.physics.quantities import QUANTITIES
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
 
-LEAST_SUBJECTS = 6  # below, no order of paired differences has p < 0.05 in a two-sided test
+LEAST_SUBJECTS = 6  # with fewer, a two-sided signed-rank test cannot reach p < 0.05
 LEVEL = 0.05
 BASELINE = "zero filling"
 MEASURES = ("SSIM", "HFEN")
 VERDICTS = ("confirmed", "refuted", "undecided")
-TINY = 1e-12
+LEAST_ERROR = 1e-12  # so that errors have a logarithm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,25 +34,26 @@ class Score:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
-    """One paired test: `better` is claimed to have less error than `worse`.
+class PairedTest:
+    """Test of the claim that `better` has a smaller error than `worse`, each a method and a map.
 
-    Errors are 1 - SSIM and HFEN, both over those of the LR baseline for the same map, so that maps can be compared.
+    Errors are 1 - SSIM and HFEN, divided by the error of the LR baseline for the same map, so that different maps can
+    be compared.
     """
 
     claim: str
-    better: str  # method and map
+    better: str
     worse: str
     measure: str
     n: int  # subjects
-    effect: float  # share of the error of `worse` that `better` has less, median over subjects; negative for more
-    p: float  # Wilcoxon signed-rank, two-sided, not corrected for the number of tests
-    verdict: str  # of `VERDICTS`
+    effect: float  # median over subjects of 1 - (error of `better`) / (error of `worse`)
+    p: float  # Wilcoxon signed-rank test, two-sided, not corrected for the number of tests
+    verdict: str  # one of `VERDICTS`
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Two methods for one map, or one method for two maps."""
+    """Two methods for one map or one method for two maps, and which of them is claimed to be better."""
 
     text: str
     better: tuple[str, str]  # method, quantity
@@ -68,15 +69,15 @@ NEEDS_INPUT = "without LR input the maps fail"
 def _claims() -> tuple[Claim, ...]:
     names = tuple(QUANTITIES)
     mainly = [
-        Claim(text, (model, own), (other, which))
-        for text, model, own, rival in ((MAINLY_T1, "M1++", "T1", "M2++"), (MAINLY_T2, "M2++", "T2", "M1++"))
-        for other, which in (
-            (BASELINE, own),
-            (rival, own),
-            *((model, name) for name in names if name != own),
+        Claim(text, (model, quantity), (method, other))
+        for text, model, quantity, rival in ((MAINLY_T1, "M1++", "T1", "M2++"), (MAINLY_T2, "M2++", "T2", "M1++"))
+        for method, other in (
+            (BASELINE, quantity),
+            (rival, quantity),
+            *((model, name) for name in names if name != quantity),
         )
     ]
-    best = [Claim(BOTH_BEST, ("M12++", name), (one, name)) for one in ("M1++", "M2++") for name in names]
+    best = [Claim(BOTH_BEST, ("M12++", name), (model, name)) for model in ("M1++", "M2++") for name in names]
     fail = [
         Claim(NEEDS_INPUT, (BASELINE, name), (f"{guides}{signs}", name))
         for guides in ("M1", "M2", "M12")
@@ -89,40 +90,40 @@ def _claims() -> tuple[Claim, ...]:
 CLAIMS = _claims()
 
 
-def compared(scores: Iterable[Score]) -> list[Comparison]:
-    """Every claim by SSIM and by HFEN."""
+def paired_tests(scores: Iterable[Score]) -> list[PairedTest]:
+    """Tests of all claims, by SSIM and by HFEN."""
     errors = _errors(scores)
-    return [_comparison(claim, measure, errors) for claim in CLAIMS for measure in MEASURES]
+    return [_paired_test(claim, measure, errors) for claim in CLAIMS for measure in MEASURES]
 
 
-def verdicts(comparisons: Sequence[Comparison]) -> dict[str, str]:
-    """What became of each claim: confirmed or refuted if all of its comparisons are, else how many were what."""
-    found = {}
-    for claim in dict.fromkeys(each.claim for each in comparisons):
-        parts = [each.verdict for each in comparisons if each.claim == claim]
-        counts = {verdict: parts.count(verdict) for verdict in VERDICTS if verdict in parts}
+def verdicts(tests: Sequence[PairedTest]) -> dict[str, str]:
+    """Verdict on each claim in words: that of its tests if they agree, else the number of tests with each verdict."""
+    summary = {}
+    for claim in dict.fromkeys(test.claim for test in tests):
+        results = [test.verdict for test in tests if test.claim == claim]
+        counts = {verdict: results.count(verdict) for verdict in VERDICTS if verdict in results}
         listed = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        found[claim] = f"{next(iter(counts))} (all {len(parts)})" if len(counts) == 1 else f"in part ({listed})"
-    return found
+        summary[claim] = f"{results[0]} (all {len(results)})" if len(counts) == 1 else f"in part ({listed})"
+    return summary
 
 
 def _errors(scores: Iterable[Score]) -> Mapping[tuple[str, str, str], FloatArray]:
-    """1 - SSIM or HFEN per subject, by method, quantity and measure."""
-    found: dict[tuple[str, str, str], list[float]] = {}
+    """Errors ``(subject,)`` by method, quantity and measure."""
+    lists: dict[tuple[str, str, str], list[float]] = {}
     for score in scores:
         for measure, error in zip(MEASURES, (1 - score.ssim, score.hfen), strict=True):
-            found.setdefault((score.method, score.quantity, measure), []).append(error)
-    return {key: np.maximum(errors, TINY) for key, errors in found.items()}
+            lists.setdefault((score.method, score.quantity, measure), []).append(error)
+    return {key: np.maximum(errors, LEAST_ERROR) for key, errors in lists.items()}
 
 
-def _comparison(claim: Claim, measure: str, errors: Mapping[tuple[str, str, str], FloatArray]) -> Comparison:
+def _paired_test(claim: Claim, measure: str, errors: Mapping[tuple[str, str, str], FloatArray]) -> PairedTest:
     better, worse = (
         errors[(*side, measure)] / errors[(BASELINE, side[1], measure)] for side in (claim.better, claim.worse)
     )
     difference = np.log(worse / better)
     p = float(wilcoxon(difference).pvalue) if difference.any() else 1.0
     verdict = "undecided" if p >= LEVEL else "confirmed" if np.median(difference) > 0 else "refuted"
-    return Comparison(
+    return PairedTest(
         claim=claim.text,
         better=" ".join(claim.better),
         worse=" ".join(claim.worse),

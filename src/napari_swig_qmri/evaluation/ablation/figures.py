@@ -1,6 +1,6 @@
-"""The figures of a study: maps by every method on one plane, and the scores of every subject.
+"""Figures of a study: maps by every method on one plane, and the scores of every subject.
 
-Importing this needs matplotlib, the extra `figures`.
+Needs matplotlib, which the extra `figures` installs.
 """
 
 from __future__ import annotations
@@ -30,26 +30,25 @@ if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.ablation.claims import Score
     from napari_swig_qmri.evaluation.ablation.study import Picture, Study
 
-MAPS, SUBJECTS = "maps.png", "subjects.png"
-LIMITS = {"PD": (0.4, 1.1), "T1": (0.0, 2.5), "T2": (0.0, 0.2)}  # shown; times in s
-PER_UNIT = {"PD": 1.0, "T1": 1000.0, "T2": 1000.0}  # shown unit
-UNITS = {"PD": "relative to water", "T1": "ms", "T2": "ms"}
+MAPS_FILE, SUBJECTS_FILE = "maps.png", "subjects.png"
+SHOWN_RANGES = {"PD": (0.4, 1.1), "T1": (0.0, 2.5), "T2": (0.0, 0.2)}  # PD relative to water, times in s
+SHOWN_UNITS = {"PD": (1.0, "relative to water"), "T1": (1e3, "ms"), "T2": (1e3, "ms")}  # factor, unit
 MODEL_NAME = re.compile(r"M(\d+F?)([+-]{2})")
 TRUTH, ORACLE = "truth", "oracle"
-TILE = 1.5  # inch, width
-GAP, GROUP_GAP, CAPTION, HEADING, BAND_GAP = 0.05, 0.28, 0.24, 0.34, 0.3  # inch
-LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.25, 0.75, 0.1  # inch
+TILE = 1.5  # inch, width of a map
+TILE_GAP, GROUP_GAP, CAPTION, HEADING, BAND_GAP = 0.05, 0.28, 0.24, 0.34, 0.3  # inch
+LEFT, RIGHT, TOP, BOTTOM = 0.5, 0.25, 0.75, 0.1  # inch, page margins
 DPI = 150
 LR_COLOUR = "#d1495b"
 COLOURS = {"M1": "#3b6fb6", "M2": "#8b5fbf", "M12": "#1b998b", ORACLE: "#222222"}
 OTHER_COLOUR = "#7a7a7a"
-TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)  # of HFEN
+HFEN_TICKS = (0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 MEANINGS = {
     BASELINE: "LR maps alone, without a guide",
-    "cubic": "the same by cubic splines",
+    "cubic": "LR maps by cubic splines",
     "regression": "T1w and T2w guides, not trained",
     "posterior": "T1w and T2w guides, not trained",
-    "network": "the posterior, corrected by either weights",
+    "network": "posterior with a network, by its weights",
     "M1++": "T1w guide",
     "M2++": "T2w guide",
     "M12++": "T1w and T2w guides",
@@ -58,45 +57,46 @@ MEANINGS = {
     "M12-+": "second sign: LR term in the loss",
     ORACLE: "like $M_{12}^{++}$, but trained on the true maps",
 }
-LINE, TAB, MEANING = 0.31, 1.15, 3.7  # inch, of their table: height of a line, width of the names and of the rest
-COLOUR_BAR = 1.2  # inch, with its numbers
-SIGNS = "First sign: LR maps are given to the network; second sign: LR term in the loss"
+LEGEND_LINE, LEGEND_NAMES, LEGEND_MEANINGS = 0.31, 1.15, 3.7  # inch: line height, widths of names and meanings
+COLOUR_BAR = 1.2  # inch, width with its numbers
+SIGNS_NOTE = "First sign: LR maps are given to the network; second sign: LR term in the loss"
 
 
 @dataclass(frozen=True)
 class Column:
-    """One method in the figure of maps."""
+    """Column of one method in the figure of maps."""
 
     method: str
     left: float  # inch
 
 
 def draw_figures(folder: Path, study: Study) -> list[Path]:
-    """Draw both figures; the files."""
+    """Draw both figures into a folder, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
-    figures = {MAPS: maps_figure(study.picture), SUBJECTS: subjects_figure(study.scores)}
+    figures = {MAPS_FILE: maps_figure(study.picture), SUBJECTS_FILE: subjects_figure(study.scores)}
     for name, figure in figures.items():
         figure.savefig(folder / name, dpi=DPI, facecolor="white")
     return [folder / name for name in figures]
 
 
 def label_of(method: str) -> str:
-    """Name of a method as a figure shows it."""
-    found = MODEL_NAME.fullmatch(method)
-    if not found:
+    """Name of a method for figures, in mathtext for models."""
+    model = MODEL_NAME.fullmatch(method)
+    if not model:
         return "\n".join(method.rsplit(" ", 1)[::-1]) if method.endswith(" network") else method
-    return rf"$M_{{{found[1]}}}^{{{found[2].replace('-', '{-}').replace('+', '{+}')}}}$"
+    return rf"$M_{{{model[1]}}}^{{{model[2].replace('-', '{-}').replace('+', '{+}')}}}$"
 
 
 def maps_figure(picture: Picture) -> Figure:
-    """Maps of all methods on one plane, the truth first, with SSIM and HFEN of the plane under each."""
+    """Figure of the maps of all methods on one plane, the truth first, each with its SSIM and HFEN."""
     bands = _bands(list(picture.maps))
     x, y = (np.flatnonzero(picture.mask.any(axis=other)) for other in (1, 0))
     box = (slice(max(0, x[0] - 2), x[-1] + 3), slice(max(0, y[0] - 2), y[-1] + 3))
     height = TILE * picture.mask[box].shape[1] / picture.mask[box].shape[0]
     pitch = HEADING + len(QUANTITIES) * (height + CAPTION) + BAND_GAP
-    key = LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + COLOUR_BAR
-    width = RIGHT + max(LEFT + TILE + max(column.left for band in bands for column in band), key + TAB + MEANING)
+    legend = LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + COLOUR_BAR
+    tiles = LEFT + TILE + max(column.left for band in bands for column in band)
+    width = RIGHT + max(tiles, legend + LEGEND_NAMES + LEGEND_MEANINGS)
     size = (width, TOP + BOTTOM + len(bands) * pitch - BAND_GAP)
     figure = Figure(figsize=size)
     for index, band in enumerate(bands):
@@ -112,7 +112,7 @@ def maps_figure(picture: Picture) -> Figure:
             if index == 0:
                 left = LEFT + band[-1].left + TILE + 2 * GROUP_GAP
                 _colour_bar(figure, name, (left, bottom, 0.14, height))
-    _explain(figure, key, size[1] - TOP - HEADING)
+    _draw_legend(figure, legend, size[1] - TOP - HEADING)
     _titles(
         figure,
         f"Maps by every model on one axial plane of {picture.subject}, simulated",
@@ -122,7 +122,7 @@ def maps_figure(picture: Picture) -> Figure:
 
 
 def subjects_figure(scores: Sequence[Score]) -> Figure:
-    """SSIM and HFEN of every subject, map and method; the LR baseline in a colour of its own."""
+    """Figure of SSIM and HFEN of every subject, map and method, with the LR baseline in red."""
     methods = list(dict.fromkeys(score.method for score in scores))
     places = _places(methods)
     figure = Figure(figsize=(16, 9))
@@ -142,24 +142,21 @@ def subjects_figure(scores: Sequence[Score]) -> Figure:
         grid[1, column].set_yscale("log")
         grid[1, column].yaxis.set_major_formatter(ScalarFormatter())
         grid[1, column].yaxis.set_minor_formatter(NullFormatter())
-        grid[1, column].set_yticks([each for each in TICKS if _is_inside(each, grid[1, column].get_ylim())])
+        low, high = grid[1, column].get_ylim()
+        grid[1, column].set_yticks([each for each in HFEN_TICKS if low <= each <= high])
     grid[0, 0].set_ylabel("SSIM, higher is better", fontsize=12)
     grid[1, 0].set_ylabel("HFEN, lower is better", fontsize=12)
     n = len({score.subject for score in scores})
     _titles(
         figure,
         f"SSIM and HFEN of {n} simulated test subjects",
-        f"One dot per subject, bar at the median; red: the LR maps, zero filled. {SIGNS}.",
+        f"One dot per subject, bar at the median; red: the LR maps, zero filled. {SIGNS_NOTE}.",
     )
     return figure
 
 
-def _is_inside(value: float, limits: tuple[float, float]) -> bool:
-    return limits[0] <= value <= limits[1]
-
-
 def _bands(methods: Sequence[str]) -> list[list[Column]]:
-    """Columns of two rows of maps: what models are compared with and the best ones, then models by their guides."""
+    """Columns of the two bands of maps: truth, baselines and best models above, the models by their guides below."""
     studied = [method for method in methods if MODEL_NAME.fullmatch(method) and not method.startswith("M12F")]
     others = [TRUTH, *(method for method in methods if method not in studied)]
     return [_placed(others), _placed(studied)]
@@ -171,17 +168,17 @@ def _placed(methods: Sequence[str]) -> list[Column]:
         if not columns:
             left = 0.0
         else:
-            gap = GAP if _group(method) == _group(columns[-1].method) else GROUP_GAP
+            gap = TILE_GAP if _group(method) == _group(columns[-1].method) else GROUP_GAP
             left = columns[-1].left + TILE + gap
         columns.append(Column(method, left))
     return columns
 
 
 def _group(method: str) -> str:
-    """Methods that stand together."""
-    found = MODEL_NAME.fullmatch(method)
-    if found:
-        return "best" if "F" in found[1] else f"M{found[1]}"
+    """Name of the group of methods that are drawn next to each other."""
+    model = MODEL_NAME.fullmatch(method)
+    if model:
+        return "best" if "F" in model[1] else f"M{model[1]}"
     return {TRUTH: TRUTH, ORACLE: "best"}.get(method, "baselines")
 
 
@@ -189,12 +186,14 @@ def _show(axes: Axes, picture: Picture, method: str, name: str, box: tuple[slice
     index = list(QUANTITIES).index(name)
     maps = picture.truth if method == TRUTH else picture.maps[method]
     inside: FloatArray = np.where(picture.mask, maps[index], 0)[box]
-    axes.imshow(inside.T, origin="lower", cmap=_colours(name), norm=Normalize(*LIMITS[name]), interpolation="nearest")
+    axes.imshow(
+        inside.T, origin="lower", cmap=_colours(name), norm=Normalize(*SHOWN_RANGES[name]), interpolation="nearest"
+    )
     axes.set_axis_off()
     score = next((each for each in picture.scores if (each.method, each.quantity) == (method, name)), None)
     if score is not None:
-        said = f"{score.ssim:.3f} / {score.hfen:.3f}"
-        axes.text(0.5, -0.02, said, transform=axes.transAxes, ha="center", va="top", fontsize=9)
+        caption = f"{score.ssim:.3f} / {score.hfen:.3f}"
+        axes.text(0.5, -0.02, caption, transform=axes.transAxes, ha="center", va="top", fontsize=9)
 
 
 def _colours(name: str) -> ColourMap:
@@ -202,56 +201,58 @@ def _colours(name: str) -> ColourMap:
 
 
 def _colour_bar(figure: Figure, name: str, place: tuple[float, float, float, float]) -> None:
-    low, high = (limit * PER_UNIT[name] for limit in LIMITS[name])
-    shown = ScalarMappable(Normalize(low, high), _colours(name))
-    bar = figure.colorbar(shown, cax=_axes(figure, *place), extend="max")
-    bar.set_label(f"{name}, {UNITS[name]}", fontsize=10)
+    factor, unit = SHOWN_UNITS[name]
+    low, high = SHOWN_RANGES[name]
+    colours = ScalarMappable(Normalize(factor * low, factor * high), _colours(name))
+    bar = figure.colorbar(colours, cax=_axes(figure, *place), extend="max")
+    bar.set_label(f"{name}, {unit}", fontsize=10)
     bar.ax.tick_params(labelsize=9)
     bar.ax.yaxis.set_major_locator(MaxNLocator(5))
 
 
 def _axes(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """Axes of a place in inches."""
+    """Axes at a position in inches."""
     x, y = figure.get_size_inches()
     return figure.add_axes((left / x, bottom / y, width / x, height / y))
 
 
 def _titles(figure: Figure, title: str, explanation: str) -> None:
-    """Title and explanation at the top left, and what no figure goes without."""
+    """Title and explanation at the top left, and the research notice at the top right."""
     x, y = figure.get_size_inches()
     left = 0.3 / x
     figure.text(left, 1 - 0.18 / y, title, fontsize=16, va="top")
     figure.text(left, 1 - 0.48 / y, explanation, fontsize=10, va="top", color="#444444")
-    said = f"SIMULATED SUBJECTS - {RESEARCH_NOTICE} only"
-    figure.text(1 - left, 1 - 0.18 / y, said, fontsize=12, ha="right", va="top", color=LR_COLOUR, weight="bold")
+    notice = f"SIMULATED SUBJECTS - {RESEARCH_NOTICE} only"
+    figure.text(1 - left, 1 - 0.18 / y, notice, fontsize=12, ha="right", va="top", color=LR_COLOUR, weight="bold")
 
 
-def _explain(figure: Figure, left: float, top: float) -> None:
-    """What the names mean, in the space that the upper maps leave; inches."""
+def _draw_legend(figure: Figure, left: float, top: float) -> None:
+    """Meanings of the names of methods, with the top left corner at a position in inches."""
     x, y = figure.get_size_inches()
     for line, (method, meaning) in enumerate(MEANINGS.items()):
-        height = (top - line * LINE) / y
+        height = (top - line * LEGEND_LINE) / y
         figure.text(left / x, height, label_of(method), fontsize=12, va="top")
-        figure.text((left + TAB) / x, height, meaning, fontsize=12, va="top")
+        figure.text((left + LEGEND_NAMES) / x, height, meaning, fontsize=12, va="top")
 
 
 def _places(methods: Sequence[str]) -> dict[str, float]:
-    """Horizontal position of each method, groups apart."""
+    """Horizontal position of each method, with gaps between groups."""
     places: dict[str, float] = {}
-    last = ""
+    place, last = -1.0, ""
     for method in methods:
-        here = max(places.values(), default=-1.0) + (1.0 if not last or _group(method) == _group(last) else 1.6)
-        places[method], last = here, method
+        place += 1.0 if not last or _group(method) == _group(last) else 1.6
+        places[method], last = place, method
     return places
 
 
 def _dots(axes: Axes, values: dict[str, FloatArray], places: dict[str, float]) -> None:
+    """Draw one dot per subject and a bar at the median for each method."""
     axes.axhline(float(np.median(values[BASELINE])), color=LR_COLOUR, alpha=0.35, linewidth=1, zorder=0)
-    for method, found in values.items():
+    for method, scores in values.items():
         x, colour = places[method], _colour(method)
-        spread = np.linspace(-0.22, 0.22, len(found))
-        axes.scatter(x + spread, found, s=16, color=colour, alpha=0.75, linewidths=0)
-        axes.plot([x - 0.36, x + 0.36], [np.median(found)] * 2, color=colour, linewidth=2)
+        spread = np.linspace(-0.22, 0.22, len(scores))
+        axes.scatter(x + spread, scores, s=16, color=colour, alpha=0.75, linewidths=0)
+        axes.plot([x - 0.36, x + 0.36], [np.median(scores)] * 2, color=colour, linewidth=2)
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color="#e6e6e6", linewidth=0.7)
     axes.set_axisbelow(True)
@@ -269,5 +270,5 @@ def _name_methods(axes: Axes, places: dict[str, float]) -> None:
 def _colour(method: str) -> str:
     if method == BASELINE:
         return LR_COLOUR
-    found = MODEL_NAME.fullmatch(method)
-    return COLOURS.get(f"M{found[1].rstrip('F')}" if found else method, OTHER_COLOUR)
+    model = MODEL_NAME.fullmatch(method)
+    return COLOURS.get(f"M{model[1].rstrip('F')}" if model else method, OTHER_COLOUR)

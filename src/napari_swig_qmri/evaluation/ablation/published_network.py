@@ -1,10 +1,10 @@
-"""The reference row: the published kind of network, its objective, and the models that the ablation compares.
+"""Networks of the published kind, the objective that they are trained on, and the models that the ablation compares.
 
-A ResNet-like CNN maps axial planes of weighted images and LR maps to HR maps, and is trained on
+A ResNet-like CNN maps axial planes of weighted images and LR maps to HR maps. It is trained without HR maps, on
 
     sum_k |f_k(Q) - W_k|^2 / sigma_k^2  +  |D Q - Q_lr|^2 / sigma_lr^2
 
-without ever seeing HR maps. Sizes, sequences and noise levels are our choice.
+Network size, sequences and noise levels are our choice.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from torch.nn.functional import l1_loss, pad, pixel_shuffle, pixel_unshuffle, re
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, contract_axis
 from napari_swig_qmri.data.volumes import QuantitativeMaps
-from napari_swig_qmri.evaluation.ablation.study_subjects import PROTOCOL
+from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.weighting import CODES
 from napari_swig_qmri.simulation.degradation import TISSUE_PD
@@ -39,76 +39,76 @@ if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.ablation.study_subjects import StudySubject
     from napari_swig_qmri.super_resolution.network.model import NetworkConfig
 
-FOLDED = 2  # voxels per axis of a plane that become channels
-DARK = 0.01  # signal per unit of PD below which a guide has no logarithm worth using
-MEAN_LOG_SIGNAL = -1.5  # of guides over tissue, roughly
-NOTHING = 1e-6  # for logarithms of the truth in air
+N_FOLDED = 2  # voxels along each axis of a plane that become channels
+LEAST_SIGNAL = 0.01  # per unit of PD; lower limit of guides before their logarithm is taken
+MEAN_LOG_SIGNAL = -1.5  # rough mean of guides over tissue
+LEAST_VALUE = 1e-6  # lower limit of maps, which are 0 in air, before their logarithm is taken
 
 
 @dataclass(frozen=True)
 class Model:
-    """One row of the study.
+    """A model of the study: its guides, its inputs and its loss.
 
-    The signs are our reading of the publication's: the first tells whether LR maps are given to the network, the
-    second whether the LR term is in the loss.
+    The two signs in its name are our reading of the publication: LR maps are given to the network or not, and the
+    loss has the LR term or not.
     """
 
     guides: tuple[str, ...]
     given_lr_maps: bool = True
     with_lr_term: bool = True
-    sees_truth: bool = False  # the supervised oracle
+    sees_truth: bool = False  # trained on the true maps instead: the oracle
 
     @property
     def name(self) -> str:
-        """For tables and files: M12++."""
+        """Name in tables and files, such as M12++."""
         if self.sees_truth:
             return "oracle"
         signs = "".join("+" if sign else "-" for sign in (self.given_lr_maps, self.with_lr_term))
         return f"M{''.join(CODES[guide] for guide in self.guides)}{signs}"
 
 
-SIGNS = ((True, True), (True, False), (False, True), (False, False))
-BOTH = ("T1w", "T2w")
+SIGN_PAIRS = ((True, True), (True, False), (False, True), (False, False))
+BOTH_GUIDES = ("T1w", "T2w")
 MODELS = (
-    *(Model(guides, *signs) for guides in (("T1w",), ("T2w",), BOTH) for signs in SIGNS),
-    Model((*BOTH, "FLAIR")),
-    Model(BOTH, sees_truth=True),
+    *(Model(guides, *signs) for guides in (("T1w",), ("T2w",), BOTH_GUIDES) for signs in SIGN_PAIRS),
+    Model((*BOTH_GUIDES, "FLAIR")),
+    Model(BOTH_GUIDES, sees_truth=True),
 )
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Planes:
-    """Axial planes of one subject; along the second axis of all that has four."""
+    """Axial planes of one subject; n planes lie along the second axis of arrays with four axes."""
 
-    guides: Tensor  # (guide, n, X, Y), in units of PD, in the order of `PROTOCOL`
+    guides: Tensor  # (guide, n, X, Y), in units of PD, in the order of `STUDY_PROTOCOL`
     guide_deviation: Tensor  # (guide,)
     lr_maps: Tensor  # (3, n, x, y)
     lr_deviation: Tensor  # (3, n, x, y)
     zero_filled: Tensor  # (3, n, X, Y), LR maps on the HR grid
-    truth: Tensor  # (3, n, X, Y), for the oracle only
-    rows: Tensor  # (x, X), truncation along the first axis
-    columns: Tensor  # (y, Y), along the second
+    truth: Tensor  # (3, n, X, Y), which only the oracle is trained on
+    rows: Tensor  # (x, X), truncation along x
+    columns: Tensor  # (y, Y), truncation along y
 
     def __len__(self) -> int:
         return self.lr_maps.shape[1]
 
     def part(self, planes: Sequence[int]) -> Planes:
-        """Some of the planes."""
-        found: dict[str, Tensor] = {each.name: getattr(self, each.name) for each in fields(self)}
-        return Planes(**{name: value[:, planes] if value.ndim == 4 else value for name, value in found.items()})
+        """The planes with these numbers."""
+        tensors: dict[str, Tensor] = {each.name: getattr(self, each.name) for each in fields(self)}
+        return Planes(**{name: value[:, planes] if value.ndim == 4 else value for name, value in tensors.items()})
 
     def to(self, device: torch.device) -> Planes:
-        """The same on a device."""
+        """Copy on a device."""
         moved: dict[str, Any] = {each.name: getattr(self, each.name).to(device) for each in fields(self)}
         return Planes(**moved)
 
     def truncated(self, maps: Tensor) -> Tensor:
-        """Maps ``(3, n, X, Y)`` at low resolution, ``(3, n, x, y)``."""
+        """Truncate maps ``(3, n, X, Y)`` in k-space to ``(3, n, x, y)``."""
         return contract_axis(contract_axis(maps, self.rows, 1), self.columns, 2)
 
 
 def planes_of(subject: StudySubject, map_noise: float, guide_noise: float) -> Planes:
-    """Planes of a subject whose noise levels, relative as in `degrade`, are known."""
+    """All planes of a subject; the relative noise levels are those it was simulated with."""
     truncate = KSpaceTruncation(subject.truth.grid, subject.lr_maps.grid)
     lr_maps, truth = (torch.as_tensor(maps.data) for maps in (subject.lr_maps, subject.truth))
     guides = torch.stack([torch.as_tensor(guide.data) for guide in subject.guides])
@@ -127,18 +127,18 @@ def planes_of(subject: StudySubject, map_noise: float, guide_noise: float) -> Pl
 
 
 def _planes_first(volumes: Tensor) -> Tensor:
-    """``(volume, X, Y, Z)`` to ``(volume, Z, X, Y)``."""
+    """Move axes ``(volume, X, Y, Z)`` to ``(volume, Z, X, Y)``."""
     return volumes.permute(0, 3, 1, 2).contiguous()
 
 
 class ReferenceNet(nn.Module):
-    """Planes to maps: corrects the zero-filled LR maps, or typical brain tissue where it is given no LR maps."""
+    """Network that corrects the zero-filled LR maps of planes, or typical brain tissue if it is not given LR maps."""
 
     def __init__(self, model: Model, config: NetworkConfig) -> None:
         super().__init__()
         self.model = model
-        self.which = [tuple(PROTOCOL).index(guide) for guide in model.guides]
-        n_inputs, n_voxels = len(self.which) + len(QUANTITIES) * model.given_lr_maps, FOLDED**2
+        self.guide_indices = [tuple(STUDY_PROTOCOL).index(guide) for guide in model.guides]
+        n_inputs, n_voxels = len(model.guides) + len(QUANTITIES) * model.given_lr_maps, N_FOLDED**2
         self.head = nn.Conv2d(n_inputs * n_voxels, config.width, 3, padding=1)
         self.blocks = nn.ModuleList(ResidualBlock(config.width, nn.Conv2d) for _ in range(config.n_blocks))
         self.tail = nn.Conv2d(config.width, len(QUANTITIES) * n_voxels, 3, padding=1)
@@ -149,39 +149,40 @@ class ReferenceNet(nn.Module):
     def forward(self, planes: Planes) -> Tensor:
         """Maps ``(3, n, X, Y)`` within the bounds of their quantities."""
         typical = planes.guides.new_tensor(TYPICAL).view(-1, 1, 1, 1)
-        inputs = [planes.guides[self.which].clamp(min=DARK).log() - MEAN_LOG_SIGNAL]
+        inputs = [planes.guides[self.guide_indices].clamp(min=LEAST_SIGNAL).log() - MEAN_LOG_SIGNAL]
         start = typical.expand(planes.truth.shape)
         if self.model.given_lr_maps:
             start = log_with_floor(planes.zero_filled)
             inputs.append(start - typical)
-        change = self._change(torch.cat(inputs).transpose(0, 1))
+        correction = self._correction(torch.cat(inputs).transpose(0, 1))
         low, high = typical.new_tensor([each.bounds for each in QUANTITIES.values()]).log().T.reshape(2, 3, 1, 1, 1)
-        return (start + change.transpose(0, 1)).clamp(low, high).exp()
+        return (start + correction.transpose(0, 1)).clamp(low, high).exp()
 
-    def _change(self, inputs: Tensor) -> Tensor:
+    def _correction(self, inputs: Tensor) -> Tensor:
+        """Correction of log maps ``(n, 3, X, Y)`` from inputs ``(n, channel, X, Y)``."""
         x, y = inputs.shape[2:]
-        even = pad(inputs, (0, y % FOLDED, 0, x % FOLDED))
-        inner = relu(self.head(pixel_unshuffle(even, FOLDED).contiguous(memory_format=torch.channels_last)))
+        even = pad(inputs, (0, y % N_FOLDED, 0, x % N_FOLDED))
+        hidden = relu(self.head(pixel_unshuffle(even, N_FOLDED).contiguous(memory_format=torch.channels_last)))
         for block in self.blocks:
-            inner = block(inner)
-        return pixel_shuffle(self.tail(inner), FOLDED)[..., :x, :y]
+            hidden = block(hidden)
+        return pixel_shuffle(self.tail(hidden), N_FOLDED)[..., :x, :y]
 
     def solve(self, subject: StudySubject, planes: Planes) -> QuantitativeMaps:
-        """Maps of a subject, whose planes these are."""
+        """Maps of a subject from its planes, one plane at a time."""
         with torch.inference_mode():
             maps = torch.cat([self(planes.part([index])) for index in range(len(planes))], dim=1)
         return QuantitativeMaps(data=maps.permute(0, 2, 3, 1).cpu().numpy(), grid=subject.truth.grid)
 
 
 def loss_of(model: Model, maps: Tensor, planes: Planes) -> Tensor:
-    """What `model` is trained on, for maps ``(3, n, X, Y)``, over the number of HR voxels.
+    """Training loss of a model for maps ``(3, n, X, Y)``.
 
-    The objective, its LR term only if the model has one; or for the oracle the mean absolute difference of log maps.
+    The loss is the objective per HR voxel, without the LR term if the model has none; for the oracle, it is the mean
+    absolute difference of the log maps from the truth.
     """
     if model.sees_truth:
-        return l1_loss(
-            clamp_to_range(maps.clamp(min=NOTHING).log()), clamp_to_range(planes.truth.clamp(min=NOTHING).log())
-        )
+        log_maps, truth = (clamp_to_range(each.clamp(min=LEAST_VALUE).log()) for each in (maps, planes.truth))
+        return l1_loss(log_maps, truth)
     total = guide_term(model, maps, planes)
     if model.with_lr_term:
         total = total + lr_term(maps, planes)
@@ -189,18 +190,18 @@ def loss_of(model: Model, maps: Tensor, planes: Planes) -> Tensor:
 
 
 def guide_term(model: Model, maps: Tensor, planes: Planes) -> Tensor:
-    """sum_k |f_k(Q) - W_k|^2 / sigma_k^2 over the guides of `model`."""
-    inside = [
+    """Guide term of the objective, sum_k |f_k(Q) - W_k|^2 / sigma_k^2 over the guides of a model."""
+    bounded = [
         part.clamp(0 if quantity.name == "PD" else quantity.bounds[0], quantity.bounds[1])
         for part, quantity in zip(maps, QUANTITIES.values(), strict=True)
     ]
     total = maps.new_zeros(())
-    for name, image, deviation in zip(PROTOCOL, planes.guides, planes.guide_deviation, strict=True):
+    for name, image, deviation in zip(STUDY_PROTOCOL, planes.guides, planes.guide_deviation, strict=True):
         if name in model.guides:
-            total = total + ((PROTOCOL[name](*inside) - image) / deviation).square().sum()
+            total = total + ((STUDY_PROTOCOL[name](*bounded) - image) / deviation).square().sum()
     return total
 
 
 def lr_term(maps: Tensor, planes: Planes) -> Tensor:
-    """|D Q - Q_lr|^2 / sigma_lr^2."""
+    """LR term of the objective, |D Q - Q_lr|^2 / sigma_lr^2."""
     return ((planes.truncated(maps) - planes.lr_maps) / planes.lr_deviation).square().sum()

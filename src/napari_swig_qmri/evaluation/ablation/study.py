@@ -1,6 +1,7 @@
-"""The ablation study: every model trained on the same budget, and scored with the baselines on the same subjects.
+"""The ablation study: all models are trained with the same budget and scored, beside the baselines, on test subjects.
 
-What a step sees depends on its number and the seed alone, so that all models see the same planes in the same order.
+The planes of a training step depend only on its number and the seed, so that all models are trained on the same planes
+in the same order.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from napari_swig_qmri.data.resampling import interpolated
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE, LEAST_SUBJECTS, Score
 from napari_swig_qmri.evaluation.ablation.published_network import (
-    BOTH,
+    BOTH_GUIDES,
     MODELS,
     Model,
     Planes,
@@ -31,9 +32,9 @@ from napari_swig_qmri.evaluation.ablation.published_network import (
     planes_of,
 )
 from napari_swig_qmri.evaluation.ablation.study_subjects import (
-    FACTORS,
     FIELD_STRENGTH,
-    PROTOCOL,
+    LR_FACTORS,
+    STUDY_PROTOCOL,
     StudySubject,
     study_subject,
 )
@@ -60,17 +61,17 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.volumes import FloatArray
 
-FOLDER = "models"  # of the output, that trained models are kept in
-STUDY = 1  # version of what models are trained on: those of another one are not taken up
-FIRST_TEST = 1_000_000  # seed of the first test subject
-COUNTS = ("n_planes", "n_steps", "batch_size")
-SIMULATED, TRAINED = 0.07, 0.85  # fraction of the work that is done by then
-METHODS = ("regression", "posterior")  # of the package, with the guides of `BOTH`
+MODEL_FOLDER = "models"  # subfolder of the output for trained models
+VERSION = 1  # of the training; models trained by another version are not used
+FIRST_TEST_SEED = 1_000_000  # of the first test subject
+POSITIVE_SETTINGS = ("n_planes", "n_steps", "batch_size")
+SIMULATED, TRAINED = 0.07, 0.85  # fraction of the work that is done after simulation, and after training
+BASELINE_METHODS = ("regression", "posterior")  # of this package, with the guides of `BOTH_GUIDES`
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationConfig:
-    """All that a study depends on."""
+    """Settings of a study."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
@@ -78,21 +79,21 @@ class AblationConfig:
     train: tuple[Anatomies, ...]
     test: tuple[Anatomies, ...]
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=32, n_blocks=4))
-    weights: tuple[str, ...] = tuple(WEIGHTS)  # of the package's own network, which is scored with each
+    weights: tuple[str, ...] = tuple(WEIGHTS)  # of the network of this package, which is scored with each of them
     seed: int = 0
     n_planes: int = 20  # axial planes of each subject
     map_noise: float = 0.03  # relative to the value
     guide_noise: float = 0.03  # relative to the median over tissue
-    n_steps: int = 1200  # of each model
-    batch_size: int = 1  # planes of a step, all of one subject
+    n_steps: int = 1200  # training steps of each model
+    batch_size: int = 1  # planes of a training step, all of one subject
     learning_rate: float = 4e-3
     warm_up: int = 50  # steps
     weight_decay: float = 1e-4
-    largest_gradient: float = 1.0  # norm
+    largest_gradient: float = 1.0  # norm that gradients are clipped to
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in COUNTS:
+        for name in POSITIVE_SETTINGS:
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more, but it is {getattr(self, name)}.")
         for name in ("map_noise", "guide_noise"):
@@ -103,7 +104,7 @@ class AblationConfig:
             raise ValueError("train needs a label map, but there is none.")
         if len(set(testing)) < LEAST_SUBJECTS:
             raise ValueError(
-                f"the paired tests need {LEAST_SUBJECTS} or more test subjects to tell anything, but there are "
+                f"the paired tests need {LEAST_SUBJECTS} or more different test subjects, but there are "
                 f"{len(set(testing))}: add label maps to test."
             )
         if seen := sorted(set(training) & set(testing)):
@@ -112,31 +113,28 @@ class AblationConfig:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Picture:
-    """One axial plane of one test subject by all methods."""
+    """Maps of one axial plane of one test subject by all methods."""
 
     subject: str
     mask: npt.NDArray[np.bool_]  # (X, Y)
     truth: FloatArray  # (3, X, Y)
     maps: Mapping[str, FloatArray]  # by method, (3, X, Y)
-    scores: tuple[Score, ...]  # of this plane alone
+    scores: tuple[Score, ...]  # of this plane
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Study:
-    """What a study found."""
+    """Results of a study."""
 
     scores: tuple[Score, ...]
     picture: Picture
-    budget: str  # of each model, and what it was trained on; for a person
+    budget: str  # size, training and data of the models, in words
 
 
 def read_ablation(path: Path) -> AblationConfig:
-    """Settings of a TOML file; paths in it start from its folder.
+    """Settings in a TOML file, whose paths are relative to its folder.
 
-    Raises
-    ------
-    ValueError
-        If an entry is missing, unknown or of the wrong kind.
+    ValueError if an entry is missing, unknown or of the wrong kind.
     """
     config, here = parsed(path, AblationConfig, "study"), path.parent
     return replace(
@@ -149,39 +147,39 @@ def read_ablation(path: Path) -> AblationConfig:
 
 
 def _placed_weights(name: str, folder: Path) -> str:
-    """A name that the network knows, or else a file of the folder."""
+    """Name of weights that are known or on a hub, or else a path in a folder."""
     return name if name in WEIGHTS or name.startswith(HUB) else str(folder / name)
 
 
 def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
-    """Train what is not trained yet, and score everything on the test subjects.
+    """Train the models that are not trained yet, and score all methods on the test subjects.
 
-    Trained models are kept in the output folder and taken up again.
+    Trained models are saved in the output folder and read from it when the study is continued.
 
     Raises
     ------
     ValueError
-        If the output folder holds models of other settings, or a file is not one of weights.
+        If the output folder holds models of a study with other settings, or a file of weights cannot be read.
     FileNotFoundError
-        If there are no such weights.
+        If a file of weights does not exist.
     """
     for name in config.weights:
-        SwigNet.from_pretrained(name)  # before hours of training
+        SwigNet.from_pretrained(name)  # refused before hours of training, not after
     started, device = time.monotonic(), choose_device(config.device)
-    networks = {model: kept for model in MODELS if (kept := _kept(model, config, device)) is not None}
+    networks = {model: saved for model in MODELS if (saved := _saved(model, config, device)) is not None}
     missing = [model for model in MODELS if model not in networks]
     if missing:
         networks |= yield from _trained(missing, config, device)
     trained = time.monotonic() - started
-    scores, picture = yield from mapped(_scored(config, networks, device), between(TRAINED, 1))
-    said = f"{len(missing)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
-    return Study(scores=scores, picture=picture, budget=f"{budget_of(config)}; {said}")
+    scores, picture = yield from mapped(_test_scores(config, networks, device), between(TRAINED, 1))
+    training = f"{len(missing)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
+    return Study(scores=scores, picture=picture, budget=f"{budget_of(config)}; {training}")
 
 
 def _trained(
     models: Sequence[Model], config: AblationConfig, device: torch.device
 ) -> Generator[Progress, None, dict[Model, ReferenceNet]]:
-    """Train models one after another on the same subjects."""
+    """Trained networks of models, all trained on the same subjects."""
     labels, planes = label_maps(config.train), []
     for index, (file, scheme) in enumerate(labels):
         yield Progress(SIMULATED * index / len(labels), f"simulating subject {index + 1} of {len(labels)}")
@@ -196,13 +194,13 @@ def _trained(
 
 
 def budget_of(config: AblationConfig) -> str:
-    """Size and training of every model, and the data, for a person."""
+    """Size and training of every model, and the data, in words."""
     n_train, n_test = (len(label_maps(part)) for part in (config.train, config.test))
-    sequences = ", ".join(PROTOCOL)
+    sequences = ", ".join(STUDY_PROTOCOL)
     return (
         f"each model: width {config.network.width}, {config.network.n_blocks} blocks, {config.n_steps} steps of "
         f"{config.batch_size} planes; {n_train} training and {n_test} test subjects of {config.n_planes} axial planes, "
-        f"{FIELD_STRENGTH:g} T, {sequences}, truncation {' x '.join(map(str, FACTORS))}, noise "
+        f"{FIELD_STRENGTH:g} T, {sequences}, truncation {' x '.join(map(str, LR_FACTORS))}, noise "
         f"{100 * config.map_noise:g} % in maps and {100 * config.guide_noise:g} % in guides"
     )
 
@@ -212,13 +210,13 @@ def _subject(config: AblationConfig, file: str, scheme: str, seed: int) -> Study
     try:
         return study_subject(anatomy, name, config.n_planes, config.map_noise, config.guide_noise, config.seed + seed)
     except ValueError as error:
-        raise ValueError(f"no subject can be made of {file}: {error}") from None
+        raise ValueError(f"no subject can be simulated from {file}: {error}") from None
 
 
 def train_model(
     model: Model, subjects: Sequence[Planes], config: AblationConfig
 ) -> Generator[Progress, None, ReferenceNet]:
-    """Train a model on planes of subjects, and keep it in the output folder."""
+    """Train a model on planes of subjects, save it in the output folder, and return it."""
     network = start_network(model, config).to(subjects[0].truth.device)
     optimiser = AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
     scheduler = LambdaLR(optimiser, lambda step: learning_rate_factor(step, config.n_steps, config.warm_up))
@@ -230,70 +228,71 @@ def train_model(
         torch.nn.utils.clip_grad_norm_(network.parameters(), config.largest_gradient, error_if_nonfinite=True)
         optimiser.step()
         scheduler.step()
-        said = f"{model.name}: step {step + 1} of {config.n_steps}, loss {float(loss.detach()):.4g}"
-        yield Progress((step + 1) / config.n_steps, said)
+        stage = f"{model.name}: step {step + 1} of {config.n_steps}, loss {float(loss.detach()):.4g}"
+        yield Progress((step + 1) / config.n_steps, stage)
     weights = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
-    write_tensors(_file_of(model, config), weights, {"settings": _described(model, config)})
+    write_tensors(_file_of(model, config), weights, {"settings": _training_settings(model, config)})
     return network
 
 
 def start_network(model: Model, config: AblationConfig) -> ReferenceNet:
-    """A fresh network; its weights depend on the seed alone."""
+    """Untrained network, whose weights depend only on the seed."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(config.seed)
         return ReferenceNet(model, config.network)
 
 
 def drawn_planes(subjects: Sequence[Planes], n_planes: int, generator: np.random.Generator) -> Planes:
-    """Some planes of one subject."""
+    """Random planes of one random subject, at most `n_planes`."""
     planes = subjects[int(generator.integers(len(subjects)))]
     chosen = generator.choice(len(planes), min(n_planes, len(planes)), replace=False)
     return planes.part(chosen.tolist())
 
 
-def _kept(model: Model, config: AblationConfig, device: torch.device) -> ReferenceNet | None:
-    """The model of an earlier run with the same settings, if there is one."""
+def _saved(model: Model, config: AblationConfig, device: torch.device) -> ReferenceNet | None:
+    """Network of a model that was trained earlier, or None; ValueError if its settings were others."""
     path = _file_of(model, config)
     if not path.exists():
         return None
     tensors, about = read_tensors(path)
-    if about.get("settings") != _described(model, config):
-        raise ValueError(f"{path} is of a study with other settings: choose another output, or the same settings.")
+    if about.get("settings") != _training_settings(model, config):
+        raise ValueError(f"{path} belongs to a study with other settings: choose another output, or the same settings.")
     network = ReferenceNet(model, config.network).to(device)
     network.load_state_dict(tensors)
     return network
 
 
 def _file_of(model: Model, config: AblationConfig) -> Path:
-    return Path(config.output) / FOLDER / f"{model.name}.safetensors"
+    return Path(config.output) / MODEL_FOLDER / f"{model.name}.safetensors"
 
 
-def _described(model: Model, config: AblationConfig) -> str:
-    """Settings that a trained model depends on."""
+def _training_settings(model: Model, config: AblationConfig) -> str:
+    """Settings that a trained model depends on, as JSON."""
     settings = asdict(config)
     for name in ("output", "test", "weights", "device"):
         del settings[name]
     settings["train"] = [[identity_of(file), scheme] for file, scheme in label_maps(config.train)]
-    return json.dumps({**settings, "model": asdict(model), "study": STUDY}, sort_keys=True)
+    return json.dumps({**settings, "model": asdict(model), "study": VERSION}, sort_keys=True)
 
 
-def _scored(
+def _test_scores(
     config: AblationConfig, networks: Mapping[Model, ReferenceNet], device: torch.device
 ) -> Generator[Progress, None, tuple[tuple[Score, ...], Picture]]:
+    """Scores of all methods on the test subjects, and a picture of the first subject."""
     scores: list[Score] = []
     pictures: list[Picture] = []
     labels = label_maps(config.test)
     for index, (file, scheme) in enumerate(labels):
         yield Progress(index / len(labels), f"scoring test subject {index + 1} of {len(labels)}")
-        subject = _subject(config, file, scheme, FIRST_TEST + index)
-        solved = yield from _solved(subject, config, networks, device, index / len(labels))
+        subject = _subject(config, file, scheme, FIRST_TEST_SEED + index)
+        solved = yield from _maps_by_method(subject, config, networks, device, index / len(labels))
         scores += _scores_of(subject, solved)
         if not pictures:
             pictures.append(_picture(subject, solved))
     return tuple(scores), pictures[0]
 
 
-def _solved(
+def _maps_by_method(
     subject: StudySubject,
     config: AblationConfig,
     networks: Mapping[Model, ReferenceNet],
@@ -303,27 +302,27 @@ def _solved(
     """Maps of a subject by every method, the baselines first."""
     planes = planes_of(subject, config.map_noise, config.guide_noise)
     zero_filled = planes.zero_filled.permute(0, 2, 3, 1).numpy()
-    found = {
+    maps = {
         BASELINE: QuantitativeMaps(data=zero_filled, grid=subject.truth.grid),
         "cubic": interpolated(subject.lr_maps, subject.truth.grid),
     }
-    for method in METHODS:
+    for method in BASELINE_METHODS:
         yield Progress(fraction, f"{method} on {subject.name}")
-        found[method] = _super_resolved(subject, config, method=method)
+        maps[method] = _super_resolved(subject, config, method=method)
     for name in config.weights:
         title = f"{name if name in WEIGHTS else '/'.join(Path(name).parts[-2:])} network"
         yield Progress(fraction, f"{title} on {subject.name}")
-        found[title] = _super_resolved(subject, config, method="network", weights=name)
+        maps[title] = _super_resolved(subject, config, method="network", weights=name)
     planes = planes.to(device)
     for model in MODELS:
         yield Progress(fraction, f"{model.name} on {subject.name}")
-        found[model.name] = networks[model].solve(subject, planes)
-    return found
+        maps[model.name] = networks[model].solve(subject, planes)
+    return maps
 
 
 def _super_resolved(subject: StudySubject, config: AblationConfig, **how: Any) -> QuantitativeMaps:
-    """Maps by a method of the package, which is told the gains, as the models are."""
-    guides = [guide for guide in subject.guides if guide.name in BOTH]
+    """Maps by a method of this package; the gains of the guides are known to it, as they are to the models."""
+    guides = [guide for guide in subject.guides if guide.name in BOTH_GUIDES]
     options = Options(gains=[1.0] * len(guides), device=config.device, **how)
     return super_resolve(subject.lr_maps, guides, options).maps
 
@@ -337,14 +336,14 @@ def _scores_of(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) ->
 
 
 def _picture(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) -> Picture:
-    """The plane with the most brain."""
+    """Maps and scores of the plane with the most brain."""
     plane = int(subject.mask.sum(axis=(0, 1)).argmax())
-    here = slice(plane, plane + 1)
+    planes = slice(plane, plane + 1)
     nx, ny, _ = subject.truth.grid.shape
     grid = replace(subject.truth.grid, shape=(nx, ny, 1))
-    cut = {name: QuantitativeMaps(data=maps.data[..., here], grid=grid) for name, maps in solved.items()}
-    truth = QuantitativeMaps(data=subject.truth.data[..., here], grid=grid)
-    alone = replace(subject, truth=truth, mask=subject.mask[..., here])
+    cut = {name: QuantitativeMaps(data=maps.data[..., planes], grid=grid) for name, maps in solved.items()}
+    truth = QuantitativeMaps(data=subject.truth.data[..., planes], grid=grid)
+    alone = replace(subject, truth=truth, mask=subject.mask[..., planes])
     return Picture(
         subject=subject.name,
         mask=alone.mask[..., 0],

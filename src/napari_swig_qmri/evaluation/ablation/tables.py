@@ -1,4 +1,4 @@
-"""What a study found, as CSV files and as text."""
+"""Tables of a study: CSV files, and a summary as text."""
 
 from __future__ import annotations
 
@@ -11,42 +11,42 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.evaluation.ablation.claims import MEASURES, Comparison, Score, compared, verdicts
+from napari_swig_qmri.evaluation.ablation.claims import MEASURES, PairedTest, Score, paired_tests, verdicts
 from napari_swig_qmri.physics.quantities import QUANTITIES
 
 if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.ablation.study import Study
 
-SCORES, CLAIMS = "ablation.csv", "claims.csv"
+SCORES_FILE, CLAIMS_FILE = "ablation.csv", "claims.csv"
 
 
 def write_tables(folder: Path, study: Study) -> list[Path]:
-    """Write the scores of every method, subject and map, and the paired tests; the files."""
-    rows = [
+    """Write the scores of every method, subject and map, and the paired tests; returns the files."""
+    scores = [
         {"model": each.method, "subject": each.subject, "map": each.quantity, "SSIM": each.ssim, "HFEN": each.hfen}
         for each in study.scores
     ]
-    return [
-        _written(folder / SCORES, rows),
-        _written(folder / CLAIMS, [asdict(each) for each in compared(study.scores)]),
-    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    _write_csv(folder / SCORES_FILE, scores)
+    _write_csv(folder / CLAIMS_FILE, [asdict(test) for test in paired_tests(study.scores)])
+    return [folder / SCORES_FILE, folder / CLAIMS_FILE]
 
 
 def study_text(study: Study) -> str:
-    """Means over subjects, claims and budget, for a person."""
-    comparisons = compared(study.scores)
+    """Summary of a study as text: means over subjects, paired tests, verdicts and budget."""
+    tests = paired_tests(study.scores)
     n = len({score.subject for score in study.scores})
     claims = [
         f"{claim}: {verdict}; p from {min(ps):.2g} to {max(ps):.2g}"
-        for claim, verdict in verdicts(comparisons).items()
-        if (ps := [each.p for each in comparisons if each.claim == claim])
+        for claim, verdict in verdicts(tests).items()
+        if (ps := [test.p for test in tests if test.claim == claim])
     ]
     return "\n".join(
         [
             *_mean_lines(study.scores),
             "",
             f"Mean over {n} simulated test subjects; SSIM and HFEN of axial planes over the brain.",
-            *_comparison_lines(comparisons),
+            *_test_lines(tests),
             "",
             "Claims (Wilcoxon signed-rank test over subjects, two-sided, not corrected for the number of tests):",
             *claims,
@@ -58,36 +58,34 @@ def study_text(study: Study) -> str:
 
 
 def _mean_lines(scores: Iterable[Score]) -> list[str]:
-    found: dict[str, dict[tuple[str, str], list[float]]] = {}
+    values: dict[str, dict[tuple[str, str], list[float]]] = {}
     for score in scores:
-        values = found.setdefault(score.method, {})
+        columns = values.setdefault(score.method, {})
         for measure, value in zip(MEASURES, (score.ssim, score.hfen), strict=True):
-            values.setdefault((measure, score.quantity), []).append(value)
+            columns.setdefault((measure, score.quantity), []).append(value)
     heads = [(measure, name) for measure in MEASURES for name in QUANTITIES]
     lines = ["model         " + " ".join(f"{measure + ' ' + name:>8}" for measure, name in heads)]
     lines += [
-        f"{method:13} " + " ".join(f"{np.mean(values[head]):8.4f}" for head in heads)
-        for method, values in found.items()
+        f"{method:13} " + " ".join(f"{np.mean(columns[head]):8.4f}" for head in heads)
+        for method, columns in values.items()
     ]
     return lines
 
 
-def _comparison_lines(comparisons: Sequence[Comparison]) -> list[str]:
+def _test_lines(tests: Sequence[PairedTest]) -> list[str]:
     lines = ["", "claimed better    than              measure   n   less error        p  verdict"]
     claim = ""
-    for each in comparisons:
-        if each.claim != claim:
-            claim = each.claim
+    for test in tests:
+        if test.claim != claim:
+            claim = test.claim
             lines.append(f"{claim}:")
-        numbers = f"{each.n:3d} {100 * each.effect:10.1f} % {each.p:8.2g}"
-        lines.append(f"{each.better:17} {each.worse:17} {each.measure:7} {numbers}  {each.verdict}")
+        numbers = f"{test.n:3d} {100 * test.effect:10.1f} % {test.p:8.2g}"
+        lines.append(f"{test.better:17} {test.worse:17} {test.measure:7} {numbers}  {test.verdict}")
     return lines
 
 
-def _written(path: Path, rows: Sequence[Mapping[str, Any]]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
+def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-    return path
