@@ -603,14 +603,14 @@ def test_maps_in_another_unit_than_stated_are_refused_until_the_unit_is_told(run
     words = ("super-resolve", folder, *guides_of(case, "T1w", "T2w"), "--method", "regression", "-o", "out")
     refused = run(*words)
     assert refused.exit_code == 1
-    assert "lies between 0.02 and 8 s; its unit is another" in refused.stderr
+    assert "lies between 0.02 and 8 s; its unit is wrong" in refused.stderr
     assert not Path("out").exists()
     told = run(*words, "--units", "ms")
     assert told.exit_code == 0, told.stderr
     scores = json.loads(run("evaluate", "out", "--reference", case / "truth", "--json").stdout)
     assert scores["maps"]["T1"]["ssim"] > 0.8
     for name, *rest in (("evaluate", "--reference", case / "truth"), ("simulate", "-o", "simulated")):
-        assert "its unit is another" in run(name, folder, *rest).stderr
+        assert "its unit is wrong" in run(name, folder, *rest).stderr
 
 
 def test_what_was_assumed_about_a_guide_is_said_and_saved(run: Run, case: Path) -> None:

@@ -174,7 +174,7 @@ def test_files_say_percent_or_degrees_by_their_units(tmp_path: Path, factor: flo
     written = tmp_path / "sub-01_TB1map.nii.gz"
     nib.save(nib.Nifti1Image(values, GRID.affine), written)
     if factor == 85:
-        assert "degrees would look alike" in as_transmit_map(read_volume(written)).notices[-1]
+        assert "degrees would look the same" in as_transmit_map(read_volume(written)).notices[-1]
     else:
         found = read_volume(written)
         np.testing.assert_allclose(found.data, values, rtol=1e-6)

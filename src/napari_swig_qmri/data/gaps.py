@@ -1,26 +1,23 @@
-"""Gaps in images: voxels without a measurement inside the head, as far as they can be told from air around it."""
+"""Gaps in images: voxels inside the head without a measured value."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, gaussian_filter
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
-
-
-SMOOTHING = 1.0  # standard deviation in voxels
-CUT_AWAY = 0.1  # share of exact zeros from which the surroundings of an image were cut away
+SMOOTHING = 1.0  # voxels; standard deviation of the Gaussian that smooths filled gaps
+CUT_AWAY = 0.1  # fraction of exact zeros from which zeros are taken as background that was masked out
 
 
 def has_value(data: FloatArray) -> BoolArray:
-    """Whether a voxel of an image ``(x, y, z)`` was measured: it is finite, and not in a plane of zeros.
+    """Mask of the measured voxels of an image ``(x, y, z)``: finite, and not in a plane of zeros.
 
-    If a tenth or more of an image is exactly zero, its surroundings were cut away and no zero was measured.
+    If a tenth or more of the image is exactly zero, the background was masked out, and no zero counts as measured.
     """
     zero, finite = np.asarray(data == 0), np.isfinite(data)
     if float(zero.mean()) >= CUT_AWAY:
@@ -29,38 +26,51 @@ def has_value(data: FloatArray) -> BoolArray:
 
 
 def gaps_of(data: FloatArray, seen: BoolArray) -> BoolArray:
-    """Voxels between measured ones that are not finite or in a plane of zeros; single zeros may be dark tissue."""
+    """Mask of the gaps of an image: voxels between measured ones that are not finite or lie in a plane of zeros.
+
+    Single zeros are no gaps, since they may be dark tissue. `data` and the measured voxels `seen` are ``(x, y, z)``.
+    """
     return enclosed(~seen & (~np.isfinite(data) | _in_plane(data == 0)), seen)
 
 
 def enclosed(missing: BoolArray, seen: BoolArray) -> BoolArray:
-    """Missing voxels with a seen one on both sides along some axis, all ``(x, y, z)``."""
-    found = np.zeros_like(missing)
+    """Mask of the missing voxels with a seen voxel on both sides along at least one axis; all ``(x, y, z)``."""
+    result = np.zeros_like(missing)
     if not missing.any():
-        return found
+        return result
     for axis in range(3):
         before = np.maximum.accumulate(seen, axis)
         after = np.flip(np.maximum.accumulate(np.flip(seen, axis), axis), axis)
-        found |= missing & before & after
-    return found
+        result |= missing & before & after
+    return result
 
 
 def filled(volumes: FloatArray, gaps: BoolArray, seen: BoolArray, voxel_size: Sequence[float]) -> FloatArray:
-    """Volumes ``(..., x, y, z)`` with gaps filled smoothly from the nearest seen voxels."""
+    """Volumes with their gaps filled by smoothed values of the nearest seen voxels.
+
+    Parameters
+    ----------
+    volumes
+        Images ``(..., x, y, z)`` on one grid.
+    gaps, seen
+        Masks ``(x, y, z)`` of the voxels to fill and of the voxels to fill them from.
+    voxel_size
+        Voxel edges in mm.
+    """
     if not gaps.any():
         return volumes
-    where: Any = distance_transform_edt(~seen, voxel_size, return_distances=False, return_indices=True)
+    nearest_seen: Any = distance_transform_edt(~seen, voxel_size, return_distances=False, return_indices=True)
     result = volumes.copy()
     for index in np.ndindex(volumes.shape[:-3]):
-        nearest = volumes[index][tuple(where)]
+        nearest = volumes[index][tuple(nearest_seen)]
         result[index][gaps] = gaussian_filter(nearest, SMOOTHING)[gaps]
     return result
 
 
 def _in_plane(zero: BoolArray) -> BoolArray:
-    """Voxels in planes across an axis of more than one voxel that are zero all over."""
-    found = np.zeros_like(zero)
+    """Mask of the voxels in planes that are entirely zero; axes of a single voxel are skipped."""
+    result = np.zeros_like(zero)
     for axis, n in enumerate(zero.shape):
         if n > 1:
-            found |= zero.all(axis=tuple(a for a in range(3) if a != axis), keepdims=True)
-    return found
+            result |= zero.all(axis=tuple(a for a in range(3) if a != axis), keepdims=True)
+    return result

@@ -1,10 +1,10 @@
-"""What volumes stand for: maps of a quantity in its unit, guides with their sequence, results as volumes."""
+"""Interpretation of volumes as quantitative maps and guides, and maps and guides as volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,13 +12,10 @@ from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.resampling import on_grid
 from napari_swig_qmri.data.sidecars import from_sidecar, to_sidecar
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.physics.weighting import UNIFORM
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 QUANTITY_OF_SUFFIX = {
     **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
@@ -26,21 +23,40 @@ QUANTITY_OF_SUFFIX = {
 }
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
-UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to this
-UNI_SLACK = 0.02  # of the largest value, that interpolation may overshoot at either end
-UNI_SHIFTED = 0.51  # largest value from which on a UNI without negative ones is taken as shifted by 1/2
+UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to UNI_STEPS
+UNI_SLACK = 0.02  # fraction of the largest value by which interpolation may overshoot at either end
+UNI_SHIFTED = 0.51  # a UNI image without negative values whose largest value is at least this is shifted by 1/2
 
 
 def is_map(volume: Volume) -> bool:
-    """Whether a volume holds PD, T1 or T2 (or a rate of them)."""
+    """Whether a volume is a map of PD, T1 or T2, or of the rate R1 or R2."""
     return volume.suffix in QUANTITY_OF_SUFFIX
 
 
 def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
-    """Maps of PD, T1 and T2 (any of them): rates become times, PD keeps its scale.
+    """Combine volumes to maps of PD, T1 and T2, or some of them, on one grid.
 
-    A map on another grid than most is interpolated linearly. Voxels that are not finite become NaN.
-    `map_notices` tells what was changed. ValueError where the times are impossible in their unit.
+    Rates are converted to times, and PD keeps its scale. Maps that are not on the grid of the majority are interpolated
+    linearly (`map_notices` describes it). Voxels that are not finite become NaN.
+
+    Parameters
+    ----------
+    volumes
+        One map ``(x, y, z)`` per quantity, as returned by `read_volume`.
+
+    Raises
+    ------
+    ValueError
+        If there is no map, more than one per quantity, another kind of image, or T1 or T2 in a wrong unit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid, as_maps
+    >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
+    >>> rates = Volume(data=np.full((4, 4, 2), 1.25), grid=grid, name="R1", suffix="R1map", unit="1/s")
+    >>> as_maps([rates])["T1"].mean()
+    np.float32(0.8)
     """
     if not volumes:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
@@ -57,9 +73,19 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
 
 
 def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None) -> None:
-    """ValueError if T1 or T2 cannot be in s: a wrong unit would give a result without a number in it.
+    """Check that T1 and T2 are plausible in s.
 
-    `called` are the names of the images for the sentence, by quantity.
+    Parameters
+    ----------
+    maps
+        Maps to check.
+    called
+        Names of the images by quantity, for the message.
+
+    Raises
+    ------
+    ValueError
+        If the values of T1 or T2 lie outside the bounds in `QUANTITIES`; a wrong unit is the usual cause.
     """
     for name in maps.names:
         low, high = QUANTITIES[name].bounds
@@ -72,12 +98,12 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
                 f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "
-                'its unit is another: correct "Units" in its sidecar, or choose it (--units on the command line).'
+                'its unit is wrong: correct "Units" in its sidecar, or choose it (--units on the command line).'
             )
 
 
 def quantity_values(volume: Volume) -> FloatArray:
-    """Values of a map in the unit of its quantity, rates as times, NaN where there is none."""
+    """Values of a map as float32 in the unit of its quantity: rates as times, NaN where not finite."""
     values = volume.data
     if volume.unit == "1/s":
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -86,40 +112,65 @@ def quantity_values(volume: Volume) -> FloatArray:
 
 
 def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
-    """What `as_maps` changes in these maps, one sentence each."""
+    """Notices on what `as_maps` changes in these maps, one sentence per map."""
     grid = _common_grid(volumes)
     moved = [volume for volume in volumes if not volume.grid.is_aligned_with(grid)]
     return tuple(f"{volume.name}: interpolated onto the voxels of the other maps." for volume in moved)
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
-    """A weighted image with the sequence its sidecar describes, and what was assumed about it.
+    """Interpret a volume as a weighted image with the sequence in its sidecar.
 
-    The image's own notices hold that too, with its name and what was assumed about its file.
+    Parameters
+    ----------
+    volume
+        Image ``(x, y, z)``; the first volume of a series is used.
+
+    Returns
+    -------
+    image
+        Weighted image in the units of the file. Its notices start with its name and include those of the file.
+    notices
+        Assumptions about the sequence, one sentence each.
+
+    Raises
+    ------
+    ValueError
+        If the volume is a map.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid, as_guide
+    >>> sidecar = {"ScanningSequence": "SE", "EchoTime": 0.012, "RepetitionTime": 0.6}
+    >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
+    >>> guide, notices = as_guide(Volume(data=np.ones((4, 4, 2)), grid=grid, name="T1w", suffix="T1w", sidecar=sidecar))
+    >>> guide.sequence.title, notices
+    ('Spin echo', ())
     """
     if is_map(volume):
         raise ValueError(f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
     sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
     data = volume.data
     if data.ndim > 3:
-        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is the guide.")
+        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is used.")
         data = data.reshape(*data.shape[:3], -1)[..., 0]
-    told = tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, *notices))
-    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence, notices=told), notices
+    named = tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, *notices))
+    return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence, notices=named), notices
 
 
 def quantity_of(volume: Volume) -> str:
-    """Key of `quantities.QUANTITIES` that a map holds; ValueError for other images."""
+    """Quantity of a map, a key of `QUANTITIES`; ValueError for other images."""
     if volume.suffix not in QUANTITY_OF_SUFFIX:
         raise ValueError(
             f"{volume.name!r} is a {volume.suffix or 'image of unknown kind'}, but a PD, T1 or T2 map is "
-            "needed: choose another image or tell its kind."
+            "needed: choose another image or set its kind."
         )
     return QUANTITY_OF_SUFFIX[volume.suffix]
 
 
 def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] | None = None) -> list[Volume]:
-    """One volume per map, named "T1 SR" and the like."""
+    """One volume per map, named by quantity and `label`, such as ``T1 SR``."""
     return [
         Volume(
             data=maps[name],
@@ -134,13 +185,13 @@ def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] |
 
 
 def guide_volume(guide: WeightedImage, sidecar: Mapping[str, Any]) -> Volume:
-    """A guide as a volume with the settings of its sequence and the entries of `sidecar`; its name is its suffix."""
+    """A guide as a volume with its name as suffix; its sidecar holds the settings of the sequence and `sidecar`."""
     settings = to_sidecar(guide.sequence) if guide.sequence else {}
     return Volume(data=guide.data, grid=guide.grid, name=guide.name, suffix=guide.name, sidecar={**settings, **sidecar})
 
 
 def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
-    """The grid that most volumes have, of equally many the first one's."""
+    """Grid of most volumes, the earliest one in a tie; ValueError if a volume has more than three axes."""
     for volume in volumes:
         if volume.data.ndim != 3:
             raise ValueError(
@@ -152,11 +203,24 @@ def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
 
 
 def uniform_image(data: FloatArray, seen: BoolArray, name: str, notices: list[str]) -> FloatArray:
-    """An MP2RAGE UNI image between -1/2 and 1/2, as its equation has it, from the numbers that are stored.
+    """Scale an MP2RAGE UNI image to the range -1/2 to 1/2 of its signal equation.
 
-    Whole numbers from 0 to 4095 and positive ones up to 1 are told from the range, as Marques' scripts do
-    (github.com/JosePMarques/MP2RAGE-related-scripts, T1estimateMP2RAGE.m and RobustCombination.m), and in `notices`.
-    Voxels that were not `seen` become 0. ValueError where it is neither.
+    Scanners store it as -1/2 to 1/2, 0 to 1, or 0 to 4095, which the range of the values reveals. Source: Marques'
+    scripts (github.com/JosePMarques/MP2RAGE-related-scripts, T1estimateMP2RAGE.m and RobustCombination.m).
+
+    Parameters
+    ----------
+    data, seen
+        Image and mask of its measured voxels, ``(x, y, z)``; other voxels become 0 where the image is rescaled.
+    name
+        Name for messages.
+    notices
+        List to which a sentence is appended if the image is rescaled.
+
+    Raises
+    ------
+    ValueError
+        If the values fit none of the three ranges.
     """
     low, high = float(data[seen].min()), float(data[seen].max())
     if low >= 0 and UNI_SHIFTED <= high <= 1:
@@ -174,9 +238,9 @@ def uniform_image(data: FloatArray, seen: BoolArray, name: str, notices: list[st
 
 
 def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
-    """An acquired image in the unit of its signal where it has one, and what was done: MP2RAGE UNI, -1/2 to 1/2.
+    """Scale an acquired MP2RAGE UNI image to -1/2 to 1/2; other images are returned unchanged.
 
-    ValueError for a UNI that is stored in no known way.
+    Returns the image and one sentence on the change, if any. Raises ValueError as `uniform_image` does.
     """
     if not is_uniform_image(acquired) or not np.isfinite(acquired.data).any():
         return acquired, ()
@@ -187,7 +251,7 @@ def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
 
 
 def is_uniform_image(acquired: Volume) -> bool:
-    """Whether an image is the uniform (UNI) image of an MP2RAGE scan."""
+    """Whether an image is the uniform (UNI) image of an MP2RAGE scan, by suffix, name or sidecar."""
     kind = acquired.suffix or find_suffix(Evidence(stem=acquired.name, sidecar=acquired.sidecar))[0]
     return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 

@@ -1,4 +1,4 @@
-"""What a computed image records about how it was made."""
+"""Provenance of computed images: sidecar entries for maker and sources, and checks of them."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def generated_by() -> dict[str, str]:
 
 @cache
 def version_of(package: str) -> str:
-    """Version of an installed package."""
+    """Version of a package, or ``"not installed"``."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -43,14 +43,14 @@ def relative_sources(sources: Iterable[str | Path], folder: Path) -> dict[str, l
 
 
 def is_result(volume: Volume) -> bool:
-    """Whether a volume was left by a super-resolution run, now or before it was saved."""
+    """Whether a volume is the output of a super-resolution run."""
     return _is_made_here(volume.sidecar) and "Parameters" in volume.sidecar
 
 
 def is_computed(sidecar: Mapping[str, Any], suffix: str | None) -> bool:
-    """Whether an image was super-resolved or synthesised here, by what its sidecar records of its making.
+    """Whether an image was super-resolved or synthesised by this software, according to its sidecar.
 
-    Simulated maps and guides stand for measured ones, and so does a map that was only copied.
+    Simulated maps and guides count as measured, and so do copied maps.
     """
     if not _is_made_here(sidecar) or "Simulation" in sidecar:
         return False

@@ -1,7 +1,6 @@
-"""Volumes on voxel grids: what a file holds, quantitative maps and weighted images.
+"""Voxel grids, images of files, quantitative maps and weighted images.
 
-Arrays are ``(x, y, z)`` in the order a NIfTI file stores them; affines map voxel indices
-to RAS+ world millimetres.
+Arrays are ``(x, y, z)`` in the voxel order of NIfTI files; affines map voxel indices to RAS+ world coordinates in mm.
 """
 
 from __future__ import annotations
@@ -25,10 +24,18 @@ FloatArray = npt.NDArray[np.floating[Any]]
 
 @dataclass(frozen=True, eq=False)
 class VoxelGrid:
-    """Where the voxels of a volume lie: their number per axis and a 4 x 4 affine to RAS+ mm."""
+    """Number of voxels per axis, and the affine from voxel indices to world coordinates.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import VoxelGrid
+    >>> VoxelGrid((64, 64, 20), np.diag([2.0, 2.0, 5.0, 1.0])).field_of_view
+    (128.0, 128.0, 100.0)
+    """
 
     shape: tuple[int, int, int]
-    affine: FloatArray  # (4, 4), voxel index -> RAS+ mm, of voxel centres
+    affine: FloatArray  # (4, 4), voxel index -> RAS+ mm of the voxel centre
 
     @property
     def voxel_size(self) -> tuple[float, float, float]:
@@ -38,17 +45,17 @@ class VoxelGrid:
 
     @property
     def field_of_view(self) -> tuple[float, float, float]:
-        """Edge lengths of the whole grid in mm, outer voxel edges included."""
+        """Edge lengths of the grid in mm, between outer voxel edges."""
         x, y, z = (n * size for n, size in zip(self.shape, self.voxel_size, strict=True))
         return x, y, z
 
     def world(self, voxels: FloatArray) -> FloatArray:
-        """World positions in mm of voxel positions, both ``(..., 3)``."""
+        """World coordinates in mm of voxel coordinates, both ``(..., 3)``."""
         positions: FloatArray = apply_affine(self.affine, voxels)
         return positions
 
     def with_shape(self, shape: tuple[int, int, int]) -> VoxelGrid:
-        """Grid of another number of voxels that spans the same field of view."""
+        """Grid with `shape` voxels and the same field of view."""
         ratio = np.asarray(self.shape) / np.asarray(shape)
         affine = self.affine.astype(float).copy()
         affine[:3, :3] = self.affine[:3, :3] * ratio
@@ -56,13 +63,13 @@ class VoxelGrid:
         return VoxelGrid(shape, affine)
 
     def box(self, corner: tuple[int, int, int], shape: tuple[int, int, int]) -> VoxelGrid:
-        """The part of `shape` voxels whose first voxel is `corner`."""
+        """Part of the grid with `shape` voxels, starting at voxel `corner`."""
         affine = self.affine.astype(float).copy()
         affine[:3, 3] = self.world(np.asarray(corner, float))
         return VoxelGrid(shape, affine)
 
     def distance_to(self, other: VoxelGrid) -> float:
-        """Largest distance in mm between the corners of two grids; infinite if shapes differ."""
+        """Largest distance in mm between corresponding corners of two grids; infinite if their shapes differ."""
         if self.shape != other.shape:
             return float("inf")
         corners = np.stack(np.meshgrid(*[(0, n - 1) for n in self.shape], indexing="ij"), axis=-1)
@@ -70,36 +77,56 @@ class VoxelGrid:
         return float(np.linalg.norm(gap, axis=-1).max())
 
     def is_aligned_with(self, other: VoxelGrid, tolerance: float = 0.05) -> bool:
-        """Whether both grids have the same voxels, their corners within `tolerance` mm."""
+        """Whether both grids have the same shape and corners within `tolerance` mm."""
         return self.distance_to(other) <= tolerance
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Volume:
-    """One image as it came from a file or a layer, times in s and angles in degrees as BIDS has them."""
+    """An image from a file or a layer, with its unit and metadata.
 
-    data: FloatArray  # (x, y, z) or (x, y, z, t, ...)
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid
+    >>> grid = VoxelGrid((4, 4, 2), np.diag([2.0, 2.0, 5.0, 1.0]))
+    >>> Volume(data=np.full((4, 4, 2), 0.9), grid=grid, name="T1", suffix="T1map", unit="s").data.mean().round(3)
+    np.float64(0.9)
+    """
+
+    data: FloatArray  # (x, y, z) or (x, y, z, t, ...), in `unit`
     grid: VoxelGrid
     name: str
     suffix: str | None = None  # BIDS suffix: T1map, T2w, FLAIR, ...; None if unknown
-    unit: str | None = None  # s, 1/s, arbitrary; None for weighted images
-    file_unit: str | None = None  # of the numbers as stored: ms, 1/ms, ...; None as `unit`
-    sidecar: Mapping[str, Any] = field(default_factory=dict)
-    header: Any = None  # the nibabel header, if it came from a file
-    path: Path | None = None
-    notices: tuple[str, ...] = ()  # what was assumed, one sentence each
+    unit: str | None = None  # s, 1/s or arbitrary; None for weighted images
+    file_unit: str | None = None  # unit of the numbers in the file: ms, 1/ms, ...; None if it is `unit`
+    sidecar: Mapping[str, Any] = field(default_factory=dict)  # BIDS metadata, times in s and angles in degrees
+    header: Any = None  # nibabel header of the file
+    path: Path | None = None  # of the file
+    notices: tuple[str, ...] = ()  # assumptions about the image, one sentence each
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantitativeMaps:
-    """Maps of tissue quantities on one grid: PD in arbitrary units, T1 and T2 in seconds.
+    """Maps of tissue quantities on one grid: PD in arbitrary units, T1 and T2 in s; NaN in voxels without a value.
 
-    Voxels without a measurement are NaN.
+    Raises
+    ------
+    ValueError
+        If the shape of the array does not fit names and grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid
+    >>> maps = QuantitativeMaps(data=np.ones((3, 4, 4, 2)), grid=VoxelGrid((4, 4, 2), np.eye(4)))
+    >>> maps["T1"].shape
+    (4, 4, 2)
     """
 
     data: FloatArray  # (quantity, x, y, z)
     grid: VoxelGrid
-    names: tuple[str, ...] = ("PD", "T1", "T2")  # of the first axis, keys of `quantities.QUANTITIES`
+    names: tuple[str, ...] = ("PD", "T1", "T2")  # quantities along the first axis, keys of `QUANTITIES`
 
     def __post_init__(self) -> None:
         if self.data.shape != (len(self.names), *self.grid.shape):
@@ -110,19 +137,34 @@ class QuantitativeMaps:
             )
 
     def __getitem__(self, name: str) -> FloatArray:
-        """One map by name, ``(x, y, z)``."""
+        """Map of one quantity by its name, ``(x, y, z)``."""
         return self.data[self.names.index(name)]  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class WeightedImage:
-    """A weighted image in scanner units and the sequence that made it (None if unknown)."""
+    """A weighted image in scanner units and the sequence that acquired it.
+
+    Raises
+    ------
+    ValueError
+        If the shape of the array is not that of the grid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import SpinEcho, VoxelGrid, WeightedImage
+    >>> sequence = SpinEcho(echo_time=0.012, repetition_time=0.6)
+    >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
+    >>> WeightedImage(data=np.ones((4, 4, 2)), grid=grid, name="T1w", sequence=sequence).sequence.title
+    'Spin echo'
+    """
 
     data: FloatArray  # (x, y, z)
     grid: VoxelGrid
     name: str
-    sequence: SignalModel | None = None
-    notices: tuple[str, ...] = ()  # what was assumed about image and sequence, one sentence each
+    sequence: SignalModel | None = None  # None if unknown
+    notices: tuple[str, ...] = ()  # assumptions about image and sequence, one sentence each
 
     def __post_init__(self) -> None:
         if self.data.shape != self.grid.shape:

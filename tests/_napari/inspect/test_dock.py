@@ -320,7 +320,7 @@ def test_maps_that_cannot_be_are_refused(qtbot: QtBot) -> None:
     wrong = Volume(**{**vars(make_map("T1map")), "data": 1000 * make_map("T1map").data})
     add(viewer, make_map("PDmap"), wrong, make_map("T2map"))
     dock = open_dock(viewer, qtbot)
-    assert "its unit is another" in dock.curves.hint.text()
+    assert "its unit is wrong" in dock.curves.hint.text()
 
 
 def test_a_choice_keeps_what_is_still_there(qtbot: QtBot) -> None:
