@@ -191,7 +191,7 @@ def test_a_signal_of_an_export_is_worked_out_by_hand(tmp_path):
 
 def test_maps_without_t1_make_no_contrast():
     maps = QuantitativeMaps(data=np.ones((1, 2, 2, 2)), grid=VoxelGrid((2, 2, 2), np.eye(4)), names=("T2",))
-    with pytest.raises(ValueError, match="every contrast here starts from T1, but there is only T2: add a T1 map"):
+    with pytest.raises(ValueError, match="every contrast needs a T1 map, but the only maps are T2: add a T1 map"):
         lazy_contrast(ContrastMaps(maps=maps), SpinEcho.from_typical())
 
 

@@ -155,7 +155,7 @@ def test_fractions_and_percent_are_told_apart(factor: float) -> None:
 @pytest.mark.parametrize(
     ("values", "more", "words"),
     [
-        (55 * FIELD, {}, 'median of .*: divide angles in degrees by .*put "Units": "percent" into its sidecar'),
+        (55 * FIELD, {}, 'median of .*: divide angles in degrees by .*put "Units": "percent" into the sidecar'),
         (140 * FIELD, {}, "has a median of"),
         (800 * FIELD, {}, "'B1' has a median of .*, but a B1\\+ map is a fraction of the nominal flip angle"),
         (80 * FIELD, {"sidecar": {"Units": "degrees"}}, "has a median of .* degrees, but"),
@@ -178,7 +178,7 @@ def test_files_say_percent_or_degrees_by_their_units(tmp_path: Path, factor: flo
     else:
         found = read_volume(written)
         np.testing.assert_allclose(found.data, values, rtol=1e-6)
-        assert "tells no fraction or percent" in found.notices[-1]
+        assert "fits neither fraction nor percent" in found.notices[-1]
         with pytest.raises(ValueError, match="divide angles in degrees"):
             as_transmit_map(found)
     sidecar = tmp_path / "sub-01_TB1map.json"
