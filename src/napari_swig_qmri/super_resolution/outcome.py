@@ -37,7 +37,7 @@ def result_of(problem: Problem, solution: Solution, plan: RunPlan) -> SuperResol
     """
     maps, guides, mask = plan.maps, plan.guides, plan.mask
     measured = [i for i, name in enumerate(QUANTITIES) if name in maps.names]
-    unit = torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
+    unit = problem.map_units
     names = tuple(name for name in QUANTITIES if name in maps.names)
     lr_residual = problem.lr_maps - problem.truncate(solution.maps)
     notices = (*plan.notices, *problem.notices, *_findings(problem, solution, lr_residual, plan))

@@ -13,7 +13,8 @@ from napari_swig_qmri.super_resolution.checks import check_detail, check_guides,
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask, choose_hr_grid, reference_index
+from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, reference_index
+from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:

@@ -14,8 +14,9 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
+from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid
 from napari_swig_qmri.super_resolution.solver.posterior import signal_and_slope
-from napari_swig_qmri.super_resolution.solver.problem import choose_hr_grid, prepare
+from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike

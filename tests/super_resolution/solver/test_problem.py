@@ -19,7 +19,8 @@ from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
 from napari_swig_qmri.super_resolution.solver.alignment import align_axes
-from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, choose_hr_grid, prepare
+from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid
+from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, prepare
 
 
 @pytest.fixture

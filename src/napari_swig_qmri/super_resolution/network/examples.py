@@ -21,7 +21,6 @@ from napari_swig_qmri.simulation.subjects import random_scan
 from napari_swig_qmri.super_resolution.network.self_supervision import (
     StoredTensors,
     make_scan_example,
-    map_scale,
     solve_network_input,
 )
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
@@ -57,7 +56,7 @@ def label_subject(subject: Subject) -> LabelledExample:
     """
     problem, gains = _problem_of(subject)
     scene = solve_network_input(problem, gains)
-    truth = torch.as_tensor(subject.truth.data) / map_scale(problem)
+    truth = torch.as_tensor(subject.truth.data) / problem.map_units
     return LabelledExample(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
 
 

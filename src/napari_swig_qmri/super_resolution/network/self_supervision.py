@@ -151,13 +151,13 @@ def make_scan_example(
         guides=targets / own.view(-1, 1, 1, 1),
         guide_weight=guide_weight,
         guide_deviation=MORE_NOISE * least / own,
-        lr_maps=lr_target / map_scale(again),
+        lr_maps=lr_target / again.map_units,
         lr_deviation=lr_variance(again, replace(found, lr_maps=MORE_NOISE * relative)).sqrt(),
         rows_x=again.truncate.matrices[0].float(),
         rows_y=again.truncate.matrices[1].float(),
         rows_z=again.truncate.matrices[2].float(),
         coarse=drained(make_network_input(above, upper_optimum, upper_noise)),
-        coarse_target=lr_target / map_scale(again) / map_scale(above) * problem.lr_valid,
+        coarse_target=lr_target / again.map_units / above.map_units * problem.lr_valid,
         noise=torch.stack([noise.lr_maps.mean(), (noise.guides / problem.guide_levels).mean()]),
         sequences=problem.sequences,
     )
@@ -195,11 +195,6 @@ def make_network_input(problem: Problem, optimum: MapEstimate, noise: Noise) -> 
         levels=features.levels,
         unit=features.unit.half(),
     )
-
-
-def map_scale(problem: Problem) -> Tensor:
-    """What PD, T1 and T2 are divided by to be those of a problem."""
-    return torch.tensor([problem.pd_unit, 1.0, 1.0]).view(-1, 1, 1, 1)
 
 
 def recorrupt(volumes: Tensor, deviation: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:

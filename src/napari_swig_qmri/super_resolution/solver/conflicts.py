@@ -12,7 +12,7 @@ from napari_swig_qmri.super_resolution.solver.filters import binomial_average, g
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.noise import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.problem import FLOOR
+from napari_swig_qmri.super_resolution.solver.prediction import interpolate_with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -79,8 +79,7 @@ def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: 
 
     There the guides have no weight, and the prior mean is the band-limited interpolation of the LR maps.
     """
-    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
-    interpolated = torch.maximum(problem.truncate.zero_filled(problem.lr_maps), floor).log()
+    interpolated = interpolate_with_floor(problem.lr_maps, problem.truncate).log()
     return replace(
         posterior,
         guide_precision=posterior.guide_precision * (1 - conflict).square(),

@@ -1,4 +1,4 @@
-"""What is known of the HR maps before they are solved for: their regression on the guides, and the noise."""
+"""What is known about HR maps before they are solved for: their regression on the guides, and the noise."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import VoxelGrid
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-MIN_LR_NOISE = 0.004  # of the value; below it a smaller level measures no better
-PURE = 0.9  # interpolated tissue above it is all tissue
+MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
+PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
-WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature; nothing in the head has more
+WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # times that, for PD is relative to water only roughly
-WATER_WINDOW = 1.0  # standard deviation in LR voxels of the average that shows how high a LR map is
+WATER_WINDOW = 1.0  # standard deviation in LR voxels of the average whose highest values limit a map
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
@@ -45,15 +45,27 @@ class Noise:
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Prediction:
-    """HR maps of the regression and how far they can be trusted."""
+    """HR maps of the regression, the covariance of their errors, and the noise of the problem."""
 
     maps: Tensor  # (3, X, Y, Z)
     covariance: Tensor  # (3, 3) of the error of log maps, at LR scale
     noise: Noise
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Scale:
+    """Maps on a coarse grid, features of the guides there and on a finer grid, and the operators between both."""
+
+    maps: Tensor  # (3, x, y, z)
+    weight: Tensor  # (x, y, z), 0 without a measurement
+    coarse_features: Tensor  # (guide, x, y, z)
+    features: Tensor  # (guide, X, Y, Z)
+    interpolate: SeparableOperator
+    truncate: TruncationOperator
+
+
 def guide_features(problem: Problem, guides: Tensor) -> Tensor:
-    """What the regression sees of guides ``(guide, ...)``: logarithms of magnitudes, signed images as they are."""
+    """Features of guides ``(guide, ...)`` for the regression: logarithms of magnitudes, signed images unchanged."""
     levels = problem.guide_levels
     features = torch.empty_like(guides)
     for i, (sequence, level) in enumerate(zip(problem.sequences, levels.tolist(), strict=True)):
@@ -63,23 +75,43 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
 
 
 def log_with_floor(maps: Tensor) -> Tensor:
-    """Logarithms of maps ``(3, ...)`` with a floor where truncation made them negative."""
+    """Logarithms of maps ``(3, ...)``, with a floor for values that truncation made negative."""
     return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
+
+
+def interpolate_with_floor(lr_maps: Tensor, truncate: TruncationOperator) -> Tensor:
+    """Band-limited interpolation of maps ``(3, x, y, z)`` to ``(3, X, Y, Z)``, with a floor for values below it."""
+    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
+    return torch.maximum(truncate.zero_filled(lr_maps), floor)
 
 
 def predict(
     problem: Problem, lr_noise: Tensor | None = None, guide_noise: Tensor | None = None
 ) -> Generator[None, None, Prediction]:
-    """Regression of the LR maps on the guides, corrected by the LR residual as far as noise allows.
+    """Regression of the LR maps on the guides, corrected by the LR residual where it exceeds the noise.
 
-    `lr_noise` ``(3,)`` relative and `guide_noise` ``(guide,)`` in scanner units replace the estimates. Yields
-    between the longer steps.
+    Yields between the longer steps.
+
+    Parameters
+    ----------
+    problem
+        Maps and guides.
+    lr_noise
+        ``(3,)``, relative to the value; measured if None.
+    guide_noise
+        ``(guide,)``, in scanner units; measured if None.
     """
-    features = guide_features(problem, problem.guides)
     lr_features = guide_features(problem, problem.lr_guides)
+    scale = _Scale(
+        maps=problem.lr_maps,
+        weight=problem.lr_valid.float(),
+        coarse_features=lr_features,
+        features=guide_features(problem, problem.guides),
+        interpolate=problem.interpolate,
+        truncate=problem.truncate,
+    )
     yield
-    weight = problem.lr_valid.float()
-    maps = yield from _regressed(problem.lr_maps, weight, lr_features, features, problem.interpolate, problem.truncate)
+    maps = yield from _regress(scale)
     for i, measured in enumerate(problem.measured):
         if not measured:
             maps[i] = problem.lr_maps[i].mean()
@@ -87,49 +119,42 @@ def predict(
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
-    deviation = lr_variance(problem, noise).sqrt()
-    corrected = _lr_corrected(maps, problem.lr_maps, weight, problem.truncate, deviation)
+    corrected = _correct(scale, maps, lr_variance(problem, noise).sqrt())
     return Prediction(maps=corrected, covariance=covariance, noise=noise)
 
 
-def _regressed(
-    lr_maps: Tensor,
-    weight: Tensor,
-    lr_features: Tensor,
-    features: Tensor,
-    interpolate: SeparableOperator,
-    truncate: TruncationOperator,
-) -> Generator[None, None, Tensor]:
-    """Maps on the grid of `features` by local regression; band-limited interpolation where there is no guide."""
-    if not len(features):
-        floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
-        return torch.maximum(truncate.zero_filled(lr_maps), floor)
-    fit = yield from fit_regression(log_with_floor(lr_maps), lr_features, weight)
-    log_maps = interpolate(fit.intercept)
-    for guide, image in enumerate(features):
+def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
+    """Maps ``(3, X, Y, Z)`` by local regression, or by band-limited interpolation without a guide."""
+    if not len(scale.features):
+        return interpolate_with_floor(scale.maps, scale.truncate)
+    fit = yield from fit_regression(log_with_floor(scale.maps), scale.coarse_features, scale.weight)
+    log_maps = scale.interpolate(fit.intercept)
+    for guide, image in enumerate(scale.features):
         for quantity, log_map in enumerate(log_maps):
             yield
-            log_map += interpolate(fit.slope[quantity, guide]) * image
+            log_map += scale.interpolate(fit.slope[quantity, guide]) * image
     yield
     return clamp_to_bounds(log_maps).exp_()
 
 
-def _lr_corrected(
-    maps: Tensor, lr_maps: Tensor, weight: Tensor, truncate: TruncationOperator, deviation: Tensor
-) -> Tensor:
-    """Add the LR residual of predicted maps as far as it stands out of the noise around it.
+def _correct(scale: _Scale, maps: Tensor, deviation: Tensor) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` after their LR residual is added, weighted by a local Wiener filter.
 
-    The weight is that of a local Wiener filter, 1 - noise variance / mean square of the residual nearby.
+    The weight is 1 - noise variance / mean square of the residual nearby, with the standard deviation `deviation`
+    ``(3, x, y, z)`` of the noise.
     """
-    residual = weight * (lr_maps - truncate(maps))  # nothing where there is no measurement
+    residual = scale.weight * (scale.maps - scale.truncate(maps))
     excess = gaussian_average((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
-    return add_lr_correction(maps, truncate.zero_filled((1 - 1 / excess) * residual))
+    return add_lr_correction(maps, scale.truncate.zero_filled((1 - 1 / excess) * residual))
 
 
 def measure_noise(
     problem: Problem, maps: Tensor, lr_noise: Tensor | None, guide_noise: Tensor | None
 ) -> Generator[None, None, Noise]:
-    """Noise of the LR maps, from what predicted HR maps leave of them, and of the guides, where it is not given."""
+    """Noise of the LR maps, from their residual to predicted maps ``(3, X, Y, Z)``, and of the guides.
+
+    Levels that are given are not measured. Yields between the images.
+    """
     if lr_noise is None:
         lr_noise = _lr_noise(problem, maps)
         yield
@@ -139,20 +164,20 @@ def measure_noise(
 
 
 def lr_structure(problem: Problem) -> Tensor:
-    """Local variance ``(x, y, z)`` of the guides on the LR grid, or of PD if there is none: what noise is not."""
+    """Local variance ``(x, y, z)`` of the guides on the LR grid, or of PD without a guide, as a measure of anatomy."""
     lr_guides = problem.lr_guides / problem.guide_levels.view(-1, 1, 1, 1)
     return local_variance(lr_guides if len(lr_guides) else log_with_floor(problem.lr_maps)[:1])
 
 
 def pure_tissue(problem: Problem) -> Tensor:
-    """Voxels of the HR grid with nothing but tissue around them, boolean ``(X, Y, Z)``."""
+    """HR voxels that are surrounded by tissue, boolean ``(X, Y, Z)``."""
     return problem.interpolate(problem.tissue.float()) > PURE
 
 
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
-    left = log_with_floor(problem.lr_maps) - log_with_floor(problem.truncate(maps))
+    residual = log_with_floor(problem.lr_maps) - log_with_floor(problem.truncate(maps))
     structure = lr_structure(problem)
-    levels = [noise_level(volume, problem.tissue, structure) for volume in left]
+    levels = [noise_level(volume, problem.tissue, structure) for volume in residual]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
@@ -162,13 +187,13 @@ def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
     noise = []
     for image, level in zip(problem.guides, problem.guide_levels.tolist(), strict=True):
         yield
-        flat = local_variance(image[None] / level)
-        noise.append(max(noise_level(image, tissue, flat), MIN_GUIDE_NOISE * level))
+        structure = local_variance(image[None] / level)
+        noise.append(max(noise_level(image, tissue, structure), MIN_GUIDE_NOISE * level))
     return torch.tensor(noise, dtype=problem.guides.dtype)
 
 
 def grid_one_scale_up(problem: Problem) -> VoxelGrid:
-    """Grid that is to the LR grid what that is to the HR grid."""
+    """Grid whose voxels are to those of the LR grid what these are to the HR grid."""
     x, y, z = (
         max(2, min(n_lr, round(n_lr * n_lr / n)))
         for n, n_lr in zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)
@@ -177,29 +202,39 @@ def grid_one_scale_up(problem: Problem) -> VoxelGrid:
 
 
 def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) -> Generator[None, None, Tensor]:
-    """Covariance ``(3, 3)`` of the errors of log maps one scale up.
+    """Covariance ``(3, 3)`` of the errors of predicted log maps, measured one scale up.
 
-    The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves.
-    Their own noise is taken off.
+    The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves. Their
+    own noise is subtracted. `lr_features` ``(guide, x, y, z)`` are those of the guides on the LR grid.
     """
     grid = grid_one_scale_up(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid)
-    maps, weight = truncate(problem.lr_maps), truncate(problem.lr_valid.float()).clamp(0, 1)
-    interpolate = linear_interpolation(problem.lr_grid, grid)
-    predicted = yield from _regressed(maps, weight, truncate(lr_features), lr_features, interpolate, truncate)
+    scale = _Scale(
+        maps=truncate(problem.lr_maps),
+        weight=truncate(problem.lr_valid.float()).clamp(0, 1),
+        coarse_features=truncate(lr_features),
+        features=lr_features,
+        interpolate=linear_interpolation(problem.lr_grid, grid),
+        truncate=truncate,
+    )
+    predicted = yield from _regress(scale)
     deviation = truncate(lr_variance(problem, noise).clamp(max=1)).clamp(min=1e-12).sqrt()
-    predicted = _lr_corrected(predicted, maps, weight, truncate, deviation)
+    predicted = _correct(scale, predicted, deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
-    covariance = scatter_matrix(subsample(errors))
-    own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
-    share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
-    covariance = covariance - own * (0.9 / share).clamp(max=1.0)  # positive definite, however errors correlate
+    covariance = _without_noise(scatter_matrix(subsample(errors)), noise)
     known = torch.tensor(problem.measured, dtype=covariance.dtype)
     return covariance * known * known[:, None] + torch.diag((1 - known) * UNKNOWN_SD**2)
 
 
+def _without_noise(covariance: Tensor, noise: Noise) -> Tensor:
+    """Covariance ``(3, 3)`` minus that of the LR noise, which is limited so that it stays positive definite."""
+    own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
+    share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
+    return covariance - own * (0.9 / share).clamp(max=1.0)
+
+
 def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> NegativeLogPosterior:
-    """The objective of a problem with given gains ``(guide,)``, in scanner units per unit of PD."""
+    """Posterior of a problem with gains ``(guide,)`` in scanner units per unit of PD."""
     noise = prediction.noise
     upper_limits = upper_limits_of(problem)
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
@@ -217,20 +252,20 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
 
 
 def upper_limits_of(problem: Problem) -> tuple[float, ...]:
-    """What PD, T1 and T2 may reach: a little more than those of water, or than an LR map that is higher itself.
+    """Upper limits of PD, T1 and T2: 1.1 times those of water, or of an LR map that is higher; none if not measured.
 
-    Guides see PD, T1 and T2 of a fluid as a product, so that noise could raise all of them far beyond what there is.
+    Guides determine only a product of PD, T1 and T2 of a fluid, so that noise could raise each of them without limit.
     """
-    upper_limits = []
+    limits = []
     for lr_map, water, measured in zip(problem.lr_maps, WATER, problem.measured, strict=True):
-        seen = gaussian_average(lr_map, WATER_WINDOW)[problem.lr_valid]
-        most = max(water, float(subsample(seen).quantile(0.999)))
-        upper_limits.append(ABOVE_WATER * most if measured else math.inf)
-    return tuple(upper_limits)
+        values = gaussian_average(lr_map, WATER_WINDOW)[problem.lr_valid]
+        highest = max(water, float(subsample(values).quantile(0.999)))
+        limits.append(ABOVE_WATER * highest if measured else math.inf)
+    return tuple(limits)
 
 
 def lr_variance(problem: Problem, noise: Noise) -> Tensor:
-    """Noise variance of the LR maps ``(3, x, y, z)``: relative to the value, with a floor where that is small."""
+    """Noise variance of the LR maps ``(3, x, y, z)``, very large without a measurement."""
     size = noise_reference(problem.lr_maps, problem.tissue)
     variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
     variance[:, ~problem.lr_valid] = MISSING_VARIANCE
@@ -239,9 +274,9 @@ def lr_variance(problem: Problem, noise: Noise) -> Tensor:
 
 
 def noise_reference(lr_maps: Tensor, tissue: Tensor) -> Tensor:
-    """What the relative noise of LR maps ``(3, x, y, z)`` is relative to: the value, with a floor where that is small.
+    """Value ``(3, x, y, z)`` that the relative noise of LR maps refers to: the map itself, with a floor.
 
-    The floor keeps what rings around CSF, and air, from counting as measured without noise.
+    The floor prevents low values, which ring around CSF or lie in air, from counting as measured without noise.
     """
     size = lr_maps.abs()
     typical = size[:, tissue].median(-1).values.view(-1, 1, 1, 1)
