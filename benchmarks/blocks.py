@@ -1,4 +1,4 @@
-"""How far overlapping blocks that are solved on their own are off the whole: halves of a case along x.
+"""Difference of maps solved in overlapping blocks from maps solved as a whole: halves of a case along x.
 
     OMP_NUM_THREADS=1 python benchmarks/blocks.py cases/dev-clean cases/dev-noisy
 
@@ -50,14 +50,14 @@ def main() -> None:
 
 
 def cropped(grid: VoxelGrid, first: int, last: int) -> VoxelGrid:
-    """The grid of the planes from `first` to before `last`."""
+    """Return the grid of the planes from `first` up to, but not including, `last`."""
     affine = grid.affine.copy()
     affine[:3, 3] += first * affine[:3, 0]
     return VoxelGrid((last - first, *grid.shape[1:]), affine)
 
 
 def relative(gap: np.ndarray, size: np.ndarray, where: np.ndarray) -> str:
-    """RMS difference of every map over its RMS, in %."""
+    """Return the RMS difference of every map relative to its RMS, in %."""
     ratios = np.sqrt((gap[:, where] ** 2).mean(1) / (size[:, where] ** 2).mean(1))
     return " / ".join(f"{100 * ratio:.2f}" for ratio in ratios) + " %"
 

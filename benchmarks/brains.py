@@ -1,4 +1,4 @@
-"""What the benchmarks on label maps share: test brains, plain interpolation, options of the solver, rows of scores."""
+"""Helpers of the benchmarks on label maps: test brains, interpolation, options of the solver, rows of scores."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Brain:
 
 
 def parser_of(description: str) -> argparse.ArgumentParser:
-    """The arguments that every benchmark on test brains takes."""
+    """Return a parser with the arguments of every benchmark on test brains."""
     parser = argparse.ArgumentParser(description=description.splitlines()[0])
     parser.add_argument("labels", nargs="+", type=Path, metavar="LABELS", help="BrainWeb label maps at 0.5 mm")
     solver_options(parser)
@@ -42,13 +42,13 @@ def parser_of(description: str) -> argparse.ArgumentParser:
 
 
 def solver_options(parser: argparse.ArgumentParser) -> None:
-    """Method and weights of `super_resolve`."""
+    """Return method and weights as options of `super_resolve`."""
     parser.add_argument("--method", choices=METHODS, default=DEFAULT_METHOD)
     parser.add_argument("--weights", metavar="FILE", help="of the method network")
 
 
 def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
-    """One brain per label map, drawn from published ranges at 3 T; the same file gives the same brain."""
+    """Return one brain per label map, drawn from published ranges at 3 T; the same file gives the same brain."""
     for path in paths:
         image = nib.load(path)
         whole = anatomy_of(np.asarray(image.dataobj).astype(int), VoxelGrid(image.shape, image.affine), BRAINWEB)
@@ -62,12 +62,12 @@ def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
 def resolved(
     lr_maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: argparse.Namespace
 ) -> QuantitativeMaps:
-    """SR maps by the method that was asked for."""
+    """Return SR maps by the chosen method."""
     return super_resolve(lr_maps, guides, Options(method=options.method, weights=options.weights)).maps
 
 
 def interpolated(lr_maps: QuantitativeMaps, grid: VoxelGrid) -> Mapping[str, QuantitativeMaps]:
-    """Maps on a finer grid of the same field of view, by cubic splines and by zero filling."""
+    """Interpolate maps to a finer grid of the same field of view, by cubic splines and by zero filling."""
     zoom = np.divide(grid.shape, lr_maps.grid.shape)
     cubic = np.stack([ndi.zoom(v, zoom, order=3, grid_mode=True, mode="nearest") for v in lr_maps.data])
     filled = KSpaceTruncation(grid, lr_maps.grid).zero_filled(torch.as_tensor(lr_maps.data)).numpy()
@@ -78,7 +78,7 @@ def interpolated(lr_maps: QuantitativeMaps, grid: VoxelGrid) -> Mapping[str, Qua
 
 
 def cells(scores: Mapping[str, MapScores]) -> list[str]:
-    """One cell per measure of `HEADING`."""
+    """Return one table cell per measure of `HEADING`."""
     return [
         " / ".join(f"{score.ssim:.4f}" for score in scores.values()),
         " / ".join(f"{score.hfen:.3f}" for score in scores.values()),
@@ -87,5 +87,5 @@ def cells(scores: Mapping[str, MapScores]) -> list[str]:
 
 
 def table(heading: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
+    """Return a Markdown table."""
     return "\n".join(f"| {' | '.join(row)} |" for row in (heading, ["---"] * len(heading), *rows))

@@ -4,7 +4,7 @@
 
 A case is a folder with ``lr/``, ``guides/``, ``truth/``, ``mask.nii.gz`` and ``baselines.json``; lesion cases come as
 two folders ``...-absent-from-guides`` and ``...-only-in-guides`` with ``lesions.nii.gz``. ``SCRIPT score CASE FOLDER``
-must print ssim, hfen, median_ape and bias (both in %) per map as JSON. With ``--into`` the table replaces what stands
+must print ssim, hfen, median_ape and bias (both in %) per map as JSON. With ``--into`` the table replaces the text
 between ``<!-- cases -->`` and ``<!-- /cases -->`` of a file.
 """
 
@@ -46,7 +46,7 @@ RUNS = {  # guides and options
     "three guides, supervised": (THREE, SUPERVISED),
 }
 GIVEN = ("(zero fill)", "(cubic)")
-BASELINES_OF = {  # what a run has to beat: what had the same guides, or none
+BASELINES_OF = {  # runs with the same guides, or without guides, that a run has to beat
     "one guide": GIVEN,
     "two guides": (*GIVEN, "(guided regression)", "regression"),
     "two guides, self-supervised": ("two guides",),
@@ -125,7 +125,7 @@ def main() -> None:
 
 
 def resolve(case: Path, run: str, folder: Path, script: Path) -> Outcome:
-    """Run the command on a case and score what it wrote."""
+    """Run the command on a case and score its output."""
     guides, options = RUNS[run]
     paths = {name: next((case / "guides").glob(f"*_{name}.nii.gz")) for name in guides}
     words = [str(Path(sys.executable).with_name("swig-qmri")), "super-resolve", str(case / "lr"), "-o", str(folder)]
@@ -153,7 +153,7 @@ def output_of(words: list[str]) -> str:
 
 
 def baselines(case: Path) -> Iterator[Outcome]:
-    """Scores that came with a case."""
+    """Return the scores of the baselines that came with a case."""
     for name, scores in json.loads((case / "baselines.json").read_text()).items():
         title = f"({name.replace('_', ' ')})"
         yield Outcome(
@@ -162,12 +162,12 @@ def baselines(case: Path) -> Iterator[Outcome]:
 
 
 def load(folder: Path, name: str) -> NDArray[np.float32]:
-    """The newest map of a name in a folder."""
+    """Return the newest map with the given name in a folder."""
     return np.asarray(nib.load(sorted(folder.rglob(f"*{name}map.nii*"))[-1]).dataobj, np.float32)
 
 
 def true_gain(case: Path, guide_path: Path) -> float:
-    """Median ratio of a guide to the signal of the true maps over tissue."""
+    """Return the median ratio of a guide to the signal of the true maps over tissue."""
     guide, _ = as_guide(read_volume(guide_path))
     maps = torch.stack([torch.as_tensor(load(case / "truth", name)) for name in MAPS])
     inside = torch.as_tensor(np.asarray(nib.load(case / "mask.nii.gz").dataobj) > 0.5) & (maps[2] < 0.15)
@@ -176,7 +176,7 @@ def true_gain(case: Path, guide_path: Path) -> float:
 
 
 def lesion_change(case: Path, folder: Path) -> tuple[float, ...]:
-    """Percent of the change of PD, T1 and T2 in lesions that a result shows, median over voxels."""
+    """Return how much of the change of PD, T1 and T2 in lesions a result shows, in %, median over voxels."""
     if not (case / "lesions.nii.gz").exists():
         return ()
     stem = case.name.removesuffix(ABSENT).removesuffix(ONLY)
@@ -190,7 +190,7 @@ def lesion_change(case: Path, folder: Path) -> tuple[float, ...]:
 
 
 def table(outcomes: list[Outcome]) -> Iterator[str]:
-    """All runs with the baselines and the targets beside them."""
+    """Return a table of all runs with their baselines and targets."""
     yield "| case | run | SSIM PD / T1 / T2 | HFEN | median error, % | bias, % | gain error, % | lesion change, % | s |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for outcome in outcomes:
@@ -202,7 +202,7 @@ def table(outcomes: list[Outcome]) -> Iterator[str]:
 
 
 def target_of(outcome: Outcome) -> Mapping[str, tuple[float, float, float]]:
-    """Targets of a run by measure; those of a network are its own."""
+    """Return the targets of a run by measure; networks have separate targets."""
     guides, _, weights = outcome.run.partition(", ")
     return (OF_NETWORK if weights else TARGETS).get((outcome.case, guides), {})
 
@@ -221,7 +221,7 @@ def joined(values: Any, measure: str) -> str:
 
 
 def verdict(outcomes: list[Outcome]) -> Iterator[str]:
-    """One line for each target that was missed."""
+    """Return one line for each missed target."""
     missed = [line for outcome in outcomes if outcome.seconds is not None for line in misses(outcome, outcomes)]
     yield f"Targets missed: {len(missed)} (lesion, gain, score, or behind a baseline in a score)."
     if missed:
@@ -230,7 +230,7 @@ def verdict(outcomes: list[Outcome]) -> Iterator[str]:
 
 
 def misses(outcome: Outcome, outcomes: list[Outcome]) -> Iterator[str]:
-    """Targets, and baselines of the same case, that a run falls behind."""
+    """Return the targets that a run misses, and the baselines of the same case that are better."""
     where = f"{outcome.case}, {outcome.run}"
     others = [o for o in outcomes if o.case == outcome.case and o.run in BASELINES_OF.get(outcome.run, ())]
     for i, name in enumerate(MAPS):

@@ -1,10 +1,10 @@
-"""Contrasts that were never a guide, synthesised from LR and from SR maps, against acquired ones.
+"""Contrasts that were not guides, synthesised from LR and from SR maps, compared with acquired ones.
 
     OMP_NUM_THREADS=1 python benchmarks/contrasts.py subject06_crisp.nii.gz subject42_crisp.nii.gz ...
 
-T1w and T2w guide the SR. Every contrast is "acquired" from the true maps with the noise of the guides; the row
-`truth` is the contrast of the true maps without it, which no method can beat. Scores are apart for the brain
-without CSF and for CSF; SSIM and HFEN take the 99.5th percentile of the true contrast in the brain as their range.
+T1w and T2w are the guides of the SR maps. Every contrast is "acquired" from the true maps with the noise of the
+guides; the row `truth` is the contrast of the true maps without noise, which no method can beat. Brain without CSF and
+CSF are scored separately. The range of SSIM and HFEN is the 99.5th percentile of the true contrast in the brain.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def sources(brain: Brain, options: object, generator: np.random.Generator) -> Iterator[tuple[str, QuantitativeMaps]]:
-    """Maps that contrasts are made of, by name."""
+    """Return the maps from which contrasts are computed, by name."""
     guides = {name: USUAL_GUIDES[name] for name in ("T1w", "T2w")}
     lr_maps, images = degrade(
         brain.truth,
@@ -75,7 +75,7 @@ def sources(brain: Brain, options: object, generator: np.random.Generator) -> It
 
 
 def synthesised(maps: QuantitativeMaps, contrast: str) -> NDArray[np.float32]:
-    """A contrast of maps, their relaxation times kept inside the bounds of the quantities."""
+    """Return a contrast of maps whose relaxation times are clipped to the bounds of the quantities."""
     pd, t1, t2 = (
         torch.as_tensor(maps[name]).clamp(0.0 if name == "PD" else quantity.bounds[0], quantity.bounds[1])
         for name, quantity in QUANTITIES.items()
@@ -87,7 +87,7 @@ def synthesised(maps: QuantitativeMaps, contrast: str) -> NDArray[np.float32]:
 def scored(
     image: NDArray[np.float32], acquired: NDArray[np.floating], regions: Mapping[str, NDArray[np.bool_]], limit: float
 ) -> NDArray[np.floating]:
-    """Every measure ``(region, measure)``."""
+    """Return the scores, ``(region, measure)``."""
     measures = (ssim, hfen, nrmse)
     return np.array([[measure(image, acquired, where, limit) for measure in measures] for where in regions.values()])
 

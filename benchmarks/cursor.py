@@ -2,11 +2,11 @@
 
     python benchmarks/cursor.py [--sizes 256 512] [--moves 40] [--pins 3] [--rounds 3]
 
-The volumes are those of ``ticks.py``: random tissue of n x n x n voxels, so that every move finds other values. A move
-is *painted* when Qt has painted the plot with the curve of the new voxel, and *on the screen* when the window that
-holds it has been put together and handed over. The second is no matter of the dock: without a graphics card it takes
-long for any change anywhere in the window, and so a label that changes alone is timed too. Processor time is that of
-all threads of the program until the curve is painted. On a machine without a screen, put
+The volumes are those of ``ticks.py``: random tissue of n x n x n voxels, so that values differ at every move. A move
+is *painted* when Qt has painted the plot with the curve of the new voxel, and *on the screen* when the window with the
+plot has been composed and sent to the screen. The second does not depend on the dock: without a graphics card it takes
+long for any change anywhere in the window. A label that changes on its own is therefore timed too. Processor time is
+that of all threads of the program until the curve is painted. On a machine without a screen, put
 ``xvfb-run -a -s "-screen 0 1600x1200x24"`` in front.
 """
 
@@ -31,7 +31,7 @@ from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.layers import to_layers
 from napari_swig_qmri.data.interpretation import map_volumes
 
-BETWEEN = 80  # ms between two moves, so that each is seen alone
+BETWEEN = 80  # ms between two moves, so that they do not overlap
 WINDOW = (1400, 1000)  # pixels
 
 
@@ -41,11 +41,11 @@ class Move:
 
     painted: float
     on_screen: float
-    busy: float  # processor time of all threads until it is painted
+    busy: float  # processor time of all threads until the plot is painted
 
 
 class Watch:
-    """Notes when a widget has been painted last, and ends waiting when its window is on the screen after that."""
+    """Records when a widget was last painted, and stops waiting once its window is on the screen."""
 
     def __init__(self, window: Any) -> None:
         self._loop, self._limit, self._is_awaited = QEventLoop(), QTimer(), lambda: True
@@ -56,12 +56,12 @@ class Watch:
         _after(type(window), "event", lambda _, event: self._end(event))
 
     def note(self) -> None:
-        """The awaited widget has been painted."""
+        """Record that the widget has been painted."""
         if self._painted is None and self._is_awaited():
             self._painted = time.perf_counter(), time.process_time()
 
     def time(self, act: Any, is_awaited: Any) -> Move:
-        """Do something that changes a widget, and wait until that is on the screen."""
+        """Call a function that changes a widget, and wait until the change is on the screen."""
         wait(BETWEEN)
         self._painted, self._is_awaited = None, is_awaited
         begun, busy = time.perf_counter(), time.process_time()
@@ -79,7 +79,7 @@ class Watch:
 
 
 class WatchedLabel(QLabel):
-    """A label whose painting is noted."""
+    """A label that records when it is painted."""
 
     def __init__(self, watch: Watch) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class WatchedLabel(QLabel):
         self.setFixedSize(60, 20)
 
     def paintEvent(self, event: Any) -> None:
-        """Paint, and note it."""
+        """Paint the label and record the time."""
         super().paintEvent(event)
         self._watch.note()
 
@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def open_dock(size: int, n_pins: int) -> tuple[napari.Viewer, InspectWidget]:
-    """A window with maps of `size` voxels along each axis, and the dock with its pins."""
+    """Open a window with maps of `size` voxels along each axis, and the dock with its pins."""
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
     for layer in to_layers(map_volumes(random_tissue(size), "maps")):
@@ -140,7 +140,7 @@ def move(viewer: napari.Viewer, dock: InspectWidget, watch: Watch, step: int) ->
 
 
 def start(dock: InspectWidget) -> float:
-    """The first point of the curve of the cursor; another voxel has another."""
+    """Return the first point of the cursor's curve, which identifies the voxel."""
     values = dock.curves._cursor_item.getData()[1]
     return 0.0 if values is None else float(values[0])
 
@@ -151,14 +151,14 @@ def shown(seconds: Any) -> str:
 
 
 def wait(ms: int) -> None:
-    """Let the window draw what it has to."""
+    """Process events until the window has drawn all changes."""
     loop = QEventLoop()
     QTimer.singleShot(ms, loop.quit)
     loop.exec()
 
 
 def _after(kind: Any, name: str, act: Any) -> None:
-    """Have something done after each call of a method."""
+    """Call a function after each call of a method."""
     method = getattr(kind, name)
 
     def with_more(widget: Any, *arguments: Any) -> Any:

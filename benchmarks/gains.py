@@ -1,4 +1,4 @@
-"""How far gains are off that flat tissue shows, and those moved until the LR residual has no bias: built-in head."""
+"""Errors of gains from flat tissue, and of gains adjusted until the LR residual has no bias, on the built-in head."""
 
 from __future__ import annotations
 

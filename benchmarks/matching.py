@@ -1,9 +1,9 @@
-"""What the MuPa-ZTE settings and the dictionary cost: least noise by flip angle, seconds to match a whole brain.
+"""Noise of MuPa-ZTE maps by flip angle, and seconds to match a whole brain with the dictionary.
 
     OMP_NUM_THREADS=1 python benchmarks/matching.py [THREADS]
 
-The brain is 99 x 117 x 95 voxels, none of them background. The products with the dictionary, and the search for
-the largest, are timed apart: they are all that compressing the images could save.
+The brain has 99 x 117 x 95 voxels, none of them background. The products with the dictionary, and the search for
+the largest one, are timed separately, because compressing the images could save only these.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ ANGLES = (1, 1.5, 2, 3, 4, 5)  # degrees
 
 
 def least_noise(model: MupaZte, tissue: tuple[float, float, float]) -> list[float]:
-    """Cramer-Rao bound of PD, T1 and T2 in %, at the noise that the default angle has relative to water."""
+    """Return the Cramer-Rao bounds of PD, T1 and T2 in %, at the noise of the default angle relative to water."""
     values = torch.tensor(tissue, dtype=torch.float64)
     jacobian = torch.autograd.functional.jacobian(lambda maps: model(*maps), values) * values
     noise = NOISE * math.sin(MupaZte().flip_angle) / math.sin(model.flip_angle)
@@ -35,14 +35,14 @@ def least_noise(model: MupaZte, tissue: tuple[float, float, float]) -> list[floa
 
 
 def seconds(work: Callable[[], object]) -> str:
-    """How long some work takes, and the processor time of it."""
+    """Return the wall time and the processor time of a call."""
     started, working = time.perf_counter(), time.process_time()
     work()
     return f"{time.perf_counter() - started:.1f} s ({time.process_time() - working:.1f} s of processor time)"
 
 
 def compare(images: torch.Tensor, dictionary: Dictionary, find: bool) -> None:
-    """Products of all voxels with all entries and, if `find`, the largest of each voxel."""
+    """Multiply all voxels by all entries and, if `find`, search the largest product of each voxel."""
     for part in torch.split(images.flatten(1).T, N_COMPARED):
         products = part @ dictionary.entries.T
         if find:

@@ -1,11 +1,12 @@
-"""SR of a 1-minute MuPa-ZTE scan against 5-minute scans at their own resolution, on simulated test brains.
+"""SR of a 1-minute MuPa-ZTE scan compared with 5-minute scans at their own resolution, on simulated test brains.
 
     OMP_NUM_THREADS=1 python benchmarks/mupa_zte.py subject06_crisp.nii.gz subject42_crisp.nii.gz ...
 
 The twelve images are computed from maps of 1 mm, truncated in k-space to the voxels of the scan, given noise and
-matched with the dictionary, so that the maps have the errors of such a scan. Scans are brought to 1 mm as maps (cubic
-splines, zero filling), or as images zero filled before they are matched, as scanners do. Noise is inverse to the volume
-of a voxel and to the root of the scan time. Voxel sizes, noise and sequence settings are our choice.
+matched with the dictionary, so that the maps have the errors of such a scan. Scans are interpolated to 1 mm as maps
+(cubic splines, zero filling), or as images that are zero filled before matching, as scanners do. Noise is inversely
+proportional to the volume of a voxel and to the root of the scan time. Voxel sizes, noise and sequence settings are
+our choice.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Scan:
     """Resolution and time of a scan."""
 
     minutes: float
-    edge: float  # mm, of its voxels
+    edge: float  # mm, of the voxels
 
     @property
     def title(self) -> str:
-        """What it is called in tables."""
+        """Name of the scan in tables."""
         return f"{self.minutes:g} min, {self.edge:g} mm"
 
     def grid(self, hr_grid: VoxelGrid) -> VoxelGrid:
-        """Voxels of the scan in the field of view of another grid."""
+        """Return the grid of the scan in the field of view of another grid."""
         nx, ny, nz = (round(extent / self.edge) for extent in hr_grid.field_of_view)
         return hr_grid.with_shape((nx, ny, nz))
 
@@ -74,7 +75,7 @@ def main() -> None:
 
 
 def candidates(brain: Brain, scans: list[Scan], options: object) -> Iterator[tuple[str, QuantitativeMaps]]:
-    """Maps on the grid of the truth, by name: every scan interpolated, and SR of the first."""
+    """Return maps on the grid of the truth, by name: every scan interpolated, and the first super-resolved."""
     grid, measured = brain.truth.grid, []
     for scan in scans:
         truncate, images = acquired(brain.truth, scan, options.noise, np.random.default_rng(SEED))
@@ -90,7 +91,7 @@ def candidates(brain: Brain, scans: list[Scan], options: object) -> Iterator[tup
 def acquired(
     truth: QuantitativeMaps, scan: Scan, level: float, generator: np.random.Generator
 ) -> tuple[KSpaceTruncation, torch.Tensor]:
-    """The twelve images of a scan with their noise, and the truncation they went through."""
+    """Return the twelve noisy images of a scan, and the truncation that was applied."""
     pd, t1, t2 = (
         torch.as_tensor(truth[name]).clamp(min=0 if name == "PD" else QUANTITIES[name].bounds[0]) for name in QUANTITIES
     )
@@ -105,7 +106,7 @@ def matched(images: torch.Tensor, grid: VoxelGrid) -> QuantitativeMaps:
 
 
 def verdict(found: list[Mapping[str, Mapping[str, MapScores]]]) -> Iterator[str]:
-    """Where SR of the short scan falls behind the better interpolation of a long one, means over the brains."""
+    """Report where SR of the short scan is worse than the better interpolation of a long one, means over brains."""
     mean = {
         (name, quantity, measure): float(np.mean([vars(scores[name][quantity])[measure] for scores in found]))
         for name in found[0]

@@ -1,9 +1,9 @@
-"""Super-resolve pseudo maps of a patient, given the scanner's own T1W, T2W and FLAIR: FOLDER [OUT].
+"""Super-resolve pseudo maps of a patient with measured T1W and T2W as guides: FOLDER [OUT].
 
 There are no measured maps, so PD, T1 and T2 are looked up voxel by voxel from the three images with ASSUMED
-sequences on the grid of the T1W, and truncated by 2 x 2 x 1. The T1W and the T2W on its own grid guide. A check of
-geometry, gains and robustness, not of accuracy: real images do not follow ideal equations, and two of the three
-are blurred by resampling.
+sequences on the grid of the T1W, and truncated by 2 x 2 x 1. The guides are the T1W and the T2W on its own grid. This
+is a check of geometry, gains and robustness, not of accuracy: real images do not follow ideal equations, and two of
+the three are blurred by resampling.
 """
 
 from __future__ import annotations
@@ -30,20 +30,20 @@ from napari_swig_qmri import (
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 SCANS = {"T1w": "*T1W.nii*", "T2w": "*T2W.nii*", "FLAIR": "*FLAIR.nii*"}
-WHITE_MATTER = (0.69, 0.9, 0.07)  # PD, T1 s, T2 s, assumed of the brighter voxels of the T1W
+WHITE_MATTER = (0.69, 0.9, 0.07)  # PD, T1 s, T2 s, assumed for the brighter voxels of the T1W
 HEAD, BRAIN = 40, 50  # image values
 T1_RANGE, T2_RANGE = (0.25, 4.5), (0.025, 2.0)  # s, of the dictionary
 N_TIMES = 90
 
 
 def signals(maps: np.ndarray) -> np.ndarray:
-    """The three contrasts ``(3, ...)`` of maps ``(3, ...)``."""
+    """Return the three contrasts ``(3, ...)`` of maps ``(3, ...)``."""
     tensors = torch.as_tensor(maps)
     return np.stack([sequence(*tensors).numpy() for sequence in USUAL_GUIDES.values()])
 
 
 def pseudo_maps(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Maps ``(3, x, y, z)`` that explain three images, and the gains they were found with."""
+    """Return maps ``(3, x, y, z)`` that explain three images, and the gains of the images."""
     brain = (images > BRAIN).all(axis=0)
     low, high = np.percentile(images[0][brain], [70, 85])
     white = brain & (images[0] > low) & (images[0] < high)

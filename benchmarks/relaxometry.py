@@ -2,7 +2,7 @@
 
 Noise of maps and guides is relative. Without a method, regression and posterior run. The file holds `T1_ms`,
 `T2_ms`, `M0_IR_au`, `mask_T1` and `mask_T2` of one axial slice, as fitted from inversion-recovery and spin-echo
-series. The maps are truncated by 2 x 2 in k-space; a T1w and a T2w image of the full maps guide.
+series. The maps are truncated by 2 x 2 in k-space; the guides are a T1w and a T2w image of the full maps.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LIMITS = (2.0, 5.0, 2.5)  # PD, T1 s, T2 s: fits beyond them have failed
 
 
 def measured_slice(path: Path) -> tuple[QuantitativeMaps, np.ndarray]:
-    """Maps and brain mask of the file, PD relative to water."""
+    """Return the maps and the brain mask of the file, PD relative to water."""
     fitted = np.load(path)
     t1, t2, m0 = fitted["T1_ms"] / 1e3, fitted["T2_ms"] / 1e3, fitted["M0_IR_au"]
     inside = fitted["mask_T1"] & fitted["mask_T2"] & (m0 > 0) & (t1 > 0) & (t2 > 0)

@@ -1,9 +1,9 @@
-"""Time of one slice with each option of a rendering, and what low refocusing angles and marks amount to.
+"""Time of one slice with each option of a rendering, and effect of low refocusing angles and of marks.
 
     OMP_NUM_THREADS=1 python benchmarks/rendering.py
 
-Times are those of the processor, so that other work on the machine does not count; the first slice after a change of
-settings also builds what stands for the phase graphs.
+Times are processor times, so that other work on the machine does not count. The first slice after a change of
+settings includes the tables that represent the phase graphs.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def report_maps() -> None:
-    """Time of a slice in a map of the transmit field, and how far it is from every voxel's own field."""
+    """Print the time of a slice with a map of the transmit field, and its error against an exact field per voxel."""
     random = np.random.default_rng(0)
     maps = [random.uniform(*ends, (8, 256, 256)).astype(np.float32) for ends in ((0.5, 1), (0.5, 4), (0.04, 1.5))]
     x, y = np.meshgrid(*[np.linspace(-1, 1, 256)] * 2)
@@ -107,7 +107,7 @@ def _milliseconds(contrast: LazyContrast, index: int) -> float:
 
 
 def report_marks() -> None:
-    """How many voxels of the built-in head are marked, and how many of those that differ."""
+    """Print the share of marked voxels of the built-in head, and of those among the voxels that differ."""
     maps = make_phantom((1.0, 1.0, 2.0)).maps
     pd, t1, t2 = (np.nan_to_num(maps[name]) for name in ("PD", "T1", "T2"))
     even = tuple(slice(0, n // 2 * 2) for n in pd.shape)
@@ -138,7 +138,7 @@ def report_marks() -> None:
 def differing(
     sequence: SignalModel, maps: Sequence[np.ndarray], lower: Callable[[np.ndarray], np.ndarray]
 ) -> np.ndarray:
-    """Coarse voxels in which the signal of lowered maps and the lowered signal are apart."""
+    """Return the coarse voxels in which the signal of averaged maps differs from the averaged signal."""
     limits = ((0, np.inf), T1.bounds, T2.bounds)
     coarse = (np.clip(lower(values), *ends).astype(np.float32) for values, ends in zip(maps, limits, strict=True))
     of_maps = synthesise(sequence, *coarse, rendering=Rendering(sign="signed"))

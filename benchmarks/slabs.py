@@ -1,4 +1,4 @@
-"""How much the maps depend on the slabs they are solved in: built-in head of 2 mm, one plane at a time or many."""
+"""Dependence of the maps on the thickness of slabs: built-in head of 2 mm, single planes and default slabs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from napari_swig_qmri import Options, degrade, make_phantom, super_resolve
 
-SMALL = 1_000_000  # bytes, less than one plane takes
+SMALL = 1_000_000  # bytes, less than one plane needs
 
 
 def main() -> None:

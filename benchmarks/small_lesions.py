@@ -1,4 +1,4 @@
-"""How much of a small lesion in T2 stays when noise is taken out, by its edge and its contrast over the noise.
+"""Share of a small lesion in T2 that remains after denoising, by its edge and its contrast to noise.
 
 python benchmarks/small_lesions.py
 """
@@ -16,7 +16,7 @@ EDGES, CONTRASTS = (1, 2, 3), (4, 6, 8, 10)
 
 
 def kept(edge: int, contrast: float) -> float:
-    """Contrast after over contrast before, the filtered noise taken off, mean over draws."""
+    """Return the contrast after denoising over that before, less the filtered noise, mean over draws."""
     lesion = (2, *[slice(PLACE, PLACE + edge)] * 3)
     flat, shares = torch.ones(SHAPE, dtype=torch.bool), []
     for seed in range(N_DRAWS):

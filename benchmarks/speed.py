@@ -1,11 +1,11 @@
-"""Time and peak memory of all methods on a whole head, beside cubic spline interpolation of the same maps.
+"""Time and peak memory of all methods on a whole head, and of cubic spline interpolation of the same maps.
 
     python benchmarks/speed.py [--maps FOLDER] [--rounds 3] [--json FILE]
 
-The head has 197 x 233 x 189 voxels of 1 mm, its PD, T1 and T2 maps are truncated to half the resolution along each
-axis, a T1w and a T2w image guide. It is the built-in head unless a folder of maps is given. In every round
+The head has 197 x 233 x 189 voxels of 1 mm. Its PD, T1 and T2 maps are truncated to half the resolution along each
+axis; the guides are a T1w and a T2w image. It is the built-in head unless a folder of maps is given. In every round
 `scipy.ndimage.zoom(order=3)` of the three maps, the regression, the posterior, the network and the network adapted
-to the head run one after another, each in a process of its own, and ratios are taken inside the round.
+to the head run one after another, each in a process of its own, and ratios are taken within the round.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ FACTOR = 2.0
 GUIDES = ("T1w", "T2w")
 METHODS = ("zoom", "regression", "posterior", "network", "adapted")
 TARGETS = {"regression": 1.0, "posterior": 4.0, "network": 5.0}  # times the seconds of zoom
-ITSELF_TARGET, ADAPT_TARGET = 2.0, 180.0  # the network without the posterior, times zoom; seconds of adapting
+ITSELF_TARGET, ADAPT_TARGET = 2.0, 180.0  # of the network without the posterior, times zoom; of adapting, s
 MEMORY_TARGETS = {"regression": 2.5, "posterior": 2.5, "network": 3.0}  # GB
 GB = 1e9
 Measurement = dict[str, Any]
@@ -76,7 +76,7 @@ def main() -> None:
 
 
 def make_case(folder: Path | None, path: Path) -> None:
-    """Save LR maps and guides of a head of the right size."""
+    """Save LR maps and guides of a head of the benchmark's size."""
     maps = make_phantom(1.0).maps if folder is None else as_maps([v for v in read_folder(folder) if is_map(v)])
     data = np.stack([sized(volume) for volume in np.nan_to_num(maps.data)])
     grid = VoxelGrid(SHAPE, np.diag([1.0, 1.0, 1.0, 1.0]))
@@ -101,7 +101,7 @@ def sized(volume: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def one_round(case: Path, device: str) -> dict[str, Measurement]:
-    """Every method once, each in a fresh process."""
+    """Run every method once, each in a fresh process."""
     measured = {}
     for method in METHODS:
         words = [sys.executable, __file__, "--one", method, "--case", str(case), "--device", device]
@@ -112,7 +112,7 @@ def one_round(case: Path, device: str) -> dict[str, Measurement]:
 
 
 def measure(method: str, case: Path, device: str) -> Measurement:
-    """Seconds of one method without imports and reading, and peak memory of the whole process."""
+    """Return the seconds of one method without imports and reading, and the peak memory of the whole process."""
     with np.load(case) as stored:
         lr, lr_affine, images = stored["lr"], stored["lr_affine"], stored["guides"]
     steps = zooming(lr) if method == "zoom" else resolving(method, lr, lr_affine, images, device)
@@ -141,7 +141,7 @@ def zooming(lr: NDArray[np.float32]) -> Iterator[str]:
 def resolving(
     method: str, lr: NDArray[np.float32], lr_affine: NDArray[np.float64], images: NDArray[np.float32], device: str
 ) -> Iterator[str]:
-    """Super-resolve, naming the stage between two steps."""
+    """Super-resolve, and print each new stage."""
     hr_grid = VoxelGrid(SHAPE, np.eye(4))
     nx, ny, nz = lr.shape[1:]
     maps = QuantitativeMaps(data=lr, grid=VoxelGrid((nx, ny, nz), lr_affine))
@@ -156,7 +156,7 @@ def resolving(
 
 
 def summary(rounds: list[dict[str, Measurement]]) -> dict[str, Any]:
-    """Medians over rounds, and the ratios of every round."""
+    """Return medians over rounds, and the ratios of every round."""
     return {
         "shape": SHAPE,
         "factor": FACTOR,
@@ -175,7 +175,7 @@ def summary(rounds: list[dict[str, Measurement]]) -> dict[str, Any]:
 
 
 def as_text(report: dict[str, Any]) -> str:
-    """The report as a Markdown table."""
+    """Return the report as a Markdown table."""
     seconds, cpu, peaks, ratios = (report[k] for k in ("seconds", "cpu_seconds", "peak_gb", "ratios_to_zoom"))
     rows = [
         "| method | seconds | processor seconds | times zoom, every round | target | peak memory, GB | target |",

@@ -1,4 +1,4 @@
-"""Time from a tick of a slider to the frame that shows it, in a real window, beside computing the whole volume.
+"""Time from a tick of a slider to the frame that shows it, in a real window, and time to compute the whole volume.
 
     python benchmarks/ticks.py [--sizes 256 512] [--ticks 30]
 
@@ -46,7 +46,7 @@ def main() -> None:
 
 
 def measure(size: int, n_ticks: int) -> tuple[list[float], float, float, float]:
-    """Seconds of each tick, bytes by which the largest memory grew, seconds of the whole volume and into 3D."""
+    """Return seconds of each tick, growth of the peak memory in bytes, seconds of the whole volume and into 3D."""
     viewer = napari.Viewer()
     for layer in to_layers(map_volumes(random_tissue(size), "maps")):
         viewer.add_layer(napari.layers.Layer.create(*layer))
@@ -58,9 +58,9 @@ def measure(size: int, n_ticks: int) -> tuple[list[float], float, float, float]:
     moves: list[float] = []
     contrast.events.set_data.connect(lambda _: moves.append(time.perf_counter()))
     canvas = viewer.window._qt_viewer.canvas._scene_canvas
-    canvas.events.draw.connect(lambda _: frames.append(time.perf_counter()), position="last")  # when all is drawn
+    canvas.events.draw.connect(lambda _: frames.append(time.perf_counter()), position="last")  # last of all
     settle(0.5)
-    first = tick(dock, moves, frames, 0)  # loads what is loaded once
+    first = tick(dock, moves, frames, 0)  # includes what is loaded only once
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT
     ticks = [tick(dock, moves, frames, number) for number in range(1, n_ticks + 1)]
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RSS_UNIT - before
@@ -77,7 +77,7 @@ def measure(size: int, n_ticks: int) -> tuple[list[float], float, float, float]:
 
 
 def tick(dock: SynthesizeWidget, moves: list[float], frames: list[float], number: int) -> float:
-    """Move the echo time; seconds until the first frame after the layer has it."""
+    """Change the echo time; return the seconds until the first frame after the layer has it."""
     echo_time = 0.06 + 0.001 * (number % 60)
     settle(0.2)
     moves.clear()
@@ -93,14 +93,14 @@ def tick(dock: SynthesizeWidget, moves: list[float], frames: list[float], number
 
 
 def settle(seconds: float) -> None:
-    """Let the window draw what it has to."""
+    """Process events until the window has drawn all changes."""
     until = time.perf_counter() + seconds
     while time.perf_counter() < until:
         QApplication.processEvents()
 
 
 def random_tissue(size: int) -> QuantitativeMaps:
-    """Maps of ``size`` voxels along each axis; nothing of it is air."""
+    """Return maps of ``size`` voxels along each axis, without air."""
     generator = np.random.default_rng(0)
     scale = np.array([0.8, 1.1, 0.08], np.float32)[:, None, None, None]
     plane: NDArray[np.float32] = generator.uniform(0.8, 1.2, (3, 1, size, size)).astype(np.float32)

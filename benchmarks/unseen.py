@@ -1,9 +1,10 @@
-"""SR with guides whose settings and kinds networks were not trained on, on simulated test brains.
+"""SR with guides of settings and kinds on which the networks were not trained, on simulated test brains.
 
     OMP_NUM_THREADS=1 python benchmarks/unseen.py subject06_crisp.nii.gz subject42_crisp.nii.gz ...
 
 Training draws times within a factor of 1.6 and angles within 1.4 of the typical settings of a sequence
-(`subjects.random_sequence`). Every protocol below but the first has settings beyond that in each of its guides.
+(`simulation.subjects.random_sequence`). Every guide of every protocol below, except the first protocol, has settings
+beyond that.
 """
 
 from __future__ import annotations

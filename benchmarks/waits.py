@@ -1,4 +1,4 @@
-"""The longest time between two steps of a run, in which a window cannot cancel it: the built-in head at 1 mm."""
+"""Longest time between two steps of a run, during which it cannot be cancelled, on the built-in head at 1 mm."""
 
 from __future__ import annotations
 
