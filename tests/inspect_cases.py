@@ -12,6 +12,7 @@ from widget_cases import HR, LR
 
 from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.layers import to_layer_data
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 VOXEL = (2, 3, 1)
@@ -51,6 +52,11 @@ def move(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, position: tuple
 def cells(dock: InspectWidget) -> list[str]:
     """Texts of the table; two lines of a cell stand apart."""
     return dock.curves.table.text().replace("\n", "\t").split("\t")
+
+
+def texts_of(box: ChoiceBox) -> list[str]:
+    """Texts of the choices of a box."""
+    return [box.native.itemText(index) for index in range(len(box))]
 
 
 def rows(dock: InspectWidget) -> list[str]:

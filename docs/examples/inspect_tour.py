@@ -62,7 +62,7 @@ def super_resolve(dock: SuperResolveWidget) -> None:
 def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     """Pictures of a voxel under the cursor, of pins, and of regions."""
     fold(dock, 0)
-    dock.maps.setCurrentIndex(dock.maps.count() - 1)
+    dock.maps.value = dock.maps.choices[-1]
     t1 = viewer.layers["T1 SR (ms)"]
     viewer.layers.selection.active = t1
     show_only(viewer, t1)
@@ -74,13 +74,13 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     for label in RANGES:
         dock.pin(t1.data_to_world(voxel_like(t1.data, RANGES[label], middle[0])))
     dock.curves.set_sequence(Mprage.from_typical())
-    dock.curves.setting.set_value("inversion_time")
+    dock.curves.setting.choose("inversion_time")
     hover(viewer, 0.45, 0.55)
     shoot(viewer, folder / "inspect-pins.png")
     dock.unpin()
     paint(viewer, t1)
     dock.curves.set_sequence(T2Flair.from_typical())
-    dock.curves.setting.set_value("inversion_time")
+    dock.curves.setting.choose("inversion_time")
     wait_until(lambda: "Label 3" in dock.curves.table.text())
     shoot(viewer, folder / "inspect-regions.png")
 
@@ -117,7 +117,7 @@ def table(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     panel.run.run_button.click()
     wait_until(lambda: not panel.run.is_running)
     shoot(viewer, folder / "inspect-table.png")
-    panel.of.set_value("voxels")
+    panel.of.choose("voxels")
     wait_until(lambda: not panel.run.is_running)
     wait(0.2)
     dock.findChild(QScrollArea).ensureWidgetVisible(panel.summary)
@@ -132,11 +132,11 @@ def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size
     layer.contour = 1
     viewer.dims.set_point(0, layer.data_to_world((int(mask.sum((0, 1)).argmax()), 0, 0))[0])
     fold(dock, 1)
-    dock.regions.set_value(layer)
+    dock.regions.choose(layer)
     for sequence, name in ((T2Flair.from_typical(), "lesion"), (Mp2rageUni.from_typical(), "mp2rage")):
         show_only(viewer, layer)
         dock.curves.set_sequence(sequence)
-        dock.design.nulled.set_value(CSF if name == "lesion" else None)
+        dock.design.nulled.choose(CSF if name == "lesion" else None)
         dock.design.run.run_button.click()
         wait_until(lambda: not dock.design.run.is_running)
         dock.design.show_button.click()

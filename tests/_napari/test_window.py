@@ -157,7 +157,7 @@ def test_inspect_follows_synthesize_in_a_window(
     _, inspect = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("inspect"))
     _, synthesize = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("synthesize"))
     synthesize.add_contrast()
-    inspect.curves.follow.setCurrentIndex(1)
+    inspect.curves.follow.value = inspect.curves.follow.choices[1]
     synthesize.editor.parameter_boxes()["echo_time"].value = 80
     qtbot.waitUntil(lambda: inspect.curves.sequence().echo_time == pytest.approx(0.08))
 

@@ -89,7 +89,7 @@ def test_the_best_contrast_is_shown_below_the_labels(viewer: ViewerModel, qtbot:
     assert viewer.layers.index(labels) == viewer.layers.index(layer) + 1
     assert layer.data.sequence == SpinEcho.from_typical(echo_time=0.04)
     assert layer.name_overlay.visible
-    assert dock.curves.follow.isEnabled()
+    assert dock.curves.follow.enabled
 
 
 def test_the_real_search_draws_its_landscape(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -111,7 +111,7 @@ def test_a_lesion_is_shown_against_its_surroundings(viewer: ViewerModel, qtbot: 
     data = np.zeros(HR.shape, np.int32)
     data[5:7, 6:8, 4:6] = 5
     add_labels(viewer, Volume(data=data, grid=HR, name="lesion", suffix="dseg"))
-    assert (dock.design.first.value(), dock.design.second.value()) == (5, SURROUNDINGS)
+    assert (dock.design.first.value, dock.design.second.value) == (5, SURROUNDINGS)
     finish(dock.design, qtbot)
     lesion, around = asked[0][0].tissues
     assert (lesion.name, around.name) == ("Label 5", "Around label 5")
@@ -124,13 +124,13 @@ def test_a_nulled_region_takes_over_the_inversion_time(viewer: ViewerModel, qtbo
     dock = open_dock(viewer, qtbot, optimiser=optimise)
     add_labels(viewer, labelled())
     dock.curves.set_sequence(T2Flair.from_typical())
-    dock.design.nulled.set_value(2)
+    dock.design.nulled.choose(2)
     assert not dock.design.rows["inversion_time"].box.isEnabled()
     finish(dock.design, qtbot)
     assert sorted(asked[0][0].limits) == ["echo_time", "repetition_time"]
     assert asked[0][0].nulled is not None
     dock.curves.set_sequence(Spgr.from_typical())
-    assert dock.design.nulled.value() is None
+    assert dock.design.nulled.value is None
     assert not dock.design.rows["echo_time"].box.isChecked()  # T2* is not known
 
 
@@ -163,13 +163,13 @@ def test_a_mask_in_place_of_two_regions_is_shown_against_its_surroundings(
     dock: InspectWidget, viewer: ViewerModel
 ) -> None:
     add_labels(viewer, labelled())
-    assert (dock.design.first.value(), dock.design.second.value()) == (1, 2)
+    assert (dock.design.first.value, dock.design.second.value) == (1, 2)
     volume = labelled()
     mask = add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
-    dock.regions.set_value(mask)
-    assert (dock.design.first.value(), dock.design.second.value()) == (1, SURROUNDINGS)
+    dock.regions.choose(mask)
+    assert (dock.design.first.value, dock.design.second.value) == (1, SURROUNDINGS)
     assert dock.design.run.run_button.isEnabled()
-    dock.design.second.set_value(1)
+    dock.design.second.choose(1)
     assert not dock.design.run.run_button.isEnabled()
     assert dock.design.run.message.text() == NEEDS_TWO
 
@@ -180,7 +180,7 @@ def test_a_mask_has_csf_nulled_that_no_region_shows(viewer: ViewerModel, qtbot: 
     volume = labelled()
     add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
     dock.curves.set_sequence(T2Flair.from_typical())
-    dock.design.nulled.set_value(CSF)
+    dock.design.nulled.choose(CSF)
     finish(dock.design, qtbot)
     assert asked[0][0].nulled == CSF
     assert CSF.t1 == 4.163

@@ -10,7 +10,7 @@ import numpy as np
 import pyqtgraph as pg
 import pytest
 import torch
-from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows
+from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows, texts_of
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
@@ -20,7 +20,6 @@ from napari_swig_qmri._napari.inspect.dock import FLAT_ONLY, NO_MAPS, OUTSIDE, I
 from napari_swig_qmri._napari.inspect.region_panel import NEEDS_LABELS
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.layers import from_layer
-from napari_swig_qmri._napari.parts.choice import Choice
 from napari_swig_qmri._napari.parts.plots import LIGHTEST, legible
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
@@ -79,12 +78,12 @@ def test_gradient_echoes_decay_with_t2star_as_in_the_picture(viewer: ViewerModel
     assert from_layer(*picture.as_layer_data_tuple()[:2]).data[VOXEL] == pytest.approx(expected, rel=1e-4)
     assert dock.curves._rows[0][0].texts[-1] == f"{expected:.3f}"
     assert dock._read_areas().tissue(1, 1).t2star == pytest.approx(0.02)  # type: ignore[union-attr]
-    assert dock.regions.value() is labels
+    assert dock.regions.value is labels
 
 
 def test_other_maps_have_other_voxels(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    assert [dock.maps.itemText(index) for index in range(dock.maps.count())] == ["LR", "SR"]
-    dock.maps.setCurrentIndex(1)
+    assert texts_of(dock.maps) == ["LR", "SR"]
+    dock.maps.value = dock.maps.choices[1]
     move(dock, viewer, qtbot, at((7, 2, 9), HR))
     assert dock.curves.hint.text() == "Voxel 7, 2, 9 at 7.0, 2.0, 9.0 mm"
 
@@ -158,7 +157,7 @@ def test_pins_stay_also_on_other_maps(dock: InspectWidget, viewer: ViewerModel, 
     assert rows(dock) == ["Pin 1", "Pin 2"]
     assert not dock.curves.unpin_button.isHidden()
     before = dock.curves.table.text()
-    dock.maps.setCurrentIndex(1)
+    dock.maps.value = dock.maps.choices[1]
     assert rows(dock) == ["Pin 1", "Pin 2"]
     assert dock.curves.table.text() != before
     dock.pin((500.0, 0.0, 0.0))
@@ -199,8 +198,8 @@ def test_standard_errors_are_shown_where_a_layer_holds_them(
     data = np.full(LR.shape, 0.0123, np.float32)
     (layer,) = add(viewer, Volume(data=data, grid=LR, name="T1 standard error", unit="s"))
     assert layer.name == "T1 standard error (ms)"
-    dock.maps.setCurrentIndex(1)
-    dock.maps.setCurrentIndex(0)
+    dock.maps.value = dock.maps.choices[1]
+    dock.maps.value = dock.maps.choices[0]
     assert "± 12" in cells(dock)
 
 
@@ -210,7 +209,7 @@ def test_regions_are_means_of_their_labels(dock: InspectWidget, viewer: ViewerMo
     t1 = lr_maps()["T1"]
     assert f"{1e3 * t1[:2].mean():.0f}" in cells(dock)
     assert f"{1e3 * t1[4:].mean():.0f}" in cells(dock)
-    dock.regions.set_value(None)
+    dock.regions.choose(None)
     assert rows(dock) == []
 
 
@@ -240,9 +239,9 @@ def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
 
 def test_another_sequence_offers_its_settings(dock: InspectWidget) -> None:
     dock.curves.set_sequence(Mprage.from_typical())
-    texts = [dock.curves.setting.itemText(index) for index in range(dock.curves.setting.count())]
+    texts = texts_of(dock.curves.setting)
     assert texts == ["Echo time (TE)", "Repetition time (TR)", "Inversion time (TI)", "Flip angle"]
-    dock.curves.setting.set_value("flip_angle")
+    dock.curves.setting.choose("flip_angle")
     assert dock.curves.plot.getAxis("bottom").labelText == "flip angle (°)"
     assert dock.curves._line.value() == pytest.approx(9)
 
@@ -274,13 +273,13 @@ def test_the_sequence_of_a_contrast_can_be_followed(dock: InspectWidget, viewer:
     synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(synthesize)
     contrast = synthesize.add_contrast()[0]
-    dock.curves.follow.set_value(contrast)
+    dock.curves.follow.choose(contrast)
     assert dock.curves.sequence() == T2Flair.from_typical()
     synthesize.editor.parameter_boxes()["echo_time"].value = 80
     qtbot.waitUntil(lambda: dock.curves.sequence() == T2Flair.from_typical(echo_time=0.08))
     assert "TE 80" in dock.curves.editor_fold.button.text()
     dock.curves.editor.parameter_boxes()["echo_time"].value = 90  # whoever edits here follows no longer
-    assert dock.curves.follow.value() is None
+    assert dock.curves.follow.value is None
     assert dock.curves.sequence() == T2Flair.from_typical(echo_time=0.09)
     assert contrast.data.sequence.echo_time == pytest.approx(0.08)
 
@@ -291,7 +290,7 @@ def test_a_typed_equation_can_be_followed(dock: InspectWidget, viewer: ViewerMod
     equation = UserEquation(text="PD * exp(-TE/T2) * (1 - exp(-TR/T1))", echo_time=0.04)
     synthesize.editor.set_value(equation)
     contrast = synthesize.add_contrast()[0]
-    dock.curves.follow.set_value(contrast)
+    dock.curves.follow.choose(contrast)
     assert dock.curves.sequence() == equation
     assert dock.curves.editor_fold.button.text() == "User equation: TE 40, TR 2000 ms"
     assert list(dock.design.rows) == ["echo_time", "repetition_time"]  # what the equation mentions
@@ -321,21 +320,6 @@ def test_maps_that_cannot_be_are_refused(qtbot: QtBot) -> None:
     add(viewer, make_map("PDmap"), wrong, make_map("T2map"))
     dock = open_dock(viewer, qtbot)
     assert "its unit is wrong" in dock.curves.hint.text()
-
-
-def test_a_choice_keeps_what_is_still_there(qtbot: QtBot) -> None:
-    choice = Choice()
-    qtbot.addWidget(choice)
-    assert choice.value() is None
-    choice.set_choices([("a", 1), ("b", 2)])
-    choice.set_value(2)
-    with qtbot.assertNotEmitted(choice.chosen):
-        choice.set_choices([("c", 3), ("b", 2)])
-    with qtbot.waitSignal(choice.chosen):
-        choice.set_choices([("c", 3)])
-    assert choice.value() == 3
-    choice.set_value(9)
-    assert choice.value() == 3
 
 
 def test_the_table_of_values_is_as_high_as_its_rows(qtbot: QtBot) -> None:

@@ -98,22 +98,22 @@ def test_two_images_are_compared(dock: InspectWidget, viewer: ViewerModel, qtbot
     add_labels(viewer, labelled())
     finish(dock.table, qtbot)
     panel = dock.table
-    panel.first.set_value("sub-01 T1map (ms)")
-    panel.second.set_value("T1map SR (ms)")
+    panel.first.choose("sub-01 T1map (ms)")
+    panel.second.choose("T1map SR (ms)")
     text = panel.summary.text()
     assert text.startswith("T1map SR (ms) minus sub-01 T1map (ms), 2 means of regions: bias ")
     assert text.endswith(" ms.")
-    panel.kind.set_value(SCATTER)
+    panel.kind.choose(SCATTER)
     assert panel.plot.getAxis("left").labelText == "T1map SR (ms)"
     with qtbot.waitSignal(panel.run.ended):
-        panel.of.set_value(VOXELS)
+        panel.of.choose(VOXELS)
     assert f"{2 * 2 * 7 * 5} voxels" in panel.summary.text()
 
 
 def test_maps_of_one_kind_are_compared_first(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     add_labels(viewer, labelled())
     finish(dock.table, qtbot)
-    assert (dock.table.first.value(), dock.table.second.value()) == ("sub-01 T1map (ms)", "T1map SR (ms)")
+    assert (dock.table.first.value, dock.table.second.value) == ("sub-01 T1map (ms)", "T1map SR (ms)")
     assert not dock.table.plot.isHidden()
 
 
@@ -134,10 +134,10 @@ def test_images_of_different_kinds_or_units_do_not_agree(
     add_labels(viewer, labelled())
     finish(dock.table, qtbot)
     panel = dock.table
-    panel.of.set_value(VOXELS)
+    panel.of.choose(VOXELS)
     qtbot.waitUntil(lambda: not panel.run.is_running)
-    panel.first.set_value(first)
-    panel.second.set_value(second)
+    panel.first.choose(first)
+    panel.second.choose(second)
     assert words in panel.summary.text()
     assert panel.plot.isHidden()
     qtbot.waitUntil(lambda: not panel.run.is_running)
@@ -150,8 +150,8 @@ def test_a_contrast_is_compared_with_a_weighted_image(dock: InspectWidget, viewe
     contrast = synthesize.add_contrast()[0]
     add_labels(viewer, labelled())
     finish(dock.table, qtbot)
-    dock.table.first.set_value("sub-01 T1w")
-    dock.table.second.set_value(contrast.name)
+    dock.table.first.choose("sub-01 T1w")
+    dock.table.second.choose(contrast.name)
     assert dock.table.summary.text().startswith(f"{contrast.name} minus sub-01 T1w")
 
 

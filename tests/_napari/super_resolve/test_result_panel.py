@@ -11,8 +11,9 @@ from qtpy.QtWidgets import QFileDialog
 from widget_cases import FakeEngine, add, add_case, make_guide, run
 
 from napari_swig_qmri._napari.layers import LayerRecord
-from napari_swig_qmri._napari.parts.choice import CHOOSE
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
+from napari_swig_qmri._napari.super_resolve.options import explained
 from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
@@ -75,14 +76,14 @@ def test_a_file_of_weights_is_listed_and_remembered(make: Make, qtbot: QtBot, mo
     box = widget.options.weights_box
     answers = iter([("", ""), ("/data/mine.safetensors", "")])
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: next(answers))
-    box.value = CHOOSE
+    box.value = CHOOSE_FILE
     assert box.chosen == box.value == DEFAULT_WEIGHTS  # the dialog was cancelled
-    box.value = CHOOSE
+    box.value = CHOOSE_FILE
     assert box.chosen == box.value == "/data/mine.safetensors"
-    assert "/data/mine.safetensors" in box.explanation()
+    assert "/data/mine.safetensors" in explained(box.chosen)
     box.value = DEFAULT_WEIGHTS
     texts = [box.native.itemText(index) for index in range(box.native.count())]
-    assert texts == [*WEIGHTS, "mine.safetensors", CHOOSE]
+    assert texts == [*WEIGHTS, "mine.safetensors", CHOOSE_FILE]
 
 
 def test_wrong_weights_are_refused_in_the_words_of_the_engine(make: Make, qtbot: QtBot) -> None:

@@ -585,7 +585,7 @@ def test_comparing_follows_the_map_of_b1(widget: SynthesizeWidget, viewer: Viewe
     before = widget.compare.table.text()
     slope = np.linspace(0.6, 1.0, HR.shape[0], dtype=np.float32)[:, None, None] * np.ones(HR.shape, np.float32)
     (b1,) = add(viewer, Volume(data=slope, grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
     assert set(widget.compare._data.contrast_maps) == {"LR", "SR"}
     np.testing.assert_allclose(widget.compare._data.contrast_maps["SR"].transmit_field, slope, rtol=1e-5)
@@ -598,7 +598,7 @@ def test_a_plugin_s_view_of_the_viewer_is_enough(viewer: ViewerModel, qtbot: QtB
     compare(widget, qtbot)
     before = widget.compare.table.text()
     add(viewer, Volume(data=np.full(HR.shape, 0.8, np.float32), grid=HR, name="B1+", suffix="TB1map", unit="arbitrary"))
-    widget.rendering.map_box.setCurrentIndex(1)
+    widget.rendering.map_box.value = widget.rendering.map_box.choices[1]
     qtbot.waitUntil(lambda: widget.compare.table.text() not in ("", before), timeout=20_000)
     assert float(np.asarray(widget.live.layers[0].data.transmit_field).max()) == pytest.approx(0.8)
     widget.sheet.add_button.native.click()

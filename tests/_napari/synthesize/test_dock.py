@@ -321,4 +321,4 @@ def test_an_opened_export_is_listed(qtbot: QtBot, tmp_path: Path, tool: str, tex
     widget.editor.set_value(Mp2rageUni.from_typical())
     (layer,) = widget.add_contrast()
     assert np.isfinite(np.asarray(layer.data)).all()
-    assert widget.rendering.map_box.count() == (2 if tool == "hMRI" else 1)
+    assert len(widget.rendering.map_box) == (2 if tool == "hMRI" else 1)

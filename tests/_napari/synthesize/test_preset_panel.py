@@ -16,7 +16,7 @@ from widget_cases import LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.choice import CHOOSE
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice, NullPanel
 from napari_swig_qmri._napari.synthesize.preset_panel import OWN
@@ -111,7 +111,7 @@ def test_settings_are_saved_under_a_name(panel: SequencePanel, folder: Path, mon
     saved = replace(MINE, field_strength=3.0)
     assert read_presets(folder / "T2w-long_3T.toml") == (saved,)
     assert panel.presets.value() == saved
-    assert names_of(panel)[-2:] == ["T2w long", CHOOSE]
+    assert names_of(panel)[-2:] == ["T2w long", CHOOSE_FILE]
     assert "T2w-long_3T.toml" in panel.presets.note.text()
     assert asked == []
     panel.editor.parameter_boxes()["echo_time"].value = 90
@@ -159,16 +159,16 @@ def test_a_shared_file_is_opened(panel: SequencePanel, tmp_path: Path, monkeypat
     path = tmp_path / "shared.toml"
     write_presets(path, [MINE])
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: (str(path), ""))
-    panel.presets.preset_box.value = CHOOSE
+    panel.presets.preset_box.value = CHOOSE_FILE
     assert panel.editor.value() == MINE.contrast
     assert panel.presets.field_strength == 0.55
     assert panel.presets.preset_box.value == "T2w long"
     path.write_text("[[preset]]\nname = 3\n")
-    panel.presets.preset_box.value = CHOOSE
+    panel.presets.preset_box.value = CHOOSE_FILE
     assert panel.presets.note.text() == "Preset 1 of shared.toml: name must be text, but it is 3."
     assert panel.presets.preset_box.value == "T2w long"
     monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: ("", ""))
-    panel.presets.preset_box.value = CHOOSE
+    panel.presets.preset_box.value = CHOOSE_FILE
     assert panel.presets.preset_box.value == "T2w long"
 
 

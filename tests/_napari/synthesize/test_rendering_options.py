@@ -116,7 +116,7 @@ def test_what_a_sequence_excludes_is_said(widget: SynthesizeWidget, qtbot: QtBot
 def test_angles_of_a_b1_measurement_are_not_offered_and_say_why(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     angles = Volume(data=np.full(HR.shape, 60, np.float32), grid=HR, name="sub-01 TB1TFL")
     (layer,) = add(viewer, angles)
-    assert widget.rendering.map_box.count() == 1  # none
+    assert len(widget.rendering.map_box) == 1  # none
     told = widget.rendering.map_note.text()
     assert told.startswith("sub-01 TB1TFL")
     assert "divide it by the nominal flip angle" in told
@@ -130,7 +130,7 @@ def test_an_equation_leaves_the_map_of_b1_out_and_says_so(
 ) -> None:
     live = widget.add_contrast()
     (b1,) = add(viewer, field_map(0.8))
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     qtbot.waitUntil(lambda: live[0].data.transmit_field is not None)
     flair = np.asarray(live[0].data)
     equation = UserEquation(text="PD * exp(-TE / T2)")
@@ -242,10 +242,10 @@ def field_map(value: float, grid: VoxelGrid = HR, **more: Any) -> Volume:
 
 
 def test_a_layer_of_b1_is_offered_and_scales_voxel_by_voxel(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
-    assert widget.rendering.map_box.count() == 1  # none
+    assert len(widget.rendering.map_box) == 1  # none
     (b1,) = add(viewer, field_map(0.8, path=Path("sub-01_TB1map.nii.gz")))
     assert widget.rendering.field_layer is None  # until it is asked for
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     assert widget.options.button.text() == "Options: B1+ map"
     live = widget.add_contrast()
     for layer, grid in zip(live, (HR.with_shape((6, 7, 5)), HR), strict=True):
@@ -274,7 +274,7 @@ def test_live_layers_take_another_map_and_lose_it_with_its_layer(
 
 def choose(widget: SynthesizeWidget, b1: Any, qtbot: QtBot) -> None:
     """Choose a layer of B1+ and wait until it is on the voxels of the maps."""
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     qtbot.waitUntil(lambda: not widget.fields.is_busy)
 
 
@@ -296,7 +296,7 @@ def test_record_and_data_take_a_map_of_b1_together_while_settings_are_impossible
     assert widget.editor.value() is None
     widget.rendering.set_value(Rendering(snr=20.0))
     (b1,) = add(viewer, field_map(0.7, path=path))
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     for layer in live:
         qtbot.waitUntil(lambda layer=layer: layer.data.transmit_field is not None)
         assert layer.data.rendering == Rendering(transmit_map=path.name)  # no noise: that waits for possible settings
@@ -304,14 +304,14 @@ def test_record_and_data_take_a_map_of_b1_together_while_settings_are_impossible
     assert sidecar(live[0])["Sources"] == [*sources, str(path.absolute())]
     assert write_layer(str(tmp_path / "x.nii.gz"), *live[0].as_layer_data_tuple()[:2])
     assert read_volume(tmp_path / "x.nii.gz").sidecar["Rendering"] == {"TransmitMap": path.name}
-    widget.rendering.map_box.set_value(None)
+    widget.rendering.map_box.choose(None)
     assert "Rendering" not in sidecar(live[0])
     assert sidecar(live[0])["Sources"] == sources
 
 
 def test_a_new_contrast_names_the_file_of_its_map_of_b1(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     (b1,) = add(viewer, field_map(0.7, path=Path("sub-01_TB1map.nii.gz")))
-    widget.rendering.map_box.set_value(b1)
+    widget.rendering.map_box.choose(b1)
     assert sidecar(widget.add_contrast()[0])["Sources"] == [str(Path("sub-01_TB1map.nii.gz").absolute())]
 
 
@@ -346,7 +346,7 @@ def test_nothing_starts_while_a_map_of_b1_is_brought(
 
     monkeypatch.setattr(transmit_fields, "transmit_field_on", wait)
     live = widget.add_contrast()
-    widget.rendering.map_box.set_value(add(viewer, field_map(0.8))[0])
+    widget.rendering.map_box.choose(add(viewer, field_map(0.8))[0])
     assert "Resampling the B1+ map" in widget.status.text()
     assert not widget.add_button.enabled
     widget.editor.parameter_boxes()["echo_time"].value = 90
@@ -363,7 +363,7 @@ def test_nothing_starts_while_a_map_of_b1_is_brought(
 def test_a_map_of_b1_of_another_place_is_let_go(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     live = widget.add_contrast()
     away = VoxelGrid(HR.shape, HR.affine + np.array([[0, 0, 0, 500.0]] + 3 * [[0, 0, 0, 0]]))
-    widget.rendering.map_box.set_value(add(viewer, field_map(0.8, away))[0])
+    widget.rendering.map_box.choose(add(viewer, field_map(0.8, away))[0])
     qtbot.waitUntil(lambda: widget.rendering.field_layer is None)
     qtbot.wait(50)
     assert "do not overlap" in widget.status.text()
@@ -373,7 +373,7 @@ def test_a_map_of_b1_of_another_place_is_let_go(widget: SynthesizeWidget, viewer
 def test_a_layer_that_is_no_map_of_b1_is_let_go_with_a_sentence(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     widget.add_contrast()
     (angles,) = add(viewer, field_map(60))
-    widget.rendering.map_box.set_value(angles)
+    widget.rendering.map_box.choose(angles)
     assert widget.rendering.field_layer is None
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
 
@@ -388,10 +388,10 @@ def test_what_is_assumed_about_a_layer_of_b1_is_said_beside_it(
     hint = widget.rendering.map_hint
     assert hint.isHidden()
     for layer, kind in ((b1, "percent"), (plain, "a fraction")):
-        widget.rendering.map_box.set_value(layer)
+        widget.rendering.map_box.choose(layer)
         assert f"Read as {kind} of the nominal flip angle" in hint.text()
     (angles,) = add(viewer, field_map(60))
-    widget.rendering.map_box.set_value(angles)  # refused before there is a contrast
+    widget.rendering.map_box.choose(angles)  # refused before there is a contrast
     assert widget.rendering.field_layer is None
     assert hint.isHidden()
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()
@@ -405,7 +405,7 @@ def test_a_refusal_stays_until_the_layers_move(
     viewer.dims.ndisplay = n_axes
     qtbot.waitUntil(lambda: n_axes == 2 or all(layer.data.is_kept for layer in live))
     (angles,) = add(viewer, field_map(60))
-    widget.rendering.map_box.set_value(angles)
+    widget.rendering.map_box.choose(angles)
     add(viewer, field_map(0.8))
     qtbot.wait(200)
     assert "a B1+ map is a fraction of the nominal flip angle" in widget.status.text()

@@ -15,7 +15,7 @@ from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidge
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
 from napari_swig_qmri._napari.parts.appearance import Foldable, form, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
 from napari_swig_qmri.physics.sequence import short_label, summary
 from napari_swig_qmri.synthesis.curves import movable_settings, setting_values, signals, sweep, with_settings
@@ -57,11 +57,13 @@ class CurvePanel(QWidget):
         self._rows: tuple[list[Row], list[Row]] = ([], [])  # of the table: the cursor, what stays
         self._followed: Contrast | None = None
         self._shown: Contrast | None = None  # sequence of the curves on show
-        self.follow = Choice("Use the settings below, or those of a contrast layer while its sliders move")
+        self.follow = ChoiceBox(
+            none=OWN, tooltip="Use the settings below, or those of a contrast layer while its sliders move"
+        )
         self.editor = AcquisitionEditor(sliders=True, optional=False, equations=True)
         self.editor.set_value(sequence)
         self.editor_fold = Foldable("", self.editor)
-        self.setting = Choice("The setting along the horizontal axis; drag the upright line to change it")
+        self.setting = ChoiceBox(tooltip="The setting along the horizontal axis; drag the upright line to change it")
         self.hint = wrapped_label(role="note")
         self.table = ValueTable()
         self.plot = new_plot("", "")
@@ -75,8 +77,8 @@ class CurvePanel(QWidget):
         self.unpin_button.setVisible(False)
         self.set_followable([])
         self.editor.changed.connect(self._edited)
-        self.follow.chosen.connect(self._follow)
-        self.setting.chosen.connect(self._redraw)
+        self.follow.changed.connect(self._follow)
+        self.setting.changed.connect(self._redraw)
         self.unpin_button.clicked.connect(self.unpin_wanted)
         self._line.sigPositionChangeFinished.connect(self._dragged)
         self._take_sequence()
@@ -87,13 +89,13 @@ class CurvePanel(QWidget):
 
     def set_sequence(self, sequence: Contrast) -> None:
         """Show the signals of another sequence, by the panel's own settings."""
-        self.follow.set_value(None)
+        self.follow.choose(None)
         self.editor.set_value(sequence)
 
     def set_followable(self, layers: Sequence[tuple[str, Any]]) -> None:
         """Offer contrast layers, by name, whose sequence may be followed."""
-        self.follow.set_choices([(OWN, None), *layers])
-        self.follow.setEnabled(len(layers) > 0)
+        self.follow.set_choices(layers)
+        self.follow.enabled = len(layers) > 0
 
     def refresh_followed(self) -> None:
         """Take the sequence of the followed layer as it is now."""
@@ -117,10 +119,10 @@ class CurvePanel(QWidget):
         for item in (self._line, self._cursor_item, self._dots, self._cursor_dot):
             self.plot.addItem(item)
         rows = form()
-        rows.addRow("Sequence of", self.follow)
+        rows.addRow("Sequence of", self.follow.native)
         beside = QHBoxLayout()
         beside.addWidget(QLabel("Signal against"))
-        beside.addWidget(self.setting, 1)
+        beside.addWidget(self.setting.native, 1)
         column = QVBoxLayout(self)
         column.setContentsMargins(0, 0, 0, 0)
         column.setSpacing(4)
@@ -133,7 +135,7 @@ class CurvePanel(QWidget):
         column.addWidget(self.plot)
 
     def _follow(self) -> None:
-        layer = self.follow.value()
+        layer = self.follow.value
         self._followed = None if layer is None else layer.data.sequence
         if self._followed is not None and self._followed != self.editor.value():
             self.editor.blockSignals(True)
@@ -144,7 +146,7 @@ class CurvePanel(QWidget):
     def _edited(self) -> None:
         if self._followed is not None and self.editor.value() != self._followed:
             self._followed = None
-            self.follow.set_value(None)
+            self.follow.choose(None)
         self._take_sequence()
 
     def _take_sequence(self) -> None:
@@ -161,7 +163,7 @@ class CurvePanel(QWidget):
         self.sequence_changed.emit()
 
     def _redraw(self) -> None:
-        sequence, setting = self._shown, self.setting.value()
+        sequence, setting = self._shown, self.setting.value
         if sequence is None or setting is None:
             return
         parameter = self._parameter()
@@ -179,7 +181,7 @@ class CurvePanel(QWidget):
     def _parameter(self) -> Field[Any]:
         if self._shown is None:
             raise RuntimeError("a setting was asked for before there was a sequence: show one first.")
-        return movable_settings(self._shown)[self.setting.value()]
+        return movable_settings(self._shown)[self.setting.value]
 
     def _place_line(self) -> None:
         parameter = self._parameter()

@@ -23,7 +23,7 @@ from qtpy.QtWidgets import (
 
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
 from napari_swig_qmri._napari.parts.appearance import form, sentence, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.evaluation.regions import mean_tissue, surroundings
@@ -123,10 +123,13 @@ class DesignPanel(QWidget):
         self._design: Design | None = None
         self._problem: DesignProblem | None = None  # of the search that ran last
         self.rows: dict[str, LimitRow] = {}
-        self.first = Choice("The region to show")
-        self.second = Choice("What to show it against; the surroundings lie 1 to 6 mm from it")
-        self.nulled = Choice("A region, or CSF, that is to have no signal: the inversion time follows TR and train")
-        self.plane = Choice("The two settings of the picture")
+        self.first = ChoiceBox(tooltip="The region to show")
+        self.second = ChoiceBox(tooltip="What to show it against; the surroundings lie 1 to 6 mm from it")
+        self.nulled = ChoiceBox(
+            none="nothing",
+            tooltip="A region, or CSF, that is to have no signal: the inversion time follows TR and train",
+        )
+        self.plane = ChoiceBox(tooltip="The two settings of the picture")
         self.grid = QGridLayout()
         stays = "The settings stay as they are."
         self.run = RunPanel("Find the best settings", "Search settings within the limits", unchanged=stays)
@@ -140,9 +143,9 @@ class DesignPanel(QWidget):
         self.model = wrapped_label(MODEL, role="note")
         self._form = form()
         self._lay_out()
-        self.first.chosen.connect(self._check)
-        self.second.chosen.connect(self._check)
-        self.nulled.chosen.connect(self._check)
+        self.first.changed.connect(self._check)
+        self.second.changed.connect(self._check)
+        self.nulled.changed.connect(self._check)
         self.run.requested.connect(self.start)
         self.run.succeeded.connect(self._show)
         self.use_button.clicked.connect(lambda: self._pass_on(self.settings_wanted))
@@ -158,11 +161,11 @@ class DesignPanel(QWidget):
             self._fill_rows(sequence)
             set_text(self.model, _model(sequence))
             self._check()
-            self.plane.set_value(("flip_angle", "second_flip_angle"))  # of MP2RAGE; others are confined by folds
+            self.plane.choose(("flip_angle", "second_flip_angle"))  # of MP2RAGE; others are confined by folds
             self._forget()
-        self._form.setRowVisible(self.nulled, can_null(sequence))
+        self._form.setRowVisible(self.nulled.native, can_null(sequence))
         if not can_null(sequence):
-            self.nulled.set_value(None)
+            self.nulled.choose(None)
         self._check()
 
     def show_areas(self, labels: Sequence[int], areas: Callable[[], Areas] | None) -> None:
@@ -171,20 +174,20 @@ class DesignPanel(QWidget):
         named = [(f"label {label}", label) for label in labels]
         self.first.set_choices(named)
         self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
-        if self.second.value() == self.first.value():
-            others = [label for label in labels if label != self.first.value()]
-            self.second.set_value(others[0] if others else SURROUNDINGS)
-        self.nulled.set_choices([("nothing", None), *named, (f"CSF (T1 {1e3 * CSF.t1:.0f} ms)", CSF)])
+        if self.second.value == self.first.value:
+            others = [label for label in labels if label != self.first.value]
+            self.second.choose(others[0] if others else SURROUNDINGS)
+        self.nulled.set_choices([*named, (f"CSF (T1 {1e3 * CSF.t1:.0f} ms)", CSF)])
         self._check()
 
     def problem(self) -> DesignProblem:
         """What is asked; ValueError where it cannot be."""
         if self._areas is None or self._sequence is None:
             raise ValueError(NEEDS_REGIONS)
-        areas, first, nulled = self._areas(), self.first.value(), self.nulled.value()
+        areas, first, nulled = self._areas(), self.first.value, self.nulled.value
         return DesignProblem(
             sequence=self._sequence,
-            tissues=(areas.tissue(first, first), areas.tissue(self.second.value(), first)),
+            tissues=(areas.tissue(first, first), areas.tissue(self.second.value, first)),
             limits={name: row.limits() for name, row in self.rows.items() if self._moves(name)},
             nulled=areas.tissue(nulled, nulled) if isinstance(nulled, int) else nulled,
         )
@@ -198,14 +201,14 @@ class DesignPanel(QWidget):
             return
         self._forget()
         self._problem = problem
-        self.run.start(partial(self._optimiser, problem, self.plane.value()))
+        self.run.start(partial(self._optimiser, problem, self.plane.value))
 
     def _lay_out(self) -> None:
-        self._form.addRow("Show", self.first)
-        self._form.addRow("against", self.second)
-        self._form.addRow("Null", self.nulled)
+        self._form.addRow("Show", self.first.native)
+        self._form.addRow("against", self.second.native)
+        self._form.addRow("Null", self.nulled.native)
         picture = form()
-        picture.addRow("Picture of", self.plane)
+        picture.addRow("Picture of", self.plane.native)
         self.grid.setContentsMargins(0, 0, 0, 0)
         beside = QHBoxLayout(self._use_row)
         beside.setContentsMargins(0, 0, 0, 0)
@@ -236,19 +239,19 @@ class DesignPanel(QWidget):
         self.grid.setColumnStretch(3, 1)
 
     def _moves(self, name: str) -> bool:
-        follows = name == "inversion_time" and self.nulled.value() is not None
+        follows = name == "inversion_time" and self.nulled.value is not None
         return self.rows[name].box.isChecked() and not follows
 
     def _check(self) -> None:
         moving = [name for name in self.rows if self._moves(name)]
         if "inversion_time" in self.rows:
-            self.rows["inversion_time"].box.setEnabled(self.nulled.value() is None)
+            self.rows["inversion_time"].box.setEnabled(self.nulled.value is None)
         names = {name: short_label(self.rows[name].parameter) for name in moving}
         self.plane.set_choices([(f"{names[a]} and {names[b]}", (a, b)) for a, b in combinations(moving, 2)])
-        is_pair = self.first.value() is not None and self.first.value() != self.second.value()
+        is_pair = self.first.value is not None and self.first.value != self.second.value
         self.run.set_ready(is_pair and bool(moving) and self._sequence is not None)
         if not self.run.is_running and self._design is None:
-            self.run.show_message(NEEDS_REGIONS if self.first.value() is None else "" if is_pair else NEEDS_TWO)
+            self.run.show_message(NEEDS_REGIONS if self.first.value is None else "" if is_pair else NEEDS_TWO)
 
     def _forget(self) -> None:
         self._design = None

@@ -19,7 +19,7 @@ from napari_swig_qmri._napari.inspect.probe import Probe, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
 from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, form, sentence, wrapped_label
-from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import kind_of, map_of
@@ -64,8 +64,8 @@ class InspectWidget(Dock):
         self._areas: Areas | None = None  # of the chosen labels on the chosen maps
         self._pins: list[tuple[str, FloatArray]] = []  # name, scanner position in mm
         self._followed: WeakSet[Any] = WeakSet()
-        self.maps = Choice("The maps to read")
-        self.regions = Choice("A labels layer whose regions are to be looked at")
+        self.maps = ChoiceBox(tooltip="The maps to read")
+        self.regions = ChoiceBox(none="none", tooltip="A labels layer whose regions are to be looked at")
         self.curves = CurvePanel(SpinEcho.from_typical())
         self.design = DesignPanel(optimiser)
         self.table = RegionPanel()
@@ -98,8 +98,8 @@ class InspectWidget(Dock):
 
     def _lay_out(self) -> None:
         rows = form()
-        rows.addRow("Maps", self.maps)
-        rows.addRow("Regions", self.regions)
+        rows.addRow("Maps", self.maps.native)
+        rows.addRow("Regions", self.regions.native)
         folds = [
             Foldable("Voxels and their signals", self.curves, unfolded=True),
             Foldable("Best contrast of two regions", self.design),
@@ -112,9 +112,9 @@ class InspectWidget(Dock):
             layout.insertLayout(0, rows)  # type: ignore[attr-defined]
 
     def _connect(self) -> None:
-        self.maps.chosen.connect(self._forget_maps)
-        self.regions.chosen.connect(self._forget_areas)
-        self.regions.chosen.connect(self._offer_images)
+        self.maps.changed.connect(self._forget_maps)
+        self.regions.changed.connect(self._forget_areas)
+        self.regions.changed.connect(self._offer_images)
         self.curves.sequence_changed.connect(self._take_sequence)
         self.curves.unpin_wanted.connect(self.unpin)
         self.design.settings_wanted.connect(self.curves.set_sequence)
@@ -139,7 +139,11 @@ class InspectWidget(Dock):
             self._follow(layer, self._contrast_changed, ("data",))
         self._followed.update((*layers, *painted, *contrasts))
         self.maps.set_choices([(source.label, source.key) for source in sources])
-        self.regions.set_choices([*((layer.name, layer) for layer in painted), ("none", None)] if painted else [])
+        had_labels = len(self.regions) > 1
+        self.regions.set_choices((layer.name, layer) for layer in painted)
+        self.regions.enabled = len(painted) > 0
+        if painted and not had_labels:
+            self.regions.value = painted[0]
         self.curves.set_followable([(layer.name, layer) for layer in contrasts])
         self._offer_images()
         self._show_cursor()
@@ -161,7 +165,7 @@ class InspectWidget(Dock):
             )
             for each, facts in layers
         ]
-        labels = self.regions.value()
+        labels = self.regions.value
         self.table.show_sources(sources, None if labels is None else partial(self._labels_volume, labels))
 
     def _layer_changed(self, event: Any) -> None:
@@ -173,11 +177,11 @@ class InspectWidget(Dock):
             self._forget_maps()
 
     def _painted(self, event: Any) -> None:
-        if exists(self) and event.source is self.regions.value():
+        if exists(self) and event.source is self.regions.value:
             self._strokes.throttle()
 
     def _contrast_changed(self, event: Any) -> None:
-        if exists(self) and event.source is self.curves.follow.value():
+        if exists(self) and event.source is self.curves.follow.value:
             self.curves.refresh_followed()
 
     def _cursor_moved(self, _event: object = None) -> None:
@@ -190,7 +194,7 @@ class InspectWidget(Dock):
 
     def _add_contrast(self, sequence: Contrast) -> None:
         """Show the image of a sequence from the chosen maps, below the labels."""
-        source, labels = self._sources.get(self.maps.value()), self.regions.value()
+        source, labels = self._sources.get(self.maps.value), self.regions.value
         if source is None:
             return
         data, attributes, _ = contrast_layer(source, sequence, title=titled(sequence))
@@ -210,7 +214,7 @@ class InspectWidget(Dock):
 
     def _read_maps(self) -> Probe | None:
         """The chosen maps, read when they are needed first; None without any, and where they cannot be read."""
-        source = self._sources.get(self.maps.value())
+        source = self._sources.get(self.maps.value)
         if self._probe is None and source is not None:
             try:
                 self._probe = probe_of(source, self._viewer)
@@ -220,7 +224,7 @@ class InspectWidget(Dock):
 
     def _read_areas(self) -> Areas | None:
         """The chosen labels on the voxels of the chosen maps."""
-        labels, probe = self.regions.value(), None if self.regions.value() is None else self._read_maps()
+        labels, probe = self.regions.value, None if self.regions.value is None else self._read_maps()
         if self._areas is None and probe is not None:
             regions = regions_on(self._labels_volume(labels), probe.maps.grid)
             self._areas = Areas(probe.maps, regions, probe.t2star)
@@ -229,7 +233,7 @@ class InspectWidget(Dock):
     def _labels_volume(self, labels: Labels) -> Volume:
         """Labels where they are shown: those painted over tilted maps lie in the display frame of the maps."""
         volume = volume_of(labels)
-        source = self._sources.get(self.maps.value())
+        source = self._sources.get(self.maps.value)
         if source is None or not LayerRecord.of(labels).is_empty:
             return volume
         frame = LayerRecord.of(source.layers["T1"]).frame
@@ -260,7 +264,7 @@ class InspectWidget(Dock):
         self.curves.show_cursor(entry, place if tissue.is_measured else UNMEASURED.format(place=place))
 
     def _show_fixed(self) -> None:
-        entries, labels = [], self.regions.value()
+        entries, labels = [], self.regions.value
         probe = self._read_maps() if self._pins else None
         for index, (name, position) in enumerate(self._pins):
             voxel = None if probe is None else probe.voxel(position)

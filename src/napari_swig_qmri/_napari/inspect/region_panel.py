@@ -25,7 +25,7 @@ from qtpy.QtWidgets import (
 )
 
 from napari_swig_qmri._napari.parts.appearance import form, sentence, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.layer_choice import are_alike
 from napari_swig_qmri._napari.parts.plots import draw_agreement, draw_scatter, name_axes, new_plot
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
@@ -94,8 +94,8 @@ class RegionPanel(QWidget):
         self.copy_button.setToolTip("Copy the table as comma-separated values")
         self.save_button = QPushButton("Save CSV…")
         self.save_button.setToolTip("Save the table as a file of comma-separated values")
-        self.first, self.second = Choice("The first image"), Choice("The second image")
-        self.kind, self.of = Choice("How to compare"), Choice("What the points are")
+        self.first, self.second = ChoiceBox(tooltip="The first image"), ChoiceBox(tooltip="The second image")
+        self.kind, self.of = ChoiceBox(tooltip="How to compare"), ChoiceBox(tooltip="What the points are")
         self.plot = new_plot("", "")
         self.summary = wrapped_label()
         self._outcome = QWidget()
@@ -107,7 +107,7 @@ class RegionPanel(QWidget):
         self.copy_button.clicked.connect(self.copy)
         self.save_button.clicked.connect(self._ask_where)
         for choice in (self.first, self.second, self.kind, self.of):
-            choice.chosen.connect(self._compare)
+            choice.changed.connect(self._compare)
         self.show_sources([], None)
 
     def show_sources(self, sources: Sequence[RegionSource], labels: Callable[[], Volume] | None) -> None:
@@ -169,10 +169,10 @@ class RegionPanel(QWidget):
         for button in (self.copy_button, self.save_button):
             buttons.addWidget(button)
         rows = form()
-        rows.addRow("Compare", self.first)
-        rows.addRow("with", self.second)
-        rows.addRow("Plot", self.kind)
-        rows.addRow("of", self.of)
+        rows.addRow("Compare", self.first.native)
+        rows.addRow("with", self.second.native)
+        rows.addRow("Plot", self.kind.native)
+        rows.addRow("of", self.of.native)
         self.kind.set_choices([("Bland-Altman", BLAND_ALTMAN), ("Scatter", SCATTER)])
         self.of.set_choices([("Means of regions", REGIONS), ("Voxels of regions", VOXELS)])
         below = QVBoxLayout(self._outcome)
@@ -203,7 +203,7 @@ class RegionPanel(QWidget):
 
     def _take(self, result: Measured | Comparison) -> None:
         if isinstance(result, Comparison):
-            if (result.images, result.of) == ((self.first.value(), self.second.value()), self.of.value()):
+            if (result.images, result.of) == ((self.first.value, self.second.value), self.of.value):
                 self._draw(result)  # unless others were chosen meanwhile
             return
         self.measured = result
@@ -214,7 +214,7 @@ class RegionPanel(QWidget):
         names = [(name, name) for name in result.sources]
         self.first.set_choices(names)
         self.second.set_choices(names)
-        if self.second.value() == self.first.value():
+        if self.second.value == self.first.value:
             for choice, name in zip((self.first, self.second), _pair(list(result.sources.values())), strict=True):
                 choice.set_value(name)
         self._compare()
@@ -233,14 +233,14 @@ class RegionPanel(QWidget):
                 self.table.setItem(index, column, item)
 
     def _compare(self) -> None:
-        images, done = (self.first.value(), self.second.value()), self.measured
+        images, done = (self.first.value, self.second.value), self.measured
         if done is None or None in images:
             return
         problem = _mismatch(done, *images)
         if problem:
             self._is_waiting = False
             self._refuse(problem)
-        elif self.of.value() == REGIONS:
+        elif self.of.value == REGIONS:
             self._draw(Comparison(images, paired_means(done.rows, *images), REGIONS, _unit(done.rows, images[0])))
         elif self.run.is_running:
             self._is_waiting = True
@@ -261,7 +261,7 @@ class RegionPanel(QWidget):
             return
         self.plot.setVisible(True)
         first, second = compared.images
-        if self.kind.value() == SCATTER:
+        if self.kind.value == SCATTER:
             name_axes(self.plot, _named(first, compared.unit), _named(second, compared.unit))
             draw_scatter(self.plot, one, other)
         else:

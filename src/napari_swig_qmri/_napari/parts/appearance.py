@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from magicgui.widgets.bases import ButtonWidget
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
@@ -23,9 +24,9 @@ from qtpy.QtWidgets import (
 )
 
 if TYPE_CHECKING:
-    from magicgui.widgets.bases import ValueWidget
+    from magicgui.widgets.bases import Widget
 
-ROOM = 6  # pixels between the text of a box and its edges
+MARGIN = 6  # pixels between the text of a box and its edges
 _COLOURS = {  # role -> on dark and on light themes, each with a contrast of at least 4.5 to 1
     "text": ("", ""),
     "note": ("#9aa5b1", "#59626c"),
@@ -69,11 +70,11 @@ def sentence(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def native_of(box: ValueWidget[Any]) -> QWidget:
+def native_of(box: Widget) -> QWidget:
     """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
 
-    magicgui leaves the box's event filter to Python's garbage collector. That may run in a worker thread
-    after the dock was closed, and destroying a Qt object there crashes; as a child it goes with the box.
+    magicgui leaves the event filter of a box to Python's garbage collector. The collector may run in a worker thread
+    after the dock was closed, and destroying a Qt object there crashes. As a child the filter goes with its box.
     """
     native: QWidget = box.native
     event_filter = getattr(box._widget, "_event_filter", None)
@@ -82,13 +83,14 @@ def native_of(box: ValueWidget[Any]) -> QWidget:
     if isinstance(native, QComboBox):
         native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         native.setMinimumContentsLength(6)
-    native.setMinimumWidth(60)
-    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    if not isinstance(box, ButtonWidget):
+        native.setMinimumWidth(60)
+        native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return native
 
 
 class MiddleElided(QObject):
-    """Shortens what is chosen in a box in the middle, as the ends of names of layers are what tells them apart."""
+    """Shortens the text of a combo box in its middle, because names of layers differ at their ends."""
 
     def __init__(self, box: QComboBox) -> None:
         super().__init__(box)
@@ -96,13 +98,13 @@ class MiddleElided(QObject):
         box.installEventFilter(self)
 
     def text(self) -> str:
-        """What is chosen, as far as there is room."""
+        """Text of the current choice, shortened to the width of the box."""
         option = QStyleOptionComboBox()
         self._box.initStyleOption(option)
         return self._fit(option)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Paint the box."""
+        """Paint the box with the shortened text."""
         if watched is not self._box or event is None or event.type() != QEvent.Type.Paint:
             return False
         option, painter = QStyleOptionComboBox(), QStylePainter(self._box)
@@ -116,8 +118,10 @@ class MiddleElided(QObject):
     def _fit(self, option: QStyleOptionComboBox) -> str:
         style = self._box.style()
         field = QStyle.SubControl.SC_ComboBoxEditField
-        room = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
-        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, room - ROOM)
+        width = (
+            style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
+        )
+        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, width - MARGIN)
 
 
 def form() -> QFormLayout:

@@ -157,7 +157,7 @@ class SuperResolveWidget(Dock):
             return
         self.maps.refresh()
         self.guides.refresh()
-        self.options.mask_box.refresh()
+        self.options.mask_box.reset_choices()
         self.results.refresh()
         layers = image_layers(self._viewer)
         facts = [facts_of(layer) for layer in layers]

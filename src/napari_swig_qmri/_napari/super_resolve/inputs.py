@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushBut
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, style, wrapped_label
-from napari_swig_qmri._napari.parts.layer_box import LayerBox
+from napari_swig_qmri._napari.parts.boxes import layer_box
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.data.bids import find_suffix
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_swig_qmri._napari.parts.layer_box import Layers
+    from napari_swig_qmri._napari.parts.boxes import Layers
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 
@@ -48,7 +48,7 @@ class MapRow(QObject):
     def __init__(self, quantity: str, layers: Layers, parent: QWidget) -> None:
         super().__init__(parent)
         self._quantity = quantity
-        self.layer = LayerBox(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
+        self.layer = layer_box(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
         self.unit = ComboBox(
             choices=[(SHORT_UNITS.get(unit, unit), unit) for unit in units_of(quantity)],
             tooltip="Unit of the numbers in the file. Choosing another corrects the layer.",
@@ -127,7 +127,7 @@ class MapChooser(QWidget):
     def refresh(self) -> None:
         """Follow the layers of the viewer."""
         for row in self.rows.values():
-            row.layer.refresh()
+            row.layer.reset_choices()
 
     def _show_header(self) -> None:
         self._stored.setVisible(bool(self.value()))
@@ -155,7 +155,7 @@ class GuideRow(QWidget):
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
-        self.layer = LayerBox(layers, tooltip="High-resolution weighted image that guides the resolution.")
+        self.layer = layer_box(layers, tooltip="High-resolution weighted image that guides the resolution.")
         self.editor = AcquisitionEditor()
         self.notes = wrapped_label(role="assumption")
         self.fold = Foldable("", self.editor)
@@ -276,7 +276,7 @@ class GuideList(QWidget):
             if gone:
                 self._remove(row)
             else:
-                row.layer.refresh()
+                row.layer.reset_choices()
 
     def problems(self) -> list[str]:
         """What keeps guides from being used, one sentence each."""

@@ -12,8 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence, wrapped_label
-from napari_swig_qmri._napari.parts.choice import CHOOSE
-from napari_swig_qmri._napari.parts.layer_box import LayerBox
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, layer_box
 from napari_swig_qmri._napari.parts.preferences import GIGABYTE
 from napari_swig_qmri.super_resolution.options import METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
@@ -27,47 +26,37 @@ if TYPE_CHECKING:
 DEVICES = ["auto", "cuda", "mps", "cpu"]
 
 
-class WeightsBox(ComboBox):
-    """Choice of weights: those of the package, the files chosen so far, and another file."""
+class WeightsBox(ChoiceBox):
+    """Chooser of the weights of the package, of files opened before, and of another file."""
 
     def __init__(self) -> None:
         self._files: list[str] = []
         self._chosen = DEFAULT_WEIGHTS
-        super().__init__(label="Weights", choices=lambda _: self._listed(), value=DEFAULT_WEIGHTS)
-        native_of(self)
-        self._explain()
-        self.changed.connect(self._take)
-
-    def show_weights(self, name: str) -> None:
-        """Show weights by their name or file, listed or not."""
-        if name not in WEIGHTS and name not in self._files:
-            self._files.append(name)
-        self._chosen = name
-        with self.changed.blocked():
-            self.native.clear()  # new choices would come last, below the one that opens the dialog
-            self.reset_choices()
-            self.value = name
-        self._explain()
+        super().__init__(self._names, label="Weights", value=DEFAULT_WEIGHTS)
+        self.changed.connect(self._open)
 
     @property
     def chosen(self) -> str:
         """Name or file of the weights."""
         return self._chosen
 
-    def explanation(self) -> str:
-        """What the chosen weights are, in one line."""
-        return explained(self._chosen)
+    def show_weights(self, name: str) -> None:
+        """Show weights by their name or file, and list a new file."""
+        if name not in WEIGHTS and name not in self._files:
+            self._files.append(name)
+        self._chosen = name
+        with self.changed.blocked():
+            self.reset_choices()
+            self.value = name
+        for index, (_, each) in enumerate(self._names()):
+            self.native.setItemData(index, "" if each == CHOOSE_FILE else explained(each), Qt.ItemDataRole.ToolTipRole)
 
-    def _listed(self) -> list[tuple[str, str]]:
-        return [*((Path(name).name, name) for name in (*WEIGHTS, *self._files)), (CHOOSE, CHOOSE)]
+    def _names(self) -> list[tuple[str, str]]:
+        return [*((Path(name).name, name) for name in (*WEIGHTS, *self._files)), (CHOOSE_FILE, CHOOSE_FILE)]
 
-    def _explain(self) -> None:
-        """Let each entry of the list say what it is under the mouse."""
-        for index, (_, name) in enumerate(self._listed()):
-            self.native.setItemData(index, "" if name == CHOOSE else explained(name), Qt.ItemDataRole.ToolTipRole)
-
-    def _take(self, name: str) -> None:
-        if name == CHOOSE:
+    def _open(self, name: str) -> None:
+        """Show the chosen weights, or those of a file chosen in a dialog."""
+        if name == CHOOSE_FILE:
             folder = "" if self._chosen in WEIGHTS else str(Path(self._chosen).parent)
             name, _ = QFileDialog.getOpenFileName(
                 self.native, "Weights of a network", folder, "Weights (*.safetensors);;All files (*)"
@@ -88,7 +77,7 @@ class OptionsEditor(QWidget):
         self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1)
         self._device = ComboBox(label="Device", choices=DEVICES)
         self._memory = FloatSpinBox(label="Memory limit", min=0, max=4096, step=1)
-        self.mask_box = LayerBox(masks, label="Mask")
+        self.mask_box = layer_box(masks, label="Mask")
         for spin_box, special, unit in (
             (self._voxel_size, "as the finest guide", " mm"),
             (self._memory, "automatic", " GB"),
@@ -156,7 +145,7 @@ class OptionsEditor(QWidget):
     def _explain(self) -> None:
         """Say what the chosen method and weights are; only the network has weights."""
         self.method_note.setText(f"{sentence(METHODS[self.method_box.value])}.")
-        self.weights_note.setText(f"{sentence(self.weights_box.explanation())}.")
+        self.weights_note.setText(f"{sentence(explained(self.weights_box.chosen))}.")
         for part in (self._weights_label, self.weights_box.native, self.weights_note):
             part.setVisible(self.method_box.value == "network")
         self.changed.emit()

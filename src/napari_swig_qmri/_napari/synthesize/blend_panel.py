@@ -12,7 +12,7 @@ from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.layer_box import LayerBox
+from napari_swig_qmri._napari.parts.boxes import layer_box
 from napari_swig_qmri._napari.placement import layer_matrix
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
 
@@ -38,8 +38,8 @@ class BlendPanel(QWidget):
         self._had_grid = False
         self.layer: Image | None = None  # the combined image
         images = partial(_images, viewer)
-        self.first_box = LayerBox(images, label="First", tooltip="Image on the left of the line, or above it")
-        self.second_box = LayerBox(images, label="Second", tooltip="Image on the right of the line, or below it")
+        self.first_box = layer_box(images, label="First", tooltip="Image on the left of the line, or above it")
+        self.second_box = layer_box(images, label="Second", tooltip="Image on the right of the line, or below it")
         self.mode_box = ComboBox(
             label="Show", choices=[OFF, SWIPE, FLICKER, CHECKERBOARD], tooltip="Way to combine the images in 2D"
         )
@@ -62,8 +62,8 @@ class BlendPanel(QWidget):
         gone = self.layer is not None and self.layer not in self._viewer.layers
         if gone or any(layer not in self._viewer.layers for layer in self._followed):
             self.mode_box.value = OFF
-        self.first_box.refresh()
-        self.second_box.refresh()
+        self.first_box.reset_choices()
+        self.second_box.reset_choices()
 
     def _lay_out(self) -> None:
         for box in (self.first_box, self.second_box, self.mode_box, self.position, self.rate, self.edge):

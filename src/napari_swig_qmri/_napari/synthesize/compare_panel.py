@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QVBoxLayout, QWidget
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer
 from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
-from napari_swig_qmri._napari.parts.layer_box import LayerBox
+from napari_swig_qmri._napari.parts.boxes import layer_box
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
@@ -68,7 +68,7 @@ class ComparePanel(QWidget):
             "with scores.",
         )
         self.button.native.setCheckable(True)
-        self.mask_box = LayerBox(partial(mask_layers, viewer), label="Mask")
+        self.mask_box = layer_box(partial(mask_layers, viewer), label="Mask")
         self.mask_box.tooltip = "Region of the scores. Without a mask, the brain is found from the maps."
         self.view_box = ComboBox(
             label="View",
@@ -133,7 +133,7 @@ class ComparePanel(QWidget):
 
     def refresh_layers(self) -> None:
         """Follow layers that were added to or removed from the viewer."""
-        self.mask_box.refresh()
+        self.mask_box.reset_choices()
         self.panes.forget_removed()
         self.follow()
 

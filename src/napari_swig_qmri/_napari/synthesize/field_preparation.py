@@ -15,7 +15,7 @@ from napari_swig_qmri.data.transmit_field import as_transmit_map
 if TYPE_CHECKING:
     from napari.layers import Image
 
-    from napari_swig_qmri._napari.parts.choice import Choice
+    from napari_swig_qmri._napari.parts.boxes import ChoiceBox
     from napari_swig_qmri._napari.parts.map_sets import SourceList
 
 
@@ -26,7 +26,7 @@ class FieldPreparation(QObject):
     done = Signal()  # the chosen map is ready, or no map is chosen
     refused = Signal(str)  # reason why the choice was reset to no map
 
-    def __init__(self, choice: Choice, sources: SourceList, parent: QObject) -> None:
+    def __init__(self, choice: ChoiceBox, sources: SourceList, parent: QObject) -> None:
         super().__init__(parent)
         self.is_busy = False
         self._choice, self._sources = choice, sources
@@ -36,14 +36,14 @@ class FieldPreparation(QObject):
 
     def follow(self) -> None:
         """Resample the chosen map to the grids of new sources."""
-        layer: Image | None = self._choice.value()
+        layer: Image | None = self._choice.value
         if layer is not None and lacks_field(fields_of(layer), self._sources.grids()):
             self.start()
 
     def start(self) -> None:
         """Resample the chosen map to the grids of all sources."""
         self._query.forget()
-        layer: Image | None = self._choice.value()
+        layer: Image | None = self._choice.value
         grids = [] if layer is None else self._sources.grids()
         if layer is None or not lacks_field(fields_of(layer), grids):
             self._finish()
@@ -57,7 +57,7 @@ class FieldPreparation(QObject):
 
     def refuse(self, problem: str) -> None:
         """Reset the choice to no map, because of a problem."""
-        self._choice.set_value(None)
+        self._choice.choose(None)
         self._set_busy(False)
         self.refused.emit(problem)
 

@@ -11,7 +11,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMessageBox, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.choice import CHOOSE
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
 
@@ -185,7 +185,7 @@ class PresetPanel(QWidget):
 
     def _names(self) -> list[tuple[str, str]]:
         names = [each.name for each in self._presets if each.field_strength == self.field_strength]
-        return [(OWN, OWN), *((name, name) for name in names), (CHOOSE, CHOOSE)]
+        return [(OWN, OWN), *((name, name) for name in names), (CHOOSE_FILE, CHOOSE_FILE)]
 
     def _find(self, name: str, field: float) -> Preset | None:
         return next((each for each in self._presets if each.key == (name, field)), None)
@@ -205,7 +205,7 @@ class PresetPanel(QWidget):
         if preset is not None:
             self.choose(preset)
             return
-        if name == CHOOSE:
+        if name == CHOOSE_FILE:
             file, _ = QFileDialog.getOpenFileName(self, "Presets", "", "Presets (*.toml);;All files (*)")
             if file:
                 self.open_file(Path(file))

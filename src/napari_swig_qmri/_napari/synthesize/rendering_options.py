@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.appearance import form, native_of, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.choice import Choice
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.sequence import SignalModel
@@ -79,18 +79,18 @@ class RenderingEditor(QWidget):
         self._form = form()
         self._form.setContentsMargins(4, 0, 0, 0)
         self.setLayout(self._form)
-        self.map_box = Choice(NOTES["map_box"])
+        self.map_box = ChoiceBox(label="B1+ map", none="none", tooltip=NOTES["map_box"])
         self.map_note = wrapped_label(role="note")
         self.show_maps([])
-        self.map_box.chosen.connect(self.map_changed.emit)
-        self.map_box.chosen.connect(self._update)
+        self.map_box.changed.connect(lambda _: self.map_changed.emit())
+        self.map_box.changed.connect(self._update)
         for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
             box: ValueWidget[Any] = getattr(self, name)
             box.tooltip = NOTES.get(name, "")
             self._form.addRow(QLabel(box.label), native_of(box))
             box.changed.connect(self._update)
             if name == "_field":
-                self._form.addRow(QLabel("B1+ map"), self.map_box)
+                self._form.addRow(QLabel(self.map_box.label), self.map_box.native)
                 self._form.addRow(self.map_hint)
                 self._form.addRow(self.map_note)
         for part in (self.problem_label, native_of(self.mark), self.caveat):
@@ -112,7 +112,7 @@ class RenderingEditor(QWidget):
     def set_value(self, rendering: Rendering) -> None:
         """Show these options."""
         self._field.value = 100 * rendering.transmit_field
-        self.map_box.set_value(next((each for each in self._maps if file_name(each) == rendering.transmit_map), None))
+        self.map_box.choose(next((each for each in self._maps if file_name(each) == rendering.transmit_map), None))
         self._snr.value = rendering.snr if rendering.has_noise else 0
         self._reference.value = rendering.noise_reference
         self._seed.value = rendering.seed
@@ -121,7 +121,7 @@ class RenderingEditor(QWidget):
     @property
     def field_layer(self) -> Image | None:
         """Layer of the chosen B1+ map; None without one."""
-        layer: Image | None = self.map_box.value()
+        layer: Image | None = self.map_box.value
         return layer
 
     def show_maps(self, layers: Sequence[Image], measurements: Sequence[str] = ()) -> None:
@@ -136,7 +136,7 @@ class RenderingEditor(QWidget):
         """
         set_text(self.map_note, f"{', '.join(measurements)}: {NOT_RELATIVE}" if measurements else "")
         self._maps = list(layers)
-        self.map_box.set_choices([("none", None), *((layer.name, layer) for layer in layers)])
+        self.map_box.set_choices((layer.name, layer) for layer in layers)
 
     def show_map_notices(self, notices: Sequence[str]) -> None:
         """Show what was assumed about the chosen B1+ map."""

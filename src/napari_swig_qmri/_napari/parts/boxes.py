@@ -1,0 +1,133 @@
+"""Choosers, buttons and forms of magicgui boxes that fit a narrow dock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets.bases import ButtonWidget, Widget
+from napari.layers import Layer
+from qtpy.QtCore import Qt
+from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLayout, QVBoxLayout, QWidget
+
+from napari_swig_qmri._napari.parts.appearance import MiddleElided, native_of, wrapped_label
+
+Choices = Iterable[tuple[str, Any]]
+Layers = Callable[[], Sequence[Layer]]
+Part = Widget | QWidget | QLayout
+CHOOSE_FILE = "Choose a file…"
+
+
+class ChoiceBox(ComboBox):
+    """Chooser of one of several values that come and go.
+
+    Choices are pairs of a text and a value, or a function that returns them. With `none` the value None is offered
+    first, under that text. `changed` carries every new value, whether the user or the program chose it.
+    """
+
+    def __init__(
+        self, choices: Choices | Callable[[], Choices] = (), *, none: str | None = None, **options: Any
+    ) -> None:
+        self.null_string = none or ""
+        self._offered = choices
+        super().__init__(choices=self._list, nullable=none is not None, **options)
+        native_of(self)
+        self.elided = MiddleElided(self.native)
+
+    def set_choices(self, choices: Choices) -> None:
+        """Offer other choices. The value stays if it is still offered; otherwise the first choice is taken."""
+        self._offered = list(choices)
+        self.reset_choices()
+
+    def reset_choices(self, *_: Any) -> None:
+        """List the choices anew. The value stays if it is still offered, also under another text."""
+        before = self.value
+        with self.changed.blocked():
+            self.native.clear()  # magicgui appends new choices to those that are listed already
+            super().reset_choices()
+            self.choose(before)
+        if not self._nullable:
+            self.enabled = len(self) > 0
+        if self.value is not before and self.value != before:
+            self.changed.emit(self.value)
+
+    def choose(self, value: Any) -> None:
+        """Choose a value if it is offered."""
+        if value in self.choices:
+            self.value = value
+
+    def _list(self, _: object) -> list[tuple[str, Any]]:
+        return list(self._offered() if callable(self._offered) else self._offered)
+
+
+def layer_box(layers: Layers, **options: Any) -> ChoiceBox:
+    """Chooser of one of the layers that a function returns, or of none; `reset_choices` follows the viewer."""
+    return ChoiceBox(lambda: [(layer.name, layer) for layer in layers()], none="none", **options)
+
+
+def button(text: str, tooltip: str = "", action: Callable[..., Any] | None = None) -> PushButton:
+    """Push button that calls a function when it is pressed."""
+    made = PushButton(text=text, tooltip=tooltip)
+    native_of(made)
+    if action is not None:
+        made.changed.connect(action)
+    return made
+
+
+class Form(QFormLayout):
+    """Boxes below each other with their labels at the left, and notes as wide as the form between them.
+
+    The forms of magicgui cannot hold such notes.
+    """
+
+    def __init__(self, *boxes: Widget) -> None:
+        super().__init__()
+        self.setContentsMargins(0, 0, 0, 0)
+        self.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
+        self.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
+        self.setSpacing(4)
+        for box in boxes:
+            self.add(box)
+
+    def add(self, box: Widget, note: str = "") -> None:
+        """Append a box, and below it a note."""
+        if isinstance(box, ButtonWidget):  # its text is its label
+            self.addRow(native_of(box))
+        else:
+            self.addRow(box.label, native_of(box))
+        if note:
+            self.addRow(wrapped_label(note, role="note"))
+
+    def set_visible(self, box: Widget, visible: bool) -> None:
+        """Show or hide a box with its label."""
+        self.setRowVisible(box.native, visible)
+
+
+def column(*parts: Part, spacing: int = 4) -> QVBoxLayout:
+    """Layout of parts below each other, without margins."""
+    layout = QVBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(spacing)
+    for part in parts:
+        _add(layout, part)
+    return layout
+
+
+def row(*parts: Part, stretch: Sequence[int] = ()) -> QHBoxLayout:
+    """Layout of parts beside each other, without margins; `stretch` is their share of the width."""
+    layout = QHBoxLayout()
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(4)
+    for part in parts:
+        _add(layout, part)
+    for index, share in enumerate(stretch):
+        layout.setStretch(index, share)
+    return layout
+
+
+def _add(layout: QVBoxLayout | QHBoxLayout, part: Part) -> None:
+    if isinstance(part, QLayout):
+        layout.addLayout(part)
+    else:
+        layout.addWidget(part if isinstance(part, QWidget) else native_of(part))
