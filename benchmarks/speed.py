@@ -141,7 +141,7 @@ def zooming(lr: NDArray[np.float32]) -> Iterator[str]:
 def resolving(
     method: str, lr: NDArray[np.float32], lr_affine: NDArray[np.float64], images: NDArray[np.float32], device: str
 ) -> Iterator[str]:
-    """Super-resolve, and print each new stage."""
+    """Super-resolve, and yield the stage of every step."""
     hr_grid = VoxelGrid(SHAPE, np.eye(4))
     nx, ny, nz = lr.shape[1:]
     maps = QuantitativeMaps(data=lr, grid=VoxelGrid((nx, ny, nz), lr_affine))
