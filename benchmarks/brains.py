@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from napari_swig_qmri import KSpaceTruncation, Options, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
 from napari_swig_qmri.evaluation.scores import MapScores
-from napari_swig_qmri.simulation.subjects import BRAIN, BRAINWEB, TISSUES, anatomy_of, halved, random_maps
+from napari_swig_qmri.simulation.label_maps import BRAINWEB, anatomy_of
+from napari_swig_qmri.simulation.tissue_maps import random_maps
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
 
 FIELD_STRENGTH = 3.0  # T
@@ -55,8 +56,7 @@ def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
         anatomy = whole.crop(CORNER, SHAPE)
         seed = [ord(letter) for letter in path.name]
         _, truth, _ = random_maps(anatomy, FIELD_STRENGTH, np.random.default_rng(seed))
-        brain = np.isin(anatomy.labels, [1 + TISSUES.index(tissue) for tissue in BRAIN])
-        yield Brain(name=path.name.split("_")[0], truth=truth, mask=halved(brain.astype(np.float32)) > 0.5)
+        yield Brain(name=path.name.split("_")[0], truth=truth, mask=anatomy.brain_mask)
 
 
 def resolved(

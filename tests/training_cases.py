@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.volumes import VoxelGrid
-from napari_swig_qmri.simulation.subjects import BRAINWEB, Anatomy, anatomy_of
+from napari_swig_qmri.simulation.label_maps import BRAINWEB, Anatomy, anatomy_of
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 
 EDGE = 24  # HR voxels

@@ -94,7 +94,7 @@ def test_empty_and_missing_voxels_give_finite_images():
 def test_what_cannot_be_simulated_is_said():
     with pytest.raises(ValueError, match="factors must be 1 or more"):
         degrade(uniform(), 0.5)
-    with pytest.raises(ValueError, match="one gain each, but 1 came"):
+    with pytest.raises(ValueError, match="one gain each, but 1 were given"):
         degrade(uniform(), 2, gains=[1.0])
     with pytest.raises(ValueError, match="must be one of maps, signals"):
         degrade(uniform(), 2, domain="k-space")

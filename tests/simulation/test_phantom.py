@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import ndimage as ndi
 
-from napari_swig_qmri.simulation.phantom import CLASSES, TISSUES, make_phantom
+from napari_swig_qmri.simulation.phantom import CLASSES, PAINTED_TISSUES, make_phantom
 from napari_swig_qmri.simulation.shapes import Lattice, ellipsoid, interpolated, smooth_min, tube
 
 CENTRE = ((-72, 72), (-104, 76), (6, 18))  # a slab through cortex, ventricles and deep grey matter
@@ -71,7 +71,7 @@ def test_tissues_have_the_values_of_their_field_strength(strength):
     column = (1.5, 3.0).index(strength)
     for name, tissue in (("WM", "white"), ("GM", "cortex"), ("CSF", "csf")):
         where = phantom.fractions[CLASSES.index(name)] > 0.99
-        expected = (TISSUES[tissue].pd, TISSUES[tissue].t1[column], TISSUES[tissue].t2[column])
+        expected = (PAINTED_TISSUES[tissue].pd, PAINTED_TISSUES[tissue].t1[column], PAINTED_TISSUES[tissue].t2[column])
         for values, value in zip(phantom.maps.data, expected, strict=True):
             assert np.median(values[where]) == pytest.approx(value, rel=0.03)
 
@@ -85,7 +85,7 @@ def test_published_ranges_hold_at_3_t():
         "fat": ((0.0, 1.0), (0.3, 0.5), (0.060, 0.100)),
     }
     for name, limits in ranges.items():
-        tissue = TISSUES[name]
+        tissue = PAINTED_TISSUES[name]
         for value, (low, high) in zip((tissue.pd, tissue.t1[1], tissue.t2[1]), limits, strict=True):
             assert low <= value <= high
 
@@ -177,7 +177,7 @@ def test_empty_space_is_zero_and_everything_is_finite(coarse_head):
 
 
 def test_impossible_phantoms_are_refused():
-    with pytest.raises(ValueError, match=r"1\.5 and 3 T, but 7\.0 T"):
+    with pytest.raises(ValueError, match=r"1\.5 and 3 T only, not at 7\.0 T"):
         make_phantom(4.0, field_strength=7.0)
     with pytest.raises(ValueError, match="must be positive, but 0"):
         make_phantom(0)

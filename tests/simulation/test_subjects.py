@@ -10,24 +10,25 @@ import pytest
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.simulation.subjects import (
+from napari_swig_qmri.simulation.label_maps import (
     BRAINWEB,
     FREESURFER,
-    RANGES,
-    TISSUES,
+    LABELLED_TISSUES,
     Anatomy,
-    _by_luck,
     anatomy_of,
     crop_of_maps,
     halved,
     random_crop,
+)
+from napari_swig_qmri.simulation.subjects import (
+    _with_and_without_lesions,
     random_factors,
-    random_maps,
     random_protocol,
     random_scan,
     random_sequence,
     random_subject,
 )
+from napari_swig_qmri.simulation.tissue_maps import TISSUE_RANGES, random_maps
 
 FINE = VoxelGrid((48, 40, 32), np.diag([0.5, 0.5, 0.5, 1.0]))
 
@@ -35,9 +36,9 @@ FINE = VoxelGrid((48, 40, 32), np.diag([0.5, 0.5, 0.5, 1.0]))
 @pytest.fixture(scope="module")
 def anatomy():
     """White matter around a block of grey matter and a block of CSF, air at one end."""
-    labels = np.full(FINE.shape, 1 + TISSUES.index("white"), np.uint8)
-    labels[10:24, 10:30, 8:24] = 1 + TISSUES.index("grey")
-    labels[30:40, 10:30, 8:24] = 1 + TISSUES.index("csf")
+    labels = np.full(FINE.shape, 1 + LABELLED_TISSUES.index("white"), np.uint8)
+    labels[10:24, 10:30, 8:24] = 1 + LABELLED_TISSUES.index("grey")
+    labels[30:40, 10:30, 8:24] = 1 + LABELLED_TISSUES.index("csf")
     labels[:4] = 0
     return Anatomy(labels, FINE)
 
@@ -73,9 +74,9 @@ def test_tissues_lie_in_their_ranges(anatomy, strength, place):
     """Texture moves single voxels; medians move by little."""
     maps, _, _ = random_maps(anatomy, strength, np.random.default_rng(5))
     labels = anatomy.labels[::2, ::2, ::2]
-    pure = halved((anatomy.labels == 1 + TISSUES.index("grey")).astype(np.float32)) == 1
-    assert (labels[pure] == 1 + TISSUES.index("grey")).all()
-    pd, t1, t2 = RANGES["grey"]
+    pure = halved((anatomy.labels == 1 + LABELLED_TISSUES.index("grey")).astype(np.float32)) == 1
+    assert (labels[pure] == 1 + LABELLED_TISSUES.index("grey")).all()
+    pd, t1, t2 = TISSUE_RANGES["grey"]
     for name, (low, high) in zip(QUANTITIES, (pd, t1[place], t2[place]), strict=True):
         assert low * 0.93 < np.median(maps[name][pure]) < high * 1.07
 
@@ -83,7 +84,7 @@ def test_tissues_lie_in_their_ranges(anatomy, strength, place):
 def test_mixed_voxels_add_signals_not_times():
     """Half white matter and half air: half of the PD, the times of white matter."""
     labels = np.zeros(FINE.shape, np.uint8)
-    labels[9:] = 1 + TISSUES.index("white")
+    labels[9:] = 1 + LABELLED_TISSUES.index("white")
     maps, _, _ = random_maps(Anatomy(labels, FINE), 3.0, np.random.default_rng(0))
     whole, half = (np.median(maps.data[:, i], axis=(1, 2)) for i in (12, 4))
     np.testing.assert_allclose(half / whole, [0.5, 1, 1], rtol=0.1)
@@ -108,17 +109,17 @@ def test_a_crop_keeps_its_place_in_the_world(anatomy):
 def test_label_maps_of_both_schemes_become_tissues():
     grid = VoxelGrid((2, 2, 2), np.eye(4))
     brainweb = anatomy_of(np.array([0, 1, 2, 3, 4, 5, 7, 99]).reshape(2, 2, 2), grid, BRAINWEB)
-    assert [TISSUES[k - 1] if k else "air" for k in brainweb.labels.ravel()] == [
+    assert [LABELLED_TISSUES[k - 1] if k else "air" for k in brainweb.labels.ravel()] == [
         "air", "csf", "grey", "white", "fat", "muscle", "bone", "air",
     ]  # fmt: skip
     freesurfer = anatomy_of(np.array([0, 2, 41, 3, 43, 10, 24, 17]).reshape(2, 2, 2), grid, FREESURFER)
-    assert [TISSUES[k - 1] if k else "air" for k in freesurfer.labels.ravel()] == [
+    assert [LABELLED_TISSUES[k - 1] if k else "air" for k in freesurfer.labels.ravel()] == [
         "air", "white", "white", "grey", "csf", "deep grey", "csf", "grey",
     ]  # fmt: skip
 
 
 def test_labels_of_another_scheme_are_refused():
-    with pytest.raises(ValueError, match="no label of the scheme"):
+    with pytest.raises(ValueError, match="has no label of the scheme"):
         anatomy_of(np.full((2, 2, 2), 77), VoxelGrid((2, 2, 2), np.eye(4)), BRAINWEB)
 
 
@@ -158,7 +159,7 @@ def test_lesions_change_maps_where_they_are_and_nowhere_else(anatomy):
 
 def test_some_lesions_are_seen_by_maps_or_guides_alone():
     maps = ("healthy", "ill")
-    seen = {_by_luck(*maps, np.random.default_rng(seed)) for seed in range(60)}
+    seen = {_with_and_without_lesions(*maps, np.random.default_rng(seed)) for seed in range(60)}
     assert seen == {("ill", "ill"), ("ill", "healthy"), ("healthy", "ill")}
 
 

@@ -16,6 +16,7 @@ from napari_swig_qmri.data.inputs import paths_of, read_guides, read_maps, subje
 from napari_swig_qmri.data.interpretation import as_guide
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.sidecars import field_strength_of
+from napari_swig_qmri.data.volumes import bright_voxels
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.results import SuperResolution, assumptions, save_super_resolution
 
@@ -103,7 +104,7 @@ def _plan_report(plan: RunPlan, statements: Sequence[str], notices: Sequence[str
 
 def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:
     first = result.lr_maps.data[0]
-    tissue = np.nan_to_num(first) > 0.3 * np.nanpercentile(first, 99)
+    tissue = bright_voxels(first)
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
     residual = dict(zip(result.lr_maps.names, np.nanmedian(relative, axis=1).tolist(), strict=True))

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BoolArray = npt.NDArray[np.bool_]
 FloatArray = npt.NDArray[np.floating[Any]]
 
+BRIGHT = 0.3  # of the 99th percentile
+
 
 @dataclass(frozen=True, eq=False)
 class VoxelGrid:
@@ -172,3 +174,8 @@ class WeightedImage:
                 f"weighted image {self.name!r} has an array of shape {self.data.shape} on a grid of "
                 f"{self.grid.shape} voxels: pass the grid that belongs to the array."
             )
+
+
+def bright_voxels(values: FloatArray) -> BoolArray:
+    """Mask of the voxels above 30 % of the 99th percentile, which are tissue in a PD map; False where NaN."""
+    return np.asarray(np.nan_to_num(values) > BRIGHT * np.nanpercentile(values, 99))

@@ -1,9 +1,8 @@
-"""A procedural head: the implicit shapes of brain, skull and face.
+"""Implicit shapes of the brain, skull and face of a procedural head.
 
-Coordinates are RAS+ mm with the origin near the anterior commissure, x to the right, y to the
-front, z up; sizes and places follow the usual anatomy of an adult head. `m` stands for
-coordinates with x mirrored to the right. Fields are negative inside their structure, except
-`depth` and the like, which say so.
+Coordinates are RAS+ mm with the origin near the anterior commissure, x to the right, y to the front, z up; sizes and
+positions follow the anatomy of an adult head. `p` are positions (x, y, z), `m` the same with |x|, so that shapes of the
+right side also describe the left. Fields are distances in mm, negative inside their structure, unless stated otherwise.
 """
 
 from __future__ import annotations
@@ -29,7 +28,6 @@ FACE = Lattice((-60, -40, -90), (60, 110, 6), 2)
 PERIVENTRICULAR = Lattice((-54, -78, -15), (54, 60, 54), 1.5)
 
 GYRUS_WAVELENGTH = 21.5  # mm, twice the distance between neighbouring sulci
-ATLAS_SEED = 5  # of the folds; other seeds vary them with everything else
 
 CORPUS_CALLOSUM = (  # y, z, radius in the midsagittal plane, from rostrum to splenium
     (24, -5, 2.5), (30, 0, 4), (33.5, 7, 5), (31, 15, 4.8), (22, 21.5, 3.6), (8, 25.5, 3), (-8, 27, 3),
@@ -53,7 +51,7 @@ AQUEDUCT = ((0, -31, -2, 1.2), (0, -35, -14, 1.2), (0, -40, -24, 2))
 
 @lru_cache(maxsize=2)
 def head(seed: int = 0) -> dict[str, Field]:
-    """All fields of one head; the seed varies folds, asymmetry, thickness, lesions and texture."""
+    """All fields of one head by name; the seed varies folds, asymmetry, thicknesses, lesions and texture."""
     fields = {}
     for lattice, shapes in ((HEAD, _outside), (BRAIN, _cerebrum), (DEEP, _deep), (FACE, _face)):
         for name, values in shapes(lattice, seed).items():
@@ -65,13 +63,13 @@ def head(seed: int = 0) -> dict[str, Field]:
 
 
 def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
-    """Distance to the wall of the interhemispheric fissure, which ends at the bridges."""
+    """Distance in mm to the wall of the interhemispheric fissure, which ends at the bridges between the hemispheres."""
     result: FloatArray = np.sqrt(fissure_x**2 + np.maximum(-core, 0) ** 2) - 0.7
     return result
 
 
 def _places(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
-    """Slightly warped positions (3-D each), so that no two sides are alike, and the same with |x|."""
+    """Sample positions (x, y, z), 3-D each, slightly warped so that both sides differ, and the same with |x|."""
     grid = np.meshgrid(*lattice.axes, indexing="ij")
     x, y, z = (c + 1.1 * _noise(grid, 90, seed, i, 12) for i, c in enumerate(grid))
     return (x, y, z), (np.abs(x), y, z)
@@ -82,7 +80,7 @@ def _noise(p: Coordinates, wavelength: float, seed: int, stream: int, count: int
 
 
 def _hemispheres(m: Coordinates, spacing: float) -> FloatArray:
-    """Both cerebral hemispheres with their temporal lobes, unfolded and without fissures."""
+    """Cerebral hemispheres with their temporal lobes, without folds and fissures."""
     a, y, z = m
     width = 66.5 * (1 - 0.0011 * (y + 25) - 0.000007 * np.maximum(y - 10, 0) ** 2)
     height = np.where(z > 14, (z - 14) / 61, (14 - z) / 46)
@@ -95,7 +93,7 @@ def _hemispheres(m: Coordinates, spacing: float) -> FloatArray:
 
 
 def _above_tentorium(m: Coordinates) -> FloatArray:
-    """Height above the tentorium in mm."""
+    """Height above the tentorium in mm, positive above."""
     a, y, z = m
     behind = np.maximum(-44 - y, 0)
     ridge = 2 - 0.31 * behind - 1.3 * np.maximum(y + 44, 0)
@@ -132,12 +130,12 @@ def _outside(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 
 def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
-    """Everything that `cortex` needs, the cerebellum and the dural folds."""
+    """Depths, folds and fissures from which the cortex is painted, the tentorium and the cerebellum."""
     p, m = _places(lattice, seed)
     x, y, z = p
     fissure_x = x + 1.8 * _noise((np.zeros_like(x), y, z), 55, seed, 20, 16)
     core = _bridges(m)
-    surfaces = {  # depth below each surface in mm, and how deep sulci go there
+    surfaces = {  # depth below each surface in mm, positive inside, and depth of the sulci there
         "convexity": (-_hemispheres(m, lattice.spacing), 25),
         "tentorium": (_above_tentorium(m) - 1.0, 10),
         "base": (_cisterns(m), 6),
@@ -165,7 +163,7 @@ def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 
 def _bridges(m: Coordinates) -> FloatArray:
-    """What joins the hemispheres: corpus callosum, diencephalon and the base of the forebrain."""
+    """Bridges between the hemispheres: corpus callosum, diencephalon and the base of the forebrain."""
     a, y, z = m
     plane = (np.zeros_like(a), y, z)
     callosum = tube(plane, [(0, *knot) for knot in CORPUS_CALLOSUM])
@@ -180,7 +178,7 @@ def _cisterns(m: Coordinates) -> FloatArray:
 
 
 def _sylvian(m: Coordinates) -> FloatArray:
-    """Distance to the lateral fissure: a sheet from the convexity and the cleft over the insula."""
+    """Distance to the lateral fissure: a sheet from the convexity inwards, and the cleft over the insula."""
     a, y, z = m
     height = (z + 9 - 0.42 * (20 - y)) / 1.08
     sides = np.maximum(40 - a, 0) ** 2 + np.maximum(y - 33, 0) ** 2 + np.maximum(-46 - y, 0) ** 2
@@ -190,11 +188,11 @@ def _sylvian(m: Coordinates) -> FloatArray:
 
 
 def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> FloatArray:
-    """A pattern whose zeros are the sulci: evenly spaced, winding, and perpendicular to the surface.
+    """Pattern whose zeros are the sulci: evenly spaced, winding, and perpendicular to the surface.
 
-    Noise is turned into stripes of one wavelength on the surface ``depth = 0`` by alternating a
-    band-pass with a saturation, as in a reaction-diffusion system; after each round every point
-    takes the value of its closest surface point, so that sulci run straight inwards.
+    Alternating a band-pass and a saturation, as in a reaction-diffusion system, turns noise into stripes of one
+    wavelength on the surface ``depth = 0``. After each round every point takes the value of the closest surface point,
+    so that sulci run straight inwards.
     """
     closest = _closest_points(depth, lattice.spacing)
     frequency = [np.fft.fftfreq(n, lattice.spacing) for n in depth.shape]
@@ -213,7 +211,7 @@ def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> Fl
 
 
 def _band_passed(pattern: FloatArray, band: FloatArray, where: npt.NDArray[np.bool_]) -> FloatArray:
-    """Filter a pattern and scale it to unit variance at the surface."""
+    """The pattern times `band` in Fourier space, scaled to unit standard deviation in the voxels of `where`."""
     axes = (0, 1, 2)
     filtered = np.fft.irfftn(np.fft.rfftn(pattern, axes=axes) * band, pattern.shape, axes=axes)
     result: FloatArray = (filtered / filtered[where].std()).astype(np.float32)
@@ -221,7 +219,7 @@ def _band_passed(pattern: FloatArray, band: FloatArray, where: npt.NDArray[np.bo
 
 
 def _closest_points(depth: FloatArray, spacing: float) -> list[FloatArray]:
-    """Lattice indices of the point of the surface ``depth = 0`` next to every sample: two Newton steps."""
+    """Lattice indices of the point of the surface ``depth = 0`` closest to each sample, by two Newton steps."""
     points: list[FloatArray] = list(np.indices(depth.shape, dtype=np.float32))
     slope = np.gradient(depth)
     steepness = np.maximum(sum(g * g for g in slope), 0.4 * spacing**2)
@@ -280,7 +278,7 @@ def _face(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 
 def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
-    """Lesions as in multiple sclerosis: ovoids that stand on the lateral ventricles, and a few beyond."""
+    """Lesions as in multiple sclerosis: ovoids perpendicular to the lateral ventricles, and a few farther away."""
     p, _ = _places(lattice, seed)
     generator = np.random.default_rng((seed, 40))
     body = np.array(LATERAL_VENTRICLE)[1:-1]
@@ -303,7 +301,7 @@ def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
 
 
 def _textures(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
-    """Unit-variance variation inside tissues, another for each map: fine grain, patches and slow change."""
+    """Texture of each map, of unit variance: fine grain, patches and slow variation."""
     shape = tuple(len(axis) for axis in lattice.axes)
     textures = {}
     for i, name in enumerate(("texture_pd", "texture_r1", "texture_r2")):

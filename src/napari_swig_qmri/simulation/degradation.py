@@ -1,4 +1,4 @@
-"""Low-resolution maps and high-resolution weighted images, as a scanner would give them of known maps."""
+"""Simulated scans of known maps: low-resolution maps and high-resolution weighted images."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 DOMAINS = ("maps", "signals")
-SATURATION_TIME = 1.5  # s, repetition time of the signal that T1 comes from in the signal domain
-ECHO_TIME = 0.08  # s, of the signal that T2 comes from there
-EMPTY_PD = 0.02  # of the largest PD; voxels below it have no signal to fit
-TISSUE_PD = 0.3  # of the largest PD; voxels above it are tissue, for the level of the noise
+SATURATION_TIME = 1.5  # s, repetition time of the signal from which T1 is estimated in the signal domain
+ECHO_TIME = 0.08  # s, of the signal from which T2 is estimated in the signal domain
+EMPTY_PD = 0.02  # of the largest PD; voxels below it are empty
+TRUE_TISSUE_PD = 0.3  # of the largest PD, which has no outliers in true maps; voxels above it are tissue
 
 USUAL_GUIDES: Mapping[str, SignalModel] = {
     "T1w": SpinEcho(repetition_time=0.6, echo_time=0.012),
@@ -43,14 +43,14 @@ def degrade(
     domain: str = "maps",
     generator: np.random.Generator | None = None,
 ) -> tuple[QuantitativeMaps, list[WeightedImage]]:
-    """Maps at a lower resolution and weighted images at the resolution of `maps`.
+    """Simulate low-resolution maps and weighted images at the resolution of the maps.
 
     Parameters
     ----------
     maps
-        PD, T1 and T2, the truth; voxels without tissue are 0 or NaN.
+        True PD, T1 and T2, times in s; 0 or NaN outside tissue.
     factor
-        LR voxel edge in HR voxels, one number or one per axis; need not be whole.
+        LR voxel edge in HR voxels, 1 or more, one number or one per axis; need not be whole.
     sequences
         Sequence of each weighted image by name, usually the BIDS suffix.
     map_noise
@@ -59,71 +59,97 @@ def degrade(
         Standard deviation of noise in the weighted images relative to their median over tissue: Rician in
         magnitude images, Gaussian in signed ones.
     gains
-        Scanner units per unit of signal, one for each sequence; 1 by default.
+        Scanner units per unit of signal, one for each sequence; 1 if None.
     domain
-        ``"maps"`` truncates the maps in k-space, ``"signals"`` the signals they are measured from, so that
-        voxels of tissue and CSF take the apparent values of their mixed signal.
+        ``"maps"`` truncates the maps in k-space; ``"signals"`` truncates the signals from which maps are estimated, so
+        that voxels with tissue and CSF have the apparent PD, T1 and T2 of their mixed signal.
     generator
         Source of the noise; a fixed seed if None.
+
+    Returns
+    -------
+    lr_maps
+        Maps ``(3, x, y, z)`` on a grid of larger voxels with the same field of view.
+    guides
+        Weighted images ``(X, Y, Z)`` in the order of `sequences`.
+
+    Raises
+    ------
+    ValueError
+        If a map is missing, a factor is below 1, the domain is unknown or gains do not match the sequences.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid
+    >>> data = np.ones((3, 8, 8, 8)) * np.reshape([0.7, 0.9, 0.07], (3, 1, 1, 1))  # PD, T1 and T2 of white matter
+    >>> maps = QuantitativeMaps(data=data, grid=VoxelGrid((8, 8, 8), np.eye(4)))
+    >>> lr_maps, guides = degrade(maps, 2, map_noise=0.02)
+    >>> lr_maps.grid.voxel_size, [guide.name for guide in guides]
+    ((2.0, 2.0, 2.0), ['T1w', 'T2w', 'FLAIR'])
     """
     generator = np.random.default_rng(0) if generator is None else generator
     gains = [1.0] * len(sequences) if gains is None else gains
     if domain not in DOMAINS:
         raise ValueError(f"the domain must be one of {', '.join(DOMAINS)}, but it is {domain!r}.")
     if len(gains) != len(sequences):
-        raise ValueError(f"{len(sequences)} sequences need one gain each, but {len(gains)} came: pass more.")
-    parameters = torch.as_tensor(np.nan_to_num(maps.data), dtype=torch.float32)
-    lr_maps = _low_resolution(maps, parameters, factor, domain)
+        raise ValueError(
+            f"{len(sequences)} sequences need one gain each, but {len(gains)} were given: pass one per sequence."
+        )
+    tensor = torch.as_tensor(np.nan_to_num(maps.data), dtype=torch.float32)
+    lr_maps = _low_resolution(maps, tensor, factor, domain)
     noisy = lr_maps.data * (1 + map_noise * generator.standard_normal(lr_maps.data.shape, dtype=np.float32))
-    pd, t1, t2 = _bounded(maps, parameters)
-    tissue = (pd > TISSUE_PD * pd.max()).numpy()
+    pd, t1, t2 = _bounded(maps, tensor)
+    tissue = (pd > TRUE_TISSUE_PD * pd.max()).numpy()
     guides = []
     for (name, sequence), gain in zip(sequences.items(), gains, strict=True):
         signal = sequence(pd, t1, t2).numpy()
         deviation = guide_noise * float(np.median(np.abs(signal[tissue])))
-        data = np.float32(gain) * _acquired(signal, sequence, deviation, generator)
+        data = np.float32(gain) * _with_noise(signal, sequence, deviation, generator)
         guides.append(WeightedImage(data=data, grid=maps.grid, name=name, sequence=sequence))
     return QuantitativeMaps(data=noisy, grid=lr_maps.grid, names=maps.names), guides
 
 
 def _low_resolution(
-    maps: QuantitativeMaps, parameters: Tensor, factor: float | Sequence[float], domain: str
+    maps: QuantitativeMaps, tensor: Tensor, factor: float | Sequence[float], domain: str
 ) -> QuantitativeMaps:
-    """Truncate k-space to voxels `factor` times as large in the same field of view."""
+    """Maps truncated in k-space to voxels `factor` times as large; `tensor` has their values without NaN."""
     factors = np.broadcast_to(np.asarray(factor, float), (3,))
     if not np.all(factors >= 1):
-        raise ValueError(f"factors must be 1 or more, but they are {factor}: LR voxels are never finer than HR ones.")
+        raise ValueError(f"factors must be 1 or more, but they are {factor}: LR voxels cannot be finer than HR voxels.")
     nx, ny, nz = (max(1, round(n / f)) for n, f in zip(maps.grid.shape, factors, strict=True))
     grid = maps.grid.with_shape((nx, ny, nz))
     truncate = KSpaceTruncation(maps.grid, grid)
-    data = truncate(parameters) if domain == "maps" else _apparent(maps, parameters, truncate)
+    data = truncate(tensor) if domain == "maps" else _apparent(maps, tensor, truncate)
     return QuantitativeMaps(data=data.numpy(), grid=grid, names=maps.names)
 
 
-def _apparent(maps: QuantitativeMaps, parameters: Tensor, truncate: KSpaceTruncation) -> Tensor:
-    """Maps that three truncated signals give: PD, PD exp(-TE/T2) and PD [1 - exp(-TR/T1)], per voxel."""
-    pd, t1, t2 = _bounded(maps, parameters)
+def _apparent(maps: QuantitativeMaps, tensor: Tensor, truncate: KSpaceTruncation) -> Tensor:
+    """Maps ``(3, x, y, z)`` estimated per voxel from the truncated PD, PD exp(-TR/T1) and PD exp(-TE/T2)."""
+    pd, t1, t2 = _bounded(maps, tensor)
     signals = truncate(torch.stack([pd, pd * (-SATURATION_TIME / t1).exp(), pd * (-ECHO_TIME / t2).exp()]))
     lr_pd = signals[0]
-    left = (signals[1:] / lr_pd.clamp(min=1e-3)).clamp(1e-6, 1 - 1e-6)
-    times = {"PD": lr_pd, "T1": -SATURATION_TIME / left[0].log(), "T2": -ECHO_TIME / left[1].log()}
-    empty = lr_pd < EMPTY_PD * lr_pd.max()
-    return torch.stack([times[name].clamp(max=QUANTITIES[name].bounds[1]) * ~empty for name in maps.names])
+    decays = (signals[1:] / lr_pd.clamp(min=1e-3)).clamp(1e-6, 1 - 1e-6)
+    values = {"PD": lr_pd, "T1": -SATURATION_TIME / decays[0].log(), "T2": -ECHO_TIME / decays[1].log()}
+    is_empty = lr_pd < EMPTY_PD * lr_pd.max()
+    return torch.stack([values[name].clamp(max=QUANTITIES[name].bounds[1]) * ~is_empty for name in maps.names])
 
 
-def _bounded(maps: QuantitativeMaps, parameters: Tensor) -> list[Tensor]:
-    """PD, T1 and T2 with relaxation times inside their bounds, so that empty voxels have a finite signal."""
+def _bounded(maps: QuantitativeMaps, tensor: Tensor) -> list[Tensor]:
+    """PD, T1 and T2 with relaxation times clipped to their bounds, so that empty voxels have a finite signal."""
     missing = [name for name in QUANTITIES if name not in maps.names]
     if missing:
-        raise ValueError(f"weighted images need PD, T1 and T2, but there is no {' or '.join(missing)} map: add it.")
-    pd, t1, t2 = (parameters[maps.names.index(name)] for name in QUANTITIES)
+        raise ValueError(
+            f"weighted images need PD, T1 and T2 maps, but there is no {' or '.join(missing)} map: add it."
+        )
+    pd, t1, t2 = (tensor[maps.names.index(name)] for name in QUANTITIES)
     return [pd.clamp(min=0), t1.clamp(*QUANTITIES["T1"].bounds), t2.clamp(*QUANTITIES["T2"].bounds)]
 
 
-def _acquired(
+def _with_noise(
     signal: FloatArray, sequence: SignalModel, deviation: float, generator: np.random.Generator
 ) -> FloatArray:
-    """Add noise: Rician in a magnitude image, Gaussian in a signed one."""
+    """The signal with Rician noise in a magnitude image, with Gaussian noise in a signed one."""
     if deviation == 0:
         return signal
     real: FloatArray = signal + deviation * generator.standard_normal(signal.shape, dtype=np.float32)

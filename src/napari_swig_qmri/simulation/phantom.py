@@ -1,8 +1,8 @@
 """A procedural digital head: PD, T1 and T2 maps, tissue fractions and lesions at any voxel size.
 
-The anatomy is implicit (`anatomy`), so every grid samples the same head. Voxels are painted from
-signed distances with an edge as wide as the voxel, and voxels above `FINEST_PAINT` mm are averages
-of finer ones: a coarse phantom is the average of a fine one.
+The anatomy is a set of signed distances (`anatomy`), so every grid samples the same head. Tissue borders are painted as
+wide as a voxel. Voxels larger than `LARGEST_PAINTED` are averages of finer ones, so that a coarse phantom averages
+a fine one.
 """
 
 from __future__ import annotations
@@ -26,79 +26,88 @@ if TYPE_CHECKING:
     from napari_swig_qmri.simulation.shapes import Coordinates, Field
 
     Extent = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-    Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in mm, where
+    Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in mm, index of the part it covers
 
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
-FINEST_PAINT = 1.25  # mm, largest voxel that is painted without supersampling
-SLAB = 24  # slices painted at a time, for memory
+LARGEST_PAINTED = 1.25  # mm, edge of the largest voxel that is painted without supersampling
+SLAB_THICKNESS = 24  # slices painted at a time, to save memory
 EVERYWHERE = (slice(None), slice(None), slice(None))
-CEREBELLUM = Lattice((-60, -105, -72), (60, -30, 6), 1)  # where folia are drawn
-FIELD_STRENGTHS = (1.5, 3.0)  # T
+CEREBELLUM = Lattice((-60, -105, -72), (60, -30, 6), 1)  # box in which folia are drawn
+PHANTOM_FIELDS = (1.5, 3.0)  # T
 
-CLASSES = ("CSF", "GM", "WM", "deep GM", "lesion", "other")  # of `Phantom.fractions`; labels count from 1
-TEXTURE = {"texture_pd": 0.015, "texture_r1": 0.035, "texture_r2": 0.045}  # relative, inside brain tissue
+CLASSES = ("CSF", "GM", "WM", "deep GM", "lesion", "other")  # of `Phantom.fractions`; labels 1 to 6
+TEXTURE_AMPLITUDES = {"texture_pd": 0.015, "texture_r1": 0.035, "texture_r2": 0.045}  # relative, in tissue
 
 
 @dataclass(frozen=True)
-class Tissue:
-    """Relaxation of one tissue at 1.5 T and 3 T, and the class it counts to."""
+class PaintedTissue:
+    """PD, T1 and T2 of one tissue at 1.5 T and 3 T, and its class."""
 
     pd: float  # relative to water
     t1: tuple[float, float]  # s, at 1.5 T and 3 T
     t2: tuple[float, float]  # s, at 1.5 T and 3 T
-    kind: str = "other"
+    kind: str = "other"  # one of `CLASSES`, or "air"
 
 
 # WM, GM, CSF and fat lie inside ranges in use (1.5 T: BrainWeb; 3 T: values quoted from Stanisz 2005, which we have not
-# read, and training ranges); the other tissues are plausible values without a single source.
-TISSUES: Mapping[str, Tissue] = {
-    "csf": Tissue(1.0, (2.6, 4.0), (0.9, 1.5), "CSF"),
-    "cortex": Tissue(0.82, (0.90, 1.42), (0.090, 0.092), "GM"),
-    "white": Tissue(0.70, (0.55, 0.88), (0.074, 0.068), "WM"),
-    "callosum": Tissue(0.69, (0.53, 0.84), (0.072, 0.066), "WM"),
-    "stem": Tissue(0.72, (0.60, 0.97), (0.078, 0.070), "WM"),
-    "caudate": Tissue(0.82, (0.87, 1.34), (0.086, 0.078), "deep GM"),
-    "putamen": Tissue(0.81, (0.80, 1.24), (0.080, 0.070), "deep GM"),
-    "pallidum": Tissue(0.75, (0.65, 0.99), (0.066, 0.054), "deep GM"),
-    "thalamus": Tissue(0.78, (0.74, 1.16), (0.082, 0.075), "deep GM"),
-    "lesion": Tissue(0.84, (0.95, 1.50), (0.170, 0.160), "lesion"),
-    "bone": Tissue(0.10, (0.5, 0.6), (0.012, 0.010)),
-    "marrow": Tissue(0.72, (0.36, 0.42), (0.065, 0.060)),
-    "fat": Tissue(0.88, (0.30, 0.37), (0.085, 0.080)),
-    "skin": Tissue(0.65, (0.7, 1.0), (0.045, 0.040)),
-    "muscle": Tissue(0.76, (0.95, 1.35), (0.042, 0.038)),
-    "dura": Tissue(0.60, (0.8, 1.1), (0.055, 0.050)),
-    "blood": Tissue(0.88, (1.45, 1.85), (0.20, 0.13)),
-    "vitreous": Tissue(1.0, (2.8, 3.9), (0.9, 1.2)),
-    "lens": Tissue(0.62, (0.9, 1.2), (0.035, 0.030)),
-    "air": Tissue(0.0, (1.0, 1.0), (1.0, 1.0), "air"),
+# read, and training ranges); the other tissues are plausible values without a single source. One value per tissue, so
+# that the truth is known; networks train on ranges instead (`tissue_maps.TISSUE_RANGES`).
+PAINTED_TISSUES: Mapping[str, PaintedTissue] = {
+    "csf": PaintedTissue(1.0, (2.6, 4.0), (0.9, 1.5), "CSF"),
+    "cortex": PaintedTissue(0.82, (0.90, 1.42), (0.090, 0.092), "GM"),
+    "white": PaintedTissue(0.70, (0.55, 0.88), (0.074, 0.068), "WM"),
+    "callosum": PaintedTissue(0.69, (0.53, 0.84), (0.072, 0.066), "WM"),
+    "stem": PaintedTissue(0.72, (0.60, 0.97), (0.078, 0.070), "WM"),
+    "caudate": PaintedTissue(0.82, (0.87, 1.34), (0.086, 0.078), "deep GM"),
+    "putamen": PaintedTissue(0.81, (0.80, 1.24), (0.080, 0.070), "deep GM"),
+    "pallidum": PaintedTissue(0.75, (0.65, 0.99), (0.066, 0.054), "deep GM"),
+    "thalamus": PaintedTissue(0.78, (0.74, 1.16), (0.082, 0.075), "deep GM"),
+    "lesion": PaintedTissue(0.84, (0.95, 1.50), (0.170, 0.160), "lesion"),
+    "bone": PaintedTissue(0.10, (0.5, 0.6), (0.012, 0.010)),
+    "marrow": PaintedTissue(0.72, (0.36, 0.42), (0.065, 0.060)),
+    "fat": PaintedTissue(0.88, (0.30, 0.37), (0.085, 0.080)),
+    "skin": PaintedTissue(0.65, (0.7, 1.0), (0.045, 0.040)),
+    "muscle": PaintedTissue(0.76, (0.95, 1.35), (0.042, 0.038)),
+    "dura": PaintedTissue(0.60, (0.8, 1.1), (0.055, 0.050)),
+    "blood": PaintedTissue(0.88, (1.45, 1.85), (0.20, 0.13)),
+    "vitreous": PaintedTissue(1.0, (2.8, 3.9), (0.9, 1.2)),
+    "lens": PaintedTissue(0.62, (0.9, 1.2), (0.035, 0.030)),
+    "air": PaintedTissue(0.0, (1.0, 1.0), (1.0, 1.0), "air"),
 }
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Phantom:
-    """A digital head on one grid, and what lies where in it."""
+    """A digital head: true maps and tissue fractions on one grid.
 
-    maps: QuantitativeMaps  # 0 in air
-    fractions: FloatArray  # (class, x, y, z), volume fractions of `CLASSES`; what is missing to 1 is air
+    Examples
+    --------
+    >>> from napari_swig_qmri import make_phantom
+    >>> phantom = make_phantom(2.0, extent=((-20, 20), (-20, 20), (0, 8)))
+    >>> phantom.fractions.shape, sorted(phantom.tissues)
+    ((6, 20, 20, 4), ['CSF', 'WM', 'deep GM'])
+    """
+
+    maps: QuantitativeMaps  # PD relative to water, T1 and T2 in s; 0 in air
+    fractions: FloatArray  # (class, x, y, z), volume fractions of `CLASSES`; the rest to 1 is air
     field_strength: float  # T
 
     @property
     def mask(self) -> npt.NDArray[np.bool_]:
-        """Brain and its CSF, ``(x, y, z)``."""
+        """Mask ``(x, y, z)`` of the brain and its CSF."""
         inside: npt.NDArray[np.bool_] = self.fractions[: CLASSES.index("other")].sum(axis=0) > 0.5
         return inside
 
     @property
     def labels(self) -> npt.NDArray[np.uint8]:
-        """Prevailing class per voxel, ``(x, y, z)``: 0 air, then `CLASSES` from 1."""
+        """Label ``(x, y, z)`` of the class with the largest fraction: 0 for air, then `CLASSES` from 1."""
         air = 1 - self.fractions.sum(axis=0, keepdims=True)
-        prevailing: npt.NDArray[np.uint8] = np.concatenate([air, self.fractions]).argmax(axis=0).astype(np.uint8)
-        return prevailing
+        labels: npt.NDArray[np.uint8] = np.concatenate([air, self.fractions]).argmax(axis=0).astype(np.uint8)
+        return labels
 
     @property
     def tissues(self) -> dict[str, npt.NDArray[np.bool_]]:
-        """Voxels of nearly one class each, for errors per tissue."""
+        """Masks ``(x, y, z)`` of voxels with more than 95 % of one class, by name; "other" and empty ones left out."""
         return {name: f > 0.95 for name, f in zip(CLASSES[:-1], self.fractions, strict=False) if (f > 0.95).any()}
 
 
@@ -110,39 +119,60 @@ def make_phantom(
     seed: int = 0,
     lesion: bool = True,
 ) -> Phantom:
-    """Digital head with voxels of `voxel_size` mm (per axis, if three are given).
+    """Digital head with known PD, T1 and T2.
 
-    `extent` is the field of view in RAS+ mm; grids start at its low ends. `field_strength` is
-    1.5 or 3 T. The same `seed` is the same head at every voxel size, with or without lesions.
+    Parameters
+    ----------
+    voxel_size
+        Edge of a voxel in mm, one number or one per axis.
+    extent
+        Lowest and highest x, y and z of the field of view in RAS+ mm; the grid starts at the low ends.
+    field_strength
+        1.5 or 3 T.
+    seed
+        Number of the head; the same head is sampled at every voxel size, with and without lesions.
+    lesion
+        Whether the head has lesions.
+
+    Raises
+    ------
+    ValueError
+        If the voxel size is not positive, or the field strength neither 1.5 nor 3 T.
+
+    Examples
+    --------
+    >>> phantom = make_phantom(2.0, extent=((-20, 20), (-20, 20), (0, 8)))
+    >>> phantom.maps.data.shape
+    (3, 20, 20, 4)
     """
-    if field_strength not in FIELD_STRENGTHS:
+    if field_strength not in PHANTOM_FIELDS:
         raise ValueError(
-            f"the phantom knows tissue at 1.5 and 3 T, but {field_strength} T was asked: choose one of them."
+            f"the phantom has tissue values at 1.5 and 3 T only, not at {field_strength} T: choose one of them."
         )
     size = np.broadcast_to(np.asarray(voxel_size, float), (3,))
     if not np.all(size > 0):
         raise ValueError(
-            f"voxel sizes must be positive, but {voxel_size} mm was asked: pass one or three edge lengths."
+            f"voxel sizes must be positive, but {voxel_size} mm was given: pass one or three edge lengths."
         )
     low, high = np.array(extent, float).T
     nx, ny, nz = (int(n) for n in np.maximum(np.round((high - low) / size), 1))
     grid = VoxelGrid((nx, ny, nz), from_matvec(np.diag(size), low + size / 2))
-    channels = _painted_in_slabs(grid, FIELD_STRENGTHS.index(field_strength), head(seed), lesion)
+    channels = _painted_in_slabs(grid, PHANTOM_FIELDS.index(field_strength), head(seed), lesion)
     maps = QuantitativeMaps(data=_maps(channels[:3]), grid=grid)
     return Phantom(maps=maps, fractions=channels[3:], field_strength=field_strength)
 
 
 def _painted_in_slabs(grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool) -> FloatArray:
-    """Channels of `_painted` on a straight grid, painted finer where its voxels are large, and averaged."""
+    """Channels of `_painted` on a grid along the axes, supersampled if its voxels are large; ``(channel, x, y, z)``."""
     size = np.asarray(grid.voxel_size)
-    n_parts = np.ceil(size / FINEST_PAINT - 1e-6).astype(int)  # painted voxels per voxel and axis
+    n_parts = np.ceil(size / LARGEST_PAINTED - 1e-6).astype(int)  # painted voxels per voxel and axis
     first = grid.world(np.zeros(3)) + size * (1 / n_parts - 1) / 2
     x, y, z = (
         (start + step * np.arange(n)).astype(np.float32)
         for start, step, n in zip(first, size / n_parts, n_parts * grid.shape, strict=True)
     )
     edge = float(np.prod(size / n_parts) ** (1 / 3))
-    n_slices = max(1, SLAB // n_parts[2]) * n_parts[2]
+    n_slices = max(1, SLAB_THICKNESS // n_parts[2]) * n_parts[2]
     slabs = []
     for start in range(0, len(z), n_slices):
         window = Window(fields, (x, y, z[start : start + n_slices]))
@@ -151,7 +181,7 @@ def _painted_in_slabs(grid: VoxelGrid, strength: int, fields: Mapping[str, Field
 
 
 def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray:
-    """Mean over blocks of painted voxels, ``(channel, x, y, z)``."""
+    """Mean of channels ``(channel, x, y, z)`` over blocks of `n_parts` ``(3,)`` voxels."""
     for axis, n in enumerate(n_parts, start=1):
         if n > 1:
             shape = channels.shape
@@ -162,26 +192,26 @@ def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray
 
 
 def _maps(channels: FloatArray) -> FloatArray:
-    """PD, T1 and T2 from PD, PD R1 and PD R2: a voxel of several tissues has their PD-weighted rates."""
+    """PD, T1 and T2 from PD, PD R1 and PD R2: rates of mixed voxels are averages weighted by PD."""
     pd = channels[0]
     return np.stack([pd, *(np.where(pd > 1e-4, pd / np.maximum(rate, 1e-9), 0) for rate in channels[1:])])
 
 
 def _painted(window: Window, edge: float, strength: int, lesion: bool) -> FloatArray:
-    """Channels PD, PD R1, PD R2 and the fractions of `CLASSES` in a window, edges `edge` mm wide.
+    """Channels PD, PD R1, PD R2 and the fractions of `CLASSES` in a window, with tissue borders `edge` mm wide.
 
-    Layers come front to back; each takes its coverage of what the layers before it left over.
+    Layers are painted front to back; each covers a share of what earlier layers have left uncovered.
     """
     shape = tuple(len(axis) for axis in window.axes)
     channels = np.zeros((3 + len(CLASSES), *shape), np.float32)
-    left = np.ones(shape, np.float32)
+    uncovered = np.ones(shape, np.float32)
     for name, distance, where in _layers(window, lesion):
         share = np.clip(0.5 - distance / edge, 0, 1)
         if not share.any():
             continue
-        share *= left[where]
-        left[where] -= share
-        tissue = TISSUES[name]
+        share *= uncovered[where]
+        uncovered[where] -= share
+        tissue = PAINTED_TISSUES[name]
         if name == "air":
             continue
         values = (tissue.pd, tissue.pd / tissue.t1[strength], tissue.pd / tissue.t2[strength])
@@ -192,34 +222,34 @@ def _painted(window: Window, edge: float, strength: int, lesion: bool) -> FloatA
 
 
 def _textured(channels: FloatArray, window: Window) -> FloatArray:
-    """Vary PD, R1 and R2 inside tissue by a few percent, CSF hardly."""
+    """Channels with PD, R1 and R2 varied by a few percent, and much less in CSF."""
     amount = 1 - 0.85 * channels[3]
-    pd, r1, r2 = (1 + amplitude * amount * window(name) for name, amplitude in TEXTURE.items())
+    pd, r1, r2 = (1 + amplitude * amount * window(name) for name, amplitude in TEXTURE_AMPLITUDES.items())
     channels[:3] *= np.stack([pd, pd * r1, pd * r2])
     return channels
 
 
 @dataclass(frozen=True, eq=False)
 class Window:
-    """The fields of a head as seen on the grid of three axes."""
+    """Fields of a head on the grid of three axes."""
 
     fields: Mapping[str, Field]
     axes: Coordinates  # x, y and z in mm, 1-D each
 
     def __call__(self, name: str, where: tuple[slice, ...] = EVERYWHERE) -> FloatArray:
-        """Values of a field, in the whole window or a part of it."""
+        """Values ``(x, y, z)`` of a field in the whole window or in a part of it."""
         return self.fields[name](*self.cut(where))
 
     def cut(self, where: tuple[slice, ...]) -> list[FloatArray]:
-        """The axes of a part."""
+        """Axes of a part of the window."""
         return [axis[part] for axis, part in zip(self.axes, where, strict=True)]
 
     def part(self, name: str) -> tuple[slice, ...] | None:
-        """The part where a field is defined, None if it is not in sight."""
+        """Index of the part of the window in which a field is defined; None if there is none."""
         return self.fields[name].lattice.overlap(self.axes)
 
     def layer(self, tissue: str, name: str, grow: float = 0) -> Iterator[Layer]:
-        """A field as a layer of tissue, `grow` mm thicker than its shape."""
+        """Layer of tissue with the shape of a field, `grow` mm larger; none if the field is outside the window."""
         where = self.part(name)
         if where is not None:
             yield tissue, self(name, where) - grow, where
@@ -242,7 +272,7 @@ def _layers(window: Window, lesion: bool) -> Iterator[Layer]:
 
 
 def _skull_and_face(window: Window, cavity: FloatArray) -> Iterator[Layer]:
-    """Everything around the brain; thicknesses are in mm."""
+    """Layers around the brain; thicknesses are in mm."""
     bone = window("bone")
     yield "dura", cavity - 0.8, EVERYWHERE
     yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), EVERYWHERE
@@ -265,7 +295,7 @@ def _skull_and_face(window: Window, cavity: FloatArray) -> Iterator[Layer]:
 
 
 def _cerebrum(window: Window, lesion: bool) -> Iterator[Layer]:
-    """Lesions, white matter and the cortex around it: a ribbon along convexity, fissures and sulci."""
+    """Lesions, white matter and cortex, a ribbon along convexity, fissures and sulci."""
     where = window.part("fold")
     if where is None:
         return
@@ -284,7 +314,7 @@ def _below_pia(window: Window, where: tuple[slice, ...]) -> FloatArray:
     """Distance in mm from the folded surface of the cerebrum, positive inside."""
     fissure = interhemispheric_fissure(window("fissure_x", where), window("core", where))
     depth = np.minimum(np.minimum(window("outer_depth", where), fissure), window("sylvian_depth", where))
-    radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is about a sine, so its phase is a distance
+    radian = 2 * np.pi / GYRUS_WAVELENGTH  # the pattern is roughly a sine, so that its phase is a distance
     slope = 1.1 * window("fold_slope", where) / radian
     sulcus = np.arctan2(np.abs(window("fold", where)), slope) / radian
     beyond = np.maximum(depth - window("sulcus_depth", where), depth - 0.55 * window("second_depth", where))
@@ -293,7 +323,7 @@ def _below_pia(window: Window, where: tuple[slice, ...]) -> FloatArray:
 
 
 def _cerebellum(window: Window) -> Iterator[Layer]:
-    """Cerebellar white matter and cortex, its folia fanning out from the roof of the fourth ventricle."""
+    """Cerebellar white matter and cortex, with folia that fan out from the roof of the fourth ventricle."""
     where = CEREBELLUM.overlap(window.axes)
     if where is None:
         return

@@ -1,7 +1,7 @@
-"""Implicit shapes: signed distances over world millimetres, and fields that carry them to any grid.
+"""Implicit shapes: signed distances as functions of world position, and their interpolation onto any grid.
 
-A shape is an array of distances in mm at given positions, negative inside. Smooth fields are
-computed once on a coarse lattice and read at any voxel by cubic B-splines.
+A shape is an array of distances in mm at given positions, negative inside. Smooth fields are computed once on a coarse
+lattice and interpolated by cubic B-splines.
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Lattice:
-    """Regular sample points in world mm."""
+    """Regularly spaced sample points of a box in world coordinates."""
 
-    low: Point
-    high: Point
+    low: Point  # mm
+    high: Point  # mm
     spacing: float  # mm
 
     @property
     def axes(self) -> Coordinates:
-        """The sample positions along x, y and z."""
+        """Sample positions in mm along x, y and z, 1-D each."""
         ends = zip(self.low, self.high, strict=True)
         return [np.arange(low, high + self.spacing, self.spacing, dtype=np.float32) for low, high in ends]
 
     def overlap(self, axes: Coordinates) -> tuple[slice, ...] | None:
-        """Find the part of a grid of three ascending axes (1-D each) in the lattice; None if empty."""
+        """Index of the part of a grid with three ascending axes (1-D, mm) inside the lattice; None if there is none."""
         first = [int(np.searchsorted(axis, low)) for axis, low in zip(axes, self.low, strict=True)]
         last = [int(np.searchsorted(axis, high, "right")) for axis, high in zip(axes, self.high, strict=True)]
         if any(a >= b for a, b in zip(first, last, strict=True)):
@@ -60,7 +60,7 @@ class Field:
         return values
 
     def _basis(self, positions: FloatArray, axis: int) -> FloatArray:
-        """Cubic B-splines ``(position, coefficient)``; positions beyond the lattice take its edge."""
+        """Values of the cubic B-splines ``(position, coefficient)``; positions outside the lattice move to its edge."""
         n = self.coefficients.shape[axis]
         t = np.clip((positions - self.lattice.low[axis]) / self.lattice.spacing, 0, n - 1)
         first = np.minimum(t.astype(int), n - 2)
@@ -76,14 +76,14 @@ class Field:
 
 
 def interpolated(values: FloatArray, lattice: Lattice) -> Field:
-    """Field through values on a lattice."""
+    """Field that interpolates values ``(x, y, z)`` on a lattice."""
     return Field(spline_filter(values, order=3, output=np.float32, mode="mirror"), lattice)
 
 
 def ellipsoid(p: Coordinates, centre: Point, radii: Point) -> FloatArray:
-    """Approximate signed distance to an ellipsoid along the axes, exact for a sphere."""
+    """Approximate signed distance to an ellipsoid with axes along x, y and z, exact for a sphere; all in mm."""
     scaled = [(c - o) / r for c, o, r in zip(p, centre, radii, strict=True)]
-    floor = 1e-3  # keeps the centre, where both are zero, at minus the smallest radius
+    floor = 1e-3  # at the centre, where radius and slope are 0, the distance is minus the smallest radius
     radius = np.maximum(np.sqrt(sum(s**2 for s in scaled)), floor)
     slope = np.sqrt(sum((s / r) ** 2 for s, r in zip(scaled, radii, strict=True)))
     result: FloatArray = radius * (radius - 1) / np.maximum(slope, floor / min(radii))
@@ -91,9 +91,9 @@ def ellipsoid(p: Coordinates, centre: Point, radii: Point) -> FloatArray:
 
 
 def tube(p: Coordinates, knots: Sequence[tuple[float, float, float, float]], flatness: Point = (1, 1, 1)) -> FloatArray:
-    """Signed distance to a chain of tapering capsules; a knot is (x, y, z, radius) in mm.
+    """Signed distance to a chain of tapering capsules with knots (x, y, z, radius) in mm.
 
-    `flatness` stretches the cross-section along an axis where it is above one.
+    A `flatness` above 1 stretches the cross-section along that axis.
     """
     parts: list[FloatArray] = []
     for start, end in pairwise(knots):
@@ -108,13 +108,13 @@ def tube(p: Coordinates, knots: Sequence[tuple[float, float, float, float]], fla
 
 
 def smooth_min(a: FloatArray, b: FloatArray, width: float) -> FloatArray:
-    """Minimum that blends over `width` mm, for unions without a crease."""
+    """Minimum of two distances, smoothed over `width` mm so that a union of shapes has no crease."""
     h = np.maximum(width - np.abs(a - b), 0) / width
     return np.minimum(a, b) - h * h * width / 4
 
 
 def waves(p: Coordinates, wavelength: float, generator: np.random.Generator, count: int = 40) -> FloatArray:
-    """Random field of unit variance, a sum of plane waves within 15 % of one wavelength (mm)."""
+    """Random field of unit variance, a sum of `count` plane waves within 15 % of a wavelength in mm."""
     direction = generator.standard_normal((count, 3))
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     k = (2 * np.pi / wavelength * generator.uniform(0.85, 1.15, (count, 1)) * direction).astype(np.float32)

@@ -22,7 +22,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.weighting import CODES
-from napari_swig_qmri.simulation.degradation import TISSUE_PD
+from napari_swig_qmri.simulation.degradation import TRUE_TISSUE_PD
 from napari_swig_qmri.super_resolution.network.features import TYPICAL
 from napari_swig_qmri.super_resolution.network.losses import clamp_to_range
 from napari_swig_qmri.super_resolution.network.model import ResidualBlock
@@ -112,7 +112,7 @@ def planes_of(subject: StudySubject, map_noise: float, guide_noise: float) -> Pl
     truncate = KSpaceTruncation(subject.truth.grid, subject.lr_maps.grid)
     lr_maps, truth = (torch.as_tensor(maps.data) for maps in (subject.lr_maps, subject.truth))
     guides = torch.stack([torch.as_tensor(guide.data) for guide in subject.guides])
-    tissue, lr_tissue = (pd > TISSUE_PD * pd.max() for pd in (truth[0], lr_maps[0]))
+    tissue, lr_tissue = (pd > TRUE_TISSUE_PD * pd.max() for pd in (truth[0], lr_maps[0]))
     levels = guides[:, tissue].abs().median(-1).values
     return Planes(
         guides=_planes_first(guides),

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
-from napari_swig_qmri.simulation.subjects import BRAIN, halved, labels_of, random_maps
+from napari_swig_qmri.simulation.tissue_maps import random_maps
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
-    from napari_swig_qmri.simulation.subjects import Anatomy
+    from napari_swig_qmri.simulation.label_maps import Anatomy
 
 STUDY_PROTOCOL: Mapping[str, SignalModel] = USUAL_GUIDES  # guides of every subject
 FIELD_STRENGTH = 3.0  # T
@@ -53,8 +53,7 @@ def study_subject(
     lr_maps, guides = degrade(
         truth, LR_FACTORS, STUDY_PROTOCOL, map_noise=map_noise, guide_noise=guide_noise, generator=generator
     )
-    brain = halved(_is_brain(part).astype(np.float32)) > 0.5
-    return StudySubject(name=name, truth=truth, lr_maps=lr_maps, guides=tuple(guides), mask=brain)
+    return StudySubject(name=name, truth=truth, lr_maps=lr_maps, guides=tuple(guides), mask=part.brain_mask)
 
 
 def middle_of(anatomy: Anatomy, n_planes: int, generator: np.random.Generator) -> Anatomy:
@@ -62,7 +61,7 @@ def middle_of(anatomy: Anatomy, n_planes: int, generator: np.random.Generator) -
 
     The number of HR voxels along x and y is even. ValueError if the label map holds no brain.
     """
-    heights = np.flatnonzero(_is_brain(anatomy).any(axis=(0, 1)))
+    heights = np.flatnonzero(anatomy.is_brain.any(axis=(0, 1)))
     if not heights.size:
         raise ValueError("there is no brain in a label map: choose its own scheme.")
     low, high = heights[0] / 2, (heights[-1] + 1) / 2
@@ -80,7 +79,3 @@ def _span(inside: npt.NDArray[np.bool_]) -> tuple[int, int]:
     first = max(0, int(labelled[0]) // 2 - AIR_MARGIN)
     last = min(len(inside) // 2, int(labelled[-1]) // 2 + 1 + AIR_MARGIN)
     return first, (last - first) // 2 * 2
-
-
-def _is_brain(anatomy: Anatomy) -> npt.NDArray[np.bool_]:
-    return np.isin(anatomy.labels, labels_of(BRAIN))

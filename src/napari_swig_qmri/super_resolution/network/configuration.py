@@ -17,14 +17,14 @@ from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import read_maps
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.simulation.label_maps import SCHEMES, anatomy_of
 from napari_swig_qmri.simulation.phantom import make_phantom
-from napari_swig_qmri.simulation.subjects import SCHEMES, anatomy_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
     from napari_swig_qmri.data.volumes import QuantitativeMaps
-    from napari_swig_qmri.simulation.subjects import Anatomy
+    from napari_swig_qmri.simulation.label_maps import Anatomy
 
 Config = TypeVar("Config")
 

@@ -31,7 +31,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import Progress
-from napari_swig_qmri.simulation.subjects import crop_of_maps, random_crop, random_scan, random_subject
+from napari_swig_qmri.simulation.label_maps import crop_of_maps, random_crop
+from napari_swig_qmri.simulation.subjects import random_scan, random_subject
 from napari_swig_qmri.super_resolution.network.configuration import (
     MAPS,
     Anatomies,
