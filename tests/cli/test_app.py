@@ -21,7 +21,7 @@ from typer.testing import CliRunner, Result
 from volume_cases import volume
 
 from napari_swig_qmri.cli import app as cli
-from napari_swig_qmri.cli import console, contrast_commands
+from napari_swig_qmri.cli import console
 from napari_swig_qmri.cli.contrast_options import sequence_of
 from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.data.inputs import subject_of
@@ -30,7 +30,7 @@ from napari_swig_qmri.physics.sequence import in_shown_units
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, T2Flair
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
-from napari_swig_qmri.synthesis import lazy_contrast as lazy
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, VoxelTissue
 from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
 
 AFFINE = np.array([[-1.5, 0, 0, 20], [0, 1.5, 0.3, -30], [0, -0.3, 1.5, 5], [0, 0, 0, 1.0]])
@@ -400,11 +400,11 @@ def test_evaluate_interpolates_maps_of_another_grid_if_asked(run: Run, case: Pat
 def test_interruption_ends_with_130_and_without_a_traceback(
     run: Run, maps: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*_: object) -> Generator[Progress, None, None]:
-        yield Progress(0.1, "working")
+    def interrupted(_: LazyContrast) -> Generator[float, None, None]:
+        yield 0.1
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(contrast_commands, "_contrast", interrupted)
+    monkeypatch.setattr(LazyContrast, "rendered", interrupted)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 130
@@ -416,7 +416,7 @@ def test_a_missing_library_is_named(run: Run, maps: Path, monkeypatch: pytest.Mo
     def without_torch(*_: object, **__: object) -> None:
         raise ModuleNotFoundError("No module named 'torch'", name="torch")
 
-    monkeypatch.setattr(lazy.VoxelTissue, "of", without_torch)
+    monkeypatch.setattr(VoxelTissue, "of", without_torch)
     words = ("--sequence", "tse", "--tr", 5000, "--te", 90, "-o", "x.nii.gz")
     result = run("synthesize", maps, *words)
     assert result.exit_code == 1
