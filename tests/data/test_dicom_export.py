@@ -10,7 +10,14 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, numbered, rotation, stored_as, volume
 
-from napari_swig_qmri.data.dicom_export import BURNED_IN, LARGEST, Study, radiological_slices, with_text, write_series
+from napari_swig_qmri.data.dicom_export import (
+    BURNED_IN,
+    LARGEST,
+    DicomStudy,
+    radiological_slices,
+    with_text,
+    write_series,
+)
 from napari_swig_qmri.data.volumes import VoxelGrid
 
 pydicom = pytest.importorskip("pydicom")
@@ -21,7 +28,7 @@ IDENTITY = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "Refer
 
 def written(folder: Path, description: str = "T2-FLAIR: TE 120 ms", **options: Any) -> list[Any]:
     image = volume(**{"name": "FLAIR"} | options)
-    paths = write_series(image, folder, Study.new("Brain"), 3, description)
+    paths = write_series(image, folder, DicomStudy.new("Brain"), 3, description)
     return [pydicom.dcmread(path) for path in paths]
 
 
@@ -96,14 +103,14 @@ def test_no_patient_is_made_up(tmp_path: Path) -> None:
 
 
 def test_identifiers_are_new_and_join_what_belongs_together(tmp_path: Path) -> None:
-    study = Study.new("Brain")
+    study = DicomStudy.new("Brain")
     series = [[pydicom.dcmread(p) for p in write_series(volume(), tmp_path / str(n), study, n, "")] for n in (1, 2)]
     every = [dataset for each in series for dataset in each]
     assert len({dataset.SOPInstanceUID for dataset in every}) == len(every)
     assert len({dataset.SeriesInstanceUID for dataset in every}) == 2
     assert len({dataset.StudyInstanceUID for dataset in every}) == 1
     assert len({dataset.FrameOfReferenceUID for dataset in every}) == 1
-    assert Study.new("Brain").study != study.study
+    assert DicomStudy.new("Brain").study != study.study
     assert all(dataset.file_meta.MediaStorageSOPInstanceUID == dataset.SOPInstanceUID for dataset in every)
 
 
@@ -128,4 +135,4 @@ def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
 def test_without_pydicom_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pydicom.uid", None)
     with pytest.raises(ModuleNotFoundError, match=r"napari-swig-qmri\[dicom\]"):
-        Study.new("Brain")
+        DicomStudy.new("Brain")

@@ -214,7 +214,7 @@ def test_every_guess_from_a_free_name_is_told(tmp_path):
 
 def test_the_spread_of_a_map_is_told_and_can_be_called_a_map(tmp_path):
     found = read_volume(save(tmp_path / "T1map_SD.nii", plausible("T1map")))
-    assert "Not taken as T1map: its name, 'T1map_SD', tells of its spread or error." in found.notices
+    assert "Not taken as T1map: its name, 'T1map_SD', describes its standard deviation or error." in found.notices
     write_volume(with_kind(found, "T1map"), tmp_path / "T1map_SD.nii", overwrite=True)
     assert read_volume(tmp_path / "T1map_SD.nii").suffix == "T1map"
 

@@ -69,7 +69,7 @@ def test_an_equation_of_a_user_is_recorded_and_is_no_sequence() -> None:
         "FlipAngle": 12.0,
     }
     assert from_sidecar(sidecar, "T2w")[0] is None
-    assert "was computed with an equation that a user typed" in notices(sidecar, "T2w")
+    assert "was computed with a user equation" in notices(sidecar, "T2w")
 
 
 @pytest.mark.parametrize(("name", "changes"), CHANGES)
@@ -229,7 +229,7 @@ def test_times_that_are_impossible_in_seconds_are_ms_and_said_so(times: dict[str
     model, said = from_sidecar({**NAMED, **times}, "T2w")
     assert model == IN_MS
     assert len(said) == 1
-    assert said[0].endswith("read as ms, because no scanner can play this out in seconds.")
+    assert said[0].endswith("read as ms, because no scanner can play them out in s.")
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_unknown_image_gives_no_model_and_a_sentence() -> None:
         model, said = from_sidecar(sidecar, None)
         assert model is None
         assert said == (
-            f"What made this image is unknown, for its sidecar names neither the sequence nor TR and TE: {REMEDY}.",
+            f"The sequence of this image is unknown, because its sidecar has neither its name nor TR and TE: {REMEDY}.",
         )
 
 
@@ -312,7 +312,7 @@ def test_useless_values_are_assumed_instead(value: Any) -> None:
 
 def test_ignored_values_and_further_values_are_mentioned() -> None:
     assert "EchoTime 'n/a' is not a positive number and was ignored." in notices({"EchoTime": "n/a"}, "T2w")
-    assert "EchoTime has 2 values, of which the first was taken." in notices({"EchoTime": [0.01, 0.09]}, "T2w")
+    assert "EchoTime has 2 values, of which the first was used." in notices({"EchoTime": [0.01, 0.09]}, "T2w")
 
 
 @pytest.mark.parametrize("value", [True, [True], {"Value": True}])

@@ -1,8 +1,8 @@
-"""Synthetic contrasts as derived DICOM secondary captures, one file per axial slice, marked as synthetic.
+"""Export of synthetic contrasts as DICOM secondary captures, one file per axial slice, marked as synthetic.
 
-Needs pydicom, the extra ``dicom``. Patient coordinates of DICOM run to the left, posterior and superior (LPS), those
-of NIfTI to the right, anterior and superior. Columns of the written slices run to the left, rows to the posterior.
-No patient is named: nothing about one is known here, and none is made up.
+Needs pydicom, the extra ``dicom``. DICOM coordinates point to the left, posterior and superior (LPS), those of NIfTI to
+the right, anterior and superior. Columns of the slices run to the left of the patient, rows to the posterior. Patient
+attributes are left empty.
 """
 
 from __future__ import annotations
@@ -11,33 +11,30 @@ from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.data.provenance import generated_by
+from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
-
-    Pixels = npt.NDArray[np.uint16]
+Pixels = npt.NDArray[np.uint16]
 
 BURNED_IN = "SYNTHETIC, research use only"
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"  # SOP class; DICOM PS3.6
-LARGEST = 4095  # stored value: 12 bits, as scanners have
+LARGEST = 4095  # largest stored value: 12 bits, as on scanners
 FONT_SIZE = 10  # pixels
-SKEW = 1e-3  # cosine between rows and columns from which slices are not rectangles
+SKEW = 1e-3  # largest cosine of the angle between axes that count as perpendicular
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
 @dataclass(frozen=True)
-class Study:
-    """What the images of one sheet share: they are read as one study, in one space."""
+class DicomStudy:
+    """Identifiers shared by all series of one export, so that viewers show them as one study in one space."""
 
     title: str
     study: str  # UID
@@ -45,34 +42,38 @@ class Study:
     made: datetime
 
     @classmethod
-    def new(cls, title: str) -> Study:
-        """A study under new identifiers, made now."""
+    def new(cls, title: str) -> DicomStudy:
+        """Return a study with new identifiers and the present time."""
         uid = _pydicom("uid").generate_uid
         return cls(title, str(uid()), str(uid()), datetime.now())
 
 
-def write_series(volume: Volume, folder: Path, study: Study, number: int, description: str) -> list[Path]:
-    """Write a contrast as one new series of slices, ``0001.dcm`` upwards; the paths, from the feet up.
+def write_series(volume: Volume, folder: Path, study: DicomStudy, number: int, description: str) -> list[Path]:
+    """Write a contrast as one new series of slices, ``0001.dcm`` upwards.
 
     Parameters
     ----------
     volume
-        Contrast ``(x, y, z)``, named as the series is to be.
+        Contrast ``(x, y, z)``; its name becomes that of the series.
     folder
-        Where the slices go; it is made.
+        Folder for the slices; created if missing.
     study
-        What the series of a sheet share.
+        Identifiers shared by all series of the export.
     number
         Series number.
     description
-        How the image was derived: sequence, settings, sources.
+        Derivation of the image: sequence, settings, sources.
+
+    Returns
+    -------
+    Paths of the slices, from inferior to superior.
 
     Raises
     ------
     ValueError
-        Where the slices are sheared, which DICOM cannot say.
+        If the grid is sheared, which DICOM cannot represent.
     ModuleNotFoundError
-        Without pydicom.
+        If pydicom is not installed.
     """
     slices, affine = radiological_slices(volume.data, volume.grid)
     _check_shear(affine, volume.name)
@@ -93,10 +94,10 @@ def write_series(volume: Volume, folder: Path, study: Study, number: int, descri
 
 
 def with_text(pixels: Pixels, text: str = BURNED_IN) -> Pixels:
-    """A slice ``(row, column)`` with the text burned into a band below it, in the largest value.
+    """Slice ``(row, column)`` with the text burned into an added band below it, in the largest value.
 
-    The band is added at the end of the rows, and columns where the words are wider than the slice, so that the first
-    pixel stays where it is and no anatomy is covered.
+    Rows are added at the end, and columns if the words are wider than the slice, so that the first pixel keeps its
+    position and no anatomy is covered.
     """
     font = ImageFont.load_default(FONT_SIZE)
     lines = _lines(text, font, pixels.shape[1])
@@ -104,7 +105,7 @@ def with_text(pixels: Pixels, text: str = BURNED_IN) -> Pixels:
     height = (FONT_SIZE + 3) * len(lines) + 2
     band = Image.new("L", (width, height))
     draw = ImageDraw.Draw(band)
-    draw.fontmode = "1"  # whole pixels: thin grey strokes would drown
+    draw.fontmode = "1"  # no anti-aliasing: thin grey strokes would be invisible
     for index, line in enumerate(lines):
         draw.text((1, 1 + index * (FONT_SIZE + 3)), line, fill=255, font=font)
     burned = np.zeros((pixels.shape[0] + height, width), np.uint16)
@@ -114,7 +115,7 @@ def with_text(pixels: Pixels, text: str = BURNED_IN) -> Pixels:
 
 
 def _lines(text: str, font: Any, width: int) -> list[str]:
-    """Text broken into lines of at most `width` pixels, where words allow it."""
+    """Text broken into lines of at most `width` pixels; longer words get a line of their own."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
@@ -126,7 +127,7 @@ def _lines(text: str, font: Any, width: int) -> list[str]:
 
 
 def _pydicom(module: str) -> Any:
-    """A module of pydicom, which is an extra."""
+    """Import a module of pydicom, which is an optional dependency."""
     try:
         return import_module(f"pydicom.{module}")
     except ImportError as error:
@@ -138,19 +139,19 @@ def _pydicom(module: str) -> Any:
 def _check_shear(affine: FloatArray, name: str) -> None:
     directions = affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0)
     if np.abs(directions.T @ directions - np.eye(3)).max() > SKEW:
-        raise ValueError(f"{name!r} lies on a sheared grid, which DICOM cannot say: resample it, or write NIfTI.")
+        raise ValueError(f"{name!r} lies on a sheared grid, which DICOM cannot represent: resample it, or write NIfTI.")
 
 
 def _range(data: FloatArray) -> tuple[float, float]:
-    """Largest and smallest value of a volume, apart."""
+    """Largest value and smallest value (at most 0) of a volume, at least 1e-6 apart."""
     finite = data[np.isfinite(data)]
     low, top = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
     low = min(low, 0.0)
     return max(top, low + 1e-6), low
 
 
-def _dataset(study: Study, series: str, number: int, index: int) -> Any:
-    """An empty image of a series: identifiers, and a patient and a study about whom nothing is known."""
+def _dataset(study: DicomStudy, series: str, number: int, index: int) -> Any:
+    """DICOM data set of one slice with its identifiers and with empty patient and study attributes."""
     uid = _pydicom("uid")
     meta = _pydicom("dataset").FileMetaDataset()
     meta.MediaStorageSOPClassUID = SECONDARY_CAPTURE
@@ -161,8 +162,8 @@ def _dataset(study: Study, series: str, number: int, index: int) -> Any:
     dataset.SOPClassUID, dataset.SOPInstanceUID = SECONDARY_CAPTURE, meta.MediaStorageSOPInstanceUID
     dataset.StudyInstanceUID, dataset.SeriesInstanceUID = study.study, series
     dataset.FrameOfReferenceUID, dataset.PositionReferenceIndicator = study.frame_of_reference, ""
-    unknown = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
-    for keyword in (*unknown, "AccessionNumber", "ReferringPhysicianName", "Manufacturer", "Laterality"):
+    empty = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
+    for keyword in (*empty, "AccessionNumber", "ReferringPhysicianName", "Manufacturer", "Laterality"):
         setattr(dataset, keyword, "")
     dataset.StudyDescription = f"SYNTHETIC {study.title}"[:64]
     dataset.SeriesNumber, dataset.InstanceNumber = number, index + 1
@@ -172,7 +173,7 @@ def _dataset(study: Study, series: str, number: int, index: int) -> Any:
 
 
 def _describe(dataset: Any, name: str, description: str) -> None:
-    """Say in every tag that can say it that this is no acquired image."""
+    """Mark the slice as synthetic in all suitable attributes."""
     maker = generated_by()
     dataset.Modality, dataset.ConversionType = "MR", "WSD"
     dataset.SpecificCharacterSet = "ISO_IR 192"
@@ -186,7 +187,7 @@ def _describe(dataset: Any, name: str, description: str) -> None:
 
 
 def _place(dataset: Any, affine: FloatArray, index: int) -> None:
-    """Where the slice lies; `affine` leads from (column, row, slice) to LPS mm."""
+    """Set position and orientation of a slice; `affine` maps (column, row, slice) to LPS mm."""
     columns, rows, normal = affine[:3, :3].T
     across, down, between = (float(np.linalg.norm(axis)) for axis in (columns, rows, normal))
     first = affine[:3, 3] + index * normal
@@ -197,7 +198,7 @@ def _place(dataset: Any, affine: FloatArray, index: int) -> None:
 
 
 def _fill(dataset: Any, pixels: Pixels, low: float, top: float) -> None:
-    """Pixels, and how they become signal again: stored value times slope plus intercept."""
+    """Set the pixels, and the slope and intercept that convert stored values to signal."""
     dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
     dataset.Rows, dataset.Columns = pixels.shape
     dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit, dataset.PixelRepresentation = 16, 12, 11, 0
@@ -208,15 +209,29 @@ def _fill(dataset: Any, pixels: Pixels, low: float, top: float) -> None:
 
 
 def _decimal(value: float) -> str:
-    """A number as DICOM keeps it, in at most 16 characters."""
+    """Number as DICOM decimal string, at most 16 characters."""
     return next(text for digits in range(12, 5, -1) if len(text := f"{value + 0.0:.{digits}g}") <= 16)
 
 
 def radiological_slices(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
-    """Slices ``(slice, row, column)`` from the feet up, columns to the patient's left and rows to the posterior.
+    """Axial slices of a volume in radiological orientation.
 
-    With them comes the affine (4, 4) from (column, row, slice) to LPS mm, the coordinates of DICOM. Slices stay along
-    the axes of the grid, whichever of them are nearest.
+    Slices follow the grid axis nearest to axial; oblique volumes are not interpolated.
+
+    Parameters
+    ----------
+    data
+        Image ``(x, y, z)``.
+    grid
+        Its grid.
+
+    Returns
+    -------
+    slices
+        Array ``(slice, row, column)`` from inferior to superior; columns run to the left of the patient, rows to the
+        posterior.
+    affine
+        Matrix ``(4, 4)`` from (column, row, slice) to LPS mm, the coordinates of DICOM.
     """
     change = ornt_transform(io_orientation(grid.affine), axcodes2ornt("LPS"))
     turned: FloatArray = apply_orientation(data, change)

@@ -1,4 +1,7 @@
-"""Volumes and results from and to files; every conversion of units happens here."""
+"""Reading and writing of volumes: NIfTI files with BIDS sidecars, and folders of them.
+
+Data are in s, 1/s or arbitrary units in memory, and in the unit of the file on disk.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_swig_qmri.data.bids import (
     DESCRIPTION,
@@ -34,38 +37,63 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
 from napari_swig_qmri.data.units import cut_off, find_unit, in_file_unit, with_kind
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
-if TYPE_CHECKING:
-    pass
-
-UNKNOWN = "weighted"  # end of the names of images whose kind BIDS has no suffix for
+UNKNOWN = "weighted"  # in place of the BIDS suffix in names of images that have none
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
-_DEEPEST = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
-_MOST_IMAGES = 40  # of one folder; more belong to several subjects and fill the memory
+_MAX_DEPTH = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
+_MAX_IMAGES = 40  # of one folder; more belong to several subjects and would fill the memory
 
 
 def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
-    """Read one NIfTI file with its sidecar; relaxation times come out in s, rates in 1/s.
+    """Read a NIfTI file with its sidecar; relaxation times are converted to s, rates to 1/s.
 
-    `time_unit`, s or ms, is that of T1 and T2 in the file; by default sidecar, header text or values tell it.
-    What had to be assumed about kind, unit and position stands in the volume's notices.
+    Parameters
+    ----------
+    path
+        File that ends in .nii, .nii.gz, .hdr or .img.
+    time_unit
+        Unit of T1 and T2 in the file, s or ms. By default it is found in the sidecar or header text, or guessed from
+        the values.
+
+    Returns
+    -------
+    Volume ``(x, y, z, ...)``; its notices state assumptions about kind, unit and position.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file or its sidecar cannot be read.
+
+    Examples
+    --------
+    >>> import nibabel as nib, numpy as np
+    >>> from napari_swig_qmri import read_volume
+    >>> nib.save(nib.Nifti1Image(np.full((4, 4, 2), 900, np.int16), np.eye(4)), "sub-01_T1map.nii.gz")
+    >>> volume = read_volume("sub-01_T1map.nii.gz")
+    >>> volume.data.max(), volume.unit, volume.file_unit
+    (np.float32(0.9), 's', 'ms')
     """
     content, evidence = read_content(Path(path), time_unit)
     return volume_of(content, evidence, Path(path), find_suffix(evidence))
 
 
 def read_volumes(path: str | Path, time_unit: str | None = None) -> list[Volume]:
-    """Like `read_volume`, but several maps in one file, such as T1, T2 and PD of one series, come one by one."""
+    """Read a NIfTI file as `read_volume` does, but split a file with several maps into one volume per map.
+
+    A file is split if its name or DICOM image type names the map of each volume, such as T1, T2 and PD of one series.
+    """
     content, evidence = read_content(Path(path), time_unit)
     n = content.data.shape[3] if content.data.ndim == 4 else 0
     suffixes = quantities_of_stack(evidence, n)
     if not suffixes:
         return [volume_of(content, evidence, Path(path), find_suffix(evidence))]
-    told = f"One of the {n} maps in {Path(path).name}, which are taken as {', '.join(suffixes)} in this order."
+    notice = f"One of the {n} maps in {Path(path).name}, which are taken as {', '.join(suffixes)} in this order."
     volumes = []
     for index, suffix in enumerate(suffixes):
         data = content.data[..., index]
         one = replace(content, data=data), replace(evidence, values=data)
-        volume = volume_of(*one, Path(path), (suffix, (told,)))
+        volume = volume_of(*one, Path(path), (suffix, (notice,)))
         volumes.append(replace(volume, name=f"{volume.name} {suffix}"))
     return volumes
 
@@ -73,7 +101,7 @@ def read_volumes(path: str | Path, time_unit: str | None = None) -> list[Volume]
 def read_content(
     path: Path, time_unit: str | None = None, default_unit: str | None = None
 ) -> tuple[NiftiContent, Evidence]:
-    """Content of a NIfTI file, and everything that says what it holds; units as in `Evidence`."""
+    """Content of a NIfTI file, and the information about its kind and unit; units as in `Evidence`."""
     stem, _ = split_extension(path)
     content = read_nifti(path)
     evidence = Evidence(
@@ -106,11 +134,36 @@ def volume_of(
 
 
 def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool = False) -> list[Volume]:
-    """Read every image of a folder and its subfolders, maps first, each under a name of its own.
+    """Read all images of a folder and its subfolders.
 
-    `time_unit` as for `read_volume`.
-    A file that cannot be read is left out and named in one warning, or refused if `strict`; ValueError if
-    nothing remains.
+    Parameters
+    ----------
+    path
+        The folder.
+    time_unit
+        Unit of T1 and T2 in the files, as in `read_volume`.
+    strict
+        Raise an error if a file cannot be read, instead of leaving it out with a warning.
+
+    Returns
+    -------
+    Volumes with distinct names: maps, then weighted images, then masks and labels.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If no image can be read, or one cannot and `strict` is set.
+
+    Examples
+    --------
+    >>> import nibabel as nib, numpy as np
+    >>> from napari_swig_qmri import read_folder
+    >>> for name in ("T1w", "T1map"):
+    ...     nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), f"sub-01_{name}.nii.gz")
+    >>> [volume.name for volume in read_folder(".")]
+    ['sub-01 T1map', 'sub-01 T1w']
     """
     folder = Path(path)
     files, problems = find_images(folder)
@@ -131,21 +184,20 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
 
 
 def find_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """NIfTI files of a folder and its subfolders in order of name, and sentences on those left out."""
+    """NIfTI files of a folder and its subfolders ordered by name, and one sentence on each group of files left out."""
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: check the name.")
-    found = list(iterate_images(folder))
-    other = [p for p in found if _OTHER_MODALITIES & set(p.relative_to(folder).parts)]
-    wanted = [p for p in found if p not in set(other)]
-    problems = [f"{len(other)} images that are not anatomical."] if other else []
-    if len(wanted) > _MOST_IMAGES:
-        left = len(wanted) - _MOST_IMAGES
-        problems.append(f"{left} of {len(wanted)} images: open the folder of one subject to see the others.")
-    return wanted[:_MOST_IMAGES], problems
+    paths = list(iterate_images(folder))
+    anatomical = [path for path in paths if not _OTHER_MODALITIES & set(path.relative_to(folder).parts)]
+    n_others, n_too_many = len(paths) - len(anatomical), len(anatomical) - _MAX_IMAGES
+    problems = [f"{n_others} images that are not anatomical."] if n_others else []
+    if n_too_many > 0:
+        problems.append(f"{n_too_many} of {len(anatomical)} images: open the folder of one subject to see the others.")
+    return anatomical[:_MAX_IMAGES], problems
 
 
-def iterate_images(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
-    """NIfTI files of a folder and `depth` levels of subfolders by name, without hidden ones."""
+def iterate_images(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
+    """Yield the NIfTI files of a folder and `depth` levels of subfolders, ordered by name; hidden ones are skipped."""
     try:
         entries = sorted(folder.iterdir())
     except PermissionError:
@@ -160,7 +212,7 @@ def iterate_images(folder: Path, depth: int = _DEEPEST) -> Iterator[Path]:
 
 
 def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -> list[Volume]:
-    """The same volumes; where names repeat, the folder of the file below `folder` is added."""
+    """Volumes with distinct names: repeated names get the subfolder of their file, relative to `folder`."""
     names = [volume.name for volume in volumes]
     return [
         replace(volume, name=f"{volume.name} ({_place(volume.path, folder)})")
@@ -171,10 +223,41 @@ def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -
 
 
 def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> list[Path]:
-    """Write a volume in its file's unit, with a sidecar if there is something to tell; the paths written.
+    """Write a volume as NIfTI in the unit of its file, with a JSON sidecar if it has metadata.
 
-    Where the name of the file does not end in the kind of the image, the sidecar tells it.
-    FileExistsError unless `overwrite`; a failed or killed write leaves the old image.
+    The sidecar also states the BIDS suffix if the file name does not end in it. A failed or interrupted write keeps an
+    existing file.
+
+    Parameters
+    ----------
+    volume
+        Volume to write.
+    path
+        File that ends in .nii, .nii.gz, .hdr or .img.
+    overwrite
+        Replace existing files.
+
+    Returns
+    -------
+    Paths of the files written.
+
+    Raises
+    ------
+    FileExistsError
+        If a file exists and `overwrite` is not set.
+    FileNotFoundError
+        If the folder does not exist.
+    ValueError
+        If the name has another extension.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid, write_volume
+    >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
+    >>> t1 = Volume(data=np.full((4, 4, 2), 0.9), grid=grid, name="T1", suffix="T1map", unit="s")
+    >>> [path.name for path in write_volume(t1, "sub-01_T1map.nii.gz")]
+    ['sub-01_T1map.nii.gz', 'sub-01_T1map.json']
     """
     path = Path(path)
     stem = split_extension(path)[0]
@@ -190,13 +273,13 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
     content = NiftiContent(data=in_file_unit(volume), affine=volume.grid.affine, header=volume.header)
     notice = sidecar.get("Notice")
     written = write_nifti(content, path, description=str(notice) if notice else None)
-    if sidecar or json_path.exists():  # the sidecar of a replaced image does not fit the new one
+    if sidecar or json_path.exists():  # the sidecar of a replaced image does not describe the new one
         written.append(_write_json(sidecar, json_path))
     return written
 
 
 def describe_dataset(folder: Path, name: str) -> list[Path]:
-    """Make a folder a BIDS derivative dataset of this name unless it is a dataset already."""
+    """Write the description of a BIDS derivative dataset into a folder, unless it has one; the paths written."""
     path = folder / DESCRIPTION
     if path.exists():
         return []
@@ -210,18 +293,18 @@ def describe_dataset(folder: Path, name: str) -> list[Path]:
 
 
 def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Let validators pass over files that BIDS has no names for, if the folder is a dataset.
+    """Append `patterns` for files without BIDS names to the ``.bidsignore`` of a dataset; the paths written.
 
-    Patterns that are missing are appended to its ``.bidsignore``; what a person wrote there stays.
+    Existing lines are kept. Does nothing if the folder is not a dataset.
     """
     path = folder / ".bidsignore"
-    present = path.read_bytes() if path.exists() else b""
-    known = {line.strip() for line in present.splitlines()}
+    old = path.read_bytes() if path.exists() else b""
+    known = {line.strip() for line in old.splitlines()}
     missing = [each.encode() for each in dict.fromkeys(patterns) if each.encode() not in known]
     if not missing or not (folder / DESCRIPTION).exists():
         return []
     with path.open("ab") as file:
-        file.write(b"\n" * (present[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
+        file.write(b"\n" * (old[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
     return [path]
 
 
@@ -230,20 +313,20 @@ def _write_json(content: dict[str, Any], path: Path) -> Path:
 
 
 def check_free(paths: Sequence[Path], overwrite: bool, remedy: str = "remove it first") -> None:
-    """FileExistsError if one of the paths exists and must not be replaced; `remedy` tells what else can be done."""
+    """Raise FileExistsError if one of the paths exists and `overwrite` is not set; `remedy` is part of the message."""
     existing = [path.name for path in paths if path.exists()]
     if existing and not overwrite:
         raise FileExistsError(f"{', '.join(existing)} already in {paths[0].parent}: choose another name or {remedy}.")
 
 
 def check_folder(folder: Path) -> None:
-    """FileExistsError if results cannot go into a folder because a file has its name."""
+    """Raise FileExistsError if `folder` is a file."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, but the results go into a folder: choose another name.")
 
 
 def _no_nifti(folder: Path) -> str:
-    """What is wrong with a folder without NIfTI files."""
+    """Sentence on a folder without NIfTI files."""
     if any(path.suffix.lower() in (".dcm", ".ima") or path.name == "DICOMDIR" for path in folder.rglob("*")):
         return "It holds DICOM files: convert them first, for example with dcm2niix."
     return "It holds no file that ends in .nii, .nii.gz or .hdr."
@@ -257,7 +340,7 @@ def _is_image(path: Path) -> bool:
 
 
 def _place(path: Path | None, folder: Path | None) -> str:
-    """Folder of a file for a person: below `folder` if given, else its own name."""
+    """Folder of a file for display: relative to `folder` if the file lies in it, else the name of the folder."""
     if path is None:
         return ""
     if folder is not None and path.is_relative_to(folder):
@@ -266,7 +349,7 @@ def _place(path: Path | None, folder: Path | None) -> str:
 
 
 def _display_order(volume: Volume) -> tuple[int, int, str]:
-    """Maps in the order PD, T1, T2, then weighted images, then masks."""
+    """Sorting key: maps in the order PD, T1, T2, then weighted images, then masks and labels."""
     suffix = volume.suffix or ""
     order = list(QUANTITY_OF_SUFFIX)
     group = 0 if suffix in order else 2 if suffix in LABELS else 1

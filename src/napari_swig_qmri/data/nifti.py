@@ -1,4 +1,4 @@
-"""NIfTI and Analyze files as plain arrays with a trustworthy affine, read and written atomically."""
+"""NIfTI and Analyze files as arrays with an affine in mm; files are written atomically."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
+import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.data.volumes import FloatArray
 
 EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
-_NO_ORIENTATION = "The file says no position or orientation: shown centred, left and right may be swapped."
+_NO_ORIENTATION = "The file has no position or orientation: shown centred, left and right may be swapped."
 _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, zlib.error)
 
 
@@ -31,12 +29,12 @@ class EmptyImageError(ValueError):
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NiftiContent:
-    """What one file stores."""
+    """Content of one image file."""
 
     data: FloatArray  # (x, y, z) or (x, y, z, t, ...), scaled by slope and intercept
     affine: FloatArray  # (4, 4), voxel index -> RAS+ mm
-    header: Any  # nibabel header
-    notices: tuple[str, ...] = ()
+    header: Any  # nibabel header; None without a file
+    notices: tuple[str, ...] = ()  # assumptions about values and position, one sentence each
 
 
 def split_extension(path: Path) -> tuple[str, str]:
@@ -52,7 +50,7 @@ def split_extension(path: Path) -> tuple[str, str]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """Files that one image is stored in, header first."""
+    """Files in which an image is stored, the header first: one .nii file, or a pair of .hdr and .img."""
     stem, extension = split_extension(path)
     if extension.startswith(".nii"):
         return [path]
@@ -61,7 +59,15 @@ def files_of(path: Path) -> list[Path]:
 
 
 def read_nifti(path: Path) -> NiftiContent:
-    """Read a NIfTI-1, NIfTI-2 or Analyze file; ValueError in one sentence if that fails."""
+    """Read a NIfTI-1, NIfTI-2 or Analyze file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the file does not exist.
+    ValueError
+        If the file cannot be read or has no voxels.
+    """
     split_extension(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
@@ -90,9 +96,23 @@ def nifti_content(image: Any, name: str) -> NiftiContent:
 
 
 def write_nifti(content: NiftiContent, path: Path, description: str | None = None) -> list[Path]:
-    """Write a file, keeping what its header knows; a failed or killed write leaves the old file.
+    """Write a NIfTI file with the fields of its header; a failed or interrupted write keeps an existing file.
 
-    The data become float32 unless the header stores whole numbers and the data are whole.
+    Data are stored as float32, as integers if the header has an integer type that can hold them exactly, or as float64
+    if header and data are float64.
+
+    Parameters
+    ----------
+    content
+        Data, affine and header; a new header is made if it is None.
+    path
+        File that ends in .nii, .nii.gz, .hdr or .img.
+    description
+        Text for the header field ``descrip``; the present one is kept if None.
+
+    Returns
+    -------
+    Paths of the files written.
     """
     targets = files_of(path)
     image = _image(content, is_pair=len(targets) > 1, description=description)
@@ -111,7 +131,7 @@ def write_nifti(content: NiftiContent, path: Path, description: str | None = Non
 
 
 def write_text(text: str, path: Path) -> Path:
-    """Write a text file atomically."""
+    """Write a text file atomically; the path."""
     part = path.with_name(f".{uuid4().hex[:8]}.part{path.name}")
     try:
         part.write_text(text, encoding="utf-8")
@@ -123,20 +143,20 @@ def write_text(text: str, path: Path) -> Path:
 
 
 def header_text(header: Any) -> str:
-    """Free-text fields of a header in one string."""
+    """Free-text fields of a header, joined by blanks."""
     fields = ("descrip", "intent_name", "aux_file")
     texts = (bytes(header[name].tobytes()) for name in fields if name in header)
     return " ".join(t.split(b"\0")[0].decode("latin-1").strip() for t in texts if t.strip(b"\0")).strip()
 
 
 def spatial(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """The same array with three space axes first and no further axis of length one."""
+    """Array with three spatial axes first and no further axes of length one."""
     space = (*values.shape, 1, 1)[:3]
     return values.reshape(*space, *(n for n in values.shape[3:] if n > 1))
 
 
 def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
-    """Floating-point values of a stored array of any type, and what was lost."""
+    """Floating-point values of a stored array, and notices on lost information."""
     if stored.dtype.names:
         colours = np.asanyarray(stored.get_unscaled())
         grey = np.mean([colours[channel].astype(np.float32) for channel in "RGB"], axis=0)
@@ -148,7 +168,7 @@ def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
 
 
 def _affine(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
-    """Affine to RAS+ mm from sform, else qform, else voxel sizes, and what was assumed."""
+    """Affine to RAS+ mm from sform, else qform, else voxel sizes, and notices on assumptions."""
     header = image.header
     if not hasattr(header, "get_sform"):
         return _in_mm(image.affine, 1.0), ("An Analyze file has no orientation: left and right may be swapped.",)
@@ -166,7 +186,7 @@ def _affine(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
 
 
 def _coded(read: Any) -> FloatArray | None:
-    """A header's affine if it is declared and usable."""
+    """Affine of a header as read by `read`, if its code declares it and it is invertible; else None."""
     try:
         affine, code = read(coded=True)
     except (ValueError, HeaderDataError):
@@ -182,7 +202,7 @@ def _is_usable(affine: FloatArray) -> bool:
 
 
 def _millimetres(header: Any) -> tuple[float, tuple[str, ...]]:
-    """Millimetres per unit of length of a header."""
+    """Millimetres per unit of length of a header, and a notice if it is not 1."""
     try:
         unit = header.get_xyzt_units()[0]
     except KeyError:
@@ -197,7 +217,7 @@ def _in_mm(affine: FloatArray, scale: float) -> FloatArray:
 
 
 def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any:
-    """The nibabel image to write; large grids and NIfTI-2 sources become NIfTI-2."""
+    """The nibabel image to write: NIfTI-2 for large grids and NIfTI-2 headers, else NIfTI-1."""
     header, data = content.header, content.data
     shape = _stored_shape(header, data.shape)
     is_large = max(shape) > np.iinfo(np.int16).max
@@ -225,7 +245,7 @@ def _time_unit(header: Any) -> str:
 
 
 def _stored_shape(header: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
-    """Shape of the source file where it differs from the data's only by axes of length one."""
+    """Shape in the header if it differs from `shape` only by axes of length one, else `shape`."""
     if header is None:
         return shape
     source = tuple(int(n) for n in header.get_data_shape())
@@ -233,7 +253,7 @@ def _stored_shape(header: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _stored_type(header: Any, data: FloatArray) -> np.dtype[Any]:
-    """The header's integer type if it can hold the data as they are, else float32 or float64."""
+    """Integer type of the header if it can hold the data exactly, else float32 or float64."""
     stored = header.get_data_dtype().newbyteorder("=") if header is not None else np.dtype(np.float32)
     if stored.kind in "iu" and np.isfinite(data).all():
         limits = np.iinfo(stored)

@@ -1,7 +1,7 @@
-"""What a sidecar says about an acquisition: numbers in seconds and degrees, names of the sequence.
+"""Acquisition parameters in a sidecar: numbers in s and degrees, and names of the sequence.
 
-Sidecars follow BIDS (seconds, degrees), or repeat DICOM attributes (ms), or were typed by hand. A time that
-is impossible in seconds shows that the file is in ms.
+Sidecars follow BIDS (s, degrees), repeat DICOM attributes (ms), or were typed by hand. If one time is impossible in s,
+all times without a unit are taken as ms.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-_NUMBERS = {  # BIDS key: other spellings in lower case without signs, DICOM tags last
+_NUMBERS = {  # BIDS key: other spellings in lower case without punctuation, DICOM tags last
     "EchoTime": ("te", "effectiveechotime", "00180081", "00189082"),
     "RepetitionTime": ("tr", "00180080"),
     "RepetitionTimeExcitation": (),
@@ -27,7 +27,7 @@ _NUMBERS = {  # BIDS key: other spellings in lower case without signs, DICOM tag
     "InversionEfficiency": (),
     "RefocusedRecovery": (),
 }
-_SWITCH = "RefocusedRecovery"  # the one setting that is true or false
+_SWITCH = "RefocusedRecovery"  # the only setting that is true or false
 _TEXTS = {
     "PulseSequenceType": (),
     "SequenceName": ("00180024",),
@@ -39,7 +39,7 @@ _TEXTS = {
     "ScanningSequence": ("00180020",),
     "ImageType": ("00080008",),
 }
-_POSSIBLE = {  # s; what a scanner can play out
+_POSSIBLE = {  # s; range that scanners can play out
     "EchoTime": (5e-4, 2.0),
     "RepetitionTime": (2e-3, 60.0),
     "RepetitionTimeExcitation": (2e-3, 60.0),
@@ -50,7 +50,7 @@ _POSSIBLE = {  # s; what a scanner can play out
 }
 _LONGEST_GRADIENT_ECHO = 0.2  # s
 
-_NAMES = (  # the first that fits the names of sequence and protocol; < and > stand where no letter may
+_NAMES = (  # key of `SEQUENCES` and regular expression; the first match counts; < and > exclude a letter there
     ("mp2rage-uni", r"mp2rage|unit1"),
     ("psir", r"psir|phase.?sensitive"),
     ("dir", r"double.?inversion|<dir>(?!-|_(?:ap|pa|lr|rl))"),
@@ -63,34 +63,37 @@ _NAMES = (  # the first that fits the names of sequence and protocol; < and > st
     ("ir-se", r"inversion.?recovery|<ir.?se>"),
     ("spin-echo", r"spin.?echo|<se>"),
 )
-_PAIRS = ("InversionTime", "FlipAngle", "NumberShots")  # may have two values
+_PAIRS = ("InversionTime", "FlipAngle", "NumberShots")  # keys that may have two values
 _GRADIENT_ECHOES = ("mp2rage-uni", "mprage", "bssfp", "spgr")
 
 
 @dataclass(frozen=True)
 class _Number:
     value: float
-    unit: str | None  # as written: s, ms or None
+    unit: str | None  # s, ms, or None if not stated
 
 
 @dataclass(frozen=True, kw_only=True)
-class SidecarFacts:
-    """What a sidecar says, in s and degrees, and how it was read."""
+class SidecarValues:
+    """Acquisition parameters of a sidecar."""
 
-    numbers: Mapping[str, tuple[float, ...]]
-    names: str  # everything that may name the sequence, lower case
+    numbers: Mapping[str, tuple[float, ...]]  # by BIDS key, in s and degrees
+    names: str  # all texts that may name the sequence, lower case
     codes: frozenset[str]  # DICOM scanning sequence: SE, IR, GR, EP
-    titles: frozenset[str]  # exact texts, lower case
-    label: str  # what to call the image in sentences
-    notices: tuple[str, ...]
+    titles: frozenset[str]  # texts as written, lower case
+    label: str  # name of the image in messages
+    notices: tuple[str, ...]  # assumptions and ignored values, one sentence each
 
     def first(self, key: str) -> float | None:
-        """The number under a BIDS key, or the first of several."""
+        """First number under a BIDS key; None if there is none."""
         return self.numbers[key][0] if key in self.numbers else None
 
 
-def read_facts(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarFacts:
-    """Read a sidecar by BIDS key, DICOM keyword or DICOM tag, whatever the case and signs of its keys."""
+def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarValues:
+    """Extract acquisition parameters from a sidecar by BIDS key, DICOM keyword or DICOM tag.
+
+    Case and punctuation of the keys are ignored. `suffix` is the BIDS suffix of the image, used in messages.
+    """
     plain = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in sidecar.items()}
     texts = {key: text for key, names in _TEXTS.items() if (text := _text(plain, (key.lower(), *names)))}
     codes = frozenset(re.findall("SE|IR|GR|EP", texts.pop("ScanningSequence", "").upper()))
@@ -99,10 +102,10 @@ def read_facts(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarFacts:
     names = re.sub(r"k.?space", "", names)  # SPACE is a turbo spin echo
     written = {key: _numbers(plain, key, others) for key, others in _NUMBERS.items()}
     gradient = "GR" in codes or named_sequence(names) in _GRADIENT_ECHOES
-    numbers, notices = _in_seconds({key: found for key, found in written.items() if found}, gradient)
+    numbers, notices = _in_seconds({key: values for key, values in written.items() if values}, gradient)
     unread = [key for key in written if plain.get(key.lower()) and not written[key]]
     several = [key for key in written if key not in _PAIRS and len(written[key]) > 1]
-    return SidecarFacts(
+    return SidecarValues(
         numbers=numbers,
         names=names,
         codes=codes,
@@ -110,14 +113,14 @@ def read_facts(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarFacts:
         label=suffix or "this image",
         notices=(
             *notices,
-            *(f"{key} has {len(written[key])} values, of which the first was taken." for key in several),
+            *(f"{key} has {len(written[key])} values, of which the first was used." for key in several),
             *(f"{key} {plain[key.lower()]!r} is not a positive number and was ignored." for key in unread),
         ),
     )
 
 
 def named_sequence(names: str) -> str | None:
-    """Key in `SEQUENCES` of the sequence that a text in lower case names."""
+    """Key in `SEQUENCES` of the sequence named in a text in lower case; None if unknown."""
     for name, pattern in _NAMES:
         if re.search(pattern.replace("<", "(?<![a-z])").replace(">", "(?![a-z])"), names):
             return name
@@ -125,7 +128,7 @@ def named_sequence(names: str) -> str | None:
 
 
 def _text(plain: Mapping[str, Any], names: Sequence[str]) -> str:
-    """First text under one of `names`, lower case; the items of a list joined."""
+    """First text under one of `names` in lower case; items of a list are joined by blanks."""
     for name in names:
         value = plain.get(name)
         value = value.get("Value") if isinstance(value, Mapping) else value
@@ -136,19 +139,19 @@ def _text(plain: Mapping[str, Any], names: Sequence[str]) -> str:
 
 
 def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple[_Number, ...]:
-    """Positive numbers under a key's spellings; DICOM tags and keys that end in ms hold ms."""
+    """Positive numbers under any spelling of a key; DICOM tags and keys that end in ms are in ms."""
     for name in (key.lower(), *others):
         for spelling, unit in ((name, "ms" if name[0].isdigit() else None), (f"{name}ms", "ms")):
             value = plain.get(spelling)
             value = 1 if value is True and key == _SWITCH else value
-            found = tuple(each for each in _parse(value, unit) if 0 < each.value < math.inf)
-            if found:
-                return found
+            positive = tuple(each for each in _parse(value, unit) if 0 < each.value < math.inf)
+            if positive:
+                return positive
     return ()
 
 
 def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
-    """Numbers in a value as it stands in JSON: a number, a text with or without a unit, a list of these."""
+    """Numbers in a JSON value: a number, a text with or without a unit, or a list of these."""
     if isinstance(value, Mapping):
         return _parse(value.get("Value"), unit)
     if isinstance(value, (list, tuple)):
@@ -166,25 +169,26 @@ def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
 def _in_seconds(
     written: Mapping[str, tuple[_Number, ...]], gradient: bool
 ) -> tuple[dict[str, tuple[float, ...]], tuple[str, ...]]:
-    """All times in s; those of a file with one that is impossible in s are ms, where that is possible."""
+    """Numbers with times in s; if a time without unit is impossible in s, times without unit are taken as ms."""
     limits = dict(_POSSIBLE)
     if gradient:
         limits["EchoTime"] = (limits["EchoTime"][0], _LONGEST_GRADIENT_ECHO)
     in_ms = any(n.unit is None and n.value > limits[key][1] for key in limits for n in written.get(key, ()))
     numbers: dict[str, tuple[float, ...]] = {}
     converted = []
-    for key, found in written.items():
-        values = [each.value for each in found]
+    for key, entries in written.items():
+        values = [each.value for each in entries]
         if key in limits:
             low, high = limits[key]
             if key.startswith("RepetitionTime"):
                 low = max(low, *numbers.get("EchoTime", (0.0,)))
-            guessed = [n.unit is None and in_ms and low <= n.value / 1000 <= high for n in found]
-            converted += [f"{key} {n.value:g}" for n, guess in zip(found, guessed, strict=True) if guess]
+            guessed = [n.unit is None and in_ms and low <= n.value / 1000 <= high for n in entries]
+            converted += [f"{key} {n.value:g}" for n, guess in zip(entries, guessed, strict=True) if guess]
             values = [
-                n.value / 1000 if guess or n.unit == "ms" else n.value for n, guess in zip(found, guessed, strict=True)
+                n.value / 1000 if guess or n.unit == "ms" else n.value
+                for n, guess in zip(entries, guessed, strict=True)
             ]
         numbers[key] = tuple(values)
     if not converted:
         return numbers, ()
-    return numbers, (f"{', '.join(converted)}: read as ms, because no scanner can play this out in seconds.",)
+    return numbers, (f"{', '.join(converted)}: read as ms, because no scanner can play them out in s.",)

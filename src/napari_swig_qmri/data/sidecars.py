@@ -1,9 +1,8 @@
-"""Acquisition sidecars to signal models and back.
+"""Conversion of acquisition sidecars to signal models and back.
 
-Every setting that had to be assumed, and every unusual reading, comes back as one sentence.
-
-The angle of refocusing pulses has no key in BIDS and no attribute of its own in DICOM. It is kept under
-RefocusingFlipAngle, in degrees. FlipAngle of a spin echo is not read as it: that is the angle of the excitation.
+Every assumption about a setting is reported in one sentence. The angle of refocusing pulses has no key in BIDS and no
+attribute in DICOM; it is stored in degrees under RefocusingFlipAngle. FlipAngle of a spin echo is the angle of the
+excitation and is not used for it.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from napari_swig_qmri.data.sidecar_values import SidecarFacts, named_sequence, read_facts
+from napari_swig_qmri.data.sidecar_values import SidecarValues, named_sequence, parse_sidecar
 from napari_swig_qmri.physics.sequence import ms
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
@@ -31,10 +30,10 @@ if TYPE_CHECKING:
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
-_LONGEST_STIR = 0.4  # s; inversion times between those that null fat and those that null fluid
-_LONGEST_READOUT = 0.1  # s; longer repetition times are not those of a spoiled train
+_LONGEST_STIR = 0.4  # s; TI between those that null fat and those that null fluid
+_LONGEST_READOUT = 0.1  # s; longest TR of a spoiled train of read-outs
 
-_SUFFIXES = {
+_SUFFIXES = {  # BIDS suffix in lower case -> usual sequence
     "flair": "t2-flair",
     "unit1": "mp2rage-uni",
     "mp2rage": "mp2rage-uni",
@@ -48,7 +47,7 @@ _SUFFIXES = {
     "mese": "spin-echo",
     "irt1": "ir-se",
 }
-_KEYS = {  # field of a sequence: where a sidecar keeps it, best first
+_KEYS = {  # field of a sequence: its BIDS keys, the preferred one first
     "echo_time": ("EchoTime",),
     "repetition_time": ("RepetitionTimePreparation", "RepetitionTime", "RepetitionTimeExcitation"),
     "inversion_time": ("InversionTime",),
@@ -62,17 +61,17 @@ _KEYS = {  # field of a sequence: where a sidecar keeps it, best first
     "inversion_efficiency": ("InversionEfficiency",),
     "refocused_recovery": ("RefocusedRecovery",),
 }
-IDEAL = (
+IDEAL = (  # settings whose defaults are assumed without a notice
     "centre_fraction",
     "inversion_efficiency",
     "refocused_recovery",
     "refocusing_angle",
-)  # needs no word if missing
-_NULLED = {T2Flair: 4.163, Stir: 0.37}  # s; T1 of fluid and of fat
+)
+_NULLED = {T2Flair: 4.163, Stir: 0.37}  # T1 in s of the tissue that a sequence nulls: fluid and fat
 
 
 def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[SignalModel | None, tuple[str, ...]]:
-    """Signal model of the image a sidecar describes, and what was missing or assumed.
+    """Return the signal model described by a sidecar, and the assumptions made.
 
     Parameters
     ----------
@@ -83,30 +82,32 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
 
     Returns
     -------
-    The model, None where not even the kind of sequence can be told or the settings exclude each other;
-    and one sentence for each thing that was assumed, converted or wrong.
+    model
+        Signal model; None if the kind of sequence is unknown or its settings exclude each other.
+    notices
+        One sentence on each assumption, conversion or error.
     """
-    facts = read_facts(sidecar, suffix)
+    parsed = parse_sidecar(sidecar, suffix)
     if "SignalEquation" in sidecar:
-        return None, (*facts.notices, f"{facts.label} was computed with an equation that a user typed: {REMEDY}.")
-    name, notice = _choose(facts, (suffix or "").lower())
-    notices = (*facts.notices, *notice)
+        return None, (*parsed.notices, f"{parsed.label} was computed with a user equation: {REMEDY}.")
+    name, notice = _choose(parsed, (suffix or "").lower())
+    notices = (*parsed.notices, *notice)
     if name is None:
         return None, notices
-    settings = _settings(facts, name)
+    settings = _settings(parsed, name)
     assumed = _assumptions(SEQUENCES[name], settings)
     if assumed:
-        notices = (*notices, _assumption_sentence(assumed, facts.label))
+        notices = (*notices, _assumption_sentence(assumed, parsed.label))
     try:
         return SEQUENCES[name](**settings, **assumed), notices
     except ValueError as error:
-        return None, (*notices, f"The settings of {facts.label} exclude each other: {error}")
+        return None, (*notices, f"The settings of {parsed.label} exclude each other: {error}")
 
 
 def to_sidecar(model: Contrast) -> dict[str, Any]:
-    """BIDS metadata of a sequence (s, degrees), from which `from_sidecar` makes an equal model.
+    """Return the BIDS metadata of a sequence (s, degrees), from which `from_sidecar` creates an equal model.
 
-    Those of a user equation hold its text as ``SignalEquation`` and the settings that it mentions.
+    The sidecar of a user equation holds its text as ``SignalEquation`` and the settings that it mentions.
     """
     if isinstance(model, UserEquation):
         return _equation_to_sidecar(model)
@@ -148,39 +149,39 @@ def _codes_of(model: Contrast) -> str | list[str]:
     return [echo, "IR"] if hasattr(model, "inversion_time") else echo
 
 
-def _choose(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str, ...]]:
-    """Name in SEQUENCES, from the sequence's own name, then its DICOM codes, then suffix and times."""
+def _choose(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
+    """Key in `SEQUENCES` from the name of the sequence, else its DICOM codes, else suffix and times; and notices."""
     for name, sequence in SEQUENCES.items():
-        if sequence.title.lower() in facts.titles or name in facts.titles:
+        if sequence.title.lower() in parsed.titles or name in parsed.titles:
             return name, ()
-    named = named_sequence(facts.names)
-    has_inversion = "IR" in facts.codes or "InversionTime" in facts.numbers
+    named = named_sequence(parsed.names)
+    has_inversion = "IR" in parsed.codes or "InversionTime" in parsed.numbers
     if named == "mp2rage-uni" or suffix == "mp2rage":
-        return _uniform_image(facts, suffix)
-    if named == "spgr" or (named is None and "GR" in facts.codes):
+        return _uniform_image(parsed, suffix)
+    if named == "spgr" or (named is None and "GR" in parsed.codes):
         return "mprage" if has_inversion else "spgr", ()
-    if named is None and facts.codes & {"SE", "IR"}:
+    if named is None and parsed.codes & {"SE", "IR"}:
         named = "spin-echo"
     if named is None:
-        return _by_suffix(facts, suffix)
-    return (_refined(facts, named, suffix) if named in ("spin-echo", "tse", "ir-se", "t2-flair") else named), ()
+        return _by_suffix(parsed, suffix)
+    return (_refined(parsed, named, suffix) if named in ("spin-echo", "tse", "ir-se", "t2-flair") else named), ()
 
 
-def _uniform_image(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str, ...]]:
-    """MP2RAGE has a model for its uniform image, not for the image of one inversion."""
-    if suffix != "mp2rage" or "unit1" in facts.names or len(facts.numbers.get("InversionTime", ())) == 2:
+def _uniform_image(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
+    """Key of MP2RAGE UNI; None with a notice if the image is that of one inversion, which has no signal model."""
+    if suffix != "mp2rage" or "unit1" in parsed.names or len(parsed.numbers.get("InversionTime", ())) == 2:
         return "mp2rage-uni", ()
     return None, (
-        f"{facts.label} is the image of one MP2RAGE inversion, for which there is no signal model: "
+        f"{parsed.label} is the image of one MP2RAGE inversion, for which there is no signal model: "
         "use the uniform image (UNIT1) instead.",
     )
 
 
-def _refined(facts: SidecarFacts, named: str, suffix: str) -> str:
-    """Spin-echo sequence with or without inversion and echo train."""
-    inversion_time = facts.first("InversionTime")
-    is_inverted = named in ("ir-se", "t2-flair") or suffix == "flair" or "IR" in facts.codes or inversion_time
-    has_train = named in ("tse", "t2-flair") or suffix == "flair" or (facts.first("EchoTrainLength") or 1) > 1
+def _refined(parsed: SidecarValues, named: str, suffix: str) -> str:
+    """Key of a spin-echo sequence, given whether it has an inversion and an echo train."""
+    inversion_time = parsed.first("InversionTime")
+    is_inverted = named in ("ir-se", "t2-flair") or suffix == "flair" or "IR" in parsed.codes or inversion_time
+    has_train = named in ("tse", "t2-flair") or suffix == "flair" or (parsed.first("EchoTrainLength") or 1) > 1
     if not is_inverted:
         return "tse" if has_train else "spin-echo"
     if not has_train:
@@ -189,20 +190,21 @@ def _refined(facts: SidecarFacts, named: str, suffix: str) -> str:
     return "stir" if is_short and suffix != "flair" else "t2-flair"
 
 
-def _by_suffix(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str, ...]]:
-    """Usual sequence of a suffix where nothing names it."""
-    repetition_time, inversion_time = facts.first("RepetitionTime"), facts.first("InversionTime")
-    preparation = facts.first("RepetitionTimePreparation")
-    known = repetition_time or preparation or facts.first("RepetitionTimeExcitation")
+def _by_suffix(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
+    """Key of the usual sequence for a suffix and the known times, with a notice."""
+    repetition_time, inversion_time = parsed.first("RepetitionTime"), parsed.first("InversionTime")
+    preparation = parsed.first("RepetitionTimePreparation")
+    known = repetition_time or preparation or parsed.first("RepetitionTimeExcitation")
     if suffix in _SUFFIXES:
         name = _SUFFIXES[suffix]
-        name = _refined(facts, name, suffix) if inversion_time and name in ("tse", "spin-echo") else name
-    elif suffix not in ("t1w", "inplanet1") and not (known and facts.first("EchoTime")):
+        name = _refined(parsed, name, suffix) if inversion_time and name in ("tse", "spin-echo") else name
+    elif suffix not in ("t1w", "inplanet1") and not (known and parsed.first("EchoTime")):
         return None, (
-            f"What made {facts.label} is unknown, for its sidecar names neither the sequence nor TR and TE: {REMEDY}.",
+            f"The sequence of {parsed.label} is unknown, because its sidecar has neither its name nor TR and TE: "
+            f"{REMEDY}.",
         )
     elif inversion_time or preparation:
-        name = "mprage" if suffix in ("t1w", "inplanet1") else _refined(facts, "ir-se", suffix)
+        name = "mprage" if suffix in ("t1w", "inplanet1") else _refined(parsed, "ir-se", suffix)
     elif known and known < _LONGEST_READOUT:
         name = "spgr"
     else:
@@ -210,17 +212,17 @@ def _by_suffix(facts: SidecarFacts, suffix: str) -> tuple[str | None, tuple[str,
     if name in ("t2-flair", "mp2rage-uni"):
         return name, ()
     title = SEQUENCES[name].title
-    return name, (f"The sequence of {facts.label} is not named: {title} was assumed; if wrong, {REMEDY}.",)
+    return name, (f"The sequence of {parsed.label} is not named: {title} was assumed; if wrong, {REMEDY}.",)
 
 
-def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
-    """Fields of the sequence that the sidecar gives."""
-    numbers = _spread(facts.numbers, name)
+def _settings(parsed: SidecarValues, name: str) -> dict[str, Any]:
+    """Settings of a sequence in the sidecar, by field name, in s and rad."""
+    numbers = _spread(parsed.numbers, name)
     settings: dict[str, Any] = {}
     for field in fields(SEQUENCES[name]):
-        found = next((numbers[key] for key in _KEYS.get(field.name, ()) if key in numbers), None)
-        if found is not None:
-            value = math.radians(found[0]) if field.metadata["unit"] == "rad" else found[0]
+        given = next((numbers[key] for key in _KEYS.get(field.name, ()) if key in numbers), None)
+        if given is not None:
+            value = math.radians(given[0]) if field.metadata["unit"] == "rad" else given[0]
             settings[field.name] = round(value) if field.type == "int" else value
     if "n_partitions" in settings:
         _split_shots(numbers["NumberShots"], settings)
@@ -230,7 +232,7 @@ def _settings(facts: SidecarFacts, name: str) -> dict[str, Any]:
 
 
 def _spread(given: Mapping[str, tuple[float, ...]], name: str) -> dict[str, tuple[float, ...]]:
-    """Numbers under the keys that `_KEYS` reads: pairs taken apart, read-out spacing told from TR."""
+    """Numbers under the keys in `_KEYS`: pairs are split, and a short TR of a read-out train becomes its spacing."""
     numbers = dict(given)
     for key in ("InversionTime", "FlipAngle"):
         if len(numbers.get(key, ())) > 1:
@@ -248,7 +250,7 @@ def _spread(given: Mapping[str, tuple[float, ...]], name: str) -> dict[str, tupl
 
 
 def _split_shots(shots: Sequence[float], settings: dict[str, Any]) -> None:
-    """BIDS NumberShots: all read-outs of a block, or those before and after the centre of k-space."""
+    """Set number and centre of read-outs from a BIDS NumberShots of two values, those before and after the centre."""
     if len(shots) != 2:
         return
     before, n = round(shots[0]), round(sum(shots))
@@ -257,7 +259,7 @@ def _split_shots(shots: Sequence[float], settings: dict[str, Any]) -> None:
 
 
 def _assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Usual values of the fields that are missing, adapted so that they fit those that are there."""
+    """Usual values of the missing settings, adapted to fit the known ones."""
     assumed: dict[str, Any] = {}
     for field in fields(sequence):
         if field.name not in settings and field.name not in IDEAL:
@@ -273,7 +275,10 @@ def _assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> di
 
 
 def fitted_train(settings: Mapping[str, Any], assumed: Collection[str]) -> dict[str, Any]:
-    """The fields among `assumed` that let an echo train reach TE; long trains have short spacings."""
+    """Values of settings among `assumed` with which the echo train reaches TE; long trains get short spacings.
+
+    `settings` holds echo_time and echo_spacing in s, and echo_train_length.
+    """
     echo_time, n, spacing = (settings[name] for name in ("echo_time", "echo_train_length", "echo_spacing"))
     if "echo_train_length" in assumed:
         return {"echo_train_length": max(n, math.ceil(echo_time / max(spacing, SHORTEST_SPACING) - 1e-9))}
@@ -283,20 +288,20 @@ def fitted_train(settings: Mapping[str, Any], assumed: Collection[str]) -> dict[
 
 
 def _nulling(t1: float, known: Mapping[str, Any]) -> float:
-    """Inversion time that nulls `t1`, to the millisecond."""
+    """Inversion time in s that nulls `t1` (s), rounded to ms."""
     train = known["echo_train_length"] * known["echo_spacing"]
     return round(nulling_inversion_time(t1, repetition_time=known["repetition_time"], train_duration=train), 3)
 
 
 def _fitting_block(sequence: type[SignalModel], known: Mapping[str, Any]) -> int:
-    """The usual number of read-outs, or the even number that fits between inversion, blocks and TR."""
+    """Usual number of read-outs, or the largest even number that fits between inversion, blocks and TR."""
     last = known["inversion_time"]
-    room = [2 * known["inversion_time"]]
+    durations = [2 * known["inversion_time"]]
     if sequence is Mp2rageUni:
         last = known["second_inversion_time"]
-        room.append(last - known["inversion_time"])
-    room.append(2 * (known["repetition_time"] - last))
-    fitting = int(min(room) / known["echo_spacing"] + 1e-9) // 2 * 2
+        durations.append(last - known["inversion_time"])
+    durations.append(2 * (known["repetition_time"] - last))
+    fitting = int(min(durations) / known["echo_spacing"] + 1e-9) // 2 * 2
     return max(2, min(int(known["n_partitions"]), fitting))
 
 
@@ -309,14 +314,13 @@ def _assumption_sentence(assumed: Mapping[str, Any], label: str) -> str:
         else:
             shown.append(f"{key} ({value if isinstance(value, int) else ms(value)})")
     are, were = ("are", "were") if len(shown) > 1 else ("is", "was")
-    listed = ", ".join(shown)
-    return f"{listed} {are} missing from {label} and {were} assumed; if wrong, {REMEDY}."
+    return f"{', '.join(shown)} {are} missing from {label} and {were} assumed; if wrong, {REMEDY}."
 
 
 def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
-    """Field strength in T on which all sidecars agree that have one; None without any or where they differ."""
-    found = set()
+    """Field strength in T; None if no sidecar has one or they differ."""
+    strengths = set()
     for sidecar in sidecars:
         with contextlib.suppress(KeyError, TypeError, ValueError):
-            found.add(float(sidecar["MagneticFieldStrength"]))
-    return found.pop() if len(found) == 1 else None
+            strengths.add(float(sidecar["MagneticFieldStrength"]))
+    return strengths.pop() if len(strengths) == 1 else None

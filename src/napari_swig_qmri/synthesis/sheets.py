@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.dicom_export import Study, radiological_slices, write_series
+from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, write_series
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import check_folder, check_free, describe_dataset, ignore_in_dataset, write_volume
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
@@ -106,7 +106,7 @@ def write_sheet(
     check_folder(folder)
     paths = _paths(sheet, folder)
     check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
-    study = Study.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
+    study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for each in formats:
@@ -143,7 +143,7 @@ def _write_nifti(sheet: Sheet, folder: Path, paths: Sequence[Path], overwrite: b
     return written + describe_dataset(folder, f"Contrasts of the protocol {sheet.protocol.title}")
 
 
-def _write_dicom(sheet: Sheet, study: Study, folders: Sequence[Path]) -> Generator[Progress, None, list[Path]]:
+def _write_dicom(sheet: Sheet, study: DicomStudy, folders: Sequence[Path]) -> Generator[Progress, None, list[Path]]:
     written: list[Path] = []
     for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
         yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
