@@ -9,10 +9,10 @@ import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider
 from napari.layers import Image
 from qtpy.QtCore import QTimer, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import layer_box
+from napari_swig_qmri._napari.parts.appearance import exists, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import Form, column, layer_box
 from napari_swig_qmri._napari.placement import layer_matrix
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
 
@@ -52,7 +52,9 @@ class BlendPanel(QWidget):
         self.message = wrapped_label(role="problem")
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._flip)
-        self._rows = form()
+        self._form = Form(
+            self.first_box, self.second_box, self.mode_box, self.position, self.is_horizontal, self.rate, self.edge
+        )
         self._lay_out()
         self._connect()
         self.refresh_layers()
@@ -66,13 +68,7 @@ class BlendPanel(QWidget):
         self.second_box.reset_choices()
 
     def _lay_out(self) -> None:
-        for box in (self.first_box, self.second_box, self.mode_box, self.position, self.rate, self.edge):
-            self._rows.addRow(box.label, native_of(box))
-        self._rows.insertRow(4, native_of(self.is_horizontal))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._rows)
-        layout.addWidget(self.message)
+        self.setLayout(column(self._form, self.message))
         self._show_settings()
 
     def _connect(self) -> None:
@@ -86,9 +82,13 @@ class BlendPanel(QWidget):
         self._viewer.mouse_move_callbacks.append(self._drag)
 
     def _show_settings(self) -> None:
-        for box, mode in ((self.position, SWIPE), (self.rate, FLICKER), (self.edge, CHECKERBOARD)):
-            self._rows.setRowVisible(box.native, self.mode_box.value == mode)
-        self._rows.setRowVisible(self.is_horizontal.native, self.mode_box.value == SWIPE)
+        for box, mode in (
+            (self.position, SWIPE),
+            (self.is_horizontal, SWIPE),
+            (self.rate, FLICKER),
+            (self.edge, CHECKERBOARD),
+        ):
+            self._form.set_visible(box, self.mode_box.value == mode)
 
     def _switch(self, _value: object = None) -> None:
         """Show the combined image of the chosen layers, or none."""

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import ComboBox, PushButton
+from magicgui.widgets import ComboBox
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer
-from napari_swig_qmri._napari.parts.appearance import exists, form, native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
-from napari_swig_qmri._napari.parts.boxes import layer_box
+from napari_swig_qmri._napari.parts.boxes import Form, button, column, layer_box
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
@@ -62,14 +62,16 @@ class ComparePanel(QWidget):
         self._data: ComparisonData | None = None
         self._acquired: Image | None = None
         self.panes = ComparePanes(viewer, volumes)
-        self.button = PushButton(
-            text="Compare",
-            tooltip="Show the contrast of every ticked source, the acquired image and the difference side by side, "
-            "with scores.",
+        self.button = button(
+            "Compare",
+            "Show the contrast of each ticked source, the acquired image and the difference side by side, with scores.",
         )
         self.button.native.setCheckable(True)
-        self.mask_box = layer_box(partial(mask_layers, viewer), label="Mask")
-        self.mask_box.tooltip = "Region of the scores. Without a mask, the brain is found from the maps."
+        self.mask_box = layer_box(
+            partial(mask_layers, viewer),
+            label="Mask",
+            tooltip="Region of the scores. Without a mask, the brain is found from the maps.",
+        )
         self.view_box = ComboBox(
             label="View",
             choices=VIEWS,
@@ -138,17 +140,8 @@ class ComparePanel(QWidget):
         self.follow()
 
     def _lay_out(self) -> None:
-        rows = form()
-        for box in (self.mask_box, self.view_box):
-            rows.addRow(box.label, native_of(box))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(native_of(self.button))
-        layout.addWidget(self.needs)
-        layout.addLayout(rows)
-        for label in (self.message, self.table, self.notes):
-            layout.addWidget(label)
+        boxes = Form(self.mask_box, self.view_box)
+        self.setLayout(column(self.button, self.needs, boxes, self.message, self.table, self.notes))
 
     def _connect(self) -> None:
         self.button.changed.connect(self.toggled.emit)

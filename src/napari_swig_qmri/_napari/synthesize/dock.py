@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, PushButton
+from magicgui.widgets import CheckBox
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QHBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, native_of, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import button, row
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer, lack_of
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.map_sets import SourceList, sources_among
@@ -88,13 +89,16 @@ class SynthesizeWidget(Dock):
             value=True,
             tooltip="Use the same contrast limits for all layers that follow the sliders.",
         )
-        self.add_button = PushButton(
-            text="Add contrast", tooltip="Add one layer per ticked source. The sliders change the layers added last."
+        self.add_button = button(
+            "Add contrast",
+            "Add one layer per ticked source. The sliders change the layers added last.",
+            self.add_contrast,
         )
-        self.freeze_button = PushButton(
-            text="Freeze",
-            tooltip="Convert the layers that follow the sliders to ordinary image layers. They no longer change, and "
-            "any other tool can process them.",
+        self.freeze_button = button(
+            "Freeze",
+            "Convert the layers that follow the sliders to ordinary image layers. They no longer change, and any other "
+            "tool can process them.",
+            self.freeze,
         )
         self.status = StatusLine(HELP)
         self.compare = ComparePanel(napari_viewer, self.live.volumes)
@@ -209,10 +213,7 @@ class SynthesizeWidget(Dock):
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         buttons = QWidget()
-        row = QHBoxLayout(buttons)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(native_of(self.add_button), 1)
-        row.addWidget(native_of(self.freeze_button))
+        buttons.setLayout(row(self.add_button, self.freeze_button, stretch=(1, 0)))
         self.lay_out(scrolled, [buttons, self.status.label, notice])
 
     def _connect(self) -> None:
@@ -237,8 +238,6 @@ class SynthesizeWidget(Dock):
         self.sources.changed.connect(self._update_state)
         self.side_by_side.changed.connect(self._arrange)
         self.auto_contrast.changed.connect(self._adjust_contrast)
-        self.add_button.changed.connect(self.add_contrast)
-        self.freeze_button.changed.connect(self.freeze)
         self.compare.toggled.connect(self.add_comparison)
         self.compare.arranged.connect(self._arrange)
         self.sheet.opening.connect(self._end_other_displays)

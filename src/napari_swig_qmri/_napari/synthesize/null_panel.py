@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, PushButton
+from magicgui.widgets import CheckBox, FloatSpinBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
 from napari_swig_qmri.physics.nulling import TISSUES
 
 NOTHING, OWN = "nothing", "a T1 of"
@@ -36,13 +37,13 @@ class NullPanel(QWidget):
         super().__init__()
         self._field = 3.0  # T
         self._picked: tuple[float, float | None] = (0.0, None)  # T1 in ms and T2 in s of the picked voxel
-        self.tissue_box = ComboBox(label="Null", choices=lambda _: self._choices(OWN), value=NOTHING)
-        self.other_box = ComboBox(label="and", choices=lambda _: self._choices(), value=NOTHING)
+        self.tissue_box = ChoiceBox(lambda: self._choices(OWN), value=NOTHING)
+        self.other_box = ChoiceBox(self._choices, value=NOTHING)
         self.t1_box = FloatSpinBox(label="T1", min=1, max=1e3 * LONGEST_T1, step=10, value=1000)
         self.t1_box.native.setSuffix(" ms")
         self.t1_box.native.setDecimals(1)
-        self.pick_button = PushButton(
-            text="Take T1 from a voxel", tooltip="Click into a synthetic contrast afterwards to null the T1 there."
+        self.pick_button = button(
+            "Take T1 from a voxel", "Click into a synthetic contrast afterwards to null the T1 there."
         )
         self.pick_button.native.setCheckable(True)
         self.lock_box = CheckBox(
@@ -100,7 +101,6 @@ class NullPanel(QWidget):
         self._field = field_strength
         with self.tissue_box.changed.blocked(), self.other_box.changed.blocked():
             for box in (self.tissue_box, self.other_box):
-                box.native.clear()  # the labels contain the T1, which depends on the field
                 box.reset_choices()
         known = {NOTHING, OWN, *self._tissues()}
         tissue, other = (name if name in known else NOTHING for name in (before.tissue, before.other))
@@ -136,20 +136,11 @@ class NullPanel(QWidget):
 
     def _lay_out(self) -> None:
         rows = (
-            (QLabel("Null"), native_of(self.tissue_box), native_of(self.t1_box)),
-            (self._and, native_of(self.other_box)),
-            (native_of(self.pick_button), native_of(self.lock_box)),
+            row(QLabel("Null"), self.tissue_box, self.t1_box),
+            row(self._and, self.other_box),
+            row(self.pick_button, self.lock_box),
         )
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        for parts in rows:
-            row = QHBoxLayout()
-            row.setSpacing(4)
-            for part in parts:
-                row.addWidget(part)
-            layout.addLayout(row)
-        layout.addWidget(self.note)
+        self.setLayout(column(*rows, self.note, spacing=2))
 
 
 def _nulled_names(choice: NullChoice) -> list[str]:

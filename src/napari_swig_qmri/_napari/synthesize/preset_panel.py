@@ -6,12 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox, PushButton
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QFileDialog, QHBoxLayout, QInputDialog, QMessageBox, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, button, column, row
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
 
@@ -43,24 +42,16 @@ class PresetPanel(QWidget):
         self._locked: tuple[str, ...] = ()  # settings that follow a nulled tissue and may differ from the preset
         self._has_problem = False  # whether the note shows a problem
         self._presets, problems = all_presets()
-        self.field_box = ComboBox(
-            label="Field strength",
-            choices=lambda _: self._fields(),
-            value=START_FIELD,
-            tooltip="Field strength of the presets",
-        )
-        self.preset_box = ComboBox(
-            label="Preset", choices=lambda _: self._names(), value=OWN, tooltip="Settings of a typical protocol"
-        )
-        self.save_button = PushButton(
-            text="Save…", tooltip=f"Save these settings as a preset, a TOML file in {preset_files.user_folder()}"
+        self.field_box = ChoiceBox(self._fields, value=START_FIELD, tooltip="Field strength of the presets")
+        self.preset_box = ChoiceBox(self._names, value=OWN, tooltip="Settings of a typical protocol")
+        self.save_button = button(
+            "Save…", f"Save these settings as a preset, a TOML file in {preset_files.user_folder()}", self.save
         )
         self.source_note = wrapped_label(role="note")
         self.note = wrapped_label(role="note")
         self._lay_out()
         self.field_box.changed.connect(self._choose_field)
         self.preset_box.changed.connect(self._choose_name)
-        self.save_button.changed.connect(self.save)
         self._say(" ".join(problems), problem=bool(problems))
 
     @property
@@ -166,19 +157,9 @@ class PresetPanel(QWidget):
         return QMessageBox.question(self, "Save preset", question) == QMessageBox.StandardButton.Yes
 
     def _lay_out(self) -> None:
-        row = QHBoxLayout()
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(4)
-        native_of(self.field_box).setFixedWidth(76)
-        row.addWidget(self.field_box.native, 0)
-        row.addWidget(native_of(self.preset_box), 1)
-        row.addWidget(self.save_button.native, 0)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(row)
-        layout.addWidget(self.source_note)
-        layout.addWidget(self.note)
+        self.field_box.native.setFixedWidth(76)
+        boxes = row(self.field_box, self.preset_box, self.save_button, stretch=(0, 1, 0))
+        self.setLayout(column(boxes, self.source_note, self.note, spacing=2))
 
     def _fields(self) -> list[tuple[str, float]]:
         return [(f"{field:g} T", field) for field in sorted({each.field_strength for each in self._presets})]
@@ -214,10 +195,8 @@ class PresetPanel(QWidget):
     def _refresh(self, field: float, name: str) -> None:
         """List the presets of a field strength and select one, without a signal."""
         with self.field_box.changed.blocked(), self.preset_box.changed.blocked():
-            self.field_box.native.clear()  # otherwise new choices are appended, out of order
             self.field_box.reset_choices()
             self.field_box.value = field
-            self.preset_box.native.clear()
             self.preset_box.reset_choices()
             self.preset_box.value = name
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.layers import LayerRecord, with_record
-from napari_swig_qmri._napari.parts.appearance import form, native_of, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import ChoiceBox
+from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.sequence import SignalModel
@@ -23,8 +23,6 @@ from napari_swig_qmri.synthesis.rendering import Rendering
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from magicgui.widgets.bases import ValueWidget
 
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
@@ -39,16 +37,6 @@ NOT_RELATIVE = (
 )
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
-NOTES = {
-    "_field": "Scales excitation, flip and refocusing angles. Inversion pulses are assumed to be adiabatic.",
-    "map_box": "Layer with a B1+ map, which scales the angles in each voxel in addition to the number above.",
-    "_snr": "Signal divided by the standard deviation of the noise in each receive channel. The noise is Rician in "
-    "magnitude images. 0 adds no noise.",
-    "_reference": "The signal is the 90th percentile of this image. Relative to PD, the noise does not depend on TE, "
-    "TR and TI.",
-    "_seed": "The same number gives the same noise in every voxel.",
-    "_sign": "Signed images are phase sensitive (PSIR): tissue that is still inverted is negative.",
-}
 
 
 class RenderingEditor(QWidget):
@@ -59,11 +47,42 @@ class RenderingEditor(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
-        self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
-        self._reference = ComboBox(label="Relative to", choices=REFERENCES)
-        self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
-        self._sign = ComboBox(label="Sign", choices=SIGNS)
+        self._field = FloatSpinBox(
+            label="Transmit field (B1+)",
+            min=10,
+            max=200,
+            step=5,
+            value=100,
+            tooltip="Scales excitation, flip and refocusing angles. Inversion pulses are assumed to be adiabatic.",
+        )
+        self.map_box = ChoiceBox(
+            label="B1+ map",
+            none="none",
+            tooltip="Layer with a B1+ map, which scales the angles in each voxel in addition to the number above.",
+        )
+        self._snr = FloatSpinBox(
+            label="Signal-to-noise ratio",
+            min=0,
+            max=10_000,
+            step=5,
+            value=0,
+            tooltip="Signal divided by the standard deviation of the noise in each receive channel. The noise is "
+            "Rician in magnitude images. 0 adds no noise.",
+        )
+        self._reference = ComboBox(
+            label="Relative to",
+            choices=REFERENCES,
+            tooltip="The signal is the 90th percentile of this image. Relative to PD, the noise does not depend on "
+            "TE, TR and TI.",
+        )
+        self._seed = SpinBox(
+            label="Noise seed", min=0, max=999_999, tooltip="The same number gives the same noise in every voxel."
+        )
+        self._sign = ComboBox(
+            label="Sign",
+            choices=SIGNS,
+            tooltip="Signed images are phase sensitive (PSIR): tissue that is still inverted is negative.",
+        )
         self.mark = CheckBox(
             text="Mark partial volume",
             value=False,
@@ -73,29 +92,15 @@ class RenderingEditor(QWidget):
         self._field.native.setDecimals(0)
         self._snr.native.setSpecialValueText("no noise")
         self._snr.native.setDecimals(1)
-        self.problem_label = wrapped_label(role="problem")
         self.map_hint = wrapped_label(role="assumption")  # assumptions about the chosen B1+ map
-        self.caveat = wrapped_label(role="assumption")
-        self._form = form()
-        self._form.setContentsMargins(4, 0, 0, 0)
-        self.setLayout(self._form)
-        self.map_box = ChoiceBox(label="B1+ map", none="none", tooltip=NOTES["map_box"])
         self.map_note = wrapped_label(role="note")
+        self.problem_label = wrapped_label(role="problem")
+        self.caveat = wrapped_label(role="assumption")
+        self._lay_out()
         self.show_maps([])
         self.map_box.changed.connect(lambda _: self.map_changed.emit())
-        self.map_box.changed.connect(self._update)
-        for name in ("_field", "_snr", "_reference", "_seed", "_sign"):
-            box: ValueWidget[Any] = getattr(self, name)
-            box.tooltip = NOTES.get(name, "")
-            self._form.addRow(QLabel(box.label), native_of(box))
+        for box in (self._field, self.map_box, self._snr, self._reference, self._seed, self._sign, self.mark):
             box.changed.connect(self._update)
-            if name == "_field":
-                self._form.addRow(QLabel(self.map_box.label), self.map_box.native)
-                self._form.addRow(self.map_hint)
-                self._form.addRow(self.map_note)
-        for part in (self.problem_label, native_of(self.mark), self.caveat):
-            self._form.addRow(part)
-        self.mark.changed.connect(self._update)
         self._update()
 
     def value(self, sequence: Contrast | None = None) -> Rendering:
@@ -168,6 +173,18 @@ class RenderingEditor(QWidget):
         """Title of the folded options, such as ``Options: B1+ 90 %, SNR 20``."""
         parts = [*self.value(sequence).words(), *(["partial volume"] if self.mark.value else [])]
         return f"Options: {', '.join(parts)}" if parts else "Options"
+
+    def _lay_out(self) -> None:
+        layout = Form(self._field, self.map_box)
+        layout.setContentsMargins(4, 0, 0, 0)
+        layout.addRow(self.map_hint)
+        layout.addRow(self.map_note)
+        for box in (self._snr, self._reference, self._seed, self._sign):
+            layout.add(box)
+        layout.addRow(self.problem_label)
+        layout.add(self.mark)
+        layout.addRow(self.caveat)
+        self.setLayout(layout)
 
     def _update(self) -> None:
         for box in (self._reference, self._seed):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
+from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri._napari.synthesize.null_panel import NullChoice, NullPanel
 from napari_swig_qmri._napari.synthesize.preset_panel import PresetPanel
 from napari_swig_qmri.physics.nulling import doubly_nulled, nulled_from, nulled_time
@@ -32,11 +33,7 @@ class SequencePanel(QWidget):
         self.presets = PresetPanel()
         self.editor = AcquisitionEditor(sliders=True, optional=False, equations=True)
         self.null = NullPanel()
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        for part in (self.presets, self.editor, self.null):
-            layout.addWidget(part)
+        self.setLayout(column(self.presets, self.editor, self.null))
         self.presets.chosen.connect(self._show_preset)
         self.presets.field_changed.connect(self.null.show_field)
         self.editor.changed.connect(self._follow_editor)

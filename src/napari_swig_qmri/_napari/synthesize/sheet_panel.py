@@ -7,20 +7,13 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import CheckBox, PushButton
+from magicgui.widgets import CheckBox
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import (
-    QFileDialog,
-    QHBoxLayout,
-    QInputDialog,
-    QListWidget,
-    QListWidgetItem,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
@@ -77,14 +70,14 @@ class SheetPanel(QWidget):
         self.list.setMaximumHeight(110)
         self.list.setToolTip("Double-click a contrast to rename it.")
         self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        self.add_button = PushButton(
-            text="Add current", tooltip="Add the sequence above, with its parameters and options, to the sheet."
+        self.add_button = button(
+            "Add current", "Add the sequence above, with its parameters and options, to the sheet.", self.add_contrast
         )
-        self.remove_button = PushButton(text="Remove", tooltip="Remove the selected contrast from the sheet.")
-        self.open_button = PushButton(text="Open…", tooltip="Read a protocol from a TOML file.")
-        self.save_button = PushButton(text="Save…", tooltip="Save the protocol as a TOML file, for other subjects.")
-        self.show_button = PushButton(
-            text="Show sheet", tooltip="Show all contrasts, computed from the last ticked source, in a grid."
+        self.remove_button = button("Remove", "Remove the selected contrast from the sheet.", self.remove_contrast)
+        self.open_button = button("Open…", "Read a protocol from a TOML file.", self.open_protocol)
+        self.save_button = button("Save…", "Save the protocol as a TOML file, for other subjects.", self.save_protocol)
+        self.show_button = button(
+            "Show sheet", "Show all contrasts, computed from the last ticked source, in a grid.", self.show_sheet
         )
         self.format_boxes = {name: CheckBox(text=text, value=name == "png") for name, text in FORMATS.items()}
         self.overwrite_box = CheckBox(text="Replace existing files", value=False)
@@ -180,19 +173,19 @@ class SheetPanel(QWidget):
         """Remove the selected contrast, or the last one if none is selected."""
         if self._protocol is None:
             return
-        row = self.list.currentRow() if self.list.currentRow() >= 0 else self.list.count() - 1
-        left = tuple(each for index, each in enumerate(self._protocol.contrasts) if index != row)
+        selected = self.list.currentRow() if self.list.currentRow() >= 0 else self.list.count() - 1
+        left = tuple(each for index, each in enumerate(self._protocol.contrasts) if index != selected)
         self.set_value(replace(self._protocol, contrasts=left) if left else None)
 
     def rename_contrast(self, item: QListWidgetItem) -> None:
         """Ask for another name of a contrast."""
         if self._protocol is None:
             return
-        contrasts, row = list(self._protocol.contrasts), self.list.row(item)
-        name, accepted = QInputDialog.getText(self, "Rename", "Name of the contrast:", text=contrasts[row].name)
+        contrasts, index = list(self._protocol.contrasts), self.list.row(item)
+        name, accepted = QInputDialog.getText(self, "Rename", "Name of the contrast:", text=contrasts[index].name)
         if not accepted:
             return
-        contrasts[row] = replace(contrasts[row], name=name.strip())
+        contrasts[index] = replace(contrasts[index], name=name.strip())
         try:
             self.set_value(replace(self._protocol, contrasts=tuple(contrasts)))
         except ValueError as error:
@@ -226,24 +219,21 @@ class SheetPanel(QWidget):
         self._say(f"Saved as {target.name}.")
 
     def _lay_out(self) -> None:
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self.list)
-        layout.addLayout(_row(self.add_button, self.remove_button))
-        layout.addLayout(_row(self.open_button, self.save_button))
-        for box in (self.show_button, *self.format_boxes.values(), self.overwrite_box):
-            layout.addWidget(native_of(box))
-        layout.addWidget(self.export)
-        layout.addWidget(self.message)
+        self.setLayout(
+            column(
+                self.list,
+                row(self.add_button, self.remove_button),
+                row(self.open_button, self.save_button),
+                self.show_button,
+                *self.format_boxes.values(),
+                self.overwrite_box,
+                self.export,
+                self.message,
+            )
+        )
 
     def _connect(self) -> None:
-        self.add_button.changed.connect(self.add_contrast)
-        self.remove_button.changed.connect(self.remove_contrast)
         self.list.itemDoubleClicked.connect(self.rename_contrast)
-        self.open_button.changed.connect(self.open_protocol)
-        self.save_button.changed.connect(self.save_protocol)
-        self.show_button.changed.connect(self.show_sheet)
         self.export.requested.connect(self._ask_folder)
         self.export.succeeded.connect(self._report_files)
         for box in self.format_boxes.values():
@@ -292,10 +282,3 @@ def _exported(
     """Render a protocol and write it; returns the paths of the files."""
     sheet = yield from render(read_maps(), protocol, subject, origin)
     return (yield from write_sheet(sheet, folder, formats, overwrite))
-
-
-def _row(*buttons: PushButton) -> QHBoxLayout:
-    row = QHBoxLayout()
-    for button in buttons:
-        row.addWidget(native_of(button))
-    return row
