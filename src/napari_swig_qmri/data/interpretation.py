@@ -55,8 +55,8 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     >>> from napari_swig_qmri import Volume, VoxelGrid, as_maps
     >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
     >>> rates = Volume(data=np.full((4, 4, 2), 1.25), grid=grid, name="R1", suffix="R1map", unit="1/s")
-    >>> as_maps([rates])["T1"].mean()
-    np.float32(0.8)
+    >>> round(float(as_maps([rates])["T1"].max()), 3)
+    0.8
     """
     if not volumes:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")

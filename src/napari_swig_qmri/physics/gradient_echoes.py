@@ -55,6 +55,14 @@ class Spgr(SignalModel):
     """Spoiled gradient echo (SPGR, FLASH), PD sin(a) (1 - E(TR)) / (1 - cos(a) E(TR)) exp(-TE/T2*).
 
     Source: McRobbie, MRI from Picture to Proton.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_swig_qmri import Spgr
+    >>> sequence = Spgr(echo_time=0.003, repetition_time=0.02, flip_angle=0.35)
+    >>> sequence(pd=torch.tensor(0.7), t1=torch.tensor(0.9), t2=torch.tensor(0.07))
+    tensor(0.0622)
     """
 
     title = "Spoiled gradient echo"
@@ -76,6 +84,14 @@ class BalancedSsfp(SignalModel):
     """Balanced SSFP on resonance with pulses of alternating sign; off-resonance bands are ignored.
 
     PD sin(a) (1 - E1) / [1 - (E1 - E2) cos(a) - E1 E2] exp(-TE/T2) with E1 = E(TR) and E2 = exp(-TR/T2).
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_swig_qmri import BalancedSsfp
+    >>> sequence = BalancedSsfp(echo_time=0.0025, repetition_time=0.005, flip_angle=0.79)
+    >>> sequence(pd=torch.tensor(0.7), t1=torch.tensor(0.9), t2=torch.tensor(0.07))
+    tensor(0.0902)
     """
 
     title = "Balanced SSFP"
@@ -139,6 +155,14 @@ class Mprage(InversionReadout):
 
     Each repetition is an inversion, recovery, N spoiled read-outs and recovery. Leaving out the read-outs would make
     grey matter too dark by tens of percent. Source: Marques et al. 2010, with a single block.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_swig_qmri import Mprage
+    >>> sequence = Mprage(echo_time=0.003, repetition_time=2.3, inversion_time=0.9, flip_angle=0.157)
+    >>> sequence(pd=torch.tensor(0.7), t1=torch.tensor(0.9), t2=torch.tensor(0.07))
+    tensor(0.0291)
     """
 
     title = "MPRAGE"
@@ -168,6 +192,14 @@ class Mp2rageUni(InversionReadout):
 
     PD, T2* and the receive field cancel. Scanners often store the image shifted and scaled to 0 to 4095.
     Source: Marques et al. 2010.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_swig_qmri import Mp2rageUni
+    >>> sequence = Mp2rageUni.from_typical(inversion_time=0.8)
+    >>> sequence(pd=torch.tensor(0.7), t1=torch.tensor(0.9), t2=torch.tensor(0.07))
+    tensor(0.2283)
     """
 
     title = "MP2RAGE UNI"

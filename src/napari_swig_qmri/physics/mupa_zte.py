@@ -34,6 +34,13 @@ class MupaZte:
 
     The factor sin(a), equal in all images, is part of the receive gain. Pulses are ideal (no B1+, magnetisation
     transfer or off-resonance), and T1 relaxation during the T2 preparation is neglected.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from napari_swig_qmri import MupaZte
+    >>> MupaZte()(pd=torch.tensor(0.7), t1=torch.tensor(0.9), t2=torch.tensor(0.07)).shape
+    torch.Size([12])
     """
 
     title: ClassVar[str] = "MuPa-ZTE"

@@ -12,14 +12,11 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari_swig_qmri.physics.sequence import ms
+from napari_swig_qmri.physics.sequence import Contrast, ms
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mp2rageUni, Mprage
 from napari_swig_qmri.physics.spin_echoes import EchoTrain
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.physics.sequence import Contrast
 
 SHORTEST = 1e-3  # s; lower limit of inversion times
 

@@ -15,18 +15,17 @@ Sources: McRobbie, MRI from Picture to Proton (spin echoes, gradient echoes, inv
 from __future__ import annotations
 
 from napari_swig_qmri.physics.gradient_echoes import BalancedSsfp, Mp2rageUni, Mprage, Spgr
-from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.physics.spin_echoes import (
+from napari_swig_qmri.physics.inversion_recovery import (
     DoubleInversionRecovery,
     InversionRecovery,
     InversionTurboSpinEcho,
     PhaseSensitiveInversionRecovery,
-    SpinEcho,
     Stir,
     T2Flair,
-    TurboSpinEcho,
     nulling_inversion_time,
 )
+from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.physics.spin_echoes import SpinEcho, TurboSpinEcho
 
 __all__ = [
     "SEQUENCES",

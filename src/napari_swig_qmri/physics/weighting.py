@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import (
     InversionRecovery,
     Mp2rageUni,
@@ -14,9 +14,6 @@ from napari_swig_qmri.physics.signal_models import (
     T2Flair,
     TurboSpinEcho,
 )
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.physics.sequence import Contrast
 
 CODES = {"T1w": "1", "T2w": "2", "FLAIR": "F"}  # contrast -> its code in the name of a model
 LONG_ECHO = 0.05  # s; spin echoes with TE from here on are T2-weighted (our choice)
