@@ -1,0 +1,162 @@
+"""Files that ``super-resolve`` writes, what it reports, and what it refuses; and notices of every command."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from cli_cases import AFFINE, NAMES, Run, load, save_maps, sidecar_of
+from typer.testing import CliRunner
+
+from napari_swig_qmri.cli.app import app
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.simulation.phantom import make_phantom
+from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
+
+REGRESSION = ("--method", "regression", "-o", "out")
+
+
+@pytest.fixture(scope="module")
+def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a simulated case: maps with voxels of 8 mm, three guides and the truth with voxels of 4 mm."""
+    folder = tmp_path_factory.mktemp("case")
+    truth = make_phantom(4.0, extent=((-45, 45), (-60, 20), (0, 48))).maps  # ventricles and cortex, 22 x 20 x 12 voxels
+    save_maps(folder / "maps", truth.data, "sub-03", truth.grid.affine)
+    words = ("simulate", folder / "maps", "--gain", 812, "--gain", 95, "--gain", 1, "-o", folder / "case")
+    result = CliRunner().invoke(app, [str(word) for word in words])
+    assert result.exit_code == 0, result.stderr
+    return folder / "case"
+
+
+def guides_of(case: Path, *names: str) -> list[object]:
+    return [word for name in names for word in ("--guide", case / "guides" / f"sub-03_{name}.nii.gz")]
+
+
+def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_made(run: Run, case: Path) -> None:
+    words = ("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w", "FLAIR"), "-o", "out")
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["gains"]["sub-03 T1w"] == pytest.approx(812, rel=0.05)
+    assert "Takes about" in result.stderr
+    for name in NAMES:
+        (path,) = Path("out").rglob(f"*_{name}.nii*")
+        assert path.name == f"sub-03_desc-swig_{name}.nii.gz"
+        truth = nib.load(case / "truth" / f"sub-03_{name}.nii.gz")
+        np.testing.assert_allclose(nib.load(path).affine, truth.affine, atol=1e-4)
+    sidecar = sidecar_of(path)
+    assert (sidecar["Units"], sidecar["Notice"], sidecar["Parameters"]["method"]) == ("s", RESEARCH_NOTICE, "network")
+    assert any("T2w" in source for source in sidecar["Sources"])
+    against = ("--reference", case / "truth", "--interpolate", "--json")
+    after, before = (json.loads(run("evaluate", each, *against).stdout)["maps"] for each in ("out", case / "lr"))
+    for name in ("PD", "T1", "T2"):
+        assert after[name]["median_ape"] < 0.5 * before[name]["median_ape"]
+        assert after[name]["ssim"] > 0.95 > before[name]["ssim"]
+    again = run(*words)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.stderr
+
+
+def test_a_folder_of_guides_a_mask_and_a_voxel_size_can_be_given(run: Run, case: Path) -> None:
+    words = ("super-resolve", case / "lr", "--guide", case / "guides", *REGRESSION)
+    result = run(*words, "--mask", case / "mask.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "research use" in result.stdout
+    sources = sidecar_of(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))["Sources"]
+    assert sum("guides/sub-03_" in source for source in sources) == 3
+    assert any(source.endswith("mask.nii.gz") for source in sources)
+    coarse = run(*words, "--voxel-size", "4x4x8", "--overwrite")
+    assert coarse.exit_code == 0, coarse.stderr
+    written = nib.load(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))
+    np.testing.assert_allclose(written.header.get_zooms(), (4, 4, 8), rtol=0.05)
+
+
+def test_maps_in_another_unit_than_their_sidecars_say_are_refused_until_the_unit_is_given(run: Run, case: Path) -> None:
+    images = [nib.load(case / "lr" / f"sub-03_{name}.nii.gz") for name in NAMES]
+    data = [scale * image.get_fdata() for scale, image in zip((1, 1000, 1000), images, strict=True)]
+    save_maps(Path("ms"), np.stack(data), "sub-03", images[0].affine)
+    words = ("super-resolve", "ms", *guides_of(case, "T1w"), *REGRESSION)
+    refused = run(*words)
+    assert refused.exit_code == 1
+    assert "its unit is wrong" in refused.stderr
+    assert not Path("out").exists()
+    assert run(*words, "--units", "ms").exit_code == 0
+    assert np.median(load(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))) < 5  # s
+    for name, *rest in (("evaluate", "--reference", case / "truth"), ("simulate", "-o", "simulated")):
+        assert "its unit is wrong" in run(name, "ms", *rest).stderr
+
+
+def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) -> None:
+    nib.save(nib.load(case / "guides" / "sub-03_T2w.nii.gz"), "bare_T2w.nii.gz")
+    words = ("super-resolve", case / "lr", "--guide", "bare_T2w.nii.gz", *REGRESSION)
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.stderr
+    saved = sidecar_of(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))["Assumed"]
+    assert any("bare T2w: EchoTime (90 ms)" in sentence for sentence in saved)
+    assert json.loads(result.stdout)["notices"] == saved
+    assert "bare T2w: EchoTime (90 ms)" in result.stderr
+    Path("bare_T2w.json").write_text('{"EchoTime": 0.09')
+    broken = run(*words, "--overwrite")
+    assert broken.exit_code == 1
+    assert "bare_T2w.json, the sidecar of bare_T2w.nii.gz, could not be read" in broken.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "sentence"),
+    [
+        ("guides --guide guides/sub-03_T1w.nii.gz", 1, "no PD, T1 or T2 map"),
+        ("lr --guide lr/sub-03_T1map.nii.gz", 1, "a guide is a weighted image"),
+        ("lr --guide nowhere.nii.gz", 1, "nowhere.nii.gz does not exist"),
+        ("lr guides/sub-03_T1w.nii.gz", 1, "put --guide before it"),
+        ("lr --guide lr", 1, "no weighted image in lr"),
+        ("lr --guide guides --guide guides/sub-03_T2w.nii.gz", 1, "the guide sub-03_T2w.nii.gz was given twice"),
+        ("lr --guide guides --voxel-size 4x4x9", 1, "would be coarser than those of the maps"),
+        ("lr --guide guides --voxel-size 3 --mask mask.nii.gz", 1, "mask"),
+        ("lr", 1, "without a guide and with the voxels of the maps, nothing would change"),
+        ("lr --voxel-size big", 2, "'big' is not one number"),
+    ],
+)
+def test_super_resolve_refuses_in_a_sentence(
+    run: Run, case: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: str, code: int, sentence: str
+) -> None:
+    monkeypatch.chdir(case)
+    result = run("super-resolve", *words.split(), "--method", "regression", "-o", tmp_path / "out")
+    assert result.exit_code == code
+    assert sentence in result.stderr
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("command", ["super-resolve", "simulate"])
+def test_results_do_not_go_into_a_file(run: Run, maps: Path, command: str) -> None:
+    Path("out").write_text("precious")
+    result = run(command, maps, "-o", "out")
+    assert result.exit_code == 1
+    assert "out is a file, but the results go into a folder" in result.stderr
+    assert Path("out").read_text() == "precious"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "super-resolve maps --voxel-size 1 --method regression -o out",
+        "synthesize maps --sequence spin-echo --tr 500 --te 9 -o x.nii.gz",
+        "sheet brain.toml maps --format nifti -o out",
+        "simulate maps --guide T1w -o out",
+        "evaluate maps --reference maps",
+    ],
+)
+def test_every_notice_is_printed_once_on_stderr_and_reported(run: Run, maps: Path, words: str) -> None:
+    fine = nib.Nifti1Image(np.full((24, 14, 10), 0.08, np.float32), AFFINE @ np.diag([0.5, 1, 1, 1]))
+    nib.save(fine, maps / "sub-07_T2map.nii.gz")
+    (maps / "sub-07_T1map.json").unlink()
+    write_protocol(Protocol.usual(), "brain.toml")
+    result = run(*words.split(), "--json")
+    assert result.exit_code == 0, result.stderr
+    notices = json.loads(result.stdout)["notices"]
+    assert "sub-07 T2map: interpolated onto the voxels of the other maps." in notices
+    assert any(notice.startswith("sub-07 T1map: ") for notice in notices)  # its unit was assumed
+    printed = result.stderr.splitlines()
+    assert [printed.count(notice) for notice in notices] == [notices.count(notice) for notice in notices]
