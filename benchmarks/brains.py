@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from napari_swig_qmri import KSpaceTruncation, Options, QuantitativeMaps, VoxelGrid, WeightedImage, super_resolve
 from napari_swig_qmri.evaluation.scores import MapScores
-from napari_swig_qmri.simulation.label_maps import BRAINWEB, anatomy_of
+from napari_swig_qmri.simulation.label_maps import BRAINWEB_LABELS, anatomy_of
 from napari_swig_qmri.simulation.tissue_maps import random_maps
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
 
@@ -52,7 +52,7 @@ def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
     """Return one brain per label map, drawn from published ranges at 3 T; the same file gives the same brain."""
     for path in paths:
         image = nib.load(path)
-        whole = anatomy_of(np.asarray(image.dataobj).astype(int), VoxelGrid(image.shape, image.affine), BRAINWEB)
+        whole = anatomy_of(np.asarray(image.dataobj).astype(int), VoxelGrid(image.shape, image.affine), BRAINWEB_LABELS)
         anatomy = whole.crop(CORNER, SHAPE)
         seed = [ord(letter) for letter in path.name]
         _, truth, _ = random_maps(anatomy, FIELD_STRENGTH, np.random.default_rng(seed))

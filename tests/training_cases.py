@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.volumes import VoxelGrid
-from napari_swig_qmri.simulation.label_maps import BRAINWEB, Anatomy, anatomy_of
+from napari_swig_qmri.simulation.label_maps import BRAINWEB_LABELS, Anatomy, anatomy_of
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 
 EDGE = 24  # HR voxels
@@ -24,7 +24,7 @@ def labels() -> np.ndarray:
 
 
 def folded_labels() -> Anatomy:
-    return anatomy_of(labels(), VoxelGrid((2 * EDGE,) * 3, np.diag([0.5, 0.5, 0.5, 1.0])), BRAINWEB)
+    return anatomy_of(labels(), VoxelGrid((2 * EDGE,) * 3, np.diag([0.5, 0.5, 0.5, 1.0])), BRAINWEB_LABELS)
 
 
 def trained_network(seed: int = 0) -> SwigNet:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from napari_swig_qmri.physics.nulling import TISSUES, doubly_nulled, nulled, nulled_from, nulled_time
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES, doubly_nulled, nulled, nulled_from, nulled_time
 from napari_swig_qmri.physics.signal_models import SEQUENCES, DoubleInversionRecovery, Mprage, SpinEcho, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
 
@@ -75,12 +75,12 @@ def test_a_time_that_does_not_exist_is_said_in_a_sentence() -> None:
 @pytest.mark.parametrize(("repetition_time", "field"), [(7.5, 1.5), (9.0, 3.0), (12.0, 7.0)])
 def test_double_inversion_nulls_two_tissues_in_either_order(repetition_time: float, field: float) -> None:
     settings = vars(DoubleInversionRecovery.from_typical(repetition_time=repetition_time))
-    fluid, white = TISSUES["CSF"].t1[field], TISSUES["WM"].t1[field]
+    fluid, white = NULLED_TISSUES["CSF"].t1[field], NULLED_TISSUES["WM"].t1[field]
     found = doubly_nulled(settings, fluid, white)
     assert doubly_nulled(settings, white, fluid) == found
     assert signal(found, fluid) < 1e-6
     assert signal(found, white) < 1e-6
-    assert signal(found, TISSUES["GM"].t1[field]) > 0.05
+    assert signal(found, NULLED_TISSUES["GM"].t1[field]) > 0.05
 
 
 def test_two_tissues_that_cannot_be_nulled_are_told() -> None:
@@ -90,8 +90,8 @@ def test_two_tissues_that_cannot_be_nulled_are_told() -> None:
 
 
 def test_tissues_lie_in_their_ranges_and_slow_down_with_the_field() -> None:
-    assert list(TISSUES) == ["CSF", "fat", "WM", "GM"]
-    for tissue in TISSUES.values():
+    assert list(NULLED_TISSUES) == ["CSF", "fat", "WM", "GM"]
+    for tissue in NULLED_TISSUES.values():
         assert set(tissue.t1) == {1.5, 3.0, 7.0}
         assert all(tissue.t1_range[field][0] < t1 < tissue.t1_range[field][1] for field, t1 in tissue.t1.items())
         values = [tissue.t1[field] for field in (1.5, 3.0, 7.0)]

@@ -5,7 +5,7 @@ import pytest
 from scipy import ndimage as ndi
 
 from napari_swig_qmri.simulation.phantom import CLASSES, PAINTED_TISSUES, make_phantom
-from napari_swig_qmri.simulation.shapes import Lattice, ellipsoid, interpolated, smooth_min, tube
+from napari_swig_qmri.simulation.shapes import Lattice, ellipsoid, smooth_min, spline_field, tube
 
 CENTRE = ((-72, 72), (-104, 76), (6, 18))  # a slab through cortex, ventricles and deep grey matter
 CORNER = ((20, 50), (-40, -10), (6, 18))
@@ -186,7 +186,7 @@ def test_impossible_phantoms_are_refused():
 def test_fields_pass_through_their_samples_and_stay_smooth_between():
     lattice = Lattice((-6, -6, -6), (6, 6, 6), 1.5)
     p = np.meshgrid(*lattice.axes, indexing="ij")
-    field = interpolated(np.sin(p[0] / 3) + 0.1 * p[1] * p[2], lattice)
+    field = spline_field(np.sin(p[0] / 3) + 0.1 * p[1] * p[2], lattice)
     np.testing.assert_allclose(field(*lattice.axes), np.sin(p[0] / 3) + 0.1 * p[1] * p[2], atol=1e-4)
     x, y, z = (np.linspace(-2, 2, 7),) * 3
     expected = np.sin(x / 3)[:, None, None] + 0.1 * y[:, None] * z

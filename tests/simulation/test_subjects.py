@@ -11,8 +11,8 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.simulation.label_maps import (
-    BRAINWEB,
-    FREESURFER,
+    BRAINWEB_LABELS,
+    FREESURFER_LABELS,
     LABELLED_TISSUES,
     Anatomy,
     anatomy_of,
@@ -108,11 +108,11 @@ def test_a_crop_keeps_its_place_in_the_world(anatomy):
 
 def test_label_maps_of_both_schemes_become_tissues():
     grid = VoxelGrid((2, 2, 2), np.eye(4))
-    brainweb = anatomy_of(np.array([0, 1, 2, 3, 4, 5, 7, 99]).reshape(2, 2, 2), grid, BRAINWEB)
+    brainweb = anatomy_of(np.array([0, 1, 2, 3, 4, 5, 7, 99]).reshape(2, 2, 2), grid, BRAINWEB_LABELS)
     assert [LABELLED_TISSUES[k - 1] if k else "air" for k in brainweb.labels.ravel()] == [
         "air", "csf", "grey", "white", "fat", "muscle", "bone", "air",
     ]  # fmt: skip
-    freesurfer = anatomy_of(np.array([0, 2, 41, 3, 43, 10, 24, 17]).reshape(2, 2, 2), grid, FREESURFER)
+    freesurfer = anatomy_of(np.array([0, 2, 41, 3, 43, 10, 24, 17]).reshape(2, 2, 2), grid, FREESURFER_LABELS)
     assert [LABELLED_TISSUES[k - 1] if k else "air" for k in freesurfer.labels.ravel()] == [
         "air", "white", "white", "grey", "csf", "deep grey", "csf", "grey",
     ]  # fmt: skip
@@ -120,7 +120,7 @@ def test_label_maps_of_both_schemes_become_tissues():
 
 def test_labels_of_another_scheme_are_refused():
     with pytest.raises(ValueError, match="has no label of the scheme"):
-        anatomy_of(np.full((2, 2, 2), 77), VoxelGrid((2, 2, 2), np.eye(4)), BRAINWEB)
+        anatomy_of(np.full((2, 2, 2), 77), VoxelGrid((2, 2, 2), np.eye(4)), BRAINWEB_LABELS)
 
 
 def test_all_sequences_are_drawn_and_none_twice():

@@ -18,7 +18,7 @@ import pytest
 import torch
 from paths import DOCS, ROOT
 
-from napari_swig_qmri.physics.nulling import TISSUES, Tissue
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES, NulledTissue
 from napari_swig_qmri.physics.sequence import Contrast, in_shown_units
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation
@@ -81,7 +81,7 @@ def signals(preset: Preset) -> dict[str, float]:
     """Signal of each tissue at the field strength of a preset."""
     contrast: Any = preset.contrast
     found = {}
-    for name, tissue in TISSUES.items():
+    for name, tissue in NULLED_TISSUES.items():
         maps = (torch.tensor([value]) for value in (PD[name], tissue.t1[preset.field_strength], T2[name]))
         found[name] = contrast(*maps).item()
     return found
@@ -121,7 +121,7 @@ def test_presets_are_what_bloch_gives_for_tissues_of_their_field(preset: Preset)
         nearest = contrast.echo_spacing * round(contrast.echo_time / contrast.echo_spacing)
         contrast = replace(contrast, echo_time=nearest)
     field = preset.field_strength
-    t1, t2 = np.array([*((tissue.t1[field], T2[name]) for name, tissue in TISSUES.items()), LESION[field]]).T
+    t1, t2 = np.array([*((tissue.t1[field], T2[name]) for name, tissue in NULLED_TISSUES.items()), LESION[field]]).T
     played = bloch.steady(bloch.Spins(t1, t2), BLOCH[sequence_key(contrast)](contrast))
     if isinstance(played, tuple):
         played = played[0] * played[1] / (played[0] ** 2 + played[1] ** 2)
@@ -273,7 +273,7 @@ def short_settings(contrast: Contrast) -> str:
     return ", ".join([*parts, *angles, *counts])
 
 
-def spans(tissue: Tissue) -> list[tuple[float, tuple[float, float]]]:
+def spans(tissue: NulledTissue) -> list[tuple[float, tuple[float, float]]]:
     return [(tissue.t1[field], tissue.t1_range[field]) for field in FIELDS]
 
 
@@ -281,7 +281,7 @@ def test_the_docs_hold_the_presets_and_their_code_runs() -> None:
     page = (DOCS / "howto" / "presets.md").read_text(encoding="utf-8")
     for row in preset_rows():
         assert row in page
-    for name, tissue in TISSUES.items():
+    for name, tissue in NULLED_TISSUES.items():
         cells = (f"{1e3 * t1:g} ({1e3 * low:g} to {1e3 * high:g})" for t1, (low, high) in spans(tissue))
         assert f"| {name} | {' | '.join(cells)} |" in page
     for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL):

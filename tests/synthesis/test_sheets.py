@@ -29,7 +29,16 @@ from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol
 from napari_swig_qmri.synthesis.rendering import Rendering
-from napari_swig_qmri.synthesis.sheets import FORMATS, PANE_WIDTH, SMALL, SPACING, Sheet, picture, render, write_sheet
+from napari_swig_qmri.synthesis.sheets import (
+    FORMATS,
+    PANE_WIDTH,
+    SMALL_TEXT,
+    SPACING,
+    Sheet,
+    picture,
+    render,
+    write_sheet,
+)
 
 HEAD = make_phantom(6.0).maps
 
@@ -119,7 +128,7 @@ def test_the_picture_warns_of_fluid_in_a_flair(columns: int) -> None:
 
     without, with_flair = made(TurboSpinEcho, SpinEcho), made(TurboSpinEcho, T2Flair)
     added = with_flair[without.shape[0] :]
-    assert added.shape[0] > 2 * SMALL
+    assert added.shape[0] > 2 * SMALL_TEXT
     lit = np.flatnonzero(added.max(axis=(0, 2)) > 100)
     assert 0.8 * added.shape[1] < lit[-1] < added.shape[1] - SPACING  # as wide as the picture
 

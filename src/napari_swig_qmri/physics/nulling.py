@@ -22,7 +22,7 @@ SHORTEST = 1e-3  # s; lower limit of inversion times
 
 
 @dataclass(frozen=True)
-class Tissue:
+class NulledTissue:
     """T1 of a tissue by field strength: a usual value and a range of our choice."""
 
     name: str
@@ -31,9 +31,9 @@ class Tissue:
     source: str
 
 
-def _tissue(name: str, source: str, **per_field: tuple[float, float, float]) -> Tissue:
+def _tissue(name: str, source: str, **per_field: tuple[float, float, float]) -> NulledTissue:
     fields = {1.5: per_field["at_1_5"], 3.0: per_field["at_3"], 7.0: per_field["at_7"]}
-    return Tissue(
+    return NulledTissue(
         name,
         MappingProxyType({field: usual for field, (_, usual, _) in fields.items()}),
         MappingProxyType({field: (low, high) for field, (low, _, high) in fields.items()}),
@@ -42,7 +42,7 @@ def _tissue(name: str, source: str, **per_field: tuple[float, float, float]) -> 
 
 
 _WRIGHT = "Wright et al. 2008, doi 10.1007/s10334-008-0104-8 (abstract), four subjects, MPRAGE; the range is our choice"
-TISSUES: Mapping[str, Tissue] = MappingProxyType(
+NULLED_TISSUES: Mapping[str, NulledTissue] = MappingProxyType(
     {
         each.name: each
         for each in (

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from napari_swig_qmri.simulation.shapes import Field, Lattice, ellipsoid, interpolated, smooth_min, tube, waves
+from napari_swig_qmri.simulation.shapes import Field, Lattice, ellipsoid, smooth_min, spline_field, tube, waves
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.simulation.shapes import Coordinates
 
-HEAD = Lattice((-99, -138, -102), (99, 120, 114), 3)
-BRAIN = Lattice((-78, -117, -75), (78, 81, 87), 3)
-DEEP = Lattice((-46, -88, -64), (46, 46, 40), 2)
-FACE = Lattice((-60, -40, -90), (60, 110, 6), 2)
-PERIVENTRICULAR = Lattice((-54, -78, -15), (54, 60, 54), 1.5)
+HEAD_LATTICE = Lattice((-99, -138, -102), (99, 120, 114), 3)
+BRAIN_LATTICE = Lattice((-78, -117, -75), (78, 81, 87), 3)
+DEEP_LATTICE = Lattice((-46, -88, -64), (46, 46, 40), 2)
+FACE_LATTICE = Lattice((-60, -40, -90), (60, 110, 6), 2)
+PERIVENTRICULAR_LATTICE = Lattice((-54, -78, -15), (54, 60, 54), 1.5)
 
 GYRUS_WAVELENGTH = 21.5  # mm, twice the distance between neighbouring sulci
 
@@ -53,12 +53,17 @@ AQUEDUCT = ((0, -31, -2, 1.2), (0, -35, -14, 1.2), (0, -40, -24, 2))
 def head(seed: int = 0) -> dict[str, Field]:
     """All fields of one head by name; the seed varies folds, asymmetry, thicknesses, lesions and texture."""
     fields = {}
-    for lattice, shapes in ((HEAD, _outside), (BRAIN, _cerebrum), (DEEP, _deep), (FACE, _face)):
+    for lattice, shapes in (
+        (HEAD_LATTICE, _outside),
+        (BRAIN_LATTICE, _cerebrum),
+        (DEEP_LATTICE, _deep),
+        (FACE_LATTICE, _face),
+    ):
         for name, values in shapes(lattice, seed).items():
-            fields[name] = interpolated(values, lattice)
-    fields["lesion"] = interpolated(_lesions(PERIVENTRICULAR, seed), PERIVENTRICULAR)
-    for name, values in _textures(BRAIN, seed).items():
-        fields[name] = interpolated(values, BRAIN)
+            fields[name] = spline_field(values, lattice)
+    fields["lesion"] = spline_field(_lesions(PERIVENTRICULAR_LATTICE, seed), PERIVENTRICULAR_LATTICE)
+    for name, values in _textures(BRAIN_LATTICE, seed).items():
+        fields[name] = spline_field(values, BRAIN_LATTICE)
     return fields
 
 
@@ -68,7 +73,7 @@ def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatAr
     return result
 
 
-def _places(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
+def _positions(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
     """Sample positions (x, y, z), 3-D each, slightly warped so that both sides differ, and the same with |x|."""
     grid = np.meshgrid(*lattice.axes, indexing="ij")
     x, y, z = (c + 1.1 * _noise(grid, 90, seed, i, 12) for i, c in enumerate(grid))
@@ -116,7 +121,7 @@ def _brainstem(m: Coordinates) -> FloatArray:
 
 def _outside(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     """Intracranial space, skull and skin, brainstem; `bone` is the thickness of the skull in mm."""
-    p, m = _places(lattice, seed)
+    p, m = _positions(lattice, seed)
     a, _, z = m
     stem = _brainstem(m)
     brain = _hemispheres(m, lattice.spacing) - 1.2 - 0.015 * np.maximum(z, 0)
@@ -131,7 +136,7 @@ def _outside(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 def _cerebrum(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     """Depths, folds and fissures from which the cortex is painted, the tentorium and the cerebellum."""
-    p, m = _places(lattice, seed)
+    p, m = _positions(lattice, seed)
     x, y, z = p
     fissure_x = x + 1.8 * _noise((np.zeros_like(x), y, z), 55, seed, 20, 16)
     core = _bridges(m)
@@ -231,7 +236,7 @@ def _closest_points(depth: FloatArray, spacing: float) -> list[FloatArray]:
 
 def _deep(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     """Ventricles, deep grey matter and corpus callosum."""
-    p, m = _places(lattice, seed)
+    p, m = _positions(lattice, seed)
     x, y, z = p
     a = m[0]
     caudate = tube(m, CAUDATE)
@@ -258,7 +263,7 @@ def _deep(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 def _face(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     """Orbits, eyes, air spaces and the marrow of skull base and spine."""
-    _, m = _places(lattice, seed)
+    _, m = _positions(lattice, seed)
     cavities = (
         ((6.5, 66, -46), (5, 26, 18)), ((7, 44, -31), (5.5, 20, 8)), ((8, 13, -36), (7, 10, 8)),
         ((29, 52, -56), (12, 14, 13)), ((10, 78, -6), (11, 3, 7)), ((0, 4, -62), (9, 8, 14)),
@@ -279,7 +284,7 @@ def _face(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
 
 def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
     """Lesions as in multiple sclerosis: ovoids perpendicular to the lateral ventricles, and a few farther away."""
-    p, _ = _places(lattice, seed)
+    p, _ = _positions(lattice, seed)
     generator = np.random.default_rng((seed, 40))
     body = np.array(LATERAL_VENTRICLE)[1:-1]
     result = np.full(p[0].shape, 99, np.float32)

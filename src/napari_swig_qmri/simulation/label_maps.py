@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 LABELLED_TISSUES = ("white", "grey", "deep grey", "csf", "fat", "muscle", "bone", "dura", "blood")  # labels 1 to 9
 BRAIN_TISSUES = ("white", "grey", "deep grey", "csf")
 
-BRAINWEB = dict(
+BRAINWEB_LABELS = dict(
     enumerate(("csf", "grey", "white", "fat", "muscle", "muscle", "bone", "blood", "fat", "dura", "fat"), 1)
 )
 _FREESURFER_IDS = {  # of both hemispheres
@@ -30,12 +30,16 @@ _FREESURFER_IDS = {  # of both hemispheres
     "csf": (4, 43, 5, 44, 14, 15, 24),
     "fat": (258,),
 }
-FREESURFER = {label: tissue for tissue, labels in _FREESURFER_IDS.items() for label in labels}
-PHANTOM = dict(enumerate(("csf", "grey", "white", "deep grey", "grey", "muscle"), 1))  # of `phantom.CLASSES`
-SCHEMES: Mapping[str, Mapping[int, str]] = {"brainweb": BRAINWEB, "freesurfer": FREESURFER, "phantom": PHANTOM}
+FREESURFER_LABELS = {label: tissue for tissue, labels in _FREESURFER_IDS.items() for label in labels}
+PHANTOM_LABELS = dict(enumerate(("csf", "grey", "white", "deep grey", "grey", "muscle"), 1))  # of `phantom.CLASSES`
+SCHEMES: Mapping[str, Mapping[int, str]] = {
+    "brainweb": BRAINWEB_LABELS,
+    "freesurfer": FREESURFER_LABELS,
+    "phantom": PHANTOM_LABELS,
+}
 
 LEAST_TISSUE = 0.35  # share of tissue that a random crop should have
-COARSE = 4  # HR voxels; crops are drawn by their share of tissue on a grid so much coarser
+CROP_STEP = 4  # HR voxels; crops are drawn by their share of tissue on a grid so much coarser
 MAX_DRAWS = 100  # of a crop, after which the last one is taken
 
 
@@ -104,7 +108,7 @@ def random_crop(anatomy: Anatomy, edge: int, seed: int | Sequence[int]) -> Anato
     Parts with at least 35 % of brain are preferred.
     """
     nx, ny, nz = (n // 2 for n in anatomy.labels.shape)
-    step = 2 * COARSE
+    step = 2 * CROP_STEP
     is_brain = replace(anatomy, labels=anatomy.labels[::step, ::step, ::step]).is_brain
     return anatomy.crop(*_random_box(is_brain, (nx, ny, nz), edge, seed))
 
@@ -114,7 +118,7 @@ def crop_of_maps(maps: QuantitativeMaps, edge: int, seed: int | Sequence[int]) -
 
     Parts in which at least 35 % of the voxels have a high PD are preferred.
     """
-    is_tissue = bright_voxels(maps["PD"][::COARSE, ::COARSE, ::COARSE])
+    is_tissue = bright_voxels(maps["PD"][::CROP_STEP, ::CROP_STEP, ::CROP_STEP])
     corner, shape = _random_box(is_tissue, maps.grid.shape, edge, seed)
     x, y, z = (slice(first, first + n) for first, n in zip(corner, shape, strict=True))
     return replace(maps, data=maps.data[:, x, y, z], grid=maps.grid.box(corner, shape))
@@ -126,7 +130,7 @@ def _random_box(is_tissue: BoolArray, shape: Shape, edge: int, seed: int | Seque
     size = np.minimum(shape, edge)
     for _ in range(MAX_DRAWS):
         corner = generator.integers(0, np.asarray(shape) - size + 1)
-        x, y, z = (slice(c // COARSE, (c + n) // COARSE) for c, n in zip(corner, size, strict=True))
+        x, y, z = (slice(c // CROP_STEP, (c + n) // CROP_STEP) for c, n in zip(corner, size, strict=True))
         if is_tissue[x, y, z].mean() > LEAST_TISSUE:
             break
     first, lengths = corner.tolist(), size.tolist()

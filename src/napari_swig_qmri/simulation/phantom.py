@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
 LARGEST_PAINTED = 1.25  # mm, edge of the largest voxel that is painted without supersampling
 SLAB_THICKNESS = 24  # slices painted at a time, to save memory
-EVERYWHERE = (slice(None), slice(None), slice(None))
+WHOLE_WINDOW = (slice(None), slice(None), slice(None))
 CEREBELLUM = Lattice((-60, -105, -72), (60, -30, 6), 1)  # box in which folia are drawn
 PHANTOM_FIELDS = (1.5, 3.0)  # T
 
@@ -236,7 +236,7 @@ class Window:
     fields: Mapping[str, Field]
     axes: Coordinates  # x, y and z in mm, 1-D each
 
-    def __call__(self, name: str, where: tuple[slice, ...] = EVERYWHERE) -> FloatArray:
+    def __call__(self, name: str, where: tuple[slice, ...] = WHOLE_WINDOW) -> FloatArray:
         """Values ``(x, y, z)`` of a field in the whole window or in a part of it."""
         return self.fields[name](*self.cut(where))
 
@@ -263,20 +263,20 @@ def _layers(window: Window, lesion: bool) -> Iterator[Layer]:
         yield from window.layer(name, name)
     yield from window.layer("pallidum", "nigra")
     yield from window.layer("cortex", "hippocampus")
-    yield from _cerebrum(window, lesion)
-    yield from _cerebellum(window)
+    yield from _cerebrum_layers(window, lesion)
+    yield from _cerebellum_layers(window)
     yield from window.layer("stem", "stem")
-    yield from _dura(window, cavity)
-    yield "csf", cavity, EVERYWHERE
-    yield from _skull_and_face(window, cavity)
+    yield from _dura_layers(window, cavity)
+    yield "csf", cavity, WHOLE_WINDOW
+    yield from _outer_layers(window, cavity)
 
 
-def _skull_and_face(window: Window, cavity: FloatArray) -> Iterator[Layer]:
+def _outer_layers(window: Window, cavity: FloatArray) -> Iterator[Layer]:
     """Layers around the brain; thicknesses are in mm."""
     bone = window("bone")
-    yield "dura", cavity - 0.8, EVERYWHERE
-    yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), EVERYWHERE
-    yield "bone", cavity - bone, EVERYWHERE
+    yield "dura", cavity - 0.8, WHOLE_WINDOW
+    yield "marrow", np.maximum(cavity - bone + 1.7, 2.2 - cavity), WHOLE_WINDOW
+    yield "bone", cavity - bone, WHOLE_WINDOW
     yield from window.layer("lens", "lens")
     yield from window.layer("vitreous", "eye")
     yield from window.layer("skin", "eye", 1.2)
@@ -289,12 +289,12 @@ def _skull_and_face(window: Window, cavity: FloatArray) -> Iterator[Layer]:
     yield from window.layer("fat", "orbit")
     yield from window.layer("bone", "orbit", 1.5)
     skin = window("skin")
-    yield "muscle", skin + 6.0, EVERYWHERE
-    yield "fat", skin + 1.8, EVERYWHERE
-    yield "skin", skin, EVERYWHERE
+    yield "muscle", skin + 6.0, WHOLE_WINDOW
+    yield "fat", skin + 1.8, WHOLE_WINDOW
+    yield "skin", skin, WHOLE_WINDOW
 
 
-def _cerebrum(window: Window, lesion: bool) -> Iterator[Layer]:
+def _cerebrum_layers(window: Window, lesion: bool) -> Iterator[Layer]:
     """Lesions, white matter and cortex, a ribbon along convexity, fissures and sulci."""
     where = window.part("fold")
     if where is None:
@@ -322,7 +322,7 @@ def _below_pia(window: Window, where: tuple[slice, ...]) -> FloatArray:
     return smooth_min(depth, np.sqrt(sulcus**2 + np.maximum(beyond, 0) ** 2) - gap, 2.5)
 
 
-def _cerebellum(window: Window) -> Iterator[Layer]:
+def _cerebellum_layers(window: Window) -> Iterator[Layer]:
     """Cerebellar white matter and cortex, with folia that fan out from the roof of the fourth ventricle."""
     where = CEREBELLUM.overlap(window.axes)
     if where is None:
@@ -338,7 +338,7 @@ def _cerebellum(window: Window) -> Iterator[Layer]:
     yield "cortex", -pial, where
 
 
-def _dura(window: Window, cavity: FloatArray) -> Iterator[Layer]:
+def _dura_layers(window: Window, cavity: FloatArray) -> Iterator[Layer]:
     """Superior sagittal sinus, falx and tentorium."""
     where = window.part("tentorium")
     if where is None:

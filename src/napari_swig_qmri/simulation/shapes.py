@@ -1,7 +1,7 @@
 """Implicit shapes: signed distances as functions of world position, and their interpolation onto any grid.
 
 A shape is an array of distances in mm at given positions, negative inside. Smooth fields are computed once on a coarse
-lattice and interpolated by cubic B-splines.
+lattice and spline_field by cubic B-splines.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Field:
         return weights
 
 
-def interpolated(values: FloatArray, lattice: Lattice) -> Field:
+def spline_field(values: FloatArray, lattice: Lattice) -> Field:
     """Field that interpolates values ``(x, y, z)`` on a lattice."""
     return Field(spline_filter(values, order=3, output=np.float32, mode="mirror"), lattice)
 

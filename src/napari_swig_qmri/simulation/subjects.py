@@ -80,7 +80,7 @@ def _scanned(
     return Subject(
         truth=truth,
         lr_maps=lr_maps,
-        guides=tuple(_shifted(_shaded(guide, generator), generator) for guide in guides),
+        guides=tuple(_misaligned(_shaded(guide, generator), generator) for guide in guides),
         mask=mask,
         lesions=lesions,
         map_noise=map_noise,
@@ -162,7 +162,7 @@ def _shaded(guide: WeightedImage, generator: np.random.Generator) -> WeightedIma
     return replace(guide, data=(guide.data * bias).astype(np.float32))
 
 
-def _shifted(guide: WeightedImage, generator: np.random.Generator) -> WeightedImage:
+def _misaligned(guide: WeightedImage, generator: np.random.Generator) -> WeightedImage:
     """The guide shifted by up to a third of a voxel along each axis; mostly unchanged."""
     if generator.uniform() > RARE / 2:
         return guide

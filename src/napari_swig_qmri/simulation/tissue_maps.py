@@ -98,7 +98,7 @@ def random_maps(
         individual = _texture(anatomy.labels.shape, generator)
         volume *= 1 + amplitude * (math.sqrt(correlation) * common + math.sqrt(1 - correlation) * individual)
     healthy = _halved_maps(rates, anatomy)
-    lesions = _lesions(anatomy, generator)
+    lesions = _random_lesions(anatomy, generator)
     for volume, factor in zip(rates, _lesion_factors(generator), strict=True):
         volume *= 1 + (factor - 1) * lesions
     return healthy, _halved_maps(rates, anatomy), halved(lesions)
@@ -136,7 +136,7 @@ def _texture(shape: tuple[int, ...], generator: np.random.Generator) -> FloatArr
     return total / math.sqrt(2)
 
 
-def _lesions(anatomy: Anatomy, generator: np.random.Generator) -> FloatArray:
+def _random_lesions(anatomy: Anatomy, generator: np.random.Generator) -> FloatArray:
     """Share of lesion ``(2X, 2Y, 2Z)``: up to four ellipsoids with soft edges, centred in brain tissue."""
     share = np.zeros(anatomy.labels.shape, np.float32)
     tissue = np.flatnonzero(np.isin(anatomy.labels, labels_of(("white", "grey", "deep grey"))))

@@ -47,7 +47,7 @@ def missing_maps(sequence: Contrast, given: Collection[str]) -> tuple[str, ...]:
     return tuple(name for name in sequence.maps_in_use if name not in given and name not in replaced)
 
 
-def check_maps(sequence: Contrast, given: Collection[str]) -> None:
+def require_maps(sequence: Contrast, given: Collection[str]) -> None:
     """Check that the maps which a contrast needs are given, by name.
 
     Raises

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.integer[Any]]
 
-SETTINGS = (  # that can be the horizontal axis of a curve
+CURVE_SETTINGS = (  # that can be the horizontal axis of a curve
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),
     *("flip_angle", "second_flip_angle"),
 )
 N_POINTS = 61  # of a curve whose points are computed together
 N_SEPARATE_POINTS = 31  # of a curve whose points are computed one by one; fewer, so that it follows the cursor
 N_CANDIDATES = 200  # values of a setting tested for whether the sequence can be played out
-REACH = 3.0  # upper end of a curve over the usual or the present setting, whichever is larger
+CURVE_REACH = 3.0  # upper end of a curve over the usual or the present setting, whichever is larger
 LEAST_REACH = {"echo_time": 0.25}  # s; a curve shows the decay of tissue, however short the echo time
 
 
@@ -78,7 +78,7 @@ def movable_settings(sequence: Contrast) -> dict[str, Field[Any]]:
     Of an equation, only those that it mentions.
     """
     in_use = {each.name: each for each in sequence.settings_in_use}
-    return {name: in_use[name] for name in SETTINGS if name in in_use}
+    return {name: in_use[name] for name in CURVE_SETTINGS if name in in_use}
 
 
 def with_settings(sequence: Contrast, **settings: float) -> Contrast | None:
@@ -127,7 +127,9 @@ def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> Fl
         raise ValueError(f"{sequence.title} has no setting {setting!r}: choose one of {known}.")
     low, high = movable_settings(sequence)[setting].metadata["range"]
     present = getattr(sequence, setting)
-    reach = max(REACH * sequence.typical.get(setting, present), REACH * present, LEAST_REACH.get(setting, 0.0))
+    reach = max(
+        CURVE_REACH * sequence.typical.get(setting, present), CURVE_REACH * present, LEAST_REACH.get(setting, 0.0)
+    )
     candidates = np.linspace(low, min(high, reach), N_CANDIDATES)
     playable = [float(value) for value in candidates if with_settings(sequence, **{setting: float(value)}) is not None]
     ends = (min(*playable, present), max(*playable, present)) if playable else (low, min(high, reach))

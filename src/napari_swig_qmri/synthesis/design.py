@@ -153,8 +153,8 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     """
     names = tuple(problem.limits)
     starts = yield from mapped(_best_of_spread(problem), between(0.0, 0.6))
-    position = yield from mapped(_refined(problem, starts), between(0.6, 0.75))
-    best = _sequence_at(problem, _settings(problem, position))
+    position = yield from mapped(_refined_position(problem, starts), between(0.6, 0.75))
+    best = _sequence_at(problem, _settings_at(problem, position))
     if best is None or efficiency(best, problem.tissues) <= 0:
         raise ValueError("no settings within the limits distinguish the two regions: widen the limits.")
     landscape = None
@@ -194,7 +194,7 @@ def _efficiency_at(problem: DesignProblem, settings: Mapping[str, float]) -> flo
     return 0.0 if sequence is None else efficiency(sequence, problem.tissues)
 
 
-def _settings(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
+def _settings_at(problem: DesignProblem, position: FloatArray) -> dict[str, float]:
     """Settings at a position ``(setting,)`` in the unit cube, times on a logarithmic and angles on a linear scale."""
     known, settings = design_settings(problem.sequence), {}
     for x, (name, (low, high)) in zip(np.clip(position, 0, 1), problem.limits.items(), strict=True):
@@ -213,17 +213,17 @@ def _best_of_spread(problem: DesignProblem) -> Generator[Progress, None, FloatAr
     for index, position in enumerate(positions):
         if index % N_PER_REPORT == 0:
             yield Progress(index / N_SOBOL, "Trying settings")
-        scores[index] = _efficiency_at(problem, _settings(problem, position))
+        scores[index] = _efficiency_at(problem, _settings_at(problem, position))
     best: FloatArray = positions[np.argsort(-scores)[:N_STARTS]]
     return best
 
 
-def _refined(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, None, FloatArray]:
+def _refined_position(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, None, FloatArray]:
     """The best position ``(setting,)`` of those that the simplex searches from all starts end at."""
-    scale = max(_efficiency_at(problem, _settings(problem, start)) for start in starts) or 1.0
+    scale = max(_efficiency_at(problem, _settings_at(problem, start)) for start in starts) or 1.0
 
     def loss(position: FloatArray) -> float:
-        return -_efficiency_at(problem, _settings(problem, position)) / scale
+        return -_efficiency_at(problem, _settings_at(problem, position)) / scale
 
     best: FloatArray = starts[0]
     lowest = loss(best)
@@ -241,12 +241,13 @@ def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -
     """Efficiency over the limits of two settings, zoomed in where only a small part of them is possible."""
     limits = [problem.limits[name] for name in plane]
     for number in range(N_ZOOMS):
-        axes = [_axis(*ends, getattr(best, name)) for name, ends in zip(plane, limits, strict=True)]
+        axes = [_axis_through(*ends, getattr(best, name)) for name, ends in zip(plane, limits, strict=True)]
         steps = _heights(problem, best, plane, (axes[0], axes[1]))
         heights = yield from mapped(steps, between(number / N_ZOOMS, (number + 1) / N_ZOOMS))
         possible = np.isfinite(heights)
         spans = [
-            _span(axis, np.flatnonzero(possible.any(axis=other))) for axis, other in zip(axes, (1, 0), strict=True)
+            _extended_span(axis, np.flatnonzero(possible.any(axis=other)))
+            for axis, other in zip(axes, (1, 0), strict=True)
         ]
         if all(high - low > CROWDED * (axis[-1] - axis[0]) for (low, high), axis in zip(spans, axes, strict=True)):
             break
@@ -256,14 +257,14 @@ def _landscape(problem: DesignProblem, best: Contrast, plane: tuple[str, str]) -
     return Landscape(settings=plane, values=(axes[0], axes[1]), efficiency=heights)
 
 
-def _axis(low: float, high: float, at: float) -> FloatArray:
+def _axis_through(low: float, high: float, at: float) -> FloatArray:
     """Evenly spaced values between two limits, one of them exactly `at`, since values next to it may be impossible."""
     step = (high - low) / (N_LANDSCAPE - 1)
     below, above = (int(length / step + 1e-9) for length in (at - low, high - at))
     return at + step * np.arange(-below, above + 1)
 
 
-def _span(axis: FloatArray, indices: npt.NDArray[np.int_]) -> tuple[float, float]:
+def _extended_span(axis: FloatArray, indices: npt.NDArray[np.int_]) -> tuple[float, float]:
     """Lowest and highest of some values of an axis, extended by a step on both sides."""
     step = axis[1] - axis[0]
     return float(axis[indices[0]] - step), float(axis[indices[-1]] + step)

@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, check_maps
+from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, require_maps
 from napari_swig_qmri.synthesis.lazy_array import LazyArray, SliceCache
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering, reference_level, voxel_numbers
 
@@ -231,7 +231,7 @@ class LazyContrast(LazyArray):
 
     def __post_init__(self) -> None:
         if self.pd is None or self.t2 is None:
-            check_maps(self.sequence, self.names)
+            require_maps(self.sequence, self.names)
         given = (self.pd, self.t1, self.t2, self.t2star, self.transmit_field)
         shapes = {tuple(values.shape) for values in given if values is not None}
         if len(shapes) > 1:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 MARK_THRESHOLD = 0.2  # of the signal of tissue
 VOXEL_FACTOR = 2.0  # edge of the larger voxels over which maps and signals are averaged, in voxels
 FLUID_T1 = 2.5  # s; tissue has a shorter T1 at any field strength
-CAVEAT = (
+PARTIAL_VOLUME_CAVEAT = (
     "Marked voxels: averaging maps and averaging signals over voxels twice as large differ by more than 20 % of the "
     "signal of tissue. There, mixed tissue and fluid have another signal than a scanner would show."
 )

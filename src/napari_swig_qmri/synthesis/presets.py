@@ -25,12 +25,12 @@ import tomli_w
 
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.user_equation import UserEquation
-from napari_swig_qmri.synthesis.sequence_tables import contrast_of, sequence_key, shown_settings
+from napari_swig_qmri.synthesis.sequence_tables import contrast_from_table, sequence_key, shown_settings
 
 PRESETS_HEADER = "# Presets of napari-swig-qmri: times in ms, angles in degrees, field strengths in T.\n\n"
 LONGEST_NAME = 60  # characters
 HIGHEST_FIELD = 30.0  # T
-_KEYS = {"name": str, "field_strength": float, "sequence": str, "source": str, "equation": str, "settings": dict}
+_PRESET_KEYS = {"name": str, "field_strength": float, "sequence": str, "source": str, "equation": str, "settings": dict}
 _OPTIONAL = ("source", "equation")
 
 
@@ -173,10 +173,10 @@ def _entry(preset: Preset) -> dict[str, Any]:
 
 def _preset(entry: Mapping[str, Any]) -> Preset:
     """Preset of a TOML table; TypeError or ValueError says what is wrong with it."""
-    unknown = [key for key in entry if key not in _KEYS]
+    unknown = [key for key in entry if key not in _PRESET_KEYS]
     if unknown:
-        raise ValueError(f"{unknown[0]!r} is unknown: a preset has only {', '.join(_KEYS)}.")
-    for key, kind in _KEYS.items():
+        raise ValueError(f"{unknown[0]!r} is unknown: a preset has only {', '.join(_PRESET_KEYS)}.")
+    for key, kind in _PRESET_KEYS.items():
         if key not in entry and key not in _OPTIONAL:
             raise ValueError(f"{key} is missing: add it.")
         accepted = (int, float) if kind is float else kind
@@ -186,6 +186,6 @@ def _preset(entry: Mapping[str, Any]) -> Preset:
     return Preset(
         name=entry["name"],
         field_strength=float(entry["field_strength"]),
-        contrast=contrast_of(entry["sequence"], entry["settings"], entry.get("equation")),
+        contrast=contrast_from_table(entry["sequence"], entry["settings"], entry.get("equation")),
         source=entry.get("source", ""),
     )

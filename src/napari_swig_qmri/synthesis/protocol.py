@@ -20,7 +20,7 @@ from napari_swig_qmri.physics.sequence import Contrast, summary
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, SignalModel, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
-from napari_swig_qmri.synthesis.sequence_tables import contrast_of, sequence_key, shown_settings
+from napari_swig_qmri.synthesis.sequence_tables import contrast_from_table, sequence_key, shown_settings
 
 PROTOCOL_HEADER = "# Contrasts to synthesise from PD, T1 and T2 maps. Times in ms, angles in degrees.\n"
 RENDERING_OPTIONS: Mapping[str, Any] = {  # with the types of their values
@@ -151,7 +151,7 @@ def _named_contrast(table: Mapping[str, Any], number: int) -> NamedContrast:
     rendering = _rendering(table.get("rendering", {}), label)
     settings = {key: value for key, value in table.items() if key not in _OTHER_KEYS}
     try:
-        sequence = contrast_of(table.get("sequence"), settings, table.get(EQUATION))
+        sequence = contrast_from_table(table.get("sequence"), settings, table.get(EQUATION))
         rendering.check(sequence)
         return NamedContrast(name=name or sequence.title, sequence=sequence, rendering=rendering)
     except (ValueError, TypeError) as error:

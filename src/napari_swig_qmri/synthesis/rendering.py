@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
     UInt64Array = np.ndarray[Any, np.dtype[np.uint64]]
 
-SIGNS = ("usual", "magnitude", "signed")
+IMAGE_SIGNS = ("usual", "magnitude", "signed")
 NOISE_REFERENCES = ("signal", "proton density")
 REFERENCE_PERCENTILE = 90  # of the non-zero magnitudes; the signal-to-noise ratio refers to it
 FIELD_STEP = 0.02  # between the transmit fields at which signals are computed; those in between are interpolated
-LEAST_WEIGHT = 1e-5  # of an interpolation node; a field exactly on a node then uses that node alone
-_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: separates neighbouring counters
+LEAST_NODE_WEIGHT = 1e-5  # of an interpolation node; a field exactly on a node then uses that node alone
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)  # 2^64 over the golden ratio: separates neighbouring counters
 _MIX = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))  # SplitMix64, Steele et al. 2014
 
 
@@ -68,7 +68,7 @@ class Rendering:
             )
         if not self.snr > 0:
             raise ValueError(f"the signal-to-noise ratio must be above 0, but it is {self.snr:g}.")
-        for value, allowed in ((self.sign, SIGNS), (self.noise_reference, NOISE_REFERENCES)):
+        for value, allowed in ((self.sign, IMAGE_SIGNS), (self.noise_reference, NOISE_REFERENCES)):
             if value not in allowed:
                 raise ValueError(f"{value!r} is none of {', '.join(allowed)}: choose one of these.")
 
@@ -217,7 +217,7 @@ def _cubic_weight(index: Tensor, position: Tensor) -> Tensor:
     weight = shares[0] * (index == 0)
     for node in (1, 2, 3):
         weight = weight + shares[node] * (index == node)
-    return weight * (weight.abs() > LEAST_WEIGHT)
+    return weight * (weight.abs() > LEAST_NODE_WEIGHT)
 
 
 def _key(name: str) -> str:
@@ -251,8 +251,8 @@ def normal_pairs(voxels: UInt64Array, seed: int) -> tuple[FloatArray, FloatArray
     numbers (Box and Muller 1958).
     """
     with np.errstate(over="ignore"):
-        start = _mixed(np.asarray([seed], np.uint64) * _SPREAD + _SPREAD)
-        bits = _mixed(np.asarray(voxels) * _SPREAD + start)
+        start = _mixed(np.asarray([seed], np.uint64) * _GOLDEN + _GOLDEN)
+        bits = _mixed(np.asarray(voxels) * _GOLDEN + start)
     high, low = ((half.astype(np.float32) + np.float32(0.5)) / 2**32 for half in (bits >> 32, bits & 0xFFFFFFFF))
     radius = np.sqrt(-2 * np.log(np.minimum(high, np.float32(1 - 2**-24))))
     angle = np.float32(2 * math.pi) * low

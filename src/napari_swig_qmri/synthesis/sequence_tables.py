@@ -26,7 +26,7 @@ def shown_settings(contrast: Contrast) -> dict[str, Any]:
     return shown
 
 
-def contrast_of(key: object, settings: Mapping[str, Any], equation: object = None) -> Contrast:
+def contrast_from_table(key: object, settings: Mapping[str, Any], equation: object = None) -> Contrast:
     """Sequence with a key and settings in ms and degrees, or the typed equation.
 
     Raises

@@ -21,7 +21,7 @@ from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
-from napari_swig_qmri.synthesis.contrast_maps import check_maps, for_sequence
+from napari_swig_qmri.synthesis.contrast_maps import for_sequence, require_maps
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import described
 
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 FORMATS = {"png": "PNG sheet", "nifti": "NIfTI (BIDS)", "dicom": "DICOM"}
 PANE_WIDTH = 360  # pixels, of one contrast
-SMALL, LARGE = 13, 20  # pixels, height of text
+SMALL_TEXT, LARGE_TEXT = 13, 20  # pixels, height of text
 SPACING = 8  # pixels, between panes and lines
 SCALE_BAR = 50.0  # mm
 _GREY, _WHITE, _AMBER = (160, 165, 170), (255, 255, 255), (220, 174, 85)
@@ -65,7 +65,7 @@ def render(
     computation starts, if a map is missing or a rendering does not apply to its sequence.
     """
     for contrast in protocol.contrasts:
-        check_maps(contrast.sequence, maps.arrays)
+        require_maps(contrast.sequence, maps.arrays)
         contrast.rendering.check(contrast.sequence)
     volumes = []
     for index, contrast in enumerate(protocol.contrasts):
@@ -104,7 +104,7 @@ def write_sheet(
         given = unknown[0] if unknown else "nothing"
         raise ValueError(f"a sheet cannot be written as {given}: choose among {', '.join(FORMATS)}.")
     check_folder(folder)
-    paths = _paths(sheet, folder)
+    paths = _sheet_paths(sheet, folder)
     check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
     study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
     folder.mkdir(parents=True, exist_ok=True)
@@ -123,14 +123,14 @@ def write_sheet(
     return [*written, *ignore_in_dataset(folder, ["/dicom", "*_sheet.png", *without_suffix])]
 
 
-def _paths(sheet: Sheet, folder: Path) -> dict[str, list[Path]]:
+def _sheet_paths(sheet: Sheet, folder: Path) -> dict[str, list[Path]]:
     """Files of each format, or folders of DICOM series."""
     entities = [part for part in sheet.subject.split("_") if part.startswith(("sub-", "ses-"))]
     anat = folder.joinpath(*entities, "anat")
     return {
         "png": [folder / f"{sheet.subject}_sheet.png"],
         "nifti": [anat / f"{sheet.subject}_{end}.nii.gz" for end in _file_ends(sheet)],
-        "dicom": [folder / "dicom" / sheet.subject / label for label in _labels(sheet)],
+        "dicom": [folder / "dicom" / sheet.subject / label for label in _contrast_labels(sheet)],
     }
 
 
@@ -154,7 +154,7 @@ def _write_dicom(sheet: Sheet, study: DicomStudy, folders: Sequence[Path]) -> Ge
     return written
 
 
-def _labels(sheet: Sheet) -> list[str]:
+def _contrast_labels(sheet: Sheet) -> list[str]:
     """Names of the contrasts reduced to letters and digits, with a number where two would be the same."""
     names: list[str] = []
     for number, volume in enumerate(sheet.volumes, start=1):
@@ -166,7 +166,7 @@ def _labels(sheet: Sheet) -> list[str]:
 def _file_ends(sheet: Sheet) -> list[str]:
     """Ends of the NIfTI file names: ``desc-synthetic_T2w``, or ``desc-syntheticDIR`` where BIDS has no suffix."""
     names = []
-    for label, volume in zip(_labels(sheet), sheet.volumes, strict=True):
+    for label, volume in zip(_contrast_labels(sheet), sheet.volumes, strict=True):
         kind = "" if label == volume.suffix else label
         names.append(f"desc-synthetic{kind}" + (f"_{volume.suffix}" if volume.suffix else ""))
     return names
@@ -181,36 +181,39 @@ def picture(sheet: Sheet, columns: int | None = None) -> Picture:
     n = len(sheet.volumes)
     columns = columns or (n if n <= 2 else int(np.ceil(np.sqrt(n))))
     panes = [
-        _pane(volume, described(each)) for volume, each in zip(sheet.volumes, sheet.protocol.contrasts, strict=True)
+        _contrast_pane(volume, described(each))
+        for volume, each in zip(sheet.volumes, sheet.protocol.contrasts, strict=True)
     ]
     height, rows = max(pane.height for pane in panes), -(-n // columns)
-    top = LARGE + SMALL + 3 * SPACING
+    top = LARGE_TEXT + SMALL_TEXT + 3 * SPACING
     width = columns * (PANE_WIDTH + SPACING) + SPACING
     has_flair = any(isinstance(contrast.sequence, T2Flair) for contrast in sheet.protocol.contrasts)
     caveat = _wrapped(FLAIR_CAVEAT, width - 2 * SPACING) if has_flair else []
     bottom = top + rows * (height + SPACING)
-    image = Image.new("RGB", (width, bottom + len(caveat) * (SMALL + SPACING)))
+    image = Image.new("RGB", (width, bottom + len(caveat) * (SMALL_TEXT + SPACING)))
     draw = ImageDraw.Draw(image)
-    draw.text((SPACING, SPACING), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE))
+    draw.text(
+        (SPACING, SPACING), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE_TEXT)
+    )
     notice = f"SYNTHETIC, research use only. Computed from PD, T1 and T2 maps by {generated_by()['Name']}."
-    draw.text((SPACING, LARGE + 2 * SPACING), notice, _GREY, ImageFont.load_default(SMALL))
+    draw.text((SPACING, LARGE_TEXT + 2 * SPACING), notice, _GREY, ImageFont.load_default(SMALL_TEXT))
     for index, pane in enumerate(panes):
         row, column = divmod(index, columns)
         image.paste(pane, (SPACING + column * (PANE_WIDTH + SPACING), top + row * (height + SPACING)))
     for index, line in enumerate(caveat):
-        draw.text((SPACING, bottom + index * (SMALL + SPACING)), line, _AMBER, ImageFont.load_default(SMALL))
+        draw.text((SPACING, bottom + index * (SMALL_TEXT + SPACING)), line, _AMBER, ImageFont.load_default(SMALL_TEXT))
     return np.asarray(image)
 
 
-def _pane(volume: Volume, settings: str) -> Image.Image:
+def _contrast_pane(volume: Volume, settings: str) -> Image.Image:
     """Slice of one contrast below its name and settings, with marks of left and right and a scale bar."""
     grey, pixels_per_mm = _slice_image(volume)
-    header = 2 * SMALL + 2 * SPACING
+    header = 2 * SMALL_TEXT + 2 * SPACING
     pane = Image.new("RGB", (PANE_WIDTH, header + grey.height))
     pane.paste(grey, (0, header))
-    draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL)
+    draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL_TEXT)
     draw.text((0, 0), volume.name, _WHITE, font)
-    draw.text((0, SMALL + SPACING // 2), settings, _GREY, _fitting_font(settings))
+    draw.text((0, SMALL_TEXT + SPACING // 2), settings, _GREY, _fitting_font(settings))
     middle, bottom = header + grey.height // 2, pane.height - SPACING
     draw.text((2, middle), "R", _WHITE, font, anchor="lm")
     draw.text((PANE_WIDTH - 2, middle), "L", _WHITE, font, anchor="rm")
@@ -224,7 +227,7 @@ def _pane(volume: Volume, settings: str) -> Image.Image:
 def _slice_image(volume: Volume) -> tuple[Image.Image, float]:
     """Grey image of the middle slice in the width of a pane, and its pixels per mm."""
     slices, affine = radiological_slices(volume.data, volume.grid)
-    values = np.nan_to_num(slices[_middle(slices)])
+    values = np.nan_to_num(slices[_middle_slice(slices)])
     low, high = signal_limits(central_signals(values))
     across, down = (float(np.linalg.norm(affine[:3, axis])) for axis in (0, 1))
     pixels_per_mm = PANE_WIDTH / (values.shape[1] * across)
@@ -235,7 +238,7 @@ def _slice_image(volume: Volume) -> tuple[Image.Image, float]:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Lines of a small text, each at most `width` pixels wide."""
-    font, lines = ImageFont.load_default(SMALL), [""]
+    font, lines = ImageFont.load_default(SMALL_TEXT), [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
         lines = [*lines[:-1], longer] if font.getlength(longer) <= width else [*lines, word]
@@ -244,11 +247,11 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 def _fitting_font(text: str) -> Any:
     """Largest font, at most the small one, in which a text fits the width of a pane."""
-    fonts = [ImageFont.load_default(size) for size in range(SMALL, SMALL // 2, -1)]
+    fonts = [ImageFont.load_default(size) for size in range(SMALL_TEXT, SMALL_TEXT // 2, -1)]
     return next((font for font in fonts if font.getlength(text) <= PANE_WIDTH), fonts[-1])
 
 
-def _middle(slices: FloatArray) -> int:
+def _middle_slice(slices: FloatArray) -> int:
     """Index of the middle one of the slices with a signal, of all slices ``(slice, row, column)``."""
     filled = np.flatnonzero(np.nan_to_num(slices).any(axis=(1, 2)))
     return int((filled[0] + filled[-1]) // 2) if filled.size else len(slices) // 2

@@ -21,7 +21,7 @@ from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.synthesize.canvas_drag import OVERLAY
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.null_panel import NOTHING
-from napari_swig_qmri.physics.nulling import TISSUES, nulled
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES, nulled
 from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.presets import built_in_presets, find_preset
@@ -270,7 +270,7 @@ def test_a_nulled_tissue_stays_so_under_the_mouse(dock: SynthesizeWidget, hand: 
     hand.press("Q")
     hand.drag(-0.1, 0)
     value: Any = dock.editor.value()
-    assert value == nulled(T2Flair.from_typical(repetition_time=6.3), TISSUES["CSF"].t1[3.0])
+    assert value == nulled(T2Flair.from_typical(repetition_time=6.3), NULLED_TISSUES["CSF"].t1[3.0])
     ti = f"{1e3 * value.inversion_time:.5g}"
     assert hand.viewer.canvas.overlays[OVERLAY].text == f"T2-FLAIR: TR 6300 ms, TE 120 ms, TI {ti} ms"
     hand.release("Q")

@@ -8,7 +8,7 @@ import pytest
 
 from napari_swig_qmri._napari.synthesize.knobs import Knob, moved_names, nearest_possible, set_knobs, settings_text
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
-from napari_swig_qmri.physics.nulling import TISSUES, nulled
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES, nulled
 from napari_swig_qmri.physics.sequence import settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, Spgr, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
@@ -84,7 +84,7 @@ def test_sliders_stop_where_the_sequence_is_impossible(panel: SequencePanel) -> 
 
 def test_a_locked_tissue_stays_nulled_while_tr_is_moved(panel: SequencePanel) -> None:
     panel.null.tissue_box.value = "CSF"
-    t1 = TISSUES["CSF"].t1[3.0]
+    t1 = NULLED_TISSUES["CSF"].t1[3.0]
     set_knobs(panel, {"repetition_time": 2000.0}, {"repetition_time": 100.0})
     assert panel.editor.value() == nulled(T2Flair.from_typical(repetition_time=2.0, inversion_time=0.5), t1)
     set_knobs(panel, {"repetition_time": 0.5}, {"repetition_time": 10.0})

@@ -28,7 +28,7 @@ from napari_swig_qmri.data.transmit_field import transmit_field_on
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
-from napari_swig_qmri.synthesis.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.synthesis.partial_volume import PARTIAL_VOLUME_CAVEAT, LazyPartialVolume
 from napari_swig_qmri.synthesis.rendering import Rendering
 from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
 
@@ -161,7 +161,7 @@ def test_an_option_that_holds_the_picture_is_told_in_the_status(widget: Synthesi
 def test_marks_lie_over_their_contrast_in_the_grid(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     live = widget.add_contrast()
     widget.rendering.mark.value = True
-    assert widget.rendering.caveat.text() == CAVEAT
+    assert widget.rendering.caveat.text() == PARTIAL_VOLUME_CAVEAT
     marks = [layer for layer in viewer.layers if isinstance(layer, Labels)]
     assert [each.name for each in marks] == [f"Partial volume in {layer.name}" for layer in reversed(live)]
     grid, layers = viewer.canvas.grid, list(viewer.layers)
@@ -186,7 +186,7 @@ def test_a_marked_flair_has_both_caveats_and_marks_where_it_meets_fluid(qtbot: Q
     widget.editor.set_value(T2Flair.from_typical())
     (live,) = widget.add_contrast()
     widget.rendering.mark.value = True
-    assert (widget.caveat.text(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, CAVEAT)
+    assert (widget.caveat.text(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, PARTIAL_VOLUME_CAVEAT)
     assert not widget.caveat.isHidden()
     assert not widget.rendering.caveat.isHidden()
     marks = viewer.layers[f"Partial volume in {live.name}"]
@@ -221,7 +221,7 @@ def test_marks_are_no_mask_to_choose_and_can_be_saved(
     assert marks not in mask_layers(viewer)
     written = write_layer(tmp_path / "marks.nii.gz", *marks.as_layer_data_tuple()[:2])
     read = read_volume(Path(written[0]))
-    assert read.sidecar["Description"] == CAVEAT
+    assert read.sidecar["Description"] == PARTIAL_VOLUME_CAVEAT
     assert set(np.unique(read.data)) <= {0, 1}
     assert read.grid.shape == from_layer(*live[0].as_layer_data_tuple()[:2]).grid.shape
 

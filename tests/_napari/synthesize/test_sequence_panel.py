@@ -11,7 +11,7 @@ from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice
 from napari_swig_qmri._napari.synthesize.null_panel import OWN as OWN_T1
 from napari_swig_qmri._napari.synthesize.preset_panel import OWN
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
-from napari_swig_qmri.physics.nulling import TISSUES, doubly_nulled, nulled
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES, doubly_nulled, nulled
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.synthesis.presets import Preset, built_in_presets, find_preset, write_presets
 
@@ -75,7 +75,7 @@ def test_presets_are_stepped_through_in_their_order_and_wrap_around(panel: Seque
 
 def test_a_locked_tissue_stays_nulled_while_settings_change(panel: SequencePanel) -> None:
     panel.null.tissue_box.value = "CSF"
-    t1 = TISSUES["CSF"].t1[3.0]
+    t1 = NULLED_TISSUES["CSF"].t1[3.0]
     assert panel.editor.value() == nulled(T2Flair.from_typical(), t1)
     boxes = panel.editor.parameter_boxes()
     assert not boxes["inversion_time"].enabled
@@ -102,7 +102,7 @@ def test_two_inversions_null_two_tissues(panel: SequencePanel) -> None:
     panel.null.other_box.value = "WM"
     panel.editor.parameter_boxes()["repetition_time"].value = 7000
     settings = vars(DoubleInversionRecovery.from_typical(repetition_time=7.0))
-    t1s = (TISSUES[name].t1[3.0] for name in ("CSF", "WM"))
+    t1s = (NULLED_TISSUES[name].t1[3.0] for name in ("CSF", "WM"))
     assert panel.editor.value() == doubly_nulled(settings, *t1s)
     panel.editor.set_value(T2Flair.from_typical())
     assert panel.null.other_box.native.isHidden()
@@ -121,8 +121,8 @@ def test_a_t1_that_no_time_nulls_changes_nothing_and_says_so(panel: SequencePane
 def test_tissues_have_the_t1_of_the_field_strength(panel: SequencePanel, tmp_path: Any) -> None:
     panel.null.tissue_box.value = "WM"
     panel.presets.field_box.value = 7.0
-    assert panel.null.t1s() == (TISSUES["WM"].t1[7.0],)
-    assert panel.editor.value() == nulled(T2Flair.from_typical(), TISSUES["WM"].t1[7.0])
+    assert panel.null.t1s() == (NULLED_TISSUES["WM"].t1[7.0],)
+    assert panel.editor.value() == nulled(T2Flair.from_typical(), NULLED_TISSUES["WM"].t1[7.0])
     low_field = Preset(name="T2w", field_strength=0.55, contrast=SpinEcho(echo_time=0.12, repetition_time=3.0))
     write_presets(tmp_path / "x.toml", [low_field])
     panel.presets.open_file(tmp_path / "x.toml")  # no T1 is known at 0.55 T
@@ -134,12 +134,12 @@ def test_a_locked_tissue_stays_nulled_at_another_field_strength(panel: SequenceP
     panel.null.tissue_box.value = "WM"
     panel.presets.field_box.value = 7.0
     preset = find_preset(BUILT_IN, "T2-FLAIR 2D", 7.0).contrast
-    assert panel.editor.value() == nulled(preset, TISSUES["WM"].t1[7.0])
+    assert panel.editor.value() == nulled(preset, NULLED_TISSUES["WM"].t1[7.0])
     assert panel.null.value().tissue == "WM"
     panel.editor.parameter_boxes()["repetition_time"].value = 7000  # no longer the preset
     changed: Any = panel.editor.value()
     panel.presets.field_box.value = 1.5
-    assert panel.editor.value() == nulled(changed, TISSUES["WM"].t1[1.5])
+    assert panel.editor.value() == nulled(changed, NULLED_TISSUES["WM"].t1[1.5])
 
 
 def test_a_preset_keeps_its_name_while_its_inversion_time_follows_a_tissue(panel: SequencePanel) -> None:
@@ -165,7 +165,9 @@ def test_a_chosen_preset_brings_its_own_times_and_a_step_keeps_the_locked_tissue
     assert panel.editor.value() == find_preset(BUILT_IN, "T2-FLAIR 2D", 3.0).contrast
     panel.null.tissue_box.value = "GM"
     panel.presets.step(1)
-    assert panel.editor.value() == nulled(find_preset(BUILT_IN, "T2-FLAIR 3D", 3.0).contrast, TISSUES["GM"].t1[3.0])
+    assert panel.editor.value() == nulled(
+        find_preset(BUILT_IN, "T2-FLAIR 3D", 3.0).contrast, NULLED_TISSUES["GM"].t1[3.0]
+    )
     panel.presets.step(1)  # another sequence
     assert panel.title() == "T1-FLAIR"
     assert panel.null.value().tissue == NOTHING

@@ -22,7 +22,7 @@ from napari_swig_qmri.evaluation.ablation.published_network import (
 )
 from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL, middle_of, study_subject
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.simulation.label_maps import BRAINWEB, anatomy_of
+from napari_swig_qmri.simulation.label_maps import BRAINWEB_LABELS, anatomy_of
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig
 
 BY_NAME = {model.name: model for model in MODELS}
@@ -31,7 +31,7 @@ NOISE = 0.03
 
 @pytest.fixture(scope="module")
 def anatomy():
-    return anatomy_of(labels(), VoxelGrid((2 * EDGE,) * 3, AFFINE), BRAINWEB)
+    return anatomy_of(labels(), VoxelGrid((2 * EDGE,) * 3, AFFINE), BRAINWEB_LABELS)
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri._napari.parts.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.evaluation.regions import mean_tissue, surroundings
-from napari_swig_qmri.physics.nulling import TISSUES
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES
 from napari_swig_qmri.physics.sequence import short_label
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.physics.spin_echoes import EchoTrain
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
     Optimiser = Callable[..., Generator[Progress, None, Design]]
 
-CSF = TissueValues(name="CSF", pd=1.0, t1=TISSUES["CSF"].t1[3.0], t2=2.0)  # to null where no region is fluid
+CSF = TissueValues(name="CSF", pd=1.0, t1=NULLED_TISSUES["CSF"].t1[3.0], t2=2.0)  # to null where no region is fluid
 SURROUNDINGS = -1  # stands for the voxels around the first region where a label is chosen
 NEEDS_REGIONS = "Open maps, and paint a region or two in a labels layer."
 NEEDS_TWO = "Choose another region to show this one against."

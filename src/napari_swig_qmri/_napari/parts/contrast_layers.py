@@ -19,7 +19,7 @@ from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
-from napari_swig_qmri.synthesis.contrast_maps import check_maps
+from napari_swig_qmri.synthesis.contrast_maps import require_maps
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 from napari_swig_qmri.synthesis.rendering import PLAIN
 
@@ -77,7 +77,7 @@ def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
     """Which map the first of some contrast layers that lacks one for a sequence lacks; empty if none does."""
     for layer in layers:
         try:
-            check_maps(sequence, layer.data.names)
+            require_maps(sequence, layer.data.names)
         except ValueError as error:
             return f"{layer.name} stays as it is: {error}"
     return ""

@@ -15,7 +15,7 @@ from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, T2STAR, fi
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, volume_of
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.data.wording import size_text
-from napari_swig_qmri.synthesis.contrast_maps import check_maps, missing_maps
+from napari_swig_qmri.synthesis.contrast_maps import missing_maps, require_maps
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -130,7 +130,7 @@ class SourceList(QWidget):
             return self._beside or "Open PD, T1 and T2 maps that lie on one grid."
         try:
             if sequence is not None and not any(box.enabled for _, box in self.rows):
-                check_maps(sequence, self.rows[0][0].layers.keys())
+                require_maps(sequence, self.rows[0][0].layers.keys())
         except ValueError as error:
             return str(error)
         return ""

@@ -10,7 +10,7 @@ from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
-from napari_swig_qmri.physics.nulling import TISSUES
+from napari_swig_qmri.physics.nulling import NULLED_TISSUES
 
 NOTHING, OWN = "nothing", "a T1 of"
 LONGEST_T1 = 20.0  # s
@@ -21,7 +21,7 @@ RANGE = "Plausible T1: {low:g} to {high:g} ms (the range is our choice)."
 class NullChoice:
     """Tissues to null, and whether they stay nulled when other settings change."""
 
-    tissue: str = NOTHING  # a key of TISSUES, NOTHING, or OWN
+    tissue: str = NOTHING  # a key of NULLED_TISSUES, NOTHING, or OWN
     other: str = NOTHING  # second tissue, for sequences with two inversions
     t1: float = 1.0  # s, used if `tissue` is OWN
     is_locked: bool = True
@@ -79,7 +79,9 @@ class NullPanel(QWidget):
     def t1s(self) -> tuple[float, ...]:
         """T1 to null in s; zero, one or two values."""
         choice = self.value()
-        return tuple(choice.t1 if name == OWN else TISSUES[name].t1[self._field] for name in _nulled_names(choice))
+        return tuple(
+            choice.t1 if name == OWN else NULLED_TISSUES[name].t1[self._field] for name in _nulled_names(choice)
+        )
 
     def t2s(self) -> tuple[float | None, ...]:
         """T2 in s of the same tissues, None where it is unknown."""
@@ -115,7 +117,7 @@ class NullPanel(QWidget):
     def say(self, problem: str) -> None:
         """Show why a T1 cannot be nulled, or, without a problem, the range of its T1."""
         tissue = self.value().tissue
-        limits = TISSUES[tissue].t1_range[self._field] if tissue in TISSUES else None
+        limits = NULLED_TISSUES[tissue].t1_range[self._field] if tissue in NULLED_TISSUES else None
         notes = [] if limits is None else [RANGE.format(low=1e3 * limits[0], high=1e3 * limits[1])]
         notes += ["The inversion time follows the other settings."] if self.t1s() and self.value().is_locked else []
         self.note.setStyleSheet(style("problem" if problem else "note"))
@@ -128,10 +130,10 @@ class NullPanel(QWidget):
         self.changed.emit()
 
     def _tissues(self) -> list[str]:
-        return [name for name, tissue in TISSUES.items() if self._field in tissue.t1]
+        return [name for name, tissue in NULLED_TISSUES.items() if self._field in tissue.t1]
 
     def _choices(self, *more: str) -> list[tuple[str, str]]:
-        tissues = [(f"{name}, {1e3 * TISSUES[name].t1[self._field]:g} ms", name) for name in self._tissues()]
+        tissues = [(f"{name}, {1e3 * NULLED_TISSUES[name].t1[self._field]:g} ms", name) for name in self._tissues()]
         return [(NOTHING, NOTHING), *tissues, *((name, name) for name in more)]
 
     def _lay_out(self) -> None:

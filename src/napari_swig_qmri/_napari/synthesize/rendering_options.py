@@ -18,7 +18,7 @@ from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.synthesis.partial_volume import CAVEAT, LazyPartialVolume
+from napari_swig_qmri.synthesis.partial_volume import PARTIAL_VOLUME_CAVEAT, LazyPartialVolume
 from napari_swig_qmri.synthesis.rendering import Rendering
 
 if TYPE_CHECKING:
@@ -189,7 +189,7 @@ class RenderingEditor(QWidget):
     def _update(self) -> None:
         for box in (self._reference, self._seed):
             box.enabled = self._snr.value > 0
-        set_text(self.caveat, CAVEAT if self.mark.value else "")
+        set_text(self.caveat, PARTIAL_VOLUME_CAVEAT if self.mark.value else "")
         self.changed.emit()
 
 
@@ -214,7 +214,7 @@ def marks_of(contrast: LazyContrast) -> LazyPartialVolume:
 def mark_layer(layer: Image) -> Labels:
     """Translucent layer that marks the voxels of a contrast layer whose signal is changed by partial volume."""
     attributes = layer.as_layer_data_tuple()[1]
-    sidecar = {"Notice": RESEARCH_NOTICE, "Description": CAVEAT}
+    sidecar = {"Notice": RESEARCH_NOTICE, "Description": PARTIAL_VOLUME_CAVEAT}
     volume = replace(LayerRecord.of(layer).volume, suffix="mask", sidecar=sidecar)
     name = f"Partial volume in {layer.name}"
     kept = ("scale", "translate", "rotate", "shear", "affine", "units", "axis_labels")
