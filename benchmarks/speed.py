@@ -187,8 +187,8 @@ def as_text(report: dict[str, Any]) -> str:
         times = f"{seconds[method]:.1f} | {cpu[method]:.1f}"
         rows.append(f"| {method} | {times} | {found} | {limits[0]} | {peaks[method]:.2f} | {limits[1]} |")
     itself, adapting = (", ".join(f"{value:.2f}" for value in report[k]) for k in ("network_itself", "adapting"))
-    told = f"The network itself: {itself} times zoom (target {ITSELF_TARGET:g}); adapting it: {adapting} s"
-    rows += ["", f"{told} (target {ADAPT_TARGET:g})."]
+    line = f"The network itself: {itself} times zoom (target {ITSELF_TARGET:g}); adapting it: {adapting} s"
+    rows += ["", f"{line} (target {ADAPT_TARGET:g})."]
     return "\n".join([f"{report['cores']} cores, {' x '.join(map(str, SHAPE))} voxels at factor {FACTOR:g}", "", *rows])
 
 

@@ -1,8 +1,8 @@
-"""Install the system packages that Qt, OpenGL and Xvfb need, where that is possible.
+"""Install the system packages that Qt, OpenGL and Xvfb need, if possible.
 
-On Debian-like systems with root or passwordless sudo the missing packages are installed. Elsewhere
-the one line to run is printed and the caller goes on: the packages may be there under other names.
-Standard library only, because it runs before anything else.
+On Debian-like systems with root or passwordless sudo the missing packages are installed. On other systems
+the command to run is printed and the script succeeds, because the packages may be installed under other names.
+It uses only the standard library, because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 
-# Qt's imports, then image layers without a screen, then a real window.
+# For importing Qt, for image layers without a screen, and for a real window.
 PACKAGES = (
     *("libglib2.0-0", "libdbus-1-3", "libfontconfig1", "libegl1", "libgl1", "libxkbcommon0"),
     *("xvfb", "xauth"),
@@ -22,7 +22,7 @@ PACKAGES = (
 
 
 def is_installed(package: str) -> bool:
-    """Whether dpkg has the package, or its successor with 64-bit time, installed."""
+    """Return whether dpkg has installed the package, or its successor with 64-bit time."""
     for name in (package, f"{package}t64"):
         query = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", name]
         done = subprocess.run(query, capture_output=True, text=True, check=False)
@@ -32,12 +32,12 @@ def is_installed(package: str) -> bool:
 
 
 def missing_packages() -> list[str]:
-    """Packages of `PACKAGES` that dpkg does not know as installed."""
+    """Return the packages of `PACKAGES` that dpkg has not installed."""
     return [package for package in PACKAGES if not is_installed(package)]
 
 
 def root_prefix() -> list[str] | None:
-    """Words that make a command run as root, or None where that needs a password."""
+    """Return the words before a command that run it as root, or None if that needs a password."""
     if os.geteuid() == 0:
         return []
     sudo = shutil.which("sudo")
@@ -47,7 +47,7 @@ def root_prefix() -> list[str] | None:
 
 
 def main() -> int:
-    """Install what is missing or say what to run; never a reason to stop the caller."""
+    """Install missing packages, or print the command to run. Always succeeds."""
     if not sys.platform.startswith("linux"):
         return 0
     if not (shutil.which("dpkg-query") and shutil.which("apt-get")):
@@ -61,14 +61,14 @@ def main() -> int:
     if prefix is None:
         print("Missing system packages; run:\n  sudo apt-get update && sudo", shlex.join(install))
         return 0
-    run_as_root(prefix, ["apt-get", "update"])  # where that fails, older lists may do
+    run_as_root(prefix, ["apt-get", "update"])  # if this fails, older lists may suffice
     if not run_as_root(prefix, install):
         print("Going on without some of:", *missing)
     return 0
 
 
 def run_as_root(prefix: list[str], command: list[str]) -> bool:
-    """Run a command that asks nothing; whether it succeeded."""
+    """Run a command without questions; return whether it succeeded."""
     print("+", shlex.join(command), flush=True)
     words = [*prefix, "env", "DEBIAN_FRONTEND=noninteractive", *command]
     return subprocess.run(words, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Run a Python script on the screen there is, or else on a virtual one (Xvfb)."""
+"""Run a Python script on the current display, or on a virtual one (Xvfb) if there is none."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import sys
 
 
 def command(arguments: list[str]) -> list[str]:
-    """The command line that runs ``python arguments`` with a display."""
+    """Return the command line that runs ``python arguments`` with a display."""
     python = [sys.executable, *arguments]
     has_screen = not sys.platform.startswith("linux") or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY")
@@ -17,7 +17,7 @@ def command(arguments: list[str]) -> list[str]:
     if has_screen:
         return python
     if xvfb_run is None:
-        print("There is neither a screen nor Xvfb: no window can open. See ci/system_packages.py.")
+        print("There is neither a display nor Xvfb: no window can open. See ci/system_packages.py.")
         return python
     return [xvfb_run, "-a", "-s", "-screen 0 1600x1200x24", *python]
 
