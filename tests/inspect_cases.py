@@ -66,4 +66,4 @@ def rows(dock: InspectWidget) -> list[str]:
 
 def finish(panel: Any, qtbot: QtBot) -> None:
     with qtbot.waitSignal(panel.run.ended):
-        panel.run.run_button.click()
+        panel.run.run_button.native.click()

@@ -54,8 +54,8 @@ def main(folder: Path, voxel_size: float) -> None:
 def super_resolve(dock: SuperResolveWidget) -> None:
     """Add SR maps."""
     dock.options.method_box.value = "posterior"
-    wait_until(dock.run.run_button.isEnabled)
-    dock.run.run_button.click()
+    wait_until(lambda: dock.run.run_button.enabled)
+    dock.run.run_button.native.click()
     wait_until(lambda: not dock.run.is_running)
 
 
@@ -90,13 +90,13 @@ def design(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     fold(dock, 1)
     dock.curves.set_sequence(SpinEcho.from_typical())
     panel = dock.design
-    panel.run.run_button.click()
-    wait_until(lambda: panel.run.bar.value() > 300 or not panel.run.is_running)
+    panel.run.run_button.native.click()
+    wait_until(lambda: panel.run.bar.value > 300 or not panel.run.is_running)
     shoot(viewer, folder / "inspect-searching.png")
     wait_until(lambda: not panel.run.is_running)
     shoot(viewer, folder / "inspect-best.png")
-    panel.run.run_button.click()
-    panel.run.cancel_button.click()
+    panel.run.run_button.native.click()
+    panel.run.cancel_button.native.click()
     wait_until(lambda: not panel.run.is_running)
     shoot(viewer, folder / "inspect-cancelled.png")
     panel.run.start(failing)
@@ -114,7 +114,7 @@ def table(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     """Pictures of the table, and of LR against SR."""
     fold(dock, 2)
     panel = dock.table
-    panel.run.run_button.click()
+    panel.run.run_button.native.click()
     wait_until(lambda: not panel.run.is_running)
     shoot(viewer, folder / "inspect-table.png")
     panel.of.choose("voxels")
@@ -137,7 +137,7 @@ def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size
         show_only(viewer, layer)
         dock.curves.set_sequence(sequence)
         dock.design.nulled.choose(CSF if name == "lesion" else None)
-        dock.design.run.run_button.click()
+        dock.design.run.run_button.native.click()
         wait_until(lambda: not dock.design.run.is_running)
         dock.design.show_button.click()
         shoot(viewer, folder / f"inspect-{name}.png")

@@ -61,7 +61,7 @@ def fake_optimiser(n_steps: int = 3, error: Exception | None = None) -> tuple[An
 def test_the_best_settings_are_found_and_used(viewer: ViewerModel, qtbot: QtBot) -> None:
     optimise, asked = fake_optimiser()
     dock = open_dock(viewer, qtbot, optimiser=optimise)
-    assert not dock.design.run.run_button.isEnabled()
+    assert not dock.design.run.run_button.enabled
     add_labels(viewer, labelled())
     dock.design.rows["repetition_time"].ends[1].setValue(900)
     finish(dock.design, qtbot)
@@ -138,13 +138,13 @@ def test_a_search_can_be_cancelled(viewer: ViewerModel, qtbot: QtBot) -> None:
     optimise, _ = fake_optimiser(n_steps=10_000)
     dock = open_dock(viewer, qtbot, optimiser=optimise)
     add_labels(viewer, labelled())
-    dock.design.run.run_button.click()
-    qtbot.waitUntil(lambda: dock.design.run.bar.value() >= 0 and dock.design.run.is_running)
+    dock.design.run.run_button.native.click()
+    qtbot.waitUntil(lambda: dock.design.run.bar.value >= 0 and dock.design.run.is_running)
     with qtbot.waitSignal(dock.design.run.ended):
-        dock.design.run.cancel_button.click()
+        dock.design.run.cancel_button.native.click()
     assert dock.design.run.message.text() == "Cancelled. The settings stay as they are."
     assert dock.design.answer.isHidden()
-    assert dock.design.run.run_button.isEnabled()
+    assert dock.design.run.run_button.enabled
 
 
 def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -168,9 +168,9 @@ def test_a_mask_in_place_of_two_regions_is_shown_against_its_surroundings(
     mask = add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
     dock.regions.choose(mask)
     assert (dock.design.first.value, dock.design.second.value) == (1, SURROUNDINGS)
-    assert dock.design.run.run_button.isEnabled()
+    assert dock.design.run.run_button.enabled
     dock.design.second.choose(1)
-    assert not dock.design.run.run_button.isEnabled()
+    assert not dock.design.run.run_button.enabled
     assert dock.design.run.message.text() == NEEDS_TWO
 
 

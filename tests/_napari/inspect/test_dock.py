@@ -43,8 +43,8 @@ def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
     dock = open_dock(ViewerModel(), qtbot)
     assert dock.curves.hint.text() == NO_MAPS
     assert rows(dock) == []
-    assert not dock.design.run.run_button.isEnabled()
-    assert not dock.table.run.run_button.isEnabled()
+    assert not dock.design.run.run_button.enabled
+    assert not dock.table.run.run_button.enabled
     assert dock.table.run.message.text() == NEEDS_LABELS
     dock.pin((0.0, 0.0, 0.0))
     assert rows(dock) == []
@@ -255,7 +255,7 @@ def test_impossible_settings_leave_the_curves_and_say_so(
     assert "not shorter than TR" in (dock.curves.editor.problem() or "")
     assert "cannot be played out" in dock.curves.editor_fold.button.text()
     np.testing.assert_array_equal(dock.curves._cursor_item.getData()[1], before)
-    assert not dock.design.run.run_button.isEnabled()
+    assert not dock.design.run.run_button.enabled
 
 
 def test_the_line_can_be_dragged_to_another_setting(dock: InspectWidget) -> None:

@@ -187,7 +187,7 @@ def test_measuring_can_be_cancelled_and_can_fail(
     finish(dock.table, qtbot)
     assert dock.table.run.message.text().startswith("No label of 'empty' lies in any")
     monkeypatch.setattr(region_panel, "_measured", endless)
-    dock.table.run.run_button.click()
+    dock.table.run.run_button.native.click()
     with qtbot.waitSignal(dock.table.run.ended):
         dock.table.run.cancel()
     assert dock.table.run.message.text() == "Cancelled. The table stays as it was."

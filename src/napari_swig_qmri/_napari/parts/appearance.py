@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets.bases import ButtonWidget
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
@@ -83,9 +82,8 @@ def native_of(box: Widget) -> QWidget:
     if isinstance(native, QComboBox):
         native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         native.setMinimumContentsLength(6)
-    if not isinstance(box, ButtonWidget):
-        native.setMinimumWidth(60)
-        native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    native.setMinimumWidth(60)
+    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
     return native
 
 

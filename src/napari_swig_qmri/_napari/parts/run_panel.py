@@ -6,11 +6,13 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from magicgui.widgets import ProgressBar
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QProgressBar, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri.progress import with_time_left
 
 if TYPE_CHECKING:
@@ -45,17 +47,14 @@ class RunPanel(QWidget):
         self._unchanged = unchanged
         self._started = 0.0
         self._query = BackgroundQuery(self, pause=0)
-        self.run_button = QPushButton(action)
-        self.run_button.setToolTip(tooltip)
-        self.cancel_button = QPushButton("Cancel")
-        self.cancel_button.setToolTip("Stop the run. Existing layers and files stay as they are.")
-        self.bar = QProgressBar()
-        self.bar.setRange(0, STEPS)
+        self.run_button = button(action, tooltip, self.requested.emit)
+        self.cancel_button = button("Cancel", "Stop the run. Layers and files stay as they are.", self.cancel)
+        self.bar = ProgressBar(max=STEPS)
         self.stage = wrapped_label(role="note")
         self.message = wrapped_label()
-        self._lay_out()
-        self.run_button.clicked.connect(self.requested)
-        self.cancel_button.clicked.connect(self.cancel)
+        layout = column(row(self.run_button, self.cancel_button, stretch=(2, 1)), self.bar, self.stage, self.message)
+        layout.setContentsMargins(0, 4, 0, 0)
+        self.setLayout(layout)
         self._query.progressed.connect(self._show_progress)
         self._query.answered.connect(self.succeeded)
         self._query.failed.connect(partial(self.show_message, problem=True))
@@ -69,12 +68,12 @@ class RunPanel(QWidget):
 
     def set_action(self, action: str) -> None:
         """Change the text of the Run button."""
-        self.run_button.setText(action)
+        self.run_button.text = action
 
     def set_ready(self, ready: bool) -> None:
         """Enable or disable the Run button."""
         self._ready = ready
-        self.run_button.setEnabled(ready and not self.is_running)
+        self.run_button.enabled = ready and not self.is_running
 
     def start(self, job: Callable[[], Generator[Progress, None, Any]]) -> None:
         """Run a generator function in a thread; `succeeded` carries what it returns. Ignored while a job runs."""
@@ -83,7 +82,7 @@ class RunPanel(QWidget):
         self._is_cancelled = False
         self._started = time.monotonic()
         self.show_message("")
-        self.bar.setValue(0)
+        self.bar.value = 0
         self._show_stage("Starting…")
         self._query.ask(lambda: with_time_left(job()))
         self._show_running(True)
@@ -92,7 +91,7 @@ class RunPanel(QWidget):
         """Stop the job at its next step."""
         if self.is_running:
             self._is_cancelled = True
-            self.cancel_button.setEnabled(False)
+            self.cancel_button.enabled = False
             self._show_stage("Stopping…")
             self._query.stop()
 
@@ -105,20 +104,9 @@ class RunPanel(QWidget):
         """Duration of the current or last job, in s."""
         return time.monotonic() - self._started
 
-    def _lay_out(self) -> None:
-        buttons = QHBoxLayout()
-        buttons.addWidget(self.run_button, 2)
-        buttons.addWidget(self.cancel_button, 1)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 4, 0, 0)
-        layout.setSpacing(4)
-        layout.addLayout(buttons)
-        for widget in (self.bar, self.stage, self.message):
-            layout.addWidget(widget)
-
     def _show_progress(self, progress: Progress) -> None:
         left = progress.seconds_left
-        self.bar.setValue(round(STEPS * progress.fraction))
+        self.bar.value = round(STEPS * progress.fraction)
         self._show_stage(f"{progress.stage}…" if left is None else f"{progress.stage}: about {duration(left)} left")
 
     def _show_stage(self, text: str) -> None:
@@ -131,8 +119,8 @@ class RunPanel(QWidget):
         self.ended.emit()
 
     def _show_running(self, running: bool) -> None:
-        self.run_button.setEnabled(self._ready and not running)
-        self.cancel_button.setEnabled(running)
-        self.cancel_button.setVisible(running)
-        self.bar.setVisible(running)
+        self.run_button.enabled = self._ready and not running
+        self.cancel_button.enabled = running
+        self.cancel_button.visible = running
+        self.bar.visible = running
         self.stage.setVisible(running)

@@ -27,15 +27,13 @@ from napari_swig_qmri._napari.result_layers import result_label, result_layers
 from napari_swig_qmri._napari.super_resolve.inputs import GuideList, MapChooser
 from napari_swig_qmri._napari.super_resolve.options import OptionsEditor
 from napari_swig_qmri._napari.super_resolve.preflight_panel import PreflightPanel
-from napari_swig_qmri._napari.super_resolve.result_panel import ResultPanel, Run
+from napari_swig_qmri._napari.super_resolve.result_panel import FinishedRun, ResultPanel
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
-
-    from napari.layers import Image
+    from collections.abc import Callable, Generator
 
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.super_resolution.preflight import Preflight
@@ -62,7 +60,7 @@ class Order:
 
     inputs: SuperResolveInputs
     snapshot: Snapshot
-    base: Run | None = None
+    base: FinishedRun | None = None
 
 
 class SuperResolveWidget(Dock):
@@ -124,7 +122,7 @@ class SuperResolveWidget(Dock):
         inputs = self.value()
         self._start(Order(inputs, Snapshot.of(inputs)))
 
-    def adapt(self, run: Run) -> None:
+    def adapt(self, run: FinishedRun) -> None:
         """Run once more on what a run was made of, with its network adapted to it."""
         self._start(Order(run.inputs, run.snapshot.adapting(), run))
 
@@ -162,15 +160,10 @@ class SuperResolveWidget(Dock):
         layers = image_layers(self._viewer)
         facts = [facts_of(layer) for layer in layers]
         if self.maps.is_untouched:
-            self._propose_maps({name: layers[index] for name, index in choose_maps(facts).items()})
+            self.maps.propose({name: layers[index] for name, index in choose_maps(facts).items()})
         if self.guides.is_untouched:
             self.guides.propose([layers[index] for index in choose_guides(facts)])
         self._ask()
-
-    def _propose_maps(self, layers: Mapping[str, Image]) -> None:
-        """Show these layers; rows that show them already keep their unit."""
-        for name, row in self.maps.rows.items():
-            row.layer.value = layers.get(name)
 
     def _ask(self) -> None:
         inputs = self.value()
@@ -210,7 +203,7 @@ class SuperResolveWidget(Dock):
         layers = result_layers(result, order.snapshot.frame, order.snapshot.origin)
         added = add_results(self._viewer, layers)
         self.results.add(
-            Run(
+            FinishedRun(
                 number=LayerRecord.of(added[0]).run,
                 label=result_label(result),
                 method=str(result.parameters["method"]),
@@ -229,7 +222,7 @@ class SuperResolveWidget(Dock):
             adapting = order.snapshot.adapting()
             self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adapting))
 
-    def _say_undone(self, _run: Run | None) -> None:
+    def _say_undone(self, _run: FinishedRun | None) -> None:
         self.run.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox
+from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import QObject, Qt, Signal
-from qtpy.QtWidgets import QCheckBox, QGridLayout, QHBoxLayout, QLabel, QPushButton, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, style, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import layer_box
+from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, MAX_GUIDES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.data.bids import find_suffix
@@ -29,31 +29,41 @@ if TYPE_CHECKING:
 
 
 SHORT_UNITS = {"arbitrary": "a.u.", "percent": "%"}
+UNIT_WIDTH, REMOVE_WIDTH = 72, 26  # pixels
 
 
 @dataclass(frozen=True)
 class MapChoice:
-    """A map's layer and the unit its stored numbers are in (None: what the layer or its values say)."""
+    """Layer of a map, and the unit of its stored numbers. None: the unit that the layer or its values suggest."""
 
     layer: Image
     unit: str | None = None
 
 
+@dataclass(frozen=True)
+class GuideChoice:
+    """Layer of a guide, its sequence (None if unknown), and whether the guide is used."""
+
+    layer: Image | None
+    sequence: SignalModel | None = None
+    is_used: bool = True
+
+
 class MapRow(QObject):
-    """One map: its layer, the unit of its numbers, and what was assumed about it."""
+    """Boxes for the layer and the unit of one map, and a note with the assumptions about it."""
 
     changed = Signal()
-    chosen = Signal()  # by the user, not by a proposal
+    chosen = Signal()  # the user chose a layer
 
     def __init__(self, quantity: str, layers: Layers, parent: QWidget) -> None:
         super().__init__(parent)
         self._quantity = quantity
-        self.layer = layer_box(layers, tooltip=f"Low-resolution {quantity} map; none leaves {quantity} out.")
+        self.layer = layer_box(layers, tooltip=f"Low-resolution {quantity} map. Choose none to leave {quantity} out.")
         self.unit = ComboBox(
             choices=[(SHORT_UNITS.get(unit, unit), unit) for unit in units_of(quantity)],
-            tooltip="Unit of the numbers in the file. Choosing another corrects the layer.",
+            tooltip="Unit of the numbers in the file. Choosing another unit corrects the layer.",
         )
-        native_of(self.unit).setFixedWidth(72)
+        native_of(self.unit).setFixedWidth(UNIT_WIDTH)
         self.note = wrapped_label(role="assumption")
         self.layer.changed.connect(self._read_unit)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
@@ -61,7 +71,7 @@ class MapRow(QObject):
         self._read_unit(None)
 
     def value(self) -> MapChoice | None:
-        """The layer and its unit; None without a layer."""
+        """Layer and unit; None without a layer."""
         return None if self.layer.value is None else MapChoice(self.layer.value, self.unit.value)
 
     def set_value(self, choice: MapChoice | None) -> None:
@@ -78,9 +88,8 @@ class MapRow(QObject):
             notices = (*volume.notices, *assumed)
             with self.unit.changed.blocked():
                 self.unit.value = unit
-        self.unit.native.setVisible(layer is not None)
-        self.note.setText("\n".join(notices))
-        self.note.setVisible(bool(notices))
+        self.unit.visible = layer is not None
+        set_text(self.note, "\n".join(notices))
         self.changed.emit()
 
     def _correct_unit(self, unit: str) -> None:
@@ -90,107 +99,95 @@ class MapRow(QObject):
 
 
 class MapChooser(QWidget):
-    """The layers of the PD, T1 and T2 maps; emits `changed` with every change."""
+    """Rows for the PD, T1 and T2 maps."""
 
     changed = Signal()
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
-        self.is_untouched = True
-        self.rows = {quantity: MapRow(quantity, layers, self) for quantity in MAP_SUFFIXES}
+        self.is_untouched = True  # the user has chosen no layer yet
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        self._stored = QLabel("Times are shown in ms. Unit in the file:")
-        self._stored.setStyleSheet(style("note"))
-        grid.addWidget(self._stored, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
-        for number, (quantity, row) in enumerate(self.rows.items()):
+        self._unit_label = QLabel("Times are shown in ms. Unit in the file:")
+        self._unit_label.setStyleSheet(style("note"))
+        grid.addWidget(self._unit_label, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
+        self.rows = {quantity: MapRow(quantity, layers, self) for quantity in MAP_SUFFIXES}
+        for number, (quantity, each) in enumerate(self.rows.items()):
             grid.addWidget(QLabel(quantity), 2 * number + 1, 0)
-            grid.addWidget(row.layer.native, 2 * number + 1, 1)
-            grid.addWidget(row.unit.native, 2 * number + 1, 2)
-            grid.addWidget(row.note, 2 * number + 2, 0, 1, 3)
-            row.changed.connect(self._show_header)
-            row.chosen.connect(self._touch)
-        self._show_header()
+            grid.addWidget(each.layer.native, 2 * number + 1, 1)
+            grid.addWidget(each.unit.native, 2 * number + 1, 2)
+            grid.addWidget(each.note, 2 * number + 2, 0, 1, 3)
+            each.changed.connect(self._update)
+            each.chosen.connect(self._touch)
+        self._update()
 
     def value(self) -> dict[str, MapChoice]:
-        """The choices by quantity; quantities without a layer are left out."""
-        choices = {name: row.value() for name, row in self.rows.items()}
+        """Choices by quantity; quantities without a layer are left out."""
+        choices = {name: each.value() for name, each in self.rows.items()}
         return {name: choice for name, choice in choices.items() if choice is not None}
 
     def set_value(self, choices: Mapping[str, MapChoice]) -> None:
-        """Show a choice for each quantity named, none for the others."""
-        for name, row in self.rows.items():
-            row.set_value(choices.get(name))
+        """Show the choices, and none for quantities without one."""
+        for name, each in self.rows.items():
+            each.set_value(choices.get(name))
+
+    def propose(self, layers: Mapping[str, Image]) -> None:
+        """Show these layers by quantity; rows that show them already keep their unit."""
+        for name, each in self.rows.items():
+            each.layer.value = layers.get(name)
 
     def refresh(self) -> None:
         """Follow the layers of the viewer."""
-        for row in self.rows.values():
-            row.layer.reset_choices()
+        for each in self.rows.values():
+            each.layer.reset_choices()
 
-    def _show_header(self) -> None:
-        self._stored.setVisible(bool(self.value()))
+    def _update(self) -> None:
+        self._unit_label.setVisible(bool(self.value()))
         self.changed.emit()
 
     def _touch(self) -> None:
         self.is_untouched = False
 
 
-@dataclass(frozen=True)
-class GuideChoice:
-    """A guide's layer, how it was acquired (None: not known yet), and whether it is used."""
-
-    layer: Image | None
-    sequence: SignalModel | None = None
-    is_used: bool = True
-
-
 class GuideRow(QWidget):
-    """One guide: whether it is used, its layer, a line that sums up its acquisition, and the editor below that line."""
+    """Boxes for one guide: whether it is used, its layer, and its sequence in a part that folds."""
 
     changed = Signal()
-    chosen = Signal()  # by the user, not by a proposal
+    chosen = Signal()  # the user chose a layer
     removed = Signal()
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
-        self.layer = layer_box(layers, tooltip="High-resolution weighted image that guides the resolution.")
+        self.use_box = CheckBox(
+            value=True, tooltip="Use this guide. A guide without the tick is left out and keeps its settings."
+        )
+        self.layer = layer_box(layers, tooltip="High-resolution weighted image")
+        self.remove_button = button("✕", "Remove this guide from the list", self.removed.emit)
+        for part, width in ((self.use_box, 20), (self.remove_button, REMOVE_WIDTH)):
+            native_of(part).setFixedWidth(width)
+        self.remove_button.native.setFlat(True)
         self.editor = AcquisitionEditor()
-        self.notes = wrapped_label(role="assumption")
         self.fold = Foldable("", self.editor)
-        self.use_box = QCheckBox()
-        self.use_box.setToolTip("Use this guide. Without the tick it is left out and keeps its settings.")
-        self.use_box.setChecked(True)
-        self.remove_button = QToolButton()
-        self.remove_button.setText("✕")
-        self.remove_button.setToolTip("Take this guide off the list")
-        line = QHBoxLayout()
-        line.addWidget(self.use_box)
-        line.addWidget(self.layer.native)
-        line.addWidget(self.remove_button)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(0)
-        layout.addLayout(line)
-        layout.addWidget(self.fold)
-        layout.addWidget(self.notes)
+        self.notes = wrapped_label(role="assumption")
+        line = row(self.use_box, self.layer, self.remove_button)
+        self.setLayout(column(line, self.fold, self.notes, spacing=0))
         self.layer.changed.connect(self._read_sidecar)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.editor.changed.connect(self._sum_up)
-        self.use_box.toggled.connect(self._use)
-        self.remove_button.clicked.connect(self.removed)
+        self.use_box.changed.connect(self._use)
         self._read_sidecar(None)
 
     def value(self) -> GuideChoice:
-        """The layer, its sequence and whether it is used."""
-        return GuideChoice(self.layer.value, self.editor.sequence(), self.use_box.isChecked())
+        """Layer, sequence and whether the guide is used."""
+        return GuideChoice(self.layer.value, self.editor.sequence(), self.use_box.value)
 
     def set_value(self, choice: GuideChoice) -> None:
         """Show a layer, its sequence and whether it is used."""
         self.layer.value = choice.layer
         self.editor.set_value(choice.sequence)
-        self.use_box.setChecked(choice.is_used)
+        self.use_box.value = choice.is_used
 
     def _use(self, used: bool) -> None:
         for part in (self.layer.native, self.fold, self.notes):
@@ -205,16 +202,13 @@ class GuideRow(QWidget):
             suffix = volume.suffix or find_suffix(Evidence(stem=layer.name))[0]
             sequence, assumed = from_sidecar(volume.sidecar, suffix)
             notices = (*volume.notices, *assumed)
-        self._show_notes(notices)
+        set_text(self.notes, "\n".join(notices))
         self.fold.setVisible(layer is not None)
         self.editor.set_value(sequence)
         self.fold.set_unfolded(layer is not None and sequence is None)
 
-    def _show_notes(self, notices: Sequence[str]) -> None:
-        self.notes.setText("\n".join(notices))
-        self.notes.setVisible(bool(notices))
-
     def _sum_up(self) -> None:
+        """Show the sequence in the title of the part that folds."""
         sequence = self.editor.value()
         if sequence is not None:
             self.fold.set_title(summary(sequence))
@@ -226,64 +220,61 @@ class GuideRow(QWidget):
 
 
 class GuideList(QWidget):
-    """Up to five guides; emits `changed` with every change."""
+    """Up to five rows of guides, and a button that adds one."""
 
     changed = Signal()
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
-        self.is_untouched = True
+        self.is_untouched = True  # the user has chosen, added and removed no guide yet
         self._layers = layers
         self.rows: list[GuideRow] = []
-        self.add_button = QPushButton("Add guide")
-        self.add_button.setToolTip(f"Up to {MAX_GUIDES} guides. Each one that sees another mix of PD, T1, T2 helps.")
-        self._column = QVBoxLayout()
-        self._column.setSpacing(6)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.addLayout(self._column)
-        layout.addWidget(self.add_button)
-        self.add_button.clicked.connect(self._add_by_user)
+        self.add_button = button(
+            "Add guide",
+            f"Up to {MAX_GUIDES} guides. A guide helps most if it weights PD, T1 and T2 unlike the others.",
+            self._add_by_user,
+        )
+        self._column: QVBoxLayout = column(spacing=6)
+        self.setLayout(column(self._column, self.add_button, spacing=6))
 
     def value(self) -> tuple[GuideChoice, ...]:
-        """The guides in their order."""
-        return tuple(row.value() for row in self.rows)
+        """Choices in the order of the rows."""
+        return tuple(each.value() for each in self.rows)
 
     def set_value(self, choices: Sequence[GuideChoice]) -> None:
         """Show these guides and no others."""
         self._set_number(len(choices))
-        for row, choice in zip(self.rows, choices, strict=True):
-            row.set_value(choice)
+        for each, choice in zip(self.rows, choices, strict=True):
+            each.set_value(choice)
 
     def propose(self, layers: Sequence[Image]) -> None:
-        """Show these layers with what their sidecars say; rows that show them already stay as they are."""
-        if [row.layer.value for row in self.rows] == list(layers):
+        """Show these layers with the sequences of their sidecars; rows that show them already stay as they are."""
+        if [each.layer.value for each in self.rows] == list(layers):
             return
         known = {id(choice.layer): choice for choice in self.value()}
         self._set_number(len(layers))
-        for row, layer in zip(self.rows, layers, strict=True):
-            if row.layer.value is layer:
+        for each, layer in zip(self.rows, layers, strict=True):
+            if each.layer.value is layer:
                 continue
-            row.layer.value = layer
-            row.use_box.setChecked(True)
+            each.layer.value = layer
+            each.use_box.value = True
             if id(layer) in known:
-                row.set_value(known[id(layer)])
+                each.set_value(known[id(layer)])
 
     def refresh(self) -> None:
-        """Follow the layers of the viewer; the row of a layer that went away goes with it."""
-        for row in list(self.rows):
-            gone = row.layer.value is not None and row.layer.value not in self._layers()
-            if gone:
-                self._remove(row)
+        """Follow the layers of the viewer; the row of a removed layer is removed."""
+        for each in list(self.rows):
+            if each.layer.value is not None and each.layer.value not in self._layers():
+                self._remove(each)
             else:
-                row.layer.reset_choices()
+                each.layer.reset_choices()
 
     def problems(self) -> list[str]:
-        """What keeps guides from being used, one sentence each."""
+        """Impossible settings of the guides in use, one sentence each."""
         return [
-            f"Guide {row.layer.value.name if row.layer.value else number}: {row.editor.problem()}"
-            for number, row in enumerate(self.rows, start=1)
-            if row.use_box.isChecked() and row.editor.problem()
+            f"Guide {each.layer.value.name if each.layer.value else number}: {each.editor.problem()}"
+            for number, each in enumerate(self.rows, start=1)
+            if each.use_box.value and each.editor.problem()
         ]
 
     def _set_number(self, number: int) -> None:
@@ -292,34 +283,33 @@ class GuideList(QWidget):
         while len(self.rows) < number:
             self._add()
 
-    def _add(self) -> GuideRow:
-        row = GuideRow(self._layers)
-        row.changed.connect(self.changed)
-        row.chosen.connect(self._touch)
-        row.removed.connect(lambda: self._remove_by_user(row))
-        self.rows.append(row)
-        self._column.addWidget(row)
+    def _add(self) -> None:
+        guide = GuideRow(self._layers)
+        guide.changed.connect(self.changed)
+        guide.chosen.connect(self._touch)
+        guide.removed.connect(lambda: self._remove_by_user(guide))
+        self.rows.append(guide)
+        self._column.addWidget(guide)
         self._after_count_change()
-        return row
 
-    def _remove(self, row: GuideRow) -> None:
-        self.rows.remove(row)
-        self._column.removeWidget(row)
-        row.hide()
-        row.deleteLater()
+    def _remove(self, guide: GuideRow) -> None:
+        self.rows.remove(guide)
+        self._column.removeWidget(guide)
+        guide.hide()
+        guide.deleteLater()
         self._after_count_change()
 
     def _add_by_user(self) -> None:
         self._touch()
         self._add()
 
-    def _remove_by_user(self, row: GuideRow) -> None:
+    def _remove_by_user(self, guide: GuideRow) -> None:
         self._touch()
-        self._remove(row)
+        self._remove(guide)
 
     def _touch(self) -> None:
         self.is_untouched = False
 
     def _after_count_change(self) -> None:
-        self.add_button.setEnabled(len(self.rows) < MAX_GUIDES)
+        self.add_button.enabled = len(self.rows) < MAX_GUIDES
         self.changed.emit()

@@ -1,29 +1,34 @@
-"""Edit how a run computes: method, weights, voxel size, device, mask and memory."""
+"""Boxes for the options of a run: method, weights, voxel size, device, mask and memory."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from magicgui.widgets import ComboBox, FloatSpinBox
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QFileDialog, QLabel, QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, layer_box
+from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, Form, layer_box
 from napari_swig_qmri._napari.parts.preferences import GIGABYTE
-from napari_swig_qmri.super_resolution.options import METHODS, Options
+from napari_swig_qmri.super_resolution.options import DEVICES, METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
-    from magicgui.widgets.bases import ValueWidget
-    from napari.layers import Layer
+    from napari_swig_qmri._napari.parts.boxes import Layers
 
-DEVICES = ["auto", "cuda", "mps", "cpu"]
+NOTES = {
+    "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",
+    "device": "auto takes the graphics card if the computer has one, otherwise the processor.",
+    "mask": "A mask on the grid of the guides. Voxels outside the mask stay empty.",
+    "memory": "Volumes are processed in slabs that need no more than this, with the same result. The whole run needs "
+    "more.",
+}
 
 
 class WeightsBox(ChoiceBox):
@@ -65,59 +70,33 @@ class WeightsBox(ChoiceBox):
 
 
 class OptionsEditor(QWidget):
-    """How to compute, each option with one line that says what it does."""
+    """Boxes for the options of a run, each with a note that explains it."""
 
     changed = Signal()
 
-    def __init__(self, options: Options, masks: Callable[[], list[Layer]], weights: str = DEFAULT_WEIGHTS) -> None:
+    def __init__(self, options: Options, masks: Layers, weights: str = DEFAULT_WEIGHTS) -> None:
         super().__init__()
         self._options = options
         self.method_box = ComboBox(label="Method", choices=[(name.capitalize(), name) for name in METHODS])
         self.weights_box = WeightsBox()
-        self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1)
-        self._device = ComboBox(label="Device", choices=DEVICES)
-        self._memory = FloatSpinBox(label="Memory limit", min=0, max=4096, step=1)
-        self.mask_box = layer_box(masks, label="Mask")
-        for spin_box, special, unit in (
+        self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
+        self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"])
+        self._device = ComboBox(label="Device", choices=DEVICES, tooltip=NOTES["device"])
+        self.mask_box = layer_box(masks, label="Mask", tooltip=NOTES["mask"])
+        self._memory = FloatSpinBox(label="Memory limit", min=0, max=4096, step=1, tooltip=NOTES["memory"])
+        for box, text_of_zero, unit in (
             (self._voxel_size, "as the finest guide", " mm"),
             (self._memory, "automatic", " GB"),
         ):
-            spin_box.native.setSpecialValueText(special)
-            spin_box.native.setSuffix(unit)
-            spin_box.native.setDecimals(2)
-        self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
-        self._weights_label = QLabel(self.weights_box.label)
-        notes: tuple[tuple[ValueWidget[Any], str], ...] = (
-            (self._voxel_size, "Edge of the new voxels; 0 takes the grid of the finest guide."),
-            (self._device, "auto takes the graphics card if there is one, else the processor."),
-            (
-                self.mask_box,
-                "On the grid of the guides; what lies outside stays empty.",
-            ),
-            (
-                self._memory,
-                "Volumes are worked on in slabs that stay below this, with the same result. The whole run takes more.",
-            ),
-        )
-        layout = form()
-        self.setLayout(layout)
-        layout.setContentsMargins(4, 0, 0, 0)
-        layout.addRow(self.method_box.label, native_of(self.method_box))
-        layout.addRow(self.method_note)
-        layout.addRow(self._weights_label, self.weights_box.native)
-        layout.addRow(self.weights_note)
-        for box, explanation in notes:
-            box.tooltip = explanation
-            layout.addRow(box.label, native_of(box))
-            layout.addRow(wrapped_label(explanation, role="note"))
-            box.changed.connect(self.changed.emit)
-        for box in (self.method_box, self.weights_box):
-            box.changed.connect(self._explain)
+            box.native.setSpecialValueText(text_of_zero)
+            box.native.setSuffix(unit)
+            box.native.setDecimals(2)
+        self._lay_out()
         self.weights_box.show_weights(weights)
         self.set_value(options)
 
     def value(self) -> Options:
-        """Return the options shown; those without a box (gains, noise levels, dtype) are as in `set_value`."""
+        """Options in the boxes; options without a box (gains, noise levels, dtype) are as in `set_value`."""
         is_network = self.method_box.value == "network"
         edges, edge = self._options.voxel_size, self._voxel_size.value
         return replace(
@@ -142,20 +121,34 @@ class OptionsEditor(QWidget):
         self._memory.value = (options.memory_limit or 0) / GIGABYTE
         self._explain()
 
+    def _lay_out(self) -> None:
+        self._form = Form(self.method_box)
+        self._form.setContentsMargins(4, 0, 0, 0)
+        self._form.addRow(self.method_note)
+        self._form.add(self.weights_box)
+        self._form.addRow(self.weights_note)
+        for box in (self._voxel_size, self._device, self.mask_box, self._memory):
+            self._form.add(box, note=box.tooltip or "")
+            box.changed.connect(self.changed.emit)
+        for box in (self.method_box, self.weights_box):
+            box.changed.connect(self._explain)
+        self.setLayout(self._form)
+
     def _explain(self) -> None:
-        """Say what the chosen method and weights are; only the network has weights."""
+        """Explain the chosen method and weights, and hide the weights of methods without a network."""
+        is_network = self.method_box.value == "network"
         self.method_note.setText(f"{sentence(METHODS[self.method_box.value])}.")
         self.weights_note.setText(f"{sentence(explained(self.weights_box.chosen))}.")
-        for part in (self._weights_label, self.weights_box.native, self.weights_note):
-            part.setVisible(self.method_box.value == "network")
+        self.weights_note.setVisible(is_network)
+        self._form.set_visible(self.weights_box, is_network)
         self.changed.emit()
 
 
 def _first(edges: float | Sequence[float] | None) -> float:
-    """First edge of a voxel, 0 without one: the box shows one number."""
+    """First edge of a voxel, which is the one that the box shows; 0 for None."""
     return float(np.ravel(edges)[0]) if edges is not None else 0.0
 
 
 def explained(weights: str) -> str:
-    """What weights are, in one line."""
+    """Description of weights in one line."""
     return WEIGHTS.get(weights, f"the file {weights}")

@@ -1,4 +1,4 @@
-"""Say before a run what it will do and what is wrong, asked anew whenever the inputs change."""
+"""Show before a run what it will do, what it will cost and what is wrong."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from html import escape
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri._napari.parts.run_panel import duration
 
 if TYPE_CHECKING:
@@ -18,21 +19,21 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preflight import Preflight
 
 CHECKING = "Checking…"
+PARAGRAPH = "margin-top: 0px; margin-bottom: 4px; margin-left: 10px; text-indent: -10px;"
 
 
 def bullets(texts: Iterable[str]) -> str:
-    """Sentences as HTML paragraphs that begin with a bullet."""
-    style = "margin-top: 0px; margin-bottom: 4px; margin-left: 10px; text-indent: -10px;"
-    return "".join(f'<p style="{style}">•&nbsp;{escape(sentence(text))}</p>' for text in texts)
+    """Sentences as an HTML list with bullets."""
+    return "".join(f'<p style="{PARAGRAPH}">•&nbsp;{escape(sentence(text))}</p>' for text in texts)
 
 
 def cost(seconds: float, memory: int) -> str:
-    """What a run will take, for a person."""
+    """Sentence with the duration (s) and the memory (bytes) of a run."""
     return f"Takes about {duration(seconds)} and {memory / 1e9:.1f} GB of memory."
 
 
 class PreflightPanel(QWidget):
-    """Shows what a question function answers; `checked` carries whether the run may start."""
+    """Checks a run in the background and shows the answer; `checked` carries whether the run can start."""
 
     checked = Signal(bool)
 
@@ -40,25 +41,22 @@ class PreflightPanel(QWidget):
         super().__init__()
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take)
-        self._query.failed.connect(lambda problem: self._show((), (problem,), ""))
+        self._query.failed.connect(lambda problem: self.show_problems([problem]))
         self.problems = wrapped_label(role="problem")
         self.statements = wrapped_label()
         self.cost = wrapped_label(role="note")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
         for label in (self.problems, self.statements, self.cost):
             label.setTextFormat(Qt.TextFormat.RichText)
-            layout.addWidget(label)
+        self.setLayout(column(self.problems, self.statements, self.cost))
 
-    def ask(self, question: Callable[[], Preflight]) -> None:
-        """Call `question` in a thread once the inputs have rested, and show the answer."""
+    def ask(self, check: Callable[[], Preflight]) -> None:
+        """Call `check` in a thread after a pause, and show its answer."""
         set_text(self.problems, "")
         set_text(self.cost, CHECKING)
-        self._query.ask(question)
+        self._query.ask(check)
 
     def show_problems(self, problems: Iterable[str]) -> None:
-        """Say what is wrong without asking anything; questions under way are forgotten."""
+        """Show problems that are known without a check; a check under way is dropped."""
         self._query.forget()
         self._show((), tuple(problems), "")
 

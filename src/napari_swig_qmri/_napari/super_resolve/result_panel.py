@@ -1,16 +1,16 @@
-"""The results so far: which one is on show, and the network's adaptation to the subject."""
+"""Results of finished runs: which one is shown, and the adaptation of its network to the subject."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from magicgui.widgets import ComboBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import native_of, sentence, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column
 from napari_swig_qmri._napari.parts.run_panel import duration
 
 if TYPE_CHECKING:
@@ -26,144 +26,134 @@ ADAPT = "Train a copy of the network on this subject, for as long as that lowers
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Run:
-    """A finished run: what it was made of, and its layers."""
+class FinishedRun:
+    """Inputs and layers of a finished run."""
 
     number: int
-    label: str  # M_12 (T1w + T2w), posterior
+    label: str  # guides and method: M_12 (T1w + T2w), posterior
     method: str  # that ran
     inputs: SuperResolveInputs
     snapshot: Snapshot
     layers: tuple[Layer, ...]
-    names: tuple[str, ...]  # of the layers without the number of the run
-    first_shown: tuple[bool, ...]  # which layers a run shows at first
-    base: Run | None = None  # whose network was adapted
+    names: tuple[str, ...]  # of the layers, without the number of the run
+    first_shown: tuple[bool, ...]  # whether each layer is visible at first
+    base: FinishedRun | None = None  # run with the network that this run adapted
 
     @property
     def title(self) -> str:
-        """Label with the number that is in the names of the layers, from the second run on; a narrow dock shows it."""
+        """Number and label."""
         return f"{self.number}: {self.label}"
 
-    def shown_names(self) -> set[str]:
-        """Names of the layers that are visible now."""
+    def visible_names(self) -> set[str]:
+        """Names of the layers that are visible now, without the number of the run."""
         return {name for name, layer in zip(self.names, self.layers, strict=True) if layer.visible}
 
 
 class ResultPanel(QWidget):
-    """Shows one of the runs and hides the layers of the others; asks for an adaptation and takes it back."""
+    """Shows the layers of one run and hides those of the others; adapts the network, and undoes that."""
 
-    adaptation_wanted = Signal(object)  # the run whose network it is
+    adaptation_wanted = Signal(object)  # the run with the network to adapt
     adaptation_undone = Signal(object)  # the run that is shown instead
-    changed = Signal()  # which runs there are, or which one is shown
+    changed = Signal()  # a run was added or removed, or another one is shown
 
     def __init__(self, viewer: ViewerModel) -> None:
         super().__init__()
         self._viewer = viewer
         self._is_busy = False
-        self._runs: list[Run] = []
-        self._refused: dict[Run, str] = {}  # why the network of a run is not adapted
-        self._costs: dict[Run, str] = {}  # what adapting it takes
-        self._asked: Run | None = None
+        self._runs: list[FinishedRun] = []
+        self._refusals: dict[FinishedRun, str] = {}  # why a network cannot be adapted
+        self._costs: dict[FinishedRun, str] = {}  # duration of an adaptation
+        self._asked: FinishedRun | None = None
         self._caption = wrapped_label("-", role="note")
-        self.box = ComboBox(choices=lambda _: [(run.title, run) for run in self._runs])
-        self.adapt_button = QPushButton("Adapt to this subject")
-        self.undo_button = QPushButton("Undo adaptation")
-        self.undo_button.setToolTip("Remove the layers of the adapted network and show those from before.")
+        self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
+        self.adapt_button = button("Adapt to this subject", "", lambda: self.adaptation_wanted.emit(self.shown))
+        tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
+        self.undo_button = button("Undo adaptation", tooltip, self.undo)
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take_preflight)
         self._query.failed.connect(self._refuse_asked)
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(4)
-        layout.addWidget(self._caption)
-        layout.addWidget(native_of(self.box))
-        layout.addWidget(self.adapt_button)
-        layout.addWidget(self.undo_button)
+        self.setLayout(column(self._caption, self.box, self.adapt_button, self.undo_button))
         self.box.changed.connect(self._switch)
-        self.adapt_button.clicked.connect(lambda: self.adaptation_wanted.emit(self.shown))
-        self.undo_button.clicked.connect(self.undo)
         self._update()
 
     @property
-    def shown(self) -> Run | None:
-        """The run whose layers are on show."""
-        run: Run | None = self.box.value
+    def shown(self) -> FinishedRun | None:
+        """The run whose layers are shown."""
+        run: FinishedRun | None = self.box.value
         return run
 
-    def add(self, run: Run) -> None:
+    def add(self, run: FinishedRun) -> None:
         """Show a new run, hide the others."""
         before = self.shown
         self._runs.append(run)
         self._choose(run)
         self._show_instead(before, run)
 
-    def run_of(self, inputs: SuperResolveInputs) -> Run | None:
-        """The last run that was made of the same, whatever else is listed."""
+    def run_of(self, inputs: SuperResolveInputs) -> FinishedRun | None:
+        """Last run with the same inputs in use."""
         same = [run for run in self._runs if run.inputs.effective == inputs.effective]
         return same[-1] if same else None
 
-    def show_run(self, run: Run) -> None:
+    def show_run(self, run: FinishedRun) -> None:
         """Show a run, hide the others."""
         self.box.value = run
 
     def undo(self) -> None:
-        """Remove the layers of the adapted network on show, and show those from before."""
+        """Remove the layers of the shown run with an adapted network, and show the run before the adaptation."""
         run = self.shown
         if run is None or run.base is None:
             return
-        before = run.base if run.base in self._runs else None
-        if before is not None:
-            self.show_run(before)
+        if run.base in self._runs:
+            self.show_run(run.base)
         for layer in run.layers:
             if layer in self._viewer.layers:
-                self._viewer.layers.remove(layer)  # the run goes with its last layer, see `refresh`
+                self._viewer.layers.remove(layer)  # `refresh` removes a run with its last layer
         self.adaptation_undone.emit(self.shown)
 
-    def refuse(self, run: Run, reason: str) -> None:
-        """Say why the network of a run is not adapted (again)."""
-        self._refused[run] = reason
+    def refuse(self, run: FinishedRun, reason: str) -> None:
+        """Disable the adaptation of a run's network, and show the reason."""
+        self._refusals[run] = reason
         self._update()
 
-    def ask_about_adapting(self, question: Callable[[], Preflight]) -> None:
-        """Find out how long adapting the network of the run on show takes, and whether it can be."""
+    def ask_about_adapting(self, check: Callable[[], Preflight]) -> None:
+        """Find out in the background whether the network of the shown run can be adapted, and how long that takes."""
         self._asked = self.shown
-        self._query.ask(question)
+        self._query.ask(check)
 
     def set_busy(self, busy: bool) -> None:
-        """Say whether a job is under way, during which nothing is adapted or undone."""
+        """Disable the buttons while a job runs."""
         self._is_busy = busy
         self._update()
 
     def refresh(self) -> None:
-        """Forget the runs whose layers are all gone from the viewer."""
+        """Drop the runs whose layers were all removed from the viewer."""
         kept = [run for run in self._runs if any(layer in self._viewer.layers for layer in run.layers)]
         if len(kept) < len(self._runs):
             before = self.shown
             self._runs = kept
-            self._refused = {run: why for run, why in self._refused.items() if run in kept}
+            self._refusals = {run: reason for run, reason in self._refusals.items() if run in kept}
             self._costs = {run: cost for run, cost in self._costs.items() if run in kept}
             shown = before if before in kept else kept[-1] if kept else None
             self._choose(shown)
             if shown is not None and shown is not before:
                 self._show_instead(None, shown)
 
-    def _choose(self, run: Run | None) -> None:
+    def _choose(self, run: FinishedRun | None) -> None:
         with self.box.changed.blocked():
             self.box.reset_choices()
-            if run is not None:
-                self.box.value = run
+            self.box.choose(run)
         self._update()
 
-    def _switch(self, run: Run | None) -> None:
+    def _switch(self, run: FinishedRun | None) -> None:
         if run is not None:
             others = [each for each in self._runs if each is not run]
-            before = next((each for each in others if each.shown_names()), None)
+            before = next((each for each in others if each.visible_names()), None)
             self._show_instead(before, run)
         self._update()
 
-    def _show_instead(self, before: Run | None, run: Run) -> None:
-        """Show of a run the kinds of layers that another one shows; hide all other runs."""
-        wanted = before.shown_names() if before is not None else set()
+    def _show_instead(self, before: FinishedRun | None, run: FinishedRun) -> None:
+        """Show the layers of a run whose counterparts in the run before are visible; hide all other runs."""
+        wanted = before.visible_names() if before is not None else set()
         visible = [name in wanted for name in run.names]
         for layer, is_visible in zip(run.layers, visible if any(visible) else run.first_shown, strict=True):
             layer.visible = is_visible
@@ -175,7 +165,7 @@ class ResultPanel(QWidget):
                     self._select(run.layers[run.names.index(name)])
 
     def _select(self, layer: Layer) -> None:
-        """Let the layer controls go on with the layer of the same kind that is shown instead."""
+        """Select the counterpart of the hidden layer, so that the layer controls stay useful."""
         if layer in self._viewer.layers:
             self._viewer.layers.selection.active = layer
 
@@ -193,14 +183,14 @@ class ResultPanel(QWidget):
     def _update(self) -> None:
         run = self.shown
         self.setVisible(run is not None)
-        refusal, cost = (self._refused.get(run), self._costs.get(run, "")) if run is not None else (None, "")
-        self.adapt_button.setVisible(run is not None and run.method == "network" and run.base is None)
-        self.adapt_button.setEnabled(not self._is_busy and refusal is None)
-        self.adapt_button.setToolTip(refusal or f"{ADAPT} {cost}".strip())
-        self.undo_button.setVisible(run is not None and run.base is not None)
-        self.undo_button.setEnabled(not self._is_busy)
+        refusal, cost = (self._refusals.get(run), self._costs.get(run, "")) if run is not None else (None, "")
+        self.adapt_button.visible = run is not None and run.method == "network" and run.base is None
+        self.adapt_button.enabled = not self._is_busy and refusal is None
+        self.adapt_button.tooltip = refusal or f"{ADAPT} {cost}".strip()
+        self.undo_button.visible = run is not None and run.base is not None
+        self.undo_button.enabled = not self._is_busy
         self.box.tooltip = "" if run is None else run.title
         self._caption.setText("" if run is None else f"Result on show: run {run.number}")
         width: int = self.box.native.view().sizeHintForColumn(0)
-        self.box.native.view().setMinimumWidth(width + 24)  # the list shows labels whole that the box cuts off
+        self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()
