@@ -11,12 +11,10 @@ from napari_swig_qmri.data.interpretation import check_times
 from napari_swig_qmri.data.sidecars import REMEDY
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.options import MAX_GUIDES, Options
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
-    from napari_swig_qmri.super_resolution.options import Options
-
-MAX_GUIDES = 5
 
 
 def check_maps(maps: QuantitativeMaps) -> None:

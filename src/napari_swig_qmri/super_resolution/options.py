@@ -16,6 +16,7 @@ METHODS: Mapping[str, str] = {
     "network": "posterior, then corrected by a network trained on simulated subjects",
 }
 DEFAULT_METHOD: Final = "network"
+MAX_GUIDES = 5
 DTYPES = ("float32", "float64")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 

@@ -131,7 +131,7 @@ def test_maps_that_fit_no_set_are_told() -> None:
     assert told == "sub-01_T2map: not on the voxels of sub-01_T1map, so no contrast uses both; resample one of them."
     layers = [LR[1], facts("sub-02_T2map", "T2map", 2)]
     assert stray_maps(layers, find_map_sets(layers)).startswith(
-        "sub-02_T2map: in no contrast, for no T1 map of the same"
+        "sub-02_T2map: not used, because there is no other T1 map of the same"
     )
     stack = [facts("qmaps", "T1map", shape=(3, 8, 8, 8))]
     assert "several volumes in one file" in stray_maps(stack, find_map_sets(stack))

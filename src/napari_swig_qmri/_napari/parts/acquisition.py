@@ -1,4 +1,4 @@
-"""Edit the sequence of a weighted image: which one it is, and its parameters in ms and degrees."""
+"""Edit the sequence of a weighted image and its parameters, in ms and degrees."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QLabel, QPlainTextEdit, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QPlainTextEdit, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import form, native_of, sentence, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import Form, column
 from napari_swig_qmri.physics.sequence import settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
@@ -26,33 +27,40 @@ if TYPE_CHECKING:
 SCREEN_UNITS = {
     "s": (1e3, "ms"),
     "rad": (180 / math.pi, "°"),
-}  # unit inside -> factor to, and name of, that on screen
-LARGEST = 1e6  # a spin box holds any number a person may type; the sequence says what is impossible
+}  # unit of the parameter -> factor to the unit on screen, and its name
+LARGEST = 1e6  # of a spin box; the sequence itself refuses impossible values
 UNKNOWN = "unknown"
-LONGEST_LABEL = 26  # characters beside a box; longer ones stand above it
-SLIDER_SPAN = 3.0  # a slider reaches this many times the value of a usual protocol
-FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown until another is typed
+LONGEST_LABEL = 26  # characters of a label beside a box; longer labels stand above it
+SLIDER_SPAN = 3.0  # end of a slider relative to the value of a usual protocol
+FIRST_EQUATION = "PD * (1 - exp(-TR/T1)) * exp(-TE/T2)"  # shown at first
 GRAMMAR = (
     f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. "
     "T2s is the T2* map, or T2 without one."
 )
-FIXED_ROWS = 3  # of the form: sequence, equation and its grammar
+FIXED_ROWS = 3  # of the form: sequence, equation, and the names that it may use
 
 
 def on_screen(parameter: Field[Any], value: float) -> float:
-    """Value of a sequence parameter in the unit a person reads: ms, degrees or a plain number."""
+    """Value of a sequence parameter in the unit on screen: ms, degrees or a plain number."""
     return value * SCREEN_UNITS.get(parameter.metadata["unit"], (1.0, ""))[0]
 
 
 def starting_values(sequence: type[Contrast]) -> dict[str, Any]:
-    """Values an editor opens with: those of a usual protocol, else the defaults of the sequence."""
+    """Values of a usual protocol by parameter; defaults of the sequence where the protocol has none."""
     return {item.name: sequence.typical.get(item.name, item.default) for item in settings_of(sequence)}
 
 
 class AcquisitionEditor(QWidget):
-    """A sequence and its parameters; emits `changed` whenever the value or its problem changes.
+    """Boxes for a sequence and its parameters; emits `changed` whenever the value or its problem changes.
 
-    With `equations` it may also be an equation that is typed, with the parameters that it mentions.
+    Parameters
+    ----------
+    sliders
+        Use sliders in place of boxes for numbers.
+    optional
+        Offer an unknown sequence, too.
+    equations
+        Offer a typed equation, too, with boxes for the parameters that it mentions.
     """
 
     changed = Signal()
@@ -68,36 +76,31 @@ class AcquisitionEditor(QWidget):
         super().__init__(parent)
         self._sliders = sliders
         self._boxes: dict[str, ValueWidget[Any]] = {}
-        self._exact: dict[str, tuple[Any, Any]] = {}  # shown -> exact, so that showing a value does not round it
+        self._exact: dict[str, tuple[Any, Any]] = {}  # (shown, exact) value, because boxes round what they show
         names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
         names += [(UserEquation.title, EQUATION)] if equations else []
         self.sequence_box = ComboBox(
             label="Sequence",
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
-            tooltip="How the image was acquired: its equation ties the image to PD, T1 and T2.",
+            tooltip="Sequence of the image. Its signal equation relates the image to PD, T1 and T2.",
         )
-        self._form = form()
-        self._form.addRow("Sequence", native_of(self.sequence_box))
+        self._form = Form(self.sequence_box)
         self.equation_box = _equation_box()
         self._grammar = wrapped_label(GRAMMAR, role="note")
         self._form.addRow(self.equation_box)
         self._form.addRow(self._grammar)
         self.problem_label = wrapped_label(role="problem")
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
-        layout.setSpacing(2)
-        layout.addLayout(self._form)
-        layout.addWidget(self.problem_label)
+        self.setLayout(column(self._form, self.problem_label, spacing=2))
         self.sequence_box.changed.connect(self._show_sequence)
         self.equation_box.textChanged.connect(self._take_equation)
         self._show_sequence(self.sequence_box.value)
 
     def value(self) -> Contrast | None:
-        """The sequence with its parameters, in seconds and radians; None if unknown or impossible."""
+        """Sequence with its parameters in s and rad; None if unknown or impossible."""
         return self._read()[0]
 
     def sequence(self) -> SignalModel | None:
-        """The value where it is a sequence that a scanner plays, as that of a guide is."""
+        """Value if a scanner can play it, as it can the sequence of a guide; None for equations."""
         value = self.value()
         return value if isinstance(value, SignalModel) else None
 
@@ -107,13 +110,13 @@ class AcquisitionEditor(QWidget):
         return UserEquation if name == EQUATION else SEQUENCES.get(name)
 
     def settings(self) -> dict[str, Any]:
-        """Parameters on show by name, in seconds and radians, also where they are impossible together."""
+        """Shown parameters by name in s and rad, even if they are impossible together."""
         kind = self.kind()
         shown = [item for item in settings_of(kind) if item.name in self._boxes] if kind is not None else []
         return {item.name: self._inside(item, self._boxes[item.name].value) for item in shown}
 
     def problem(self) -> str | None:
-        """Why the parameters are impossible, in the words of the sequence; None if they are fine."""
+        """Reason why the parameters are impossible, from the sequence; None if they are possible."""
         return self._read()[1]
 
     def set_value(self, model: Contrast | None) -> None:
@@ -129,7 +132,7 @@ class AcquisitionEditor(QWidget):
         self._show_sequence(name, values)
 
     def show_setting(self, name: str, value: float) -> None:
-        """Show another value of one parameter, in seconds or radians, without rebuilding the others."""
+        """Show another value of one parameter, in s or rad, and keep the boxes of the others."""
         kind, box = self.kind(), self._boxes[name]
         if kind is None or self.settings()[name] == value:
             return
@@ -144,7 +147,7 @@ class AcquisitionEditor(QWidget):
         self._update()
 
     def parameter_boxes(self) -> dict[str, ValueWidget[Any]]:
-        """The boxes or sliders of the shown sequence, by parameter name."""
+        """Boxes or sliders of the shown sequence by parameter name."""
         return dict(self._boxes)
 
     def _read(self) -> tuple[Contrast | None, str | None]:
@@ -169,9 +172,9 @@ class AcquisitionEditor(QWidget):
         return shown / on_screen(parameter, 1.0)
 
     def _show_sequence(self, name: str, values: Mapping[str, Any] | None = None) -> None:
-        kept = {} if self._sliders else self.settings()  # of the next sequence, as far as both know them
-        while self._form.rowCount() > FIXED_ROWS:  # deletes the boxes now and here, not when Python gets to it
-            self._form.removeRow(FIXED_ROWS)
+        kept = {} if self._sliders else self.settings()  # parameters that both sequences have
+        while self._form.rowCount() > FIXED_ROWS:
+            self._form.removeRow(FIXED_ROWS)  # deletes the boxes at once, in this thread
         self._boxes, self._exact = {}, {}
         for part in (self.equation_box, self._grammar):
             part.setVisible(name == EQUATION)
@@ -184,14 +187,14 @@ class AcquisitionEditor(QWidget):
         self._update()
 
     def _mentioned(self) -> tuple[Field[Any], ...] | None:
-        """Parameters of the equation as it stands; None while it cannot be read."""
+        """Parameters that the typed equation mentions; None while the equation cannot be read."""
         try:
             return mentioned_settings(self._equation())
         except ValueError:
             return None
 
     def _take_equation(self) -> None:
-        """Follow the typed equation: it may mention other parameters than before."""
+        """Update the boxes when the typed equation mentions other parameters."""
         mentioned = self._mentioned()
         if mentioned is not None and [item.name for item in mentioned] != list(self._boxes):
             self._show_sequence(EQUATION, self.settings())
@@ -211,34 +214,26 @@ class AcquisitionEditor(QWidget):
             box.tooltip = f"{_label(parameter)}: {low:g} to {high:g} {_unit(parameter)}"
         self._boxes[parameter.name] = box
         self._exact[parameter.name] = (box.value, value)
-        if isinstance(box, CheckBox):
-            self._form.addRow(native_of(box))
-        elif self._sliders or len(box.label) > LONGEST_LABEL:
-            self._form.addRow(wrapped_label(box.label))
-            self._form.addRow(native_of(box))
-        else:
-            self._form.addRow(QLabel(box.label), native_of(box))
+        self._form.add(box, label_above=self._sliders or len(box.label) > LONGEST_LABEL)
         box.changed.connect(self._update)
 
     def _update(self) -> None:
-        problem = self.problem()
-        self.problem_label.setText(sentence(problem or ""))
-        self.problem_label.setVisible(problem is not None)
+        set_text(self.problem_label, sentence(self.problem() or ""))
         self.changed.emit()
 
 
 def _equation_box() -> QPlainTextEdit:
-    """Box for an equation of some lines; Tab leaves it."""
+    """Box for an equation of a few lines. The Tab key moves on to the next box."""
     box = QPlainTextEdit(FIRST_EQUATION)
     box.setTabChangesFocus(True)
     box.setFixedHeight(3 * box.fontMetrics().lineSpacing() + 12)
     box.setStyleSheet("QPlainTextEdit { border: 1px solid #7a838c; border-radius: 2px; padding: 1px; }")
-    box.setToolTip("Signal as you would write it in a calculator. It is computed, never run as a program.")
+    box.setToolTip("Signal as a formula. It is evaluated as a formula, never run as a program.")
     return box
 
 
 def _playable(sequence: type[SignalModel], usual: dict[str, Any], kept: dict[str, Any]) -> dict[str, Any]:
-    """The usual values with those kept from another sequence, unless the two exclude each other."""
+    """Usual values, updated with those kept from another sequence if the sequence accepts the two together."""
     values = {**usual, **kept}
     try:
         sequence(**values)
@@ -261,7 +256,7 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
     slider = (Slider if whole else FloatSlider)(
         label=f"{_label(parameter)}, {unit}" if unit else _label(parameter), max=int(high) if whole else high
     )
-    slider.min = min(int(low) if whole else low, shown)  # after the maximum, which in magicgui 0.10 rescales both
+    slider.min = min(int(low) if whole else low, shown)  # set after the maximum, which in magicgui 0.10 rescales both
     slider.step = 1 if whole else _step(high)
     slider.value = shown
     return slider

@@ -1,4 +1,4 @@
-"""How the widgets look: the few settings that keep them readable in a narrow dock."""
+"""Colours, labels and sizes that keep widgets readable in a narrow dock."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from magicgui.widgets.bases import Widget
 
 MARGIN = 6  # pixels between the text of a box and its edges
-_COLOURS = {  # role -> on dark and on light themes, each with a contrast of at least 4.5 to 1
+_COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
     "text": ("", ""),
     "note": ("#9aa5b1", "#59626c"),
     "assumption": ("#dcae55", "#7d5200"),
@@ -35,7 +35,7 @@ _COLOURS = {  # role -> on dark and on light themes, each with a contrast of at 
 
 
 def style(role: str) -> str:
-    """Style sheet for a text: "note" for what explains, "assumption" for what was guessed, "problem"."""
+    """Style sheet of a text by role: "text", "note" (explanations), "assumption" (guesses) or "problem"."""
     theme = get_theme(get_settings().appearance.theme)
     is_light = sum(theme.background.as_rgb_tuple()[:3]) > 3 * 128
     colour = _COLOURS[role][is_light]
@@ -43,7 +43,7 @@ def style(role: str) -> str:
 
 
 def wrapped_label(text: str = "", role: str = "text") -> QLabel:
-    """Label that breaks its lines instead of widening the dock, and whose text can be copied."""
+    """Label that wraps its text instead of widening the dock. The text can be copied."""
     label = QLabel(text)
     label.setWordWrap(True)
     label.setStyleSheet(style(role))
@@ -54,18 +54,18 @@ def wrapped_label(text: str = "", role: str = "text") -> QLabel:
 
 
 def set_text(label: QLabel, text: str) -> None:
-    """Show a text, or hide the label of an empty one."""
+    """Show a text, or hide the label if the text is empty."""
     label.setText(text)
     label.setVisible(bool(text))
 
 
 def unwrapped(thing: Any) -> Any:
-    """A viewer or layer itself, which napari hands to plugins in a proxy."""
+    """Viewer or layer without the proxy in which napari passes it to plugins."""
     return getattr(thing, "__wrapped__", thing)
 
 
 def sentence(text: str) -> str:
-    """Text that begins with a capital letter, as error messages in code do not."""
+    """Text with a capital first letter; error messages in code begin with a small one."""
     return text[:1].upper() + text[1:]
 
 
@@ -140,12 +140,12 @@ def heading(text: str) -> QLabel:
 
 
 def exists(widget: QObject) -> bool:
-    """Whether Qt still has the widget; Python may outlive it after a dock was closed."""
+    """Whether the Qt object still exists; the Python object may outlive it after a dock was closed."""
     return bool(isalive(widget))  # type: ignore[no-untyped-call]
 
 
 class Foldable(QFrame):
-    """A line of text with an arrow that shows or hides what belongs to it."""
+    """Title with an arrow that shows or hides a widget below it."""
 
     def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
         super().__init__()
@@ -166,7 +166,7 @@ class Foldable(QFrame):
         self._show(unfolded)
 
     def set_title(self, title: str) -> None:
-        """Change the line of text."""
+        """Change the title."""
         self.button.setText(title)
         self.button.setToolTip(title)
 

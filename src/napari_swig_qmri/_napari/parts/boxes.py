@@ -90,12 +90,15 @@ class Form(QFormLayout):
         for box in boxes:
             self.add(box)
 
-    def add(self, box: Widget, note: str = "") -> None:
-        """Append a box, and below it a note."""
-        if isinstance(box, ButtonWidget):  # its text is its label
-            self.addRow(native_of(box))
-        else:
+    def add(self, box: Widget, *, note: str = "", label_above: bool = False) -> None:
+        """Append a box with its label beside or above it, and a note below."""
+        has_label = not isinstance(box, ButtonWidget)  # buttons have their label inside
+        if has_label and not label_above:
             self.addRow(box.label, native_of(box))
+        else:
+            if has_label:
+                self.addRow(wrapped_label(box.label))
+            self.addRow(native_of(box))
         if note:
             self.addRow(wrapped_label(note, role="note"))
 

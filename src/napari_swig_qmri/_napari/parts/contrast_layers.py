@@ -1,4 +1,4 @@
-"""Map sets among the layers of a viewer, and layers of the contrasts made of them."""
+"""Layers of contrasts that are computed from maps in a viewer."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.synthesis.protocol import NamedContrast
     from napari_swig_qmri.synthesis.rendering import Rendering
 
-PIXELS = 96  # along each axis of a slice, that say well enough how bright it is
+PIXELS = 96  # along each axis of a slice, enough to find its brightness
 
 
 def contrast_layer(
@@ -43,24 +43,27 @@ def contrast_layer(
     title: str | None = None,
     transmit_map: Image | None = None,
 ) -> tuple[LazyContrast, dict[str, Any], str]:
-    """Layer of a contrast from the maps of a source, in their frame, under the title of its sequence or another."""
-    given = contrast_maps_of(source.layers)
+    """Layer of a contrast from the maps of a source, in their display frame.
+
+    `title` names the layer; by default it is the title of the sequence.
+    """
+    maps = contrast_maps_of(source.layers)
     frame = LayerRecord.of(source.layers["T1"]).frame
     name = f"{shown_title(title or sequence.title)} ({source.label})"
-    blank = Volume(data=given.maps["T1"], grid=given.grid, name=name)
-    arrays = {each: place(replace(blank, data=values), frame).data for each, values in given.arrays.items()}
+    volume = Volume(data=maps.maps["T1"], grid=maps.grid, name=name)
+    arrays = {each: place(replace(volume, data=values), frame).data for each, values in maps.arrays.items()}
     lazy = LazyContrast(
         sequence=sequence,
         pd=arrays.get("PD"),
         t1=arrays["T1"],
         t2=arrays.get("T2"),
         t2star=arrays.get(T2STAR),
-        transmit_field=_placed_field(transmit_map, given.grid, frame),
+        transmit_field=_placed_field(transmit_map, maps.grid, frame),
         field_sources=_files_of(transmit_map),
         rendering=rendering.with_map(file_name(transmit_map)),
     )
     origin = origin_of(source.layers.values())
-    _, attributes, kind = to_layer_data(replace(blank, sidecar=contrast_sidecar(lazy, origin)), frame)
+    _, attributes, kind = to_layer_data(replace(volume, sidecar=contrast_sidecar(lazy, origin)), frame)
     shown = {"contrast_limits": common_limits([lazy]), "colormap": "gray", "multiscale": False}
     return lazy, {**attributes, **shown}, kind
 
@@ -68,13 +71,13 @@ def contrast_layer(
 def sheet_layer(
     source: Source, contrast: NamedContrast, transmit_map: Image | None
 ) -> tuple[LazyContrast, dict[str, Any], str]:
-    """Layer of one contrast of a sheet, in a map of B1+ where it has pulses."""
+    """Layer of one contrast of a sheet; only sequences with pulses use the map of B1+."""
     chosen = transmit_map if isinstance(contrast.sequence, SignalModel) else None
     return contrast_layer(source, contrast.sequence, contrast.rendering, title=contrast.name, transmit_map=chosen)
 
 
 def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
-    """Which map the first of some contrast layers that lacks one for a sequence lacks; empty if none does."""
+    """Sentence on the first contrast layer that lacks a map for a sequence; empty if all have their maps."""
     for layer in layers:
         try:
             require_maps(sequence, layer.data.names)
@@ -84,43 +87,43 @@ def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
 
 
 def with_transmit_map(layer: Image, contrast: LazyContrast, transmit_map: Image | None) -> LazyContrast:
-    """A contrast on the voxels of its layer with another map of B1+, or none."""
+    """The contrast of a layer with another map of B1+, or with none."""
     record = LayerRecord.of(layer)
     field = _placed_field(transmit_map, record.volume.grid, record.frame)
     return contrast.with_transmit_field(field, file_name(transmit_map), _files_of(transmit_map))
 
 
 def _placed_field(transmit_map: Image | None, grid: VoxelGrid, frame: FloatArray) -> FloatArray | None:
-    """B1+ of a layer on a grid, with the axes of its display frame."""
+    """B1+ of a layer on a grid, with the axes of a display frame; None without a layer."""
     field = transmit_field_of(transmit_map, grid)
     return None if field is None else place(Volume(data=field, grid=grid, name="B1+"), frame).data
 
 
 def _files_of(transmit_map: Image | None) -> tuple[str, ...]:
-    """Files behind a layer of B1+."""
+    """Files that a map of B1+ comes from."""
     return tuple(origin_of([], [] if transmit_map is None else [transmit_map]).get("Sources", ()))
 
 
 def common_limits(contrasts: Sequence[LazyContrast]) -> tuple[float, float]:
-    """Limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile.
+    """Contrast limits from the middle slices: 0, or the lowest value of signed signals, to the 99.5th percentile.
 
-    They are those of a sheet: from the middle of each slice, for the fat of the scalp would leave the brain dark.
+    As for sheets, only the centre of each slice counts, because the bright fat of the scalp would leave the brain dark.
     """
     return signal_limits(np.concatenate([central_signals(contrast[_middle(contrast.shape)]) for contrast in contrasts]))
 
 
 def _middle(shape: tuple[int, ...]) -> tuple[int | slice, ...]:
-    """Index of the middle slice, of large ones every other or third pixel along each axis."""
+    """Index of the middle slice, thinned to about `PIXELS` pixels along each axis."""
     return (shape[0] // 2, *(slice(None, None, max(1, length // PIXELS)) for length in shape[1:]))
 
 
 def shown_title(title: str) -> str:
-    """Start of the name of a layer of a contrast with this title."""
+    """Beginning of the name of the layer of a contrast."""
     return f"{title} synthetic"
 
 
 def contrast_sidecar(contrast: LazyContrast, origin: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a contrast and of its rendering, the origin of its maps, and the notice that it is synthetic."""
+    """Sidecar of a contrast: sequence, rendering, origin of the maps, and the notice that it is synthetic."""
     sources = [*origin.get("Sources", ()), *contrast.field_sources]
     settings = to_sidecar(contrast.sequence) | contrast.rendering.to_sidecar()
     return settings | made_here(**origin) | ({"Sources": sources} if sources else {})

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
 TAB = Qt.FocusPolicy.TabFocus
-WIDTH = 330  # pixels; nothing is cut off from here on
+WIDTH = 330  # pixels; in a narrower dock parts would be cut off
 
 
 class Dock(QWidget):
-    """A widget for the side of the window that deletes itself once its dock was closed.
+    """Base class of the docks. It deletes itself when its dock is closed.
 
-    napari only takes the widget out of a closed dock. Left to Python it would be destroyed whenever, and in
-    whichever thread, the garbage collector runs; in a worker thread that crashes.
+    napari only removes the widget from a closed dock. Python's garbage collector would then destroy it at any time and
+    in any thread, and in a worker thread that crashes.
     """
 
     def lay_out(self, scrolled: Iterable[QWidget], fixed: Iterable[QWidget]) -> None:
-        """Put parts below each other: the first scroll up and down, the others stay in sight."""
+        """Put widgets below each other: the first ones in a scrolling area, the others fixed below it."""
         content = QWidget()
         column = QVBoxLayout(content)
         column.setContentsMargins(0, 0, 6, 0)
@@ -46,15 +46,15 @@ class Dock(QWidget):
         self.setMinimumWidth(WIDTH)
 
     def order_tabs(self) -> None:
-        """Let the Tab key go from top to bottom, also through parts that came later."""
+        """Let the Tab key move from top to bottom, also through widgets that were added later."""
         stops = [widget for widget in _in_order(self.layout()) if widget.focusPolicy() & TAB]
         for first, second in pairwise(stops):
             self.setTabOrder(first, second)
 
     def event(self, event: QEvent | None) -> bool:
-        """Notice that the dock let go of this widget."""
+        """Delete the widget after napari removed it from a closed dock."""
         if event is not None and event.type() == QEvent.Type.ParentChange and self.parent() is None:
-            QTimer.singleShot(0, self._end)  # it may be on its way to another dock
+            QTimer.singleShot(0, self._end)  # later, because it may be moving to another dock
         return super().event(event)
 
     def _end(self) -> None:
@@ -65,7 +65,7 @@ class Dock(QWidget):
 
 
 def _in_order(layout: QLayout | None) -> Iterator[QWidget]:
-    """Widgets of a layout and of all layouts inside it, as they lie on the screen."""
+    """Widgets of a layout and of its nested layouts, in the order on screen."""
     for index in range(layout.count() if layout is not None else 0):
         item = layout.itemAt(index) if layout is not None else None
         widget = item.widget() if item is not None else None

@@ -1,4 +1,4 @@
-"""Sets of maps among the layers of a viewer, that contrasts are made of."""
+"""Sets of maps among the layers of a viewer, as sources of contrasts."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 from magicgui.widgets import CheckBox
 from napari.layers import Image
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QGraphicsOpacityEffect, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import native_of, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, volume_of
 from napari_swig_qmri.data.volumes import VoxelGrid
@@ -22,34 +23,34 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.physics.sequence import Contrast
 
-FADED = 0.7  # opacity of a row that is off
+FADED = 0.7  # opacity of a disabled row
 
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """Layers of T1 and any of PD, T2 and T2* on one grid, under the name they have in this widget."""
+    """Layers of T1 and any of PD, T2 and T2* on one grid."""
 
-    label: str
-    layers: dict[str, Image] = field(default_factory=dict)
+    label: str  # LR, SR, SR run 2, ...
+    layers: dict[str, Image] = field(default_factory=dict)  # by quantity
 
     @property
     def is_complete(self) -> bool:
-        """Whether PD, T1 and T2 are there."""
+        """Whether the source has PD, T1 and T2."""
         return self.layers.keys() >= MAP_SUFFIXES.keys()
 
     @property
     def key(self) -> tuple[int, ...]:
-        """Equal for sources of the same layers."""
+        """Identity of the layers; equal for sources of the same layers."""
         return tuple(id(layer) for layer in self.layers.values())
 
     @property
     def key_of_row(self) -> tuple[int, bool]:
-        """Equal for sources of the same T1 that are complete, or are not: a T2* map may come and go."""
+        """Identity of the T1 layer, and completeness; unlike `key`, it does not depend on a T2* map."""
         return id(self.layers["T1"]), self.is_complete
 
 
 def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:
-    """The map sets among layers, and a sentence on maps that belong to none."""
+    """Sources among layers, and a sentence on maps that belong to no source."""
     facts = [facts_of(layer) for layer in layers]
     found = find_map_sets(facts)
     sources = [Source(each.label, {name: layers[index] for name, index in each.layers.items()}) for each in found]
@@ -57,23 +58,21 @@ def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:
 
 
 class SourceList(QWidget):
-    """The map sets among the layers of a viewer, each with a box to tick; off where a sequence needs more maps."""
+    """Tick boxes for the sources in a viewer; sources without the maps that a sequence needs are disabled."""
 
     changed = Signal()
 
     def __init__(self) -> None:
         super().__init__()
         self.rows: list[tuple[Source, CheckBox]] = []
-        self._layout = QVBoxLayout(self)
-        self._layout.setContentsMargins(0, 0, 0, 0)
-        self._layout.setSpacing(2)
-        self._texts: list[str] = []  # of the rows, before what they lack
-        self._beside = ""  # about maps that belong to no source
+        self._texts: list[str] = []  # of the rows, without the maps that they lack
+        self._stray = ""  # sentence on maps that belong to no source
         self._hint = wrapped_label(role="note")
-        self._layout.addWidget(self._hint)
+        self._layout = column(self._hint, spacing=2)
+        self.setLayout(self._layout)
 
     def value(self) -> tuple[Source, ...]:
-        """The ticked sources that have the maps of the sequence."""
+        """Ticked sources that have the maps of the sequence."""
         return tuple(source for source, box in self.rows if box.value and box.enabled)
 
     def grids(self) -> list[VoxelGrid]:
@@ -86,19 +85,20 @@ class SourceList(QWidget):
             box.value = source.label in labels
 
     def show_sequence(self, sequence: Contrast | None) -> None:
-        """Say which sources lack a map that a sequence needs, and leave these out."""
+        """Disable the sources that lack a map that a sequence needs, and name the map."""
         for (source, box), text in zip(self.rows, self._texts, strict=True):
             missing = () if sequence is None else missing_maps(sequence, source.layers.keys())
-            told = f"{text}\n(no {' and '.join(missing)})" if missing else text
-            if box.text != told:  # as it mostly is while sliders move
-                box.enabled, box.text = not missing, told
+            shown = f"{text}\n(no {' and '.join(missing)})" if missing else text
+            if box.text != shown:
+                box.enabled, box.text = not missing, shown
                 box.native.graphicsEffect().setEnabled(bool(missing))
         set_text(self._hint, self._hint_on(sequence))
 
     def show_sources(self, sources: Sequence[Source], hint: str = "") -> None:
-        """List these sources, and a hint on maps beside them; known ones keep their state.
+        """List these sources, and a hint on maps that belong to none.
 
-        New ones are ticked; of complete and partial ones that are new together, the complete ones.
+        Sources that are listed already keep their tick. New ones are ticked, unless they are partial and another one
+        is complete.
         """
         known = {source.key_of_row: box.value for source, box in self.rows}
         some_complete = any(source.is_complete for source in sources)
@@ -115,19 +115,19 @@ class SourceList(QWidget):
             )
             box.changed.connect(self.changed.emit)
             self._layout.addWidget(native_of(box))
-            faded = QGraphicsOpacityEffect(box.native)  # the theme fades the text of a row that is off, not its tick
+            faded = QGraphicsOpacityEffect(box.native)  # the theme fades the text of a disabled box, but not its tick
             faded.setOpacity(FADED)
             faded.setEnabled(False)
             box.native.setGraphicsEffect(faded)
             self.rows.append((source, box))
-        self._beside = hint
+        self._stray = hint
         set_text(self._hint, self._hint_on(None))
         self.changed.emit()
 
     def _hint_on(self, sequence: Contrast | None) -> str:
-        """What keeps a person from a contrast: no maps, none that a sequence can do with, or maps that do not fit."""
-        if self._beside or not self.rows:
-            return self._beside or "Open PD, T1 and T2 maps that lie on one grid."
+        """Reason why no contrast can be made, or why some maps are left out; empty if there is none."""
+        if self._stray or not self.rows:
+            return self._stray or "Open PD, T1 and T2 maps that lie on one grid."
         try:
             if sequence is not None and not any(box.enabled for _, box in self.rows):
                 require_maps(sequence, self.rows[0][0].layers.keys())

@@ -1,4 +1,4 @@
-"""Planes that another plugin, napari-orthogonal-views, shows beside the main one: the same sides in all of them."""
+"""Orientation of the planes of the plugin napari-orthogonal-views, the same as in the main view."""
 
 from __future__ import annotations
 
@@ -16,24 +16,23 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
 PLUGIN = "napari_orthogonal_views"
-CORNER = "bottom_left"  # of the main plane's axes, away from the names of layers
+CORNER = "bottom_left"  # for the axes of the main view, away from the names of layers
 
 
 def follow_orientation(viewer: ViewerModel) -> None:
-    """Keep planes beside the main one turned as it is, however and whenever they are opened.
+    """Give the planes of a viewer the orientation of its main view, whenever they are opened.
 
-    Left to themselves they show the patient's left on the other side than a radiological view, and the brain upside
-    down.
+    Otherwise they show the brain upside down, and the patient's left on the other side than a radiological view.
     """
     align = partial(_align, viewer)
     axes = viewer.canvas.overlays.axes
-    axes.events.visible.connect(lambda _: QTimer.singleShot(0, align))  # shown with the planes, before they are there
+    axes.events.visible.connect(lambda _: QTimer.singleShot(0, align))  # emitted just before the planes are made
     for event in (viewer.scene.camera.events.orientation, viewer.dims.events.order):
         event.connect(lambda _: align())
 
 
 def _align(viewer: ViewerModel) -> None:
-    """Turn every plane as the main one: down its side, and across it where both show the same axis there."""
+    """Give every plane the vertical orientation of the main view, and the horizontal one if the axis is the same."""
     vertical, horizontal = viewer.scene.camera.orientation2d
     for plane in _planes(viewer):
         shares_axis = plane.dims.order[-1] == viewer.dims.order[-1]
@@ -42,7 +41,7 @@ def _align(viewer: ViewerModel) -> None:
 
 
 def _planes(viewer: ViewerModel) -> Iterator[Any]:
-    """Models of the planes that are shown beside a viewer."""
+    """Viewer models of the planes of a viewer."""
     kind = getattr(sys.modules.get(PLUGIN), "OrthoViewWidget", None)
     if kind is None:
         return

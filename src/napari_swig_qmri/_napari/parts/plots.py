@@ -1,4 +1,4 @@
-"""Plots that look like the window they are in: colours of the theme, no buttons, few lines."""
+"""Plots of curves, agreement and landscapes in the colours of the theme."""
 
 from __future__ import annotations
 
@@ -16,12 +16,19 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.evaluation.regions import BlandAltman
 
-PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00")  # told apart by all, Okabe and Ito 2008
+PALETTE = (
+    "#e69f00",
+    "#56b4e9",
+    "#009e73",
+    "#f0e442",
+    "#cc79a7",
+    "#d55e00",
+)  # safe for colour-blind readers, Okabe and Ito 2008
 LANDSCAPE_COLOURS = "viridis"
-MOST_POINTS = 20_000  # of a cloud; more only take time to draw
+MOST_POINTS = 20_000  # of a scatter plot; more points only cost time
 HEIGHT = 220  # pixels
-LIGHTEST, DARKEST = 0.55, 0.42  # lightness of a colour on dark, and on light ground
-ROOM = 0.35  # of the height of a plot between limits of agreement whose numbers do not overlap
+LEAST_ON_DARK, MOST_ON_LIGHT = 0.55, 0.42  # lightness of a colour on a dark and on a light background
+ROOM = 0.35  # share of the height between the limits of agreement below which their numbers overlap
 DOT, MARK, CROSS = 5, 9, 13  # pixels
 
 
@@ -31,21 +38,21 @@ def text_colour() -> str:
 
 
 def muted_colour() -> str:
-    """Colour of axes and of what stands back."""
+    """Colour of axes and other secondary parts."""
     return str(get_theme(get_settings().appearance.theme).secondary.as_hex())
 
 
 def legible(colour: FloatArray) -> str:
-    """A colour (red, green, blue, 0 to 1), light enough on a dark theme and dark enough on a light one."""
+    """Colour ``(3,)`` in 0 to 1, made light enough for a dark theme and dark enough for a light one."""
     shown = pg.mkColor(*(round(255 * float(part)) for part in colour[:3]))
     is_dark = pg.mkColor(text_colour()).lightnessF() > 0.5
-    lightness = max(shown.lightnessF(), LIGHTEST) if is_dark else min(shown.lightnessF(), DARKEST)
+    lightness = max(shown.lightnessF(), LEAST_ON_DARK) if is_dark else min(shown.lightnessF(), MOST_ON_LIGHT)
     shown.setHslF(shown.hslHueF(), shown.hslSaturationF(), lightness)
     return str(shown.name())
 
 
 def new_plot(x: str, y: str) -> Any:
-    """An empty plot with named axes."""
+    """Empty plot with labelled axes."""
     plot = pg.PlotWidget(background=get_theme(get_settings().appearance.theme).background.as_hex())
     plot.setFixedHeight(HEIGHT)
     plot.setMenuEnabled(False)
@@ -61,13 +68,13 @@ def new_plot(x: str, y: str) -> Any:
 
 
 def name_axes(plot: Any, x: str, y: str) -> None:
-    """Say what a plot shows."""
+    """Label the axes of a plot."""
     plot.getAxis("bottom").setLabel(x)
     plot.getAxis("left").setLabel(y)
 
 
 def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
-    """Differences over means, with bias and limits of agreement, and their numbers where there is room."""
+    """Draw differences over means, with bias and limits of agreement; with their numbers if there is room."""
     plot.clear()
     _cloud(plot, agreement.means, agreement.differences)
     low, high = agreement.limits
@@ -80,7 +87,7 @@ def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
 
 
 def draw_scatter(plot: Any, first: FloatArray, second: FloatArray) -> None:
-    """One image over the other, with the line on which they are equal."""
+    """Draw one image over the other, with the line of identity."""
     plot.clear()
     _cloud(plot, first, second)
     both = np.concatenate([first, second])
@@ -90,7 +97,7 @@ def draw_scatter(plot: Any, first: FloatArray, second: FloatArray) -> None:
 
 
 def draw_landscape(plot: Any, x: FloatArray, y: FloatArray, heights: FloatArray, marks: Sequence[Any]) -> None:
-    """Heights ``(x, y)`` as colours, nothing where they are NaN; `marks` are (x, y, symbol)."""
+    """Draw heights ``(x, y)`` as colours, transparent where NaN; `marks` are triples (x, y, symbol)."""
     plot.clear()
     colours = Colormap(LANDSCAPE_COLOURS)(np.nan_to_num(heights / np.nanmax(heights)))
     colours[..., 3] = np.isfinite(heights)
@@ -101,27 +108,27 @@ def draw_landscape(plot: Any, x: FloatArray, y: FloatArray, heights: FloatArray,
     for at_x, at_y, symbol in marks:
         dot = pg.ScatterPlotItem([at_x], [at_y], symbol=symbol, size=CROSS, brush="#ffffff", pen=pg.mkPen("#000000"))
         plot.addItem(dot)
-    there = np.isfinite(heights)
+    is_shown = np.isfinite(heights)
     for set_range, values, half, inside in (
-        (plot.setXRange, x, half_x, there.any(axis=1)),
-        (plot.setYRange, y, half_y, there.any(axis=0)),
+        (plot.setXRange, x, half_x, is_shown.any(axis=1)),
+        (plot.setYRange, y, half_y, is_shown.any(axis=0)),
     ):
         low, high = values[inside][[0, -1]]
         set_range(low - half, high + half, padding=0.03)
 
 
 def curve_item(colour: str, *, dashes: bool = False, width: float = 2.0) -> Any:
-    """A curve that leaves gaps where its values are NaN."""
+    """Curve with gaps where its values are NaN."""
     return pg.PlotDataItem(pen=_pen(colour, dashes=dashes, width=width), connect="finite")
 
 
 def dots_item(size: int = MARK) -> Any:
-    """Dots that stand for the present setting on curves."""
+    """Dots that mark the current setting on curves."""
     return pg.ScatterPlotItem(size=size, pen=None)
 
 
 def upright(colour: str) -> Any:
-    """An upright line that can be dragged along the horizontal axis."""
+    """Vertical line that can be dragged along the horizontal axis."""
     return pg.InfiniteLine(angle=90, movable=True, pen=_pen(colour, dashes=True), hoverPen=_pen(colour, width=3.0))
 
 

@@ -1,4 +1,4 @@
-"""What a person sets once: how to compute and to look at a brain by default, and who reads NIfTI files."""
+"""Preferences of the plugin: options of runs, view, and the reader of NIfTI files."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def preferred_weights() -> str:
 
 
 def preferred_view() -> str:
-    """The one of `VIEWS` that was chosen last, here or on the preferences page."""
+    """View chosen last in a viewer or on the preferences page, one of `VIEWS`."""
     page = _page(APPEARANCE)
     return VIEWS[0] if page is None else str(page.view)
 
 
 def prefer_view(view: str) -> None:
-    """Keep one of `VIEWS` for the next start; nothing is kept for scripts without the plugin."""
+    """Store one of `VIEWS`; does nothing in a script in which the plugin is not registered."""
     page = _page(APPEARANCE)
     if page is not None:
         page.view = view
@@ -58,7 +58,7 @@ def _page(key: str) -> Any:
 
 
 def make_default_reader() -> None:
-    """Let napari open NIfTI files with this plugin without asking, from now on."""
+    """Let napari open NIfTI files with this plugin without asking, and say how to undo that."""
     settings = get_settings().plugins
     settings.extension2reader = settings.extension2reader | dict.fromkeys(NIFTI_PATTERNS, PLUGIN)
     show_info(

@@ -1,4 +1,4 @@
-"""The line at the foot of a dock: what is going on, or what went wrong until something succeeds."""
+"""Line at the bottom of a dock for progress and problems."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_l
 
 
 class StatusLine:
-    """Says one thing in a label; a problem goes before whatever else is said, until it is settled."""
+    """Label with a note or a problem. A problem hides the note until it is settled."""
 
     def __init__(self, tooltip: str = "") -> None:
         self.label = wrapped_label(role="note")
@@ -14,22 +14,22 @@ class StatusLine:
         self._note, self._problem = "", ""
 
     def say(self, text: str) -> None:
-        """Say what is going on, once no problem stands."""
+        """Set the note."""
         self._note = text
         self._show()
 
     def refuse(self, problem: str) -> None:
-        """Say what went wrong."""
+        """Set the problem."""
         self._problem = problem
         self._show()
 
     def settle(self) -> None:
-        """Say no longer what was wrong before something succeeded."""
+        """Clear the problem, after something has succeeded."""
         self._problem = ""
         self._show()
 
     def text(self) -> str:
-        """What is said."""
+        """Shown text."""
         return self._problem or self._note
 
     def _show(self) -> None:

@@ -1,4 +1,4 @@
-"""Layers of B1+ on the voxels of other layers: each is brought there once, in the background where there is time."""
+"""B1+ of layers on the grids of other layers, resampled once per grid and kept."""
 
 from __future__ import annotations
 
@@ -21,34 +21,37 @@ if TYPE_CHECKING:
     from napari_swig_qmri._napari.parts.layer_choice import LayerFacts
     from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
-    Fields = dict[Any, FloatArray | str]  # by grid; a sentence where there is none
+    Fields = dict[Any, FloatArray | str]  # by `grid_key`; a sentence if resampling was impossible
 
-_KEPT: WeakKeyDictionary[Image, tuple[Any, LayerFacts, Fields]] = WeakKeyDictionary()  # data, place, fields
+_CACHE: WeakKeyDictionary[Image, tuple[Any, LayerFacts, Fields]] = WeakKeyDictionary()  # data, facts, fields
 
 
 def transmit_field_of(layer: Image | None, grid: VoxelGrid) -> FloatArray | None:
-    """B1+ that a layer shows, as a fraction of the nominal one on a grid; None without a layer.
+    """B1+ of a layer relative to the nominal field, on a grid; None without a layer.
 
-    ValueError with one sentence where the layer is no map of B1+, or lies elsewhere.
+    Raises
+    ------
+    ValueError
+        If the layer is no map of B1+, or does not overlap with the grid.
     """
     if layer is None:
         return None
     fields = fields_of(layer)
     if grid_key(grid) not in fields:
-        drained(bring_fields(as_transmit_map(volume_of(layer)), [grid], fields))
-    found = fields[grid_key(grid)]
-    if isinstance(found, str):
-        raise ValueError(found)
-    return found
+        drained(resample_fields(as_transmit_map(volume_of(layer)), [grid], fields))
+    field = fields[grid_key(grid)]
+    if isinstance(field, str):
+        raise ValueError(field)
+    return field
 
 
 def transmit_notices(layer: Image | None) -> tuple[str, ...]:
-    """What was assumed about a layer of B1+; ValueError with a sentence where it is none."""
+    """Assumptions about a layer of B1+, one sentence each; ValueError if it is no map of B1+."""
     return () if layer is None else as_transmit_map(volume_of(layer)).notices
 
 
 def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = None) -> ContrastMaps:
-    """Maps that layers of any of PD, T1, T2 and T2* on one grid show, with a map of B1+ brought onto it."""
+    """Maps of layers of PD, T1, T2 and T2* on one grid, with B1+ of another layer resampled to it."""
     t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
     maps = maps_of(layers)
     return ContrastMaps(
@@ -60,24 +63,26 @@ def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = N
 
 
 def lacks_field(fields: Fields, grids: Sequence[VoxelGrid]) -> bool:
+    """Whether the field is still missing on one of the grids."""
     return any(grid_key(grid) not in fields for grid in grids)
 
 
 def fields_of(layer: Image) -> Fields:
-    """What is kept of a layer, as long as its voxels, their place and its name, which may tell the unit, stay."""
+    """Fields kept for a layer. They are dropped when its data, transform or name change: the name may hold the unit."""
     layer = unwrapped(layer)
-    facts, found = facts_of(layer), _KEPT.get(layer)
-    if found is None or found[0] is not layer.data or found[1] != facts:
-        found = _KEPT[layer] = (layer.data, facts, {})
-    return found[2]
+    facts, entry = facts_of(layer), _CACHE.get(layer)
+    if entry is None or entry[0] is not layer.data or entry[1] != facts:
+        entry = _CACHE[layer] = (layer.data, facts, {})
+    return entry[2]
 
 
 def grid_key(grid: VoxelGrid) -> Any:
+    """Hashable value that is equal for equal grids."""
     return grid.shape, grid.affine.tobytes()
 
 
-def bring_fields(volume: Volume, grids: Sequence[VoxelGrid], fields: Fields) -> Generator[None, None, None]:
-    """Add the field on each grid that is missing, or the sentence that says why there is none."""
+def resample_fields(volume: Volume, grids: Sequence[VoxelGrid], fields: Fields) -> Generator[None, None, None]:
+    """Add the field, or the reason why it is impossible, for each grid that has none; yields between steps."""
     for grid in grids:
         if grid_key(grid) not in fields:
             try:

@@ -1,4 +1,4 @@
-"""How the window looks at the brain."""
+"""Radiological and neurological view, and marks of the sides of the patient."""
 
 from __future__ import annotations
 
@@ -20,40 +20,40 @@ if TYPE_CHECKING:
     from npe2 import PluginContext
 
 _MARKS = ("swig_left_side", "swig_right_side")  # names of the overlays with the letters of the sides
-_STARTED: WeakSet[Any] = WeakSet()  # viewers that are followed already
+_STARTED: WeakSet[Any] = WeakSet()  # viewers that `start_as_preferred` was called for
 _OPPOSITE = {"R": "L", "A": "P", "S": "I"}
-_DEFAULT = ("down", "right")  # of a viewer whose user has not chosen otherwise: the brain upside down
+_DEFAULT = ("down", "right")  # orientation of a new viewer, which shows the brain upside down
 _ORIENTATIONS = {"radiological": ("up", "left"), "neurological": ("up", "right")}
 
 
 def show_radiologically(viewer: Viewer) -> None:
-    """Show anterior and superior up and the patient's left on the right, in every slice direction, from now on."""
+    """Show anterior and superior up and the patient's left on the right, and keep that as a preference."""
     choose_view(viewer, "radiological")
 
 
 def show_neurologically(viewer: Viewer) -> None:
-    """Show anterior and superior up and the patient's left on the left, in every slice direction, from now on."""
+    """Show anterior and superior up and the patient's left on the left, and keep that as a preference."""
     choose_view(viewer, "neurological")
 
 
 def choose_view(viewer: ViewerModel, view: str) -> None:
-    """Take a view because a person wants it; other windows and the next start take it, too."""
+    """Show one of `VIEWS` and keep it as the preference for windows that open later."""
     prefer_view(view)
-    _take(viewer, view)
+    _show(viewer, view)
 
 
 def view_of(viewer: ViewerModel) -> str:
-    """The view that a window shows: neurological only where the patient's left is on the left."""
+    """View that a viewer shows, one of `VIEWS`."""
     return "radiological" if str(viewer.scene.camera.orientation2d[1]) == "left" else "neurological"
 
 
-def _take(viewer: ViewerModel, view: str) -> None:
+def _show(viewer: ViewerModel, view: str) -> None:
     viewer.scene.camera.orientation2d = _ORIENTATIONS[view]
     viewer.reset_view()
 
 
 def show_marks(viewer: ViewerModel) -> None:
-    """Mark both sides of every picture, R and L or A and P, and keep that true when the view turns."""
+    """Mark the sides of every picture with R and L or A and P; the marks follow the orientation."""
     overlays = viewer.canvas.overlays
     if _MARKS[0] not in overlays:
         for key, position in zip(_MARKS, ("middle_left", "middle_right"), strict=True):
@@ -66,14 +66,14 @@ def show_marks(viewer: ViewerModel) -> None:
 
 
 def hide_marks(viewer: ViewerModel) -> None:
-    """Take the marks of the sides away."""
+    """Hide the marks of the sides."""
     for key in _MARKS:
         if key in viewer.canvas.overlays:
             viewer.canvas.overlays[key].visible = False
 
 
 def sides_of(viewer: ViewerModel) -> tuple[str, str]:
-    """Letters of the left and of the right side of the picture; empty in 3D, where there are none."""
+    """Letters of the left and the right side of the picture; empty in 3D."""
     if viewer.dims.ndisplay != 2 or viewer.dims.ndim < 3:
         return "", ""
     axis = viewer.dims.displayed[-1] - (viewer.dims.ndim - 3)
@@ -90,28 +90,28 @@ def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
 
 
 def start_as_preferred(viewer: ViewerModel) -> None:
-    """Take the preferred view once the viewer shows layers of this plugin and no others.
+    """Show the preferred view when the viewer first has layers, and all of them are from this plugin.
 
-    It is taken at most once, and not at all where the user has turned the view; further calls change nothing.
+    A view that the user has turned stays. Further calls for the same viewer do nothing.
     """
     if unwrapped(viewer) in _STARTED:
         return
     _STARTED.add(unwrapped(viewer))
 
-    def turn(_event: object = None) -> None:
+    def show_preferred_view(_event: object = None) -> None:
         if not viewer.layers or any(LayerRecord.of(layer).is_empty for layer in viewer.layers):
             return
-        viewer.layers.events.inserted.disconnect(turn)
+        viewer.layers.events.inserted.disconnect(show_preferred_view)
         if tuple(map(str, viewer.scene.camera.orientation2d)) == _DEFAULT:
-            _take(viewer, preferred_view())
+            _show(viewer, preferred_view())
 
-    viewer.layers.events.inserted.connect(turn)
+    viewer.layers.events.inserted.connect(show_preferred_view)
     follow_orientation(viewer)
-    turn()
+    show_preferred_view()
 
 
 def on_activate(_context: PluginContext) -> None:
-    """Follow the window from which this plugin is first used, also by its reader, which sees no viewer."""
+    """Call `start_as_preferred` for the current viewer; readers need this, because they are given no viewer."""
     viewer = current_viewer()
     if viewer is not None:
         start_as_preferred(viewer)

@@ -1,4 +1,4 @@
-"""Between the layers of a viewer and volumes: what a layer holds, and results as new layers."""
+"""Layers of a viewer as volumes and maps, and results as new layers."""
 
 from __future__ import annotations
 
@@ -33,40 +33,40 @@ if TYPE_CHECKING:
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:
-    """Layers that can be a map or a guide: grey images of at least three axes that hold their voxels."""
+    """Layers that can be maps or guides: grey images with at least three axes that are not computed on demand."""
     return [layer for layer in viewer.layers if _is_volume(layer)]
 
 
 def transmit_layers(layers: Sequence[Image]) -> list[Image]:
-    """Those of some layers that are maps of B1+."""
+    """Layers that are maps of B1+, according to `is_transmit_map`."""
     return [layer for layer in layers if is_transmit_map(facts_of(layer))]
 
 
 def transmit_measurements(layers: Sequence[Image]) -> list[str]:
-    """Names of those of some layers that hold what B1+ is measured by, such as angles."""
+    """Names of layers with measurements of B1+, such as flip angles, that are no maps of it."""
     return [layer.name for layer in layers if is_transmit_measurement(facts_of(layer))]
 
 
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
-    """Layers that can be a mask: labels and images of three axes."""
+    """Layers that can be masks: labels and images with three axes."""
     return [layer for layer in viewer.layers if layer.ndim == 3 and (_is_labels(layer) or _is_volume(layer))]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
-    """Call back whenever layers come, go or are renamed; the viewer holds the callback's object weakly."""
+    """Call a function whenever layers are added, removed or renamed; the viewer holds the function's object weakly."""
     events = viewer.layers.events
     for event in (events.inserted, events.removed, events.renamed):
         event.connect(callback)
 
 
 def volume_of(layer: Image | Labels) -> Volume:
-    """The volume a layer shows, on its own voxels and in its own unit."""
+    """Volume that a layer shows, on its own grid and in its own unit."""
     data, attributes, _ = layer.as_layer_data_tuple()
     return from_layer(data, attributes)
 
 
 def facts_of(layer: Image) -> LayerFacts:
-    """What the choice of layers needs to know, without touching a voxel."""
+    """Properties of a layer that the choice of layers depends on; reads no voxels."""
     record = LayerRecord.of(layer)
     matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
     return LayerFacts(
@@ -81,13 +81,13 @@ def facts_of(layer: Image) -> LayerFacts:
 
 
 def units_of(quantity: str) -> list[str]:
-    """Units in which the numbers of a map of `quantity` may be, rates included."""
+    """Units that a map of a quantity may have, those of its rate included."""
     bases = {MAP_UNITS[suffix] for suffix in MAP_SUFFIXES[quantity]}
     return [unit for unit, (base, _) in UNIT_FACTORS.items() if base in bases and unit != "us"]
 
 
 def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
-    """Unit that the numbers of a map are taken to be in, and what was assumed beyond its notices."""
+    """Assumed unit of a map, and notices on that beyond those of the volume."""
     if volume.suffix in MAP_SUFFIXES[quantity]:
         return volume.file_unit or MAP_UNITS[volume.suffix], ()
     suffix = QUANTITIES[quantity].suffix
@@ -96,20 +96,20 @@ def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
 
 
 def as_map(volume: Volume, quantity: str, unit: str) -> Volume:
-    """The same stored numbers as a map of `quantity` in `unit`."""
+    """The same stored numbers as a map of a quantity in another unit."""
     base = UNIT_FACTORS[unit][0]
     fitting = [suffix for suffix in MAP_SUFFIXES[quantity] if MAP_UNITS[suffix] == base]
     return with_kind(volume, volume.suffix if volume.suffix in fitting else fitting[0], unit)
 
 
 def maps_of(layers: Mapping[str, Image]) -> QuantitativeMaps:
-    """Maps that layers of PD, T1 and T2 show, on their own voxels, times in s; layers of others are passed over."""
+    """Maps of the layers of PD, T1 and T2, times in s; layers of other quantities are left out."""
     volumes = {name: volume_of(layer) for name, layer in layers.items() if name in MAP_SUFFIXES}
     return as_maps([as_map(volume, name, unit_of(volume, name)[0]) for name, volume in volumes.items()])
 
 
 def file_name(layer: Image | None) -> str:
-    """Name of the file of a layer, or its own; empty without a layer."""
+    """Name of the file of a layer; without a file, name of the layer; empty without a layer."""
     if layer is None:
         return ""
     path = LayerRecord.of(layer).volume.path
@@ -117,7 +117,7 @@ def file_name(layer: Image | None) -> str:
 
 
 def correct_unit(layer: Image, quantity: str, unit: str) -> None:
-    """Correct the unit of a layer that this plugin opened: values, limits, colours and its first name follow."""
+    """Correct the unit of a layer of this plugin, and with it values, limits, colours and an unchanged name."""
     record = LayerRecord.of(layer)
     if record.is_empty:
         return
@@ -131,11 +131,11 @@ def correct_unit(layer: Image, quantity: str, unit: str) -> None:
     layer.contrast_limits_range = layer.contrast_limits = attributes["contrast_limits"]
     layer.colormap = attributes["colormap"]
     if layer.name == record.shown_name:
-        layer.name = attributes["name"]  # last: whoever follows names finds the rest done
+        layer.name = attributes["name"]  # last, because docks react to the new name
 
 
 def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:
-    """Add the layers of one run on top of the others, numbered from the second run on."""
+    """Add the layers of one run on top of the others; their names have a number from the second run on."""
     run = next_run(viewer)
     added = []
     for data, attributes, kind in results:
@@ -156,7 +156,7 @@ def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:
 
 
 def next_run(viewer: ViewerModel) -> int:
-    """Number that the next run gets: one more than the highest among the layers."""
+    """Number of the next run: one more than the highest among the layers."""
     return 1 + max((LayerRecord.of(layer).run for layer in viewer.layers), default=0)
 
 

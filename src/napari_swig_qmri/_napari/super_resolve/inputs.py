@@ -12,12 +12,13 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, row
-from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, MAX_GUIDES
+from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, unit_of, units_of, volume_of
 from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.physics.sequence import summary
+from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 
 SHORT_UNITS = {"arbitrary": "a.u.", "percent": "%"}
-UNIT_WIDTH, REMOVE_WIDTH = 72, 26  # pixels
+UNIT_WIDTH, TICK_WIDTH, REMOVE_WIDTH = 72, 20, 26  # pixels
 
 
 @dataclass(frozen=True)
@@ -165,13 +166,12 @@ class GuideRow(QWidget):
         )
         self.layer = layer_box(layers, tooltip="High-resolution weighted image")
         self.remove_button = button("✕", "Remove this guide from the list", self.removed.emit)
-        for part, width in ((self.use_box, 20), (self.remove_button, REMOVE_WIDTH)):
-            native_of(part).setFixedWidth(width)
-        self.remove_button.native.setFlat(True)
         self.editor = AcquisitionEditor()
         self.fold = Foldable("", self.editor)
         self.notes = wrapped_label(role="assumption")
         line = row(self.use_box, self.layer, self.remove_button)
+        self.use_box.native.setFixedWidth(TICK_WIDTH)
+        self.remove_button.native.setFixedWidth(REMOVE_WIDTH)
         self.setLayout(column(line, self.fold, self.notes, spacing=0))
         self.layer.changed.connect(self._read_sidecar)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import QObject, Signal
 
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
-from napari_swig_qmri._napari.parts.transmit_layers import bring_fields, fields_of, lacks_field
+from napari_swig_qmri._napari.parts.transmit_layers import fields_of, lacks_field, resample_fields
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri.data.transmit_field import as_transmit_map
 
@@ -49,7 +49,7 @@ class FieldPreparation(QObject):
             self._finish()
             return
         try:
-            self._query.ask(partial(bring_fields, as_transmit_map(volume_of(layer)), grids, fields_of(layer)))
+            self._query.ask(partial(resample_fields, as_transmit_map(volume_of(layer)), grids, fields_of(layer)))
         except ValueError as error:
             self.refuse(str(error))
         else:
