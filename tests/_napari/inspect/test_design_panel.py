@@ -152,7 +152,7 @@ def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None
     dock = open_dock(viewer, qtbot, optimiser=optimise)
     add_labels(viewer, labelled())
     finish(dock.design, qtbot)
-    assert dock.design.run.message.text().startswith("No setting within the limits")
+    assert dock.design.run.message.text().startswith("No settings within the limits")
     row = dock.design.rows["echo_time"]
     row.ends[0].setValue(300)
     dock.design.start()

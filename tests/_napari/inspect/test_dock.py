@@ -20,7 +20,7 @@ from napari_swig_qmri._napari.inspect.dock import FLAT_ONLY, NO_MAPS, OUTSIDE, I
 from napari_swig_qmri._napari.inspect.region_panel import NEEDS_LABELS
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.layers import from_layer
-from napari_swig_qmri._napari.parts.plots import LIGHTEST, legible
+from napari_swig_qmri._napari.parts.plots import LEAST_ON_DARK, legible
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mprage, Spgr, SpinEcho, T2Flair
@@ -338,5 +338,5 @@ def test_the_table_of_values_is_as_high_as_its_rows(qtbot: QtBot) -> None:
 
 
 def test_colours_of_labels_are_legible_on_the_theme() -> None:
-    assert pg.mkColor(legible(np.array([0.2, 0.0, 0.0, 1.0]))).lightnessF() == pytest.approx(LIGHTEST, abs=0.01)
+    assert pg.mkColor(legible(np.array([0.2, 0.0, 0.0, 1.0]))).lightnessF() == pytest.approx(LEAST_ON_DARK, abs=0.01)
     assert legible(np.array([1.0, 1.0, 1.0, 1.0])) == "#ffffff"
