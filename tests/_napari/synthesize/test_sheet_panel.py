@@ -59,7 +59,7 @@ def test_contrasts_are_added_removed_and_renamed(widget: SynthesizeWidget, monke
     assert sheet.value() is None
     buttons = (sheet.show_button, sheet.save_button, sheet.remove_button)
     assert not any(button.enabled for button in buttons)
-    assert not sheet.export.run_button.isEnabled()
+    assert not sheet.export.run_button.enabled
     assert sheet.show_sheet() == []
 
 
@@ -115,10 +115,10 @@ def test_a_sheet_is_exported_in_the_background(
     monkeypatch.setattr(QFileDialog, "getExistingDirectory", staticmethod(lambda *_: str(tmp_path)))
     widget.sheet.format_boxes["nifti"].value = True
     with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):
-        widget.sheet.export.run_button.click()
+        widget.sheet.export.run_button.native.click()
     assert f"files to {tmp_path}" in widget.sheet.export.message.text()
     assert len(list(tmp_path.rglob("*.nii.gz"))) == 4
     assert len(list(tmp_path.glob("*_sheet.png"))) == 1
     with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):
-        widget.sheet.export.run_button.click()
+        widget.sheet.export.run_button.native.click()
     assert "already" in widget.sheet.export.message.text()
