@@ -88,13 +88,29 @@ class Spins:
 
 
 def steady(spins: Spins, repetition: Callable[[Spins], Any]) -> Any:
-    """What a repetition returns once magnetisation at its end no longer changes."""
-    for _ in range(20_000):
+    """Signal of a repetition in the steady state."""
+    spins.m = fixed_point(spins, repetition)
+    for _ in range(20_000):  # the first confirms the fixed point unless isochromats differ at the end of a repetition
         before = spins.m.copy()
         signal = repetition(spins)
         if np.abs(spins.m - before).max() < 1e-10:
             return signal
     raise AssertionError("no steady state after 20000 repetitions")
+
+
+def fixed_point(spins: Spins, repetition: Callable[[Spins], Any]) -> Array:
+    """Magnetisation ``(3, tissue, isochromat)`` that a repetition leaves unchanged, if equal for all isochromats.
+
+    A repetition is affine in the magnetisation that it starts from, so four repetitions give matrix and offset.
+    """
+    shape, ends = spins.m.shape, []
+    for start in (np.zeros(3), *np.eye(3)):
+        spins.m = np.broadcast_to(start[:, None, None], shape).copy()
+        repetition(spins)
+        ends.append(spins.m.mean(axis=-1).T)  # (tissue, 3)
+    offset, matrix = ends[0], np.stack([end - ends[0] for end in ends[1:]], axis=-1)
+    fixed = np.linalg.solve(np.eye(3) - matrix, offset[..., None])[..., 0].T
+    return np.broadcast_to(fixed[..., None], shape).copy()
 
 
 def saturation_recovery(s: Any) -> Callable[[Spins], Array]:

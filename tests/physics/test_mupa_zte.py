@@ -115,7 +115,7 @@ def test_single_precision_suffices() -> None:
 
 
 def test_gradients() -> None:
-    maps = [torch.as_tensor(column).requires_grad_() for column in TISSUES.T]
+    maps = [torch.as_tensor(column[:2]).requires_grad_() for column in TISSUES.T]
     assert torch.autograd.gradcheck(SHORT, maps)
 
 

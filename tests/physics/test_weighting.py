@@ -1,32 +1,34 @@
-"""Names of results by their guides, as in the publication."""
+"""Names of contrasts by their sequence, and of models by their guides as in the publication."""
 
 from __future__ import annotations
 
 import pytest
 
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SpinEcho, TurboSpinEcho
-from napari_swig_qmri.physics.weighting import contrast_of, model_label
+from napari_swig_qmri.physics.weighting import contrast_name, contrast_of, model_label
+
+T1W = ("spin-echo", "mprage", "mp2rage-uni", "spgr", "ir-se", "psir")
 
 
-@pytest.mark.parametrize(
-    ("name", "contrast"),
-    [
-        *(("spin-echo", "T1w"), ("mprage", "T1w"), ("mp2rage-uni", "T1w"), ("spgr", "T1w"), ("ir-se", "T1w")),
-        *(("psir", "T1w"), ("tse", "T2w"), ("t2-flair", "FLAIR"), ("stir", "mine"), ("dir", "mine"), ("bssfp", "mine")),
-    ],
-)
-def test_usual_protocols_have_their_contrast(name: str, contrast: str) -> None:
-    assert contrast_of(SEQUENCES[name].from_typical(), "sub-01 mine") == contrast
+def test_usual_protocols_have_their_contrast() -> None:
+    expected = dict.fromkeys(SEQUENCES, "mine") | dict.fromkeys(T1W, "T1w") | {"tse": "T2w", "t2-flair": "FLAIR"}
+    usual = {name: sequence.from_typical() for name, sequence in SEQUENCES.items()}
+    assert {name: contrast_of(sequence, "sub-01 mine") for name, sequence in usual.items()} == expected
+    assert contrast_name(usual["mp2rage-uni"], "mine") == "UNIT1"
+    assert contrast_name(usual["stir"], "mine") == "STIR"  # its title instead of the name of the image
 
 
-def test_spin_echoes_are_told_apart_by_their_times() -> None:
+def test_spin_echoes_are_weighted_by_their_times() -> None:
     assert contrast_of(TurboSpinEcho(echo_time=0.012, repetition_time=0.6), "x") == "T1w"
     assert contrast_of(SpinEcho(echo_time=0.09, repetition_time=2.5), "x") == "T2w"
-    assert contrast_of(SpinEcho(echo_time=0.015, repetition_time=2.5), "sub-01 PDw") == "PDw"
+    proton_density = SpinEcho(echo_time=0.015, repetition_time=2.5)
+    assert contrast_of(proton_density, "sub-01 mine") == "mine"
+    assert contrast_name(proton_density, "sub-01 mine") == "PDw"
 
 
-def test_an_unknown_image_goes_by_its_name() -> None:
+def test_an_image_without_sequence_is_named_by_its_last_word() -> None:
     assert [contrast_of(None, name) for name in ("a b", " ")] == ["b", "image"]
+    assert contrast_name(None, "sub-01 T2w") == "T2w"
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.lazy_array import CACHED_SLICES
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, synthesise
 
@@ -162,3 +163,20 @@ def test_refuses_maps_of_different_grids() -> None:
     lazy = make_lazy()
     with pytest.raises(ValueError, match="choose three maps from the same set"):
         LazyContrast(sequence=lazy.sequence, pd=lazy.pd[1:], t1=lazy.t1, t2=lazy.t2)
+
+
+def test_a_user_equation_is_computed() -> None:
+    random = np.random.default_rng(0)
+    pd, t1, t2 = (random.uniform(0.5, 1.5, (3, 4, 5)).astype(np.float32) for _ in range(3))
+    equation = UserEquation(text="PD * (1 - exp(-TR/T1)) * exp(-TE/T2)", echo_time=0.08, repetition_time=2.0)
+    lazy = LazyContrast(sequence=equation, pd=pd, t1=t1, t2=t2)
+    by_hand = pd * (1 - np.exp(-2.0 / t1)) * np.exp(-0.08 / t2)
+    np.testing.assert_allclose(lazy[1], by_hand[1], rtol=1e-5)  # float32
+    np.testing.assert_allclose(np.asarray(lazy), by_hand, rtol=1e-5)
+
+
+def test_t2star_of_a_user_equation_may_be_missing_in_a_voxel() -> None:
+    one = np.ones((2, 2, 2), np.float32)
+    equation = UserEquation(text="T2 - 10*T2s")
+    assert synthesise(equation, one, one, 0.5 * one, 0.25 * one).ravel()[0] == pytest.approx(-2)
+    assert (synthesise(equation, one, one, 0.5 * one, 0 * one) == 0).all()  # T2* was not measured
