@@ -15,7 +15,7 @@ from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.quantities import T1, T2
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solve, without_air
-from napari_swig_qmri.super_resolution.network.model import LARGEST_STEP, NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.network.model import LARGEST_CORRECTION, NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.solver.conflicts import follow_lr_maps, restart
@@ -141,7 +141,7 @@ def test_a_network_takes_nothing_above_what_is_highest():
     planned = plan(maps, guides, Options(device="cpu"))
     problem = drained(prepare(maps, guides, planned.hr_grid))
     network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
-    torch.nn.init.constant_(network.tail.bias, LARGEST_STEP)
+    torch.nn.init.constant_(network.tail.bias, LARGEST_CORRECTION)
     found = drained(solve(problem, replace(planned, network=network))).maps
     upper_limits = torch.tensor(upper_limits_of(problem)).view(3, 1, 1, 1)
     inside = problem.interpolate(problem.tissue.float()) > 0.5

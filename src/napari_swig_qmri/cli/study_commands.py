@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray
     from napari_swig_qmri.evaluation.scores import Agreement, MapScores
 
-Settings = TypeVar("Settings")
 PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion")  # without effect on maps from files
 
 
@@ -103,10 +102,14 @@ def evaluate_files(
 
 def train_network(path: Path) -> Report:
     """Train a network with the settings of a TOML file."""
-    from napari_swig_qmri.super_resolution.network.training import read_config, train  # loads torch: over a second
+    from napari_swig_qmri.super_resolution.network.configuration import hr_map_notices  # loads torch: over a second
+    from napari_swig_qmri.super_resolution.network.training import read_config, train
 
-    weights = drain(train(_settings(path, read_config)))
-    return {"outputs": [weights], "notices": (), "text": f"Weights written to {weights}."}
+    settings = read_config(path)
+    notices = hr_map_notices((*settings.train, *settings.validation))
+    say(*notices)
+    weights = drain(train(settings))
+    return {"outputs": [weights], "notices": notices, "text": f"Weights written to {weights}."}
 
 
 def ablate_models(path: Path) -> Report:
@@ -115,7 +118,7 @@ def ablate_models(path: Path) -> Report:
     from napari_swig_qmri.evaluation.ablation.study import read_ablation, run_study  # loads torch
     from napari_swig_qmri.evaluation.ablation.tables import study_text, write_tables
 
-    settings = _settings(path, read_ablation)
+    settings = read_ablation(path)
     study = drain(run_study(settings))
     folder = Path(settings.output)
     files = [*write_tables(folder, study), *draw_figures(folder, study)]
@@ -182,12 +185,6 @@ def _check_factor(shape: tuple[int, int, int], factor: tuple[float, float, float
             f"--factor {size_text(factor)} leaves fewer than two voxels along an axis of {voxels} voxels: "
             "choose a smaller one."
         )
-
-
-def _settings(path: Path, read: Callable[[Path], Settings]) -> Settings:
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the name.")
-    return read(path)
 
 
 def _scores(

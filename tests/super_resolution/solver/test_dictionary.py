@@ -103,14 +103,12 @@ def test_noise_alone_stays_inside_the_dictionary(dictionary: Dictionary) -> None
     assert (found[2] < 3.001).all()
 
 
-def test_more_voxels_than_are_worked_on_at_once(dictionary: Dictionary, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_more_voxels_than_are_processed_at_a_time(dictionary: Dictionary) -> None:
     images = images_of(WHITE, GREY, CSF, WHITE, GREY)
-    whole = drained(match(images, dictionary))
-    monkeypatch.setattr("napari_swig_qmri.super_resolution.solver.dictionary.N_TOGETHER", 2)
-    monkeypatch.setattr("napari_swig_qmri.super_resolution.solver.dictionary.N_COMPARED", 1)
-    steps = list(match(images, dictionary))
+    steps = []
+    in_parts = drained(match(images, dictionary, n_together=2), steps.append)
     assert [step.fraction for step in steps] == [0.0, 0.4, 0.8]
-    torch.testing.assert_close(drained(match(images, dictionary)), whole, rtol=1e-3, atol=0)
+    torch.testing.assert_close(in_parts, drained(match(images, dictionary)), rtol=1e-3, atol=0)
 
 
 def test_double_precision_is_a_choice_and_the_maps_come_as_the_images_did() -> None:

@@ -6,16 +6,15 @@ in the same order.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import torch
-from pydantic import ConfigDict
+from pydantic import AfterValidator, ConfigDict, ValidationInfo
 from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -42,11 +41,14 @@ from napari_swig_qmri.evaluation.scores import evaluate
 from napari_swig_qmri.progress import Progress, between, mapped
 from napari_swig_qmri.super_resolution.network.configuration import (
     Anatomies,
-    identity_of,
-    label_maps,
-    parsed,
-    placed,
+    LocalPath,
+    as_json,
+    check_counts,
+    file_identity,
+    heads_of,
+    read_configuration,
     read_upright_anatomy,
+    resolve_path,
 )
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
@@ -65,8 +67,17 @@ MODEL_FOLDER = "models"  # subfolder of the output for trained models
 VERSION = 1  # of the training; models trained by another version are not used
 FIRST_TEST_SEED = 1_000_000  # of the first test subject
 POSITIVE_SETTINGS = ("n_planes", "n_steps", "batch_size")
+WITHOUT_EFFECT = ("output", "test", "weights", "device")  # on trained models
 SIMULATED, TRAINED = 0.07, 0.85  # fraction of the work that is done after simulation, and after training
 BASELINE_METHODS = ("regression", "posterior")  # of this package, with the guides of `BOTH_GUIDES`
+
+
+def _resolve_weights(name: str, info: ValidationInfo) -> str:
+    """Name of weights of this package or on a hub, or else a path relative to the configuration."""
+    return name if name in WEIGHTS or name.startswith(HUB) else resolve_path(name, info)
+
+
+StudyWeights = Annotated[str, AfterValidator(_resolve_weights)]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,11 +86,13 @@ class AblationConfig:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    output: str  # folder of tables, figures and trained models
+    output: LocalPath  # folder of tables, figures and trained models
     train: tuple[Anatomies, ...]
     test: tuple[Anatomies, ...]
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=32, n_blocks=4))
-    weights: tuple[str, ...] = tuple(WEIGHTS)  # of the network of this package, which is scored with each of them
+    weights: tuple[StudyWeights, ...] = tuple(
+        WEIGHTS
+    )  # of the network of this package, which is scored with each of them
     seed: int = 0
     n_planes: int = 20  # axial planes of each subject
     map_noise: float = 0.03  # relative to the value
@@ -93,13 +106,11 @@ class AblationConfig:
     device: str = "auto"
 
     def __post_init__(self) -> None:
-        for name in POSITIVE_SETTINGS:
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be 1 or more, but it is {getattr(self, name)}.")
+        check_counts(self, POSITIVE_SETTINGS)
         for name in ("map_noise", "guide_noise"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 0 and below 1, but it is {getattr(self, name)}.")
-        training, testing = ([file for file, _ in label_maps(part)] for part in (self.train, self.test))
+        training, testing = ([file for file, _ in heads_of(part)] for part in (self.train, self.test))
         if not training:
             raise ValueError("train needs a label map, but there is none.")
         if len(set(testing)) < LEAST_SUBJECTS:
@@ -132,23 +143,8 @@ class Study:
 
 
 def read_ablation(path: Path) -> AblationConfig:
-    """Settings in a TOML file, whose paths are relative to its folder.
-
-    ValueError if an entry is missing, unknown or of the wrong kind.
-    """
-    config, here = parsed(path, AblationConfig, "study"), path.parent
-    return replace(
-        config,
-        output=str(here / config.output),
-        weights=tuple(_placed_weights(name, here) for name in config.weights),
-        train=placed(config.train, here),
-        test=placed(config.test, here),
-    )
-
-
-def _placed_weights(name: str, folder: Path) -> str:
-    """Name of weights that are known or on a hub, or else a path in a folder."""
-    return name if name in WEIGHTS or name.startswith(HUB) else str(folder / name)
+    """Read the settings of a study from a TOML file; raises the errors of `read_configuration`."""
+    return read_configuration(path, AblationConfig, "study")
 
 
 def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
@@ -180,7 +176,7 @@ def _trained(
     models: Sequence[Model], config: AblationConfig, device: torch.device
 ) -> Generator[Progress, None, dict[Model, ReferenceNet]]:
     """Trained networks of models, all trained on the same subjects."""
-    labels, planes = label_maps(config.train), []
+    labels, planes = heads_of(config.train), []
     for index, (file, scheme) in enumerate(labels):
         yield Progress(SIMULATED * index / len(labels), f"simulating subject {index + 1} of {len(labels)}")
         subject = _subject(config, file, scheme, index)
@@ -195,7 +191,7 @@ def _trained(
 
 def budget_of(config: AblationConfig) -> str:
     """Size and training of every model, and the data, in words."""
-    n_train, n_test = (len(label_maps(part)) for part in (config.train, config.test))
+    n_train, n_test = (len(heads_of(part)) for part in (config.train, config.test))
     sequences = ", ".join(STUDY_PROTOCOL)
     return (
         f"each model: width {config.network.width}, {config.network.n_blocks} blocks, {config.n_steps} steps of "
@@ -268,11 +264,8 @@ def _file_of(model: Model, config: AblationConfig) -> Path:
 
 def _training_settings(model: Model, config: AblationConfig) -> str:
     """Settings that a trained model depends on, as JSON."""
-    settings = asdict(config)
-    for name in ("output", "test", "weights", "device"):
-        del settings[name]
-    settings["train"] = [[identity_of(file), scheme] for file, scheme in label_maps(config.train)]
-    return json.dumps({**settings, "model": asdict(model), "study": VERSION}, sort_keys=True)
+    train = [[file_identity(file), scheme] for file, scheme in heads_of(config.train)]
+    return as_json(config, leave_out=WITHOUT_EFFECT, train=train, model=asdict(model), study=VERSION)
 
 
 def _test_scores(
@@ -281,7 +274,7 @@ def _test_scores(
     """Scores of all methods on the test subjects, and a picture of the first subject."""
     scores: list[Score] = []
     pictures: list[Picture] = []
-    labels = label_maps(config.test)
+    labels = heads_of(config.test)
     for index, (file, scheme) in enumerate(labels):
         yield Progress(index / len(labels), f"scoring test subject {index + 1} of {len(labels)}")
         subject = _subject(config, file, scheme, FIRST_TEST_SEED + index)

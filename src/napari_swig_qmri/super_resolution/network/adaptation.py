@@ -1,14 +1,14 @@
-"""A network trained on by what one scan tells of itself, for as long as that helps.
+"""Adapting a network to one scan: training it on that scan, for as long as it improves.
 
-The loss is the self-supervised one, which needs no HR maps. Whether it helps is seen one scale up, where the LR maps
-themselves are the answer, in a part of the head whose answers the network is not shown.
+The loss is the self-supervised one, which needs no HR maps. Improvement is measured one scale up, where the LR maps
+are the truth, in planes of the head that are not trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from copy import deepcopy
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch.optim import AdamW
 
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.losses import (
-    Patch,
+    WHOLE,
     correct_patch,
     distance_to_lr_maps,
     self_supervised_loss,
@@ -28,20 +28,30 @@ from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.super_resolution.network.losses import Loss
     from napari_swig_qmri.super_resolution.network.model import SwigNet
     from napari_swig_qmri.super_resolution.network.self_supervision import ScanExample
 
-N_STEPS, CHECK_EVERY = 120, 20
-PATIENCE = 2  # checks without a gain before it is given up
-LEARNING_RATE = 2e-4
-LARGEST_GRADIENT = 5.0  # norm
-PATCH = 48  # voxels along the edge of what a step sees
-SHARE_LEFT_OUT = 0.25  # of the head one scale up, which only checks see
+
+@dataclass(frozen=True, kw_only=True)
+class AdaptationSettings:
+    """Settings of the training on one scan."""
+
+    n_steps: int = 120
+    check_every: int = 20  # steps
+    patience: int = 2  # checks without a smaller error before the training stops
+    learning_rate: float = 2e-4
+    largest_gradient: float = 5.0  # norm
+    patch: int = 48  # voxels along the edge of the patch of a step
+    left_out: float = 0.25  # share of the head one scale up that only checks use
+
+
+DEFAULT_SETTINGS = AdaptationSettings()
 
 
 @dataclass(frozen=True, eq=False)
 class Adaptation:
-    """The best network that was met, and the cross-scale errors over that of the maps it corrects."""
+    """The best network of all checks, and cross-scale errors relative to that of the uncorrected maps."""
 
     network: SwigNet
     before: float
@@ -49,67 +59,87 @@ class Adaptation:
 
 
 def adapt(
-    network: SwigNet, measured: ScanExample, *, seed: int = 0, device: torch.device | str = "cpu"
+    network: SwigNet,
+    example: ScanExample,
+    *,
+    settings: AdaptationSettings = DEFAULT_SETTINGS,
+    loss: Loss = self_supervised_loss,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
 ) -> Generator[Progress, None, Adaptation]:
-    """Train a copy of a network on one scan; the network that came stays as it is.
+    """Train a copy of a network on one scan.
 
     Parameters
     ----------
-    measured
-        The scan, corrupted once more. Where its head is too small to leave a part of it out, nothing is trained.
+    network
+        Network to start from, which is not changed.
+    example
+        Scan. Nothing is trained if its head is too small to leave a part of it out.
+    settings
+        Settings of the training.
+    loss
+        Loss of a step.
     seed
         Of the patches.
+    device
+        Device that trains.
     """
-    parts = _split(measured.to(torch.device(device)))
+    parts = _split(example.to(torch.device(device)), settings.left_out)
     if parts is None:
         return Adaptation(network, 1.0, 1.0)
     kept, check = parts
     trained = deepcopy(network).to(device).train()
-    best, before = network, cross_scale_error(trained, check)
-    after, waited = before, 0
-    optimiser, generator = AdamW(trained.parameters(), lr=LEARNING_RATE), np.random.default_rng(seed)
-    for step in range(1, N_STEPS + 1):
+    best, before, n_worse = network, cross_scale_error(trained, check), 0
+    after = before
+    optimiser, generator = AdamW(trained.parameters(), lr=settings.learning_rate), np.random.default_rng(seed)
+    for step in range(1, settings.n_steps + 1):
         optimiser.zero_grad()
-        terms = self_supervised_loss(trained, kept, generator, PATCH)
+        terms = loss(trained, kept, generator, settings.patch)
         torch.autograd.backward(torch.stack(list(terms.values())).sum())
-        torch.nn.utils.clip_grad_norm_(trained.parameters(), LARGEST_GRADIENT, error_if_nonfinite=True)
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), settings.largest_gradient, error_if_nonfinite=True)
         optimiser.step()
-        yield Progress(step / N_STEPS, f"adapting the network: cross-scale error {after / before:.1%} of that before")
-        if step % CHECK_EVERY:
+        stage = f"adapting the network: cross-scale error {after / before:.1%} of that before"
+        yield Progress(step / settings.n_steps, stage)
+        if step % settings.check_every:
             continue
         error = cross_scale_error(trained, check)
-        waited += 1
         if error < after:
-            best, after, waited = deepcopy(trained).eval(), error, 0
-        if waited == PATIENCE:
+            best, after, n_worse = deepcopy(trained).eval(), error, 0
+        else:
+            n_worse += 1
+        if n_worse == settings.patience:
             break
     return Adaptation(best, before, after)
 
 
-def cross_scale_error(network: SwigNet, measured: ScanExample) -> float:
-    """Distance of what the network makes of the coarse scene to the LR maps, over that of the scene itself.
+def cross_scale_error(network: SwigNet, example: ScanExample) -> float:
+    """Distance of the corrected coarse maps to the LR maps, relative to that of the uncorrected ones.
 
     Mean over PD, T1 and T2.
     """
-    whole = Patch((slice(None), slice(None), slice(None)))
     with torch.no_grad():
-        found = distance_to_lr_maps(measured, correct_patch(network, measured.coarse, whole), whole)
-    given = distance_to_lr_maps(measured, measured.coarse.log_maps, whole)
-    return float((found / given.clamp(min=1e-12)).mean())
+        corrected = distance_to_lr_maps(example, correct_patch(network, example.coarse, WHOLE), WHOLE)
+    uncorrected = distance_to_lr_maps(example, example.coarse.log_maps, WHOLE)
+    return float((corrected / uncorrected.clamp(min=1e-12)).mean())
 
 
-def _split(measured: ScanExample) -> tuple[ScanExample, ScanExample] | None:
-    """The scan with the first and with the last planes of the head in its coarse scene, if there are enough."""
-    head = (measured.coarse_target[0] > HEAD).sum((1, 2)).cumsum(0)
-    first = int((head <= (1 - SHARE_LEFT_OUT) * head[-1]).sum())
+def _split(example: ScanExample, left_out: float) -> tuple[ScanExample, ScanExample] | None:
+    """The scan with the first and with the last planes of its coarse maps; None if the head is in a single plane."""
+    head = (example.coarse_target[0] > HEAD).sum((1, 2)).cumsum(0)
+    first = int((head <= (1 - left_out) * head[-1]).sum())
     if not 0 < int(head[first - 1]) < int(head[-1]):
         return None
-    return _with_planes(measured, slice(0, first)), _with_planes(measured, slice(first, len(head)))
+    return _with_planes(example, slice(0, first)), _with_planes(example, slice(first, len(head)))
 
 
-def _with_planes(measured: ScanExample, planes: slice) -> ScanExample:
+def _with_planes(example: ScanExample, planes: slice) -> ScanExample:
+    """The scan with some planes of its coarse maps."""
+
     def part(volume: Tensor) -> Tensor:
-        return volume if volume.ndim == 1 else volume[:, planes]
+        return volume[:, planes]
 
-    coarse = NetworkInput(**{each.name: part(getattr(measured.coarse, each.name)) for each in fields(NetworkInput)})
-    return replace(measured, coarse=coarse, coarse_target=part(measured.coarse_target))
+    coarse = example.coarse
+    some = NetworkInput(
+        log_maps=part(coarse.log_maps), volumes=part(coarse.volumes), levels=coarse.levels, unit=part(coarse.unit)
+    )
+    return replace(example, coarse=some, coarse_target=part(example.coarse_target))

@@ -1,17 +1,18 @@
-"""Configurations of runs: TOML files that become frozen dataclasses, and the heads that they name."""
+"""Configurations of training runs and studies: TOML files that become frozen dataclasses, and the heads they name."""
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import nibabel as nib
 import numpy as np
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInfo
 
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import read_maps
@@ -23,63 +24,110 @@ from napari_swig_qmri.simulation.phantom import make_phantom
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import QuantitativeMaps
+    from napari_swig_qmri.data.inputs import MapFiles
     from napari_swig_qmri.simulation.label_maps import Anatomy
 
-Config = TypeVar("Config")
+Configuration = TypeVar("Configuration")
 
-MAPS = "maps"  # scheme of a user's own HR maps
+MAPS = "maps"  # scheme of HR maps of the user
 PHANTOM = "phantom"  # scheme of the procedural head
 PHANTOM_VOXEL = 1.0  # mm, of its labels
+
+
+def resolve_path(path: str, info: ValidationInfo) -> str:
+    """Path of a TOML file, relative to its folder, as a path from the current folder."""
+    return str(Path(info.context or ".") / path)
+
+
+LocalPath = Annotated[str, AfterValidator(resolve_path)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Anatomies:
     """Heads that subjects are made of."""
 
-    files: tuple[str, ...]  # label maps; folders of HR maps for `MAPS`; for the phantom numbers, one head each
-    scheme: str  # what the numbers of label maps mean, a key of `SCHEMES`, or `MAPS`
+    files: tuple[LocalPath, ...]  # label maps; folders of HR maps for `MAPS`; for the phantom numbers, one head each
+    scheme: str  # meaning of the numbers of label maps, a key of `SCHEMES`, or `MAPS`
 
     def __post_init__(self) -> None:
         if self.scheme not in (*SCHEMES, MAPS):
             schemes = ", ".join((*SCHEMES, MAPS))
             raise ValueError(f"the scheme must be one of {schemes}, but it is {self.scheme!r}.")
-        if self.scheme == PHANTOM and not all(Path(file).name.isdecimal() for file in self.files):
-            raise ValueError(f"heads of the phantom are numbers, but there is {', '.join(self.files)}.")
+        names = [Path(file).name for file in self.files]
+        if self.scheme == PHANTOM and not all(name.isdecimal() for name in names):
+            raise ValueError(f"heads of the phantom are numbers, but there is {', '.join(names)}.")
 
 
-def parsed(path: Path, kind: type[Config], purpose: str) -> Config:
-    """Settings of a TOML file as a dataclass of `kind`; `purpose` is what they are for, in a refusal.
+def read_configuration(path: Path, kind: type[Configuration], purpose: str) -> Configuration:
+    """Read a TOML file into a dataclass; fields of type `LocalPath` are relative to the folder of the file.
+
+    Parameters
+    ----------
+    path
+        TOML file.
+    kind
+        Class of the configuration.
+    purpose
+        What it configures, for messages: ``"training"``.
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If an entry is missing, unknown or of the wrong kind.
     """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:
-        return TypeAdapter(kind).validate_python(tomllib.loads(path.read_text()))
+        return TypeAdapter(kind).validate_python(tomllib.loads(path.read_text()), context=path.parent)
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
         raise ValueError(f"{path} is no {purpose} configuration: {_first_problem(error)}.") from None
 
 
-def placed(anatomies: Iterable[Anatomies], folder: Path) -> tuple[Anatomies, ...]:
-    """The same with paths that start from `folder`."""
-    return tuple(replace(each, files=tuple(str(folder / file) for file in each.files)) for each in anatomies)
+def _first_problem(error: Exception) -> str:
+    if isinstance(error, ValidationError):
+        first = error.errors()[0]
+        place, message = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
+        return f"{place}: {message}" if place else message
+    return str(error)
 
 
-def label_maps(anatomies: Iterable[Anatomies]) -> list[tuple[str, str]]:
-    """File and scheme of every label map."""
+def check_counts(configuration: object, names: Iterable[str]) -> None:
+    """Raise a ValueError if one of these fields is below 1."""
+    for name in names:
+        if getattr(configuration, name) < 1:
+            raise ValueError(f"{name} must be 1 or more, but it is {getattr(configuration, name)}.")
+
+
+def as_json(configuration: Any, *, leave_out: Iterable[str], **other: Any) -> str:
+    """JSON of a configuration without the fields `leave_out`, and with the entries `other`, which replace fields."""
+    settings = {name: value for name, value in asdict(configuration).items() if name not in set(leave_out)}
+    return json.dumps({**settings, **other}, sort_keys=True)
+
+
+def heads_of(anatomies: Iterable[Anatomies]) -> list[tuple[str, str]]:
+    """File and scheme of every head."""
     return [(file, each.scheme) for each in anatomies for file in each.files]
+
+
+def file_identity(file: str) -> str:
+    """Name of a file with its size, or of a folder with the sizes of its files; the location does not matter."""
+    path = Path(file)
+    if path.is_dir():
+        inside = sorted(each for each in path.rglob("*") if each.is_file())
+        return f"{path.name} ({', '.join(f'{each.name} {each.stat().st_size} bytes' for each in inside)})"
+    return f"{path.name} ({path.stat().st_size if path.exists() else 0} bytes)"
 
 
 @lru_cache(maxsize=2)
 def read_anatomy(file: str, scheme: str) -> Anatomy:
-    """Anatomy of a label map, or of a head of the phantom, its axes as they are stored."""
+    """Anatomy of a label map or of a head of the phantom, with its axes as they are stored."""
     return anatomy_of(*_labels(file, scheme), SCHEMES[scheme])
 
 
 def read_upright_anatomy(file: str, scheme: str) -> Anatomy:
-    """The same with its axes to the right, to the front and upwards."""
+    """Anatomy of a label map or of a head of the phantom, with its axes to the right, to the front and upwards."""
     labels, grid = _labels(file, scheme)
     image = nib.as_closest_canonical(nib.Nifti1Image(labels, grid.affine))
     nx, ny, nz = image.shape
@@ -95,32 +143,21 @@ def _labels(file: str, scheme: str) -> tuple[npt.NDArray[np.int16], VoxelGrid]:
 
 
 @lru_cache(maxsize=2)
-def read_hr_maps(folder: str) -> QuantitativeMaps:
-    """PD, T1 and T2 maps of a folder, 0 where they have no value.
+def read_hr_maps(folder: str) -> MapFiles:
+    """PD, T1 and T2 maps of a folder, 0 where they have no value, with notices on what was assumed about them.
 
     Raises
     ------
     ValueError
-        If one of them is missing.
+        If one of the maps is missing.
     """
-    maps = read_maps([Path(folder)]).maps
-    if missing := [name for name in QUANTITIES if name not in maps.names]:
+    files = read_maps([Path(folder)])
+    if missing := [name for name in QUANTITIES if name not in files.maps.names]:
         raise ValueError(f"{folder} has no map of {' and '.join(missing)}: training needs maps of PD, T1 and T2.")
-    return replace(maps, data=np.nan_to_num(maps.data))
+    return replace(files, maps=replace(files.maps, data=np.nan_to_num(files.maps.data)))
 
 
-def identity_of(file: str) -> str:
-    """Name of a label map or folder, wherever it lies, with the size of each file, so that namesakes are told apart."""
-    path = Path(file)
-    if path.is_dir():
-        inside = sorted(each for each in path.rglob("*") if each.is_file())
-        return f"{path.name} ({', '.join(f'{each.name} {each.stat().st_size} bytes' for each in inside)})"
-    return f"{path.name} ({path.stat().st_size if path.exists() else 0} bytes)"
-
-
-def _first_problem(error: Exception) -> str:
-    if isinstance(error, ValidationError):
-        first = error.errors()[0]
-        place, said = ".".join(map(str, first["loc"])), first["msg"].removeprefix("Value error, ").rstrip(".")
-        return f"{place}: {said}" if place else said
-    return str(error)
+def hr_map_notices(anatomies: Iterable[Anatomies]) -> tuple[str, ...]:
+    """Notices on all HR maps among the heads, one sentence each. Raises the errors of `read_hr_maps`."""
+    folders = [file for file, scheme in heads_of(anatomies) if scheme == MAPS]
+    return tuple(notice for folder in folders for notice in read_hr_maps(folder).notices)

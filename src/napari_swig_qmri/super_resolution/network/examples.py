@@ -1,78 +1,111 @@
-"""What networks are trained on: solved problems of simulated subjects, with something to compare the result with.
-
-A network that is to learn without HR maps must not see the noise that it is compared with, or it learns to keep it.
-So a subject y is given as y + alpha z, with known noise z of the level that is there, and compared with y - z / alpha:
-both have the same anatomy, and their noise is independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"). One scale
-up the LR maps themselves are the target, and their truncation the input.
-"""
+"""Examples to train networks on: solved problems of simulated subjects, each with something to compare it with."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch.utils.data import Dataset
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.simulation.subjects import random_scan
+from napari_swig_qmri.simulation.label_maps import crop_of_maps, random_crop
+from napari_swig_qmri.simulation.subjects import random_scan, random_subject
+from napari_swig_qmri.super_resolution.network.configuration import (
+    MAPS,
+    file_identity,
+    heads_of,
+    read_anatomy,
+    read_hr_maps,
+)
 from napari_swig_qmri.super_resolution.network.self_supervision import (
-    StoredTensors,
+    NetworkInput,
+    ScanExample,
+    make_network_input,
     make_scan_example,
-    solve_network_input,
+    named_tensors,
+    solve_maps,
 )
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
-from napari_swig_qmri.super_resolution.solver.prediction import (
-    Noise,
-)
+from napari_swig_qmri.super_resolution.solver.prediction import Noise
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from torch import Tensor
 
     from napari_swig_qmri.simulation.subjects import Subject
-    from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
+    from napari_swig_qmri.super_resolution.network.configuration import Anatomies
     from napari_swig_qmri.super_resolution.solver.problem import Problem
+
+TRIES = 5  # seeds that are tried for a subject
+EXAMPLES = 6  # version of the content of examples; files of other versions are not read
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class LabelledExample(StoredTensors):
-    """A solved subject with a truth to compare the correction with."""
+class LabelledExample:
+    """A solved subject with its true maps."""
 
-    scene: NetworkInput
+    network_input: NetworkInput
     truth: Tensor  # (3, X, Y, Z)
     brain: Tensor  # (X, Y, Z) bool
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor]) -> LabelledExample:
+        """Inverse of `named_tensors`."""
+        network_input = NetworkInput.from_tensors(tensors, "network_input")
+        return cls(network_input=network_input, truth=tensors["truth"], brain=tensors["brain"])
+
+    def to(self, device: torch.device) -> LabelledExample:
+        """Return the example on a device."""
+        return LabelledExample.from_tensors({name: each.to(device) for name, each in named_tensors(self).items()})
+
+    def save(self, path: Path) -> None:
+        """Write a safetensors file."""
+        write_tensors(path, named_tensors(self), {})
+
+    @classmethod
+    def load(cls, path: Path) -> LabelledExample:
+        """Read a file that `save` wrote."""
+        return cls.from_tensors(read_tensors(path)[0])
+
+
+Example = LabelledExample | ScanExample
+
 
 def label_subject(subject: Subject) -> LabelledExample:
-    """Solve a subject.
+    """Solve a subject and keep its true maps.
 
     Raises
     ------
     ValueError
-        If there is too little tissue, or a guide that shows none of it.
+        If there is too little tissue, or a guide without signal in it.
     """
     problem, gains = _problem_of(subject)
-    scene = solve_network_input(problem, gains)
     truth = torch.as_tensor(subject.truth.data) / problem.map_units
-    return LabelledExample(scene=scene, truth=truth, brain=torch.as_tensor(subject.mask))
+    return LabelledExample(network_input=_solve(problem, gains), truth=truth, brain=torch.as_tensor(subject.mask))
 
 
 def rescan(subject: Subject, seed: int | Sequence[int]) -> Subject:
-    """What the posterior makes of a subject, scanned once more: its maps stand in for the truth.
+    """Scan the posterior's maps of a subject, which stand in for the truth; HR maps are not used.
 
-    Nothing of them comes from HR maps. Errors as for `solved_subject`.
+    Raises the errors of `label_subject`.
     """
     problem, gains = _problem_of(subject)
-    scene = solve_network_input(problem, gains)
-    maps = QuantitativeMaps(data=scene.log_maps.exp().numpy(), grid=problem.hr_grid)
+    maps = QuantitativeMaps(data=_solve(problem, gains).log_maps.exp().numpy(), grid=problem.hr_grid)
     return replace(random_scan(maps, seed), mask=subject.mask)
 
 
 def scan_subject(subject: Subject, seed: int) -> ScanExample:
-    """What the scan of a subject gives to learn from; its noise levels are known. Errors as for `solved_subject`."""
+    """Example of the scan of a subject, whose noise is known. Raises the errors of `label_subject`."""
     problem, gains = _problem_of(subject)
     head = torch.as_tensor(subject.truth.data[0]) / problem.pd_unit > HEAD
     deviations = subject.guide_noise * problem.guides[:, head].abs().median(1).values
@@ -84,3 +117,74 @@ def _problem_of(subject: Subject) -> tuple[Problem, Tensor]:
     """The problem of a subject, and its gains, scanner units per unit of PD of the problem."""
     problem = drained(prepare(subject.lr_maps, subject.guides, subject.truth.grid))
     return problem, torch.tensor(subject.gains) * problem.gain_units
+
+
+def _solve(problem: Problem, gains: Tensor) -> NetworkInput:
+    return drained(make_network_input(problem, *drained(solve_maps(problem, gains))))
+
+
+class ExampleDataset(Dataset[Example]):
+    """Examples for a loss, by number; simulated on first use and kept in a folder.
+
+    Parameters
+    ----------
+    anatomies
+        Heads, which subjects are made of in turn.
+    folder
+        Folder of all examples; these are kept in a subfolder for their settings.
+    first_seed, n
+        Seed of the first subject, and number of subjects.
+    crop
+        HR voxels along the edge of a subject.
+    loss
+        Name of the loss, see `losses.LOSSES`.
+    """
+
+    def __init__(
+        self, anatomies: Iterable[Anatomies], folder: Path, *, first_seed: int, n: int, crop: int, loss: str
+    ) -> None:
+        self.heads = heads_of(anatomies)
+        self.first_seed, self.n, self.crop, self.loss = first_seed, n, crop, loss
+        identities = [(file_identity(file), scheme) for file, scheme in self.heads]
+        settings = json.dumps([EXAMPLES, crop, identities, loss])
+        self.folder = folder / hashlib.sha256(settings.encode()).hexdigest()[:12]
+
+    def __len__(self) -> int:
+        return self.n
+
+    def __getitem__(self, index: int) -> Example:
+        path = self.folder / f"{self.first_seed + index}.safetensors"
+        if not path.exists():
+            self._make(index).save(path)
+        return ScanExample.load(path) if self.loss == "self-supervised" else LabelledExample.load(path)
+
+    def _make(self, index: int) -> Example:
+        """Simulate an example. Some draws have too little tissue or a guide without signal, and are repeated."""
+        file, scheme = self.heads[index % len(self.heads)]
+        seed = self.first_seed + index
+        for attempt in range(TRIES):
+            try:
+                subject = _draw_subject(file, scheme, self.crop, (seed, attempt))
+                if self.loss == "self-supervised":
+                    return scan_subject(subject, seed)
+                return label_subject(rescan(subject, (seed, attempt, 1)) if self.loss == "bootstrapped" else subject)
+            except ValueError as error:
+                refusal = error
+        raise ValueError(f"no subject could be made of {file}, tried {TRIES} times: {refusal}") from refusal
+
+
+def _draw_subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subject:
+    if scheme == MAPS:
+        return random_scan(crop_of_maps(read_hr_maps(file).maps, crop, seed), seed)
+    return random_subject(random_crop(read_anatomy(file, scheme), crop, seed), seed)
+
+
+class DrawnExamples(Dataset[tuple[Example, np.random.Generator]]):
+    """Random examples with a generator each, by number; both depend on the number and the seed alone."""
+
+    def __init__(self, examples: ExampleDataset, seed: int) -> None:
+        self.examples, self.seed = examples, seed
+
+    def __getitem__(self, index: int) -> tuple[Example, np.random.Generator]:
+        generator = np.random.default_rng((self.seed, index))
+        return self.examples[int(generator.integers(len(self.examples)))], generator

@@ -1,7 +1,7 @@
-"""The network: a residual CNN that corrects a solution from what guides and LR maps say about it.
+"""The network: a residual CNN that computes a correction of the posterior's maps from their features.
 
-It works on voxels of twice the edge, two per axis folded into channels, whatever the resolution of the LR maps, and
-answers in standard deviations of the log maps.
+It works on voxels of twice the edge, two per axis folded into channels, at any resolution of the LR maps. Its output
+is in standard deviations of the log maps.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.network.features import Features
 
 FOLDED = 2  # HR voxels per axis that become channels
-READ = 32  # HR planes that the first layer reads at a time
+N_TOGETHER = 32  # HR planes that the first and the last layer process at a time
 FORMAT = "napari-swig-qmri network 1"
-LARGEST_STEP = 20.0  # standard deviations
+LARGEST_CORRECTION = 20.0  # standard deviations
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class NetworkConfig:
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions, in two or three dimensions, whose output is added to what came in."""
+    """Two convolutions in two or three dimensions, whose output is added to their input."""
 
     def __init__(self, width: int, convolution: type[nn.Conv2d] | type[nn.Conv3d] = nn.Conv3d) -> None:
         super().__init__()
@@ -57,19 +57,19 @@ class ResidualBlock(nn.Module):
         self.second = convolution(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The same shape, ``(n, width, ...)``."""
+        """Apply the block to ``(n, width, ...)``."""
         return drained(self.steps(x))
 
     def steps(self, x: Tensor) -> Generator[None, None, Tensor]:
-        """The same, yielding between the convolutions."""
-        inside = relu_(self.first(x))
+        """Apply the block, with a yield between the convolutions."""
+        inner = relu_(self.first(x))
         yield
-        changed: Tensor = self.second(inside).add_(x)
-        return changed
+        output: Tensor = self.second(inner).add_(x)
+        return output
 
 
 class SwigNet(nn.Module):
-    """Features of a solution to a correction of its log maps; an untrained network corrects nothing."""
+    """Network from the features of a solution to a correction of its log maps, which is 0 before training."""
 
     def __init__(self, config: NetworkConfig | None = None) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class SwigNet(nn.Module):
 
     @property
     def reach(self) -> int:
-        """HR voxels to each side that a corrected voxel depends on."""
+        """Number of HR voxels to each side that a corrected voxel depends on."""
         return FOLDED * (2 + 2 * self.config.n_blocks) + FOLDED - 1
 
     def forward(self, volumes: Tensor, levels: Tensor) -> Tensor:
@@ -99,38 +99,38 @@ class SwigNet(nn.Module):
             ``(n, N_LEVELS)``.
         """
         x, y, z = volumes.shape[2:]
-        inner = self.read(volumes, levels)
+        inner = self.first_layer(volumes, levels)
         for block in self.blocks:
             inner = block(inner)
-        return self.answer(inner)[..., :x, :y, :z]
+        return self.last_layer(inner)[..., :x, :y, :z]
 
-    def read(self, volumes: Tensor, levels: Tensor) -> Tensor:
-        """The first layer, ``(n, width, ceil(X / 2), ceil(Y / 2), ceil(Z / 2))``."""
+    def first_layer(self, volumes: Tensor, levels: Tensor) -> Tensor:
+        """Apply the first layer, to ``(n, width, ceil(X / 2), ceil(Y / 2), ceil(Z / 2))``."""
         x, y, z = volumes.shape[2:]
         even = pad(volumes, (0, z % FOLDED, 0, y % FOLDED, 0, x % FOLDED))
         inner: Tensor = self.head(fold(even)) + self.level(levels)[:, :, None, None, None]
         return relu_(inner)
 
-    def answer(self, inner: Tensor) -> Tensor:
-        """The last layer, from ``(n, width, x, y, z)`` to ``(n, 3, 2 x, 2 y, 2 z)``."""
-        return unfold(self.tail(inner)).clamp(-LARGEST_STEP, LARGEST_STEP)
+    def last_layer(self, inner: Tensor) -> Tensor:
+        """Apply the last layer, ``(n, width, x, y, z)`` to ``(n, 3, 2 x, 2 y, 2 z)``."""
+        return unfold(self.tail(inner)).clamp(-LARGEST_CORRECTION, LARGEST_CORRECTION)
 
     @classmethod
     def from_pretrained(cls, name: str | Path) -> SwigNet:
-        """The network of weights that `weights_file` finds: of the package, of a file or of the Hugging Face hub.
+        """Load the network of a weights file; `name` as for `weights_file`.
 
         Raises
         ------
         ValueError
-            If the file holds no such network.
+            If the file holds no SWIG network.
         FileNotFoundError
             If there is no such file.
         """
         path = weights_file(name)
-        tensors, about = read_tensors(path)
-        if about.get("format") != FORMAT:
+        tensors, metadata = read_tensors(path)
+        if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} holds no weights of a SWIG network: choose a file that `swig-qmri train` wrote.")
-        network = cls(NetworkConfig(**json.loads(about["network"])))
+        network = cls(NetworkConfig(**json.loads(metadata["network"])))
         expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
         if {name: tensor.shape for name, tensor in tensors.items()} != expected:
             raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
@@ -138,20 +138,37 @@ class SwigNet(nn.Module):
         return network.eval()
 
     def save(self, path: Path, about: Mapping[str, Any]) -> None:
-        """Write the weights in float16, with the size of the network and what else is worth knowing, JSON-ready."""
-        weights = {name: tensor.detach().cpu().half().contiguous() for name, tensor in self.state_dict().items()}
-        more = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
-        write_tensors(path, weights, more)
+        """Write the weights in float16, with the size of the network and JSON-ready information on its training."""
+        weights = {name: tensor.half() for name, tensor in self.state_dict().items()}
+        metadata = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
+        write_tensors(path, weights, metadata)
 
 
 def correct(
-    network: SwigNet, log_maps: Tensor, features: Features, *, n_planes: int, device: torch.device | str = "cpu"
+    network: SwigNet,
+    log_maps: Tensor,
+    features: Features,
+    *,
+    n_planes: int,
+    device: torch.device | str = "cpu",
+    n_together: int = N_TOGETHER,
 ) -> Generator[float, None, Tensor]:
     """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
 
-    Slabs are computed one after another, each with as many planes around it as it depends on, so that slabs change
-    memory and nothing else. `n_planes` are held at a time, or as few as it takes to correct two of them; half as many
-    where the device runs out of memory.
+    Slabs are computed one after another, each with as many planes around it as it depends on. Results do not depend
+    on the thickness of the slabs; memory does.
+
+    Parameters
+    ----------
+    network, log_maps, features
+        Network, log maps ``(3, X, Y, Z)`` and their features.
+    n_planes
+        HR planes of a slab and around it, or as many as the correction of two planes needs. Halved whenever the
+        device runs out of memory.
+    device
+        Device that computes.
+    n_together
+        HR planes that the first and the last layer process at a time, an even number.
 
     Raises
     ------
@@ -166,9 +183,9 @@ def correct(
     first = 0
     while first < n:
         last, low = min(first + step, n), max(0, first - halo)
-        working = _output(network, features, slice(low, min(n, last + halo)))
+        steps = _correction(network, features, slice(low, min(n, last + halo)), n_together)
         try:
-            output = yield from mapped(working, partial(_overall, first / n, last / n))
+            correction = yield from mapped(steps, partial(_overall, first / n, last / n))
         except torch.OutOfMemoryError:
             if step == FOLDED:
                 raise
@@ -176,42 +193,43 @@ def correct(
             step = max(FOLDED, step // 2 // FOLDED * FOLDED)
             continue
         planes = slice(first, last)
-        change = output[:, first - low : last - low].to(log_maps)
+        change = correction[:, first - low : last - low].to(log_maps)
         corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
         first = last
     return corrected
 
 
-@torch.inference_mode()
-def _output(network: SwigNet, features: Features, planes: slice) -> Generator[float, None, Tensor]:
-    """The network over planes of the volumes, ``(3, planes, Y, Z)``; yields the finished fraction.
+def _overall(low: float, high: float, fraction: float) -> float:
+    return low + (high - low) * fraction
 
-    One layer after another, and input and output, which are widest, a few planes at a time.
+
+@torch.inference_mode()
+def _correction(network: SwigNet, features: Features, planes: slice, n_together: int) -> Generator[float, None, Tensor]:
+    """Output of the network for some planes ``(3, planes, Y, Z)``; yields the finished fraction.
+
+    The network is applied layer by layer. The first and the last layer, whose input or output is widest, process a
+    few planes at a time.
     """
     weight = network.tail.weight
     volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
     n, y, z = volumes.shape[2:]
-    pieces = list(slices_with_halo(n, READ, FOLDED))
+    pieces = list(slices_with_halo(n, n_together, FOLDED))
     n_steps, done = 2 * len(pieces) + 2 * len(network.blocks), count(1)
     shape = (1, network.config.width, *(-(-size // FOLDED) for size in (n, y, z)))
     inner = torch.empty(shape, dtype=weight.dtype, device=weight.device, memory_format=torch.channels_last_3d)
     for kept, wide in pieces:
-        read = network.read(volumes[:, :, wide].to(weight.device, weight.dtype), levels)
-        inner[:, :, _folded_planes(kept)] = read[:, :, _folded_planes(kept, wide.start)]
+        first = network.first_layer(volumes[:, :, wide].to(weight.device, weight.dtype), levels)
+        inner[:, :, _folded_planes(kept)] = first[:, :, _folded_planes(kept, wide.start)]
         yield next(done) / n_steps
     for block in network.blocks:
         inner = yield from mapped(cast("ResidualBlock", block).steps(inner), lambda _: next(done) / n_steps)
         yield next(done) / n_steps
     output = weight.new_empty(len(QUANTITIES), n, y, z)
     for kept, wide in pieces:
-        answer = network.answer(inner[:, :, _folded_planes(wide)])[0, :, :, :y, :z]
-        output[:, kept] = answer[:, kept.start - wide.start : kept.stop - wide.start]
+        last = network.last_layer(inner[:, :, _folded_planes(wide)])[0, :, :, :y, :z]
+        output[:, kept] = last[:, kept.start - wide.start : kept.stop - wide.start]
         yield next(done) / n_steps
     return output
-
-
-def _overall(low: float, high: float, fraction: float) -> float:
-    return low + (high - low) * fraction
 
 
 def _folded_planes(planes: slice, origin: int = 0) -> slice:
@@ -220,14 +238,14 @@ def _folded_planes(planes: slice, origin: int = 0) -> slice:
 
 
 def slices_with_halo(n: int, step: int, halo: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of `step` out of `n` planes one after another, each with what lies up to `halo` planes around it."""
+    """Consecutive slices of `step` out of `n` planes, each with the slice that adds up to `halo` planes around it."""
     for first in range(0, n, step):
         last = min(first + step, n)
         yield slice(first, last), slice(max(0, first - halo), min(n, last + halo))
 
 
 def fold(x: Tensor) -> Tensor:
-    """Voxels of each box of 2 x 2 x 2 as channels: ``(n, c, X, Y, Z)`` to ``(n, 8 c, X/2, Y/2, Z/2)``."""
+    """Turn the voxels of each box of 2 x 2 x 2 into channels: ``(n, c, X, Y, Z)`` to ``(n, 8 c, X/2, Y/2, Z/2)``."""
     n, c, *shape = x.shape
     a, b, d = (size // FOLDED for size in shape)
     boxes = x.reshape(n, c, a, FOLDED, b, FOLDED, d, FOLDED).permute(0, 1, 3, 5, 7, 2, 4, 6)
@@ -235,7 +253,7 @@ def fold(x: Tensor) -> Tensor:
 
 
 def unfold(x: Tensor) -> Tensor:
-    """The inverse of `folded`."""
+    """Inverse of `fold`."""
     n, c, a, b, d = x.shape
     boxes = x.reshape(n, c // FOLDED**3, FOLDED, FOLDED, FOLDED, a, b, d).permute(0, 1, 5, 2, 6, 3, 7, 4)
     return boxes.reshape(n, c // FOLDED**3, a * FOLDED, b * FOLDED, d * FOLDED)

@@ -1,12 +1,18 @@
-"""What one scan gives a network to learn from."""
+"""Self-supervision: examples that a single scan gives a network to learn from, without HR maps.
+
+A network that is trained without HR maps must not see the noise of its targets, or it learns to keep that noise. So a
+scan y is given as y + alpha z, with known noise z of the level that the scan has, and compared with y - z / alpha:
+both have the same anatomy, and their noise is independent (Pang et al. 2021, "Recorrupted-to-Recorrupted"). One scale
+up the LR maps themselves are the target, and their truncation the input.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Generator
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Generator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -38,8 +44,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-ALPHA = 0.7  # noise that is added over noise that is there
-MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # of what the result is compared with, over the noise that is there
+ALPHA = 0.7  # standard deviation of the added noise, over that of the scan
+MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # standard deviation of the noise of targets, over that of the scan
 
 NAME_OF_MODEL = {model: name for name, model in SEQUENCES.items()}
 
@@ -53,120 +59,147 @@ class NetworkInput:
     levels: Tensor  # (N_LEVELS,)
     unit: Tensor  # (3, X, Y, Z), float16
 
-
-class StoredTensors:
-    """Parts that can be moved to a device and kept in a file."""
-
-    def to(self, device: torch.device) -> Self:
-        """The same on a device."""
-        return replace(self, **{each.name: _moved(getattr(self, each.name), device) for each in fields(self)})  # type: ignore[arg-type, type-var]
-
-    def save(self, path: Path) -> None:
-        """Write a safetensors file."""
-        models = [[NAME_OF_MODEL[type(each)], asdict(each)] for each in getattr(self, "sequences", ())]
-        write_tensors(path, _flat(self), {"sequences": json.dumps(models)})
-
     @classmethod
-    def load(cls, path: Path) -> Self:
-        """Read what `save` wrote."""
-        tensors, about = read_tensors(path)
-        parts: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if "." not in name}
-        for name in {name.split(".")[0] for name in tensors if "." in name}:
-            parts[name] = NetworkInput(**{each.name: tensors[f"{name}.{each.name}"] for each in fields(NetworkInput)})
-        if models := json.loads(about["sequences"]):
-            parts["sequences"] = tuple(SEQUENCES[name](**settings) for name, settings in models)
-        return cls(**parts)
+    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> NetworkInput:
+        """Input whose tensors are named ``prefix.log_maps`` and so on."""
+        names = ("log_maps", "volumes", "levels", "unit")
+        return cls(**{name: tensors[f"{prefix}.{name}"] for name in names})
+
+
+def named_tensors(example: Any) -> dict[str, Tensor]:
+    """Tensors of an example by the names of its fields; those of a `NetworkInput` as ``field.log_maps`` and so on."""
+    tensors: dict[str, Tensor] = {}
+    for name, value in vars(example).items():
+        if isinstance(value, NetworkInput):
+            tensors |= {f"{name}.{part}": tensor for part, tensor in vars(value).items()}
+        elif isinstance(value, torch.Tensor):
+            tensors[name] = value
+    return tensors
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class ScanExample(StoredTensors):
-    """What one scan gives to learn from; every target has noise of its own, which the scene beside it does not know."""
+class ScanExample:
+    """One scan to learn from; every target has noise that is independent of the input."""
 
-    again: NetworkInput  # the subject, corrupted once more
+    fine: NetworkInput  # on the HR grid, of the scan with more noise
     guides: Tensor  # (guide, X, Y, Z), in units of PD
-    guide_weight: Tensor  # (guide, X, Y, Z), float16, 0 where a guide saw nothing or contradicts the LR maps
-    guide_deviation: Tensor  # (guide,), of what is left when they are compared
+    guide_weight: Tensor  # (guide, X, Y, Z), float16, 0 where a guide was not measured or contradicts the LR maps
+    guide_deviation: Tensor  # (guide,), standard deviation of the guide residuals
     lr_maps: Tensor  # (3, x, y, z)
-    lr_deviation: Tensor  # (3, x, y, z)
-    rows_x: Tensor  # (x, X), and so on: the truncation, one matrix along each axis
-    rows_y: Tensor
-    rows_z: Tensor
-    coarse: NetworkInput  # on the LR grid
-    coarse_target: Tensor  # (3, x, y, z), the LR maps, 0 where there is no measurement
+    lr_deviation: Tensor  # (3, x, y, z), standard deviation of the LR residual
+    rows_x: Tensor  # (x, X), matrix of the truncation along the first axis
+    rows_y: Tensor  # (y, Y)
+    rows_z: Tensor  # (z, Z)
+    coarse: NetworkInput  # on the LR grid, of the truncated LR maps
+    coarse_target: Tensor  # (3, x, y, z), the LR maps, 0 without a measurement
     noise: Tensor  # (2,), relative, of maps and guides
     sequences: tuple[SignalModel, ...]
 
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], sequences: tuple[SignalModel, ...]) -> ScanExample:
+        """Inverse of `named_tensors`."""
+        parts: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if "." not in name}
+        parts |= {name: NetworkInput.from_tensors(tensors, name) for name in ("fine", "coarse")}
+        return cls(**parts, sequences=sequences)
 
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, NetworkInput):
-        return NetworkInput(**{each.name: getattr(value, each.name).to(device) for each in fields(NetworkInput)})
-    return value.to(device) if isinstance(value, torch.Tensor) else value
+    def to(self, device: torch.device) -> ScanExample:
+        """Return the example on a device."""
+        tensors = {name: tensor.to(device) for name, tensor in named_tensors(self).items()}
+        return ScanExample.from_tensors(tensors, self.sequences)
 
+    def save(self, path: Path) -> None:
+        """Write a safetensors file."""
+        models = [[NAME_OF_MODEL[type(model)], asdict(model)] for model in self.sequences]
+        write_tensors(path, named_tensors(self), {"sequences": json.dumps(models)})
 
-def _flat(example: Any) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for each in fields(example):
-        value = getattr(example, each.name)
-        if isinstance(value, NetworkInput):
-            tensors |= {
-                f"{each.name}.{part.name}": getattr(value, part.name).contiguous() for part in fields(NetworkInput)
-            }
-        elif isinstance(value, torch.Tensor):
-            tensors[each.name] = value.contiguous()
-    return tensors
+    @classmethod
+    def load(cls, path: Path) -> ScanExample:
+        """Read a file that `save` wrote."""
+        tensors, metadata = read_tensors(path)
+        models = json.loads(metadata["sequences"])
+        return cls.from_tensors(tensors, tuple(SEQUENCES[name](**settings) for name, settings in models))
 
 
 def make_scan_example(
     problem: Problem, gains: Tensor, noise: Noise, generator: np.random.Generator
 ) -> Generator[Progress, None, ScanExample]:
-    """Solve a problem corrupted once more, and that one scale up.
+    """Solve a problem after noise is added, and once more one scale up.
 
     Parameters
     ----------
+    problem
+        Scan.
     gains
         ``(guide,)``, scanner units per unit of PD of the problem.
     noise
-        What is there.
+        Noise of the scan.
+    generator
+        Of the added noise.
     """
-    gains, deviation = gains.float(), noise.lr_maps.view(-1, 1, 1, 1) * problem.lr_maps.abs()
-    corrupted, lr_target = recorrupt(problem.lr_maps, deviation, generator)
-    corrupted[:, ~problem.lr_seen] = torch.nan
-    images, targets = recorrupt(problem.guides, noise.guides.view(-1, 1, 1, 1), generator)
-    images[~problem.guide_valid] = torch.nan
-    again = yield from _prepared(problem, corrupted, problem.lr_grid, images, problem.hr_grid)
-    own = gains * again.gain_units
-    optimum, found = yield from mapped(solve_maps(again, own), between(0, 0.75))
-    scene = yield from mapped(make_network_input(again, optimum, found), between(0.75, 0.8))
-    guide_weight = (problem.guide_valid * (1 - optimum.conflict)).half()
-    del optimum
-    upper = grid_one_scale_up(problem)
-    above = yield from _prepared(
-        problem, KSpaceTruncation(problem.lr_grid, upper)(again.lr_maps), upper, again.lr_guides, problem.lr_grid
-    )
-    upper_optimum, upper_noise = yield from mapped(solve_maps(above, own * above.gain_units), between(0.8, 1))
+    noisy, lr_target, guide_targets = yield from _recorrupt_problem(problem, noise, generator)
+    gains = gains.float() * noisy.gain_units
+    estimate, measured_noise = yield from mapped(solve_maps(noisy, gains), between(0, 0.75))
+    fine = yield from mapped(make_network_input(noisy, estimate, measured_noise), between(0.75, 0.8))
+    guide_weight = (problem.guide_valid * (1 - estimate.conflict)).half()
+    del estimate  # releases its volumes
+    coarse, map_units = yield from mapped(_solve_one_scale_up(problem, noisy, gains), between(0.8, 1))
     relative = noise.lr_maps.clamp(min=MIN_LR_NOISE)
-    least = torch.maximum(noise.guides, MIN_GUIDE_NOISE * again.guide_levels)
+    least = torch.maximum(noise.guides, MIN_GUIDE_NOISE * noisy.guide_levels)
+    rows_x, rows_y, rows_z = (matrix.float() for matrix in noisy.truncate.matrices)
     return ScanExample(
-        again=scene,
-        guides=targets / own.view(-1, 1, 1, 1),
+        fine=fine,
+        guides=guide_targets / gains.view(-1, 1, 1, 1),
         guide_weight=guide_weight,
-        guide_deviation=MORE_NOISE * least / own,
-        lr_maps=lr_target / again.map_units,
-        lr_deviation=lr_variance(again, replace(found, lr_maps=MORE_NOISE * relative)).sqrt(),
-        rows_x=again.truncate.matrices[0].float(),
-        rows_y=again.truncate.matrices[1].float(),
-        rows_z=again.truncate.matrices[2].float(),
-        coarse=drained(make_network_input(above, upper_optimum, upper_noise)),
-        coarse_target=lr_target / again.map_units / above.map_units * problem.lr_valid,
+        guide_deviation=MORE_NOISE * least / gains,
+        lr_maps=lr_target / noisy.map_units,
+        lr_deviation=lr_variance(noisy, replace(measured_noise, lr_maps=MORE_NOISE * relative)).sqrt(),
+        rows_x=rows_x,
+        rows_y=rows_y,
+        rows_z=rows_z,
+        coarse=coarse,
+        coarse_target=lr_target / noisy.map_units / map_units * problem.lr_valid,
         noise=torch.stack([noise.lr_maps.mean(), (noise.guides / problem.guide_levels).mean()]),
         sequences=problem.sequences,
     )
 
 
-def _prepared(
+def _recorrupt_problem(
+    problem: Problem, noise: Noise, generator: np.random.Generator
+) -> Generator[Progress, None, tuple[Problem, Tensor, Tensor]]:
+    """The problem with more noise, and targets with independent noise for its LR maps and its guides."""
+    deviation = noise.lr_maps.view(-1, 1, 1, 1) * problem.lr_maps.abs()
+    lr_maps, lr_target = recorrupt(problem.lr_maps, deviation, generator)
+    lr_maps[:, ~problem.lr_seen] = torch.nan
+    guides, guide_targets = recorrupt(problem.guides, noise.guides.view(-1, 1, 1, 1), generator)
+    guides[~problem.guide_valid] = torch.nan
+    noisy = yield from _prepare_like(problem, lr_maps, problem.lr_grid, guides, problem.hr_grid)
+    return noisy, lr_target, guide_targets
+
+
+def recorrupt(volumes: Tensor, deviation: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
+    """Return y + alpha z and y - z / alpha for volumes y, in float32; their noise is independent.
+
+    z is new noise with the standard deviation `deviation`, which is that of the noise of the volumes.
+    """
+    extra = deviation * torch.as_tensor(generator.standard_normal(volumes.shape, dtype=np.float32))
+    return (volumes + ALPHA * extra).float(), (volumes - extra / ALPHA).float()
+
+
+def _solve_one_scale_up(
+    problem: Problem, noisy: Problem, gains: Tensor
+) -> Generator[Progress, None, tuple[NetworkInput, Tensor]]:
+    """Network input on the LR grid, from the truncated LR maps, and the units of its maps."""
+    grid = grid_one_scale_up(problem)
+    lr_maps = KSpaceTruncation(problem.lr_grid, grid)(noisy.lr_maps)
+    above = yield from _prepare_like(problem, lr_maps, grid, noisy.lr_guides, problem.lr_grid)
+    estimate, noise = yield from solve_maps(above, gains * above.gain_units)
+    return drained(make_network_input(above, estimate, noise)), above.map_units
+
+
+def _prepare_like(
     problem: Problem, lr_maps: Tensor, lr_grid: VoxelGrid, guides: Tensor, hr_grid: VoxelGrid
 ) -> Generator[Progress, None, Problem]:
-    """A problem of the same sequences with other volumes."""
+    """A problem with the sequences of another one and other volumes."""
     maps = QuantitativeMaps(data=lr_maps.numpy(), grid=lr_grid)
     images = [
         WeightedImage(data=guide.numpy(), grid=hr_grid, name=f"guide {number}", sequence=sequence)
@@ -176,36 +209,24 @@ def _prepared(
 
 
 def solve_maps(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[MapEstimate, Noise]]:
-    """Most probable maps of a problem with known gains ``(guide,)``, and the noise they were found with."""
+    """Most probable maps of a problem with known gains ``(guide,)``, and its measured noise."""
     started = Progress(0.0, "local regression on the guides")
     prediction = yield from mapped(predict(problem), lambda _: started)
     posterior, device = make_posterior(problem, prediction, gains), torch.device("cpu")
     planes = planes_of_a_slab(problem.hr_grid.shape, device, None)
-    optimum = yield from estimate_maps(problem, posterior, prediction.noise, device=device, n_planes=planes)
-    return optimum, prediction.noise
+    estimate = yield from estimate_maps(problem, posterior, prediction.noise, device=device, n_planes=planes)
+    return estimate, prediction.noise
 
 
-def make_network_input(problem: Problem, optimum: MapEstimate, noise: Noise) -> Generator[Progress, None, NetworkInput]:
-    """Input of the network for a solved problem."""
-    looking = compute_features(optimum.posterior, problem.truncate, optimum.log_maps, optimum.noise, noise.lr_maps)
-    features = yield from staged(looking, 0.0, 1.0, "preparing for the network")
+def make_network_input(
+    problem: Problem, estimate: MapEstimate, noise: Noise
+) -> Generator[Progress, None, NetworkInput]:
+    """Input of the network for a solved problem and its noise."""
+    computing = compute_features(estimate.posterior, problem.truncate, estimate.log_maps, estimate.noise, noise.lr_maps)
+    features = yield from staged(computing, 0.0, 1.0, "preparing for the network")
     return NetworkInput(
-        log_maps=optimum.log_maps,
+        log_maps=estimate.log_maps,
         volumes=features.volumes.half(),
         levels=features.levels,
         unit=features.unit.half(),
     )
-
-
-def recorrupt(volumes: Tensor, deviation: Tensor, generator: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Volumes with more noise, and with less of the same noise than none, which is independent of it; float32.
-
-    `deviation` is that of the noise which is there, and the new noise has it too.
-    """
-    extra = deviation * torch.as_tensor(generator.standard_normal(volumes.shape, dtype=np.float32))
-    return (volumes + ALPHA * extra).float(), (volumes - extra / ALPHA).float()
-
-
-def solve_network_input(problem: Problem, gains: Tensor) -> NetworkInput:
-    """Input of the network for a problem with known gains ``(guide,)``."""
-    return drained(make_network_input(problem, *drained(solve_maps(problem, gains))))

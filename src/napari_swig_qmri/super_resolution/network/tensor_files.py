@@ -15,19 +15,31 @@ if TYPE_CHECKING:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Tensors and metadata of a safetensors file."""
+    """Read the tensors and the metadata of a safetensors file.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it is not a complete safetensors file.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:
         with safe_open(path, "pt") as opened:
             return {name: opened.get_tensor(name) for name in opened.keys()}, dict(opened.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file ({error}): copy it again.") from None
+        raise ValueError(f"{path} is no complete safetensors file ({error}): copy it again.") from None
 
 
-def write_tensors(path: Path, tensors: Mapping[str, Tensor], about: Mapping[str, str]) -> None:
-    """Write a safetensors file atomically."""
+def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Write tensors of any device and their metadata to a safetensors file.
+
+    The file is complete or missing at every moment.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(dict(tensors), beside, dict(about))
-    beside.replace(path)
+    stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    save_file(stored, part, dict(metadata))
+    part.replace(path)

@@ -1,8 +1,8 @@
-"""PD, T1 and T2 from a series of images: the nearest entry of a dictionary, then refined between its entries.
+"""PD, T1 and T2 from a series of images: the nearest entry of a dictionary, refined between entries.
 
-The dictionary holds the signals of PD 1 on a grid of log T1 and log T2, each of unit norm. What has the largest
-inner product with the images of a voxel is refined by Gauss-Newton steps, which are free of the grid; PD is
-the projection of the images on the signal found. Source of matching: Ma et al. 2013.
+The dictionary holds signals of PD 1, scaled to unit norm, on a grid of log T1 and log T2. The entry with the largest
+inner product with the images of a voxel is refined by Gauss-Newton steps, which do not depend on the grid. PD is the
+projection of the images on the refined signal. Source of matching: Ma et al. 2013.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
     SeriesModel = Callable[[Tensor, Tensor, Tensor], Tensor]  # pd, t1, t2 ``(...)`` to images ``(n_images, ...)``
 
 N_REFINEMENTS = 3
-N_TOGETHER = 16384  # voxels that are worked on at once
-N_COMPARED = 1024  # of them compared with the dictionary at once: the products of some 1000 entries stay in cache
+N_TOGETHER = 16384  # voxels that are processed at a time
+N_COMPARED = 1024  # of them compared with the dictionary at a time: the products of some 1000 entries stay in cache
 DIFFERENCE = 0.01  # of the logarithms; quotients take a tenth of the time of forward-mode derivatives
-ROUNDING = 1e-6  # of a cosine in single precision; what differs by less fits as well
-DAMPING = 1e-6  # of the diagonal of the normal equations, so that they can be solved where T2 is not seen
+ROUNDING = 1e-6  # relative rounding error of a cosine in single precision, within which fits are equally good
+DAMPING = 1e-6  # of the diagonal of the normal equations, which keeps them solvable where T2 has no effect
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Dictionary:
-    """Signals of PD 1 and unit norm for T1 and T2 on a grid, T2 never above T1."""
+    """Signals of PD 1, scaled to unit norm, for T1 and T2 on a grid with T2 up to T1."""
 
     model: SeriesModel
     log_times: Tensor  # (2, n_entries), log of T1 and T2 in s
@@ -49,7 +49,18 @@ def make_dictionary(
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
 ) -> Dictionary:
-    """Dictionary of a model over ranges of T1 and T2 in s, its neighbours a factor of about exp(`step`) apart.
+    """Compute the dictionary of a signal model.
+
+    Parameters
+    ----------
+    model
+        Function of PD, T1 and T2 ``(...)``, times in s, that returns images ``(n_images, ...)``.
+    t1_range, t2_range
+        Lowest and highest value in s.
+    step
+        Neighbours differ by a factor of about exp(`step`).
+    device, dtype
+        Of the dictionary, and of the computations with it.
 
     Raises
     ------
@@ -74,12 +85,27 @@ def _evenly(limits: tuple[float, float], step: float, device: torch.device | str
     return torch.linspace(first, last, 1 + math.ceil((last - first) / step), device=device)
 
 
-def match(images: Tensor, dictionary: Dictionary, background: float = 0.05) -> Generator[Progress, None, Tensor]:
-    """PD in the unit of the images, T1 and T2 in s, ``(3, ...)``, of signed images ``(n_images, ...)``.
+def match(
+    images: Tensor, dictionary: Dictionary, background: float = 0.05, *, n_together: int = N_TOGETHER
+) -> Generator[Progress, None, Tensor]:
+    """Match a series of images with a dictionary; yields `Progress`.
 
-    A plain generator that yields `Progress`. Computed on the device and in the dtype of the dictionary, and
-    returned on those of the images. Voxels whose images are not finite, or weaker than `background` of the 99th
-    percentile (root of the sum of squares over the series), are 0 in all maps.
+    Parameters
+    ----------
+    images
+        ``(n_images, ...)``, signed. Computed on the device and in the dtype of the dictionary.
+    dictionary
+        Dictionary of as many images.
+    background
+        Share of the 99th percentile of the root of the sum of squares over the series. Voxels below it, and voxels
+        with images that are not finite, are 0 in all maps.
+    n_together
+        Voxels that are processed at a time.
+
+    Returns
+    -------
+    Tensor
+        ``(3, ...)``, PD in the unit of the images, T1 and T2 in s, on the device and in the dtype of the images.
 
     Raises
     ------
@@ -94,37 +120,37 @@ def match(images: Tensor, dictionary: Dictionary, background: float = 0.05) -> G
     if not 0 <= background < 1:
         raise ValueError(f"background must be a share from 0 to below 1 of the strongest signal, not {background:g}.")
     series = images.reshape(n_images, -1)
-    voxels = _seen(series, background).nonzero()[:, 0]
+    voxels = _has_signal(series, background).nonzero()[:, 0]
     maps = torch.zeros(3, series.shape[1], dtype=images.dtype, device=images.device)
-    for first in range(0, len(voxels), N_TOGETHER):
+    for first in range(0, len(voxels), n_together):
         yield Progress(first / len(voxels), "matching the images with the dictionary")
-        here = voxels[first : first + N_TOGETHER]
-        maps[:, here] = _matched(series[:, here].to(dictionary.entries), dictionary).to(maps)
+        chunk = voxels[first : first + n_together]
+        maps[:, chunk] = _match_voxels(series[:, chunk].to(dictionary.entries), dictionary).to(maps)
     return maps.reshape(3, *images.shape[1:])
 
 
-def _seen(series: Tensor, background: float) -> Tensor:
-    """Which voxels ``(n,)`` of a series ``(n_images, n)`` have a signal."""
+def _has_signal(series: Tensor, background: float) -> Tensor:
+    """Voxels ``(n,)`` of a series ``(n_images, n)`` that are not background."""
     strength: Tensor = series.norm(dim=0)
     finite = strength.isfinite()
     if not finite.any():
         return finite
-    found = strength[finite]
-    strongest = found.kthvalue(max(1, round(0.99 * len(found)))).values
+    values = strength[finite]
+    strongest = values.kthvalue(max(1, round(0.99 * len(values)))).values
     return finite & (strength > background * strongest)
 
 
-def _matched(series: Tensor, dictionary: Dictionary) -> Tensor:
-    """Maps ``(3, n)`` of images ``(n_images, n)``; 0 where no entry looks like the images."""
+def _match_voxels(series: Tensor, dictionary: Dictionary) -> Tensor:
+    """Maps ``(3, n)`` of images ``(n_images, n)``; 0 where PD is not positive."""
     parts = torch.split(series.T, N_COMPARED)
     nearest = [(part @ dictionary.entries.T).max(dim=1).indices for part in parts]
-    log_times, signal = _refined(series, dictionary.log_times[:, torch.cat(nearest)], dictionary)
+    log_times, signal = _refine(series, dictionary.log_times[:, torch.cat(nearest)], dictionary)
     pd = inner_product(signal, series) / inner_product(signal, signal)
     return torch.stack([pd, *log_times.exp()]) * (pd > 0)
 
 
-def _refined(series: Tensor, log_times: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tensor]:
-    """Log times ``(2, n)`` that fit better than those given, and their signals ``(n_images, n)`` for PD 1."""
+def _refine(series: Tensor, log_times: Tensor, dictionary: Dictionary) -> tuple[Tensor, Tensor]:
+    """Log times ``(2, n)`` with the best fit of all Gauss-Newton steps, and their signals ``(n_images, n)``."""
     low, high = dictionary.log_times.amin(1, keepdim=True), dictionary.log_times.amax(1, keepdim=True)
     best, best_signal, best_fit = log_times, series, torch.full_like(series[0], -torch.inf)
     for n in range(1 + N_REFINEMENTS):
@@ -136,22 +162,22 @@ def _refined(series: Tensor, log_times: Tensor, dictionary: Dictionary) -> tuple
         best, best_signal = torch.where(better, log_times, best), torch.where(better, signal, best_signal)
         best_fit = torch.where(better, fit, best_fit)
         if n < N_REFINEMENTS:
-            move = _gauss_newton_step(series, signal, slopes, power, product)
+            move = _gauss_newton_move(series, signal, slopes, power, product)
             log_times = (log_times + move.clamp(-dictionary.step, dictionary.step)).clamp(low, high)
     return best, best_signal
 
 
-def _gauss_newton_step(series: Tensor, signal: Tensor, slopes: Tensor, power: Tensor, product: Tensor) -> Tensor:
-    """Change of both log times ``(2, n)`` towards the least squares over them and PD, PD being eliminated."""
+def _gauss_newton_move(series: Tensor, signal: Tensor, slopes: Tensor, power: Tensor, product: Tensor) -> Tensor:
+    """Change of both log times ``(2, n)`` towards the least squares over them and PD, with PD eliminated."""
     across = [slope - signal * (inner_product(signal, slope) / power) for slope in slopes]
     normal = torch.stack([torch.stack([inner_product(a, b) for b in across]) for a in across])
     normal = normal + DAMPING * torch.diag_embed(power.expand(2, -1).T).movedim(0, -1)
-    towards = torch.stack([inner_product(a, series) for a in across])
-    return solve_voxelwise(normal, towards) * (power / product.clamp(min=torch.finfo(power.dtype).tiny))
+    descent = torch.stack([inner_product(a, series) for a in across])
+    return solve_voxelwise(normal, descent) * (power / product.clamp(min=torch.finfo(power.dtype).tiny))
 
 
 def _signal_and_slopes(model: SeriesModel, log_times: Tensor) -> tuple[Tensor, Tensor]:
-    """Signals ``(n_images, n)`` for PD 1 and their derivatives ``(2, n_images, n)`` by log T1 and log T2."""
+    """Signals ``(n_images, n)`` of PD 1, and their derivatives ``(2, n_images, n)`` by log T1 and log T2."""
 
     def signals(log_t1: Tensor, log_t2: Tensor) -> Tensor:
         return model(torch.ones_like(log_t1), log_t1.exp(), log_t2.exp())
