@@ -39,9 +39,9 @@ SIDECARS = {
 
 def run(widget: SuperResolveWidget, qtbot: QtBot) -> None:
     """Press the button and wait for the end."""
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
-    with qtbot.waitSignal(widget.run.ended):
-        widget.run.run_button.native.click()
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
+    with qtbot.waitSignal(widget.run_panel.ended):
+        widget.run_panel.run_button.native.click()
 
 
 def make_map(suffix: str, grid: VoxelGrid = LR, **more: Any) -> Volume:

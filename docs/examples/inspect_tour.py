@@ -54,9 +54,9 @@ def main(folder: Path, voxel_size: float) -> None:
 def super_resolve(dock: SuperResolveWidget) -> None:
     """Add SR maps."""
     dock.options.method_box.value = "posterior"
-    wait_until(lambda: dock.run.run_button.enabled)
-    dock.run.run_button.native.click()
-    wait_until(lambda: not dock.run.is_running)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
+    dock.run_panel.run_button.native.click()
+    wait_until(lambda: not dock.run_panel.is_running)
 
 
 def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:

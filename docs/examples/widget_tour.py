@@ -80,7 +80,7 @@ def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
 
 def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> None:
     """Pictures of settings that cannot be, of a run, of a cancelled one, and of one that fails."""
-    wait_until(lambda: dock.run.run_button.enabled)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
     shoot(viewer, folder / "super-resolve-ready.png")
     row = dock.guides.rows[0]
     echo_time = row.editor.parameter_boxes()["echo_time"]
@@ -89,25 +89,25 @@ def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path)
     shoot(viewer, folder / "super-resolve-problem.png")
     echo_time.value = kept
     row.fold.set_unfolded(False)
-    wait_until(lambda: dock.run.run_button.enabled)
-    dock.run.run_button.native.click()
-    wait_until(lambda: dock.run.bar.value > 400 or not dock.run.is_running)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
+    dock.run_panel.run_button.native.click()
+    wait_until(lambda: dock.run_panel.bar.value > 400 or not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-running.png")
-    wait_until(lambda: not dock.run.is_running)
+    wait_until(lambda: not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-done.png")
     used = dock.guides.rows[1].use_box
     used.value = False
-    wait_until(lambda: dock.run.run_button.enabled)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
     shoot(viewer, folder / "super-resolve-guide-off.png")
     used.value = True
     network(viewer, dock, folder)
-    dock.run.run_button.native.click()
-    wait_until(lambda: dock.run.bar.value > 0 or not dock.run.is_running)
-    dock.run.cancel_button.native.click()
-    wait_until(lambda: not dock.run.is_running)
+    dock.run_panel.run_button.native.click()
+    wait_until(lambda: dock.run_panel.bar.value > 0 or not dock.run_panel.is_running)
+    dock.run_panel.cancel_button.native.click()
+    wait_until(lambda: not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-cancelled.png")
-    dock.run.start(failing)
-    wait_until(lambda: not dock.run.is_running)
+    dock.run_panel.start(failing)
+    wait_until(lambda: not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-error.png")
 
 
@@ -115,21 +115,21 @@ def network(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> No
     """Pictures of the network as the method, of its result, and of its adaptation to the subject."""
     dock.options_fold.set_unfolded(True)
     dock.options.method_box.value = "network"
-    wait_until(lambda: dock.run.run_button.enabled)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
     dock.findChild(QScrollArea).ensureWidgetVisible(dock.options.weights_note)
     shoot(viewer, folder / "super-resolve-network.png")
     dock.options_fold.set_unfolded(False)
-    dock.run.run_button.native.click()
-    wait_until(lambda: not dock.run.is_running)
+    dock.run_panel.run_button.native.click()
+    wait_until(lambda: not dock.run_panel.is_running)
     wait_until(lambda: "Takes about" in dock.results.adapt_button.tooltip)
     shoot(viewer, folder / "super-resolve-network-done.png")
     dock.results.adapt_button.native.click()
-    wait_until(lambda: dock.run.bar.value > 700 or not dock.run.is_running)
+    wait_until(lambda: dock.run_panel.bar.value > 700 or not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-adapting.png")
-    wait_until(lambda: not dock.run.is_running)
+    wait_until(lambda: not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-adapted.png")
     dock.options.method_box.value = "posterior"
-    wait_until(lambda: dock.run.run_button.enabled)
+    wait_until(lambda: dock.run_panel.run_button.enabled)
 
 
 def failing() -> Generator[Progress, None, None]:

@@ -63,9 +63,9 @@ def test_super_resolve_in_a_window(
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
     assert isinstance(dock, SuperResolveWidget)
     layers = add_case(viewer)
-    qtbot.waitUntil(lambda: dock.run.run_button.enabled)
-    with qtbot.waitSignal(dock.run.ended):
-        dock.run.run_button.native.click()
+    qtbot.waitUntil(lambda: dock.run_panel.run_button.enabled)
+    with qtbot.waitSignal(dock.run_panel.ended):
+        dock.run_panel.run_button.native.click()
     assert len(viewer.layers) > len(layers)
 
 
@@ -79,8 +79,8 @@ def test_closing_the_dock_while_it_runs(
     viewer = make_napari_viewer_proxy()
     outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
     layers = add_case(viewer)
-    qtbot.waitUntil(lambda: dock.run.run_button.enabled)
-    dock.run.run_button.native.click()
+    qtbot.waitUntil(lambda: dock.run_panel.run_button.enabled)
+    dock.run_panel.run_button.native.click()
     qtbot.waitUntil(lambda: len(engine.runs) == 1)
     outer.destroyOnClose()
     qtbot.waitUntil(engine.closed.is_set)

@@ -127,7 +127,7 @@ def test_preflight_is_shown_and_asked_once_per_pause(viewer: ViewerModel, make: 
     add_case(viewer)
     engine = FakeEngine()
     widget = make(engine)
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
     assert len(engine.preflights) == 1
     assert "LR 2 mm → HR 1 mm." in widget.preflight.statements.text()
     assert widget.preflight.cost.text() == "Takes about 4 s and 0.6 GB of memory."
@@ -140,7 +140,7 @@ def test_problems_forbid_a_run(viewer: ViewerModel, make: Make, qtbot: QtBot) ->
     widget = make(FakeEngine(problems=("The guide lies <elsewhere>.",)))
     qtbot.waitUntil(lambda: "elsewhere" in widget.preflight.problems.text())
     assert "&lt;elsewhere&gt;" in widget.preflight.problems.text()
-    assert not widget.run.run_button.enabled
+    assert not widget.run_panel.run_button.enabled
 
 
 def test_impossible_settings_are_named_with_their_guide(viewer: ViewerModel, make: Make) -> None:
@@ -149,13 +149,13 @@ def test_impossible_settings_are_named_with_their_guide(viewer: ViewerModel, mak
     widget.guides.rows[0].editor.parameter_boxes()["echo_time"].value = 700
     assert "sub-01 T1w" in widget.preflight.problems.text()
     assert "TE 700 ms" in widget.preflight.problems.text()
-    assert not widget.run.run_button.enabled
+    assert not widget.run_panel.run_button.enabled
 
 
 def test_no_maps_no_run(make: Make) -> None:
     widget = make(FakeEngine())
     assert "Open a PD, T1 or T2 map" in widget.preflight.problems.text()
-    assert not widget.run.run_button.enabled
+    assert not widget.run_panel.run_button.enabled
 
 
 def test_resolved_maps_alone_are_not_taken_for_missing(viewer: ViewerModel, make: Make) -> None:
@@ -192,7 +192,7 @@ def test_it_is_said_that_the_question_is_being_answered(viewer: ViewerModel, mak
     add_case(viewer)
     assert widget.preflight.cost.text() == "Checking…"
     assert not widget.preflight.problems.text()
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
     assert "Checking" not in widget.preflight.cost.text()
 
 
@@ -210,7 +210,7 @@ def test_a_map_as_a_guide_is_refused_in_words(viewer: ViewerModel, make: Make, q
     maps = {"PD": MapChoice(layers[0])}
     widget.set_value(SuperResolveInputs(maps=maps, guides=(GuideChoice(layers[1], None),)))
     qtbot.waitUntil(lambda: "a guide is a weighted image" in widget.preflight.problems.text())
-    assert not widget.run.run_button.enabled
+    assert not widget.run_panel.run_button.enabled
 
 
 def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -228,9 +228,9 @@ def test_run_adds_layers_with_frame_and_provenance(viewer: ViewerModel, make: Ma
         np.testing.assert_allclose(layer.scale, guide.scale)
         assert layer.units == guide.units
         assert LayerRecord.of(layer).run == 1
-    assert RESEARCH_NOTICE in widget.run.message.text()
-    assert "Nothing was computed" in widget.run.message.text()
-    assert not widget.run.is_running
+    assert RESEARCH_NOTICE in widget.run_panel.message.text()
+    assert "Nothing was computed" in widget.run_panel.message.text()
+    assert not widget.run_panel.is_running
     assert engine.runs[0]["maps"]["T1"].max() < 2  # seconds, although the layer shows ms
 
 
@@ -271,7 +271,7 @@ def test_results_are_neither_proposed_as_inputs_nor_checked(viewer: ViewerModel,
     before = widget.value()
     run(widget, qtbot)
     assert widget.value() == before
-    assert widget.run.run_button.enabled
+    assert widget.run_panel.run_button.enabled
     assert len(engine.preflights) == 1
 
 
@@ -279,17 +279,17 @@ def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtb
     layers = add_case(viewer)
     engine = FakeEngine(n_steps=10_000, pause=0.01)
     widget = make(engine)
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
-    widget.run.run_button.native.click()
-    qtbot.waitUntil(lambda: widget.run.stage.text() == "Refining: about 2 s left")
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
+    widget.run_panel.run_button.native.click()
+    qtbot.waitUntil(lambda: widget.run_panel.stage.text() == "Refining: about 2 s left")
     asked = time.monotonic()
-    with qtbot.waitSignal(widget.run.ended, timeout=1000):
-        widget.run.cancel_button.native.click()
+    with qtbot.waitSignal(widget.run_panel.ended, timeout=1000):
+        widget.run_panel.cancel_button.native.click()
     assert time.monotonic() - asked < 1
     assert len(viewer.layers) == len(layers)
-    assert widget.run.message.text() == "Cancelled. No layers were added."
-    assert widget.run.run_button.enabled
-    assert widget.run.bar.native.isHidden()
+    assert widget.run_panel.message.text() == "Cancelled. No layers were added."
+    assert widget.run_panel.run_button.enabled
+    assert widget.run_panel.bar.native.isHidden()
 
 
 @pytest.mark.parametrize(
@@ -308,10 +308,10 @@ def test_errors_become_sentences_and_the_run_ends(
     layers = add_case(viewer)
     widget = make(FakeEngine(error=error))
     run(widget, qtbot)
-    assert sentence in widget.run.message.text()
+    assert sentence in widget.run_panel.message.text()
     assert len(viewer.layers) == len(layers)
-    assert widget.run.run_button.enabled
-    assert not widget.run.is_running
+    assert widget.run_panel.run_button.enabled
+    assert not widget.run_panel.is_running
 
 
 def test_a_bug_in_the_engine_does_not_leave_the_bar_running(
@@ -324,8 +324,8 @@ def test_a_bug_in_the_engine_does_not_leave_the_bar_running(
     add_case(viewer)
     widget = make(FakeEngine(error=KeyError("gains")))
     run(widget, qtbot)
-    assert "KeyError" in widget.run.message.text()
-    assert widget.run.bar.native.isHidden()
+    assert "KeyError" in widget.run_panel.message.text()
+    assert widget.run_panel.bar.native.isHidden()
     assert told
 
 
@@ -333,8 +333,8 @@ def test_deleting_the_widget_stops_the_run(viewer: ViewerModel, qtbot: QtBot) ->
     add_case(viewer)
     engine = FakeEngine(n_steps=10_000, pause=0.01)
     widget = SuperResolveWidget(viewer, engine.super_resolve, engine.preflight)  # type: ignore[arg-type]
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
-    widget.run.run_button.native.click()
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
+    widget.run_panel.run_button.native.click()
     qtbot.waitUntil(lambda: len(engine.runs) == 1)
     widget.deleteLater()
     qtbot.waitUntil(engine.closed.is_set)
@@ -357,7 +357,7 @@ def test_a_map_that_turns_out_to_be_a_rate_is_renamed(viewer: ViewerModel, make:
     layers = add_case(viewer)
     engine = FakeEngine()
     widget = make(engine)
-    qtbot.waitUntil(lambda: widget.run.run_button.enabled)
+    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
     row = widget.maps.rows["T1"]
     row.unit.value = "1/s"
     assert layers[1].name == row.layer.current_choice == "sub-01 R1map"
@@ -383,7 +383,7 @@ def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, make: Make) ->
         rows[0].editor.parameter_boxes()["flip_angle"].native,
         rows[1].layer.native,
         widget.guides.add_button.native,
-        widget.run.run_button.native,
+        widget.run_panel.run_button.native,
     ]
     chain = [widget.nextInFocusChain()]
     while chain[-1] is not None and chain[-1] is not widget:

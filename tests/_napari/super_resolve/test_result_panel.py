@@ -40,7 +40,7 @@ def make(viewer: ViewerModel, qtbot: QtBot) -> Make:
 
 
 def adapt(widget: SuperResolveWidget, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(widget.run.ended):
+    with qtbot.waitSignal(widget.run_panel.ended):
         widget.results.adapt_button.native.click()
 
 
@@ -90,7 +90,7 @@ def test_wrong_weights_are_refused_in_the_words_of_the_engine(make: Make, qtbot:
     sentence = "The file is no whole safetensors file: copy it again."
     widget = make(FakeEngine(problems=(sentence,)), method="network", weights="mine.safetensors")
     qtbot.waitUntil(lambda: sentence in widget.preflight.problems.text())
-    assert not widget.run.run_button.enabled
+    assert not widget.run_panel.run_button.enabled
 
 
 def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -105,13 +105,13 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, make
 def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
     engine = FakeEngine()
     widget = make(engine, method="posterior")
-    assert widget.run.run_button.text == "Super-resolve"
+    assert widget.run_panel.run_button.text == "Super-resolve"
     run(widget, qtbot)
-    assert widget.run.run_button.text == "Run again"
+    assert widget.run_panel.run_button.text == "Run again"
     box = widget.guides.rows[1].use_box
     sequence = widget.guides.rows[1].editor.value()
     box.value = not box.value
-    assert widget.run.run_button.text == "Run again with T1w"
+    assert widget.run_panel.run_button.text == "Run again with T1w"
     assert shown_results(viewer) == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]  # still of both
     run(widget, qtbot)
     assert [len(each["guides"]) for each in engine.runs] == [2, 1]
@@ -120,7 +120,7 @@ def test_guides_go_off_and_on_with_one_click_each(viewer: ViewerModel, make: Mak
     box.value = not box.value
     assert widget.guides.rows[1].editor.value() == sequence
     assert shown_results(viewer) == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
-    assert widget.run.run_button.text == "Run again"
+    assert widget.run_panel.run_button.text == "Run again"
     assert len(engine.runs) == 2
 
 
@@ -138,7 +138,7 @@ def test_without_any_guide_the_button_says_so(make: Make, qtbot: QtBot) -> None:
     run(widget, qtbot)
     for row in widget.guides.rows:
         row.use_box.native.click()
-    assert widget.run.run_button.text == "Run again with no guide"
+    assert widget.run_panel.run_button.text == "Run again with no guide"
 
 
 def test_switching_results_keeps_what_is_looked_at(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -164,7 +164,7 @@ def test_results_that_were_removed_are_forgotten(viewer: ViewerModel, make: Make
     del viewer.layers[5:]
     assert widget.results.shown is None
     assert widget.results.isHidden()
-    assert widget.run.run_button.text == "Super-resolve"
+    assert widget.run_panel.run_button.text == "Super-resolve"
 
 
 def test_only_a_network_is_adapted(make: Make, qtbot: QtBot) -> None:
@@ -173,7 +173,7 @@ def test_only_a_network_is_adapted(make: Make, qtbot: QtBot) -> None:
     run(widget, qtbot)
     assert widget.results.adapt_button.native.isHidden()
     widget.options.method_box.value = "network"
-    assert widget.run.run_button.text == "Run again with network"
+    assert widget.run_panel.run_button.text == "Run again with network"
     run(widget, qtbot)
     assert not widget.results.adapt_button.native.isHidden()
     qtbot.waitUntil(lambda: "Takes about 4 s" in widget.results.adapt_button.tooltip)
@@ -187,7 +187,7 @@ def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbo
     before = list(viewer.layers)
     adapt(widget, qtbot)
     assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == (OTHER, True)
-    assert "fell from 91.20% to 87.40%" in widget.run.message.text()
+    assert "fell from 91.20% to 87.40%" in widget.run_panel.message.text()
     assert widget.results.box.current_choice == f"2: M_12 (T1w + T2w), network, {OTHER}, adapted"
     assert shown_results(viewer) == ["PD SR run 2", "T1 SR run 2 (ms)", "T2 SR run 2 (ms)"]
     assert widget.results.adapt_button.native.isHidden()
@@ -196,7 +196,7 @@ def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbo
     assert shown_results(viewer) == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
     assert widget.results.undo_button.native.isHidden()
     assert widget.results.adapt_button.enabled
-    assert "undone" in widget.run.message.text()
+    assert "undone" in widget.run_panel.message.text()
 
 
 def test_an_adaptation_without_a_gain_adds_nothing(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
@@ -205,8 +205,8 @@ def test_an_adaptation_without_a_gain_adds_nothing(viewer: ViewerModel, make: Ma
     before = list(viewer.layers)
     adapt(widget, qtbot)
     assert list(viewer.layers) == before
-    assert "Nothing was gained" in widget.run.message.text()
-    assert "90.00%" in widget.run.message.text()
+    assert "Nothing was gained" in widget.run_panel.message.text()
+    assert "90.00%" in widget.run_panel.message.text()
     assert not widget.results.adapt_button.enabled
     assert "gained nothing" in widget.results.adapt_button.tooltip
 
@@ -220,8 +220,8 @@ def test_adapting_is_cancelled_like_a_run(viewer: ViewerModel, make: Make, qtbot
     widget.results.adapt_button.native.click()
     qtbot.waitUntil(lambda: len(engine.runs) == 2)
     assert not widget.results.adapt_button.enabled
-    with qtbot.waitSignal(widget.run.ended, timeout=2000):
-        widget.run.cancel_button.native.click()
+    with qtbot.waitSignal(widget.run_panel.ended, timeout=2000):
+        widget.run_panel.cancel_button.native.click()
     assert list(viewer.layers) == before
     assert widget.results.adapt_button.enabled
 

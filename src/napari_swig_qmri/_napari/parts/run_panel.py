@@ -7,10 +7,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import ProgressBar
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QEventLoop, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri.progress import with_time_left
@@ -94,6 +94,22 @@ class RunPanel(QWidget):
             self.cancel_button.enabled = False
             self._show_stage("Stopping…")
             self._query.stop()
+
+    def wait(self) -> Any:
+        """Wait until the current job has ended, and return its result. The window stays responsive in the meantime.
+
+        Raises RuntimeError with the message in the panel if the job fails or is cancelled.
+        """
+        loop, results = QEventLoop(), list[Any]()
+        self.succeeded.connect(results.append)
+        for over in (self.ended, self.destroyed):
+            over.connect(loop.quit)
+        if self.is_running:
+            loop.exec()
+        if not results:
+            raise RuntimeError(self.message.text() if exists(self) else "the window of the run was closed.")
+        self.succeeded.disconnect(results.append)
+        return results[0]
 
     def show_message(self, text: str, *, problem: bool = False) -> None:
         """Show a text below the buttons."""

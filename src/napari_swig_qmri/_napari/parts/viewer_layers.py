@@ -12,13 +12,17 @@ from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_da
 from napari_swig_qmri._napari.parts.layer_choice import (
     MAP_SUFFIXES,
     LayerFacts,
+    choose_guides,
+    choose_maps,
     is_transmit_map,
     is_transmit_measurement,
 )
 from napari_swig_qmri._napari.placement import layer_matrix
+from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import is_computed
+from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from napari.components import ViewerModel
 
     from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+    from napari_swig_qmri.physics.signal_models import SignalModel
 
 
 def image_layers(viewer: ViewerModel) -> list[Image]:
@@ -50,6 +55,18 @@ def transmit_measurements(layers: Sequence[Image]) -> list[str]:
 def mask_layers(viewer: ViewerModel) -> list[Layer]:
     """Layers that can be masks: labels and images with three axes."""
     return [layer for layer in viewer.layers if layer.ndim == 3 and (_is_labels(layer) or _is_volume(layer))]
+
+
+def proposed_maps(viewer: ViewerModel) -> dict[str, Image]:
+    """Layers to propose as LR maps, by quantity."""
+    layers = image_layers(viewer)
+    return {name: layers[index] for name, index in choose_maps([facts_of(layer) for layer in layers]).items()}
+
+
+def proposed_guides(viewer: ViewerModel) -> list[Image]:
+    """Layers to propose as guides."""
+    layers = image_layers(viewer)
+    return [layers[index] for index in choose_guides([facts_of(layer) for layer in layers])]
 
 
 def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
@@ -93,6 +110,13 @@ def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
     suffix = QUANTITIES[quantity].suffix
     unit, notices = find_unit(suffix, Evidence(stem=volume.name, values=volume.data))
     return unit or MAP_UNITS[suffix], notices
+
+
+def sequence_of(layer: Image) -> tuple[SignalModel | None, tuple[str, ...]]:
+    """Sequence of a weighted image from its sidecar (None if unknown), and what was assumed about the image."""
+    volume = volume_of(layer)
+    sequence, notices = from_sidecar(volume.sidecar, volume.suffix or find_suffix(Evidence(stem=layer.name))[0])
+    return sequence, (*volume.notices, *notices)
 
 
 def as_map(volume: Volume, quantity: str, unit: str) -> Volume:

@@ -1,4 +1,4 @@
-"""The "Super-resolve" dock: choose maps and guides, see what will happen, run, and get layers."""
+"""The Super-resolve dock: choose maps and guides, read what will happen, run, and get layers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qtpy.QtCore import Signal
 from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.dock import Dock
-from napari_swig_qmri._napari.parts.layer_choice import choose_guides, choose_maps, map_of
+from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_preferences
 from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
 from napari_swig_qmri._napari.parts.view import start_as_preferred
@@ -22,6 +22,8 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     follow_layers,
     image_layers,
     mask_layers,
+    proposed_guides,
+    proposed_maps,
 )
 from napari_swig_qmri._napari.result_layers import result_label, result_layers
 from napari_swig_qmri._napari.super_resolve.inputs import GuideList, MapChooser
@@ -34,6 +36,8 @@ from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+
+    from napari.layers import Layer
 
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.super_resolution.preflight import Preflight
@@ -55,8 +59,8 @@ LONGEST_ACTION = 36  # characters that a button of a narrow dock shows
 
 
 @dataclass(frozen=True, eq=False)
-class Order:
-    """What a run is made of, and the run whose network it adapts."""
+class RunRequest:
+    """Inputs of a run, and the finished run with the network that it adapts."""
 
     inputs: SuperResolveInputs
     snapshot: Snapshot
@@ -64,9 +68,10 @@ class Order:
 
 
 class SuperResolveWidget(Dock):
-    """Super-resolve maps that are layers of a viewer, with weighted images that are layers too.
+    """Super-resolves maps that are layers of a viewer, guided by weighted images that are layers, too.
 
-    `solver` and `inspector` replace `super_resolution_steps` and `preflight`.
+    A script sets the inputs with `set_value` and adds the result layers with `run`. `solver` and `inspector` replace
+    `super_resolution_steps` and `preflight` in tests.
     """
 
     changed = Signal()
@@ -76,23 +81,24 @@ class SuperResolveWidget(Dock):
         self._viewer = napari_viewer
         self._solver = solver
         self._inspector = inspector
-        self._order: Order | None = None  # of the current or last run
-        self._asked: SuperResolveInputs | None = None  # what the preflight is about
+        self._added: list[Layer] = []  # by the last run
+        self._request: RunRequest | None = None  # of the current or last run
+        self._checked: SuperResolveInputs | None = None  # inputs of the last preflight
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
         self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer), preferred_weights())
         self.options_fold = Foldable("Options", self.options)
         self.preflight = PreflightPanel()
-        self.run = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
+        self.run_panel = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
         self.results = ResultPanel(napari_viewer)
         self._lay_out()
         for part in (self.maps, self.guides, self.options):
             part.changed.connect(self._ask)
-        self.preflight.checked.connect(self.run.set_ready)
-        self.run.requested.connect(self.start)
-        self.run.succeeded.connect(self._add_result)
-        self.run.ended.connect(self._free_results)
+        self.preflight.checked.connect(self.run_panel.set_ready)
+        self.run_panel.requested.connect(self.start)
+        self.run_panel.succeeded.connect(self._add_result)
+        self.run_panel.ended.connect(self._free_results)
         self.results.adaptation_wanted.connect(self.adapt)
         self.results.adaptation_undone.connect(self._say_undone)
         self.results.changed.connect(self._name_action)
@@ -101,7 +107,7 @@ class SuperResolveWidget(Dock):
         self._follow_layers()
 
     def value(self) -> SuperResolveInputs:
-        """What is chosen."""
+        """Current inputs."""
         return SuperResolveInputs(
             maps=self.maps.value(),
             guides=self.guides.value(),
@@ -110,28 +116,48 @@ class SuperResolveWidget(Dock):
         )
 
     def set_value(self, inputs: SuperResolveInputs) -> None:
-        """Show these choices and stop proposing others."""
+        """Show these inputs, and propose no others from now on."""
         self.maps.is_untouched = self.guides.is_untouched = False
         self.maps.set_value(inputs.maps)
         self.guides.set_value(inputs.guides)
         self.options.set_value(inputs.options)
         self.options.mask_box.value = inputs.mask
 
+    def run(self) -> list[Layer]:
+        """Super-resolve with the current inputs, and return the layers that are added.
+
+        The call returns when the run has ended. The window stays responsive, and *Cancel* works, in the meantime.
+
+        Raises
+        ------
+        ValueError
+            If the inputs are incomplete or impossible.
+        RuntimeError
+            If another run is under way, or if the run fails or is cancelled, with the message that the dock shows.
+        """
+        if problems := self._problems(self.value()):
+            raise ValueError(problems[0])
+        if self.run_panel.is_running:
+            raise RuntimeError("another run is under way: wait until it has ended, or cancel it.")
+        self.start()
+        self.run_panel.wait()
+        return list(self._added)
+
     def start(self) -> None:
-        """Run with what is chosen; the layers are read now, later changes do not matter."""
+        """Start a run with the current inputs in the background. Later changes of the layers have no effect on it."""
         inputs = self.value()
-        self._start(Order(inputs, Snapshot.of(inputs)))
+        self._start(RunRequest(inputs, Snapshot.of(inputs)))
 
     def adapt(self, run: FinishedRun) -> None:
-        """Run once more on what a run was made of, with its network adapted to it."""
-        self._start(Order(run.inputs, run.snapshot.adapting(), run))
+        """Start a run with the inputs of a finished run that adapts its network first."""
+        self._start(RunRequest(run.inputs, run.snapshot.adapting(), run))
 
-    def _start(self, order: Order) -> None:
-        if self.run.is_running:
+    def _start(self, request: RunRequest) -> None:
+        if self.run_panel.is_running:
             return
-        self._order = order
+        self._request = request
         self.results.set_busy(True)
-        self.run.start(partial(_run, self._solver, order.snapshot))
+        self.run_panel.start(partial(_run, self._solver, request.snapshot))
 
     def _free_results(self) -> None:
         self.results.set_busy(False)
@@ -147,39 +173,42 @@ class SuperResolveWidget(Dock):
             self.preflight,
         ]
         notice = wrapped_label(f"Results are {RESEARCH_NOTICE} only.", role="note")
-        self.lay_out(scrolled, [self.run, self.results, notice])
+        self.lay_out(scrolled, [self.run_panel, self.results, notice])
 
     def _follow_layers(self, _event: object = None) -> None:
-        """Refresh the choices and propose layers where the user has not chosen."""
-        if not exists(self):  # the dock was closed, Python has not noticed yet
+        """Update the choices, and propose layers as long as the user has chosen none."""
+        if not exists(self):  # the dock was closed, but the viewer still calls
             return
         self.maps.refresh()
         self.guides.refresh()
         self.options.mask_box.reset_choices()
         self.results.refresh()
-        layers = image_layers(self._viewer)
-        facts = [facts_of(layer) for layer in layers]
         if self.maps.is_untouched:
-            self.maps.propose({name: layers[index] for name, index in choose_maps(facts).items()})
+            self.maps.propose(proposed_maps(self._viewer))
         if self.guides.is_untouched:
-            self.guides.propose([layers[index] for index in choose_guides(facts)])
+            self.guides.propose(proposed_guides(self._viewer))
         self._ask()
 
-    def _ask(self) -> None:
-        inputs = self.value()
+    def _problems(self, inputs: SuperResolveInputs) -> list[str]:
+        """Reasons why these inputs cannot be run, as far as they are known without a preflight."""
         problems = self.guides.problems()
         if not inputs.maps:
             facts = [facts_of(layer) for layer in image_layers(self._viewer)]
             problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)
+        return problems
+
+    def _ask(self) -> None:
+        inputs = self.value()
+        problems = self._problems(inputs)
         self.order_tabs()
         self.options_fold.set_title(f"Options: method {inputs.options.method}")
         if problems:
-            self._asked = None
-            self.run.set_ready(False)
+            self._checked = None
+            self.run_panel.set_ready(False)
             self.preflight.show_problems(problems)
-        elif inputs != self._asked:
-            self._asked = inputs
-            self.run.set_ready(False)
+        elif inputs != self._checked:
+            self._checked = inputs
+            self.run_panel.set_ready(False)
             self.preflight.ask(partial(_ask_engine, self._inspector, Snapshot.of(inputs)))
             if (same := self.results.run_of(inputs)) is not None:
                 self.results.show_run(same)
@@ -187,47 +216,50 @@ class SuperResolveWidget(Dock):
         self.changed.emit()
 
     def _name_action(self) -> None:
-        """Say on the button what another run would be made with, where its guides differ from those on show."""
-        self.run.set_action(ACTION if self.results.shown is None else _again(self.value(), self.results.shown.inputs))
+        """Write on the button how the next run differs from the result shown."""
+        self.run_panel.set_action(
+            ACTION if self.results.shown is None else _again(self.value(), self.results.shown.inputs)
+        )
 
     def _add_result(self, result: SuperResolution) -> None:
-        order = self._order
-        if order is None:
+        request = self._request
+        self._added = []
+        if request is None:
             return
-        took = duration(self.run.seconds_since_start())
+        took = duration(self.run_panel.seconds_since_start())
         errors = result.parameters.get("adapted")
-        if order.base is not None and errors and errors["error_after"] >= errors["error_before"]:
-            self.results.refuse(order.base, "Adapting the network to this subject gained nothing.")
-            self.run.show_message(NOTHING_GAINED.format(took=took, **errors))
+        if request.base is not None and errors and errors["error_after"] >= errors["error_before"]:
+            self.results.refuse(request.base, "Adapting the network to this subject gained nothing.")
+            self.run_panel.show_message(NOTHING_GAINED.format(took=took, **errors))
             return
-        layers = result_layers(result, order.snapshot.frame, order.snapshot.origin)
-        added = add_results(self._viewer, layers)
+        layers = result_layers(result, request.snapshot.frame, request.snapshot.origin)
+        self._added = added = add_results(self._viewer, layers)
         self.results.add(
             FinishedRun(
                 number=LayerRecord.of(added[0]).run,
                 label=result_label(result),
                 method=str(result.parameters["method"]),
-                inputs=order.inputs,
-                snapshot=order.snapshot,
+                inputs=request.inputs,
+                snapshot=request.snapshot,
                 layers=tuple(added),
                 names=tuple(attributes["name"] for _, attributes, _ in layers),
                 first_shown=tuple(layer.visible for layer in added),
-                base=order.base,
+                base=request.base,
             )
         )
-        gained = "" if order.base is None or not errors else f" {GAINED.format(**errors)}"
+        gained = "" if request.base is None or not errors else f" {GAINED.format(**errors)}"
         notices = "".join(f"\n{notice}" for notice in result.notices)
-        self.run.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
-        if result.parameters["method"] == "network" and order.base is None:
-            adapting = order.snapshot.adapting()
+        self.run_panel.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
+        if result.parameters["method"] == "network" and request.base is None:
+            adapting = request.snapshot.adapting()
             self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adapting))
 
     def _say_undone(self, _run: FinishedRun | None) -> None:
-        self.run.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
+        self.run_panel.show_message("The adaptation was undone: its layers are removed, those from before are shown.")
 
 
 def _again(inputs: SuperResolveInputs, before: SuperResolveInputs) -> str:
-    """What the button of another run says; `before` is what the result on show was made of."""
+    """Text of the button for the next run; `before` are the inputs of the result shown."""
     new, old = inputs.effective, before.effective
     words = []
     if new.guides != old.guides:

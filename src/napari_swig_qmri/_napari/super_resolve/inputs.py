@@ -13,10 +13,7 @@ from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
-from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, unit_of, units_of, volume_of
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
-from napari_swig_qmri.data.sidecars import from_sidecar
+from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, sequence_of, unit_of, units_of, volume_of
 from napari_swig_qmri.physics.sequence import summary
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
@@ -198,10 +195,7 @@ class GuideRow(QWidget):
         sequence: SignalModel | None = None
         notices: tuple[str, ...] = ()
         if layer is not None:
-            volume = volume_of(layer)
-            suffix = volume.suffix or find_suffix(Evidence(stem=layer.name))[0]
-            sequence, assumed = from_sidecar(volume.sidecar, suffix)
-            notices = (*volume.notices, *assumed)
+            sequence, notices = sequence_of(layer)
         set_text(self.notes, "\n".join(notices))
         self.fold.setVisible(layer is not None)
         self.editor.set_value(sequence)

@@ -1,4 +1,4 @@
-"""What a person chose for a run, and the volumes that the engine takes from it."""
+"""Inputs of a run as chosen, and a snapshot of them that is safe to read in a thread."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer
-from napari_swig_qmri._napari.parts.viewer_layers import as_map
+from napari_swig_qmri._napari.parts.viewer_layers import as_map, unit_of, volume_of
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
 from napari_swig_qmri.super_resolution.options import Options
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class SuperResolveInputs:
-    """Everything a person chooses for a run."""
+    """Everything that a user chooses for a run."""
 
     maps: Mapping[str, MapChoice] = field(default_factory=dict)  # by quantity: PD, T1, T2
     guides: tuple[GuideChoice, ...] = ()
@@ -32,14 +32,14 @@ class SuperResolveInputs:
 
     @property
     def effective(self) -> SuperResolveInputs:
-        """The same without the guides that are switched off."""
+        """The same without the guides that are not used."""
         guides = tuple(guide for guide in self.guides if guide.is_used and guide.layer is not None)
         return replace(self, guides=guides)
 
 
 @dataclass(frozen=True, eq=False)
 class Snapshot:
-    """Layers and options as they were when a question was asked, safe to read in a thread."""
+    """Data and attributes of the chosen layers at one time. Later changes of the layers have no effect on it."""
 
     maps: tuple[tuple[Any, dict[str, Any], str, str], ...]  # data and attributes of a layer, quantity, unit
     guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
@@ -48,10 +48,14 @@ class Snapshot:
 
     @classmethod
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
-        """The state of the chosen layers now; arrays are not copied."""
+        """Snapshot of the chosen layers as they are now; arrays are not copied."""
         return cls(
             tuple(
-                (*choice.layer.as_layer_data_tuple()[:2], quantity, choice.unit or "")
+                (
+                    *choice.layer.as_layer_data_tuple()[:2],
+                    quantity,
+                    choice.unit or unit_of(volume_of(choice.layer), quantity)[0],
+                )
                 for quantity, choice in inputs.maps.items()
             ),
             tuple(
@@ -65,12 +69,12 @@ class Snapshot:
 
     @property
     def frame(self) -> FloatArray:
-        """Display frame of the guides, or of the maps without guides: the one to show results in."""
+        """Display frame for the results: that of the first guide, or of the maps without guides."""
         return LayerRecord.of(self.guides[0][1] if self.guides else self.maps[0][1]).frame
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What results say of these layers."""
+        """Sidecar fields of the results: field strength and source files."""
         others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
         return origin_of([attributes for _, attributes, *_ in self.maps], others)
 
@@ -79,15 +83,15 @@ class Snapshot:
         return as_maps(self._map_volumes()), [_guide(*guide) for guide in self.guides], self.options
 
     def mask_array(self) -> FloatArray | None:
-        """Values of the mask layer in the order of its voxels, None without one."""
+        """Values ``(x, y, z)`` of the mask layer; None without one."""
         return None if self.mask is None else from_layer(*self.mask).data
 
     def adapting(self) -> Snapshot:
-        """The same with the network trained on these maps first."""
+        """The same with the option to adapt the network first."""
         return replace(self, options=replace(self.options, adapt=True))
 
     def notices(self) -> tuple[str, ...]:
-        """What is changed in the maps before the engine gets them."""
+        """Changes made to the maps before the run, one sentence each."""
         return map_notices(self._map_volumes())
 
     def _map_volumes(self) -> list[Volume]:
@@ -96,4 +100,4 @@ class Snapshot:
 
 def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
     guide = as_guide(from_layer(data, attributes))[0]
-    return guide if guide.sequence == sequence else replace(guide, sequence=sequence, notices=())  # set by hand
+    return guide if guide.sequence == sequence else replace(guide, sequence=sequence, notices=())  # chosen by the user
