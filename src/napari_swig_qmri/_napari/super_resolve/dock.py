@@ -217,9 +217,8 @@ class SuperResolveWidget(Dock):
 
     def _name_action(self) -> None:
         """Write on the button how the next run differs from the result shown."""
-        self.run_panel.set_action(
-            ACTION if self.results.shown is None else _again(self.value(), self.results.shown.inputs)
-        )
+        shown = self.results.shown
+        self.run_panel.set_action(ACTION if shown is None else _again(self.value(), shown.inputs))
 
     def _add_result(self, result: SuperResolution) -> None:
         request = self._request

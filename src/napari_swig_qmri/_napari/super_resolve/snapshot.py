@@ -50,14 +50,7 @@ class Snapshot:
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
         """Snapshot of the chosen layers as they are now; arrays are not copied."""
         return cls(
-            tuple(
-                (
-                    *choice.layer.as_layer_data_tuple()[:2],
-                    quantity,
-                    choice.unit or unit_of(volume_of(choice.layer), quantity)[0],
-                )
-                for quantity, choice in inputs.maps.items()
-            ),
+            tuple(_map(choice, quantity) for quantity, choice in inputs.maps.items()),
             tuple(
                 (*guide.layer.as_layer_data_tuple()[:2], guide.sequence)
                 for guide in inputs.guides
@@ -96,6 +89,11 @@ class Snapshot:
 
     def _map_volumes(self) -> list[Volume]:
         return [as_map(from_layer(data, attributes), quantity, unit) for data, attributes, quantity, unit in self.maps]
+
+
+def _map(choice: MapChoice, quantity: str) -> tuple[Any, dict[str, Any], str, str]:
+    unit = choice.unit or unit_of(volume_of(choice.layer), quantity)[0]
+    return (*choice.layer.as_layer_data_tuple()[:2], quantity, unit)
 
 
 def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:

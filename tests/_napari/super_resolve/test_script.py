@@ -1,0 +1,61 @@
+"""Layers of a viewer are super-resolved without a click."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image
+from widget_cases import HR, add, add_case, make_guide, make_map
+
+from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.super_resolve.script import super_resolve_layers
+from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.super_resolution.options import Options
+
+REGRESSION = Options(method="regression")
+RESULTS = ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
+
+
+def test_layers_are_chosen_resolved_and_added() -> None:
+    viewer = ViewerModel()
+    layers = add_case(viewer)
+    steps: list[Progress] = []
+    added = super_resolve_layers(viewer, REGRESSION, progress=steps.append)
+    assert list(viewer.layers) == [*layers, *added]
+    assert [layer.name for layer in added if layer.visible] == RESULTS
+    assert added[-1].data.shape == HR.shape[::-1]
+    volume = LayerRecord.of(added[-1]).volume
+    assert volume.sidecar["Guides"] == ["sub-01 T1w", "sub-01 T2w"]
+    assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
+
+
+def test_maps_guides_and_mask_can_be_named() -> None:
+    viewer = ViewerModel()
+    layers = add_case(viewer)
+    guide = viewer.add_image(layers[3].data, scale=layers[3].scale, translate=layers[3].translate, name="other")
+    mask = add(viewer, make_guide("mask", name="mask"))[0]
+    sequence = SpinEcho(echo_time=0.012, repetition_time=0.6)
+    added = super_resolve_layers(viewer, REGRESSION, maps={"T1": layers[1]}, guides=[(guide, sequence)], mask=mask)
+    assert [layer.name for layer in added if layer.visible] == ["T1 SR (ms)"]
+    sidecar = LayerRecord.of(added[-1]).volume.sidecar
+    assert sidecar["Guides"] == ["other"]
+    assert sidecar["Parameters"]["mask"] == f"{np.prod(HR.shape)} voxels"
+
+
+@pytest.mark.parametrize("volumes", [[], [make_guide("T1w")]])
+def test_without_maps_there_is_nothing_to_resolve(volumes: list[Image]) -> None:
+    viewer = ViewerModel()
+    add(viewer, *volumes)
+    with pytest.raises(ValueError, match="no measured PD, T1 or T2 map"):
+        super_resolve_layers(viewer, REGRESSION)
+    assert len(viewer.layers) == len(volumes)
+
+
+def test_maps_without_a_layer_of_this_plugin_have_the_unit_of_their_values() -> None:
+    viewer = ViewerModel()
+    values = 1000 * make_map("T1map").data.transpose()
+    t1 = viewer.add_image(values, scale=(2, 2, 2), translate=(0.5, 0.5, 0.5), name="t1")
+    added = super_resolve_layers(viewer, Options(method="regression", voxel_size=1.0), maps={"T1": t1}, guides=[])
+    assert np.median(added[-1].data) == pytest.approx(np.median(values), rel=0.05)
