@@ -14,8 +14,9 @@ NAMES = [name for name in napari_swig_qmri.__all__ if callable(getattr(napari_sw
 
 
 def examples_of(name: str) -> list[doctest.DocTest]:
-    """Examples of a public function or class and of its methods."""
-    found = doctest.DocTestFinder(exclude_empty=True).find(getattr(napari_swig_qmri, name), name, globs={})
+    """Examples of a public function or class and of its methods, with the public names imported."""
+    names = {other: getattr(napari_swig_qmri, other) for other in napari_swig_qmri.__all__}
+    found = doctest.DocTestFinder().find(names[name], name, globs=names)
     return [example for example in found if example.examples]
 
 
