@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,16 +12,17 @@ from napari.utils._test_utils import read_only_mouse_event
 from napari.utils.interactions import mouse_move_callbacks, mouse_press_callbacks, mouse_release_callbacks
 from napari.utils.key_bindings import KeymapHandler
 from pytestqt.qtbot import QtBot
-from qtpy.QtCore import QPoint, Qt
+from qtpy.QtCore import Qt
 from qtpy.QtGui import QGuiApplication
-from qtpy.QtTest import QTest
-from widget_cases import HR, MEDIANS, add, lr_sr_and_a_guide, make_map
+from qtpy.QtWidgets import QApplication
+from widget_cases import add, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.synthesize.canvas_drag import OVERLAY
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri._napari.synthesize.null_panel import NullChoice
 from napari_swig_qmri.physics.nulling import NULLED_TISSUES, nulled
-from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
+from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.presets import built_in_presets, find_preset
 
@@ -66,21 +67,37 @@ class Hand:
         )
 
 
+@pytest.fixture(scope="module")
+def shared(qapp: QApplication) -> Iterator[SynthesizeWidget]:
+    """A dock with two live layers that the tests share, because a viewer is slow to build."""
+    viewer = lr_sr_and_a_guide()
+    viewer.canvas.size = CANVAS
+    dock = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    dock.run()
+    yield dock
+    dock.deleteLater()
+
+
+@pytest.fixture
+def dock(shared: SynthesizeWidget) -> SynthesizeWidget:
+    """The shared dock with a T2-FLAIR and nothing nulled."""
+    shared.panel.null.set_value(NullChoice())
+    shared.editor.set_value(T2Flair.from_typical())
+    return shared
+
+
+@pytest.fixture
+def hand(dock: SynthesizeWidget) -> Hand:
+    """Mouse and keys on the shared viewer."""
+    return Hand(dock._viewer)
+
+
 @pytest.fixture
 def viewer() -> ViewerModel:
+    """A viewer of a test's own."""
     viewer = lr_sr_and_a_guide()
     viewer.canvas.size = CANVAS
     return viewer
-
-
-@pytest.fixture
-def hand(viewer: ViewerModel) -> Hand:
-    return Hand(viewer)
-
-
-@pytest.fixture
-def dock(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
-    return open_dock(viewer, qtbot)
 
 
 def open_dock(viewer: ViewerModel, qtbot: QtBot) -> SynthesizeWidget:
@@ -101,7 +118,7 @@ def shown(dock: SynthesizeWidget) -> tuple[float, float]:
 
 
 def test_a_drag_moves_sliders_and_all_live_layers(dock: SynthesizeWidget, hand: Hand, qtbot: QtBot) -> None:
-    layers = dock.add_contrast()
+    layers = dock.live.layers
     assert hand.press("Q")
     hand.drag(0.5, 0.1)
     assert shown(dock) == (6250, 156)  # plus half of 7500 and a tenth of 360
@@ -117,7 +134,6 @@ def test_a_drag_moves_sliders_and_all_live_layers(dock: SynthesizeWidget, hand: 
 
 def test_a_drag_that_ends_where_it_began_rounds_nothing(dock: SynthesizeWidget, hand: Hand) -> None:
     dock.panel.presets.preset_box.value = "T2-FLAIR 2D"
-    dock.add_contrast()
     hand.press("Q")
     hand.drag(0, 0)
     hand.release("Q")
@@ -125,7 +141,6 @@ def test_a_drag_that_ends_where_it_began_rounds_nothing(dock: SynthesizeWidget, 
 
 
 def test_with_shift_a_drag_is_finer(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     assert hand.press("Shift-Q")  # Shift may go down first
     hand.drag(0.1, 0.01, modifiers=["Shift"])
     assert shown(dock) == (2575, pytest.approx(120.4))
@@ -133,7 +148,6 @@ def test_with_shift_a_drag_is_finer(dock: SynthesizeWidget, hand: Hand) -> None:
 
 
 def test_impossible_settings_stop_the_drag_and_the_way_back_starts_at_once(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     hand.press("Q")
     hand.mouse_down(400, 300)
     hand.mouse_to(400, 100)  # TE 240 ms, but the train ends after 160 ms
@@ -147,16 +161,19 @@ def test_impossible_settings_stop_the_drag_and_the_way_back_starts_at_once(dock:
     hand.release("Q")
 
 
-def test_nothing_changes_without_a_live_layer_without_the_key_or_with_another_button(
-    dock: SynthesizeWidget, hand: Hand
-) -> None:
+def test_nothing_changes_without_a_live_layer(viewer: ViewerModel, qtbot: QtBot) -> None:
+    dock, hand = open_dock(viewer, qtbot), Hand(viewer)
     before = dock.editor.value()
     hand.press("Q")
-    assert hand.viewer.scene.camera.mouse_pan
-    assert not hand.viewer.canvas.overlays[OVERLAY].visible
+    assert viewer.scene.camera.mouse_pan
+    assert not viewer.canvas.overlays[OVERLAY].visible
     hand.drag(0.5, 0.5)
     hand.release("Q")
-    dock.add_contrast()
+    assert dock.editor.value() == before
+
+
+def test_nothing_changes_without_the_key_or_with_another_button(dock: SynthesizeWidget, hand: Hand) -> None:
+    before = dock.editor.value()
     hand.drag(0.5, 0.1)
     hand.press("Q")
     hand.drag(0.5, 0.1, button=2)
@@ -167,7 +184,6 @@ def test_nothing_changes_without_a_live_layer_without_the_key_or_with_another_bu
 
 
 def test_releasing_the_key_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     camera = hand.viewer.scene.camera
     hand.press("Q")
     assert not camera.mouse_pan
@@ -183,7 +199,6 @@ def test_releasing_the_key_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> 
 
 
 def test_another_window_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     hand.press("Q")
     QGuiApplication.instance().focusWindowChanged.emit(None)  # the other window gets the release of the key
     assert hand.viewer.scene.camera.mouse_pan
@@ -197,7 +212,6 @@ def test_another_window_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> Non
 
 
 def test_brushes_do_not_paint_while_the_key_is_held(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     labels = hand.viewer.add_labels(np.zeros((5, 7, 6), int))
     labels.mode = "paint"
     hand.press("Q")
@@ -205,13 +219,14 @@ def test_brushes_do_not_paint_while_the_key_is_held(dock: SynthesizeWidget, hand
     hand.release("Q")
     assert (str(labels.mode), hand.viewer.scene.camera.mouse_pan) == ("paint", False)
     hand.press("Q")
-    hand.viewer.add_image(np.zeros((5, 7, 6)))  # becomes the active layer
+    image = hand.viewer.add_image(np.zeros((5, 7, 6)))  # becomes the active layer
     hand.release("Q")
     assert (str(labels.mode), hand.viewer.scene.camera.mouse_pan) == ("paint", True)
+    for layer in (labels, image):
+        hand.viewer.layers.remove(layer)
 
 
 def test_arrow_keys_step_and_are_restored(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     hand.press("Q")
     for key in ("Right", "Right", "Down"):
         assert hand.press(key)
@@ -225,7 +240,8 @@ def test_arrow_keys_step_and_are_restored(dock: SynthesizeWidget, hand: Hand) ->
 
 
 def test_page_keys_step_through_presets(dock: SynthesizeWidget, hand: Hand, qtbot: QtBot) -> None:
-    layers = dock.add_contrast()
+    layers = dock.live.layers
+    dock.panel.presets.preset_box.value = "bSSFP"  # the last one
     hand.press("Q")
     hand.press("PageDown")
     assert dock.panel.presets.value() == find_preset(built_in_presets(), "T1w SE", 3.0)
@@ -239,7 +255,9 @@ def test_page_keys_step_through_presets(dock: SynthesizeWidget, hand: Hand, qtbo
     assert not hand.press("PageDown")
 
 
-def test_presets_that_need_missing_maps_are_skipped(viewer: ViewerModel, hand: Hand, qtbot: QtBot) -> None:
+@pytest.mark.slow
+def test_presets_that_need_missing_maps_are_skipped(viewer: ViewerModel, qtbot: QtBot) -> None:
+    hand = Hand(viewer)
     viewer.layers.clear()
     add(viewer, make_map("PDmap"), make_map("T1map"))
     dock = SynthesizeWidget(viewer)  # type: ignore[arg-type]
@@ -258,7 +276,6 @@ def test_presets_that_need_missing_maps_are_skipped(viewer: ViewerModel, hand: H
 
 
 def test_a_locked_tissue_stays_nulled_during_a_drag(dock: SynthesizeWidget, hand: Hand) -> None:
-    dock.add_contrast()
     dock.panel.null.tissue_box.value = "CSF"
     hand.press("Q")
     hand.drag(-0.1, 0)
@@ -271,7 +288,6 @@ def test_a_locked_tissue_stays_nulled_during_a_drag(dock: SynthesizeWidget, hand
 
 def test_an_equation_without_settings_does_not_change(dock: SynthesizeWidget, hand: Hand) -> None:
     dock.editor.set_value(UserEquation(text="PD * T1"))
-    dock.add_contrast()
     hand.press("Q")
     hand.drag(0.5, 0.1)
     hand.press("Up")
@@ -279,7 +295,9 @@ def test_an_equation_without_settings_does_not_change(dock: SynthesizeWidget, ha
     assert dock.editor.value() == UserEquation(text="PD * T1")
 
 
-def test_a_closed_dock_restores_keys_mouse_and_overlays(viewer: ViewerModel, hand: Hand, qtbot: QtBot) -> None:
+@pytest.mark.slow
+def test_a_closed_dock_restores_keys_mouse_and_overlays(viewer: ViewerModel, qtbot: QtBot) -> None:
+    hand = Hand(viewer)
     pressed: list[str] = []
     viewer.bind_key("Q", lambda _viewer: pressed.append("Q"))
     callbacks, overlays = list(viewer.mouse_drag_callbacks), list(viewer.canvas.overlays)
@@ -296,7 +314,9 @@ def test_a_closed_dock_restores_keys_mouse_and_overlays(viewer: ViewerModel, han
     assert pressed == ["Q"]
 
 
-def test_of_two_docks_that_of_the_upper_visible_layers_changes(viewer: ViewerModel, hand: Hand, qtbot: QtBot) -> None:
+@pytest.mark.slow
+def test_of_two_docks_that_of_the_upper_visible_layers_changes(viewer: ViewerModel, qtbot: QtBot) -> None:
+    hand = Hand(viewer)
     first, second = open_dock(viewer, qtbot), open_dock(viewer, qtbot)
     first.add_contrast()
     second.add_contrast()
@@ -317,80 +337,3 @@ def test_of_two_docks_that_of_the_upper_visible_layers_changes(viewer: ViewerMod
     assert shown(second) == (3350, 120)
     close(second, qtbot)
     assert not viewer.keymap
-
-
-@pytest.mark.slow
-@pytest.mark.gui
-def test_keys_and_mouse_in_a_window(make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
-    viewer = make_napari_viewer_proxy(show=True)  # a hidden canvas does not pan
-    dock, canvas = in_window(viewer)
-    layers = dock.add_contrast()
-    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
-    camera = viewer.scene.camera.center
-    QTest.keyPress(canvas, Qt.Key.Key_Q)
-    real_drag(canvas, middle, QPoint(viewer.canvas.size[1] // 10, 0))
-    inversion_time, echo_time = shown(dock)
-    assert (inversion_time, echo_time) == (
-        pytest.approx(3250, abs=50),
-        120,
-    )  # a pixel is some 10 ms; the canvas may change
-    QTest.keyClick(canvas, Qt.Key.Key_Up)
-    QTest.keyClick(canvas, Qt.Key.Key_Left, SHIFT)
-    assert shown(dock) == (inversion_time - 10, 130)
-    qtbot.waitUntil(lambda: all(layer.data.sequence.echo_time == pytest.approx(0.13) for layer in layers))
-    QTest.keyClick(canvas, Qt.Key.Key_PageDown)
-    assert dock.panel.title() == "T1w SE"
-    assert viewer.scene.camera.center == camera
-    QTest.keyRelease(canvas, Qt.Key.Key_Q)
-    value = dock.editor.value()
-    real_drag(canvas, middle, QPoint(canvas.width() // 10, 0))
-    assert viewer.scene.camera.center != camera  # without the key it pans
-    step = viewer.dims.current_step
-    QTest.keyClick(canvas, Qt.Key.Key_Right)
-    assert viewer.dims.current_step != step
-    assert dock.editor.value() == value
-    dock.editor.set_value(SpinEcho.from_typical())
-    viewer.dims.ndisplay = 3
-    viewer.scene.camera.angles = (10, 40, 70)
-    QTest.keyPress(canvas, Qt.Key.Key_Q)
-    real_drag(canvas, middle, QPoint(viewer.canvas.size[1] // 5, 0))
-    QTest.keyRelease(canvas, Qt.Key.Key_Q)
-    assert dock.editor.settings()["repetition_time"] == pytest.approx(0.8, abs=0.03)  # 0.5 to 1500 ms
-    assert viewer.scene.camera.angles == pytest.approx((10, 40, 70))
-    real_drag(canvas, middle, QPoint(canvas.width() // 5, 0))
-    assert viewer.scene.camera.angles != pytest.approx((10, 40, 70))  # without the key it rotates
-
-
-@pytest.mark.gui
-def test_a_drag_paints_nothing(make_napari_viewer_proxy: Callable[..., Any]) -> None:
-    viewer = make_napari_viewer_proxy()
-    dock, canvas = in_window(viewer)
-    dock.add_contrast()
-    labels = viewer.add_labels(np.zeros(HR.shape[::-1], int))
-    labels.mode = "paint"
-    middle = QPoint(canvas.width() // 2, canvas.height() // 2)
-    QTest.keyPress(canvas, Qt.Key.Key_Q)
-    real_drag(canvas, middle, QPoint(20, 0))
-    QTest.keyRelease(canvas, Qt.Key.Key_Q)
-    assert not labels.data.any()
-    assert shown(dock) != (2500, 120)
-    real_drag(canvas, middle, QPoint(20, 0))
-    assert labels.data.any()
-
-
-def in_window(viewer: Any) -> tuple[SynthesizeWidget, Any]:
-    """A dock and the canvas of a window with maps."""
-    add(viewer, *[make_map(suffix, HR) for suffix in MEDIANS])
-    dock = SynthesizeWidget(viewer)
-    dock.side_by_side.value = False  # the grid of a hidden canvas has no cells to click into
-    viewer.window.add_dock_widget(dock)
-    QTest.qWait(300)  # until the canvas has its size
-    return dock, viewer.__wrapped__.window._qt_viewer.canvas.native
-
-
-def real_drag(canvas: Any, start: QPoint, way: QPoint) -> None:
-    QTest.mousePress(canvas, LEFT, NO_KEY, start)
-    for part in (1, 2):
-        QTest.mouseMove(canvas, start + way * part / 2)
-        QTest.qWait(20)  # napari drops movements in quick succession
-    QTest.mouseRelease(canvas, LEFT, NO_KEY, start + way)
