@@ -89,6 +89,9 @@ def test_labels_elsewhere_and_empty_ones_are_no_regions() -> None:
     far[:3, 3] = 1000
     assert regions_on(blocks(), VoxelGrid((4, 4, 4), far)) == {}
     assert regions_on(replace(blocks(), data=np.zeros(HR.shape)), LR) == {}
+    between = np.zeros((24, 32, 20))
+    between[7, 7, 7] = 1  # no voxel of the coarse grid has its centre in this fine voxel
+    assert regions_on(Volume(data=between, grid=HR.with_shape((24, 32, 20)), name="labels"), LR) == {}
 
 
 def test_labels_of_four_axes_are_refused() -> None:
@@ -112,12 +115,13 @@ def test_statistics_of_few_voxels_have_gaps() -> None:
 
 
 def test_a_table_has_every_image_in_every_region_in_ms() -> None:
-    rows = drained(tabulate([source(image(LR, 1.25), "T1 LR"), source(image(HR, 1.5), "T1 SR", True)], blocks()))
-    assert [(row.label, row.image, row.unit, row.mean) for row in rows] == [
-        *((3, "T1 LR", "ms", 1250), (3, "T1 SR", "ms", 1500)),
-        *((7, "T1 LR", "ms", 1250), (7, "T1 SR", "ms", 1500)),
+    rows = drained(
+        tabulate([source(image(LR, 1.25), "LR"), source(image(HR, 1.5), "SR", True), source(image(LR), "B")], blocks())
+    )
+    assert [(row.label, row.image, row.unit, row.mean, row.n) for row in rows] == [
+        *((3, "LR", "ms", 1250, 80), (3, "SR", "ms", 1500, 640), (3, "B", "ms", 1000, 80)),
+        *((7, "LR", "ms", 1250, 80), (7, "SR", "ms", 1500, 640), (7, "B", "ms", 1000, 80)),
     ]
-    assert [row.n for row in rows] == [80, 640, 80, 640]
 
 
 def test_an_image_of_several_volumes_counts_with_its_first() -> None:

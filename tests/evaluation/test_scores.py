@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri.evaluation.scores import agreement, evaluate, format_scores, tissue_errors, tissue_masks, variant
+from napari_swig_qmri.evaluation.scores import (
+    agreement,
+    evaluate,
+    format_scores,
+    positive_voxels,
+    tissue_errors,
+    tissue_masks,
+    variant,
+)
 
 GRID = VoxelGrid((24, 22, 20), np.diag([3.0, 3.0, 3.0, 1.0]))
 
@@ -145,14 +153,36 @@ def test_the_variant_is_json_and_names_what_the_table_prints(reference):
     assert said["slice_axis"] == 2
 
 
-def test_errors_say_what_to_do(reference):
-    other = QuantitativeMaps(data=reference.data, grid=VoxelGrid(GRID.shape, np.diag([3.0, 3.0, 4.0, 1.0])))
-    with pytest.raises(ValueError, match=r"19\.00 mm apart: interpolate"):
-        evaluate(other, reference, everywhere())
-    with pytest.raises(ValueError, match=r"shape \(2, 2, 2\)"):
-        evaluate(reference, reference, np.ones((2, 2, 2), bool))
-    with pytest.raises(ValueError, match="mask is empty"):
-        evaluate(reference, reference, ~everywhere())
+def test_maps_that_cannot_be_compared_are_refused(reference):
+    shifted = changed(reference, reference.data, VoxelGrid(GRID.shape, np.diag([3.0, 3.0, 4.0, 1.0])))
+    smaller = QuantitativeMaps(data=reference.data[:, 1:], grid=VoxelGrid((23, 22, 20), GRID.affine))
+    pd, t1 = (
+        QuantitativeMaps(data=reference.data[i : i + 1], grid=GRID, names=(name,))
+        for i, name in enumerate(("PD", "T1"))
+    )
+    for sr, ref, mask, message in (
+        (shifted, reference, everywhere(), r"19\.00 mm apart: interpolate"),
+        (smaller, reference, everywhere(), r"the maps have \(23, 22, 20\) voxels and the reference \(24, 22, 20\)"),
+        (reference, reference, np.ones((2, 2, 2), bool), r"shape \(2, 2, 2\)"),
+        (pd, t1, everywhere(), r"share no quantity"),
+        (reference, reference, ~everywhere(), "mask is empty"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            evaluate(sr, ref, mask)
+
+
+def test_without_relaxation_times_all_voxels_are_tissue_and_no_voxels_have_no_errors(reference):
+    pd = QuantitativeMaps(data=reference.data[:1], grid=GRID, names=("PD",))
+    errors = tissue_errors(pd, pd, everywhere())
+    assert list(errors["PD"]) == ["tissue"]
+    assert errors["PD"]["tissue"].n_voxels == GRID.shape[0] * GRID.shape[1] * GRID.shape[2]
+    assert np.isnan(tissue_errors(pd, pd, ~everywhere())["PD"]["tissue"].bias)
+
+
+def test_positive_voxels_have_a_value_above_zero_in_every_map(reference):
+    data = reference.data.copy()
+    data[0, 0], data[1, 1] = 0, np.nan
+    assert positive_voxels(changed(reference, data)).sum() == reference.data[0, 2:].size
 
 
 def test_table_names_ranges_tissues_and_variants(reference):

@@ -201,10 +201,11 @@ def prepare_comparison(
         inside &= measured
         notes += [*notices, *_grid_notes(acquired, finest.grid)]
     yield Progress(0.8, "Finding the tissues")
-    tissues = tissue_masks(finest, inside)
-    regions = {"tissue": inside & ~tissues.get("CSF", np.zeros_like(inside)), **tissues}
-    if not regions["tissue"].any():
+    threshold = white_matter_limit(finest, inside)
+    if threshold is None:
         raise ValueError("the mask covers no brain tissue that maps and image share: choose another mask or image.")
+    tissues = tissue_masks(finest, inside)
+    regions = {"tissue": inside & ~tissues["CSF"], **tissues}
     axis, sample = axial_axis(finest.grid), np.flatnonzero(regions["tissue"])
     slices = _spread(without_small_slices(inside, finest.grid, axis), axis, max_slices)
     return ComparisonData(
@@ -215,7 +216,7 @@ def prepare_comparison(
         sample=sample[:: max(1, len(sample) // MAX_SAMPLES)],
         scored=_scored_box(regions.values(), axis, slices),
         axis=axis,
-        notes=(*notes, _tissue_note(white_matter_limit(finest, inside))),
+        notes=(*notes, _tissue_note(*threshold)),
         contrast_maps=contrast_maps or {},
     )
 
@@ -253,13 +254,10 @@ def score(
     return ContrastComparison(sequence=sequence, reference=data.reference, scores=scores, gains=gains, notes=notes)
 
 
-def _tissue_note(threshold: tuple[str, float] | None) -> str:
-    """Thresholds that separate the tissues, in words."""
-    csf = "CSF: " + " or ".join(f"{name} ≥ {1e3 * value:g} ms" for name, value in TISSUE_LIMITS.items())
-    if threshold is None:
-        return f"{csf}."
-    name, limit = threshold[0], f"{1e3 * threshold[1]:.0f} ms"
-    return f"{csf}. WM: {name} < {limit}; GM: {name} ≥ {limit} (Otsu)."
+def _tissue_note(name: str, limit: float) -> str:
+    """Thresholds that separate the tissues in words; `limit`, in s, is that of white matter in a map."""
+    csf = " or ".join(f"{each} ≥ {1e3 * value:g} ms" for each, value in TISSUE_LIMITS.items())
+    return f"CSF: {csf}. WM: {name} < {1e3 * limit:.0f} ms; GM: {name} ≥ {1e3 * limit:.0f} ms (Otsu)."
 
 
 def _grid_notes(acquired: Volume, grid: VoxelGrid) -> list[str]:

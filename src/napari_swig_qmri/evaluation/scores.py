@@ -81,7 +81,7 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     Examples
     --------
     >>> from napari_swig_qmri import QuantitativeMaps, evaluate, make_phantom
-    >>> head = make_phantom(8.0)
+    >>> head = make_phantom(5.0, extent=((-45, 45), (-60, 20), (0, 50)))  # mm
     >>> maps = QuantitativeMaps(data=1.05 * head.maps.data, grid=head.maps.grid)
     >>> round(evaluate(maps, head.maps, head.mask)["T1"].bias, 3)
     5.0
@@ -140,7 +140,7 @@ def tissue_errors(
     Examples
     --------
     >>> from napari_swig_qmri import QuantitativeMaps, make_phantom, tissue_errors
-    >>> head = make_phantom(8.0)
+    >>> head = make_phantom(5.0, extent=((-45, 45), (-60, 20), (0, 50)))  # mm
     >>> maps = QuantitativeMaps(data=1.05 * head.maps.data, grid=head.maps.grid)
     >>> errors = tissue_errors(maps, head.maps, head.mask)["T1"]
     >>> {tissue: round(error.bias, 3) for tissue, error in errors.items()}
