@@ -104,8 +104,8 @@ def test_only_what_is_seen_is_computed() -> None:
     ],
 )
 def test_patterns_show_the_one_or_the_other(pattern: Pattern, second: np.ndarray) -> None:
-    composite = Composite(first=pane(np.zeros(SHAPE)), second=pane(np.full(SHAPE, 255.0)), pattern=pattern)
-    shown = composite[3]
+    composite = Composite(first=pane(np.zeros(SHAPE)), second=pane(np.full(SHAPE, 255.0)), pattern=Whole())
+    shown = composite.with_pattern(pattern)[3]
     on_line = (shown == LINE).all(axis=-1)
     assert on_line.any() == isinstance(pattern, Curtain)
     np.testing.assert_array_equal((shown[..., 0] == 255)[~on_line], second[~on_line])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -70,6 +71,14 @@ def test_a_voxel_without_measurement_has_no_signal() -> None:
     values = signals(SpinEcho.from_typical(), [AIR, WM, TissueValues(name="gap", pd=math.nan, t1=1.0, t2=0.1)])
     assert np.isnan(values).tolist() == [True, False, True]
     assert signals(SpinEcho.from_typical(), []).shape == (0,)
+
+
+def test_gradient_echoes_decay_with_t2star_where_it_is_known() -> None:
+    sequence = Spgr.from_typical()
+    known = replace(WM, t2star=WM.t2 / 2)
+    values = signals(sequence, [WM, known, replace(WM, t2star=0.0)])
+    assert values[1] == pytest.approx(values[0] * math.exp(-sequence.echo_time / WM.t2))
+    assert math.isnan(values[2])
 
 
 @pytest.mark.parametrize("name", SEQUENCES)

@@ -20,7 +20,7 @@ from paths import DOCS, ROOT
 
 from napari_swig_qmri.physics.nulling import NULLED_TISSUES, NulledTissue
 from napari_swig_qmri.physics.sequence import Contrast, in_shown_units
-from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, SpinEcho, T2Flair, TurboSpinEcho
+from napari_swig_qmri.physics.signal_models import SEQUENCES, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis import presets as presets_module
 from napari_swig_qmri.synthesis.presets import (
@@ -114,7 +114,14 @@ def test_presets_give_the_contrast_that_they_are_named_after(preset: Preset) -> 
         assert abs(fat) < 0.01 * grey
 
 
-@pytest.mark.parametrize("preset", BUILT_IN, ids=lambda preset: f"{preset.name} {preset.field_strength:g} T")
+@pytest.mark.parametrize(
+    "preset",
+    [
+        pytest.param(each, marks=[] if each.field_strength == 3 and each.name != "bSSFP" else pytest.mark.slow)
+        for each in BUILT_IN
+    ],
+    ids=lambda preset: f"{preset.name} {preset.field_strength:g} T",
+)
 def test_presets_are_what_bloch_gives_for_tissues_of_their_field(preset: Preset) -> None:
     contrast: Any = preset.contrast
     if hasattr(contrast, "echo_train_length"):  # a train has echoes at multiples of its spacing only
@@ -131,34 +138,18 @@ def test_presets_are_what_bloch_gives_for_tissues_of_their_field(preset: Preset)
     np.testing.assert_allclose(found.numpy(), expected, atol=5e-5)
 
 
-def test_settings_are_ms_and_degrees() -> None:
-    (preset,) = parse_presets(ENTRY, "x.toml")
-    assert preset == Preset(
-        name="mine", field_strength=3.0, contrast=SpinEcho(echo_time=0.015, repetition_time=0.5), source=""
-    )
-    mprage: Any = find_preset(BUILT_IN, "t1w mprage", 3.0).contrast
-    assert isinstance(mprage, Mprage)
-    assert (mprage.repetition_time, mprage.n_partitions) == (2.3, 176)
-    assert mprage.flip_angle == pytest.approx(math.radians(9))
-
-
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     equation = UserEquation(text="PD * exp(-TE/T2) * cos(FA)", echo_time=0.033, flip_angle=math.radians(12))
     mine = (*BUILT_IN, MINE, Preset(name='ä "quoted"', field_strength=0.55, contrast=equation, source="Müller 2024"))
     path = tmp_path / "deep" / "mine.toml"
     write_presets(path, mine)
-    found = read_presets(path)
-    assert [(each.key, each.source) for each in found] == [(each.key, each.source) for each in mine]
-    for one, other in zip(found, mine, strict=True):
-        assert type(one.contrast) is type(other.contrast)
-        for name, value in vars(other.contrast).items():
-            exact = value if isinstance(value, str) else pytest.approx(value, rel=1e-9)
-            assert getattr(one.contrast, name) == exact
-    assert tomllib.loads(path.read_text(encoding="utf-8"))["preset"][-1]["settings"] == {
-        "echo_time": 33.0,
-        "flip_angle": 12.0,
-    }
-    assert path.read_text(encoding="utf-8").startswith("# Presets of napari-swig-qmri: times in ms")
+    text = path.read_text(encoding="utf-8")
+    assert text.startswith("# Presets of napari-swig-qmri: times in ms")
+    assert tomllib.loads(text)["preset"][-1]["settings"] == {"echo_time": 33.0, "flip_angle": 12.0}
+    for read, written in zip(read_presets(path), mine, strict=True):
+        assert (read.key, read.source) == (written.key, written.source)
+        assert in_shown_units(read.contrast) == in_shown_units(written.contrast)
+        assert sequence_key(read.contrast) == sequence_key(written.contrast)
 
 
 def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
@@ -184,16 +175,7 @@ def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
         ("strength = 3", "strength = true", "field_strength must be a number, but it is True"),
         ("strength = 3", "strength = -3", "must be above 0 and up to 30 T, but it is -3"),
         ("strength = 3", "strength = nan", "must be above 0 and up to 30 T, but it is nan"),
-        ('"spin-echo"', '"epi"', "sequence 'epi' is unknown: choose one of spin-echo, tse"),
-        ('"spin-echo"', '"equation"', "the text of the equation is missing"),
-        ("sequence", 'equation = "PD"\nsequence', "spin-echo takes no equation"),
-        ("settings = {", "settings = { inversion_time = 1,", "Spin echo has no setting 'inversion_time'"),
-        (", echo_time = 15.0", "", "Spin echo needs echo_time among its settings"),
-        ("15.0", '"15 ms"', "echo_time must be a number, but it is '15 ms'"),
-        ("15.0", "true", "echo_time must be a number, but it is True"),
-        ("settings = {", "settings = { refocused_recovery = 1,", "refocused_recovery must be true or false"),
         ("15.0", "600.0", "TE 600 ms is not shorter than TR 500 ms"),
-        ("15.0", "inf", "must be between 0 ms and 2000 ms"),
         ("{ repetition_time = 500, echo_time = 15.0 }", "3", "settings must be a table, but it is 3"),
         ("settings", "colour = 1\nsettings", "'colour' is unknown: a preset has only name, field_strength"),
     ],
@@ -205,13 +187,6 @@ def test_bad_files_give_one_sentence(before: str, after: str, words: str) -> Non
     assert words in str(refusal.value)
     assert str(refusal.value).endswith(".")
     assert "\n" not in str(refusal.value)
-
-
-def test_a_bad_equation_says_where() -> None:
-    text = ENTRY.replace('"spin-echo"', '"equation"\nequation = "PD * T3"').replace("{ rep", "{ #\n rep")
-    text = text.replace("{ #\n repetition_time = 500, echo_time = 15.0 }", "{}")
-    with pytest.raises(ValueError, match=r"preset 1 of x.toml: the equation cannot be read at position 6: unknown"):
-        parse_presets(text, "x.toml")
 
 
 def test_files_that_are_no_text_are_refused(tmp_path: Path) -> None:
@@ -292,10 +267,9 @@ def test_the_docs_hold_the_presets_and_their_code_runs() -> None:
 
 @pytest.mark.slow
 def test_the_wheel_holds_the_presets(tmp_path: Path) -> None:
-    root = ROOT
     pytest.importorskip("hatchling")
     code = "import sys; from hatchling.builders.wheel import WheelBuilder; "
     code += "print(list(WheelBuilder(sys.argv[1]).build(directory=sys.argv[2], versions=['standard'])))"
-    subprocess.run([sys.executable, "-c", code, str(root), str(tmp_path)], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code, str(ROOT), str(tmp_path)], check=True, capture_output=True)
     (wheel,) = tmp_path.glob("*.whl")
-    assert "napari_swig_qmri/presets.toml" in zipfile.ZipFile(wheel).namelist()
+    assert "napari_swig_qmri/synthesis/presets.toml" in zipfile.ZipFile(wheel).namelist()
