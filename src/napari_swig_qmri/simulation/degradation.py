@@ -81,7 +81,7 @@ def degrade(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid
+    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid, degrade
     >>> data = np.ones((3, 8, 8, 8)) * np.reshape([0.7, 0.9, 0.07], (3, 1, 1, 1))  # PD, T1 and T2 of white matter
     >>> maps = QuantitativeMaps(data=data, grid=VoxelGrid((8, 8, 8), np.eye(4)))
     >>> lr_maps, guides = degrade(maps, 2, map_noise=0.02)

@@ -85,7 +85,7 @@ class Phantom:
     >>> from napari_swig_qmri import make_phantom
     >>> phantom = make_phantom(2.0, extent=((-20, 20), (-20, 20), (0, 8)))
     >>> phantom.fractions.shape, sorted(phantom.tissues)
-    ((6, 20, 20, 4), ['CSF', 'WM', 'deep GM'])
+    ((6, 20, 20, 4), ['CSF', 'GM', 'WM', 'deep GM'])
     """
 
     maps: QuantitativeMaps  # PD relative to water, T1 and T2 in s; 0 in air
@@ -141,6 +141,7 @@ def make_phantom(
 
     Examples
     --------
+    >>> from napari_swig_qmri import make_phantom
     >>> phantom = make_phantom(2.0, extent=((-20, 20), (-20, 20), (0, 8)))
     >>> phantom.maps.data.shape
     (3, 20, 20, 4)

@@ -126,9 +126,10 @@ def synthesise(
     White matter and CSF at 3 T under a spin echo with TE 80 ms and TR 3 s:
 
     >>> import numpy as np
-    >>> from napari_swig_qmri.physics.signal_models import SpinEcho
+    >>> from napari_swig_qmri import SpinEcho, synthesise
     >>> pd, t1, t2 = np.array([0.7, 1.0]), np.array([0.9, 4.0]), np.array([0.07, 1.5])
-    >>> synthesise(SpinEcho(echo_time=0.08, repetition_time=3.0), pd, t1, t2).round(3).tolist()
+    >>> signal = synthesise(SpinEcho(echo_time=0.08, repetition_time=3.0), pd, t1, t2)
+    >>> [round(float(each), 3) for each in signal]
     [0.215, 0.5]
     """
     return VoxelTissue.of(pd, t1, t2, t2star, transmit_field).signal(sequence, rendering)
@@ -161,8 +162,7 @@ def lazy_contrast(
     Examples
     --------
     >>> import numpy as np
-    >>> from napari_swig_qmri import QuantitativeMaps, VoxelGrid
-    >>> from napari_swig_qmri.physics.signal_models import T2Flair
+    >>> from napari_swig_qmri import QuantitativeMaps, Rendering, T2Flair, VoxelGrid, lazy_contrast
     >>> data = np.ones((3, 4, 5, 6)) * np.reshape([0.7, 0.9, 0.07], (3, 1, 1, 1))  # PD, T1 and T2 of white matter
     >>> maps = QuantitativeMaps(data=data, grid=VoxelGrid((4, 5, 6), np.eye(4)))
     >>> contrast = lazy_contrast(maps, T2Flair.from_typical(), Rendering(snr=20))

@@ -49,6 +49,7 @@ class Rendering:
     --------
     A noisy, signed image in a transmit field that is 10 % too low:
 
+    >>> from napari_swig_qmri import Rendering
     >>> Rendering(transmit_field=0.9, snr=20, sign="signed").words()
     ['B1+ 90 %', 'SNR 20', 'signed']
     """
