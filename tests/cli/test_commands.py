@@ -141,7 +141,7 @@ def test_results_do_not_go_into_a_file(run: Run, maps: Path, command: str) -> No
 @pytest.mark.parametrize(
     "words",
     [
-        "super-resolve maps --voxel-size 1 --method regression -o out",
+        "super-resolve maps --guide bare_T1w.nii.gz --method regression -o out",
         "synthesize maps --sequence spin-echo --tr 500 --te 9 -o x.nii.gz",
         "sheet brain.toml maps --format nifti -o out",
         "simulate maps --guide T1w -o out",
@@ -152,6 +152,9 @@ def test_every_notice_is_printed_once_on_stderr_and_reported(run: Run, maps: Pat
     fine = nib.Nifti1Image(np.full((24, 14, 10), 0.08, np.float32), AFFINE @ np.diag([0.5, 1, 1, 1]))
     nib.save(fine, maps / "sub-07_T2map.nii.gz")
     (maps / "sub-07_T1map.json").unlink()
+    nib.save(
+        nib.Nifti1Image(np.ones((24, 28, 20), np.float32), AFFINE @ np.diag([0.5, 0.5, 0.5, 1])), "bare_T1w.nii.gz"
+    )
     write_protocol(Protocol.usual(), "brain.toml")
     result = run(*words.split(), "--json")
     assert result.exit_code == 0, result.stderr

@@ -34,6 +34,7 @@ def test_simulate_degrades_the_given_maps(run: Run, maps: Path) -> None:
     assert np.mean(load("case/guides/sub-07_T1w.nii.gz")) > 50
 
 
+@pytest.mark.slow
 def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
     result = run("simulate", "--voxel-size", 10, "--factor", "1x1x2", "-o", "case", "--json")
     assert result.exit_code == 0, result.stderr

@@ -52,36 +52,39 @@ def _program(
 def _super_resolve(
     maps: Maps,
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the results.")
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder that the results are written to; needed without --dry-run."
+        ),
     ] = None,
     guide: Annotated[
         list[Path] | None,
-        typer.Option(metavar="FILE", help="Weighted image with its sidecar, or a folder of them; may be repeated."),
+        typer.Option(metavar="FILE", help="Weighted image, or a folder that holds weighted images; may be repeated."),
     ] = None,
     method: Annotated[
-        Literal["posterior", "regression", "network"], typer.Option(help="How to solve.")
+        Literal["posterior", "regression", "network"], typer.Option(help="Method of super-resolution.")
     ] = DEFAULT_METHOD,
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="NAME",
-            help=f"Of the network: {', '.join(WEIGHTS)}, a file of `swig-qmri train`, or {HUB}OWNER/NAME.",
+            help=f"Weights of the network: {', '.join(WEIGHTS)}, a file of `swig-qmri train`, or {HUB}OWNER/NAME.",
         ),
     ] = None,
     adapt: Annotated[
-        bool, typer.Option("--adapt", help="Train the network on this subject first, while that helps.")
+        bool, typer.Option("--adapt", help="Train the network on this subject first, until it no longer improves.")
     ] = False,
-    device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Where to compute.")] = "auto",
+    device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Device to compute on.")] = "auto",
     voxel_size: Annotated[
         str | None,
-        typer.Option(metavar="MM", help="Of the result, 1 or 1x1x2 [default: the finest guide's]."),
+        typer.Option(metavar="MM", help="Voxel size of the result in mm: 1 or 1x1x2. [default: as the finest guide]"),
     ] = None,
-    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Voxels to solve for.")] = None,
+    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Mask of the voxels to super-resolve.")] = None,
     keep_noise: Annotated[
-        bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise alone.")
+        bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
     ] = False,
     units: Units = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and write nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run, and write nothing.")] = False,
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
@@ -110,8 +113,8 @@ app.command()(synthesize)
 app.command()(sheet)
 
 
-@app.command()
-def simulate(
+@app.command("simulate")
+def _simulate(
     output: OutputFolder,
     maps: Annotated[
         list[Path] | None,
@@ -172,8 +175,8 @@ def simulate(
         print_report(simulate_files(maps or [], output, settings, units=units, overwrite=overwrite), as_json)
 
 
-@app.command()
-def evaluate(
+@app.command("evaluate")
+def _evaluate(
     maps: Maps,
     reference: Annotated[
         list[Path], typer.Option(metavar="MAPS", help="Reference maps: a file or a folder; may be repeated.")
@@ -195,8 +198,8 @@ def evaluate(
         print_report(evaluate_files(maps, reference, mask, interpolate=interpolate, units=units), as_json)
 
 
-@app.command()
-def train(
+@app.command("train")
+def _train(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the training; see the folder training/.")
     ],
@@ -209,8 +212,8 @@ def train(
         print_report(train_network(config), as_json)
 
 
-@app.command()
-def ablate(
+@app.command("ablate")
+def _ablate(
     config: Annotated[
         Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the study; see the folder training/.")
     ],

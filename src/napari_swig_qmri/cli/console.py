@@ -21,7 +21,7 @@ REFUSED = 1  # exit codes; 2 is a usage error
 INTERRUPTED = 130
 
 Report = dict[str, Any]  # JSON object of a command; its entry "text" is the report in words
-Result = TypeVar("Result")
+T = TypeVar("T")
 
 
 def say(*sentences: str) -> None:
@@ -45,7 +45,7 @@ def print_json(content: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(_finite(content), indent=2, default=str))
 
 
-def drain(steps: Generator[Progress, None, Result]) -> Result:
+def drain(steps: Generator[Progress, None, T]) -> T:
     """Run a generator of progress to its end with a progress bar on standard error, and return its result."""
     from rich import progress
     from rich.console import Console

@@ -14,9 +14,9 @@ from napari_swig_qmri.cli.contrast_options import (
     DEFAULT_FIELD,
     OPTION_OF_FIELD,
     defaults_of,
-    equation_of,
-    preset_of,
-    sequence_of,
+    equation_with,
+    preset_with,
+    sequence_with,
 )
 from napari_swig_qmri.cli.parameters import Json, Maps, OutputFolder, Overwrite, TransmitMap, Units
 from napari_swig_qmri.physics.sequence import Contrast
@@ -150,10 +150,10 @@ def _contrast(
 ) -> tuple[Contrast, tuple[str, ...]]:
     """Contrast of a sequence, a preset or an equation with these settings, and notices about what was assumed."""
     if preset is not None:
-        return preset_of(preset, field_strength, preset_file, settings)
+        return preset_with(preset, field_strength, preset_file, settings)
     if sequence is None:
-        return equation_of(equation or "", settings), ()
-    model = sequence_of(SEQUENCES[sequence], settings)
+        return equation_with(equation or "", settings), ()
+    model = sequence_with(SEQUENCES[sequence], settings)
     return model, defaults_of(model, settings)
 
 

@@ -29,7 +29,7 @@ OPTION_OF_FIELD = {  # settings that have an option, in ms and degrees
 DEFAULT_FIELD = 3.0  # T, of presets
 
 
-def preset_of(
+def preset_with(
     name: str, field_strength: float, path: Path | None, given: Mapping[str, float]
 ) -> tuple[Contrast, tuple[str, ...]]:
     """Contrast of a preset, and notices about preset files that could not be read.
@@ -46,7 +46,7 @@ def preset_of(
     return replace(contrast, **in_si_units(type(contrast), given)), notices
 
 
-def equation_of(text: str, given: Mapping[str, float]) -> UserEquation:
+def equation_with(text: str, given: Mapping[str, float]) -> UserEquation:
     """Equation with settings in ms and degrees; ValueError unless these are the settings that it mentions."""
     mentioned = [each.name for each in mentioned_settings(text)]
     _check_options("this equation", given, mentioned)
@@ -54,7 +54,7 @@ def equation_of(text: str, given: Mapping[str, float]) -> UserEquation:
     return UserEquation(text=text, **in_si_units(UserEquation, given))
 
 
-def sequence_of(kind: type[SignalModel], given: Mapping[str, float]) -> SignalModel:
+def sequence_with(kind: type[SignalModel], given: Mapping[str, float]) -> SignalModel:
     """Sequence with settings in ms and degrees by field name; ValueError where they do not fit the sequence.
 
     An echo train whose length or spacing is not given is long enough for TE.

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ACQUIRED = "acquired"
 MAX_SCORED_SLICES = 24  # so that scores can follow the sliders
-MAX_SAMPLES = 20_000  # tissue voxels that a gain is fitted to
+MAX_GAIN_SAMPLES = 20_000  # tissue voxels that a gain is fitted to
 EDGE_MARGIN = 8  # voxels kept around the regions, for the window of the edge filter
 BRAIN_LIMITS = {"T1": (0.42, 6.0), "T2": (0.04, 4.0)}  # s; excludes fat, muscle, bone and air (our choice)
 LEAST_BRAIN_PD = 0.2  # of `bright_pd`; excludes air
@@ -213,7 +213,7 @@ def prepare_comparison(
         acquired=image,
         has_gain=acquired is not None and not is_uniform_image(acquired),
         regions={name: region for name, region in regions.items() if region.any()},
-        sample=sample[:: max(1, len(sample) // MAX_SAMPLES)],
+        sample=sample[:: max(1, len(sample) // MAX_GAIN_SAMPLES)],
         scored=_scored_box(regions.values(), axis, slices),
         axis=axis,
         notes=(*notes, _tissue_note(*threshold)),

@@ -67,7 +67,7 @@ MODEL_FOLDER = "models"  # subfolder of the output for trained models
 VERSION = 1  # of the training; models trained by another version are not used
 FIRST_TEST_SEED = 1_000_000  # of the first test subject
 POSITIVE_SETTINGS = ("n_planes", "n_steps", "batch_size")
-WITHOUT_EFFECT = ("output", "test", "weights", "device")  # on trained models
+UNRELATED_SETTINGS = ("output", "test", "weights", "device")  # that trained models do not depend on
 SIMULATED, TRAINED = 0.07, 0.85  # fraction of the work that is done after simulation, and after training
 BASELINE_METHODS = ("regression", "posterior")  # of this package, with the guides of `BOTH_GUIDES`
 
@@ -265,7 +265,7 @@ def _file_of(model: Model, config: AblationConfig) -> Path:
 def _training_settings(model: Model, config: AblationConfig) -> str:
     """Settings that a trained model depends on, as JSON."""
     train = [[file_identity(file), scheme] for file, scheme in heads_of(config.train)]
-    return as_json(config, leave_out=WITHOUT_EFFECT, train=train, model=asdict(model), study=VERSION)
+    return as_json(config, leave_out=UNRELATED_SETTINGS, train=train, model=asdict(model), study=VERSION)
 
 
 def _test_scores(
