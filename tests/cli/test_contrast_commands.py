@@ -9,6 +9,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 from cli_cases import AFFINE, SHAPE, Run, load, save, sidecar_of
+from export_cases import EXPORTS, write
 
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
@@ -218,3 +219,17 @@ def test_sheet_refuses_a_file_that_is_no_protocol(run: Run, maps: Path) -> None:
     result = run("sheet", "bad.toml", maps, "-o", "out")
     assert result.exit_code == 1
     assert "bad.toml: contrast 'x': sequence 'epi' is unknown" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("tool", "preset", "notice"), [("SyMRI", "T2w TSE", "ms assumed"), ("hMRI", "MP2RAGE UNI", "1/s")]
+)
+def test_maps_of_other_tools_are_taken_with_their_assumptions_stated(
+    run: Run, tmp_path: Path, tool: str, preset: str, notice: str
+) -> None:
+    folder = write(tmp_path / "export", *EXPORTS[tool]())
+    result = run("synthesize", folder, "--preset", preset, "-o", "x.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert notice in result.stderr
+    assert np.abs(load("x.nii.gz")[2, 5, 3]) > 0  # white matter
+    assert load("x.nii.gz")[0, 0, 0] == 0  # air

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from volume_cases import AFFINE, CODES, numbered, rotation, stored_as, volume
+from volume_cases import AFFINE, numbered, rotation, stored_as, volume
 
 from napari_swig_qmri.data.dicom_export import (
     BURNED_IN,
@@ -45,7 +45,7 @@ def lps(dataset: Any, row: int, column: int) -> np.ndarray:
     return first + column * column_spacing * along_row + row * row_spacing * along_column
 
 
-@pytest.mark.parametrize("code", CODES[::5])
+@pytest.mark.parametrize("code", ["RAS", "LPS", "PIR", "SAL", "ILA"])
 @pytest.mark.parametrize("affine", [AFFINE, OBLIQUE], ids=["straight", "oblique"])
 def test_every_voxel_lies_where_the_affine_says(tmp_path: Path, code: str, affine: np.ndarray) -> None:
     stored = stored_as(code, affine)

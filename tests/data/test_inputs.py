@@ -1,25 +1,88 @@
-"""Subjects that files name."""
+"""Maps, guides and masks from files and folders, and the subject in their names."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
-from volume_cases import volume
+from export_cases import EXPORTS, write
+from volume_cases import AFFINE, numbered, volume
 
-from napari_swig_qmri.data.inputs import subject_of
+from napari_swig_qmri.data.inputs import read_guides, read_inputs, read_maps, read_mask, subject_of
+from napari_swig_qmri.data.volumes import VoxelGrid
+
+GRID = VoxelGrid(numbered().shape, AFFINE)
+
+
+def save(path: Path, data: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(data.astype(np.float32), AFFINE), path)
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """T1 and T2 maps in ms, and two weighted images."""
+    for name, scale in (("T1map", 8), ("T2map", 0.5), ("T1w", 1), ("T2w", 1)):
+        save(tmp_path / "in" / f"sub-07_{name}.nii.gz", scale * numbered())
+    return tmp_path / "in"
+
+
+def test_maps_of_a_folder_are_read_and_other_images_ignored(folder: Path) -> None:
+    given = read_maps([folder], "ms")
+    assert given.maps.names == ("T1", "T2")
+    assert [path.name for path in given.paths] == ["sub-07_T1map.nii.gz", "sub-07_T2map.nii.gz"]
+    np.testing.assert_allclose(given.maps["T1"], 8e-3 * numbered(), rtol=1e-5)
+    assert given.notices == ()
+    assert any("ms assumed" in notice for notice in read_maps([folder]).notices)
+
+
+def test_files_that_are_no_maps_are_refused(folder: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no\.nii does not exist"):
+        read_inputs([Path("no.nii")])
+    with pytest.raises(ValueError, match=r"is a T1w, not a PD, T1 or T2 map: .* put --guide before it"):
+        read_inputs([folder / "sub-07_T1w.nii.gz"])
+    with pytest.raises(ValueError, match="no PD, T1 or T2 map in "):
+        read_maps([save(folder.parent / "only" / "sub-1_T1w.nii", numbered()).parent])
+
+
+def test_rates_beside_their_times_are_left_out(tmp_path: Path) -> None:
+    folder = write(tmp_path / "both", *EXPORTS["SyMRI"](), *EXPORTS["SyMRI rates"]()[:2])
+    given = read_maps([folder])
+    assert given.maps.names == ("PD", "T1", "T2")
+    assert "SyMRI R1: left out, because 501 SyMRI holds the same as times." in given.notices
+
+
+def test_guides_are_the_weighted_images_each_once(folder: Path, tmp_path: Path) -> None:
+    assert [guide.name for guide in read_guides([folder])] == ["sub-07 T1w", "sub-07 T2w"]
+    with pytest.raises(ValueError, match=r"the guide sub-07_T1w.nii.gz was given twice"):
+        read_guides([folder, folder / "sub-07_T1w.nii.gz"])
+    save(tmp_path / "maps" / "sub-1_T1map.nii", 8 * numbered())
+    with pytest.raises(ValueError, match="no weighted image in "):
+        read_guides([tmp_path / "maps"])
+
+
+def test_a_mask_must_have_the_voxels_of_its_grid(tmp_path: Path) -> None:
+    path = save(tmp_path / "mask.nii", numbered() > 9)
+    np.testing.assert_array_equal(read_mask(path, GRID, "the maps"), numbered() > 9)
+    with pytest.raises(ValueError, match=r"the mask mask.nii \(.*\) and the maps \(.*\) do not have the same voxels"):
+        read_mask(path, GRID.with_shape((2, 3, 4)), "the maps")
 
 
 @pytest.mark.parametrize(
-    ("names", "stem"),
+    ("names", "subject"),
     [
-        (("anna_T1map.nii.gz", "anna_PDmap.nii.gz"), "sub-anna"),
-        (("patient7-t2-map-final.nii",), "sub-patient7final"),
-        (("anna_ses-2_acq-x_T1map.hdr",), "sub-anna_ses-2"),
-        (("other_PDmap.nii", "sub-04_ses-1_T1map.nii"), "sub-04_ses-1"),
-        (("anna-miller_desc-lr_T2map.nii",), "sub-annamiller"),
-        (("qT1.nii.gz",), "sub-unnamed"),
+        ([], "sub-unnamed"),
+        (["qT1.nii.gz"], "sub-unnamed"),
+        (["sub-01_ses-2_acq-x_T1map.nii.gz"], "sub-01_ses-2"),
+        (["other_PDmap.nii", "sub-04_ses-1_T1map.nii"], "sub-04_ses-1"),
+        (["anna_T1map.nii.gz", "anna_PDmap.nii.gz"], "sub-anna"),
+        (["patient7-t2-map-final.nii"], "sub-patient7final"),
+        (["anna_ses-2_acq-x_T1map.hdr"], "sub-anna_ses-2"),
+        (["anna-miller_desc-lr_T2map.nii"], "sub-annamiller"),
     ],
 )
-def test_results_are_of_the_subject_that_the_files_name(names: tuple[str, ...], stem: str) -> None:
-    assert subject_of([volume(path=Path("somewhere") / name) for name in names]) == stem
+def test_the_subject_in_file_names(names: list[str], subject: str) -> None:
+    assert subject_of([volume(path=Path("folder") / name) for name in names]) == subject

@@ -1,144 +1,23 @@
-"""A map of the transmit field: its unit, its voxels, and contrasts that see it voxel by voxel."""
+"""Maps of the transmit field (B1+): units, implausible values, and resampling to the grid of other maps."""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import pytest
-import torch
 from volume_cases import volume
 
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.transmit_field import as_transmit_map, transmit_field_on
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri.physics.signal_models import SEQUENCES, Mp2rageUni, Spgr, SpinEcho, T2Flair, TurboSpinEcho
-from napari_swig_qmri.physics.user_equation import UserEquation
+from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
-from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, lazy_contrast, synthesise
-from napari_swig_qmri.synthesis.rendering import Rendering
 
 SHAPE = (6, 8, 10)
 GRID = VoxelGrid(SHAPE, np.diag([2.0, 2.0, 3.0, 1.0]))
-RANDOM = np.random.default_rng(0)
-MAPS = {
-    name: RANDOM.uniform(low, high, SHAPE).astype(np.float32)
-    for name, low, high in (("pd", 0.6, 1), ("t1", 0.6, 4), ("t2", 0.05, 1))
-}
-FIELD = RANDOM.uniform(0.6, 1.4, SHAPE).astype(np.float32)
-
-
-def contrast(sequence: Any, field: Any = FIELD, **rendering: Any) -> LazyContrast:
-    return LazyContrast(sequence=sequence, **MAPS, transmit_field=field, rendering=Rendering(**rendering))
-
-
-@pytest.mark.parametrize("name", SEQUENCES)
-@pytest.mark.parametrize(("field", "tolerance"), [(0.8, 1e-6), (1.0, 1e-6), (1.137, 3e-4)])
-def test_a_constant_map_is_the_number(name: str, field: float, tolerance: float) -> None:
-    sequence = SEQUENCES[name].from_typical()
-    number = contrast(sequence, None, transmit_field=field)
-    constant = contrast(sequence, np.full(SHAPE, field))
-    top = np.abs(np.asarray(number)).max()
-    np.testing.assert_allclose(constant, number, atol=tolerance * top)  # between nodes: interpolated
-
-
-@pytest.mark.parametrize("name", SEQUENCES)
-def test_every_voxel_is_rendered_in_its_own_field(name: str) -> None:
-    sequence = SEQUENCES[name].from_typical()
-    with_map = contrast(sequence)
-    top = float(np.abs(np.asarray(with_map)).max())
-    for voxel in [(0, 0, 0), (3, 4, 5), (5, 7, 9), (2, 6, 1), (4, 1, 8)]:
-        one = [values[voxel][None] for values in MAPS.values()]
-        number = Rendering(transmit_field=float(FIELD[voxel]))
-        expected = number.image(sequence, synthesise(sequence, *one, rendering=number), np.zeros((), np.uint64), 0.0)
-        assert with_map[voxel] == pytest.approx(expected.item(), abs=5e-4 * top)  # interpolation over the field
-
-
-def test_what_a_long_train_leaves_may_differ_by_a_little_more() -> None:
-    train = TurboSpinEcho.from_typical(
-        repetition_time=3.0, echo_time=0.24, echo_train_length=120, echo_spacing=0.004, refocusing_angle=2.1
-    )
-    with_map, voxel = np.asarray(contrast(train)), (3, 4, 5)
-    one = [values[voxel][None] for values in MAPS.values()]
-    expected = synthesise(train, *one, rendering=Rendering(transmit_field=float(FIELD[voxel])))
-    assert with_map[voxel] == pytest.approx(expected.item(), abs=0.05 * float(with_map.max()))
-
-
-def test_a_number_scales_a_map() -> None:
-    sequence = Spgr.from_typical()
-    np.testing.assert_allclose(
-        contrast(sequence, 1.25 * FIELD, transmit_field=0.8), contrast(sequence), rtol=1e-5, atol=1e-7
-    )
-
-
-def test_slices_are_the_whole_and_in_order() -> None:
-    whole = contrast(T2Flair.from_typical(), snr=20)
-    np.testing.assert_allclose(whole[:, 3], np.asarray(whole)[:, 3], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(whole[2], np.asarray(whole)[2], rtol=1e-5, atol=1e-6)
-
-
-def test_noise_has_the_level_of_the_signal_in_the_map() -> None:
-    dark, bright = (contrast(SpinEcho.from_typical(), field, snr=20) for field in (FIELD / 2, FIELD))
-    assert dark.noise_deviation < 0.9 * bright.noise_deviation
-    errors = np.asarray(bright) - np.asarray(replace(bright, rendering=Rendering()))
-    assert np.std(errors) == pytest.approx(bright.noise_deviation, rel=0.15)  # of 480 voxels
-
-
-def test_the_sign_is_kept_or_not_as_without_a_map() -> None:
-    flair = T2Flair.from_typical(inversion_time=1.2)
-    signed = np.asarray(contrast(flair, sign="signed"))
-    assert (signed < 0).any()
-    np.testing.assert_array_equal(contrast(flair), np.abs(signed))
-    assert (np.asarray(contrast(Mp2rageUni.from_typical())) < 0).any()
-
-
-@pytest.mark.parametrize("name", ["spgr", "tse", "t2-flair"])
-def test_gradients_go_through_the_map(name: str) -> None:
-    sequence, rendering = SEQUENCES[name].from_typical(), Rendering()
-    maps = [torch.tensor(values[0, :2].ravel(), dtype=torch.float64) for values in MAPS.values()]
-    field = torch.tensor(0.02 * np.round(FIELD[0, :2].ravel() / 0.02), dtype=torch.float64)  # on nodes
-    maps[2].requires_grad_()
-    rendering.signal(sequence, *maps, field=field).sum().backward()
-    found, maps[2].grad = maps[2].grad, None
-    for index, number in enumerate(field.tolist()):
-        sequence.signed(*(each[index : index + 1] for each in maps), transmit_field=number).sum().backward()
-    torch.testing.assert_close(found, maps[2].grad, rtol=1e-4, atol=1e-6)
-    assert (found != 0).all()
-
-
-def test_voxels_without_a_field_have_the_nominal_one_and_extremes_are_bounded() -> None:
-    field = FIELD.copy()
-    field[0, 0, :4] = (0, np.nan, -1, 50)
-    sequence = Spgr.from_typical()
-    found = contrast(sequence, field)[0, 0, :4]
-    np.testing.assert_allclose(found[:3], contrast(sequence, None)[0, 0, :3], rtol=1e-5)
-    np.testing.assert_allclose(found[3], contrast(sequence, None, transmit_field=2.0)[0, 0, 3], rtol=1e-5)
-
-
-def test_what_has_no_pulses_does_not_see_a_map() -> None:
-    equation = UserEquation(text="PD * exp(-TE / T2)")
-    np.testing.assert_array_equal(contrast(equation), contrast(equation, None))
-    back = contrast(equation).with_sequence(Spgr.from_typical())
-    np.testing.assert_array_equal(back, contrast(Spgr.from_typical()))
-    with pytest.raises(ValueError, match="User equation has no pulses"):
-        contrast(equation, transmit_field=0.9)
-
-
-def test_maps_and_field_lie_on_one_grid() -> None:
-    with pytest.raises(ValueError, match="on one grid"):
-        contrast(SpinEcho.from_typical(), FIELD[:3])
-
-
-def test_pulses_beyond_180_degrees_are_followed() -> None:
-    # a pulse of 180 + x about the axis of CPMG refocuses as one of 180 - x does
-    train = TurboSpinEcho.from_typical()
-    low, high = (np.asarray(contrast(train, None, transmit_field=b)) for b in (0.9, 1.1))
-    np.testing.assert_allclose(high, low, rtol=0.02)  # but for the sign of what excitation leaves along z
-    assert np.isfinite(np.asarray(contrast(Spgr.from_typical(flip_angle=3.0)))).all()
+FIELD = np.random.default_rng(0).uniform(0.6, 1.4, SHAPE).astype(np.float32)
 
 
 def stored(values: np.ndarray, **more: Any) -> Any:
@@ -146,7 +25,7 @@ def stored(values: np.ndarray, **more: Any) -> Any:
 
 
 @pytest.mark.parametrize("factor", [1, 100])
-def test_fractions_and_percent_are_told_apart(factor: float) -> None:
+def test_fractions_and_percent_are_distinguished(factor: float) -> None:
     found = as_transmit_map(stored(factor * FIELD))
     np.testing.assert_allclose(found.data, FIELD, rtol=1e-6)
     assert ("percent" if factor == 100 else "a fraction") in found.notices[-1]
@@ -163,13 +42,13 @@ def test_fractions_and_percent_are_told_apart(factor: float) -> None:
         (FIELD[..., None] * np.ones(2), {}, "has the shape .*: save one volume of it"),
     ],
 )
-def test_what_is_no_map_of_the_field_is_refused(values: np.ndarray, more: Any, words: str) -> None:
+def test_implausible_maps_are_refused(values: np.ndarray, more: Any, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         as_transmit_map(stored(values, **more))
 
 
 @pytest.mark.parametrize("factor", [55, 85, 140])
-def test_files_say_percent_or_degrees_by_their_units(tmp_path: Path, factor: float) -> None:
+def test_percent_and_degrees_are_stated_by_units(tmp_path: Path, factor: float) -> None:
     values = (factor * FIELD).astype(np.float32)
     written = tmp_path / "sub-01_TB1map.nii.gz"
     nib.save(nib.Nifti1Image(values, GRID.affine), written)
@@ -199,28 +78,20 @@ def positions(grid: VoxelGrid) -> np.ndarray:
     return grid.world(np.stack(np.meshgrid(*(np.arange(n) for n in grid.shape), indexing="ij"), axis=-1).astype(float))
 
 
-def test_a_map_on_other_voxels_is_brought_to_those_of_the_maps() -> None:
+def test_a_map_on_another_grid_is_resampled() -> None:
     coarse = GRID.with_shape((3, 4, 5))
     given = as_transmit_map(volume(data=smooth(positions(coarse)).astype(np.float32), affine=coarse.affine))
     found = drained(transmit_field_on(given, GRID))
-    inner = (slice(1, -1),) * 3  # at the rim nothing is known beyond the last voxels
+    inner = (slice(1, -1),) * 3  # without the outer voxels, which lie beyond the centres of the coarse ones
     np.testing.assert_allclose(found[inner], smooth(positions(GRID))[inner], atol=0.02)  # splines end flat
     assert (found > 0.8).all()
 
 
-def test_holes_and_what_lies_beyond_take_the_nearest_value() -> None:
+def test_holes_and_voxels_beyond_the_map_take_the_nearest_value() -> None:
     values = np.full(SHAPE, 0.9)
     values[2:4, 3:5, 4:6] = 0
-    half = VoxelGrid((6, 8, 5), GRID.affine)
     found = drained(transmit_field_on(as_transmit_map(stored(values[..., :5])), GRID))
     np.testing.assert_allclose(found, 0.9, rtol=1e-3)
-    assert half.shape == values[..., :5].shape
     far = VoxelGrid(SHAPE, GRID.affine + np.array([[0, 0, 0, 500.0], [0] * 4, [0] * 4, [0] * 4]))
     with pytest.raises(ValueError, match="do not overlap"):
         drained(transmit_field_on(as_transmit_map(stored(values)), far))
-
-
-def test_a_set_of_maps_takes_its_field_along() -> None:
-    maps = QuantitativeMaps(data=np.stack(list(MAPS.values())), grid=GRID)
-    made = lazy_contrast(ContrastMaps(maps=maps, transmit_field=FIELD), Spgr.from_typical())
-    np.testing.assert_array_equal(made, contrast(Spgr.from_typical()))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import re
+from dataclasses import replace
+from fnmatch import fnmatch
+
 import nibabel as nib
 import numpy as np
 import pytest
 from volume_cases import small_run
 
+from napari_swig_qmri.data.files import read_folder
+from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.super_resolution.results import save_super_resolution
 
 
 def test_the_repr_is_one_line():
@@ -38,3 +46,79 @@ def test_a_result_saves_itself(tmp_path):
     with pytest.raises(FileExistsError, match="overwrite=True"):
         result.save(tmp_path, stem="sub-02")
     assert set(result.save(tmp_path, stem="sub-02", overwrite=True)) <= set(paths)
+
+
+def test_assumptions_about_guides_are_saved(tmp_path):
+    run = small_run()
+    run = replace(run, guides=(run.guides[0], replace(run.guides[1], notices=("sub-01 T2w: Something.",))))
+    sidecar = save_super_resolution(run, tmp_path / "out")[1]
+    assert json.loads(sidecar.read_text())["Assumed"] == ["sub-01 T2w: Something.", *run.notices]
+
+
+@pytest.mark.parametrize(
+    ("sources", "stem"),
+    [
+        (["maps/T1map.nii", "raw/sub-07_ses-2_T1w.nii.gz", "sub-08.nii"], "sub-07_ses-2"),
+        (["in/sub-08.nii"], "sub-08"),
+        (["T1.nii"], "sub-01"),
+    ],
+)
+def test_files_are_named_by_the_subject_of_the_sources(tmp_path, sources, stem):
+    paths = save_super_resolution(small_run(), tmp_path / "out", sources=[tmp_path / source for source in sources])
+    assert paths[0].name.startswith(f"{stem}_desc-swig")
+
+
+def test_results_without_a_bids_name_are_in_bidsignore(tmp_path):
+    (tmp_path / ".bidsignore").write_text("mine/")
+    paths = save_super_resolution(small_run(), tmp_path)
+    first, *lines = (tmp_path / ".bidsignore").read_text().splitlines()
+    assert first == "mine/"
+    ignored = {path.name for path in paths if any(fnmatch(path.name, line) for line in lines)}
+    assert {name for name in ignored if name.endswith(".nii.gz")} == {
+        path.name for path in paths if re.search(r"_(\w*residual|conflict|weighted)\.nii\.gz$", path.name)
+    }
+    assert ignored
+    assert not any("map" in name for name in ignored)
+
+
+def test_a_run_becomes_a_derivative_dataset(tmp_path):
+    run = small_run()
+    paths = save_super_resolution(run, tmp_path / "out", sources=[tmp_path / "raw" / "sub-01_T1map.nii.gz"])
+    anat = tmp_path / "out" / "sub-01" / "anat"
+    names = {path.name for path in paths}
+    assert {"sub-01_desc-swig_T1map.nii.gz", "sub-01_desc-swigsynth_T2w.nii.gz"} <= names
+    assert {"sub-01_desc-swig_T1residual.nii.gz", "sub-01_desc-swig_conflict.nii.gz"} <= names
+    described = json.loads((tmp_path / "out" / "dataset_description.json").read_text())
+    assert described["DatasetType"] == "derivative"
+    assert described["GeneratedBy"][0]["Name"] == "napari-swig-qmri"
+    sidecar = json.loads((anat / "sub-01_desc-swig_T1map.json").read_text())
+    assert sidecar["Units"] == "s"
+    assert sidecar["Notice"] == "synthetic: research use"
+    assert sidecar["Parameters"] == run.parameters
+    assert sidecar["Sources"] == ["../../../raw/sub-01_T1map.nii.gz"]
+    assert sidecar["PackageVersions"]["numpy"] == np.__version__
+    stored = nib.load(anat / "sub-01_desc-swig_T1map.nii.gz")
+    assert stored.header["descrip"].item() == b"synthetic: research use"
+    np.testing.assert_array_equal(np.asarray(stored.dataobj), run.maps["T1"])
+
+
+def test_a_result_without_finite_values_is_not_saved(tmp_path):
+    run = small_run()
+    run.maps["T1"][:] = np.nan
+    with pytest.raises(ValueError, match="T1 hold no finite value, so nothing was saved"):
+        save_super_resolution(run, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):
+    run = small_run()
+    save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
+    found = read_folder(tmp_path)
+    assert [v.suffix for v in found[:3]] == ["PDmap", "T1map", "T2map"]
+    assert not any(v.notices for v in found)
+    np.testing.assert_array_equal(as_maps(found[:3]).data, run.maps.data)
+    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+        save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
+    assert save_super_resolution(run, tmp_path, stem="sub-02_ses-1", overwrite=True)
+    with pytest.raises(FileExistsError, match="is a file, but the results go into a folder"):
+        save_super_resolution(run, tmp_path / "dataset_description.json")

@@ -1,0 +1,147 @@
+"""Volumes as maps and guides: rates, grids, wrong units, and MP2RAGE UNI as scanners store it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from volume_cases import AFFINE, numbered, rotation, stored_as, volume
+
+from napari_swig_qmri.data.interpretation import (
+    as_guide,
+    as_maps,
+    as_signal,
+    guide_volume,
+    is_uniform_image,
+    map_notices,
+    map_volumes,
+    uniform_image,
+)
+from napari_swig_qmri.data.sidecars import from_sidecar
+from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.physics.signal_models import SpinEcho
+
+SPIN_ECHO = {"EchoTime": 0.012, "RepetitionTime": 0.6, "ScanningSequence": "SE", "SequenceName": "SE"}
+
+
+def test_maps_are_ordered_and_rates_become_times():
+    r1 = np.full((2, 2, 2), 0.8, np.float32)
+    r1[0, 0, 0] = 0
+    r2 = volume(data=np.full((2, 2, 2), 10, np.float32), suffix="R2map", unit="1/s", name="r2")
+    maps = as_maps([r2, volume(data=r1, suffix="R1map", unit="1/s", name="r1")])
+    assert maps.names == ("T1", "T2")
+    assert np.isnan(maps["T1"][0, 0, 0])
+    np.testing.assert_allclose(maps["T1"].ravel()[1:], 1.25, rtol=1e-6)
+    np.testing.assert_allclose(maps["T2"], 0.1, rtol=1e-6)
+
+
+def test_proton_density_keeps_its_scale():
+    pd = volume(data=4000 * numbered(), suffix="PDmap", unit="arbitrary", name="pd")
+    np.testing.assert_array_equal(as_maps([pd])["PD"], 4000 * numbered())
+    assert map_notices([pd]) == ()
+
+
+def test_maps_that_do_not_fit_together_are_refused():
+    t1 = volume(suffix="T1map", unit="s", name="t1")
+    with pytest.raises(ValueError, match=r"'image' is a T2w, but a PD, T1 or T2 map is needed"):
+        as_maps([volume(suffix="T2w")])
+    with pytest.raises(ValueError, match="one map per quantity"):
+        as_maps([t1, volume(suffix="R1map", unit="1/s", name="r1")])
+    with pytest.raises(ValueError, match="three axes"):
+        as_maps([volume(data=numbered((3, 3, 3, 2)), suffix="T1map", unit="s")])
+    with pytest.raises(ValueError, match="at least one"):
+        as_maps([])
+
+
+@pytest.mark.parametrize(
+    ("suffix", "unit", "value"),
+    [("T1map", "s", 1e3), ("T1map", "s", 1e-3), ("T2map", "s", 80), ("R2map", "1/s", 0.012)],
+)
+def test_times_in_a_wrong_unit_are_refused(suffix, unit, value):
+    with pytest.raises(ValueError, match=r"T. 'x' has a median of .* s, but T. lies between .* and . s; .*--units"):
+        as_maps([volume(data=np.full((3, 3, 3), value), suffix=suffix, unit=unit, name="x")])
+
+
+@pytest.mark.parametrize("code", ["RAS", "LAS", "LPS", "PIR", "SAL"])
+def test_maps_in_another_voxel_order_are_reordered_exactly(code):
+    tilted = rotation((3, 4, 5)) @ AFFINE
+    image = stored_as(code, tilted)
+    other = volume(data=np.asarray(image.dataobj) / 100, affine=image.affine, suffix="T2map", unit="s")
+    t1, pd = (
+        volume(data=numbered() / 100, affine=tilted, suffix=suffix, unit=unit, name=suffix)
+        for suffix, unit in (("T1map", "s"), ("PDmap", "arbitrary"))
+    )
+    maps = as_maps([other, t1, pd])
+    np.testing.assert_array_equal(maps.grid.affine, t1.grid.affine)  # of the majority
+    np.testing.assert_allclose(maps["T2"], numbered() / 100, rtol=1e-4)
+    notices = map_notices([other, t1, pd])
+    assert ("image: interpolated onto the voxels of the other maps." in notices) == (code != "RAS")
+
+
+def test_a_map_on_another_grid_is_interpolated_linearly():
+    """A ramp along x in mm stays that ramp; beyond its field of view the map is NaN."""
+    fine = VoxelGrid((8, 4, 4), np.eye(4))
+    t1, t2 = (
+        volume(
+            data=grid.world(np.moveaxis(np.indices(grid.shape), 0, -1))[..., 0],
+            affine=grid.affine,
+            suffix=suffix,
+            unit="s",
+            name=suffix,
+        )
+        for grid, suffix in ((fine.with_shape((4, 4, 4)), "T1map"), (fine, "T2map"))
+    )
+    maps = as_maps([t1, t2])
+    np.testing.assert_allclose(maps["T2"][:3], maps["T1"][:3], atol=1e-6)
+    part = as_maps([t1, volume(data=t2.data[:4], affine=fine.affine, suffix="T2map", unit="s")])
+    assert np.isnan(part["T2"][2:]).all()
+
+
+def test_a_guide_has_the_sequence_of_its_sidecar():
+    guide, notices = as_guide(volume(suffix="T1w", sidecar=SPIN_ECHO))
+    assert (guide.sequence, notices) == (SpinEcho(echo_time=0.012, repetition_time=0.6), ())
+    with pytest.raises(ValueError, match="a guide is a weighted image"):
+        as_guide(volume(suffix="T1map", unit="s"))
+
+
+def test_the_first_volume_of_a_series_is_the_guide_and_assumptions_are_stated():
+    series = numbered((3, 3, 3, 2))
+    guide, notices = as_guide(volume(data=series, suffix="T2w", notices=("Something.",)))
+    np.testing.assert_array_equal(guide.data, series[..., 0])
+    assert "EchoTime (90 ms), RepetitionTime" in notices[1]
+    assert "2 volumes" in notices[-1]
+    assert guide.notices == tuple(f"image: {notice}" for notice in ("Something.", *notices))
+
+
+def test_maps_and_guides_become_volumes_again():
+    t1 = volume(data=numbered() / 100, suffix="T1map", unit="s")
+    (back,) = map_volumes(as_maps([t1]), "SR", {"Key": 1})
+    assert (back.name, back.suffix, back.unit, back.sidecar) == ("T1 SR", "T1map", "s", {"Key": 1})
+    np.testing.assert_array_equal(back.data, t1.data)
+    guide, _ = as_guide(volume(suffix="T1w", sidecar=SPIN_ECHO, name="T1w"))
+    as_volume = guide_volume(guide, {"Key": 1})
+    assert (from_sidecar(as_volume.sidecar, "T1w")[0], as_volume.sidecar["Key"]) == (guide.sequence, 1)
+
+
+@pytest.mark.parametrize(
+    ("stored", "notice"),
+    [
+        (lambda uniform: uniform, ()),
+        (lambda uniform: uniform + 0.5, ("image is stored as 0 to 1 and was brought to -0.5 to 0.5.",)),
+        (lambda uniform: 4095 * (uniform + 0.5), ("image is stored as 0 to 4095 and was brought to -0.5 to 0.5.",)),
+    ],
+)
+def test_uniform_images_are_scaled_to_their_signal(stored, notice):
+    uniform = np.linspace(-0.4, 0.45, 27, dtype=np.float32).reshape(3, 3, 3)
+    image, notices = as_signal(volume(data=stored(uniform), suffix="UNIT1"))
+    np.testing.assert_allclose(image.data, uniform, atol=1e-6)
+    assert notices == notice
+    assert as_signal(volume(suffix="T1w"))[1] == ()
+    assert is_uniform_image(volume(sidecar={"PulseSequenceType": "MP2RAGE UNI"}))
+
+
+def test_uniform_images_of_another_range_are_refused_and_unmeasured_voxels_are_zero():
+    data = np.array([[[0, 2048, 4095.0]]])
+    with pytest.raises(ValueError, match="its values go from -4095 to 4095"):
+        uniform_image(np.array([[[-4095, 0, 4095.0]]]), np.ones((1, 1, 3), bool), "x", [])
+    seen = np.array([[[False, True, True]]])
+    np.testing.assert_allclose(uniform_image(data, seen, "x", [])[0, 0], (0, 2048 / 4095 - 0.5, 0.5), atol=1e-6)

@@ -1,0 +1,105 @@
+"""Images on another grid: positions in the world are kept, gaps stay gaps, and fine images are smoothed first."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from nibabel.affines import from_matvec
+from scipy.spatial.transform import Rotation
+
+from napari_swig_qmri.data.resampling import N_PLANES, interpolated, mostly_seen, on_grid, resampled
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.progress import drained
+
+OBLIQUE = Rotation.from_euler("xyz", [12, -20, 33], degrees=True).as_matrix()
+AXES = {"straight": np.eye(3), "permuted": np.eye(3)[[2, 0, 1]], "mirrored": np.diag([-1, 1, -1]), "oblique": OBLIQUE}
+
+
+def centred(axes: np.ndarray, shape: tuple[int, int, int], sizes: tuple[float, float, float], shift=0.0) -> VoxelGrid:
+    """Grid whose centre lies at `shift` mm along every axis of the world."""
+    matrix = axes @ np.diag(sizes)
+    return VoxelGrid(shape, from_matvec(matrix, shift - matrix @ ((np.array(shape) - 1) / 2)))
+
+
+def ramp(grid: VoxelGrid) -> np.ndarray:
+    """Image that is linear in the world position."""
+    return grid.world(np.moveaxis(np.indices(grid.shape), 0, -1)) @ [1.0, 0.5, -0.25] + 100
+
+
+FINE = centred(np.eye(3), (24, 22, 20), (1.0, 1.1, 1.2))
+
+
+@pytest.mark.parametrize("axes", AXES.values(), ids=AXES)
+def test_positions_in_the_world_are_kept(axes: np.ndarray) -> None:
+    target = centred(axes, (9, 8, 7), (1.3, 0.9, 1.1), shift=0.4)
+    np.testing.assert_allclose(on_grid(ramp(FINE), FINE, target), ramp(target), atol=1e-10)
+    np.testing.assert_allclose(on_grid(ramp(FINE), FINE, target, order=3, mode="nearest"), ramp(target), atol=0.05)
+    both = on_grid(np.stack([ramp(FINE), 2 * ramp(FINE)], axis=-1), FINE, target)
+    np.testing.assert_allclose(both[..., 1], 2 * both[..., 0])
+    np.testing.assert_allclose(on_grid(ramp(FINE), FINE, target, planes=slice(3, 6)), both[3:6, ..., 0])
+
+
+@pytest.mark.parametrize("axes", [AXES["permuted"], AXES["mirrored"]])
+def test_reordered_voxels_keep_their_values(axes: np.ndarray) -> None:
+    labels = np.random.default_rng(0).integers(0, 9, FINE.shape)
+    sizes = np.abs(np.linalg.inv(axes)) @ FINE.voxel_size
+    shape = tuple(np.abs(np.linalg.inv(axes)).astype(int) @ FINE.shape)
+    reordered = centred(axes, shape, sizes)
+    there = on_grid(labels, FINE, reordered, order=0, decimals=9, mode="grid-constant", cval=-1)
+    assert there.dtype == labels.dtype
+    np.testing.assert_array_equal(on_grid(there, reordered, FINE, order=0, decimals=9, cval=-1), labels)
+
+
+def test_beyond_the_image_there_is_no_value_or_the_given_one() -> None:
+    shifted = VoxelGrid(FINE.shape, FINE.affine + from_matvec(np.zeros((3, 3)), [10, 0, 0]) - np.diag([0, 0, 0, 1]))
+    moved = on_grid(ramp(FINE), FINE, shifted)
+    assert np.isnan(moved[14:]).all()
+    np.testing.assert_allclose(moved[:14], ramp(FINE)[10:])
+    assert (on_grid(ramp(FINE), FINE, shifted, cval=0.0)[14:] == 0).all()
+
+
+def test_maps_are_extended_beyond_their_edges_and_nan_counts_as_zero() -> None:
+    data = np.ones((1, *FINE.shape))
+    data[0, 5, 5, 5] = np.nan
+    larger = centred(np.eye(3), (30, 22, 20), (1.0, 1.1, 1.2))
+    maps = interpolated(QuantitativeMaps(data=data, grid=FINE, names=("T1",)), larger)
+    np.testing.assert_allclose(maps["T1"][[0, -1]], 1, atol=1e-5)
+    assert maps["T1"][8, 5, 5] == pytest.approx(0, abs=1e-5)
+
+
+@pytest.mark.parametrize("size", [0.6, 1.0, 2.5])
+def test_an_image_of_any_voxel_size_is_resampled_to_its_place(size: float) -> None:
+    target, n = centred(np.eye(3), (12, 12, 12), (1, 1, 1)), int(30 / size)
+    source = centred(np.eye(3), (n, n, n), (size, size, size), shift=0.3)
+    data, seen = drained(resampled(ramp(source), np.ones(source.shape, bool), source, target))
+    np.testing.assert_allclose(data, ramp(target), atol=0.02)
+    assert seen.all()
+
+
+def test_gaps_and_the_outside_stay_unseen_and_finite() -> None:
+    target = centred(np.eye(3), (20, 20, 20), (1.5, 1.5, 1.5))
+    data, seen = ramp(FINE), np.ones(FINE.shape, bool)
+    seen[8:14], data[8:14] = False, np.nan
+    moved, there = drained(resampled(data, seen, FINE, target))
+    assert np.isfinite(moved).all()
+    inside = np.abs(target.world(np.moveaxis(np.indices(target.shape), 0, -1)))
+    assert not there[(inside > np.array([12, 12, 12])).any(axis=-1)].any()
+    assert not there[9:11].any()
+    np.testing.assert_array_equal(there, drained(mostly_seen(seen, FINE, target)))
+
+
+def test_a_finer_image_is_smoothed_to_the_voxels_of_the_target() -> None:
+    fine = centred(np.eye(3), (32, 32, 32), (0.5, 0.5, 0.5))
+    noise = np.random.default_rng(0).normal(size=fine.shape)
+    coarse, _ = drained(resampled(noise, np.ones(fine.shape, bool), fine, centred(np.eye(3), (7, 7, 7), (2, 2, 2))))
+    assert np.std(coarse[1:-1, 1:-1, 1:-1]) < 0.2
+
+
+def test_aligned_images_are_returned_as_they_are_and_work_is_divided_into_steps() -> None:
+    data = ramp(FINE)
+    data[3, 3, 3] = np.nan
+    same, seen = drained(resampled(data, np.isfinite(data), FINE, FINE))
+    np.testing.assert_array_equal(same, np.nan_to_num(data))
+    assert not seen[3, 3, 3]
+    target = centred(np.eye(3), (2 * N_PLANES + 1, 4, 4), (0.5, 2, 2))
+    assert len(list(resampled(data, seen, FINE, target))) >= 6
