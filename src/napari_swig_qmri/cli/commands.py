@@ -66,12 +66,9 @@ def super_resolve_files(
 
 
 def check_no_results(folder: Path, patterns: Sequence[str], overwrite: bool) -> None:
-    """Check that results can be written into a folder, before the time to compute them is spent.
+    """Raise a FileExistsError if results cannot go into a folder, before the time to compute them is spent.
 
-    Raises
-    ------
-    FileExistsError
-        If `folder` is a file, or holds files that match one of the glob `patterns` and `overwrite` is false.
+    They cannot if it is a file, or without `overwrite` if it holds files that match one of the glob `patterns`.
     """
     check_folder(folder)
     existing = sorted(path.name for pattern in patterns for path in folder.rglob(pattern)) if folder.is_dir() else []

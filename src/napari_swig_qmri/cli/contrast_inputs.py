@@ -24,16 +24,8 @@ def read_contrast_maps(
 ) -> tuple[MapFiles, ContrastMaps, list[Path]]:
     """Read the maps that contrasts are computed from, and print the notices about them on standard error.
 
-    Parameters
-    ----------
-    paths
-        Files and folders of PD, T1, T2 and T2* maps.
-    units
-        Unit of the relaxation times, s or ms; by default that of the sidecars.
-    t2star_path
-        T2* map; by default the first one in `paths` on the grid of the other maps, if any.
-    b1_path
-        Map of the transmit field.
+    Without `t2star_path`, T2* is the first map of it in `paths` on the grid of the other maps, if there is one;
+    `b1_path` is the map of the transmit field. ValueError if one of these files holds another image.
 
     Returns
     -------
@@ -43,11 +35,6 @@ def read_contrast_maps(
         The same maps with T2* and the transmit field.
     beside
         Files of T2* and of the transmit field.
-
-    Raises
-    ------
-    ValueError
-        If the file of T2* or of the transmit field holds another image, or T2* is on another grid.
     """
     volumes = read_inputs(paths, units)
     given = maps_among(volumes, paths)

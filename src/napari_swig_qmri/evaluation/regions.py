@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from nibabel.affines import apply_affine
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import distance_transform_edt, find_objects, value_indices
 from scipy.stats import t as student
 
 from napari_swig_qmri.data.gaps import has_value
@@ -86,20 +86,13 @@ def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
     whole = np.rint(np.nan_to_num(labels.data)).astype(np.int32)
     if whole.ndim != 3:
         raise ValueError(f"{labels.name!r} has the shape {whole.shape}, but labels have three axes: choose another.")
-    box = _labelled_box(whole, labels.grid, grid)  # of the grid; its other voxels need no time
+    box = _labelled_box(whole, labels.grid, grid)  # the rest of the grid takes no time
     if box is None:
         return {}
     inside = whole[box] if labels.grid.is_aligned_with(grid) else _nearest(whole, labels.grid, grid, box)
-    where = np.flatnonzero(inside)
-    if not where.size:
-        return {}
-    found = inside.ravel()[where]
-    keys = found.astype(np.uint16) if found.min() >= 0 and found.max() < 2**16 else found  # radix sort, faster
-    order = np.argsort(keys, kind="stable")
-    names, starts = np.unique(found[order], return_index=True)
     corner = [part.start for part in box]
-    flat = np.ravel_multi_index(_shifted(np.unravel_index(where[order], inside.shape), corner), grid.shape)
-    return {int(name): each for name, each in zip(names, np.split(flat, starts[1:]), strict=True)}
+    regions = sorted(value_indices(np.ascontiguousarray(inside), ignore_value=0).items())
+    return {int(label): np.ravel_multi_index(_shifted(index, corner), grid.shape) for label, index in regions}
 
 
 def mean_tissue(

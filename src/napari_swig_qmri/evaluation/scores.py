@@ -53,6 +53,7 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     Image measures clip the maps to 0 .. `DATA_RANGE` and are means over axial slices, that is, slices across the
     stored axis nearest to head-foot; slices with little mask are left out. PD of both maps is multiplied by
     `pd_factor` of the reference, so that a wrong scale counts as an error.
+    Source: SSIM from Wang et al. 2004, HFEN from Ravishankar and Bresler 2011.
 
     Parameters
     ----------
@@ -72,11 +73,6 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     ------
     ValueError
         If grids or shapes differ, the maps have no quantity in common, or the mask is empty.
-
-    Notes
-    -----
-    Source: SSIM from Wang et al. 2004, HFEN from Ravishankar and Bresler 2011, limits of agreement from Bland and
-    Altman 1986.
 
     Examples
     --------
@@ -111,6 +107,8 @@ def tissue_errors(
 ) -> dict[str, dict[str, Agreement]]:
     """Agreement of maps with reference maps on the same grid, per tissue.
 
+    Source: limits of agreement from Bland and Altman 1986.
+
     Parameters
     ----------
     sr
@@ -132,10 +130,6 @@ def tissue_errors(
     ------
     ValueError
         If grids or shapes differ, or the maps have no quantity in common.
-
-    Notes
-    -----
-    Source: limits of agreement from Bland and Altman 1986.
 
     Examples
     --------

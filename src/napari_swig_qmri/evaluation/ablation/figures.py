@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,14 +62,6 @@ COLOUR_BAR = 1.2  # inch, width with its numbers
 SIGNS_NOTE = "First sign: LR maps are given to the network; second sign: LR term in the loss"
 
 
-@dataclass(frozen=True)
-class Column:
-    """Column of one method in the figure of maps."""
-
-    method: str
-    left: float  # inch
-
-
 def draw_figures(folder: Path, study: Study) -> list[Path]:
     """Draw both figures into a folder, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -94,8 +86,9 @@ def maps_figure(picture: Picture) -> Figure:
     box = (slice(max(0, x[0] - 2), x[-1] + 3), slice(max(0, y[0] - 2), y[-1] + 3))
     height = TILE * picture.mask[box].shape[1] / picture.mask[box].shape[0]
     pitch = HEADING + len(QUANTITIES) * (height + CAPTION) + BAND_GAP
-    legend = LEFT + bands[0][-1].left + TILE + 2 * GROUP_GAP + COLOUR_BAR
-    tiles = LEFT + TILE + max(column.left for band in bands for column in band)
+    bar = LEFT + max(bands[0].values()) + TILE + 2 * GROUP_GAP
+    legend = bar + COLOUR_BAR
+    tiles = LEFT + TILE + max(left for band in bands for left in band.values())
     width = RIGHT + max(tiles, legend + LEGEND_NAMES + LEGEND_MEANINGS)
     size = (width, TOP + BOTTOM + len(bands) * pitch - BAND_GAP)
     figure = Figure(figsize=size)
@@ -104,14 +97,13 @@ def maps_figure(picture: Picture) -> Figure:
             bottom = size[1] - TOP - index * pitch - HEADING - row * (height + CAPTION) - height
             middle = (bottom + height / 2) / size[1]
             figure.text((LEFT - 0.18) / size[0], middle, name, rotation=90, ha="center", va="center", fontsize=13)
-            for column in band:
-                axes = _axes(figure, LEFT + column.left, bottom, TILE, height)
-                _show(axes, picture, column.method, name, box)
+            for method, left in band.items():
+                axes = _axes(figure, LEFT + left, bottom, TILE, height)
+                _show(axes, picture, method, name, box)
                 if row == 0:
-                    axes.set_title(label_of(column.method), fontsize=13 if column.method[0] == "M" else 10, pad=5)
+                    axes.set_title(label_of(method), fontsize=13 if method[0] == "M" else 10, pad=5)
             if index == 0:
-                left = LEFT + band[-1].left + TILE + 2 * GROUP_GAP
-                _colour_bar(figure, name, (left, bottom, 0.14, height))
+                _colour_bar(figure, name, (bar, bottom, 0.14, height))
     _draw_legend(figure, legend, size[1] - TOP - HEADING)
     _titles(
         figure,
@@ -124,7 +116,7 @@ def maps_figure(picture: Picture) -> Figure:
 def subjects_figure(scores: Sequence[Score]) -> Figure:
     """Figure of SSIM and HFEN of every subject, map and method, with the LR baseline in red."""
     methods = list(dict.fromkeys(score.method for score in scores))
-    places = _places(methods)
+    places = _positions(methods, 1.0, 1.6)
     figure = Figure(figsize=(16, 9))
     figure.subplots_adjust(left=0.05, right=0.99, top=0.86, bottom=0.22, wspace=0.13, hspace=0.08)
     grid = figure.subplots(2, len(QUANTITIES), sharex=True)
@@ -155,23 +147,17 @@ def subjects_figure(scores: Sequence[Score]) -> Figure:
     return figure
 
 
-def _bands(methods: Sequence[str]) -> list[list[Column]]:
+def _bands(methods: Sequence[str]) -> list[dict[str, float]]:
     """Columns of the two bands of maps: truth, baselines and best models above, the models by their guides below."""
     studied = [method for method in methods if MODEL_NAME.fullmatch(method) and not method.startswith("M12F")]
     others = [TRUTH, *(method for method in methods if method not in studied)]
-    return [_placed(others), _placed(studied)]
+    return [_positions(band, TILE + TILE_GAP, TILE + GROUP_GAP) for band in (others, studied)]
 
 
-def _placed(methods: Sequence[str]) -> list[Column]:
-    columns: list[Column] = []
-    for method in methods:
-        if not columns:
-            left = 0.0
-        else:
-            gap = TILE_GAP if _group(method) == _group(columns[-1].method) else GROUP_GAP
-            left = columns[-1].left + TILE + gap
-        columns.append(Column(method, left))
-    return columns
+def _positions(methods: Sequence[str], step: float, group_step: float) -> dict[str, float]:
+    """Horizontal position of each method, from 0 on, with a larger step to another group."""
+    steps = [group_step if _group(a) != _group(b) else step for a, b in pairwise(methods)]
+    return dict(zip(methods, accumulate(steps, initial=0.0), strict=True))
 
 
 def _group(method: str) -> str:
@@ -233,16 +219,6 @@ def _draw_legend(figure: Figure, left: float, top: float) -> None:
         height = (top - line * LEGEND_LINE) / y
         figure.text(left / x, height, label_of(method), fontsize=12, va="top")
         figure.text((left + LEGEND_NAMES) / x, height, meaning, fontsize=12, va="top")
-
-
-def _places(methods: Sequence[str]) -> dict[str, float]:
-    """Horizontal position of each method, with gaps between groups."""
-    places: dict[str, float] = {}
-    place, last = -1.0, ""
-    for method in methods:
-        place += 1.0 if not last or _group(method) == _group(last) else 1.6
-        places[method], last = place, method
-    return places
 
 
 def _dots(axes: Axes, values: dict[str, FloatArray], places: dict[str, float]) -> None:
