@@ -71,12 +71,8 @@ class Anatomy:
 def anatomy_of(labels: npt.NDArray[np.integer], grid: VoxelGrid, scheme: Mapping[int, str]) -> Anatomy:
     """Anatomy of a label map ``(2X, 2Y, 2Z)``.
 
-    `scheme` is the tissue of each label, one of `SCHEMES`; other labels become air.
-
-    Raises
-    ------
-    ValueError
-        If no voxel has a label of the scheme.
+    `scheme` is the tissue of each label, one of `SCHEMES`; other labels become air. ValueError if no voxel has a label
+    of the scheme.
     """
     table = np.zeros(int(max(labels.max(), max(scheme))) + 1, np.uint8)
     for label, tissue in scheme.items():

@@ -48,13 +48,7 @@ def missing_maps(sequence: Contrast, given: Collection[str]) -> tuple[str, ...]:
 
 
 def require_maps(sequence: Contrast, given: Collection[str]) -> None:
-    """Check that the maps which a contrast needs are given, by name.
-
-    Raises
-    ------
-    ValueError
-        If a map is missing; the message lists the sequences that need none but the given maps.
-    """
+    """Raise a ValueError if a map that a contrast needs is missing; it lists the sequences for which none is."""
     missing = missing_maps(sequence, given)
     if not missing:
         return

@@ -116,11 +116,7 @@ def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> Fl
 
     They cover the values that can be played out up to three times the usual or the present setting, whichever is
     larger, and echo times up to at least 250 ms. `n` is 61 by default, or 31 where points are computed one by one.
-
-    Raises
-    ------
-    ValueError
-        If the sequence has no such setting.
+    ValueError if the sequence has no such setting.
     """
     if setting not in movable_settings(sequence):
         known = ", ".join(movable_settings(sequence))

@@ -41,10 +41,7 @@ REFOCUSING_LIMITS = (math.radians(30), math.pi)  # default, of refocusing angles
 class DesignProblem:
     """Two tissues to distinguish, and the settings to optimise with their limits.
 
-    Raises
-    ------
-    ValueError
-        If a setting, a limit or a tissue does not suit the sequence; the message is one sentence.
+    ValueError if a setting, a limit or a tissue does not suit the sequence.
     """
 
     sequence: Contrast  # present settings; those without limits are kept
@@ -137,19 +134,8 @@ def optimise(problem: DesignProblem, plane: tuple[str, str] | None = None) -> Ge
     """Search the settings with the highest efficiency, and compute the landscape around them.
 
     A Sobol sequence spreads settings over the limits, times on a logarithmic scale; Nelder and Mead's simplex search
-    refines the best of them. Yields progress and returns the design.
-
-    Parameters
-    ----------
-    problem
-        Tissues, sequence and limits.
-    plane
-        The two settings of the landscape; by default the first two of the limits.
-
-    Raises
-    ------
-    ValueError
-        If no settings within the limits give the two tissues different signals.
+    refines the best of them. `plane` names the two settings of the landscape, by default the first two of the limits.
+    Yields progress and returns the design. ValueError if no settings give the two tissues different signals.
     """
     names = tuple(problem.limits)
     starts = yield from mapped(_best_of_spread(problem), between(0.0, 0.6))

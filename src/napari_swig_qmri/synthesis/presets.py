@@ -78,16 +78,9 @@ def user_folder() -> Path:
 
 
 def all_presets(extra: Iterable[Path] = ()) -> tuple[tuple[Preset, ...], tuple[str, ...]]:
-    """Presets of the package, of the user's folder and of the `extra` files.
+    """Presets of the package, of the user's folder and of the `extra` files, and a sentence about each unreadable file.
 
     A later preset replaces an earlier one with the same name and field strength.
-
-    Returns
-    -------
-    presets
-        All presets.
-    problems
-        One sentence about each file that could not be read.
     """
     presets = {preset.key: preset for preset in built_in_presets()}
     problems = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,10 +39,7 @@ class Rendering:
     contrast may have; inversions are assumed adiabatic and are not scaled. Noise has the same standard deviation in
     the real and the imaginary channel, so it is Rician in a magnitude image and Gaussian in a signed one.
 
-    Raises
-    ------
-    ValueError
-        If an option is out of its range.
+    ValueError if an option is out of its range.
 
     Examples
     --------
@@ -87,13 +83,10 @@ class Rendering:
         return replace(self, transmit_map=name)
 
     def check(self, sequence: Contrast, *, has_map: bool = False) -> None:
-        """Check that these options apply to a contrast; `has_map` tells whether it has a map of the transmit field.
+        """Raise a ValueError if the options do not apply to a contrast, with or without a map of the transmit field.
 
-        Raises
-        ------
-        ValueError
-            If an equation has a transmit field or a magnitude, if a ratio of images has noise or a magnitude, or if a
-            scaled flip angle is out of its range.
+        Equations have no transmit field and no magnitude, ratios of images no noise and no magnitude, and scaled flip
+        angles must stay in their range.
         """
         if not isinstance(sequence, SignalModel):
             if self.transmit_field != 1 or has_map or self.transmit_map or self.sign == "magnitude":
@@ -121,7 +114,9 @@ class Rendering:
             return sequence(*maps)
         if field is None:
             return sequence.signed(*maps, transmit_field=self.transmit_field)
-        return in_field_map(partial(_in_field, sequence), maps, self.transmit_field * field)
+        return in_field_map(
+            lambda b1, *parts: sequence.signed(*parts, transmit_field=b1), maps, self.transmit_field * field
+        )
 
     def image(self, sequence: Contrast, signal: FloatArray, voxels: UInt64Array, deviation: float) -> FloatArray:
         """Image of a signed signal: noise added, magnitude taken unless the image is signed.
@@ -170,29 +165,17 @@ class Rendering:
 PLAIN = Rendering()
 
 
-def _in_field(sequence: SignalModel, transmit_field: float, *maps: Tensor) -> Tensor:
-    return sequence.signed(*maps, transmit_field=transmit_field)
-
-
 def in_field_map(signal: Callable[..., Tensor], maps: Sequence[Tensor], field: Tensor) -> Tensor:
-    """Signal of voxels with a transmit field each, interpolated between signals at multiples of `FIELD_STEP`.
+    """Signal ``(voxel,)`` of voxels with a transmit field each, interpolated between multiples of `FIELD_STEP`.
 
-    Cubic interpolation from four transmit fields around that of each voxel costs about four times as much as a single
-    transmit field for all voxels.
+    Cubic interpolation between four transmit fields costs about four times as much as one field for all voxels.
 
     Parameters
     ----------
     signal
         Function of one transmit field and the maps of some voxels that returns their signal.
-    maps
-        Maps, each ``(voxel,)``.
-    field
-        Transmit field ``(voxel,)`` as a fraction of the nominal one, clipped to `FIELD_LIMITS`.
-
-    Returns
-    -------
-    Tensor
-        Signal ``(voxel,)``.
+    maps, field
+        Maps and transmit field as a fraction of the nominal one, all ``(voxel,)``; clipped to `FIELD_LIMITS`.
     """
     position = field.clamp(*FIELD_LIMITS) / FIELD_STEP
     first = position.floor().long() - 1

@@ -29,10 +29,7 @@ def shown_settings(contrast: Contrast) -> dict[str, Any]:
 def contrast_from_table(key: object, settings: Mapping[str, Any], equation: object = None) -> Contrast:
     """Sequence with a key and settings in ms and degrees, or the typed equation.
 
-    Raises
-    ------
-    ValueError
-        If the key or a setting is unknown, missing, of the wrong type or out of its range; in one sentence.
+    ValueError in one sentence if the key or a setting is unknown, missing, of the wrong type or out of its range.
     """
     if not isinstance(key, str) or key not in KINDS:
         problem = "sequence is missing" if key is None else f"sequence {key!r} is unknown"

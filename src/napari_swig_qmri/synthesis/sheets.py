@@ -91,13 +91,7 @@ def write_sheet(
 
     The picture is ``SUBJECT_sheet.png``; NIfTI files make the folder a BIDS derivative dataset; each contrast is a
     folder of DICOM slices in ``dicom``. Files without a BIDS name are listed in ``.bidsignore``.
-
-    Raises
-    ------
-    ValueError
-        If a format is unknown or there is none.
-    FileExistsError
-        If a file exists and `overwrite` is False.
+    ValueError if a format is unknown; FileExistsError if a file exists and `overwrite` is False.
     """
     unknown = [each for each in formats if each not in FORMATS]
     if unknown or not formats:
