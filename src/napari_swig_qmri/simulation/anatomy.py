@@ -8,18 +8,21 @@ right side also describe the left. Fields are distances in mm, negative inside t
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 
-from napari_swig_qmri.simulation.shapes import Field, Lattice, ellipsoid, smooth_min, spline_field, tube, waves
-
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.simulation.shapes import Coordinates
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray
+from napari_swig_qmri.simulation.shapes import (
+    Coordinates,
+    Field,
+    Lattice,
+    ellipsoid,
+    smooth_min,
+    spline_field,
+    tube,
+    waves,
+)
 
 HEAD_LATTICE = Lattice((-99, -138, -102), (99, 120, 114), 3)
 BRAIN_LATTICE = Lattice((-78, -117, -75), (78, 81, 87), 3)
@@ -215,7 +218,7 @@ def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> Fl
     return folds
 
 
-def _band_passed(pattern: FloatArray, band: FloatArray, where: npt.NDArray[np.bool_]) -> FloatArray:
+def _band_passed(pattern: FloatArray, band: FloatArray, where: BoolArray) -> FloatArray:
     """The pattern times `band` in Fourier space, scaled to unit standard deviation in the voxels of `where`."""
     axes = (0, 1, 2)
     filtered = np.fft.irfftn(np.fft.rfftn(pattern, axes=axes) * band, pattern.shape, axes=axes)

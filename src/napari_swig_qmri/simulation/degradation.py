@@ -9,15 +9,12 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair, TurboSpinEcho
+from napari_swig_qmri.physics.signal_models import SignalModel, SpinEcho, T2Flair, TurboSpinEcho
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.signal_models import SignalModel
 
 DOMAINS = ("maps", "signals")
 SATURATION_TIME = 1.5  # s, repetition time of the signal from which T1 is estimated in the signal domain

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, bright_voxels
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid, bright_voxels
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
-
-    Shape = tuple[int, int, int]
+Shape = tuple[int, int, int]
 
 LABELLED_TISSUES = ("white", "grey", "deep grey", "csf", "fat", "muscle", "bone", "dura", "blood")  # labels 1 to 9
 BRAIN_TISSUES = ("white", "grey", "deep grey", "csf")

@@ -10,23 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from nibabel.affines import from_matvec
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.simulation.anatomy import GYRUS_WAVELENGTH, head, interhemispheric_fissure
-from napari_swig_qmri.simulation.shapes import Lattice, smooth_min
+from napari_swig_qmri.simulation.shapes import Coordinates, Field, Lattice, smooth_min
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.simulation.shapes import Coordinates, Field
-
-    Extent = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
-    Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in mm, index of the part it covers
+Extent = tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in mm, index of the part it covers
 
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
 LARGEST_PAINTED = 1.25  # mm, edge of the largest voxel that is painted without supersampling
@@ -93,9 +87,9 @@ class Phantom:
     field_strength: float  # T
 
     @property
-    def mask(self) -> npt.NDArray[np.bool_]:
+    def mask(self) -> BoolArray:
         """Mask ``(x, y, z)`` of the brain and its CSF."""
-        inside: npt.NDArray[np.bool_] = self.fractions[: CLASSES.index("other")].sum(axis=0) > 0.5
+        inside: BoolArray = self.fractions[: CLASSES.index("other")].sum(axis=0) > 0.5
         return inside
 
     @property
@@ -106,7 +100,7 @@ class Phantom:
         return labels
 
     @property
-    def tissues(self) -> dict[str, npt.NDArray[np.bool_]]:
+    def tissues(self) -> dict[str, BoolArray]:
         """Masks ``(x, y, z)`` of voxels with more than 95 % of one class, by name; "other" and empty ones left out."""
         return {name: f > 0.95 for name, f in zip(CLASSES[:-1], self.fractions, strict=False) if (f > 0.95).any()}
 

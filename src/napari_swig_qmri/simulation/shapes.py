@@ -10,16 +10,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import spline_filter
 
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.data.volumes import FloatArray
 
-    Point = tuple[float, float, float]
-    Coordinates = Sequence[FloatArray]  # x, y and z in mm, arrays that broadcast
+Point = tuple[float, float, float]
+Coordinates = Sequence[FloatArray]  # x, y and z in mm, arrays that broadcast
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,20 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import shift
 
-from napari_swig_qmri.data.volumes import bright_voxels
-from napari_swig_qmri.physics.signal_models import SEQUENCES
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, WeightedImage, bright_voxels
+from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.simulation.degradation import degrade
+from napari_swig_qmri.simulation.label_maps import Anatomy
 from napari_swig_qmri.simulation.tissue_maps import FIELD_STRENGTHS, random_maps
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, WeightedImage
-    from napari_swig_qmri.physics.signal_models import SignalModel
-    from napari_swig_qmri.simulation.label_maps import Anatomy
 
 LOW_NOISE, NOISE_RANGE = 1e-3, (5e-3, 0.06)  # relative noise of maps and guides
 RARE = 0.1  # share of subjects with a particular imperfection

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri.simulation.label_maps import LABELLED_TISSUES, halved, labels_of
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.simulation.label_maps import LABELLED_TISSUES, Anatomy, halved, labels_of
 
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.simulation.label_maps import Anatomy
-
-    Range = tuple[float, float]
+Range = tuple[float, float]
 
 FIELD_STRENGTHS = (1.5, 3.0, 7.0)  # T
 

@@ -6,19 +6,16 @@ Arrays have the axes of the display, ``(S, A, R)``: superior, anterior, right.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 from scipy.ndimage import affine_transform
 
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
-
-    ByteArray = npt.NDArray[np.uint8]
+ByteArray = npt.NDArray[np.uint8]
 
 SPLINE_MARGIN = 6  # slices on either side that a cubic spline between slices is computed from
 LINE = (255, 196, 0)  # colour of the edge of a curtain

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.data.wording import joined
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

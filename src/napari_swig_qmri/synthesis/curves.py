@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import Field, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.physics.sequence import Contrast, SignalModel
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
-
-    IntArray = npt.NDArray[np.integer[Any]]
+IntArray = npt.NDArray[np.integer[Any]]
 
 CURVE_SETTINGS = (  # that can be the horizontal axis of a curve
     *("echo_time", "repetition_time", "inversion_time", "second_inversion_time"),

@@ -5,24 +5,21 @@ from __future__ import annotations
 import math
 from collections.abc import Generator, Mapping
 from dataclasses import Field, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.stats import qmc
 
+from napari_swig_qmri.data.volumes import FloatArray
 from napari_swig_qmri.physics.nulling import nulled_from, nulled_time
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.progress import Progress, between, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues, movable_settings
 from napari_swig_qmri.synthesis.efficiency import efficiency, is_unambiguous, noise_problem
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
-
-    Limits = Mapping[str, tuple[float, float]]
+Limits = Mapping[str, tuple[float, float]]
 
 N_SOBOL = 1024  # settings spread over the limits
 N_PER_REPORT = 32  # of them evaluated between two progress reports

@@ -13,17 +13,14 @@ it is proportional to PD, and takes the TR that it mentions.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.curves import TissueValues, signals
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
 
 T1_MARGIN = 2.0  # MP2RAGE must be unambiguous from the shorter T1 over this factor to the longer T1 times it
 N_T1 = 24  # T1 values at which that is tested

@@ -5,18 +5,15 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections import OrderedDict
+from collections.abc import Callable, Generator, Hashable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from napari_swig_qmri.progress import drained, mapped
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Hashable, Sequence
-
-    import numpy.typing as npt
 
 T = TypeVar("T")
 

@@ -8,17 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps
-from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps
+from napari_swig_qmri.physics.sequence import Contrast, SignalModel
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, require_maps
 from napari_swig_qmri.synthesis.lazy_array import LazyArray, SliceCache
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering, reference_level, voxel_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
 
 LARGEST_SLICE = 512 * 512  # voxels; more count as a volume
 PIECE = 32_000  # voxels of a slice per call: torch computes so few on one thread, without the cost of waking others

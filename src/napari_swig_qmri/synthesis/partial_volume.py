@@ -8,25 +8,21 @@ where the two differ, without an acquired image.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.ndimage import correlate1d
 
+from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.lazy_contrast import synthesise
-from napari_swig_qmri.synthesis.rendering import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
-
-    LabelArray = np.ndarray[Any, np.dtype[np.uint8]]
+LabelArray = np.ndarray[Any, np.dtype[np.uint8]]
 
 MARK_THRESHOLD = 0.2  # of the signal of tissue
 VOXEL_FACTOR = 2.0  # edge of the larger voxels over which maps and signals are averaged, in voxels

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_swig_qmri.data.transmit_field import FIELD_LIMITS
-from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.physics.sequence import Contrast, SignalModel
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.physics.sequence import Contrast
-
-    UInt64Array = np.ndarray[Any, np.dtype[np.uint64]]
+UInt64Array = np.ndarray[Any, np.dtype[np.uint64]]
 
 IMAGE_SIGNS = ("usual", "magnitude", "signed")
 NOISE_REFERENCES = ("signal", "proton density")

@@ -6,9 +6,10 @@ import re
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.data.bids import find_suffix
@@ -17,22 +18,15 @@ from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import check_folder, check_free, describe_dataset, ignore_in_dataset, write_volume
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.sidecars import to_sidecar
-from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
-from napari_swig_qmri.synthesis.contrast_maps import for_sequence, require_maps
+from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, for_sequence, require_maps
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
-from napari_swig_qmri.synthesis.protocol import described
+from napari_swig_qmri.synthesis.protocol import Protocol, described
 
-if TYPE_CHECKING:
-    import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
-    from napari_swig_qmri.synthesis.protocol import Protocol
-
-    Picture = npt.NDArray[np.uint8]
+Picture = npt.NDArray[np.uint8]
 
 FORMATS = {"png": "PNG sheet", "nifti": "NIfTI (BIDS)", "dicom": "DICOM"}
 PANE_WIDTH = 360  # pixels, of one contrast
