@@ -49,5 +49,5 @@ def test_an_echo_train_that_is_not_given_reaches_te(
 def test_settings_that_were_not_given_are_named_unless_their_default_is_the_ideal() -> None:
     given = {"repetition_time": 5000, "echo_time": 200, "echo_spacing": 10}
     assert defaults_of(sequence_with(SEQUENCES["tse"], given), given) == (
-        "Not given, so taken as usual: --echo-train-length 20.",
+        "Not given, so the usual settings are assumed: --echo-train-length 20.",
     )

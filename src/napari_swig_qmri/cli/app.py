@@ -132,7 +132,7 @@ def _simulate(
     ] = None,
     gain: Annotated[
         list[float] | None,
-        typer.Option(metavar="NUMBER", help="Gain of a guide, one for each in their order. [default: 1]"),
+        typer.Option(metavar="NUMBER", help="Gain of a guide; repeat it in the order of the guides. [default: 1]"),
     ] = None,
     map_noise: Annotated[
         float, typer.Option(min=0, help="Noise of the low-resolution maps, relative to the value.")

@@ -76,7 +76,7 @@ def synthesize(
     overwrite: Overwrite = False,
     as_json: Json = False,
 ) -> None:
-    """Compute a weighted image from maps: of a sequence, a preset or an equation, one of the three."""
+    """Compute the weighted image of a sequence, a preset or an equation (give one of the three) from maps."""
     times, train = (tr, te, ti, ti2), (echo_train_length, echo_spacing, refocusing_angle)
     values = (*times, flip_angle, flip_angle_2, *train, n_partitions, inversion_efficiency)
     settings = {name: value for name, value in zip(OPTION_OF_FIELD, values, strict=True) if value is not None}

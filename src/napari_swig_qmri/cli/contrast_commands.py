@@ -43,13 +43,13 @@ def synthesize_file(
     rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
-    given, maps, beside = read_contrast_maps(paths, units, t2star_path, b1_path)
+    given, maps, other_paths = read_contrast_maps(paths, units, t2star_path, b1_path)
     rendered = lazy_contrast(maps, sequence, rendering).rendered()
     data = drain(staged(rendered, 0.0, 1.0, f"Synthesising {sequence.title}"))
     sidecar = {
         **to_sidecar(sequence),
         **rendering.with_map(maps.transmit_map).to_sidecar(),
-        **made_here(**relative_sources([*given.paths, *beside], output.parent)),
+        **made_here(**relative_sources([*given.paths, *other_paths], output.parent)),
     }
     image = Volume(data=data, grid=given.maps.grid, name=output.name, sidecar=sidecar)
     output.parent.mkdir(parents=True, exist_ok=True)
@@ -70,10 +70,10 @@ def sheet_files(
 ) -> Report:
     """Write every contrast of a protocol in each of the `formats`."""
     protocol = read_protocol(protocol_path)
-    given, maps, beside = read_contrast_maps(paths, units, None, b1_path)
+    given, maps, other_paths = read_contrast_maps(paths, units, None, b1_path)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
-    origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *beside)]}
+    origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *other_paths)]}
     sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
     files = drain(write_sheet(sheet, output, formats, overwrite))
     names = ", ".join(contrast.name for contrast in protocol.contrasts)

@@ -24,8 +24,8 @@ def read_contrast_maps(
 ) -> tuple[MapFiles, ContrastMaps, list[Path]]:
     """Read the maps that contrasts are computed from, and print the notices about them on standard error.
 
-    Without `t2star_path`, T2* is the first map of it in `paths` on the grid of the other maps, if there is one;
-    `b1_path` is the map of the transmit field. ValueError if one of these files holds another image.
+    Without `t2star_path`, the first T2* map in `paths` on the grid of the other maps is used, if any. `b1_path` is the
+    map of the transmit field. ValueError if one of these files holds another image.
 
     Returns
     -------
@@ -33,7 +33,7 @@ def read_contrast_maps(
         PD, T1 and T2 maps with their files and the notices about them and about T2*.
     maps
         The same maps with T2* and the transmit field.
-    beside
+    other_paths
         Files of T2* and of the transmit field.
     """
     volumes = read_inputs(paths, units)
@@ -48,8 +48,8 @@ def read_contrast_maps(
         transmit_field=None if b1_path is None else _transmit_field(b1_path, grid),
         transmit_map="" if b1_path is None else b1_path.name,
     )
-    beside = [] if t2star is None else paths_of([t2star])
-    return given, maps, [*beside, *([b1_path] if b1_path else [])]
+    other_paths = [] if t2star is None else paths_of([t2star])
+    return given, maps, [*other_paths, *([b1_path] if b1_path else [])]
 
 
 def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume, tuple[str, ...]]:

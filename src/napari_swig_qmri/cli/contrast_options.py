@@ -73,7 +73,7 @@ def defaults_of(model: SignalModel, given: Mapping[str, float]) -> tuple[str, ..
     """Notice about the settings that were not given, except those whose default is the ideal; none without any."""
     values = in_shown_units(model)
     assumed = [f"{OPTION_OF_FIELD[name]} {values[name]:g}" for name in values if name not in (*given, *IDEAL)]
-    return (f"Not given, so taken as usual: {' '.join(assumed)}.",) if assumed else ()
+    return (f"Not given, so the usual settings are assumed: {' '.join(assumed)}.",) if assumed else ()
 
 
 def _check_options(title: str, given: Collection[str], known: Collection[str]) -> None:

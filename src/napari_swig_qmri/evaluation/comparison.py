@@ -186,7 +186,9 @@ def prepare_comparison(
         If fewer than two images or map sets are given, or the mask covers no tissue.
     """
     if not maps or (len(maps) < 2 and acquired is None):
-        raise ValueError("comparing needs two map sets, or one and an acquired image of the contrast: open another.")
+        raise ValueError(
+            "comparing needs two map sets, or one map set and an acquired image of the contrast: open another."
+        )
     coarse_to_fine = sorted(maps, key=lambda label: -float(np.prod(maps[label].grid.voxel_size)))
     finest = maps[coarse_to_fine[-1]]
     yield Progress(0.0, "Finding the brain")

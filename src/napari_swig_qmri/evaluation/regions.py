@@ -248,7 +248,7 @@ def paired_voxels(
     moved = fine.data
     if not coarse.grid.is_aligned_with(fine.grid):
         steps = resampled(moved, has_value(moved), fine.grid, coarse.grid)
-        moved, measured = yield from mapped(steps, lambda _: Progress(0.5, "Bringing both to one grid"))
+        moved, measured = yield from mapped(steps, lambda _: Progress(0.5, "Resampling to one grid"))
         moved = np.where(measured, moved, np.nan)
     one = display_unit(coarse)[1] * coarse.data.ravel()[where]
     other = display_unit(fine)[1] * moved.ravel()[where]

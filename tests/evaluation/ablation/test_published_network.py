@@ -142,5 +142,5 @@ def test_a_subject_depends_on_the_seed_alone_and_has_even_planes(clean):
 def test_a_head_without_a_brain_is_refused():
     anatomy = small_anatomy()
     skull = replace(anatomy, labels=np.where(anatomy.labels > 0, 7, 0).astype(np.uint8))
-    with pytest.raises(ValueError, match="there is no brain"):
+    with pytest.raises(ValueError, match="holds no brain"):
         middle_of(skull, N_PLANES, np.random.default_rng(0))

@@ -48,7 +48,7 @@ MEANINGS = {
     "cubic": "LR maps by cubic splines",
     "regression": "T1w and T2w guides, not trained",
     "posterior": "T1w and T2w guides, not trained",
-    "network": "posterior with a network, by its weights",
+    "network": "posterior, corrected by a network",
     "M1++": "T1w guide",
     "M2++": "T2w guide",
     "M12++": "T1w and T2w guides",

@@ -90,9 +90,7 @@ class AblationConfig:
     train: tuple[Anatomies, ...]
     test: tuple[Anatomies, ...]
     network: NetworkConfig = field(default_factory=lambda: NetworkConfig(width=32, n_blocks=4))
-    weights: tuple[StudyWeights, ...] = tuple(
-        WEIGHTS
-    )  # of the network of this package, which is scored with each of them
+    weights: tuple[StudyWeights, ...] = tuple(WEIGHTS)  # each is scored with the network of this package
     seed: int = 0
     n_planes: int = 20  # axial planes of each subject
     map_noise: float = 0.03  # relative to the value
@@ -163,12 +161,12 @@ def run_study(config: AblationConfig) -> Generator[Progress, None, Study]:
         SwigNet.from_pretrained(name)  # refused before hours of training, not after
     started, device = time.monotonic(), choose_device(config.device)
     networks = {model: saved for model in MODELS if (saved := _saved(model, config, device)) is not None}
-    missing = [model for model in MODELS if model not in networks]
-    if missing:
-        networks |= yield from _trained(missing, config, device)
+    untrained = [model for model in MODELS if model not in networks]
+    if untrained:
+        networks |= yield from _trained(untrained, config, device)
     trained = time.monotonic() - started
     scores, picture = yield from mapped(_test_scores(config, networks, device), between(TRAINED, 1))
-    training = f"{len(missing)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
+    training = f"{len(untrained)} of {len(MODELS)} models trained in {trained / 60:.1f} min"
     return Study(scores=scores, picture=picture, budget=f"{budget_of(config)}; {training}")
 
 
@@ -176,9 +174,9 @@ def _trained(
     models: Sequence[Model], config: AblationConfig, device: torch.device
 ) -> Generator[Progress, None, dict[Model, ReferenceNet]]:
     """Trained networks of models, all trained on the same subjects."""
-    labels, planes = heads_of(config.train), []
-    for index, (file, scheme) in enumerate(labels):
-        yield Progress(SIMULATED * index / len(labels), f"simulating subject {index + 1} of {len(labels)}")
+    heads, planes = heads_of(config.train), []
+    for index, (file, scheme) in enumerate(heads):
+        yield Progress(SIMULATED * index / len(heads), f"simulating subject {index + 1} of {len(heads)}")
         subject = _subject(config, file, scheme, index)
         planes.append(planes_of(subject, config.map_noise, config.guide_noise).to(device))
     networks, share = {}, (TRAINED - SIMULATED) / len(models)
@@ -274,14 +272,14 @@ def _test_scores(
     """Scores of all methods on the test subjects, and a picture of the first subject."""
     scores: list[Score] = []
     pictures: list[Picture] = []
-    labels = heads_of(config.test)
-    for index, (file, scheme) in enumerate(labels):
-        yield Progress(index / len(labels), f"scoring test subject {index + 1} of {len(labels)}")
+    heads = heads_of(config.test)
+    for index, (file, scheme) in enumerate(heads):
+        yield Progress(index / len(heads), f"scoring test subject {index + 1} of {len(heads)}")
         subject = _subject(config, file, scheme, FIRST_TEST_SEED + index)
-        solved = yield from _maps_by_method(subject, config, networks, device, index / len(labels))
-        scores += _scores_of(subject, solved)
+        maps = yield from _maps_by_method(subject, config, networks, device, index / len(heads))
+        scores += _scores_of(subject, maps)
         if not pictures:
-            pictures.append(_picture(subject, solved))
+            pictures.append(_picture(subject, maps))
     return tuple(scores), pictures[0]
 
 
@@ -313,28 +311,28 @@ def _maps_by_method(
     return maps
 
 
-def _super_resolved(subject: StudySubject, config: AblationConfig, **how: Any) -> QuantitativeMaps:
-    """Maps by a method of this package; the gains of the guides are known to it, as they are to the models."""
+def _super_resolved(subject: StudySubject, config: AblationConfig, **method: Any) -> QuantitativeMaps:
+    """Maps by a method of this package, which is given the true gains of the guides, as the models are."""
     guides = [guide for guide in subject.guides if guide.name in BOTH_GUIDES]
-    options = Options(gains=[1.0] * len(guides), device=config.device, **how)
+    options = Options(gains=[1.0] * len(guides), device=config.device, **method)
     return super_resolve(subject.lr_maps, guides, options).maps
 
 
-def _scores_of(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) -> list[Score]:
+def _scores_of(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeMaps]) -> list[Score]:
     return [
         Score(method=method, subject=subject.name, quantity=name, ssim=each.ssim, hfen=each.hfen)
-        for method, maps in solved.items()
+        for method, maps in maps_by_method.items()
         for name, each in evaluate(maps, subject.truth, subject.mask).items()
     ]
 
 
-def _picture(subject: StudySubject, solved: Mapping[str, QuantitativeMaps]) -> Picture:
+def _picture(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeMaps]) -> Picture:
     """Maps and scores of the plane with the most brain."""
     plane = int(subject.mask.sum(axis=(0, 1)).argmax())
     planes = slice(plane, plane + 1)
     nx, ny, _ = subject.truth.grid.shape
     grid = replace(subject.truth.grid, shape=(nx, ny, 1))
-    cut = {name: QuantitativeMaps(data=maps.data[..., planes], grid=grid) for name, maps in solved.items()}
+    cut = {name: QuantitativeMaps(data=maps.data[..., planes], grid=grid) for name, maps in maps_by_method.items()}
     truth = QuantitativeMaps(data=subject.truth.data[..., planes], grid=grid)
     alone = replace(subject, truth=truth, mask=subject.mask[..., planes])
     return Picture(

@@ -63,7 +63,7 @@ def middle_of(anatomy: Anatomy, n_planes: int, generator: np.random.Generator) -
     """
     heights = np.flatnonzero(anatomy.is_brain.any(axis=(0, 1)))
     if not heights.size:
-        raise ValueError("there is no brain in a label map: choose its own scheme.")
+        raise ValueError("the label map holds no brain: choose the scheme of its numbers.")
     low, high = heights[0] / 2, (heights[-1] + 1) / 2
     centre = low + generator.uniform(*CENTRE_RANGE) * (high - low)
     n_planes = min(n_planes, anatomy.labels.shape[2] // 2)
