@@ -65,5 +65,5 @@ def rows(dock: InspectWidget) -> list[str]:
 
 
 def finish(panel: Any, qtbot: QtBot) -> None:
-    with qtbot.waitSignal(panel.run.ended):
-        panel.run.run_button.native.click()
+    with qtbot.waitSignal(panel.run_panel.ended):
+        panel.run_panel.run_button.native.click()

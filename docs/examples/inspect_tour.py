@@ -90,17 +90,17 @@ def design(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     fold(dock, 1)
     dock.curves.set_sequence(SpinEcho.from_typical())
     panel = dock.design
-    panel.run.run_button.native.click()
-    wait_until(lambda: panel.run.bar.value > 300 or not panel.run.is_running)
+    panel.run_panel.run_button.native.click()
+    wait_until(lambda: panel.run_panel.bar.value > 300 or not panel.run_panel.is_running)
     shoot(viewer, folder / "inspect-searching.png")
-    wait_until(lambda: not panel.run.is_running)
+    wait_until(lambda: not panel.run_panel.is_running)
     shoot(viewer, folder / "inspect-best.png")
-    panel.run.run_button.native.click()
-    panel.run.cancel_button.native.click()
-    wait_until(lambda: not panel.run.is_running)
+    panel.run_panel.run_button.native.click()
+    panel.run_panel.cancel_button.native.click()
+    wait_until(lambda: not panel.run_panel.is_running)
     shoot(viewer, folder / "inspect-cancelled.png")
-    panel.run.start(failing)
-    wait_until(lambda: not panel.run.is_running)
+    panel.run_panel.start(failing)
+    wait_until(lambda: not panel.run_panel.is_running)
     shoot(viewer, folder / "inspect-error.png")
 
 
@@ -114,13 +114,13 @@ def table(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     """Pictures of the table, and of LR against SR."""
     fold(dock, 2)
     panel = dock.table
-    panel.run.run_button.native.click()
-    wait_until(lambda: not panel.run.is_running)
+    panel.run_panel.run_button.native.click()
+    wait_until(lambda: not panel.run_panel.is_running)
     shoot(viewer, folder / "inspect-table.png")
-    panel.of.choose("voxels")
-    wait_until(lambda: not panel.run.is_running)
+    panel.agreement.points.choose("voxels")
+    wait_until(lambda: "voxels:" in panel.agreement.summary.text())
     wait(0.2)
-    dock.findChild(QScrollArea).ensureWidgetVisible(panel.summary)
+    dock.findChild(QScrollArea).ensureWidgetVisible(panel.agreement.summary)
     shoot(viewer, folder / "inspect-agreement.png")
 
 
@@ -137,8 +137,8 @@ def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size
         show_only(viewer, layer)
         dock.curves.set_sequence(sequence)
         dock.design.nulled.choose(CSF if name == "lesion" else None)
-        dock.design.run.run_button.native.click()
-        wait_until(lambda: not dock.design.run.is_running)
+        dock.design.run_panel.run_button.native.click()
+        wait_until(lambda: not dock.design.run_panel.is_running)
         dock.design.show_button.click()
         shoot(viewer, folder / f"inspect-{name}.png")
 

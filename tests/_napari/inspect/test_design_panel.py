@@ -1,23 +1,22 @@
-"""The best contrast of two regions in the Inspect dock, in each of its states."""
+"""The best contrast of two regions, in each of its states."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pytest
-from inspect_cases import add_labels, finish, labelled, open_dock
-from napari.components import ViewerModel
+from inspect_cases import finish, labelled
 from pytestqt.qtbot import QtBot
-from widget_cases import HR, add, lr_maps, lr_sr_and_a_guide
+from widget_cases import LR, lr_maps
 
-from napari_swig_qmri._napari.inspect.design_panel import CSF, NEEDS_TWO, SURROUNDINGS
-from napari_swig_qmri._napari.inspect.dock import InspectWidget
-from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+from napari_swig_qmri._napari.inspect.design_panel import CSF, NEEDS_TWO, SURROUNDINGS, DesignPanel, LabelledMaps
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.evaluation.regions import regions_on
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Spgr, SpinEcho, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.progress import Progress
@@ -26,27 +25,23 @@ from napari_swig_qmri.synthesis.design import Design, DesignProblem
 from napari_swig_qmri.synthesis.efficiency import efficiency
 
 
-@pytest.fixture
-def viewer() -> ViewerModel:
-    return lr_sr_and_a_guide()
+@dataclass
+class FakeSearch:
+    """Finds an echo time of 40 ms, and keeps the problems that it was given."""
 
+    n_steps: int = 3
+    error: Exception | None = None
+    problems: list[DesignProblem] = field(default_factory=list)
+    planes: list[Any] = field(default_factory=list)
 
-@pytest.fixture
-def dock(viewer: ViewerModel, qtbot: QtBot) -> InspectWidget:
-    return open_dock(viewer, qtbot)
-
-
-def fake_optimiser(n_steps: int = 3, error: Exception | None = None) -> tuple[Any, list[tuple[DesignProblem, Any]]]:
-    """Stand-in that finds an echo time of 40 ms, and what it was asked."""
-    asked: list[tuple[DesignProblem, Any]] = []
-
-    def optimise(problem: DesignProblem, plane: Any) -> Generator[Progress, None, Design]:
-        asked.append((problem, plane))
-        for step in range(n_steps):
+    def __call__(self, problem: DesignProblem, plane: Any) -> Generator[Progress, None, Design]:
+        self.problems.append(problem)
+        self.planes.append(plane)
+        for step in range(self.n_steps):
             time.sleep(0.002)
-            yield Progress(step / n_steps, "Trying settings")
-        if error:
-            raise error
+            yield Progress(step / self.n_steps, "Trying settings")
+        if self.error:
+            raise self.error
         return Design(
             sequence=SpinEcho.from_typical(echo_time=0.04),
             efficiency=0.3,
@@ -55,182 +50,140 @@ def fake_optimiser(n_steps: int = 3, error: Exception | None = None) -> tuple[An
             landscape=None,
         )
 
-    return optimise, asked
+
+@pytest.fixture
+def search() -> FakeSearch:
+    return FakeSearch()
 
 
-def test_the_best_settings_are_found_and_used(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    assert not dock.design.run.run_button.enabled
-    add_labels(viewer, labelled())
-    dock.design.rows["repetition_time"].ends[1].setValue(900)
-    finish(dock.design, qtbot)
-    problem, plane = asked[0]
+@pytest.fixture
+def panel(search: FakeSearch, qtbot: QtBot) -> DesignPanel:
+    """Panel of a spin echo and two regions, with a quick search."""
+    return make_panel(qtbot, search)
+
+
+def make_panel(qtbot: QtBot, *optimiser: Any) -> DesignPanel:
+    panel = DesignPanel(*optimiser)
+    qtbot.addWidget(panel)
+    panel.show_sequence(SpinEcho.from_typical())
+    show(panel)
+    return panel
+
+
+def show(panel: DesignPanel, labels: Sequence[int] = (1, 2), maps: QuantitativeMaps | None = None) -> None:
+    maps = maps or lr_maps()
+    regions = regions_on(labelled(maps.grid), maps.grid)
+    panel.show_regions(labels, lambda: LabelledMaps(maps, {label: regions[label] for label in labels}))
+
+
+def test_the_best_settings_are_found_and_passed_on(panel: DesignPanel, search: FakeSearch, qtbot: QtBot) -> None:
+    panel.limits["repetition_time"].ends[1].value = 900
+    finish(panel, qtbot)
+    (problem,) = search.problems
     t1 = lr_maps()["T1"]
     assert [tissue.t1 for tissue in problem.tissues] == pytest.approx([t1[:2].mean(), t1[4:].mean()], rel=1e-5)
     assert problem.limits["repetition_time"] == pytest.approx((0.5 / 3, 0.9))
-    assert plane == ("echo_time", "repetition_time")
-    text = dock.design.answer.text()
-    assert text.startswith("Spin echo: TE 40 ms, TR 500 ms. Label ")
-    first, second = signals(SpinEcho.from_typical(echo_time=0.04), problem.tissues)
-    assert f"Label {1 if first > second else 2} is the brighter one. 3 times the contrast-to-noise" in text
-    assert "TR ended at a limit" in text
-    dock.design.use_button.click()
-    assert dock.curves.sequence() == SpinEcho.from_typical(echo_time=0.04)
+    assert search.planes == [("echo_time", "repetition_time")]
+    found = SpinEcho.from_typical(echo_time=0.04)
+    first, second = signals(found, problem.tissues)
+    assert panel.answer.text() == (
+        f"Spin echo: TE 40 ms, TR 500 ms. Label {1 if first > second else 2} is brighter. Contrast-to-noise per √time "
+        "is 3 times that of the present settings (○ present, ★ best). TR reached a limit: widen it to search further."
+    )
+    for signal, button in ((panel.settings_wanted, panel.use_button), (panel.image_wanted, panel.show_button)):
+        with qtbot.waitSignal(signal) as emitted:
+            button.native.click()
+        assert emitted.args == [found]
+    panel.show_sequence(T2Flair.from_typical())
+    assert panel.answer.isHidden()  # nothing was searched for this sequence
 
 
-def test_the_best_contrast_is_shown_below_the_labels(viewer: ViewerModel, qtbot: QtBot) -> None:
-    dock = open_dock(viewer, qtbot, optimiser=fake_optimiser()[0])
-    labels = add_labels(viewer, labelled())
-    finish(dock.design, qtbot)
-    dock.design.show_button.click()
-    (layer,) = [each for each in viewer.layers if "synthetic" in each.name]
-    assert layer.name == "Spin echo: TE 40 ms, TR 500 ms synthetic (LR)"
-    assert viewer.layers.index(labels) == viewer.layers.index(layer) + 1
-    assert layer.data.sequence == SpinEcho.from_typical(echo_time=0.04)
-    assert layer.name_overlay.visible
-    assert dock.curves.follow.enabled
+def test_a_search_can_be_cancelled_or_fail(search: FakeSearch, panel: DesignPanel, qtbot: QtBot) -> None:
+    search.n_steps = 10_000
+    panel.run_panel.run_button.native.click()
+    with qtbot.waitSignal(panel.run_panel.ended):
+        panel.run_panel.cancel_button.native.click()
+    assert panel.run_panel.message.text() == "Cancelled. The settings were not changed."
+    assert panel.answer.isHidden()
+    assert panel.run_panel.run_button.enabled
+    search.n_steps, search.error = 1, ValueError("no setting within the limits shows the two regions apart.")
+    finish(panel, qtbot)
+    assert panel.run_panel.message.text().startswith("No setting within the limits")
+    panel.limits["echo_time"].ends[0].value = 300
+    panel.start()
+    assert "the lower limit must be below the upper one" in panel.run_panel.message.text()
+    panel.show_sequence(UserEquation(text="exp(-TE/T2) / exp(-TE/T1)"))
+    panel.start()
+    assert panel.run_panel.message.text().startswith("The equation is not proportional to PD")
 
 
-def test_the_real_search_draws_its_landscape(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_labels(viewer, labelled())
-    finish(dock.design, qtbot)
-    design: Any = dock.design._design
-    problem = dock.design.problem()
-    assert design.efficiency == pytest.approx(efficiency(design.sequence, problem.tissues))
-    assert design.efficiency >= design.present_efficiency
-    assert not dock.design.plot.isHidden()
-    assert dock.design.plot.getAxis("bottom").labelText == "TE (ms)"
-    dock.curves.set_sequence(T2Flair.from_typical())
-    assert dock.design.answer.isHidden()  # another sequence was not searched yet
-
-
-def test_a_lesion_is_shown_against_its_surroundings(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    data = np.zeros(HR.shape, np.int32)
-    data[5:7, 6:8, 4:6] = 5
-    add_labels(viewer, Volume(data=data, grid=HR, name="lesion", suffix="dseg"))
-    assert (dock.design.first.value, dock.design.second.value) == (5, SURROUNDINGS)
-    finish(dock.design, qtbot)
-    lesion, around = asked[0][0].tissues
-    assert (lesion.name, around.name) == ("Label 5", "Around label 5")
+def test_one_region_is_shown_against_its_surroundings(panel: DesignPanel, search: FakeSearch, qtbot: QtBot) -> None:
+    assert (panel.first.value, panel.second.value) == (1, 2)
+    show(panel, [2])
+    assert (panel.first.value, panel.second.value) == (2, SURROUNDINGS)
+    finish(panel, qtbot)
+    region, around = search.problems[0].tissues
+    assert (region.name, around.name) == ("Label 2", "Around label 2")
     assert around.is_measured
-    assert around.t1 != lesion.t1
+    assert around.t1 != region.t1
+    show(panel, [1])
+    panel.second.choose(1)
+    panel.show_sequence(Spgr.from_typical())  # no result is shown any more
+    assert not panel.run_panel.run_button.enabled
+    assert panel.run_panel.message.text() == NEEDS_TWO
+    show(panel, [])
+    assert not panel.run_panel.run_button.enabled
 
 
-def test_a_nulled_region_takes_over_the_inversion_time(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(T2Flair.from_typical())
-    dock.design.nulled.choose(2)
-    assert not dock.design.rows["inversion_time"].box.isEnabled()
-    finish(dock.design, qtbot)
-    assert sorted(asked[0][0].limits) == ["echo_time", "repetition_time"]
-    assert asked[0][0].nulled is not None
-    dock.curves.set_sequence(Spgr.from_typical())
-    assert dock.design.nulled.value is None
-    assert not dock.design.rows["echo_time"].box.isChecked()  # T2* is not known
+def test_a_nulled_tissue_determines_the_inversion_time(panel: DesignPanel, search: FakeSearch, qtbot: QtBot) -> None:
+    panel.show_sequence(T2Flair.from_typical())
+    panel.nulled.choose(2)
+    assert not panel.limits["inversion_time"].box.enabled
+    finish(panel, qtbot)
+    assert sorted(search.problems[0].limits) == ["echo_time", "repetition_time"]
+    assert search.problems[0].nulled == search.problems[0].tissues[1]
+    panel.nulled.choose(CSF)
+    finish(panel, qtbot)
+    assert (search.problems[1].nulled, CSF.t1) == (CSF, 4.163)
+    assert "present settings with the same null" in panel.answer.text()
+    panel.show_sequence(Spgr.from_typical())
+    assert panel.nulled.value is None
+    assert not panel.limits["echo_time"].box.value  # T2* is not known
 
 
-def test_a_search_can_be_cancelled(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, _ = fake_optimiser(n_steps=10_000)
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.design.run.run_button.native.click()
-    qtbot.waitUntil(lambda: dock.design.run.bar.value >= 0 and dock.design.run.is_running)
-    with qtbot.waitSignal(dock.design.run.ended):
-        dock.design.run.cancel_button.native.click()
-    assert dock.design.run.message.text() == "Cancelled. The settings stay as they are."
-    assert dock.design.answer.isHidden()
-    assert dock.design.run.run_button.enabled
+def test_limits_and_plot_suit_the_sequence(panel: DesignPanel, search: FakeSearch, qtbot: QtBot) -> None:
+    panel.show_sequence(Mp2rageUni.from_typical())
+    assert "UNI image" in panel.model.text()
+    finish(panel, qtbot)
+    assert search.planes == [("flip_angle", "second_flip_angle")]
+    assert "echo_time" not in search.problems[0].limits
+    assert search.problems[0].limits["flip_angle"] == pytest.approx((math.radians(1), math.radians(30)))
+    panel.show_sequence(TurboSpinEcho.from_typical())
+    limits = panel.limits["refocusing_angle"]
+    assert not limits.box.value
+    limits.box.value = True
+    limits.ends[1].value = 150
+    finish(panel, qtbot)
+    assert search.problems[1].limits["refocusing_angle"] == pytest.approx((math.radians(30), math.radians(150)))
 
 
-def test_a_search_that_fails_says_why(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, _ = fake_optimiser(error=ValueError("no settings within the limits distinguish the two regions."))
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    finish(dock.design, qtbot)
-    assert dock.design.run.message.text().startswith("No settings within the limits")
-    row = dock.design.rows["echo_time"]
-    row.ends[0].setValue(300)
-    dock.design.start()
-    assert "the lower limit must be below the upper one" in dock.design.run.message.text()
-
-
-def test_a_mask_in_place_of_two_regions_is_shown_against_its_surroundings(
-    dock: InspectWidget, viewer: ViewerModel
-) -> None:
-    add_labels(viewer, labelled())
-    assert (dock.design.first.value, dock.design.second.value) == (1, 2)
-    volume = labelled()
-    mask = add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
-    dock.regions.choose(mask)
-    assert (dock.design.first.value, dock.design.second.value) == (1, SURROUNDINGS)
-    assert dock.design.run.run_button.enabled
-    dock.design.second.choose(1)
-    assert not dock.design.run.run_button.enabled
-    assert dock.design.run.message.text() == NEEDS_TWO
-
-
-def test_a_mask_has_csf_nulled_that_no_region_shows(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    volume = labelled()
-    add_labels(viewer, Volume(data=(volume.data == 1).astype(np.int32), grid=HR, name="mask", suffix="dseg"))
-    dock.curves.set_sequence(T2Flair.from_typical())
-    dock.design.nulled.choose(CSF)
-    finish(dock.design, qtbot)
-    assert asked[0][0].nulled == CSF
-    assert CSF.t1 == 4.163
-    assert "present settings with that null" in dock.design.answer.text()
-
-
-def test_mp2rage_moves_its_angles_and_draws_them(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(Mp2rageUni.from_typical())
-    assert "UNI image" in dock.design.model.text()
-    finish(dock.design, qtbot)
-    problem, plane = asked[0]
-    assert plane == ("flip_angle", "second_flip_angle")
-    assert "echo_time" not in problem.limits
-    assert problem.limits["flip_angle"] == pytest.approx((math.radians(1), math.radians(30)))
-
-
-def test_the_refocusing_angle_of_a_train_moves_where_it_is_ticked(viewer: ViewerModel, qtbot: QtBot) -> None:
-    optimise, asked = fake_optimiser()
-    dock = open_dock(viewer, qtbot, optimiser=optimise)
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(TurboSpinEcho.from_typical())
-    row = dock.design.rows["refocusing_angle"]
-    assert not row.box.isChecked()
-    row.box.setChecked(True)
-    row.ends[1].setValue(150)
-    finish(dock.design, qtbot)
-    assert asked[0][0].limits["refocusing_angle"] == pytest.approx((math.radians(30), math.radians(150)))
-
-
-def test_an_equation_of_unknown_noise_is_refused(dock: InspectWidget, viewer: ViewerModel) -> None:
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(UserEquation(text="exp(-TE/T2) / exp(-TE/T1)"))
-    dock.design.start()
-    assert dock.design.run.message.text().startswith("The equation is not proportional to PD")
-
-
-def test_known_regions_have_the_optimum_of_the_textbook(qtbot: QtBot) -> None:
+@pytest.mark.slow
+def test_known_regions_have_the_optimum_of_the_textbook_and_a_plot(qtbot: QtBot) -> None:
     # d/dTE [exp(-TE/T2a) - exp(-TE/T2b)] = 0 for equal PD and T1
     short, long = 0.07, 0.16
     by_hand = math.log(long / short) * short * long / (long - short)
-    data = np.ones((3, *HR.shape), np.float32) * np.array([0.7, 0.8, short], np.float32)[:, None, None, None]
-    data[2, HR.shape[0] // 2 :] = long
-    viewer = ViewerModel()
-    add(viewer, *map_volumes(QuantitativeMaps(data=data, grid=HR), "known"))
-    dock = open_dock(viewer, qtbot)
-    add_labels(viewer, labelled())
-    dock.curves.set_sequence(SpinEcho(echo_time=0.02, repetition_time=3.0))
-    dock.design.rows["repetition_time"].box.setChecked(False)
-    finish(dock.design, qtbot)
-    assert dock.design.answer.text().startswith(f"Spin echo: TE {1e3 * by_hand:.4g} ms, TR 3000 ms.")
+    data = np.ones((3, *LR.shape), np.float32) * np.array([0.7, 0.8, short], np.float32)[:, None, None, None]
+    data[2, LR.shape[0] // 2 :] = long
+    panel = make_panel(qtbot)
+    show(panel, maps=QuantitativeMaps(data=data, grid=VoxelGrid(LR.shape, LR.affine)))
+    panel.show_sequence(SpinEcho(echo_time=0.02, repetition_time=3.0))
+    with qtbot.waitSignal(panel.image_wanted) as wanted:
+        finish(panel, qtbot)
+        panel.show_button.native.click()
+    (design,) = wanted.args
+    assert efficiency(design, panel.problem().tissues) > efficiency(panel.problem().sequence, panel.problem().tissues)
+    assert not panel.plot.isHidden()
+    assert panel.plot.getAxis("bottom").labelText == "TE (ms)"
+    panel.limits["repetition_time"].box.value = False
+    finish(panel, qtbot)
+    assert panel.answer.text().startswith(f"Spin echo: TE {1e3 * by_hand:.4g} ms, TR 3000 ms.")

@@ -1,13 +1,11 @@
-"""Voxels under the cursor, pins and regions in the Inspect dock, in each of its states."""
+"""The Inspect dock: inputs of a script, voxels under the cursor, pins, regions and followed contrasts."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
-import pyqtgraph as pg
 import pytest
 import torch
 from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows, texts_of
@@ -15,22 +13,19 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
 
-from napari_swig_qmri._napari.inspect.curve_panel import Entry
-from napari_swig_qmri._napari.inspect.dock import FLAT_ONLY, NO_MAPS, OUTSIDE, InspectWidget
+from napari_swig_qmri._napari.inspect.dock import ONLY_2D, OPEN_MAPS, OUTSIDE, InspectInputs, InspectWidget
 from napari_swig_qmri._napari.inspect.region_panel import NEEDS_LABELS
-from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.layers import from_layer
-from napari_swig_qmri._napari.parts.plots import LEAST_ON_DARK, legible
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
-from napari_swig_qmri.synthesis.curves import Sweep, TissueValues, sweep
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 
 
 @pytest.fixture
 def viewer() -> ViewerModel:
+    """A viewer with LR maps, SR maps and a T1w image."""
     return lr_sr_and_a_guide()
 
 
@@ -39,132 +34,114 @@ def dock(viewer: ViewerModel, qtbot: QtBot) -> InspectWidget:
     return open_dock(viewer, qtbot)
 
 
+@pytest.fixture
+def lr_viewer() -> ViewerModel:
+    """A viewer with LR maps."""
+    viewer = ViewerModel()
+    add(viewer, *[make_map(suffix) for suffix in MEDIANS])
+    return viewer
+
+
+@pytest.fixture
+def lr_dock(lr_viewer: ViewerModel, qtbot: QtBot) -> InspectWidget:
+    return open_dock(lr_viewer, qtbot)
+
+
+def test_a_script_sets_inputs_gets_them_back_and_measures(viewer: ViewerModel, dock: InspectWidget) -> None:
+    add_labels(viewer, labelled())
+    inputs = InspectInputs(
+        maps="SR",
+        regions="regions",
+        sequence=Mprage.from_typical(),
+        pins=((2.0, 3.0, 1.0), (7.0, 2.0, 9.0)),
+        images=("T1map SR (ms)", "sub-01 T1w"),
+    )
+    dock.set_value(inputs)
+    assert dock.value() == inputs
+    assert rows(dock) == ["Pin 1", "Pin 2", "Label 1", "Label 2"]
+    table = dock.run()
+    assert {(row.image, row.label) for row in table} == {(name, label) for name in inputs.images for label in (1, 2)}
+    shown = viewer.layers["T1map SR (ms)"].data
+    assert next(row.mean for row in table if row.label == 1) == pytest.approx(float(shown[..., :4].mean()), rel=1e-5)
+    dock.set_value(replace(inputs, regions=None))
+    assert dock.value().regions is None
+    with pytest.raises(ValueError, match=NEEDS_LABELS):
+        dock.run()
+    with pytest.raises(ValueError, match="no maps 'HR': choose among LR, SR"):
+        dock.set_value(replace(inputs, maps="HR"))
+    with pytest.raises(ValueError, match="no labels layer is called 'mask': choose among regions"):
+        dock.set_value(replace(inputs, regions="mask"))
+
+
 def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
-    dock = open_dock(ViewerModel(), qtbot)
-    assert dock.curves.hint.text() == NO_MAPS
-    assert rows(dock) == []
-    assert not dock.design.run.run_button.enabled
-    assert not dock.table.run.run_button.enabled
-    assert dock.table.run.message.text() == NEEDS_LABELS
+    viewer = ViewerModel()
+    dock = open_dock(viewer, qtbot)
+    assert dock.curves.hint.text() == OPEN_MAPS
+    assert not dock.design.run_panel.run_button.enabled
+    assert not dock.table.run_panel.run_button.enabled
     dock.pin((0.0, 0.0, 0.0))
     assert rows(dock) == []
+    wrong = replace(make_map("T1map"), data=1000 * make_map("T1map").data)
+    add(viewer, make_map("PDmap"), wrong, make_map("T2map"))
+    assert "unit" in dock.curves.hint.text()
 
 
-def test_the_voxel_under_the_cursor_is_read(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    move(dock, viewer, qtbot, at())
+def test_the_voxel_under_the_cursor_is_read(lr_dock: InspectWidget, lr_viewer: ViewerModel, qtbot: QtBot) -> None:
+    move(lr_dock, lr_viewer, qtbot, at())
     pd, t1, t2 = (float(each[VOXEL]) for each in lr_maps().data)
-    for shown in (f"{pd:.3f}", f"{1e3 * t1:.0f}", f"{1e3 * t2:.1f}"):
-        assert shown in cells(dock)
-    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
-    sequence: Any = dock.curves.sequence()
-    x, y = dock.curves._cursor_item.getData()
-    expected = sweep(sequence, "echo_time", x / 1e3)([TissueValues(name="", pd=pd, t1=t1, t2=t2)])
-    np.testing.assert_allclose(y, expected[0], rtol=1e-6)
-    assert x[-1] == pytest.approx(250)
-
-
-def test_gradient_echoes_decay_with_t2star_as_in_the_picture(viewer: ViewerModel, qtbot: QtBot) -> None:
-    decay = np.full(LR.shape, 0.02, np.float32)
-    decay[2:4] = 0.03
-    add(viewer, Volume(data=decay, grid=LR, name="sub-01 T2starmap", suffix="T2starmap", unit="s"))
-    labels = add_labels(viewer, labelled(LR))
-    dock = open_dock(viewer, qtbot)
-    dock.curves.set_sequence(Spgr.from_typical(echo_time=0.01))
-    move(dock, viewer, qtbot, at())
-    pd, t1, t2 = (torch.tensor(float(each[VOXEL])) for each in lr_maps().data)
-    expected = float(dock.curves.sequence()(pd, t1, t2, torch.tensor(0.03)))  # type: ignore[misc]
-    dock._add_contrast(dock.curves.sequence())  # type: ignore[arg-type]
-    picture = next(layer for layer in viewer.layers if isinstance(layer.data, LazyContrast))
-    assert from_layer(*picture.as_layer_data_tuple()[:2]).data[VOXEL] == pytest.approx(expected, rel=1e-4)
-    assert dock.curves._rows[0][0].texts[-1] == f"{expected:.3f}"
-    assert dock._read_areas().tissue(1, 1).t2star == pytest.approx(0.02)  # type: ignore[union-attr]
-    assert dock.regions.value is labels
-
-
-def test_other_maps_have_other_voxels(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    assert texts_of(dock.maps) == ["LR", "SR"]
-    dock.maps.value = dock.maps.choices[1]
-    move(dock, viewer, qtbot, at((7, 2, 9), HR))
-    assert dock.curves.hint.text() == "Voxel 7, 2, 9 at 7.0, 2.0, 9.0 mm"
-
-
-def test_outside_the_maps_nothing_is_shown(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    move(dock, viewer, qtbot, at())
-    move(dock, viewer, qtbot, (500.0, 0.0, 0.0))
-    assert dock.curves.hint.text() == OUTSIDE
-    assert "Cursor" not in dock.curves.table.text()
-    assert dock.curves._cursor_item.getData()[0] is None
-
-
-def test_in_3d_the_cursor_does_not_say_how_deep_it_is(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    move(dock, viewer, qtbot, at())
-    viewer.dims.ndisplay = 3
-    qtbot.waitUntil(lambda: dock.curves.hint.text() == FLAT_ONLY)
-
-
-def test_voxels_without_a_measurement_are_named(viewer: ViewerModel, dock: InspectWidget, qtbot: QtBot) -> None:
-    layer = viewer.layers[1]
-    data = layer.data.copy()
+    for text in (f"{pd:.3f}", f"{1e3 * t1:.0f}", f"{1e3 * t2:.1f}"):
+        assert text in cells(lr_dock)
+    assert lr_dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    before = lr_dock.curves.table.text()
+    lr_viewer.layers[1].data = lr_viewer.layers[1].data * 1.5
+    assert lr_dock.curves.table.text() != before
+    data = lr_viewer.layers[1].data.copy()
     data[VOXEL[::-1]] = np.nan
-    layer.data = data
-    move(dock, viewer, qtbot, at())
-    assert "nothing was measured here" in dock.curves.hint.text()
-    assert "–" in dock.curves.table.text()
+    lr_viewer.layers[1].data = data
+    assert "nothing was measured here" in lr_dock.curves.hint.text()
+    assert "–" in lr_dock.curves.table.text()
+    move(lr_dock, lr_viewer, qtbot, (500.0, 0.0, 0.0))
+    assert lr_dock.curves.hint.text() == OUTSIDE
+    assert "Cursor" not in lr_dock.curves.table.text()
+    lr_viewer.dims.ndisplay = 3
+    qtbot.waitUntil(lambda: lr_dock.curves.hint.text() == ONLY_2D)
+    lr_viewer.layers.clear()
+    assert lr_dock.curves.hint.text() == OPEN_MAPS
 
 
-def test_moving_the_cursor_computes_one_curve(
-    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    add_labels(viewer, labelled())
-    for voxel in ((1, 1, 1), (4, 4, 4)):
-        dock.pin(at(voxel))
-    move(dock, viewer, qtbot, at((3, 3, 3)))
-    computed: list[list[str]] = []
-    compute = Sweep.__call__
-
-    def counting(swept: Sweep, tissues: Any) -> Any:
-        computed.append([tissue.name for tissue in tissues])
-        return compute(swept, tissues)
-
-    monkeypatch.setattr(Sweep, "__call__", counting)
-    written: list[str] = []
-    dock.curves.table.itemChanged.connect(lambda item: written.append(item.text()))
-    move(dock, viewer, qtbot, at())
-    assert computed == [["Cursor"]]
-    assert 0 < len(written) <= 4  # PD, T1, T2 and signal of the cursor; pins and regions stay as they are
-    dock.curves.set_sequence(SpinEcho(echo_time=0.03, repetition_time=0.8))
-    assert ["Pin 1", "Pin 2", "Label 1", "Label 2"] in computed
-
-
+@pytest.mark.slow
 def test_the_first_move_is_drawn_at_once_and_those_of_a_frame_together(
-    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot
+    lr_dock: InspectWidget, lr_viewer: ViewerModel, qtbot: QtBot
 ) -> None:
-    move(dock, viewer, qtbot, at((3, 3, 3)))
-    viewer.cursor.position = at()
-    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
-    shown: list[str] = []
-    dock._moves.triggered.connect(lambda: shown.append(dock.curves.hint.text()))
+    move(lr_dock, lr_viewer, qtbot, at((3, 3, 3)))
+    lr_viewer.cursor.position = at()
+    assert lr_dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    hints: list[str] = []
+    lr_dock._moves.triggered.connect(lambda: hints.append(lr_dock.curves.hint.text()))
     for voxel in ((0, 0, 0), (1, 1, 1), (4, 4, 4)):
-        viewer.cursor.position = at(voxel)
-    assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
-    qtbot.waitUntil(lambda: bool(shown))
-    assert [text.split(" at ")[0] for text in shown] == ["Voxel 4, 4, 4"]
+        lr_viewer.cursor.position = at(voxel)
+    assert lr_dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
+    qtbot.waitUntil(lambda: bool(hints))
+    assert [text.split(" at ")[0] for text in hints] == ["Voxel 4, 4, 4"]
 
 
-def test_pins_stay_also_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+@pytest.mark.slow
+def test_pins_stay_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
+    assert texts_of(dock.maps) == ["LR", "SR"]
     dock.pin(at())
     dock.pin(at((0, 0, 0)))
     assert rows(dock) == ["Pin 1", "Pin 2"]
-    assert not dock.curves.unpin_button.isHidden()
     before = dock.curves.table.text()
-    dock.maps.value = dock.maps.choices[1]
+    dock.maps.native.setCurrentIndex(1)
     assert rows(dock) == ["Pin 1", "Pin 2"]
     assert dock.curves.table.text() != before
+    move(dock, viewer, qtbot, at((7, 2, 9), HR))
+    assert dock.curves.hint.text() == "Voxel 7, 2, 9 at 7.0, 2.0, 9.0 mm"
     dock.pin((500.0, 0.0, 0.0))
     assert "Pin 3" not in dock.curves.table.text()
-    dock.curves.unpin_button.click()
+    dock.curves.unpin_button.native.click()
     assert rows(dock) == []
-    assert dock.curves.unpin_button.isHidden()
+    assert dock.curves.unpin_button.native.isHidden()
 
 
 def click(viewer: ViewerModel, *, modifiers: tuple[str, ...], to: tuple[float, float]) -> None:
@@ -178,47 +155,42 @@ def click(viewer: ViewerModel, *, modifiers: tuple[str, ...], to: tuple[float, f
             break
 
 
-@pytest.mark.parametrize(
-    ("modifiers", "to", "pinned"),
-    [(("Shift",), (11.0, 10.0), ["Pin 1"]), (("Shift",), (60.0, 10.0), []), ((), (10.0, 10.0), [])],
-)
-def test_a_shift_click_pins_and_a_drag_does_not(
-    dock: InspectWidget, viewer: ViewerModel, modifiers: tuple[str, ...], to: tuple[float, float], pinned: list[str]
-) -> None:
-    dock.curves.show_cursor(None)
-    click(viewer, modifiers=modifiers, to=to)
-    assert rows(dock) == pinned
+def test_a_shift_click_pins_and_a_drag_does_not(lr_dock: InspectWidget, lr_viewer: ViewerModel) -> None:
+    for modifiers, to, pinned in (
+        (("Shift",), (60.0, 10.0), []),
+        ((), (10.0, 10.0), []),
+        (("Shift",), (11.0, 10.0), ["Pin 1"]),
+    ):
+        click(lr_viewer, modifiers=modifiers, to=to)
+        assert rows(lr_dock) == pinned
 
 
-def test_standard_errors_are_shown_where_a_layer_holds_them(
-    dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot
-) -> None:
+@pytest.mark.slow
+def test_standard_errors_are_shown_if_a_layer_has_them(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     move(dock, viewer, qtbot, at())
     assert "±" not in dock.curves.table.text()
     data = np.full(LR.shape, 0.0123, np.float32)
     (layer,) = add(viewer, Volume(data=data, grid=LR, name="T1 standard error", unit="s"))
     assert layer.name == "T1 standard error (ms)"
-    dock.maps.value = dock.maps.choices[1]
-    dock.maps.value = dock.maps.choices[0]
+    for index in (1, 0):  # reads the maps again
+        dock.maps.native.setCurrentIndex(index)
     assert "± 12" in cells(dock)
 
 
-def test_regions_are_means_of_their_labels(dock: InspectWidget, viewer: ViewerModel) -> None:
-    add_labels(viewer, labelled())
-    assert rows(dock) == ["Label 1", "Label 2"]
+def test_regions_are_means_of_their_labels_and_follow_the_brush(
+    lr_dock: InspectWidget, lr_viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    add_labels(lr_viewer, labelled())
+    assert rows(lr_dock) == ["Label 1", "Label 2"]
     t1 = lr_maps()["T1"]
-    assert f"{1e3 * t1[:2].mean():.0f}" in cells(dock)
-    assert f"{1e3 * t1[4:].mean():.0f}" in cells(dock)
-    dock.regions.choose(None)
-    assert rows(dock) == []
-
-
-def test_painting_moves_the_regions(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    labels = add_labels(viewer, Volume(data=np.zeros(LR.shape, np.int32), grid=LR, name="mask", suffix="dseg"))
-    assert rows(dock) == []
+    assert f"{1e3 * t1[:2].mean():.0f}" in cells(lr_dock)
+    assert f"{1e3 * t1[4:].mean():.0f}" in cells(lr_dock)
+    labels = add_labels(lr_viewer, Volume(data=np.zeros(LR.shape, np.int32), grid=LR, name="mask", suffix="dseg"))
+    lr_dock.regions.choose(labels)
+    assert rows(lr_dock) == []
     labels.data_setitem((np.array([1]), np.array([3]), np.array([2])), 1)
-    qtbot.waitUntil(lambda: rows(dock) == ["Label 1"])
-    assert f"{1e3 * lr_maps()['T1'][VOXEL]:.0f}" in cells(dock)
+    qtbot.waitUntil(lambda: rows(lr_dock) == ["Label 1"])
+    assert f"{1e3 * t1[VOXEL]:.0f}" in cells(lr_dock)
 
 
 def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
@@ -237,106 +209,55 @@ def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
     assert dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
 
 
-def test_another_sequence_offers_its_settings(dock: InspectWidget) -> None:
-    dock.curves.set_sequence(Mprage.from_typical())
-    texts = texts_of(dock.curves.setting)
-    assert texts == ["Echo time (TE)", "Repetition time (TR)", "Inversion time (TI)", "Flip angle"]
-    dock.curves.setting.choose("flip_angle")
-    assert dock.curves.plot.getAxis("bottom").labelText == "flip angle (°)"
-    assert dock.curves._line.value() == pytest.approx(9)
+@pytest.mark.slow
+def test_gradient_echoes_decay_with_t2star_as_in_their_image(lr_viewer: ViewerModel, qtbot: QtBot) -> None:
+    decay = np.full(LR.shape, 0.02, np.float32)
+    decay[2:4] = 0.03
+    add(lr_viewer, Volume(data=decay, grid=LR, name="sub-01 T2starmap", suffix="T2starmap", unit="s"))
+    labels = add_labels(lr_viewer, labelled(LR))
+    dock = open_dock(lr_viewer, qtbot)
+    sequence = Spgr.from_typical(echo_time=0.01)
+    dock.curves.set_sequence(sequence)
+    move(dock, lr_viewer, qtbot, at())
+    pd, t1, t2 = (torch.tensor(float(each[VOXEL])) for each in lr_maps().data)
+    expected = float(sequence(pd, t1, t2, torch.tensor(0.03)))
+    assert cells(dock)[4] == f"{expected:.3f}"
+    tissues = dock.design.problem().tissues
+    assert [tissue.t2star for tissue in tissues] == [pytest.approx(0.02)] * 2
+    dock.design.image_wanted.emit(sequence)
+    (picture,) = [layer for layer in lr_viewer.layers if isinstance(layer.data, LazyContrast)]
+    assert from_layer(*picture.as_layer_data_tuple()[:2]).data[VOXEL] == pytest.approx(expected, rel=1e-4)
+    assert picture.name.startswith("Spoiled gradient echo: TE 10 ms")
+    assert picture.name_overlay.visible
+    assert lr_viewer.layers.index(labels) == lr_viewer.layers.index(picture) + 1
 
 
-def test_impossible_settings_leave_the_curves_and_say_so(
+@pytest.mark.slow
+def test_the_sequence_of_a_contrast_is_followed_and_its_layer_measured(
     dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
-    move(dock, viewer, qtbot, at())
-    before = dock.curves._cursor_item.getData()[1]
-    dock.curves.editor.parameter_boxes()["repetition_time"].value = 10
-    assert "not shorter than TR" in (dock.curves.editor.problem() or "")
-    assert "cannot be played out" in dock.curves.editor_fold.button.text()
-    np.testing.assert_array_equal(dock.curves._cursor_item.getData()[1], before)
-    assert not dock.design.run.run_button.enabled
-
-
-def test_the_line_can_be_dragged_to_another_setting(dock: InspectWidget) -> None:
-    line = dock.curves._line
-    line.setValue(80.0)
-    line.sigPositionChangeFinished.emit(line)
-    assert dock.curves.sequence() == SpinEcho.from_typical(echo_time=0.08)
-    line.setValue(900.0)  # longer than TR
-    line.sigPositionChangeFinished.emit(line)
-    assert dock.curves.sequence() == SpinEcho.from_typical(echo_time=0.08)
-    assert line.value() == pytest.approx(80)
-
-
-def test_the_sequence_of_a_contrast_can_be_followed(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
     qtbot.addWidget(synthesize)
-    contrast = synthesize.add_contrast()[0]
+    contrast = synthesize.run()[0]
     dock.curves.follow.choose(contrast)
     assert dock.curves.sequence() == T2Flair.from_typical()
     synthesize.editor.parameter_boxes()["echo_time"].value = 80
     qtbot.waitUntil(lambda: dock.curves.sequence() == T2Flair.from_typical(echo_time=0.08))
     assert "TE 80" in dock.curves.editor_fold.button.text()
-    dock.curves.editor.parameter_boxes()["echo_time"].value = 90  # whoever edits here follows no longer
+    dock.curves.editor.parameter_boxes()["echo_time"].value = 90  # ends the following
     assert dock.curves.follow.value is None
     assert dock.curves.sequence() == T2Flair.from_typical(echo_time=0.09)
     assert contrast.data.sequence.echo_time == pytest.approx(0.08)
-
-
-def test_a_typed_equation_can_be_followed(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    synthesize = SynthesizeWidget(viewer)  # type: ignore[arg-type]
-    qtbot.addWidget(synthesize)
     equation = UserEquation(text="PD * exp(-TE/T2) * (1 - exp(-TR/T1))", echo_time=0.04)
     synthesize.editor.set_value(equation)
-    contrast = synthesize.add_contrast()[0]
+    qtbot.waitUntil(lambda: contrast.data.sequence == equation)
     dock.curves.follow.choose(contrast)
-    assert dock.curves.sequence() == equation
     assert dock.curves.editor_fold.button.text() == "User equation: TE 40, TR 2000 ms"
-    assert list(dock.design.rows) == ["echo_time", "repetition_time"]  # what the equation mentions
-    dock.curves.set_sequence(UserEquation(text="PD / T1"))  # mentions no setting: its curves are level
-    dock.curves.show_fixed([Entry(TissueValues(name="WM", pd=0.7, t1=0.8, t2=0.07), "red")])
-    np.testing.assert_allclose(dock.curves._fixed_items[0].getData()[1], 0.875, rtol=1e-6)
-
-
-def test_removed_maps_are_forgotten(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    dock.pin(at())
-    move(dock, viewer, qtbot, at())
-    viewer.layers.clear()
-    assert dock.curves.hint.text() == NO_MAPS
-    assert rows(dock) == []
-
-
-def test_maps_in_another_unit_are_read_anew(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    move(dock, viewer, qtbot, at())
-    before = dock.curves.table.text()
-    viewer.layers[1].data = viewer.layers[1].data * 1.5
-    assert dock.curves.table.text() != before
-
-
-def test_maps_that_cannot_be_are_refused(qtbot: QtBot) -> None:
-    viewer = ViewerModel()
-    wrong = Volume(**{**vars(make_map("T1map")), "data": 1000 * make_map("T1map").data})
-    add(viewer, make_map("PDmap"), wrong, make_map("T2map"))
-    dock = open_dock(viewer, qtbot)
-    assert "its unit is wrong" in dock.curves.hint.text()
-
-
-def test_the_table_of_values_is_as_high_as_its_rows(qtbot: QtBot) -> None:
-    table = ValueTable()
-    qtbot.addWidget(table)
-    plain = Row(("Pin 1", "0.700", "800", "70.0", "0.300"), "#e69f00")
-    table.show_rows([plain])
-    low = table.height()
-    table.show_rows([plain, plain])
-    assert table.height() == low + table.rowHeight(0)
-    table.show_rows([replace(plain, texts=("Pin 1", "0.700", "800\n± 12", "70.0", "0.300")), plain])
-    assert table.rowHeight(0) > table.rowHeight(1)
-    assert table.text().splitlines()[-1] == "Pin 1\t0.700\t800\t70.0\t0.300"
-    table.show_rows([])
-    assert table.isHidden()
-
-
-def test_colours_of_labels_are_legible_on_the_theme() -> None:
-    assert pg.mkColor(legible(np.array([0.2, 0.0, 0.0, 1.0]))).lightnessF() == pytest.approx(LEAST_ON_DARK, abs=0.01)
-    assert legible(np.array([1.0, 1.0, 1.0, 1.0])) == "#ffffff"
+    assert list(dock.design.limits) == ["echo_time", "repetition_time"]  # the settings in the equation
+    add_labels(viewer, labelled())
+    dock.table.set_value([contrast.name])
+    first, _ = dock.run()
+    assert first.is_synthetic
+    assert first.mean == pytest.approx(float(np.asarray(contrast.data)[..., :2].mean()), rel=1e-5)
+    dock.design.settings_wanted.emit(SpinEcho.from_typical())
+    assert dock.curves.sequence() == SpinEcho.from_typical()

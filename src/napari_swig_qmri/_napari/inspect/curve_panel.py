@@ -1,49 +1,51 @@
-"""Values of the voxel under the cursor, of pinned voxels and regions, and their signals over one setting."""
+"""Values of voxels and regions in a table, and a plot of their signals over one setting of a sequence."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import Field, dataclass, field
 from itertools import compress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from pyqtgraph import mkBrush
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QHBoxLayout, QLabel, QPushButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
-from napari_swig_qmri._napari.parts.appearance import Foldable, form, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import ChoiceBox
+from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
 from napari_swig_qmri._napari.parts.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
-from napari_swig_qmri.physics.sequence import short_label, summary
-from napari_swig_qmri.synthesis.curves import movable_settings, setting_values, signals, sweep, with_settings
+from napari_swig_qmri.physics.sequence import Contrast, short_label, summary
+from napari_swig_qmri.synthesis.curves import (
+    Sweep,
+    TissueValues,
+    movable_settings,
+    setting_values,
+    signals,
+    sweep,
+    with_settings,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from dataclasses import Field
-
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.curves import Sweep, TissueValues
-
-OWN = "the settings below"
+OWN_SETTINGS = "the settings below"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One row of the table and one curve."""
+    """Values of a voxel or region, shown as a row of the table and a curve of the plot."""
 
     tissue: TissueValues
     colour: str
     is_region: bool = False
-    errors: Mapping[str, float] = field(default_factory=dict)  # standard errors, unit of the maps
+    errors: Mapping[str, float] = field(default_factory=dict)  # standard errors by quantity, unit of the maps
 
 
 class CurvePanel(QWidget):
-    """Table of PD, T1 and T2, and a plot of the signals of a sequence; emits `sequence_changed`.
+    """Table of PD, T1, T2 and signal, and a plot of the signals of a sequence.
 
-    What stays (pins, regions) is computed when it or the sequence changes; the cursor costs one curve.
+    Curves of pins and regions are computed when these or the sequence change; a move of the cursor computes one curve.
     """
 
     sequence_changed = Signal()
@@ -51,19 +53,24 @@ class CurvePanel(QWidget):
 
     def __init__(self, sequence: Contrast) -> None:
         super().__init__()
-        self._fixed: list[Entry] = []
+        self._fixed: list[Entry] = []  # pins and regions
         self._cursor: Entry | None = None
-        self._sweep: Sweep | None = None  # of the sequence on show
-        self._rows: tuple[list[Row], list[Row]] = ([], [])  # of the table: the cursor, what stays
-        self._followed: Contrast | None = None
-        self._shown: Contrast | None = None  # sequence of the curves on show
+        self._sweep: Sweep | None = None  # of the shown sequence over the chosen setting
+        self._fixed_rows: list[Row] = []
+        self._cursor_rows: list[Row] = []
+        self._followed: Contrast | None = None  # sequence of the followed layer
+        self._shown: Contrast | None = None  # last possible sequence, which the curves show
         self.follow = ChoiceBox(
-            none=OWN, tooltip="Use the settings below, or those of a contrast layer while its sliders move"
+            label="Sequence of",
+            none=OWN_SETTINGS,
+            tooltip="Use the settings below, or follow a contrast layer while its sliders move.",
         )
         self.editor = AcquisitionEditor(sliders=True, optional=False, equations=True)
         self.editor.set_value(sequence)
         self.editor_fold = Foldable("", self.editor)
-        self.setting = ChoiceBox(tooltip="The setting along the horizontal axis; drag the upright line to change it")
+        self.setting = ChoiceBox(
+            tooltip="Setting on the horizontal axis. Drag the vertical line in the plot to change its value."
+        )
         self.hint = wrapped_label(role="note")
         self.table = ValueTable()
         self.plot = new_plot("", "")
@@ -71,70 +78,32 @@ class CurvePanel(QWidget):
         self._dots, self._cursor_dot = dots_item(), dots_item()
         self._cursor_item = curve_item(text_colour(), width=2.5)
         self._fixed_items: list[Any] = []
-        self.unpin_button = QPushButton("Remove pins")
-        self.unpin_button.setToolTip("Forget the pinned voxels")
+        self.unpin_button = button("Remove pins", "Remove all pinned voxels.", self.unpin_wanted.emit)
         self._lay_out()
-        self.unpin_button.setVisible(False)
+        self.unpin_button.native.setVisible(False)
         self.set_followable([])
-        self.editor.changed.connect(self._edited)
-        self.follow.changed.connect(self._follow)
+        self.editor.changed.connect(self._follow_edit)
+        self.follow.changed.connect(self.refresh_followed)
         self.setting.changed.connect(self._redraw)
-        self.unpin_button.clicked.connect(self.unpin_wanted)
-        self._line.sigPositionChangeFinished.connect(self._dragged)
+        self._line.sigPositionChangeFinished.connect(self._follow_line)
         self._take_sequence()
 
     def sequence(self) -> Contrast | None:
-        """The sequence whose signals are shown; None while its settings are impossible."""
+        """Sequence whose signals are shown; None if its settings are impossible."""
         return self._followed or self.editor.value()
 
     def set_sequence(self, sequence: Contrast) -> None:
-        """Show the signals of another sequence, by the panel's own settings."""
+        """Show the signals of a sequence, and follow no layer."""
         self.follow.choose(None)
         self.editor.set_value(sequence)
 
     def set_followable(self, layers: Sequence[tuple[str, Any]]) -> None:
-        """Offer contrast layers, by name, whose sequence may be followed."""
+        """Offer contrast layers, as pairs of name and layer, whose sequence can be followed."""
         self.follow.set_choices(layers)
         self.follow.enabled = len(layers) > 0
 
     def refresh_followed(self) -> None:
-        """Take the sequence of the followed layer as it is now."""
-        self._follow()
-
-    def show_cursor(self, entry: Entry | None, hint: str = "") -> None:
-        """Show the voxel under the cursor, or say why there is none."""
-        self._cursor = entry
-        set_text(self.hint, hint)
-        self._draw_cursor()
-        self._fill_table()
-
-    def show_fixed(self, entries: Sequence[Entry]) -> None:
-        """Show pinned voxels and regions."""
-        self._fixed = list(entries)
-        self.unpin_button.setVisible(any(not entry.is_region for entry in entries))
-        self._draw_fixed()
-        self._fill_table()
-
-    def _lay_out(self) -> None:
-        for item in (self._line, self._cursor_item, self._dots, self._cursor_dot):
-            self.plot.addItem(item)
-        rows = form()
-        rows.addRow("Sequence of", self.follow.native)
-        beside = QHBoxLayout()
-        beside.addWidget(QLabel("Signal against"))
-        beside.addWidget(self.setting.native, 1)
-        column = QVBoxLayout(self)
-        column.setContentsMargins(0, 0, 0, 0)
-        column.setSpacing(4)
-        column.addWidget(self.hint)
-        column.addWidget(self.table)
-        column.addWidget(self.unpin_button)
-        column.addLayout(rows)
-        column.addWidget(self.editor_fold)
-        column.addLayout(beside)
-        column.addWidget(self.plot)
-
-    def _follow(self) -> None:
+        """Show the present sequence of the followed layer."""
         layer = self.follow.value
         self._followed = None if layer is None else layer.data.sequence
         if self._followed is not None and self._followed != self.editor.value():
@@ -143,7 +112,29 @@ class CurvePanel(QWidget):
             self.editor.blockSignals(False)
         self._take_sequence()
 
-    def _edited(self) -> None:
+    def show_cursor(self, entry: Entry | None, hint: str = "") -> None:
+        """Show the voxel under the cursor, and a hint, such as why there is no voxel."""
+        self._cursor = entry
+        set_text(self.hint, hint)
+        self._draw_cursor()
+        self._fill_table()
+
+    def show_fixed(self, entries: Sequence[Entry]) -> None:
+        """Show pinned voxels and regions."""
+        self._fixed = list(entries)
+        self.unpin_button.native.setVisible(any(not entry.is_region for entry in entries))
+        self._draw_fixed()
+        self._fill_table()
+
+    def _lay_out(self) -> None:
+        for item in (self._line, self._cursor_item, self._dots, self._cursor_dot):
+            self.plot.addItem(item)
+        axis = row(QLabel("Signal against"), self.setting, stretch=(0, 1))
+        self.setLayout(
+            column(self.hint, self.table, self.unpin_button, Form(self.follow), self.editor_fold, axis, self.plot)
+        )
+
+    def _follow_edit(self) -> None:
         if self._followed is not None and self.editor.value() != self._followed:
             self._followed = None
             self.follow.choose(None)
@@ -152,13 +143,13 @@ class CurvePanel(QWidget):
     def _take_sequence(self) -> None:
         sequence = self.sequence()
         if sequence is None:
-            self.editor_fold.set_title("These settings cannot be played out")
+            self.editor_fold.set_title("These settings are impossible")
             self.editor_fold.set_unfolded(True)
         elif sequence != self._shown:
             self._shown = sequence
             self.editor_fold.set_title(summary(sequence))
-            found = movable_settings(sequence)
-            self.setting.set_choices([(str(each.metadata["label"]), name) for name, each in found.items()])
+            movable = movable_settings(sequence)
+            self.setting.set_choices([(str(each.metadata["label"]), name) for name, each in movable.items()])
             self._redraw()
         self.sequence_changed.emit()
 
@@ -166,36 +157,38 @@ class CurvePanel(QWidget):
         sequence, setting = self._shown, self.setting.value
         if sequence is None or setting is None:
             return
-        parameter = self._parameter()
+        parameter = self._parameter(sequence)
         values = setting_values(sequence, setting)
         self._sweep = sweep(sequence, setting, values)
         unit = SCREEN_UNITS[parameter.metadata["unit"]][1]
-        has_unit = sequence.is_scaled_by_pd
-        name_axes(self.plot, f"{short_label(parameter)} ({unit})", "Signal (unit of PD)" if has_unit else "Signal")
+        signal = "Signal (unit of PD)" if sequence.is_scaled_by_pd else "Signal"
+        name_axes(self.plot, f"{short_label(parameter)} ({unit})", signal)
         self.plot.setXRange(*(on_screen(parameter, end) for end in values[[0, -1]]), padding=0.02)
-        self._place_line()
+        self._place_line(sequence)
         self._draw_fixed()
         self._draw_cursor()
         self._fill_table()
 
-    def _parameter(self) -> Field[Any]:
-        if self._shown is None:
-            raise RuntimeError("a setting was asked for before there was a sequence: show one first.")
-        return movable_settings(self._shown)[self.setting.value]
+    def _parameter(self, sequence: Contrast) -> Field[Any]:
+        """Setting on the horizontal axis."""
+        return movable_settings(sequence)[self.setting.value]
 
-    def _place_line(self) -> None:
-        parameter = self._parameter()
+    def _place_line(self, sequence: Contrast) -> None:
+        parameter = self._parameter(sequence)
         self._line.blockSignals(True)
-        self._line.setValue(on_screen(parameter, getattr(self._shown, parameter.name)))
+        self._line.setValue(on_screen(parameter, getattr(sequence, parameter.name)))
         self._line.blockSignals(False)
 
-    def _dragged(self) -> None:
-        """Take the setting that the upright line was dragged to, or put it back where that is impossible."""
-        parameter, sequence = self._parameter(), self._shown
+    def _follow_line(self) -> None:
+        """Take the setting from the dragged line, or move the line back if that setting is impossible."""
+        sequence = self._shown
+        if sequence is None:
+            return
+        parameter = self._parameter(sequence)
         value = float(self._line.value()) / on_screen(parameter, 1.0)
-        changed = None if sequence is None else with_settings(sequence, **{parameter.name: value})
+        changed = with_settings(sequence, **{parameter.name: value})
         if changed is None:
-            self._place_line()
+            self._place_line(sequence)
         else:
             self.set_sequence(changed)
 
@@ -205,50 +198,49 @@ class CurvePanel(QWidget):
         self._fixed_items = [curve_item(entry.colour, dashes=entry.is_region) for entry in self._fixed]
         for item in self._fixed_items:
             self.plot.addItem(item)
-        self._rows[1][:] = self._draw(self._fixed, self._fixed_items, self._dots)
+        self._fixed_rows = self._draw(self._fixed, self._fixed_items, self._dots)
 
     def _draw_cursor(self) -> None:
-        shown = [] if self._cursor is None else [self._cursor]
-        if not shown:
+        entries = [] if self._cursor is None else [self._cursor]
+        if not entries:
             self._cursor_item.setData([], [])
-        self._rows[0][:] = self._draw(shown, [self._cursor_item], self._cursor_dot)
+        self._cursor_rows = self._draw(entries, [self._cursor_item], self._cursor_dot)
 
     def _draw(self, entries: Sequence[Entry], items: Sequence[Any], dots: Any) -> list[Row]:
-        """Draw the curve of each entry and its dot at the present setting; returns their rows of the table."""
-        if self._shown is None or self._sweep is None or not entries:
+        """Draw the curve of each entry and a dot at the present setting; returns their rows of the table."""
+        sequence = self._shown
+        if sequence is None or self._sweep is None or not entries:
             dots.clear()
             return []
         tissues = [entry.tissue for entry in entries]
-        heights = signals(self._shown, tissues)
-        x = self._sweep.values * on_screen(self._parameter(), 1.0)
+        heights = signals(sequence, tissues)
+        x = self._sweep.values * on_screen(self._parameter(sequence), 1.0)
         for item, curve in zip(items, self._sweep(tissues), strict=True):
             item.setData(x, curve)
-        there = np.isfinite(heights)
-        at = np.full(int(there.sum()), self._line.value())
-        dots.setData(at, heights[there], brush=[mkBrush(entry.colour) for entry in compress(entries, there)])
-        return [_row(entry, float(height)) for entry, height in zip(entries, heights, strict=True)]
+        is_finite = np.isfinite(heights)
+        at = np.full(int(is_finite.sum()), self._line.value())
+        dots.setData(at, heights[is_finite], brush=[mkBrush(entry.colour) for entry in compress(entries, is_finite)])
+        return [_entry_row(entry, float(height)) for entry, height in zip(entries, heights, strict=True)]
 
     def _fill_table(self) -> None:
-        self.table.show_rows([*self._rows[0], *self._rows[1]])
+        self.table.show_rows([*self._cursor_rows, *self._fixed_rows])
 
 
-def _row(entry: Entry, signal: float) -> Row:
-    tissue, errors = entry.tissue, entry.errors
+def _entry_row(entry: Entry, signal: float) -> Row:
+    tissue = entry.tissue
+    errors = {name: error if name == "PD" else 1e3 * error for name, error in entry.errors.items()}
     texts = (
         tissue.name,
-        _number(tissue.pd, errors.get("PD"), 3),
-        _number(1e3 * tissue.t1, _times(1e3, errors.get("T1")), 0),
-        _number(1e3 * tissue.t2, _times(1e3, errors.get("T2")), 0 if tissue.t2 >= 0.1 else 1),
-        _number(signal, None, 3),
+        _value_text(tissue.pd, errors.get("PD"), 3),
+        _value_text(1e3 * tissue.t1, errors.get("T1"), 0),
+        _value_text(1e3 * tissue.t2, errors.get("T2"), 0 if tissue.t2 >= 0.1 else 1),
+        _value_text(signal, None, 3),
     )
     return Row(texts, entry.colour, entry.is_region)
 
 
-def _number(value: float, error: float | None, digits: int) -> str:
+def _value_text(value: float, error: float | None, digits: int) -> str:
+    """A value, and its standard error on a second line; a dash if the value is not finite."""
     if not math.isfinite(value):
         return "–"
     return f"{value:.{digits}f}" + ("" if error is None else f"\n± {error:.{digits}f}")
-
-
-def _times(factor: float, value: float | None) -> float | None:
-    return None if value is None else factor * value

@@ -1,4 +1,4 @@
-"""What the layers of a viewer hold at a position: PD, T1, T2 with their standard errors, and T2*."""
+"""PD, T1, T2, T2* and their standard errors at a position in a viewer."""
 
 from __future__ import annotations
 
@@ -6,36 +6,34 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
 from nibabel.affines import apply_affine
 
 from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.parts.map_sets import Source
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
 from napari_swig_qmri._napari.placement import scanner_position
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.synthesis.curves import TissueValues
 
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Image
-
-    from napari_swig_qmri._napari.parts.map_sets import Source
-    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
-
-STANDARD_ERROR = r"\b{name}\b.*\bstandard error\b"  # in the name of a layer
+STANDARD_ERROR = r"\b{name}\b.*\bstandard error\b"  # pattern of layer names
 IN_MS = re.compile(r"\(ms\)")
 
 
 @dataclass(frozen=True, eq=False)
 class Probe:
-    """One set of maps, read voxel by voxel."""
+    """Maps to read voxel by voxel, with their display frame and standard errors."""
 
     maps: QuantitativeMaps
-    frame: FloatArray  # display frame of the maps
+    frame: FloatArray  # display frame (4, 4) of the maps
     t2star: FloatArray | None = None  # in s
-    errors: Mapping[str, FloatArray] = field(default_factory=dict)  # standard errors by quantity, unit of the maps
+    errors: Mapping[str, FloatArray] = field(
+        default_factory=dict
+    )  # standard errors by quantity, in the unit of the maps
 
     def position(self, shown: Sequence[float]) -> FloatArray:
         """Scanner position (3,) in mm of a position in the viewer."""
@@ -48,35 +46,35 @@ class Probe:
         return (x, y, z) if inside else None
 
     def tissue(self, voxel: tuple[int, int, int], name: str) -> TissueValues:
-        """PD, T1 and T2 of a voxel, and T2* where there is a map of it."""
+        """PD, T1 and T2 of a voxel, and T2* if there is a T2* map."""
         pd, t1, t2 = (float(self.maps[quantity][voxel]) for quantity in ("PD", "T1", "T2"))
         t2star = None if self.t2star is None else float(self.t2star[voxel])
         return TissueValues(name=name, pd=pd, t1=t1, t2=t2, t2star=t2star)
 
     def standard_errors(self, voxel: tuple[int, int, int]) -> dict[str, float]:
-        """Standard errors of a voxel by quantity, in the unit of the maps, where there is a layer of them."""
-        found = {name: float(values[voxel]) for name, values in self.errors.items()}
-        return {name: value for name, value in found.items() if math.isfinite(value)}
+        """Finite standard errors of a voxel by quantity, in the unit of the maps."""
+        errors = {name: float(values[voxel]) for name, values in self.errors.items()}
+        return {name: error for name, error in errors.items() if math.isfinite(error)}
 
 
 def probe_of(source: Source, viewer: ViewerModel) -> Probe:
-    """The maps of a source with the standard errors that lie on their grid."""
-    given = contrast_maps_of(source.layers)
-    maps = given.maps
+    """Maps of a source, with the standard errors among the layers of a viewer that lie on the same grid."""
+    contrast_maps = contrast_maps_of(source.layers)
+    maps = contrast_maps.maps
     frame = LayerRecord.of(source.layers["T1"]).frame
-    beside = [layer for layer in image_layers(viewer) if layer not in source.layers.values()]
+    others = [layer for layer in image_layers(viewer) if layer not in source.layers.values()]
     errors = {}
     for name in maps.names:
-        layer = _standard_error(name, source.layers[name], beside)
+        layer = _standard_error(name, source.layers[name], others)
         if layer is not None:
             volume = volume_of(layer)
             in_ms = volume.unit is None and IN_MS.search(layer.name)
             errors[name] = volume.data / 1e3 if in_ms else volume.data
-    return Probe(maps, frame, given.t2star, errors)
+    return Probe(maps, frame, contrast_maps.t2star, errors)
 
 
 def _standard_error(name: str, of: Image, layers: Sequence[Image]) -> Image | None:
-    """The layer on the grid of a map whose name says that it holds the map's standard error."""
+    """Layer on the grid of a map whose name says that it is the standard error of the map."""
     place = facts_of(of)
     pattern = re.compile(STANDARD_ERROR.format(name=name), re.IGNORECASE)
     for layer in layers:

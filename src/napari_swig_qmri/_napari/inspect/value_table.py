@@ -1,22 +1,19 @@
-"""PD, T1, T2 and signal of voxels and regions in rows that change with every move of the cursor."""
+"""Table of PD, T1, T2 and signal of voxels and regions, quick enough to follow the cursor."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QSize, Qt
 from qtpy.QtGui import QColor, QIcon, QPainter, QPen, QPixmap
 from qtpy.QtWidgets import QAbstractItemView, QHeaderView, QSizePolicy, QTableWidget, QTableWidgetItem
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-HEADS = ("", "PD", "T1 (ms)", "T2 (ms)", "Signal")
-WIDEST = "± 0.000"  # of the numbers
-GAP = 6  # pixels between columns, margins of the cells among them
-SWATCH = (12, 10)  # pixels
+COLUMNS = ("", "PD", "T1 (ms)", "T2 (ms)", "Signal")
+WIDEST = "± 0.000"  # widest text of a number
+GAP = 6  # pixels between columns, with the margins of the cells
+SWATCH = (12, 10)  # width and height in pixels
 PADDING = 3  # pixels between rows
 STYLE = (
     "QTableWidget, QHeaderView, QHeaderView::section { background: transparent; border: none; padding: 0px; }"
@@ -27,21 +24,21 @@ STYLE = (
 
 @dataclass(frozen=True)
 class Row:
-    """Texts of one row, of one or two lines each, beside a swatch of the curve that belongs to it."""
+    """Texts of one row, of one or two lines each, with the colour of its curve."""
 
-    texts: tuple[str, ...]  # one per head
+    texts: tuple[str, ...]  # one per column
     colour: str
     is_dashed: bool = False
 
 
 class ValueTable(QTableWidget):
-    """A table as high as its rows; a move of the cursor repaints the cells that differ, and lays out nothing."""
+    """Table as high as its rows, which repaints only the cells whose text changed."""
 
     def __init__(self) -> None:
-        super().__init__(0, len(HEADS))
+        super().__init__(0, len(COLUMNS))
         self._rows: tuple[Row, ...] = ()
         self.setStyleSheet(STYLE)
-        self.setHorizontalHeaderLabels(HEADS)
+        self.setHorizontalHeaderLabels(COLUMNS)
         self.setShowGrid(False)
         self.setTextElideMode(Qt.TextElideMode.ElideNone)
         self.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
@@ -54,17 +51,17 @@ class ValueTable(QTableWidget):
         self._shape_headers()
 
     def show_rows(self, rows: Sequence[Row]) -> None:
-        """Show these rows in place of those before."""
+        """Show these rows in place of the present ones."""
         before, self._rows = self._rows, tuple(rows)
         self.setRowCount(len(rows))
         for index, row in enumerate(rows):
             self._fill(index, row, before[index] if index < len(before) else None)
-        if [_lines(row) for row in rows] != [_lines(row) for row in before]:
+        if [_line_count(row) for row in rows] != [_line_count(row) for row in before]:
             self._fit()
         self.setVisible(bool(rows))
 
     def text(self) -> str:
-        """What is shown, one line per row, columns apart by tabulators."""
+        """Text of the table, one line per row, with tabs between the columns."""
         return "\n".join("\t".join(row.texts) for row in self._rows)
 
     def _shape_headers(self) -> None:
@@ -78,8 +75,8 @@ class ValueTable(QTableWidget):
         across.setDefaultAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
         across.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         across.setSectionResizeMode(0, QHeaderView.ResizeMode.Stretch)
-        for column in range(1, len(HEADS)):
-            widest = max(self.fontMetrics().horizontalAdvance(text) for text in (WIDEST, HEADS[column]))
+        for column in range(1, len(COLUMNS)):
+            widest = max(self.fontMetrics().horizontalAdvance(text) for text in (WIDEST, COLUMNS[column]))
             self.setColumnWidth(column, widest + GAP)
 
     def _fill(self, index: int, row: Row, before: Row | None) -> None:
@@ -99,18 +96,18 @@ class ValueTable(QTableWidget):
     def _fit(self) -> None:
         spacing, across = self.fontMetrics().lineSpacing(), self.horizontalHeader()
         for index, row in enumerate(self._rows):
-            self.setRowHeight(index, _lines(row) * spacing + PADDING)
+            self.setRowHeight(index, _line_count(row) * spacing + PADDING)
         head = 0 if across is None else across.sizeHint().height()
         self.setFixedHeight(head + sum(self.rowHeight(index) for index in range(len(self._rows))))
 
 
-def _lines(row: Row) -> int:
+def _line_count(row: Row) -> int:
     return 1 + max(text.count("\n") for text in row.texts)
 
 
 @lru_cache(maxsize=64)
 def _swatch(colour: str, is_dashed: bool) -> QIcon:
-    """A piece of a curve."""
+    """Icon of a piece of a curve."""
     width, height = SWATCH
     picture = QPixmap(width, height)
     picture.fill(Qt.GlobalColor.transparent)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider
-from napari.layers import Image
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
 from qtpy.QtCore import QTimer, Signal
 from qtpy.QtWidgets import QWidget
 
@@ -15,10 +16,6 @@ from napari_swig_qmri._napari.parts.appearance import exists, set_text, wrapped_
 from napari_swig_qmri._napari.parts.boxes import Form, column, layer_box
 from napari_swig_qmri._napari.placement import layer_matrix
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-    from napari.layers import Layer
 
 OFF, SWIPE, FLICKER, CHECKERBOARD = "off", "swipe", "flicker", "checkerboard"
 N_COLOURS = 256

@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from napari.components import ViewerModel
 from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QGuiApplication
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.contrast_layers import lack_of
-from napari_swig_qmri._napari.synthesize.knobs import knobs_of, set_knobs, settings_text
-
-if TYPE_CHECKING:
-    from napari.components import ViewerModel
-
-    from napari_swig_qmri._napari.synthesize.knobs import Knob
-    from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
-    from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
+from napari_swig_qmri._napari.synthesize.knobs import Knob, knobs_of, set_knobs, settings_text
+from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
+from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 
 KEY = "Q"  # not used by napari, and next to the hand that does not hold the mouse
 HINT = f"Dragging over the image with {KEY} held does the same."

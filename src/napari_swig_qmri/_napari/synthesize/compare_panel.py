@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from magicgui.widgets import ComboBox
+from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
@@ -16,26 +18,26 @@ from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Form, button, column, layer_box
 from napari_swig_qmri._napari.parts.layer_choice import map_of
+from napari_swig_qmri._napari.parts.map_sets import Source
 from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.view import choose_view, view_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, mask_layers
 from napari_swig_qmri._napari.synthesize.compare_panes import ComparePanes
 from napari_swig_qmri._napari.synthesize.score_table import METHOD, scores_table, was_guide
-from napari_swig_qmri.evaluation.comparison import choose_acquired, gain_of, prepare_comparison, score
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-
-    from napari.components import ViewerModel
-
-    from napari_swig_qmri._napari.parts.map_sets import Source
-    from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
-    from napari_swig_qmri.evaluation.comparison import ComparisonData, ContrastComparison
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.progress import Progress
-    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
-    from napari_swig_qmri.synthesis.rendering import Rendering
+from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
+from napari_swig_qmri.evaluation.comparison import (
+    ComparisonData,
+    ContrastComparison,
+    choose_acquired,
+    gain_of,
+    prepare_comparison,
+    score,
+)
+from napari_swig_qmri.physics.sequence import Contrast
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
+from napari_swig_qmri.synthesis.rendering import Rendering
 
 NEEDS = "Compare needs PD, T1 and T2 maps on one grid: open those that are missing."
 

@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
-from napari.layers import Image
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
 
 from napari_swig_qmri._napari.display import difference_colormap
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.view import hide_marks, show_marks
 from napari_swig_qmri._napari.placement import place, same_frame
+from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.interpretation import as_signal
 from napari_swig_qmri.data.provenance import made_here
-from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.evaluation.comparison import ACQUIRED
+from napari_swig_qmri.data.volumes import FloatArray, Volume
+from napari_swig_qmri.evaluation.comparison import ACQUIRED, ComparisonData
 from napari_swig_qmri.synthesis.brightness import rounded_up
 from napari_swig_qmri.synthesis.composites import Difference, OnGrid, Scaled
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
-    from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.evaluation.comparison import ComparisonData
-    from napari_swig_qmri.synthesis.lazy_array import LazyArray
+from napari_swig_qmri.synthesis.lazy_array import LazyArray
 
 DIFFERENCE_SHARE = 0.25  # the difference is shown between plus and minus this fraction of the contrasts' upper limit
 

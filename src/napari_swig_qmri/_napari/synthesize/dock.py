@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox
 from napari.layers import Image
@@ -36,13 +35,10 @@ from napari_swig_qmri._napari.synthesize.sheet_panel import SheetPanel
 from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 from napari_swig_qmri._napari.synthesize.t1_picker import T1Picker
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import T2Flair
-from napari_swig_qmri.synthesis.rendering import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox
+from napari_swig_qmri._napari.parts.map_sets import SourceList
 from napari_swig_qmri._napari.parts.transmit_layers import fields_of, lacks_field, resample_fields
 from napari_swig_qmri._napari.parts.viewer_layers import volume_of
 from napari_swig_qmri.data.transmit_field import as_transmit_map
-
-if TYPE_CHECKING:
-    from napari.layers import Image
-
-    from napari_swig_qmri._napari.parts.boxes import ChoiceBox
-    from napari_swig_qmri._napari.parts.map_sets import SourceList
 
 
 class FieldPreparation(QObject):

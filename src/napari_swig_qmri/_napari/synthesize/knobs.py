@@ -5,13 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
+from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 from napari_swig_qmri.physics.sequence import in_si_units, settings_of, short_label
-
-if TYPE_CHECKING:
-    from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 
 
 @dataclass(frozen=True)

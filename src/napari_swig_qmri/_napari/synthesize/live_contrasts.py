@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from napari.layers import Image, Labels
+from napari.components import ViewerModel
+from napari.layers import Image, Labels, Layer
 from qtpy.QtCore import QObject, QTimer, Signal
 
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
@@ -18,19 +20,10 @@ from napari_swig_qmri._napari.parts.contrast_layers import (
 )
 from napari_swig_qmri._napari.synthesize.rendering_options import can_be_marked, mark_layer, marks_of
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
-from napari_swig_qmri.physics.sequence import SignalModel
-from napari_swig_qmri.synthesis.lazy_array import all_rendered
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.lazy_array import LazyArray
-    from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
+from napari_swig_qmri.physics.sequence import Contrast, SignalModel
+from napari_swig_qmri.synthesis.lazy_array import LazyArray, all_rendered
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
+from napari_swig_qmri.synthesis.rendering import Rendering
 
 REST = 200  # ms without a change before others are notified of new layer data
 

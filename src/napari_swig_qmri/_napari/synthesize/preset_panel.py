@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, button, column, row
+from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from napari_swig_qmri.physics.sequence import Contrast
 
 OWN = "own settings"
 NULLED = "Settings of the preset, except the inversion time, which follows the nulled tissue"

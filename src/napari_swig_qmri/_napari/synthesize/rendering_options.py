@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
 from napari.layers import Image, Labels
@@ -17,15 +17,10 @@ from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_l
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.physics.sequence import SignalModel
+from napari_swig_qmri.physics.sequence import Contrast, SignalModel
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 from napari_swig_qmri.synthesis.partial_volume import PARTIAL_VOLUME_CAVEAT, LazyPartialVolume
 from napari_swig_qmri.synthesis.rendering import Rendering
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 
 SIGNS = [("as usual", "usual"), ("magnitude", "magnitude"), ("signed", "signed")]
 REFERENCES = [("contrast", "signal"), ("PD", "proton density")]

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from napari.layers import Image
 
 from napari_swig_qmri._napari.layers import LayerRecord
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
+from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
 
 METHOD = (
     "SSIM (window 7 × 7) and HFEN (LoG, sigma 1.5 voxels) are computed per axial slice on signals clipped to the "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
@@ -12,13 +13,8 @@ from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri._napari.synthesize.null_panel import NullChoice, NullPanel
 from napari_swig_qmri._napari.synthesize.preset_panel import PresetPanel
 from napari_swig_qmri.physics.nulling import doubly_nulled, nulled_from, nulled_time
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from typing import Any
-
-    from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.presets import Preset
+from napari_swig_qmri.physics.sequence import Contrast
+from napari_swig_qmri.synthesis.presets import Preset
 
 TIMES = ("inversion_time", "second_inversion_time")
 

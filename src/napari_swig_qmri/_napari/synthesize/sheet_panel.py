@@ -2,41 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from magicgui.widgets import CheckBox
+from napari.components import ViewerModel
 from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem, QWidget
 
+from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
+from napari_swig_qmri._napari.parts.map_sets import SourceList
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.view import show_marks
 from napari_swig_qmri._napari.result_layers import origin_of
+from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
+from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.weighting import contrast_name
+from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
 from napari_swig_qmri.synthesis.sheets import FORMATS, render, write_sheet
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-    from typing import Any
-
-    from napari.components import ViewerModel
-
-    from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-    from napari_swig_qmri._napari.parts.map_sets import SourceList
-    from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
-    from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
-    from napari_swig_qmri.progress import Progress
-    from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
 TOML = "Protocol (*.toml)"
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari.components import ViewerModel
-    from napari.layers import Layer
+from napari.components import ViewerModel
+from napari.layers import Layer
 
 PAIRS = -2  # grid stride for two layers per cell, counted from the last layer
 

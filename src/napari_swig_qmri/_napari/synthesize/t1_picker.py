@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from napari.components import ViewerModel
+from napari.layers import Image
 from qtpy.QtCore import QObject, Signal
 
 from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
+from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from napari.components import ViewerModel
-    from napari.layers import Image
-
-    from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
-    from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 
 
 class T1Picker(QObject):

@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
+from napari.components import ViewerModel
+from napari.layers import Layer
 from qtpy.QtCore import QObject, Signal
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri.synthesis.lazy_array import LazyArray, all_rendered
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping, Sequence
-
-    from napari.components import ViewerModel
-    from napari.layers import Layer
-
 COARSE = "coarse"  # job of layers that are shown at reduced resolution until they are rendered
 
 
 @dataclass(frozen=True)
-class Job:
+class RenderJob:
     """Arrays to render, and the function to call afterwards."""
 
     arrays: tuple[LazyArray, ...]
@@ -43,7 +39,7 @@ class VolumeRendering(QObject):
         super().__init__(parent)
         self._viewer = viewer
         self._was_3d = self.is_3d  # updated by an event that comes after the viewer has sliced its layers
-        self._jobs: dict[str, Job] = {}  # by owner
+        self._jobs: dict[str, RenderJob] = {}  # by owner
         self._query = BackgroundQuery(self, pause=0)
         self._query.progressed.connect(lambda share: self.said.emit(f"Rendering whole volumes… {100 * share:.0f} %"))
         self._query.answered.connect(self._take)
@@ -81,7 +77,7 @@ class VolumeRendering(QObject):
         for array in arrays.values():
             self._watch(array)
         if self.is_3d:
-            self._jobs[owner] = Job(tuple(arrays.values()), then)
+            self._jobs[owner] = RenderJob(tuple(arrays.values()), then)
             self._ask()
         else:
             then()
@@ -99,7 +95,7 @@ class VolumeRendering(QObject):
         shown = [layer for layer in self._viewer.layers if layer.visible and isinstance(layer.data, LazyArray)]
         layers = [layer for layer in shown if not layer.data.is_kept]
         if layers:
-            self._jobs[COARSE] = Job(tuple(layer.data for layer in layers), partial(_refresh, layers))
+            self._jobs[COARSE] = RenderJob(tuple(layer.data for layer in layers), partial(_refresh, layers))
             self._ask()
 
     def _follow_display(self, _event: object = None) -> None:
