@@ -73,6 +73,7 @@ def test_a_script_sets_inputs_gets_them_back_and_measures(viewer: ViewerModel, d
         dock.set_value(replace(inputs, regions="mask"))
 
 
+@pytest.mark.slow
 def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
     viewer = ViewerModel()
     dock = open_dock(viewer, qtbot)
@@ -177,6 +178,7 @@ def test_standard_errors_are_shown_if_a_layer_has_them(dock: InspectWidget, view
     assert "± 12" in cells(dock)
 
 
+@pytest.mark.slow
 def test_regions_are_means_of_their_labels_and_follow_the_brush(
     lr_dock: InspectWidget, lr_viewer: ViewerModel, qtbot: QtBot
 ) -> None:
@@ -193,6 +195,7 @@ def test_regions_are_means_of_their_labels_and_follow_the_brush(
     assert f"{1e3 * t1[VOXEL]:.0f}" in cells(lr_dock)
 
 
+@pytest.mark.slow
 def test_labels_painted_over_tilted_maps_stay_in_place(qtbot: QtBot) -> None:
     angle = np.deg2rad(20)
     affine = np.eye(4)

@@ -161,6 +161,7 @@ def test_impossible_settings_stop_the_drag_and_the_way_back_starts_at_once(dock:
     hand.release("Q")
 
 
+@pytest.mark.slow
 def test_nothing_changes_without_a_live_layer(viewer: ViewerModel, qtbot: QtBot) -> None:
     dock, hand = open_dock(viewer, qtbot), Hand(viewer)
     before = dock.editor.value()
@@ -211,6 +212,7 @@ def test_another_window_ends_the_drag(dock: SynthesizeWidget, hand: Hand) -> Non
     hand.release("Q")
 
 
+@pytest.mark.slow
 def test_brushes_do_not_paint_while_the_key_is_held(dock: SynthesizeWidget, hand: Hand) -> None:
     labels = hand.viewer.add_labels(np.zeros((5, 7, 6), int))
     labels.mode = "paint"

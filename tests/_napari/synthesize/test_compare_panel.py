@@ -16,7 +16,7 @@ from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, sides_of
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
-from napari_swig_qmri._napari.synthesize.side_by_side import PAIRS
+from napari_swig_qmri._napari.synthesize.side_by_side import PAIR_STRIDE
 from napari_swig_qmri.data.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage
@@ -253,7 +253,7 @@ def test_marks_are_hidden_by_panes_and_sheets_and_shown_again(
     assert viewer.canvas.grid.stride == 1
     widget.compare.button.native.click()
     assert all(layer.visible for layer in marks)
-    assert viewer.canvas.grid.stride == PAIRS
+    assert viewer.canvas.grid.stride == PAIR_STRIDE
     widget.sheet.show_button.native.click()
     assert viewer.canvas.grid.stride == 1
     assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers

@@ -74,6 +74,7 @@ def test_a_script_sets_inputs_gets_them_back_and_runs_without_an_event_loop(
         widget.run()
 
 
+@pytest.mark.slow
 def test_sources_follow_the_layers(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     assert rows(widget) == [("LR: 2 × 2 × 2 mm", True), ("SR: 1 × 1 × 1 mm", True)]
     widget.sources.set_value(["SR"])
@@ -98,6 +99,7 @@ def test_contrasts_are_lazy_and_lie_on_their_maps(widget: SynthesizeWidget, view
         assert contrast.units == source.units
 
 
+@pytest.mark.slow
 def test_a_contrast_of_tilted_maps_stays_in_place(qtbot: QtBot) -> None:
     angle = np.deg2rad(20)
     affine = np.eye(4)
@@ -138,6 +140,7 @@ def test_layers_follow_settings_that_keep_changing(lr_widget: SynthesizeWidget, 
     qtbot.waitUntil(lambda: layer.data.sequence == lr_widget.editor.value())
 
 
+@pytest.mark.slow
 def test_impossible_settings_and_missing_maps_leave_the_layers(qtbot: QtBot) -> None:
     viewer = ViewerModel()
     add(viewer, make_map("T1map"))
@@ -165,6 +168,7 @@ def test_impossible_settings_and_missing_maps_leave_the_layers(qtbot: QtBot) -> 
     assert layer.data.sequence.inversion_time == 0.75
 
 
+@pytest.mark.slow
 def test_side_by_side_hides_the_other_layers_and_shows_them_again(
     widget: SynthesizeWidget, viewer: ViewerModel
 ) -> None:
@@ -178,6 +182,7 @@ def test_side_by_side_hides_the_other_layers_and_shows_them_again(
     assert viewer.layers[1].visible
 
 
+@pytest.mark.slow
 def test_caveat_is_shown_for_flair_only(widget: SynthesizeWidget) -> None:
     assert not widget.caveat.isHidden()
     assert "CSF" in widget.caveat.text()
@@ -185,6 +190,7 @@ def test_caveat_is_shown_for_flair_only(widget: SynthesizeWidget) -> None:
     assert widget.caveat.isHidden()
 
 
+@pytest.mark.slow
 def test_a_saved_contrast_says_what_it_is_and_which_files_it_is_made_of(qtbot: QtBot, tmp_path: Path) -> None:
     viewer = ViewerModel()
     paths = [tmp_path / "lr" / f"sub-01_{suffix}.nii.gz" for suffix in MEDIANS]
@@ -204,6 +210,7 @@ def test_a_saved_contrast_says_what_it_is_and_which_files_it_is_made_of(qtbot: Q
     assert sorted(saved.sidecar["Sources"]) == sorted(f"lr/{path.name}" for path in paths)
 
 
+@pytest.mark.slow
 def test_fat_in_the_scalp_does_not_darken_the_brain(qtbot: QtBot) -> None:
     indices = np.indices((40, 40)) - 19.5
     radius = np.hypot(*indices)
@@ -218,6 +225,7 @@ def test_fat_in_the_scalp_does_not_darken_the_brain(qtbot: QtBot) -> None:
         assert layer.contrast_limits[1] < 1.1 * shown[2, 20, 20] < 0.9 * shown.max()
 
 
+@pytest.mark.slow
 def test_gradient_echoes_and_equations_use_a_t2star_map_on_the_grid(lr_widget: SynthesizeWidget) -> None:
     pd, t1, t2 = lr_maps().data
     sequence = Spgr.from_typical(echo_time=0.01)
@@ -234,6 +242,7 @@ def test_gradient_echoes_and_equations_use_a_t2star_map_on_the_grid(lr_widget: S
         np.testing.assert_allclose(values(lr_widget.run()[0]), expected, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_layers_are_named_after_the_preset(lr_widget: SynthesizeWidget, qtbot: QtBot) -> None:
     presets = lr_widget.panel.presets
     presets.preset_box.value = "T1-FLAIR"
@@ -250,6 +259,7 @@ def test_layers_are_named_after_the_preset(lr_widget: SynthesizeWidget, qtbot: Q
     assert layer.data.sequence == find_preset(built_in_presets(), "STIR", 3.0).contrast
 
 
+@pytest.mark.slow
 def test_an_equation_is_a_contrast_with_the_parameters_that_it_contains(
     lr_widget: SynthesizeWidget, qtbot: QtBot
 ) -> None:
@@ -278,6 +288,7 @@ def test_an_equation_is_a_contrast_with_the_parameters_that_it_contains(
     assert editor.parameter_boxes() == {}
 
 
+@pytest.mark.slow
 def test_maps_on_different_voxels_are_named(qtbot: QtBot) -> None:
     viewer = ViewerModel()
     add(viewer, make_map("T1map"), make_map("PDmap", HR), make_map("T2map", HR))

@@ -53,6 +53,7 @@ def test_a_script_uses_a_map_at_once_and_it_scales_voxel_by_voxel(
         assert sidecar(layer)["Sources"] == [str(Path("sub-01_TB1map.nii.gz").absolute())]
 
 
+@pytest.mark.slow
 def test_live_layers_take_a_map_and_lose_it_with_its_layer(
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
@@ -125,6 +126,7 @@ def test_a_map_is_resampled_once_per_grid_in_the_background_and_nothing_starts_m
     assert calls == [((6, 7, 5), False), (HR.shape, False)]
 
 
+@pytest.mark.slow
 def test_a_layer_that_cannot_be_a_b1_map_is_refused(
     widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot
 ) -> None:
@@ -141,6 +143,7 @@ def test_a_layer_that_cannot_be_a_b1_map_is_refused(
     assert widget.rendering.map_hint.isHidden()
 
 
+@pytest.mark.slow
 def test_assumptions_about_a_map_are_shown(lr_widget: SynthesizeWidget, tmp_path: Path) -> None:
     viewer, hint = lr_widget._viewer, lr_widget.rendering.map_hint
     write_volume(field_map(80), tmp_path / "sub-01_TB1map.nii.gz")

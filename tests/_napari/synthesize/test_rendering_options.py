@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.viewer_layers import mask_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
-from napari_swig_qmri._napari.synthesize.side_by_side import PAIRS
+from napari_swig_qmri._napari.synthesize.side_by_side import PAIR_STRIDE
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.volumes import Volume
@@ -48,6 +48,7 @@ def test_value_is_what_was_set_and_the_title_names_the_options(qtbot: QtBot) -> 
         assert editor.summary() == title
 
 
+@pytest.mark.slow
 def test_live_layers_follow_the_options_and_record_them(lr_widget: SynthesizeWidget, qtbot: QtBot) -> None:
     lr_widget.rendering.set_value(Rendering(transmit_field=0.8))
     (layer,) = lr_widget.run()
@@ -72,6 +73,7 @@ def test_live_layers_follow_the_options_and_record_them(lr_widget: SynthesizeWid
     qtbot.waitUntil(lambda: "The sliders change" in lr_widget.status.text())
 
 
+@pytest.mark.slow
 def test_signed_images_have_negative_limits(lr_widget: SynthesizeWidget, qtbot: QtBot) -> None:
     lr_widget.editor.set_value(InversionRecovery.from_typical())
     (layer,) = lr_widget.run()
@@ -80,6 +82,7 @@ def test_signed_images_have_negative_limits(lr_widget: SynthesizeWidget, qtbot: 
     qtbot.waitUntil(lambda: layer.contrast_limits[0] < 0)
 
 
+@pytest.mark.slow
 def test_flip_angles_in_degrees_are_not_offered_as_a_b1_map(lr_widget: SynthesizeWidget) -> None:
     viewer, rendering = lr_widget._viewer, lr_widget.rendering
     (layer,) = add(viewer, Volume(data=np.full(HR.shape, 60, np.float32), grid=HR, name="sub-01 TB1TFL"))
@@ -92,6 +95,7 @@ def test_flip_angles_in_degrees_are_not_offered_as_a_b1_map(lr_widget: Synthesiz
     assert rendering.map_note.isHidden()
 
 
+@pytest.mark.slow
 def test_an_equation_ignores_the_b1_map(widget: SynthesizeWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
     layer = widget.run()[0]
     (b1,) = add(viewer, field_map(0.8))
@@ -121,7 +125,7 @@ def test_marks_share_a_cell_with_their_contrast_and_follow_it(
     assert widget.rendering.caveat.text() == PARTIAL_VOLUME_CAVEAT
     assert [each.name for each in marks_in(viewer)] == [f"Partial volume in {layer.name}" for layer in reversed(live)]
     grid, layers = viewer.canvas.grid, list(viewer.layers)
-    assert grid.stride == PAIRS
+    assert grid.stride == PAIR_STRIDE
     cells = {layer.name: grid.position(index, layers) for index, layer in enumerate(layers) if layer.visible}
     for layer in live:
         assert cells[layer.name] == cells[f"Partial volume in {layer.name}"]
@@ -142,6 +146,7 @@ def test_marks_share_a_cell_with_their_contrast_and_follow_it(
     assert [layer for layer in viewer.layers if layer.visible] == new
 
 
+@pytest.mark.slow
 def test_a_marked_flair_has_both_caveats_and_marks_voxels_next_to_fluid(qtbot: QtBot) -> None:
     tissues = np.array([(0.69, 0.939, 0.062), (0.81, 1.31, 0.071), (1.0, 4.163, 1.4)])  # white, grey, fluid at 3 T
     layered = np.repeat(tissues, 4, axis=0).T[..., None, None] * np.ones((1, *HR.shape))
@@ -161,6 +166,7 @@ def test_a_marked_flair_has_both_caveats_and_marks_voxels_next_to_fluid(qtbot: Q
     assert math.isclose(marks.opacity, 0.35)
 
 
+@pytest.mark.slow
 def test_marks_are_not_offered_as_a_mask_and_can_be_saved(lr_widget: SynthesizeWidget, tmp_path: Path) -> None:
     (live,) = lr_widget.run()
     lr_widget.rendering.mark.value = True

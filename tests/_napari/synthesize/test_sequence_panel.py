@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 from pytestqt.qtbot import QtBot
 
-from napari_swig_qmri._napari.synthesize.null_panel import NOTHING, NullChoice
-from napari_swig_qmri._napari.synthesize.null_panel import OWN as OWN_T1
-from napari_swig_qmri._napari.synthesize.preset_panel import OWN
+from napari_swig_qmri._napari.synthesize.null_panel import ANY_T1, NOTHING, NullChoice
+from napari_swig_qmri._napari.synthesize.preset_panel import NO_PRESET
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 from napari_swig_qmri.physics.nulling import NULLED_TISSUES, doubly_nulled, nulled
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, Spgr, SpinEcho, T2Flair
@@ -33,7 +32,7 @@ def test_changed_settings_are_not_the_preset_until_they_are_changed_back(panel: 
     panel.presets.preset_box.value = "T2w TSE"
     echo_time = panel.editor.parameter_boxes()["echo_time"]
     echo_time.value = 100
-    assert panel.presets.preset_box.value == OWN
+    assert panel.presets.preset_box.value == NO_PRESET
     assert panel.title() == "Turbo spin echo"
     assert panel.presets.source_note.isHidden()
     echo_time.value = 90
@@ -47,7 +46,7 @@ def test_another_field_strength_goes_to_the_same_preset(panel: SequencePanel) ->
     panel.editor.set_value(SpinEcho(echo_time=0.01, repetition_time=0.5))
     panel.presets.field_box.value = 1.5
     assert panel.editor.value() == SpinEcho(echo_time=0.01, repetition_time=0.5)  # not a preset, so it stays
-    assert panel.presets.preset_box.value == OWN
+    assert panel.presets.preset_box.value == NO_PRESET
 
 
 def test_presets_are_stepped_through_in_their_order_and_wrap_around(panel: SequencePanel, qtbot: QtBot) -> None:
@@ -111,7 +110,7 @@ def test_two_inversions_null_two_tissues(panel: SequencePanel) -> None:
 
 def test_a_t1_that_no_time_nulls_changes_nothing_and_says_so(panel: SequencePanel) -> None:
     panel.editor.set_value(Mprage.from_typical())
-    panel.null.set_value(NullChoice(OWN_T1, NOTHING, 0.2, True))
+    panel.null.set_value(NullChoice(ANY_T1, NOTHING, 0.2, True))
     assert "No TI of MPRAGE nulls a T1 of 200 ms here" in panel.null.note.text()
     assert panel.editor.value() == Mprage.from_typical()
     panel.editor.set_value(Spgr.from_typical())
@@ -126,7 +125,7 @@ def test_tissues_have_the_t1_of_the_field_strength(panel: SequencePanel, tmp_pat
     low_field = Preset(name="T2w", field_strength=0.55, contrast=SpinEcho(echo_time=0.12, repetition_time=3.0))
     write_presets(tmp_path / "x.toml", [low_field])
     panel.presets.open_file(tmp_path / "x.toml")  # no T1 is known at 0.55 T
-    assert list(panel.null.tissue_box.choices) == [NOTHING, OWN_T1]
+    assert list(panel.null.tissue_box.choices) == [NOTHING, ANY_T1]
 
 
 def test_a_locked_tissue_stays_nulled_at_another_field_strength(panel: SequencePanel) -> None:
@@ -151,10 +150,10 @@ def test_a_preset_keeps_its_name_while_its_inversion_time_follows_a_tissue(panel
     assert panel.presets.source_note.text() != source
     panel.presets.step(1)
     assert (panel.presets.preset_box.value, panel.title()) == ("T2-FLAIR 3D", "T2-FLAIR 3D, CSF nulled")
-    panel.null.set_value(NullChoice(OWN_T1, NOTHING, 1.2345, True))
+    panel.null.set_value(NullChoice(ANY_T1, NOTHING, 1.2345, True))
     assert panel.title() == "T2-FLAIR 3D, T1 1234 ms nulled"
     panel.null.lock_box.value = False  # then the inversion time is a setting like others
-    assert panel.presets.preset_box.value == OWN
+    assert panel.presets.preset_box.value == NO_PRESET
     assert panel.title() == "T2-FLAIR"
 
 
@@ -187,7 +186,7 @@ def test_changes_are_possible_if_the_sequence_is(panel: SequencePanel) -> None:
     assert panel.can_show({"repetition_time": 2.5})  # TI follows
     assert not panel.can_show({"repetition_time": 0.1})  # shorter than the train
     panel.editor.set_value(Mprage.from_typical())
-    panel.null.set_value(NullChoice(OWN_T1, NOTHING, 0.2, True))  # no TI nulls it
+    panel.null.set_value(NullChoice(ANY_T1, NOTHING, 0.2, True))  # no TI nulls it
     assert panel.can_show({"repetition_time": 3.0})
     panel.editor.parameter_boxes()["echo_time"].value = 9  # longer than the read-out spacing
     assert panel.editor.value() is None

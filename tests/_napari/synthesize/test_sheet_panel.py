@@ -63,6 +63,7 @@ def test_contrasts_are_added_removed_and_renamed(widget: SynthesizeWidget, monke
     assert sheet.show_sheet() == []
 
 
+@pytest.mark.slow
 def test_a_protocol_is_saved_and_opened(
     widget: SynthesizeWidget, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

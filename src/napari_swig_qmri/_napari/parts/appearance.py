@@ -59,6 +59,12 @@ def set_text(label: QLabel, text: str) -> None:
     label.setVisible(bool(text))
 
 
+def show_note(label: QLabel, text: str, *, problem: bool = False) -> None:
+    """Show a sentence as a note or as a problem, or hide the label if the text is empty."""
+    label.setStyleSheet(style("problem" if problem else "note"))
+    set_text(label, sentence(text))
+
+
 def unwrapped(thing: Any) -> Any:
     """Viewer or layer without the proxy in which napari passes it to plugins."""
     return getattr(thing, "__wrapped__", thing)

@@ -18,7 +18,7 @@ from napari_swig_qmri._napari.placement import layer_matrix
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
 
 OFF, SWIPE, FLICKER, CHECKERBOARD = "off", "swipe", "flicker", "checkerboard"
-N_COLOURS = 256
+COLOUR_STEPS = 256
 FOLLOWED = ("data", "contrast_limits", "colormap")  # layer events that change the combined image
 
 
@@ -102,7 +102,7 @@ class BlendPanel(QWidget):
         if first is None or second is None or first is second:
             return "Choose two different image layers."
         for layer in (first, second):
-            if not _is_straight(layer):
+            if not _is_unrotated(layer):
                 return f"{layer.name} is rotated: only layers along the axes of the viewer can be combined."
         return "" if self._viewer.dims.ndisplay == 2 else "Layers can only be combined in 2D: leave the 3D view first."
 
@@ -213,7 +213,7 @@ def _images(viewer: ViewerModel) -> list[Layer]:
     ]
 
 
-def _is_straight(layer: Image) -> bool:
+def _is_unrotated(layer: Image) -> bool:
     matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)[:-1, :-1]
     return bool(np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-6))
 
@@ -221,7 +221,7 @@ def _is_straight(layer: Image) -> bool:
 def _pane(layer: Image) -> Pane:
     """Values and colours of a layer."""
     matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
-    colours = np.asarray(layer.colormap.map(np.linspace(0, 1, N_COLOURS)))[:, :3]
+    colours = np.asarray(layer.colormap.map(np.linspace(0, 1, COLOUR_STEPS)))[:, :3]
     low, high = (float(limit) for limit in layer.contrast_limits)
     s, a, r = (float(size) for size in np.diag(matrix)[:3])
     z, y, x = (float(mm) for mm in matrix[:3, 3])

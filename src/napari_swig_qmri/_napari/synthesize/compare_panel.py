@@ -14,7 +14,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.layers import LayerRecord, from_layer
-from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import exists, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Form, button, column, layer_box
 from napari_swig_qmri._napari.parts.layer_choice import map_of
@@ -34,10 +34,9 @@ from napari_swig_qmri.evaluation.comparison import (
     prepare_comparison,
     score,
 )
-from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
-from napari_swig_qmri.synthesis.rendering import Rendering
+from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 
 NEEDS = "Compare needs PD, T1 and T2 maps on one grid: open those that are missing."
 
@@ -153,17 +152,13 @@ class ComparePanel(QWidget):
         self._preparing.answered.connect(self._take_data)
         self._preparing.failed.connect(self._fail)
         self._scoring.answered.connect(self._show_scores)
-        self._scoring.failed.connect(partial(self._say, problem=True))
+        self._scoring.failed.connect(partial(show_note, self.message, problem=True))
 
     @property
-    def _sequence(self) -> Contrast:
-        sequence: Contrast = self._candidates[0].layer.data.sequence
-        return sequence
-
-    @property
-    def _rendering(self) -> Rendering:
-        rendering: Rendering = self._candidates[0].layer.data.rendering
-        return rendering
+    def _contrast(self) -> LazyContrast:
+        """First of the compared contrasts; all have its sequence and rendering."""
+        contrast: LazyContrast = self._candidates[0].layer.data
+        return contrast
 
     def _find_acquired(self) -> Image | None:
         """Measured image of the compared contrast among the layers."""
@@ -171,7 +166,7 @@ class ComparePanel(QWidget):
         measured = [layer for layer, facts in layers if not facts.is_synthetic and map_of(facts) is None]
         volumes = [LayerRecord.of(layer).volume for layer in measured]
         images = [(layer.name, each.suffix, each.sidecar) for layer, each in zip(measured, volumes, strict=True)]
-        index = choose_acquired(self._sequence, images)
+        index = choose_acquired(self._contrast.sequence, images)
         return None if index is None else measured[index]
 
     def _prepare(self) -> None:
@@ -180,7 +175,7 @@ class ComparePanel(QWidget):
             return
         self.panes.remove()
         self._data, self._acquired = None, self._find_acquired()
-        self._say("Preparing the comparison…")
+        show_note(self.message, "Preparing the comparison…")
         maps = {
             each.source.label: partial(contrast_maps_of, dict(each.source.layers), each.transmit_map)
             for each in self._candidates
@@ -191,7 +186,7 @@ class ComparePanel(QWidget):
         self._preparing.ask(partial(_prepared, maps, image, mask))
 
     def _fail(self, problem: str) -> None:
-        self._say(problem, problem=True)
+        show_note(self.message, problem, problem=True)
         self._show_text("", "")
 
     def _take_data(self, data: ComparisonData) -> None:
@@ -202,12 +197,13 @@ class ComparePanel(QWidget):
 
     def _update(self, data: ComparisonData) -> None:
         """Show the panes of the present sequence, and compute its scores in the background."""
-        self.panes.update(gain_of(data, self._sequence, self._rendering))
-        self._say("Computing scores…" if self.table.isHidden() else "")
-        self._scoring.ask(partial(score, data, self._sequence, self._rendering))
+        sequence, rendering = self._contrast.sequence, self._contrast.rendering
+        self.panes.update(gain_of(data, sequence, rendering))
+        show_note(self.message, "Computing scores…" if self.table.isHidden() else "")
+        self._scoring.ask(partial(score, data, sequence, rendering))
 
     def _show_scores(self, answer: ContrastComparison) -> None:
-        self._say("")
+        show_note(self.message, "")
         image = self._acquired
         guided = [
             each.source.label
@@ -237,12 +233,8 @@ class ComparePanel(QWidget):
             if layer in self._viewer.layers:
                 layer.colorbar.visible = False
         self._candidates, self._data, self._acquired = [], None, None
-        self._say("")
+        show_note(self.message, "")
         self._show_text("", "")
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        self.message.setStyleSheet(style("problem" if problem else "note"))
-        set_text(self.message, sentence(text))
 
 
 def _prepared(

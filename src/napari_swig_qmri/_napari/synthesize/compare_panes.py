@@ -78,7 +78,7 @@ class ComparePanes:
         difference = self._difference(gain) if "difference" in self.layers else None
         if difference is not None:
             arrays[self.layers["difference"]] = difference
-        self._volumes.change("panes", arrays, partial(_show, arrays, limits))
+        self._volumes.change("panes", arrays, partial(_assign, arrays, limits))
 
     def remove(self) -> None:
         """Remove the panes from the viewer."""
@@ -97,7 +97,7 @@ class ComparePanes:
     def decorate(self, contrasts: Sequence[Image], wanted: bool) -> None:
         """Show or hide the colour bars of contrasts, the scale bar and the marks of the patient's sides."""
         for layer in contrasts:
-            _label(layer, wanted)
+            _show_labels(layer, wanted)
         bar = self._viewer.canvas.overlays.scale_bar
         bar.visible = bar.gridded = wanted
         (show_marks if wanted else hide_marks)(self._viewer)
@@ -113,7 +113,7 @@ class ComparePanes:
         self.is_changing = True
         self._volumes.add([layer])
         self.is_changing = False
-        _label(layer, True)
+        _show_labels(layer, True)
 
     def _difference(self, gain: float) -> Difference | None:
         """Finest contrast minus the acquired image or, without one, minus another contrast.
@@ -132,12 +132,12 @@ class ComparePanes:
         return Difference(finest.data, resampled)
 
 
-def _label(layer: Image, wanted: bool) -> None:
+def _show_labels(layer: Image, wanted: bool) -> None:
     layer.name_overlay.visible = True
     layer.colorbar.visible = wanted
 
 
-def _show(arrays: Mapping[Layer, LazyArray], limits: Mapping[Layer | None, tuple[float, float]]) -> None:
+def _assign(arrays: Mapping[Layer, LazyArray], limits: Mapping[Layer | None, tuple[float, float]]) -> None:
     """Give layers their arrays and contrast limits."""
     for layer, array in arrays.items():
         layer.data = array

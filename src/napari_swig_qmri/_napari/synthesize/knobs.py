@@ -93,7 +93,7 @@ def _furthest(
 def knobs_of(panel: SequencePanel) -> list[Knob | None]:
     """Knobs that are changed sideways and up and down in the current sequence; None where there is no such setting."""
     boxes: Mapping[str, Any] = panel.editor.parameter_boxes()
-    shown, names = _shown(panel, boxes), moved_names(boxes, panel.locked_settings())
+    shown, names = _values_on_screen(panel, boxes), moved_names(boxes, panel.locked_settings())
     return [
         None if name is None else Knob(name, shown[name], boxes[name].min, boxes[name].max, boxes[name].step)
         for name in names
@@ -117,7 +117,7 @@ def set_knobs(panel: SequencePanel, wanted: Mapping[str, float], grid: Mapping[s
     kind = panel.editor.kind()
     if kind is None:
         return {}
-    start = _shown(panel, wanted)
+    start = _values_on_screen(panel, wanted)
     reached = nearest_possible(start, wanted, grid, lambda shown: panel.can_show(in_si_units(kind, shown)))
     for name, value in reached.items():
         if value != start[name]:
@@ -125,7 +125,7 @@ def set_knobs(panel: SequencePanel, wanted: Mapping[str, float], grid: Mapping[s
     return reached
 
 
-def _shown(panel: SequencePanel, names: Collection[str]) -> dict[str, float]:
+def _values_on_screen(panel: SequencePanel, names: Collection[str]) -> dict[str, float]:
     """Current settings by name, in the unit on screen."""
     kind, settings = panel.editor.kind(), panel.editor.settings()
     known = () if kind is None else settings_of(kind)

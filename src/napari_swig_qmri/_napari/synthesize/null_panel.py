@@ -8,22 +8,22 @@ from magicgui.widgets import CheckBox, FloatSpinBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import show_note, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
 from napari_swig_qmri.physics.nulling import NULLED_TISSUES
 
-NOTHING, OWN = "nothing", "a T1 of"
+NOTHING, ANY_T1 = "nothing", "a T1 of"
 LONGEST_T1 = 20.0  # s
-RANGE = "Plausible T1: {low:g} to {high:g} ms (the range is our choice)."
+T1_RANGE = "Plausible T1: {low:g} to {high:g} ms (the range is our choice)."
 
 
 @dataclass(frozen=True)
 class NullChoice:
     """Tissues to null, and whether they stay nulled when other settings change."""
 
-    tissue: str = NOTHING  # a key of NULLED_TISSUES, NOTHING, or OWN
+    tissue: str = NOTHING  # a key of NULLED_TISSUES, NOTHING, or ANY_T1
     other: str = NOTHING  # second tissue, for sequences with two inversions
-    t1: float = 1.0  # s, used if `tissue` is OWN
+    t1: float = 1.0  # s, used if `tissue` is ANY_T1
     is_locked: bool = True
     t2: float | None = None  # s, of the voxel that `t1` was taken from
 
@@ -37,7 +37,7 @@ class NullPanel(QWidget):
         super().__init__()
         self._field = 3.0  # T
         self._picked: tuple[float, float | None] = (0.0, None)  # T1 in ms and T2 in s of the picked voxel
-        self.tissue_box = ChoiceBox(lambda: self._choices(OWN), value=NOTHING)
+        self.tissue_box = ChoiceBox(lambda: self._choices(ANY_T1), value=NOTHING)
         self.other_box = ChoiceBox(self._choices, value=NOTHING)
         self.t1_box = FloatSpinBox(label="T1", min=1, max=1e3 * LONGEST_T1, step=10, value=1000)
         self.t1_box.native.setSuffix(" ms")
@@ -62,7 +62,7 @@ class NullPanel(QWidget):
         """Current choice."""
         other = self.other_box.value if not self.other_box.native.isHidden() else NOTHING
         t1, t2 = self._picked
-        t2 = t2 if self.tissue_box.value == OWN and self.t1_box.value == t1 else None
+        t2 = t2 if self.tissue_box.value == ANY_T1 and self.t1_box.value == t1 else None
         return NullChoice(self.tissue_box.value, other, self.t1_box.value / 1e3, self.lock_box.value, t2)
 
     def set_value(self, choice: NullChoice) -> None:
@@ -80,7 +80,7 @@ class NullPanel(QWidget):
         """T1 to null in s; zero, one or two values."""
         choice = self.value()
         return tuple(
-            choice.t1 if name == OWN else NULLED_TISSUES[name].t1[self._field] for name in _nulled_names(choice)
+            choice.t1 if name == ANY_T1 else NULLED_TISSUES[name].t1[self._field] for name in _nulled_names(choice)
         )
 
     def t2s(self) -> tuple[float | None, ...]:
@@ -90,12 +90,14 @@ class NullPanel(QWidget):
     def name(self) -> str:
         """Short name of the nulled tissues, such as ``CSF and WM``; empty if none."""
         choice = self.value()
-        return " and ".join(f"T1 {1e3 * choice.t1:.4g} ms" if name == OWN else name for name in _nulled_names(choice))
+        return " and ".join(
+            f"T1 {1e3 * choice.t1:.4g} ms" if name == ANY_T1 else name for name in _nulled_names(choice)
+        )
 
     def show_times(self, t1: float, t2: float | None) -> None:
         """Choose T1 and T2 of a voxel, in s."""
         self.pick_button.value = False
-        self.set_value(NullChoice(OWN, self.value().other, t1, self.value().is_locked, t2))
+        self.set_value(NullChoice(ANY_T1, self.value().other, t1, self.value().is_locked, t2))
 
     def show_field(self, field_strength: float) -> None:
         """Offer the tissues whose T1 is known at a field strength in T."""
@@ -104,7 +106,7 @@ class NullPanel(QWidget):
         with self.tissue_box.changed.blocked(), self.other_box.changed.blocked():
             for box in (self.tissue_box, self.other_box):
                 box.reset_choices()
-        known = {NOTHING, OWN, *self._tissues()}
+        known = {NOTHING, ANY_T1, *self._tissues()}
         tissue, other = (name if name in known else NOTHING for name in (before.tissue, before.other))
         self.set_value(replace(before, tissue=tissue, other=other))
 
@@ -118,13 +120,12 @@ class NullPanel(QWidget):
         """Show why a T1 cannot be nulled, or, without a problem, the range of its T1."""
         tissue = self.value().tissue
         limits = NULLED_TISSUES[tissue].t1_range[self._field] if tissue in NULLED_TISSUES else None
-        notes = [] if limits is None else [RANGE.format(low=1e3 * limits[0], high=1e3 * limits[1])]
+        notes = [] if limits is None else [T1_RANGE.format(low=1e3 * limits[0], high=1e3 * limits[1])]
         notes += ["The inversion time follows the other settings."] if self.t1s() and self.value().is_locked else []
-        self.note.setStyleSheet(style("problem" if problem else "note"))
-        set_text(self.note, sentence(problem) or " ".join(notes))
+        show_note(self.note, problem or " ".join(notes), problem=bool(problem))
 
     def _update(self) -> None:
-        self.t1_box.native.setVisible(self.tissue_box.value == OWN)
+        self.t1_box.native.setVisible(self.tissue_box.value == ANY_T1)
         self.lock_box.native.setVisible(self.tissue_box.value != NOTHING)
         self.say("")
         self.changed.emit()

@@ -9,13 +9,13 @@ from pathlib import Path
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, button, column, row
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
 
-OWN = "own settings"
+NO_PRESET = "own settings"
 NULLED = "Settings of the preset, except the inversion time, which follows the nulled tissue"
 START_FIELD = 3.0  # T
 
@@ -39,7 +39,7 @@ class PresetPanel(QWidget):
         self._has_problem = False  # whether the note shows a problem
         self._presets, problems = all_presets()
         self.field_box = ChoiceBox(self._fields, value=START_FIELD, tooltip="Field strength of the presets")
-        self.preset_box = ChoiceBox(self._names, value=OWN, tooltip="Settings of a typical protocol")
+        self.preset_box = ChoiceBox(self._names, value=NO_PRESET, tooltip="Settings of a typical protocol")
         self.save_button = button(
             "Save…", f"Save these settings as a preset, a TOML file in {preset_files.user_folder()}", self.save
         )
@@ -100,7 +100,7 @@ class PresetPanel(QWidget):
         is_nulled = preset is not None and preset.contrast != contrast
         source = NULLED if is_nulled else "" if preset is None else preset.source
         set_text(self.source_note, f"{sentence(source)}." if source else "")
-        name = OWN if preset is None else preset.name
+        name = NO_PRESET if preset is None else preset.name
         if self.preset_box.value != name:
             with self.preset_box.changed.blocked():
                 self.preset_box.value = name
@@ -162,7 +162,7 @@ class PresetPanel(QWidget):
 
     def _names(self) -> list[tuple[str, str]]:
         names = [each.name for each in self._presets if each.field_strength == self.field_strength]
-        return [(OWN, OWN), *((name, name) for name in names), (CHOOSE_FILE, CHOOSE_FILE)]
+        return [(NO_PRESET, NO_PRESET), *((name, name) for name in names), (CHOOSE_FILE, CHOOSE_FILE)]
 
     def _find(self, name: str, field: float) -> Preset | None:
         return next((each for each in self._presets if each.key == (name, field)), None)
@@ -172,7 +172,7 @@ class PresetPanel(QWidget):
         current = self.value()
         preset = None if current is None else self._find(current.name, field)
         if preset is None:
-            self._refresh(field, OWN)
+            self._refresh(field, NO_PRESET)
         else:
             self.choose(preset, keeps_null=True)
         self.field_changed.emit(field)
@@ -198,5 +198,4 @@ class PresetPanel(QWidget):
 
     def _say(self, text: str, *, problem: bool = False) -> None:
         self._has_problem = problem
-        self.note.setStyleSheet(style("problem" if problem else "note"))
-        set_text(self.note, sentence(text))
+        show_note(self.note, text, problem=problem)

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import show_note, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.map_sets import SourceList
@@ -112,7 +112,7 @@ class SheetPanel(QWidget):
         try:
             tuples = [sheet_layer(source, contrast, field) for contrast in self._protocol.contrasts]
         except ValueError as error:
-            self._say(str(error), problem=True)
+            show_note(self.message, str(error), problem=True)
             return []
         self.opening.emit()
         self._viewer.canvas.grid.enabled = False
@@ -137,7 +137,7 @@ class SheetPanel(QWidget):
         subject = subject_in(Path(path) for path in origin_of(maps).get("Sources", ()))
         read = partial(contrast_maps_of, dict(source.layers), field)
         self._folder = str(folder)
-        self._say("")
+        show_note(self.message, "")
         overwrite = self.overwrite_box.value
         self.export.start(partial(_exported, read, self._protocol, subject, origin, folder, self.formats(), overwrite))
 
@@ -153,7 +153,7 @@ class SheetPanel(QWidget):
         try:
             rendering.check(sequence)
         except ValueError as error:
-            self._say(str(error), problem=True)
+            show_note(self.message, str(error), problem=True)
             return
         before = self._protocol.contrasts if self._protocol else ()
         base = contrast_name(sequence, "")
@@ -184,7 +184,7 @@ class SheetPanel(QWidget):
         try:
             self.set_value(replace(self._protocol, contrasts=tuple(contrasts)))
         except ValueError as error:
-            self._say(str(error), problem=True)
+            show_note(self.message, str(error), problem=True)
 
     def open_protocol(self) -> None:
         """Ask for a file and show its protocol."""
@@ -194,7 +194,7 @@ class SheetPanel(QWidget):
         try:
             self.set_value(read_protocol(path))
         except (ValueError, OSError) as error:
-            self._say(str(error), problem=True)
+            show_note(self.message, str(error), problem=True)
 
     def save_protocol(self) -> None:
         """Ask for a file and write the protocol to it; the file name becomes the title."""
@@ -208,10 +208,10 @@ class SheetPanel(QWidget):
             protocol = replace(self._protocol, title=target.stem)
             write_protocol(protocol, target)
         except OSError as error:
-            self._say(str(error), problem=True)
+            show_note(self.message, str(error), problem=True)
             return
         self.set_value(protocol)
-        self._say(f"Saved as {target.name}.")
+        show_note(self.message, f"Saved as {target.name}.")
 
     def _lay_out(self) -> None:
         self.setLayout(
@@ -240,7 +240,7 @@ class SheetPanel(QWidget):
             item = QListWidgetItem(f"{contrast.name}: {described(contrast)}")
             item.setToolTip(f"{described(contrast)}. Double-click to rename.")  # the text may be cut off in the list
             self.list.addItem(item)
-        self._say("")
+        show_note(self.message, "")
         self._update_buttons()
         self.changed.emit()
 
@@ -259,10 +259,6 @@ class SheetPanel(QWidget):
     def _report_files(self, files: list[Path]) -> None:
         count = "1 file" if len(files) == 1 else f"{len(files)} files"
         self.export.show_message(f"Wrote {count} to {self._folder}, {RESEARCH_NOTICE} only.")
-
-    def _say(self, text: str, *, problem: bool = False) -> None:
-        self.message.setStyleSheet(style("problem" if problem else "note"))
-        set_text(self.message, sentence(text))
 
 
 def _exported(

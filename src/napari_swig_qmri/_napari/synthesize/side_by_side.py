@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from napari.components import ViewerModel
 from napari.layers import Layer
 
-PAIRS = -2  # grid stride for two layers per cell, counted from the last layer
+PAIR_STRIDE = -2  # grid stride for two layers per cell, counted from the last layer
 
 
 class SideBySide:
@@ -42,8 +42,8 @@ class SideBySide:
         for layer in others:
             layer.visible = False
         self._hidden = [*(each for each in self._hidden if not each.visible), *others] if layers else []
-        if layers and (pairs or grid.stride == PAIRS):
-            grid.stride = PAIRS if pairs else 1
+        if layers and (pairs or grid.stride == PAIR_STRIDE):
+            grid.stride = PAIR_STRIDE if pairs else 1
             self._raise([each for pair in reversed(pairs) for each in pair] or layers)
         grid.enabled = bool(layers)
 
