@@ -1,9 +1,9 @@
-"""Degrade the digital head, super-resolve it, measure how well that went, and show it in napari.
+"""Degrade the digital head, super-resolve it, score the result, and show it in napari.
 
     python docs/examples/demo.py [--output out/demo] [--no-wait]
 
-Writes the super-resolved maps as NIfTI, the scores as text and a screenshot of the window; the
-window stays open until it is closed, unless there is no screen to see it on.
+Writes the super-resolved maps as NIfTI, the scores as text and a screenshot of the window. With a display, the
+window stays open until you close it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import argparse
 import os
 import time
-from collections.abc import Generator
+from collections.abc import Callable
 from pathlib import Path
 
 import napari
@@ -24,11 +24,9 @@ from napari_swig_qmri import (
     Phantom,
     Progress,
     QuantitativeMaps,
-    SuperResolution,
     degrade,
     evaluate,
     make_phantom,
-    save_super_resolution,
     super_resolve,
     tissue_errors,
 )
@@ -53,12 +51,12 @@ def main(folder: Path, wait: bool) -> None:
     noise = {"map_noise": NOISE, "guide_noise": NOISE, "generator": np.random.default_rng(0)}
     lr_maps, guides = degrade(phantom.maps, 2, gains=(812, 95, 400), **noise)
     say(start, f"super-resolving maps of {lr_maps.grid.shape} voxels of 2 mm with T1w, T2w and FLAIR of 1 mm")
-    result = run(super_resolve(lr_maps, guides), start)
+    result = super_resolve(lr_maps, guides, progress=reporter(start))
     say(start, "scoring")
     table = scores(lr_maps, result.maps, phantom)
     print(f"\n{table}\n")
     (folder / "scores.txt").write_text(table + "\n")
-    files = save_super_resolution(result, folder / "maps", overwrite=True)
+    files = result.save(folder / "maps", overwrite=True)
     say(start, f"{len(files)} files written to {folder / 'maps'}")
     viewer = show(lr_maps, result.maps, phantom.maps)
     take_picture(viewer, folder / "demo.png")
@@ -73,21 +71,20 @@ def say(start: float, text: str) -> None:
     print(f"[{time.perf_counter() - start:5.1f} s] {text}", flush=True)
 
 
-def run(steps: Generator[Progress, None, SuperResolution], start: float) -> SuperResolution:
-    """Work off a run, with a line for every new stage."""
-    stage = ""
-    while True:
-        try:
-            progress = next(steps)
-        except StopIteration as end:
-            return end.value
-        if progress.stage != stage:
-            stage = progress.stage
-            say(start, f"  {progress.fraction:4.0%} {stage}")
+def reporter(start: float) -> Callable[[Progress], None]:
+    """Return a function that prints a line for every new stage of a run."""
+    stages = []
+
+    def report(progress: Progress) -> None:
+        if progress.stage not in stages:
+            stages.append(progress.stage)
+            say(start, f"  {progress.fraction:4.0%} {progress.stage}")
+
+    return report
 
 
 def scores(lr_maps: QuantitativeMaps, sr_maps: QuantitativeMaps, phantom: Phantom) -> str:
-    """How zero filling and super-resolution compare with the truth, map by map."""
+    """Return a table that compares zero filling and super-resolution with the truth, map by map."""
     truth, mask = phantom.maps, phantom.mask
     zero_filled = KSpaceTruncation(truth.grid, lr_maps.grid).zero_filled(torch.as_tensor(lr_maps.data))
     rows = {
@@ -131,7 +128,7 @@ def show(lr_maps: QuantitativeMaps, sr_maps: QuantitativeMaps, truth: Quantitati
 
 
 def arrange(viewer: napari.Viewer) -> None:
-    """Lay the layers out three by three, seen from below as radiologists do, with names and a scale bar."""
+    """Lay the layers out three by three, in the radiological view, with names and a scale bar."""
     viewer.canvas.grid.enabled = True
     viewer.canvas.grid.shape = (len(ROWS), len(COLUMNS))
     viewer.canvas.overlays["scale_bar"].visible = True
@@ -154,7 +151,7 @@ def take_picture(viewer: napari.Viewer, path: Path) -> None:
 
 
 def is_virtual_screen() -> bool:
-    """Whether the display is one that nobody can see, made by xvfb-run."""
+    """Return whether the display is a virtual one, made by xvfb-run."""
     return "xvfb-run" in os.environ.get("XAUTHORITY", "")
 
 
