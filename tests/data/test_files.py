@@ -170,6 +170,7 @@ def test_missing_deep_and_hidden_files_are_skipped(tmp_path):
     save(tmp_path / "sub-1_T1w.nii", numbered())
     save(tmp_path / ".git" / "sub-1_T2w.nii", numbered())
     save(tmp_path.joinpath(*"abcdefgh") / "sub-1_FLAIR.nii", numbered())
+    (tmp_path / "sub-3_T1w.hdr").write_bytes(b"")  # without its .img
     (tmp_path / "sub-2_T1w.nii").symlink_to(tmp_path / "not-fetched")
     with pytest.warns(UserWarning, match=r"sub-2_T1w\.nii does not exist"):
         assert [each.name for each in read_folder(tmp_path)] == ["sub-1 T1w"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri.data.sidecars import REMEDY, from_sidecar, to_sidecar
+from napari_swig_qmri.data.sidecars import REMEDY, field_strength_of, from_sidecar, to_sidecar
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,
@@ -322,3 +322,10 @@ def test_true_is_no_number(value: Any) -> None:
     assert model == SpinEcho(echo_time=0.012, repetition_time=SpinEcho.typical["repetition_time"])
     assert any(f"RepetitionTime {value!r} is not a positive number and was ignored." in each for each in told)
     assert read({**sidecar, "RepetitionTime": 0.5, "RefocusedRecovery": False}) == replace(model, repetition_time=0.5)
+
+
+def test_field_strength_is_that_on_which_sidecars_agree() -> None:
+    three, text = {"MagneticFieldStrength": 3}, {"MagneticFieldStrength": "3.0"}
+    assert field_strength_of({}, three, text, {"MagneticFieldStrength": "unknown"}) == 3
+    assert field_strength_of(three, {"MagneticFieldStrength": 1.5}) is None
+    assert field_strength_of({}) is None
