@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from study_cases import N_PLANES, N_TEST, small_subject, write_heads, write_study
+from cli_cases import save
+from study_cases import N_PLANES, N_TEST, TRAINING_HEAD, small_subject, write_heads, write_study
 from typer.testing import CliRunner
 
 from napari_swig_qmri.cli.app import app
@@ -119,6 +120,12 @@ def test_training_lowers_the_loss(settings: Path, tmp_path: Path) -> None:
     networks = start_network(model, config), drained(train_model(model, subjects, config))
     before, after = (float(loss_of(model, network(subjects[0]), subjects[0]).detach()) for network in networks)
     assert after < 0.8 * before
+
+
+def test_a_label_map_without_a_brain_is_named(tmp_path: Path) -> None:
+    save(tmp_path / TRAINING_HEAD, np.full((8, 8, 8), 7))  # skull
+    with pytest.raises(ValueError, match=rf"no subject can be simulated from .*{TRAINING_HEAD}: the label map holds"):
+        drained(run_study(read_ablation(write_study(tmp_path))))
 
 
 def test_draws_are_different_planes_of_one_subject() -> None:

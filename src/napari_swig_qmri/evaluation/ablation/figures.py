@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.evaluation.ablation.claims import Score
-    from napari_swig_qmri.evaluation.ablation.study import Picture, Study
+    from napari_swig_qmri.evaluation.ablation.study import Study, StudyPicture
 
 MAPS_FILE, SUBJECTS_FILE = "maps.png", "subjects.png"
 SHOWN_RANGES = {"PD": (0.4, 1.1), "T1": (0.0, 2.5), "T2": (0.0, 0.2)}  # PD relative to water, times in s
@@ -79,7 +79,7 @@ def label_of(method: str) -> str:
     return rf"$M_{{{model[1]}}}^{{{model[2].replace('-', '{-}').replace('+', '{+}')}}}$"
 
 
-def maps_figure(picture: Picture) -> Figure:
+def maps_figure(picture: StudyPicture) -> Figure:
     """Figure of the maps of all methods on one plane, the truth first, each with its SSIM and HFEN."""
     bands = _bands(list(picture.maps))
     x, y = (np.flatnonzero(picture.mask.any(axis=other)) for other in (1, 0))
@@ -168,7 +168,7 @@ def _group(method: str) -> str:
     return {TRUTH: TRUTH, ORACLE: "best"}.get(method, "baselines")
 
 
-def _show(axes: Axes, picture: Picture, method: str, name: str, box: tuple[slice, slice]) -> None:
+def _show(axes: Axes, picture: StudyPicture, method: str, name: str, box: tuple[slice, slice]) -> None:
     index = list(QUANTITIES).index(name)
     maps = picture.truth if method == TRUTH else picture.maps[method]
     inside: FloatArray = np.where(picture.mask, maps[index], 0)[box]

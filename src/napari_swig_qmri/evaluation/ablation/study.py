@@ -121,7 +121,7 @@ class AblationConfig:
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Picture:
+class StudyPicture:
     """Maps of one axial plane of one test subject by all methods."""
 
     subject: str
@@ -136,7 +136,7 @@ class Study:
     """Results of a study."""
 
     scores: tuple[Score, ...]
-    picture: Picture
+    picture: StudyPicture
     budget: str  # size, training and data of the models, in words
 
 
@@ -268,10 +268,10 @@ def _training_settings(model: Model, config: AblationConfig) -> str:
 
 def _test_scores(
     config: AblationConfig, networks: Mapping[Model, ReferenceNet], device: torch.device
-) -> Generator[Progress, None, tuple[tuple[Score, ...], Picture]]:
+) -> Generator[Progress, None, tuple[tuple[Score, ...], StudyPicture]]:
     """Scores of all methods on the test subjects, and a picture of the first subject."""
     scores: list[Score] = []
-    pictures: list[Picture] = []
+    pictures: list[StudyPicture] = []
     heads = heads_of(config.test)
     for index, (file, scheme) in enumerate(heads):
         yield Progress(index / len(heads), f"scoring test subject {index + 1} of {len(heads)}")
@@ -326,7 +326,7 @@ def _scores_of(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeM
     ]
 
 
-def _picture(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeMaps]) -> Picture:
+def _picture(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeMaps]) -> StudyPicture:
     """Maps and scores of the plane with the most brain."""
     plane = int(subject.mask.sum(axis=(0, 1)).argmax())
     planes = slice(plane, plane + 1)
@@ -335,7 +335,7 @@ def _picture(subject: StudySubject, maps_by_method: Mapping[str, QuantitativeMap
     cut = {name: QuantitativeMaps(data=maps.data[..., planes], grid=grid) for name, maps in maps_by_method.items()}
     truth = QuantitativeMaps(data=subject.truth.data[..., planes], grid=grid)
     alone = replace(subject, truth=truth, mask=subject.mask[..., planes])
-    return Picture(
+    return StudyPicture(
         subject=subject.name,
         mask=alone.mask[..., 0],
         truth=truth.data[..., 0],
