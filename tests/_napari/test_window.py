@@ -11,10 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from napari import settings as napari_settings
-from napari.components import ViewerModel
-from napari.settings import get_plugin_settings, get_settings
-from npe2 import PluginManager, PluginManifest
+from npe2 import PluginManifest
 from paths import DOCS
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
@@ -25,62 +22,38 @@ from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, mak
 from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.preferences import (
-    APPEARANCE,
-    CONFIGURATION,
     PLUGIN,
-    VIEWS,
-    make_default_reader,
-    preferred_view,
-    read_preferences,
 )
-from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, start_as_preferred
-from napari_swig_qmri._napari.super_resolve import dock as super_resolve
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.physics.signal_models import TurboSpinEcho
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS, Options
-from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
+from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.synthesis.composites import LINE
 
 RADIOLOGICAL, NEUROLOGICAL = ("up", "left"), ("up", "right")
 
 
-@pytest.fixture
-def plugin(plugin_settings: None, npe2pm: PluginManager) -> None:
-    """This plugin alone, with settings of its own."""
-    npe2pm.register(PluginManifest.from_distribution(PLUGIN))
-
-
 @pytest.mark.gui
-def test_super_resolve_in_a_window(
-    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = FakeEngine()
-    monkeypatch.setattr(super_resolve, "_solve", engine.super_resolve)
-    monkeypatch.setattr(super_resolve, "_inspect", engine.preflight)
+def test_super_resolve_in_a_window(plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
     viewer = make_napari_viewer_proxy()
     _, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
     assert isinstance(dock, SuperResolveWidget)
     layers = add_case(viewer)
-    qtbot.waitUntil(lambda: dock.run_panel.run_button.enabled)
-    with qtbot.waitSignal(dock.run_panel.ended):
-        dock.run_panel.run_button.native.click()
-    assert len(viewer.layers) > len(layers)
+    dock.options.set_value(Options(method="regression"))
+    added = dock.run()
+    assert list(viewer.layers) == [*layers, *added]
+    assert [layer.name for layer in added if layer.visible] == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
 
 
 @pytest.mark.gui
-def test_closing_the_dock_while_it_runs(
-    plugin: None, make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_closing_the_dock_while_it_runs(make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
     engine = FakeEngine(n_steps=10_000, pause=0.01)
-    monkeypatch.setattr(super_resolve, "_solve", engine.super_resolve)
-    monkeypatch.setattr(super_resolve, "_inspect", engine.preflight)
     viewer = make_napari_viewer_proxy()
-    outer, dock = viewer.window.add_plugin_dock_widget(PLUGIN, dock_name("super_resolve"))
+    dock = SuperResolveWidget(viewer, engine.super_resolve, engine.preflight)  # type: ignore[arg-type]
+    outer = viewer.window.add_dock_widget(dock)
     layers = add_case(viewer)
-    qtbot.waitUntil(lambda: dock.run_panel.run_button.enabled)
-    dock.run_panel.run_button.native.click()
+    dock.start()
     qtbot.waitUntil(lambda: len(engine.runs) == 1)
     outer.destroyOnClose()
     qtbot.waitUntil(engine.closed.is_set)
@@ -172,107 +145,11 @@ def test_a_window_that_only_reads_shows_the_radiological_view(
     assert viewer.scene.camera.orientation2d == RADIOLOGICAL
 
 
-def test_docks_show_the_radiological_view_once(qtbot: QtBot) -> None:
-    viewer = ViewerModel()
-    dock = SynthesizeWidget(viewer)
-    qtbot.addWidget(dock)
-    assert viewer.scene.camera.orientation2d != RADIOLOGICAL
-    add_case(viewer)
-    assert viewer.scene.camera.orientation2d == RADIOLOGICAL
-    viewer.scene.camera.orientation2d = ("down", "right")
-    add_case(viewer)
-    assert viewer.scene.camera.orientation2d == ("down", "right")
-
-
-def test_a_view_that_was_turned_or_shows_other_images_stays() -> None:
-    turned, mixed = ViewerModel(), ViewerModel()
-    turned.scene.camera.orientation2d = ("down", "left")
-    mixed.add_image(np.zeros((3, 4, 5)))
-    for viewer in (turned, mixed):
-        start_as_preferred(viewer)
-        add_case(viewer)
-    assert turned.scene.camera.orientation2d == ("down", "left")
-    assert mixed.scene.camera.orientation2d == ("down", "right")
-
-
-def test_the_view_is_kept_for_the_next_start(plugin: None, qtbot: QtBot) -> None:
-    first = ViewerModel()
-    dock = SynthesizeWidget(first)  # type: ignore[arg-type]
-    qtbot.addWidget(dock)
-    add_case(first)
-    assert (first.scene.camera.orientation2d, dock.compare.view_box.value) == (RADIOLOGICAL, "radiological")
-    dock.compare.view_box.value = "neurological"
-    assert first.scene.camera.orientation2d == NEUROLOGICAL
-    kept = get_plugin_settings(PLUGIN).config_path
-    assert "view: neurological" in kept.read_text()
-    napari_settings._clear_plugin_settings_cache()  # as a new process has it
-    assert preferred_view() == "neurological"
-    show_radiologically(first)  # type: ignore[arg-type]
-    assert dock.compare.view_box.value == "radiological"
-    show_neurologically(first)  # type: ignore[arg-type]
-    second = ViewerModel()
-    dock = SynthesizeWidget(second)  # type: ignore[arg-type]
-    qtbot.addWidget(dock)
-    add_case(second)
-    assert (second.scene.camera.orientation2d, dock.compare.view_box.value) == (NEUROLOGICAL, "neurological")
-
-
-def test_the_view_of_the_menu_is_kept_and_turning_by_hand_is_not(plugin: None) -> None:
-    viewer = ViewerModel()
-    viewer.scene.camera.orientation2d = NEUROLOGICAL
-    assert preferred_view() == "radiological"
-    show_neurologically(viewer)  # type: ignore[arg-type]
-    assert preferred_view() == "neurological"
-    get_plugin_settings(PLUGIN).appearance.view = "radiological"  # on the preferences page
-    assert preferred_view() == "radiological"
-
-
-def test_without_the_plugin_the_view_is_radiological_and_can_be_turned(plugin_settings: None) -> None:
-    viewer = ViewerModel()
-    show_neurologically(viewer)  # type: ignore[arg-type]
-    assert viewer.scene.camera.orientation2d == NEUROLOGICAL
-    assert preferred_view() == "radiological"
-
-
 def dock_name(command: str) -> str:
     """Display name of a dock in the manifest."""
     manifest = PluginManifest.from_distribution(PLUGIN)
     docks = manifest.contributions.widgets or []
     return next(str(dock.display_name) for dock in docks if dock.command == f"{PLUGIN}.{command}")
-
-
-def test_preferences_are_read(plugin: None) -> None:
-    assert read_preferences() == Options()
-    page = get_plugin_settings(PLUGIN).computation
-    page.method, page.weights, page.device, page.memory_limit = "network", "supervised", "cpu", 2.5
-    assert read_preferences() == Options(
-        method="network", weights="supervised", device="cpu", memory_limit=2_500_000_000
-    )
-
-
-def test_the_preferences_offer_what_there_is() -> None:
-    page = (PluginManifest.from_distribution(PLUGIN).contributions.configurations or {})[CONFIGURATION]
-    assert set(page.properties["method"].enum) == set(METHODS)
-    assert page.properties["method"].default == DEFAULT_METHOD
-    assert set(page.properties["weights"].enum) == set(WEIGHTS)
-    assert page.properties["weights"].default == DEFAULT_WEIGHTS
-    looks = (PluginManifest.from_distribution(PLUGIN).contributions.configurations or {})[APPEARANCE]
-    assert tuple(looks.properties["view"].enum) == VIEWS
-    assert looks.properties["view"].default == VIEWS[0]
-
-
-def test_without_the_plugin_there_are_defaults(plugin_settings: None) -> None:
-    assert read_preferences() == Options()
-
-
-def test_nifti_files_open_with_this_plugin_on_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[str] = []
-    monkeypatch.setattr("napari_swig_qmri._napari.parts.preferences.show_info", told.append)
-    settings = get_settings().plugins
-    monkeypatch.setattr(settings, "extension2reader", {"*.tif": "other"})
-    make_default_reader()
-    assert settings.extension2reader == {"*.tif": "other", "*.nii": PLUGIN, "*.nii.gz": PLUGIN}
-    assert "Preferences" in told[0]
 
 
 @pytest.mark.slow

@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 from napari.components import ViewerModel
 from napari.layers import Image, Layer
-from pytestqt.qtbot import QtBot
 
 from napari_swig_qmri._napari.layers import to_layer_data
-from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
@@ -37,13 +35,6 @@ SIDECARS = {
 }
 
 
-def run(widget: SuperResolveWidget, qtbot: QtBot) -> None:
-    """Press the button and wait for the end."""
-    qtbot.waitUntil(lambda: widget.run_panel.run_button.enabled)
-    with qtbot.waitSignal(widget.run_panel.ended):
-        widget.run_panel.run_button.native.click()
-
-
 def make_map(suffix: str, grid: VoxelGrid = LR, **more: Any) -> Volume:
     """A map with values spread around those of tissue."""
     spread = np.random.default_rng(len(suffix)).uniform(0.8, 1.2, grid.shape)
@@ -63,15 +54,24 @@ def make_guide(suffix: str, **more: Any) -> Volume:
     )
 
 
+def layers_of(*volumes: Volume) -> list[Image]:
+    """Layers of volumes as the reader makes them."""
+    return [Layer.create(*to_layer_data(volume)) for volume in volumes]
+
+
 def add(viewer: ViewerModel, *volumes: Volume) -> list[Image]:
     """Add volumes as the reader would."""
-    return [viewer.add_layer(Layer.create(*to_layer_data(volume))) for volume in volumes]
+    return [viewer.add_layer(layer) for layer in layers_of(*volumes)]
+
+
+def case() -> list[Volume]:
+    """Three LR maps and two guides."""
+    return [*(make_map(suffix) for suffix in MEDIANS), make_guide("T1w"), make_guide("T2w")]
 
 
 def add_case(viewer: ViewerModel) -> list[Image]:
-    """Three LR maps and two guides."""
-    maps = [make_map(suffix) for suffix in MEDIANS]
-    return add(viewer, *maps, make_guide("T1w"), make_guide("T2w"))
+    """Add three LR maps and two guides."""
+    return add(viewer, *case())
 
 
 @dataclass

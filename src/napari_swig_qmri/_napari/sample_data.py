@@ -23,17 +23,17 @@ CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
 
 def phantom_1mm() -> list[LayerData]:
     """PD, T1, T2 and tissue labels of a whole head at 1 mm."""
-    return _phantom_layers(make_phantom(1.0))
+    return phantom_layers(make_phantom(1.0))
 
 
 def phantom_2mm() -> list[LayerData]:
     """PD, T1, T2 and tissue labels of a whole head at 2 mm."""
-    return _phantom_layers(make_phantom(2.0))
+    return phantom_layers(make_phantom(2.0))
 
 
-def low_resolution_case() -> list[LayerData]:
+def low_resolution_case(extent: Extent = CEREBRUM) -> list[LayerData]:
     """PD, T1 and T2 at 2 mm with T1w, T2w and FLAIR guides at 1 mm, all with noise."""
-    truth = make_phantom(1.0, extent=CEREBRUM)
+    truth = make_phantom(1.0, extent=extent)
     lr_maps, guides = degrade(
         truth.maps,
         2,
@@ -46,8 +46,8 @@ def low_resolution_case() -> list[LayerData]:
     return to_layers([*images, *map_volumes(lr_maps, "LR", _sidecar(truth))])
 
 
-def _phantom_layers(phantom: Phantom) -> list[LayerData]:
-    """Maps, and the labels hidden on top of them."""
+def phantom_layers(phantom: Phantom) -> list[LayerData]:
+    """Maps of a head, with hidden labels on top."""
     names = ", ".join(f"{i} {name}" for i, name in enumerate(("air", *CLASSES)))
     labels = Volume(
         data=phantom.labels.astype(np.float32),
@@ -57,8 +57,7 @@ def _phantom_layers(phantom: Phantom) -> list[LayerData]:
         notices=(f"Labels: {names}.",),
     )
     maps = map_volumes(phantom.maps, "phantom", _sidecar(phantom))
-    *layers, (data, attributes, kind) = to_layers([*maps, labels])
-    return [*layers, (data, {**attributes, "visible": False}, kind)]
+    return to_layers([*maps, labels])
 
 
 def _sidecar(phantom: Phantom) -> dict[str, Any]:

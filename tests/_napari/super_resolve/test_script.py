@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
-from widget_cases import HR, add, add_case, make_guide, make_map
+from paths import DOCS
+from widget_cases import HR, MEDIANS, add, add_case, case, make_guide, make_map
 
 from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.super_resolve.script import super_resolve_layers
+from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.options import Options
@@ -59,3 +65,23 @@ def test_maps_without_a_layer_of_this_plugin_have_the_unit_of_their_values() -> 
     t1 = viewer.add_image(values, scale=(2, 2, 2), translate=(0.5, 0.5, 0.5), name="t1")
     added = super_resolve_layers(viewer, Options(method="regression", voxel_size=1.0), maps={"T1": t1}, guides=[])
     assert np.median(added[-1].data) == pytest.approx(np.median(values), rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+def test_a_session_opens_resolves_synthesises_and_saves_without_a_click(tmp_path: Path) -> None:
+    (tmp_path / "case").mkdir()
+    for volume in case():
+        write_volume(volume, tmp_path / "case" / f"{volume.name.replace(' ', '_')}.nii.gz")
+    words = ["case", "--output", "session", "--method", "regression", "--no-window"]
+    done = subprocess.run(
+        [sys.executable, str(DOCS / "examples" / "viewer_session.py"), *words],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {path.name for path in (tmp_path / "session").glob("*.nii.gz")}
+    assert {f"sub-01_desc-swig_{suffix}.nii.gz" for suffix in MEDIANS} < names
+    assert "T2-FLAIR_synthetic_desc-SR.nii.gz" in names

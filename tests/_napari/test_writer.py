@@ -1,10 +1,8 @@
-"""What napari calls: files and folders open through the manifest, and layers are saved through it."""
+"""Layers are saved as they were opened, under names that say what they are; no file is replaced unasked."""
 
 from __future__ import annotations
 
 import json
-import warnings
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,26 +10,17 @@ import nibabel as nib
 import numpy as np
 import pytest
 from napari.layers import Image, Labels, Layer
-from npe2 import PluginManager, PluginManifest
 from npe2.io_utils import read, write
 from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
-from napari_swig_qmri._napari.reader import Notice, get_reader
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data
+from napari_swig_qmri._napari.reader import get_reader
 from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri._napari.writer import write_layer, write_layers
 from napari_swig_qmri.data.files import read_volume, write_volume
-from napari_swig_qmri.super_resolution.results import save_super_resolution
 
 PLUGIN = "napari-swig-qmri"
 TILT = rotation((5, -3, 8))
-
-
-@pytest.fixture
-def plugins(npe2pm: PluginManager) -> Iterator[PluginManager]:
-    """A plugin manager that knows this plugin alone."""
-    with npe2pm.tmp_plugin(package=PLUGIN):
-        yield npe2pm
 
 
 def save(path: Path, data: np.ndarray | None = None, affine: np.ndarray = AFFINE) -> str:
@@ -45,90 +34,18 @@ def layer_tuple(**options: object) -> tuple:
     return Layer.create(*to_layer_data(volume(**options))).as_layer_data_tuple()
 
 
-@pytest.mark.parametrize("name", ["a_T1w.nii", "a_T1w.nii.gz", "a_T1w.NII.GZ", "my.scan_T1w.nii.gz", "a_T1w.img"])
-def test_napari_finds_the_reader(tmp_path, plugins, name):
-    path = tmp_path / name
-    (nib.Nifti1Pair if name.endswith("img") else nib.Nifti1Image)(numbered(), AFFINE).to_filename(path)
-    assert PLUGIN in {reader.plugin_name for reader in plugins.iter_compatible_readers([str(path)])}
-    ((data, attributes, kind),) = get_reader(str(path))(str(path))
-    assert (kind, data.shape) == ("image", (7, 6, 5))
-    assert LayerRecord.of(attributes).volume.suffix == "T1w"
-
-
-def test_napari_finds_the_reader_of_folders_only_where_there_are_images(tmp_path, plugins):
-    save(tmp_path / "full" / "sub-1_T1w.nii")
-    (tmp_path / "empty").mkdir()
-    assert PLUGIN in {r.plugin_name for r in plugins.iter_compatible_readers([str(tmp_path / "full")])}
-    assert get_reader(str(tmp_path / "full")) is not None
-    assert get_reader(str(tmp_path / "empty")) is None
-
-
-def test_other_files_are_left_to_others(tmp_path, plugins):
-    (tmp_path / "a.tif").touch()
-    assert not list(plugins.iter_compatible_readers([str(tmp_path / "a.tif")]))
-    assert get_reader(str(tmp_path / "a.tif")) is None
-
-
-def test_what_was_assumed_is_one_warning_with_every_sentence_once(tmp_path):
-    paths = [save(tmp_path / f"{name}.nii", 1 / numbered()) for name in ("qT1", "sub-1_T2map")]
-    with pytest.warns(UserWarning, match="Taken as") as seen:
-        get_reader(paths)(paths)
-    assert len(seen) == 1
-    text = str(seen[0].message)
-    assert "Taken as T1map because of its name, 'qT1'. (qT1 (ms))" in text
-    assert text.count("No unit given: s assumed from the size of the values") == 1
-    assert "(all 2 images)" in text
-
-
-def test_tilted_paths_opened_together_share_a_frame_and_say_so(tmp_path):
-    tilts = [TILT @ AFFINE, TILT @ np.diag([1, 2, 1, 1]) @ AFFINE, rotation((9, 0, 0)) @ AFFINE]
-    paths = [save(tmp_path / f"sub-{i}_T1w.nii", affine=tilt) for i, tilt in enumerate(tilts)]
-    with pytest.warns(Notice) as seen:
-        layers = get_reader(paths)(paths)
-    tilt, interpolated = (str(notice.message) for notice in seen)
-    assert tilt.startswith("Slices tilted by 9.8 degrees are shown straight")
-    assert interpolated.startswith("Interpolated")
-    assert interpolated.endswith("(sub-2 T1w)")
-    frames = [LayerRecord.of(attributes).frame for _, attributes, _ in layers]
-    np.testing.assert_array_equal(frames[0], frames[2])
-
-
-def test_a_tilt_is_told_once_and_in_one_line(tmp_path):
-    one, two, other = (
-        save(tmp_path / name, affine=rotation((angle, 0, 0)) @ AFFINE)
-        for name, angle in (("1_T1w.nii", 11), ("2_T1w.nii", 11), ("3_T1w.nii", 12))
-    )
-    with warnings.catch_warnings(record=True) as seen:
-        warnings.simplefilter("default")
-        for paths in ([one], [one, two], [two], [other]):
-            get_reader(paths)(paths)
-    assert [str(notice.message).split(" are ")[0] for notice in seen] == [
-        "Slices tilted by 11.0 degrees",
-        "Slices tilted by 12.0 degrees",
-    ]
-    shown = warnings.formatwarning(seen[0].message, seen[0].category, seen[0].filename, seen[0].lineno)
-    assert shown.startswith("napari-swig-qmri:1: Notice: Slices")
-    assert shown.count("\n") == 1
-
-
-def test_files_of_one_name_from_two_folders_get_names_of_their_own(tmp_path):
-    paths = [save(tmp_path / place / "sub-1_T1w.nii") for place in ("before", "after")]
-    names = [attributes["name"] for _, attributes, _ in get_reader(paths)(paths)]
-    assert names == ["sub-1 T1w (before)", "sub-1 T1w (after)"]
-
-
-@pytest.mark.parametrize("code", CODES[::5])
 @pytest.mark.parametrize("affine", [AFFINE, TILT @ AFFINE], ids=["straight", "tilted"])
 @pytest.mark.filterwarnings("ignore:Slices tilted")
-def test_the_writer_inverts_the_reader(tmp_path, code, affine):
-    nib.save(stored_as(code, affine), tmp_path / "sub-1_T1w.nii.gz")
-    path = str(tmp_path / "sub-1_T1w.nii.gz")
-    ((data, attributes, kind),) = get_reader(path)(path)
-    layer = Layer.create(data, attributes, kind)
-    written = write_layer(tmp_path / "b_T1w.nii.gz", *layer.as_layer_data_tuple()[:2])
-    before, after = nib.load(path), nib.load(written[0])
-    np.testing.assert_array_equal(np.asarray(after.dataobj), np.asarray(before.dataobj))
-    np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
+def test_the_writer_inverts_the_reader(tmp_path, affine):
+    for code in CODES[::5]:
+        path = str(tmp_path / f"{code}_T1w.nii")
+        nib.save(stored_as(code, affine), path)
+        ((data, attributes, kind),) = get_reader(path)(path)
+        layer = Layer.create(data, attributes, kind)
+        written = write_layer(tmp_path / f"{code}_again.nii.gz", *layer.as_layer_data_tuple()[:2])
+        before, after = nib.load(path), nib.load(written[0])
+        np.testing.assert_array_equal(np.asarray(after.dataobj), np.asarray(before.dataobj))
+        np.testing.assert_allclose(after.affine, before.affine, atol=1e-5)
 
 
 @pytest.mark.parametrize("shape", [(5, 4, 3, 2), (5, 4)])
@@ -278,41 +195,7 @@ def test_a_second_run_is_saved_beside_the_first(tmp_path):
     ]
 
 
-def test_a_saved_run_opens_as_it_was_after_the_run(tmp_path):
-    run = small_run()
-    save_super_resolution(run, tmp_path, stem="sub-07", field_strength=1.5)
-    layers = get_reader(tmp_path)(tmp_path)
-    after = {attributes["name"]: attributes for _, attributes, _ in result_layers(run)}
-    names = [attributes["name"] for _, attributes, _ in layers]
-    shown = [attributes["name"] for _, attributes, _ in layers if attributes.get("visible", True)]
-    assert shown == names[-3:] == ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
-    assert set(names) - set(after) == {"sub-07 T1w synthesised", "sub-07 T2w synthesised"}
-    t1 = from_layer(*layers[-2][:2])
-    np.testing.assert_allclose(t1.data, run.maps["T1"], rtol=2e-7)
-    assert layers[-2][1]["contrast_limits"] == (200, 2000)
-
-
-def test_saved_runs_of_two_subjects_stay_apart(tmp_path):
-    for stem in ("sub-07", "sub-08"):
-        save_super_resolution(small_run(), tmp_path, stem=stem)
-    names = [attributes["name"] for _, attributes, _ in get_reader(tmp_path)(tmp_path)]
-    assert "sub-07 desc-swig T1map (ms)" in names
-    assert len(set(names)) == len(names)
-
-
-def test_what_a_run_leaves_beside_its_maps_is_shown_when_opened_alone(tmp_path):
-    save_super_resolution(small_run(), tmp_path)
-    ((_, attributes, _),) = get_reader(tmp_path)(tmp_path / "sub-01" / "anat" / "sub-01_desc-swig_conflict.nii.gz")
-    assert attributes.get("visible", True)
-
-
-def test_every_command_of_the_manifest_exists():
-    manifest = PluginManifest.from_distribution(PLUGIN)
-    assert manifest.contributions.commands
-    manifest.validate_imports()
-
-
-def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugins):
+def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugin):
     path = save(tmp_path / "sub-1_T2w.nii.gz")
     (layer,) = read([path], stack=False, plugin_name=PLUGIN)
     layer = Layer.create(*layer).as_layer_data_tuple()
@@ -324,7 +207,7 @@ def test_npe2_reads_and_writes_through_the_manifest(tmp_path, plugins):
 
 @pytest.mark.gui
 @pytest.mark.filterwarnings("ignore:Slices tilted")
-def test_a_real_window_shows_maps_in_colour_and_saves_them(tmp_path, make_napari_viewer_proxy):
+def test_a_real_window_shows_maps_in_colour_and_saves_them(tmp_path, plugin, make_napari_viewer_proxy):
     ramp = np.linspace(0.5, 2.0, 20 * 21 * 22, dtype=np.float32).reshape(20, 21, 22)
     t1 = volume(data=ramp, affine=TILT @ AFFINE, suffix="T1map", unit="s", name="t1")
     write_volume(t1, tmp_path / "sub-1_T1map.nii.gz")

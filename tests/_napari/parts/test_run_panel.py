@@ -1,0 +1,75 @@
+"""The panel of a long job."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtCore import QTimer
+
+from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
+from napari_swig_qmri.progress import Progress
+
+
+@pytest.fixture
+def panel(qtbot: QtBot) -> RunPanel:
+    panel = RunPanel("Go", "", unchanged="Nothing was changed.")
+    qtbot.addWidget(panel)
+    return panel
+
+
+def job(error: Exception | None = None, n_steps: int = 2) -> Iterator[Progress]:
+    for step in range(n_steps):
+        yield Progress(step / n_steps, "counting", 150.0)
+    if error is not None:
+        raise error
+    return "result"
+
+
+def test_wait_returns_the_result_and_shows_the_progress(panel: RunPanel) -> None:
+    stages: list[str] = []
+    panel.requested.connect(lambda: panel.start(job))
+    panel.run_button.native.click()
+    panel._query.progressed.connect(lambda _: stages.append(f"{panel.bar.value} {panel.stage.text()}"))
+    assert not panel.run_button.enabled
+    assert panel.wait() == "result"
+    assert stages == ["0 Counting: about 2 min left", "500 Counting: about 2 min left"]
+    assert panel.run_button.enabled
+    assert panel.bar.native.isHidden()
+
+
+def test_a_failure_is_shown_and_raised(panel: RunPanel) -> None:
+    panel.start(partial(job, ValueError("no signal.")))
+    with pytest.raises(RuntimeError, match=r"^No signal\.$"):
+        panel.wait()
+    assert panel.message.text() == "No signal."
+    assert panel.run_button.enabled
+
+
+def test_cancel_says_what_was_left_unchanged(panel: RunPanel) -> None:
+    panel.start(partial(job, n_steps=10**9))
+    QTimer.singleShot(20, panel.cancel)
+    with pytest.raises(RuntimeError, match="Cancelled"):
+        panel.wait()
+    assert panel.message.text() == "Cancelled. Nothing was changed."
+
+
+def test_a_second_job_waits_for_the_user(panel: RunPanel) -> None:
+    starts: list[int] = []
+
+    def counted(number: int) -> Iterator[Progress]:
+        starts.append(number)
+        yield from ()
+
+    panel.start(partial(counted, 1))
+    panel.start(partial(counted, 2))
+    assert panel.wait() is None
+    assert starts == [1]
+    panel.set_ready(False)
+    assert not panel.run_button.enabled
+
+
+def test_durations_are_rounded() -> None:
+    assert [duration(seconds) for seconds in (0.2, 12.4, 89, 150)] == ["1 s", "12 s", "89 s", "2 min"]

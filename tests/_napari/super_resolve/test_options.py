@@ -1,0 +1,65 @@
+"""The boxes of the options: methods and weights are explained, and files of weights are remembered."""
+
+from __future__ import annotations
+
+import pytest
+from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QFileDialog
+
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE
+from napari_swig_qmri._napari.super_resolve.options import OptionsEditor, explained
+from napari_swig_qmri.super_resolution.options import METHODS, Options
+from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
+
+FILE = "/data/mine.safetensors"
+
+
+@pytest.fixture
+def editor(qtbot: QtBot) -> OptionsEditor:
+    editor = OptionsEditor(Options(), masks=list)
+    qtbot.addWidget(editor)
+    return editor
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        Options(method="network", weights=FILE, voxel_size=1.5, device="cpu", memory_limit=2_000_000_000),
+        Options(method="network", weights=DEFAULT_WEIGHTS, voxel_size=(1.0, 1.0, 2.0), adapt=True),
+        Options(method="posterior", gains=(812.0, 95.0), lr_noise={"T1": 0.01}, dtype="float64", keep_noise=True),
+    ],
+)
+def test_value_is_what_was_set(editor: OptionsEditor, options: Options) -> None:
+    editor.set_value(options)
+    assert editor.value() == options
+
+
+def test_only_the_network_has_weights_and_is_adapted(editor: OptionsEditor) -> None:
+    editor.set_value(Options(method="network", weights=FILE, adapt=True))
+    editor.method_box.value = "posterior"
+    assert (editor.value().weights, editor.value().adapt) == (None, False)
+    editor.method_box.value = "network"
+    assert (editor.value().weights, editor.value().adapt) == (FILE, True)
+
+
+def test_methods_and_weights_are_explained(editor: OptionsEditor) -> None:
+    for method, explanation in METHODS.items():
+        editor.method_box.value = method
+        assert explanation[1:] in editor.method_note.text()
+        assert editor.weights_box.native.isHidden() == (method != "network")
+    for weights, explanation in WEIGHTS.items():
+        editor.weights_box.value = weights
+        assert explanation[1:] in editor.weights_note.text()
+
+
+def test_a_file_of_weights_is_listed_and_remembered(editor: OptionsEditor, monkeypatch: pytest.MonkeyPatch) -> None:
+    box, answers = editor.weights_box, iter([("", ""), (FILE, "")])
+    monkeypatch.setattr(QFileDialog, "getOpenFileName", lambda *_: next(answers))
+    box.value = CHOOSE_FILE
+    assert box.chosen == box.value == DEFAULT_WEIGHTS  # the dialog was cancelled
+    box.value = CHOOSE_FILE
+    assert box.chosen == box.value == FILE
+    assert FILE in explained(box.chosen)
+    box.value = DEFAULT_WEIGHTS
+    texts = [box.native.itemText(index) for index in range(box.native.count())]
+    assert texts == [*WEIGHTS, "mine.safetensors", CHOOSE_FILE]
