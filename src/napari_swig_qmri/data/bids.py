@@ -67,22 +67,10 @@ _OF_IMAGE_TYPE = r"/(t1|t2|pd|r1|r2|b1)(?:[ _]?map)?(?=/)"  # in the DICOM image
 
 
 def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
-    """Return the BIDS suffix of an image, and the assumptions made to find it.
+    """Return the BIDS suffix of an image, None if unknown, and one sentence per assumption.
 
     Uses, in this order: the end of the file name, the key ``Suffix`` of the sidecar, the DICOM image type, spellings in
     file name, sidecar and header, and whether the values are binary.
-
-    Parameters
-    ----------
-    evidence
-        File name, sidecar, header text and values.
-
-    Returns
-    -------
-    suffix
-        BIDS suffix; None if unknown.
-    notices
-        One sentence per assumption.
     """
     last = re.split(r"[_\s]", evidence.stem)[-1]
     exact = next((suffix for suffix in SUFFIXES if suffix.lower() == last.lower()), None)
@@ -127,19 +115,9 @@ def short_name(stem: str) -> str:
 
 
 def read_sidecar(image: Path, stem: str, root: Path | None = None) -> dict[str, Any]:
-    """Sidecar of an image, with entries inherited from folders up to the root of the dataset.
+    """Sidecar of the file `image` named `stem`, with entries inherited from folders up to `root`, if given.
 
-    Parameters
-    ----------
-    image, stem
-        The image file, and its name without extension.
-    root
-        Root folder of the dataset; nothing is inherited if None.
-
-    Raises
-    ------
-    ValueError
-        If a sidecar cannot be read; ignoring it would replace its settings by assumed ones.
+    Raises ValueError if a sidecar cannot be read; ignoring it would replace its settings by assumed ones.
     """
     merged: dict[str, Any] = {}
     for path in _sidecar_paths(image, stem, root):

@@ -1,4 +1,4 @@
-"""Maps, guides and masks from the objects of a script: paths, nibabel images, arrays with an affine, volumes."""
+"""Maps, guides and masks from paths, nibabel images, arrays with an affine, and volumes."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Guide:
 
 
 def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMaps, tuple[str, ...]]:
-    """Quantitative maps from whatever a script holds, and what was assumed about them.
+    """Quantitative maps from files, images in memory or arrays, and one sentence per assumption about them.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
     ValueError
         If a map is missing, given twice, of an unknown name, or in an impossible unit.
     TypeError
-        If an object is of a kind that is not understood.
+        If an object is of an unsupported kind.
     FileNotFoundError
         If a file does not exist.
     """
@@ -101,7 +101,7 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
 
 
 def guides_from(guides: Sequence[GuideLike]) -> tuple[WeightedImage, ...]:
-    """Weighted images from whatever a script holds; errors as of `maps_from`."""
+    """Weighted images from files, images in memory, arrays or `Guide`; errors as of `maps_from`."""
     if isinstance(guides, str | Path | Volume | WeightedImage | Guide | nib.spatialimages.SpatialImage):
         raise TypeError(f"guides are given as a list, but one {type(guides).__name__} came: put it into a list.")
     return tuple(_guide(each, number) for number, each in enumerate(guides, start=1))
@@ -134,7 +134,7 @@ def volume_from(
     name
         Name of an image in memory.
     suffix
-        BIDS suffix. By default file name, sidecar and header tell it.
+        BIDS suffix. By default it is found in file name, sidecar and header.
     default_unit
         Unit of relaxation times that neither sidecar nor header states, ``"s"`` or ``"ms"``.
     """
@@ -170,7 +170,7 @@ def _map_volume(name: str, image: ImageLike, units: str | None) -> Volume:
     if suffix not in QUANTITY_OF_SUFFIX:
         raise ValueError(f"maps are named PD, T1, T2, R1 or R2, but {name!r} came: rename it or leave it out.")
     volume = volume_from(image, name=name, suffix=suffix, default_unit=units)
-    if volume.unit is None:  # a volume whose maker gave it no unit
+    if volume.unit is None:  # a `Volume` made without a unit
         return with_kind(volume, suffix, units if MAP_UNITS[suffix] == "s" else None)
     return volume
 

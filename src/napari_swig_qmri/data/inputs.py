@@ -42,19 +42,8 @@ class MapFiles:
 def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]:
     """Read maps from files, and all images from folders and their subfolders.
 
-    Parameters
-    ----------
-    paths
-        Files and folders.
-    units
-        Unit of relaxation times in the files, s or ms; detected if None.
-
-    Raises
-    ------
-    FileNotFoundError
-        If a path does not exist.
-    ValueError
-        If a file is not a PD, T1, T2 or T2* map, or cannot be read.
+    `units` is that of relaxation times in the files, s or ms; it is detected by default. Raises FileNotFoundError if a
+    path does not exist, ValueError if a file is not a PD, T1, T2 or T2* map or cannot be read.
     """
     volumes: list[Volume] = []
     for path in paths:
@@ -76,10 +65,7 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
 def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     """Maps of PD, T1 and T2, or some of them, among volumes read from `paths`; other images are ignored.
 
-    Raises
-    ------
-    ValueError
-        If there is no map, or two of one quantity.
+    Raises ValueError if there is no map, or two of one quantity.
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
     if not kept:
@@ -131,10 +117,7 @@ def _label_in(stem: str) -> str:
 def read_guides(paths: Sequence[Path]) -> list[Volume]:
     """Read images from files, and all weighted images from folders.
 
-    Raises
-    ------
-    ValueError
-        If a folder has no weighted image, or a file is given twice or cannot be read.
+    Raises ValueError if a folder has no weighted image, or a file is given twice or cannot be read.
     """
     volumes: list[Volume] = []
     for path in paths:

@@ -73,19 +73,9 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
 
 
 def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None) -> None:
-    """Check that T1 and T2 are plausible in s.
+    """Raise ValueError if T1 or T2 lie outside their bounds in `QUANTITIES`, usually because of a wrong unit.
 
-    Parameters
-    ----------
-    maps
-        Maps to check.
-    called
-        Names of the images by quantity, for the message.
-
-    Raises
-    ------
-    ValueError
-        If the values of T1 or T2 lie outside the bounds in `QUANTITIES`; a wrong unit is the usual cause.
+    `called` are the names of the images by quantity, for the message.
     """
     for name in maps.names:
         low, high = QUANTITIES[name].bounds

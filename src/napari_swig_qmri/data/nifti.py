@@ -61,12 +61,7 @@ def files_of(path: Path) -> list[Path]:
 def read_nifti(path: Path) -> NiftiContent:
     """Read a NIfTI-1, NIfTI-2 or Analyze file.
 
-    Raises
-    ------
-    FileNotFoundError
-        If the file does not exist.
-    ValueError
-        If the file cannot be read or has no voxels.
+    Raises FileNotFoundError if the file does not exist, ValueError if it cannot be read or has no voxels.
     """
     split_extension(path)
     if not path.is_file():
@@ -96,23 +91,11 @@ def nifti_content(image: Any, name: str) -> NiftiContent:
 
 
 def write_nifti(content: NiftiContent, path: Path, description: str | None = None) -> list[Path]:
-    """Write a NIfTI file with the fields of its header; a failed or interrupted write keeps an existing file.
+    """Write a NIfTI file with the fields of its header; the paths of the files written.
 
     Data are stored as float32, as integers if the header has an integer type that can hold them exactly, or as float64
-    if header and data are float64.
-
-    Parameters
-    ----------
-    content
-        Data, affine and header; a new header is made if it is None.
-    path
-        File that ends in .nii, .nii.gz, .hdr or .img.
-    description
-        Text for the header field ``descrip``; the present one is kept if None.
-
-    Returns
-    -------
-    Paths of the files written.
+    if header and data are float64. `description` replaces the header field ``descrip``. A failed or interrupted write
+    keeps an existing file.
     """
     targets = files_of(path)
     image = _image(content, is_pair=len(targets) > 1, description=description)

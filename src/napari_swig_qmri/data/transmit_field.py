@@ -20,12 +20,8 @@ FIELD_LIMITS = (0.1, 2.0)  # fraction of the nominal field; values beyond are cl
 def as_transmit_map(volume: Volume) -> Volume:
     """Return a volume as B1+ map in fractions of the nominal field; assumptions are added to its notices.
 
-    Without a unit, a median of 70 to 130 is taken as percent. Angles in degrees of that size are not recognised.
-
-    Raises
-    ------
-    ValueError
-        If the volume has more than three axes, holds angles in degrees, or has implausible values.
+    Without a unit, a median of 70 to 130 is taken as percent; angles in degrees of that size are not recognised.
+    Raises ValueError if the volume has more than three axes, holds angles in degrees, or has implausible values.
     """
     if volume.data.ndim != 3:
         raise ValueError(
@@ -44,19 +40,8 @@ def transmit_field_on(volume: Volume, grid: VoxelGrid) -> Generator[None, None, 
     """B1+ ``(x, y, z)`` on a grid as a fraction of the nominal field, within `FIELD_LIMITS`.
 
     Interpolates by cubic splines, after smoothing if the voxels of the map are finer. Voxels that are zero, not finite
-    or beyond the field of view take the nearest value. Yields between steps of the work.
-
-    Parameters
-    ----------
-    volume
-        Result of `as_transmit_map`.
-    grid
-        Grid of the result.
-
-    Raises
-    ------
-    ValueError
-        If map and grid do not overlap.
+    or beyond the field of view take the nearest value. Yields between steps of the work. `volume` is a result of
+    `as_transmit_map`. Raises ValueError if map and grid do not overlap.
     """
     seen = np.isfinite(volume.data) & (volume.data > 0)
     field = filled(np.where(seen, volume.data, 0), ~seen, seen, volume.grid.voxel_size)

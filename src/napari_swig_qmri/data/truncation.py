@@ -149,10 +149,7 @@ def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first:
 def relative_axes(hr_grid: VoxelGrid, lr_grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:
     """LR voxel edges and position of the first LR voxel centre, both ``(3,)`` in HR voxels.
 
-    Raises
-    ------
-    ValueError
-        If the axes of the grids are not parallel, or differ in order or direction.
+    Raises ValueError if the axes of the grids are not parallel, or differ in order or direction.
     """
     between = np.linalg.inv(hr_grid.affine) @ lr_grid.affine
     spacing = np.diag(between[:3, :3])

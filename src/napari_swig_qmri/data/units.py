@@ -71,23 +71,10 @@ _CUT_ABOVE = 2  # lowest value of clipping in medians; only fluid is clipped
 
 
 def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
-    """Return the unit of the numbers in a file, and the assumptions made to find it.
+    """Return the unit of the numbers in a file, a key of `UNIT_FACTORS`, and one sentence per assumption.
 
-    Uses, in this order, a unit given by the user, the sidecar, the header text and the size of the values.
-
-    Parameters
-    ----------
-    suffix
-        BIDS suffix of the image.
-    evidence
-        Sidecar, header text and values of the file.
-
-    Returns
-    -------
-    unit
-        Key of `UNIT_FACTORS`; None if images with this suffix have no unit.
-    notices
-        One sentence per assumption.
+    Uses, in this order, a unit given by the user, the sidecar, the header text and the size of the values. The unit is
+    None if images with this BIDS suffix have none.
     """
     base = UNITS.get(suffix or "")
     if base is None:
@@ -206,21 +193,10 @@ def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:
 
 
 def with_kind(volume: Volume, suffix: str | None, file_unit: str | None = None) -> Volume:
-    """Return a volume with the same stored numbers, interpreted as an image with another suffix or unit.
+    """Return a volume with the same stored numbers, interpreted as an image with another BIDS suffix or unit.
 
-    Parameters
-    ----------
-    volume
-        Volume to reinterpret.
-    suffix
-        BIDS suffix; None if unknown.
-    file_unit
-        Unit of the stored numbers, a key of `UNIT_FACTORS`; the BIDS unit of the suffix if None.
-
-    Raises
-    ------
-    ValueError
-        If an image with this suffix cannot have the unit.
+    `file_unit` is that of the stored numbers, a key of `UNIT_FACTORS`; by default the BIDS unit of the suffix.
+    Raises ValueError if an image with this suffix cannot have the unit.
     """
     unit = UNITS.get(suffix or "")
     file_unit = file_unit or unit

@@ -113,10 +113,7 @@ class Volume:
 class QuantitativeMaps:
     """Maps of tissue quantities on one grid: PD in arbitrary units, T1 and T2 in s; NaN in voxels without a value.
 
-    Raises
-    ------
-    ValueError
-        If the shape of the array does not fit names and grid.
+    Raises ValueError if the shape of the array does not fit names and grid.
 
     Examples
     --------
@@ -148,10 +145,7 @@ class QuantitativeMaps:
 class WeightedImage:
     """A weighted image in scanner units and the sequence that acquired it.
 
-    Raises
-    ------
-    ValueError
-        If the shape of the array is not that of the grid.
+    Raises ValueError if the shape of the array is not that of the grid.
 
     Examples
     --------

@@ -27,14 +27,7 @@ if TYPE_CHECKING:
 def spoiled_steady_state(flip_angle: float, spacing: float, t1: Tensor) -> Tensor:
     """Longitudinal steady state (1 - E) / (1 - cos(a) E) before each pulse of an endless spoiled train.
 
-    Parameters
-    ----------
-    flip_angle
-        Flip angle a in rad.
-    spacing
-        Time between pulses in s; E = exp(-spacing/T1).
-    t1
-        T1 in s, > 0, any shape.
+    E = exp(-spacing/T1), with flip angle a in rad, and `spacing` of the pulses and `t1` (any shape, > 0) in s.
     """
     loss = (-spacing / t1).expm1()
     return -loss / (2 * math.sin(flip_angle / 2) ** 2 - math.cos(flip_angle) * loss)
@@ -237,12 +230,7 @@ class Mp2rageUni(InversionReadout):
     def block_signals(self, t1: Tensor, transmit_field: float = 1.0) -> tuple[Tensor, Tensor]:
         """Signals of both blocks at the centre of k-space, for PD 1 and without T2* decay.
 
-        Parameters
-        ----------
-        t1
-            T1 in s, > 0, any shape.
-        transmit_field
-            B1+ as a fraction of the nominal one.
+        `t1` is in s, > 0, of any shape; `transmit_field` is B1+ as a fraction of the nominal one.
         """
         n, before, spacing = self.n_partitions, self.n_before_centre, self.echo_spacing
         angle, second_angle = transmit_field * self.flip_angle, transmit_field * self.second_flip_angle

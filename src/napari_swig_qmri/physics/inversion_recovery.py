@@ -26,16 +26,7 @@ def nulling_inversion_time(
 ) -> float:
     """TI in s that nulls `t1` (s) after one inversion, T1 ln((1 + eta) / [1 + eta (1 - left) E(TR - T_train)]).
 
-    Parameters
-    ----------
-    t1
-        T1 to null, in s.
-    repetition_time, train_duration
-        TR and duration of the echo train in s.
-    inversion_efficiency
-        eta, 0 to 1.
-    left
-        Longitudinal magnetisation at the end of the train, for M0 = 1.
+    TR and the duration of the echo train are in s; `left` is the longitudinal magnetisation at its end, for M0 = 1.
     """
     before_inversion = (1 - left) * math.exp(-(repetition_time - train_duration) / t1)
     return t1 * math.log((1 + inversion_efficiency) / (1 + inversion_efficiency * before_inversion))

@@ -97,15 +97,7 @@ def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
 
 
 def check_settings(sequence: PulseSequence) -> None:
-    """Check that every setting is a number within its range.
-
-    Raises
-    ------
-    TypeError
-        If a setting is not a number.
-    ValueError
-        If a setting is out of range, or a count is not a whole number.
-    """
+    """Raise TypeError if a setting is not a number, ValueError if it is out of range or a count is not whole."""
     for each in settings_of(sequence):
         value, (low, high), unit = getattr(sequence, each.name), each.metadata["range"], each.metadata["unit"]
         setting = f"{sequence.title}: {each.metadata['label']}"
@@ -131,14 +123,8 @@ class Contrast(ABC):
     """Base class of everything that computes a weighted image from PD, T1 and T2.
 
     Holds the settings of the acquisition and checks them. `typical` are the settings of a usual clinical protocol:
-    defaults of forms, and replacements for what a sidecar leaves out.
-
-    Raises
-    ------
-    TypeError
-        If a setting is not a number.
-    ValueError
-        If a setting is out of range, or two settings exclude each other.
+    defaults of forms, and replacements for what a sidecar leaves out. Raises TypeError if a setting is not a number,
+    ValueError if it is out of range or two settings exclude each other.
     """
 
     title: ClassVar[str]
@@ -158,15 +144,7 @@ class Contrast(ABC):
 
     @abstractmethod
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:
-        """Signal in the unit of `pd`.
-
-        Parameters
-        ----------
-        pd
-            Proton density in any unit.
-        t1, t2, t2star
-            Relaxation times in s, > 0; T2* equals T2 if not given. All maps broadcast against each other.
-        """
+        """Signal in the unit of `pd`; arguments as of `SignalModel.__call__`."""
 
     @abstractmethod
     def _timing_problem(self) -> str | None:

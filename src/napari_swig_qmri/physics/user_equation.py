@@ -128,11 +128,7 @@ class UserEquation(Contrast):
     """Contrast given by an equation in PD, T1, T2, T2s, TE, TR, TI (times in s) and FA (rad).
 
     Settings that `text` does not mention have no effect. Voxels where the equation has no finite value are 0.
-
-    Raises
-    ------
-    ValueError
-        If the text is not an equation, or a setting is out of range.
+    Raises ValueError if the text is not an equation, or a setting is out of range.
     """
 
     title: ClassVar[str] = "User equation"
