@@ -20,7 +20,7 @@ TISSUE_LIMITS = {"T1": 2.2, "T2": 0.15}  # s; a voxel whose reference is below b
 WATER_PD_RANGE = (0.1, 4.0)  # of `bright_pd` where PD is relative to water
 PERCENT_PD_RANGE = (50, 130)  # of `bright_pd` where PD is in percent of water
 BRIGHT_PERCENTILE = 99
-SLICE_AREA = 200.0  # mm^2 of mask, below which a slice is not scored: 200 voxels of 1 mm
+SLICE_AREA = 200.0  # mm^2 of mask that a slice needs to be scored: 200 voxels of 1 mm
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,9 +50,9 @@ class MapScores(Agreement):
 def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> dict[str, MapScores]:
     """Scores of maps against reference maps on the same grid.
 
-    Image measures clip the maps to 0 .. `DATA_RANGE` and are means over axial slices, that is, slices across the
-    stored axis nearest to head-foot; slices with little mask are left out. PD of both maps is multiplied by
-    `pd_factor` of the reference, so that a wrong scale counts as an error.
+    SSIM, HFEN and NRMSE clip the maps to 0 .. `DATA_RANGE`. SSIM and HFEN are means over axial slices, that is, slices
+    across the stored axis nearest to head-foot, without those that hold little of the mask. PD of both maps is
+    multiplied by `pd_factor` of the reference, so that a wrong scale counts as an error.
     Source: SSIM from Wang et al. 2004, HFEN from Ravishankar and Bresler 2011.
 
     Parameters
