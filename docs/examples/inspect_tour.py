@@ -139,7 +139,7 @@ def lesions(viewer: napari.Viewer, dock: InspectWidget, folder: Path, voxel_size
         dock.design.nulled.choose(CSF if name == "lesion" else None)
         dock.design.run_panel.run_button.native.click()
         wait_until(lambda: not dock.design.run_panel.is_running)
-        dock.design.show_button.click()
+        dock.design.show_button.native.click()
         shoot(viewer, folder / f"inspect-{name}.png")
 
 

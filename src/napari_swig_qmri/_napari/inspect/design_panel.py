@@ -37,8 +37,8 @@ SURROUNDINGS = -1  # label that stands for the voxels around the first region
 NEEDS_REGIONS = "Open maps, and paint one or two regions in a labels layer."
 NEEDS_TWO = "Choose two different regions."
 MODEL = (
-    "The search maximises contrast-to-noise per √time, |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line "
-    "of k-space and no dead time."
+    "Contrast-to-noise per √time is |S₁ − S₂| / √(TR / lines per TR), for equal noise in every line of k-space and no "
+    "dead time."
 )
 MORE = {  # by a property of the sequence
     "T2": " Gradient echoes decay with T2*, or with T2 if there is no T2* map.",
@@ -297,7 +297,7 @@ def _gain_text(design: Design, *, is_nulled: bool) -> str:
     present = "present settings with the same null" if is_nulled else "present settings"
     if ratio < NOTICEABLE:
         return f"The {present} (○) are as good as the best (★)."
-    return f"Contrast-to-noise per √time is {ratio:.3g} times that of the {present} (○ present, ★ best)."
+    return f"Contrast-to-noise per √time is {ratio:.3g} times that of the {present} (○\u00a0present, ★\u00a0best)."
 
 
 def _brighter_text(design: Design, problem: DesignProblem) -> str:

@@ -31,8 +31,8 @@ HEADS = ("Label", "Image", "n", "Mean", "SD", "Median", "95 % CI")
 NEEDS_LABELS = "Paint regions in a labels layer, or open one."
 NEEDS_IMAGES = "Tick an image to measure."
 CAVEAT = (
-    "95 % CI of the mean, by Student's t for independent voxels. Voxels of super-resolved or interpolated images are "
-    "not independent: their CI is too narrow. Labels on another grid are assigned to the nearest voxels."
+    "95 % CI of the mean by Student's t, for independent voxels: too narrow for super-resolved or interpolated images. "
+    "Labels on another grid are assigned to the nearest voxels."
 )
 MISSED = "No voxel of {images} has its centre in a region: paint larger regions."
 SHOWN_ROWS = 8  # of the table

@@ -44,8 +44,8 @@ class BlendPanel(QWidget):
             label="Position, %", min=0, max=100, value=50, tooltip="Shift + mouse moves it, too"
         )
         self.is_horizontal = CheckBox(text="First image above the second", tooltip="Use a horizontal line")
-        self.rate = FloatSlider(label="Changes per second", min=0.5, max=5, value=2, step=0.5)
-        self.edge = FloatSlider(label="Square size, mm", min=5, max=60, value=20, step=1)
+        self.rate = FloatSlider(label="Changes per s", min=0.5, max=5, value=2, step=0.5)
+        self.edge = FloatSlider(label="Squares, mm", min=5, max=60, value=20, step=1)
         self.message = wrapped_label(role="problem")
         self._timer = QTimer(self)
         self._timer.timeout.connect(self._flip)

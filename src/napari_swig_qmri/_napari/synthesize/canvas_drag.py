@@ -18,7 +18,7 @@ from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 
 KEY = "Q"  # not used by napari, and next to the hand that does not hold the mouse
-HINT = f"Dragging over the image with {KEY} held does the same."
+HINT = f"So does dragging over the image with {KEY} held."
 HELP = (
     f"Hold {KEY} over the image: dragging, or the arrow keys, change TI, the flip angle or TR (left and right) and TE "
     "(up and down), with Shift in finer steps. Page Up and Page Down change the preset."

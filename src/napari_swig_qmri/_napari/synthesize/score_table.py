@@ -11,8 +11,8 @@ from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
 
 METHOD = (
-    "SSIM (window 7 × 7) and HFEN (LoG, sigma 1.5 voxels) are computed per axial slice on signals clipped to the "
-    "99.5th percentile of the reference, NRMSE on unclipped signals. Brain tissue excludes CSF."
+    "SSIM (7 × 7) and HFEN (LoG, sigma 1.5 voxels) are those of axial slices, with signals clipped to the 99.5th "
+    "percentile of the reference. NRMSE is not clipped. Brain tissue excludes CSF."
 )
 REGIONS = {"tissue": "brain tissue", "WM": "white matter", "GM": "grey matter", "CSF": "CSF"}
 
