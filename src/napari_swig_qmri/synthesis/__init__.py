@@ -1,1 +1,1 @@
-"""Weighted contrasts computed from maps: rendered, designed, kept as presets and sheets."""
+"""Weighted contrasts computed from maps: their signal, noise and design, and presets, protocols and sheets of them."""

@@ -44,7 +44,7 @@ def missing_maps(sequence: Contrast, given: Collection[str]) -> tuple[str, ...]:
 
 
 def require_maps(sequence: Contrast, given: Collection[str]) -> None:
-    """Raise a ValueError if a map that a contrast needs is missing; it lists the sequences for which none is."""
+    """Raise a ValueError if a map that a contrast needs is missing; it lists the sequences that need no other map."""
     missing = missing_maps(sequence, given)
     if not missing:
         return
