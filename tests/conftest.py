@@ -21,6 +21,16 @@ def own_presets(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mo
     return folder
 
 
+@pytest.fixture(autouse=True)
+def _disable_qt_warnings() -> None:
+    """In place of the fixture of napari, which loads Qt; tests of the plugin have that one."""
+
+
+@pytest.fixture(autouse=True)
+def _clean_themes() -> None:
+    """In place of the fixture of napari, which costs every test 10 ms; tests of the plugin have that one."""
+
+
 def has_screen() -> bool:
     """Whether a real window can open: another system's screen, an X server or Xvfb."""
     if not sys.platform.startswith("linux"):

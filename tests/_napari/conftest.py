@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from napari.components import ViewerModel
+from napari.utils._testsupport import _clean_themes, _disable_qt_warnings  # noqa: F401
 from npe2 import PluginManager, PluginManifest
 
 from napari_swig_qmri._napari.parts.preferences import PLUGIN
