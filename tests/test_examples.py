@@ -69,7 +69,7 @@ def test_readme_commands_and_script_run_one_after_another(tmp_path: Path, monkey
 @pytest.mark.timeout(900)
 @pytest.mark.gui
 def test_demo_prints_scores_and_saves_maps_and_a_picture(tmp_path: Path) -> None:
-    printed = run_script("demo.py", "--no-wait", "--output", "out", cwd=tmp_path)
+    printed = run_script("demo.py", "--no-wait", "--voxel-size", "3", "--output", "out", cwd=tmp_path)
     assert "super-resolved" in (tmp_path / "out" / "scores.txt").read_text()
     assert "GM" in printed
     assert len(list((tmp_path / "out" / "maps").rglob("*desc-swig_T1map.nii.gz"))) == 1

@@ -1,6 +1,6 @@
 """Degrade the digital head, super-resolve it, score the result, and show it in napari.
 
-    python docs/examples/demo.py [--output out/demo] [--no-wait]
+    python docs/examples/demo.py [--output out/demo] [--voxel-size 1] [--no-wait]
 
 Writes the super-resolved maps as NIfTI, the scores as text and a screenshot of the window. With a display, the
 window stays open until you close it.
@@ -42,15 +42,16 @@ ROWS = ("LR", "SR", "truth")
 COLUMNS = ("PD", "T1", "T2")
 
 
-def main(folder: Path, wait: bool) -> None:
+def main(folder: Path, voxel_size: float, wait: bool) -> None:
     """Run everything and write into `folder`."""
     start = time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
-    say(start, "making a head of 1 mm voxels")
-    phantom = make_phantom(1.0, extent=EXTENT)
+    say(start, f"making a head of {voxel_size:g} mm voxels")
+    phantom = make_phantom(voxel_size, extent=EXTENT)
     noise = {"map_noise": NOISE, "guide_noise": NOISE, "generator": np.random.default_rng(0)}
     lr_maps, guides = degrade(phantom.maps, 2, gains=(812, 95, 400), **noise)
-    say(start, f"super-resolving maps of {lr_maps.grid.shape} voxels of 2 mm with T1w, T2w and FLAIR of 1 mm")
+    lr, hr = (f"{grid.voxel_size[0]:g} mm" for grid in (lr_maps.grid, phantom.maps.grid))
+    say(start, f"super-resolving maps of {lr_maps.grid.shape} voxels of {lr} with T1w, T2w and FLAIR of {hr}")
     result = super_resolve(lr_maps, guides, progress=reporter(start))
     say(start, "scoring")
     table = scores(lr_maps, result.maps, phantom)
@@ -158,6 +159,7 @@ def is_virtual_screen() -> bool:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--output", type=Path, default=Path("out/demo"))
+    parser.add_argument("--voxel-size", type=float, default=1.0, help="of the head, in mm")
     parser.add_argument("--no-wait", action="store_true", help="close the window at once")
     options = parser.parse_args()
-    main(options.output, wait=not options.no_wait)
+    main(options.output, options.voxel_size, wait=not options.no_wait)
