@@ -67,10 +67,11 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
 
     Examples
     --------
-    >>> import nibabel as nib, numpy as np
+    >>> import tempfile, nibabel as nib, numpy as np
     >>> from napari_swig_qmri import read_volume
-    >>> nib.save(nib.Nifti1Image(np.full((4, 4, 2), 900, np.int16), np.eye(4)), "sub-01_T1map.nii.gz")
-    >>> volume = read_volume("sub-01_T1map.nii.gz")
+    >>> path = f"{tempfile.mkdtemp()}/sub-01_T1map.nii.gz"
+    >>> nib.save(nib.Nifti1Image(np.full((4, 4, 2), 900, np.int16), np.eye(4)), path)
+    >>> volume = read_volume(path)
     >>> round(float(volume.data.max()), 3), volume.unit, volume.file_unit
     (0.9, 's', 'ms')
     """
@@ -158,11 +159,12 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
 
     Examples
     --------
-    >>> import nibabel as nib, numpy as np
+    >>> import tempfile, nibabel as nib, numpy as np
     >>> from napari_swig_qmri import read_folder
+    >>> folder = tempfile.mkdtemp()
     >>> for name in ("T1w", "T1map"):
-    ...     nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), f"sub-01_{name}.nii.gz")
-    >>> [volume.name for volume in read_folder(".")]
+    ...     nib.save(nib.Nifti1Image(np.ones((4, 4, 2)), np.eye(4)), f"{folder}/sub-01_{name}.nii.gz")
+    >>> [volume.name for volume in read_folder(folder)]
     ['sub-01 T1map', 'sub-01 T1w']
     """
     folder = Path(path)
@@ -252,11 +254,11 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
 
     Examples
     --------
-    >>> import numpy as np
+    >>> import tempfile, numpy as np
     >>> from napari_swig_qmri import Volume, VoxelGrid, write_volume
     >>> grid = VoxelGrid((4, 4, 2), np.eye(4))
     >>> t1 = Volume(data=np.full((4, 4, 2), 0.9), grid=grid, name="T1", suffix="T1map", unit="s")
-    >>> [path.name for path in write_volume(t1, "sub-01_T1map.nii.gz")]
+    >>> [path.name for path in write_volume(t1, f"{tempfile.mkdtemp()}/sub-01_T1map.nii.gz")]
     ['sub-01_T1map.nii.gz', 'sub-01_T1map.json']
     """
     path = Path(path)
