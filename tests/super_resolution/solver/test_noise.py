@@ -48,6 +48,16 @@ def test_a_single_slice_has_a_noise_level():
     assert noise_level(image, tissue, torch.zeros(image.shape)) == pytest.approx(2.0, rel=0.05)
 
 
+def test_smooth_anatomy_is_no_noise():
+    x = torch.linspace(0, 6, 40)
+    smooth = torch.sin(x)[:, None, None] * torch.cos(x)[None, :, None] + x[None, None, :20]
+    noisy = smooth + 0.03 * white_noise(40, 40, 20)
+    tissue = torch.ones(40, 40, 20, dtype=torch.bool)
+    assert noise_level(noisy, tissue, torch.zeros(40, 40, 20)) == pytest.approx(0.03, rel=0.05)
+    assert noise_level(smooth, tissue, torch.zeros(40, 40, 20)) < 0.002
+    assert noise_level(noisy[..., :1], tissue[..., :1], torch.zeros(40, 40, 1)) == pytest.approx(0.03, rel=0.15)
+
+
 def test_no_tissue_has_no_noise():
     assert noise_level(plane(), ~INSIDE, plane()) == 0.0
 

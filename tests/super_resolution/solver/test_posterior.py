@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from engine_cases import objective, textured
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds, signal_and_slope
+from napari_swig_qmri.super_resolution.solver.posterior import LOOSENING, clamp_to_bounds, signal_and_slope
 
 
 @pytest.fixture
@@ -37,6 +38,42 @@ def test_its_three_terms_are_those_of_the_equation(posterior):
     prior = 0.01**2 * posterior.prior_precision.sum() * maps[0].numel()
     torch.testing.assert_close(posterior(log_maps), guide + lr + prior)
     torch.testing.assert_close(posterior.lr_residual(log_maps), posterior.lr_maps - posterior.truncate(maps))
+
+
+def test_gains_rescale_the_guides_and_their_noise(posterior):
+    """f_k - W_k / a over the noise / a is a f_k - W_k over the noise."""
+    maps, factors = 1.02 * posterior.prior_mean.exp(), torch.tensor([0.9, 1.0, 1.2], dtype=torch.float64)
+    expected = sum(
+        (precision * (factor * model(*maps) - image).square()).sum()
+        for (model, image, precision), factor in zip(posterior.guide_terms(), factors, strict=True)
+    )
+    torch.testing.assert_close(posterior.rescaled(factors).guide_term(maps), expected)
+
+
+def test_the_loosened_posterior_trusts_the_lr_maps_less(posterior):
+    """Guide term and prior vanish at the truth as a prior mean."""
+    log_maps = posterior.prior_mean
+    without = replace(posterior, guide_precision=0 * posterior.guide_precision)
+    moved = replace(without, lr_maps=1.1 * without.lr_maps)
+    torch.testing.assert_close(LOOSENING * moved.loosened()(log_maps), moved(log_maps))
+
+
+def test_the_linear_model_has_the_curvature_and_the_minimum_of_guide_term_and_prior(posterior):
+    """At one voxel, with the Jacobian by automatic differentiation."""
+    log_maps, here = posterior.prior_mean + 0.05, (slice(None), 3, 4, 2)
+    maps, covariance, step = posterior.linearised(log_maps)
+    torch.testing.assert_close(maps, log_maps.exp())
+
+    def signals(log_map):
+        return torch.stack([model(*log_map.exp()) for model in posterior.sequences])
+
+    jacobian = torch.autograd.functional.jacobian(signals, log_maps[here])
+    precision = posterior.guide_precision.expand_as(posterior.guides)[here]
+    hessian = jacobian.T @ torch.diag(precision) @ jacobian + posterior.prior_precision
+    torch.testing.assert_close(covariance[:, :, 3, 4, 2], torch.linalg.inv(hessian))
+    residual = posterior.guides[here] - signals(log_maps[here])
+    prior = posterior.prior_precision @ (posterior.prior_mean - log_maps)[here]
+    torch.testing.assert_close(step[here], torch.linalg.solve(hessian, jacobian.T @ (precision * residual) + prior))
 
 
 def test_gradcheck():

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cache
 
+import numpy as np
 import pytest
 import torch
-from engine_cases import degraded, slab
+from engine_cases import degraded, textured
 
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ABOVE_WATER,
@@ -20,21 +23,32 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     Prediction,
     cross_scale_covariance,
     guide_features,
+    interpolate_with_floor,
     log_with_floor,
     lr_variance,
     make_posterior,
+    predict,
     upper_limits_of,
 )
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, prepare
 
+SHAPE = (24, 20, 16)
 LEVELS = torch.tensor([0.01, 0.02, 0.03])
 NOISE = Noise(lr_maps=LEVELS, guides=torch.tensor([8.0, 1.0]))
 
 
 @cache
+def truth_maps():
+    """A box of tissue with a block of CSF."""
+    data = textured(SHAPE)
+    data[:, 18:] = np.array([1.0, 4.0, 2.0])[:, None, None, None]
+    return QuantitativeMaps(data=data, grid=VoxelGrid(SHAPE, np.eye(4)))
+
+
+@cache
 def problem():
-    """Two guides of a slab of the head at 3 mm, noise 1 %."""
-    maps, guides = degraded(slab().maps, map_noise=0.01, guide_noise=0.01)
+    """LR maps and two guides with noise of 1 %."""
+    maps, guides = degraded(truth_maps(), map_noise=0.01, guide_noise=0.01)
     return drained(prepare(maps, guides, guides[0].grid))
 
 
@@ -54,6 +68,43 @@ def test_features_are_logarithms_relative_to_tissue_with_a_floor():
     images = torch.stack([torch.tensor([1.0, 2.0, -5.0]) * level for level in case.guide_levels])
     expected = torch.tensor([1.0, 2.0, GUIDE_FLOOR]).log().expand(2, 3)
     torch.testing.assert_close(guide_features(case, images), expected)
+
+
+def test_features_of_signed_images_are_the_images_relative_to_tissue():
+    uni = SEQUENCES["mp2rage-uni"].from_typical()
+    case = replace(problem(), sequences=(problem().sequences[0], uni))
+    images = torch.stack([torch.tensor([1.0, -2.0]) * level for level in case.guide_levels])
+    torch.testing.assert_close(guide_features(case, images)[1], torch.tensor([1.0, -2.0]))
+
+
+def truth_error(maps):
+    truth = torch.as_tensor(truth_maps().data, dtype=torch.float32) / problem().map_units
+    return (maps / truth - 1)[:, :16].abs().flatten(1).mean(1)
+
+
+@pytest.mark.parametrize("noise", [None, NOISE])
+def test_a_prediction_is_closer_to_the_truth_than_interpolation(noise):
+    levels = (None, None) if noise is None else (noise.lr_maps, noise.guides)
+    prediction = drained(predict(problem(), *levels))
+    interpolated = interpolate_with_floor(problem().lr_maps, problem().truncate)
+    assert (truth_error(prediction.maps) < 0.8 * truth_error(interpolated)).all()
+    if noise is None:
+        levels = prediction.noise.lr_maps
+        assert ((levels > 0.008) & (levels < 0.03)).all()  # 1 %, and texture
+    else:
+        assert torch.equal(prediction.noise.lr_maps, noise.lr_maps)
+        assert torch.equal(prediction.noise.guides, noise.guides)
+
+
+def test_without_a_guide_the_prediction_is_the_interpolation_with_a_smaller_lr_residual():
+    lr_maps, _ = degraded(truth_maps())
+    case = drained(prepare(lr_maps, [], truth_maps().grid))
+    prediction, interpolated = drained(predict(case)).maps, interpolate_with_floor(case.lr_maps, case.truncate)
+    after, before = (
+        (case.lr_maps - case.truncate(maps)).square().sum((1, 2, 3)) for maps in (prediction, interpolated)
+    )
+    assert (after < 0.9 * before).all()
+    assert (prediction / interpolated - 1).abs().median() < 0.05
 
 
 def test_lr_variance_is_relative_to_the_value_with_a_floor():

@@ -7,19 +7,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from engine_cases import degraded, slab, textured
+from engine_cases import degraded, textured
 from laws import paced
 from nibabel.affines import from_matvec
-from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 
-from napari_swig_qmri.data.interpretation import uniform_image
-from napari_swig_qmri.data.resampling import N_PLANES, resampled
+from napari_swig_qmri.data.resampling import N_PLANES
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.super_resolution.solver.alignment import align_axes
-from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid
 from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, prepare
 
 
@@ -91,7 +87,9 @@ def test_missing_maps_are_assumed_and_said(box):
 
 @pytest.mark.parametrize("name", ["T1", "T2"])
 def test_without_pd_the_guides_tell_head_from_air(name):
-    lr, guides = degraded(slab().maps, 3)
+    grid, maps = VoxelGrid((24, 20, 16), np.eye(4)), textured((24, 20, 16))
+    maps[:, 12:] = 0
+    lr, guides = degraded(QuantitativeMaps(data=maps, grid=grid), 3)
     air = lr["PD"] < 0.1
     data = lr[name].copy()
     data[air] = np.random.default_rng(0).uniform(0.01, 2 * np.median(data[~air]), air.sum())
@@ -101,45 +99,10 @@ def test_without_pd_the_guides_tell_head_from_air(name):
     assert not (tissue & air).any()
 
 
-@pytest.mark.parametrize("codes", ["LPS", "SAR", "PIL", "RAS"])
-def test_maps_get_the_order_and_direction_of_the_axes_of_the_hr_grid(box, codes):
-    lr, guides = box
-    orientation = axcodes2ornt(codes)
-    data = np.stack([apply_orientation(volume, orientation) for volume in lr.data])
-    grid = VoxelGrid(data.shape[1:], lr.grid.affine @ inv_ornt_aff(orientation, lr.grid.shape))
-    back = drained(align_axes(QuantitativeMaps(data=data, grid=grid), guides[0].grid, notices := []))
-    np.testing.assert_array_equal(back.data, lr.data)
-    np.testing.assert_allclose(back.grid.affine, lr.grid.affine, atol=1e-12)
-    assert notices == []
-
-
 def ramp(grid, name="T2w"):
     """An image that is the world x position, offset to be positive."""
     voxels = np.stack(np.meshgrid(*map(np.arange, grid.shape), indexing="ij"), -1)
     return WeightedImage(data=grid.world(voxels)[..., 0] + 100, grid=grid, name=name)
-
-
-def everywhere(grid):
-    return np.ones(grid.shape, bool)
-
-
-@pytest.mark.parametrize("size", [0.6, 1.0, 2.5])
-def test_images_are_resampled_to_where_they_are_in_the_world(size):
-    target = VoxelGrid((12, 12, 12), np.eye(4))
-    n = int(30 / size)
-    source = VoxelGrid((n, n, n), from_matvec(np.eye(3) * size, [-9.3, -8.7, -9.1]))
-    data, seen = drained(resampled(ramp(source).data, everywhere(source), source, target))
-    np.testing.assert_allclose(data, ramp(target).data, atol=0.02)
-    assert seen.all()
-
-
-def test_outside_the_image_there_is_no_value():
-    target = VoxelGrid((12, 12, 12), np.eye(4))
-    source = VoxelGrid((6, 12, 12), from_matvec(np.eye(3), [0.5, 0.5, 0.5]))
-    data, seen = drained(resampled(ramp(source).data, everywhere(source), source, target))
-    assert not seen[7:].any()
-    assert seen[1:5, 1:11, 1:11].all()
-    assert np.isfinite(data).all()
 
 
 def moved(guide, shift):
@@ -204,15 +167,6 @@ def test_uni_as_scanners_store_it_is_brought_to_the_range_of_its_equation(unifor
     assert not problem.guides[1, :4].any()
     assert problem.notices == ("UNIT1 is stored as 0 to 4095 and was brought to -0.5 to 0.5.",)
     assert prepared(lr, [t1w, uni]).notices == ()
-
-
-@pytest.mark.parametrize(("low", "high", "expected"), [(-20, 4110, -0.505), (0, 0.9, -0.5), (-0.5, 0.5, -0.5)])
-def test_ranges_of_uni_are_told_apart(low: float, high: float, expected: float):
-    data, notices = np.array([low, high, (low + high) / 2]), []
-    found = uniform_image(data, np.ones(3, bool), "UNIT1", notices)
-    assert found[0] == pytest.approx(expected, abs=1e-3)
-    assert abs(found).max() < 0.51
-    assert len(notices) == (low > -0.5 or high > 1)
 
 
 def test_uni_of_no_known_range_is_refused(uniform):
@@ -308,14 +262,7 @@ def test_maps_in_another_unit_are_refused_over_tissue(box):
         prepared(QuantitativeMaps(data=data, grid=grid), guides)
 
 
-def test_the_hr_grid_is_that_of_the_finest_guide_or_as_asked(box):
+def test_a_guide_without_a_sequence_is_refused_by_name(box):
     lr, guides = box
-    coarse = replace(ramp(guides[0].grid.with_shape((12, 10, 16))), name="coarse")
-    assert choose_hr_grid(lr, [coarse, guides[0]], None, None) is guides[0].grid
-    assert choose_hr_grid(lr, [coarse, guides[0]], None, 0) is coarse.grid
-    assert choose_hr_grid(lr, [], None, None) is lr.grid
-    assert choose_hr_grid(lr, [], 0.5, None).shape == (48, 40, 32)
-    asked = choose_hr_grid(lr, [coarse, guides[0]], (2, 1, 4), 0)
-    assert asked.shape == (12, 20, 4)
-    np.testing.assert_allclose(asked.voxel_size, (2, 1, 4))
-    np.testing.assert_allclose(asked.field_of_view, guides[0].grid.field_of_view)
+    with pytest.raises(ValueError, match="the sequence of guide 'T2w' is not known"):
+        prepared(lr, [guides[0], replace(guides[1], sequence=None)])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
-from napari_swig_qmri.super_resolution.solver.noise import noise_level, robust_sd, scatter_matrix
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
     RIDGE,
@@ -59,35 +57,3 @@ def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():
     assert (corrected >= SHRINK * maps).all()
     assert (corrected <= GROW * maps).all()
     torch.testing.assert_close(add_lr_correction(maps, 0.01 * maps), 1.01 * maps)
-
-
-def test_noise_is_told_from_anatomy():
-    x = torch.linspace(0, 6, 40)
-    smooth = torch.sin(x)[:, None, None] * torch.cos(x)[None, :, None] + x[None, None, :20]
-    noisy = smooth + 0.03 * normal(40, 40, 20).float()
-    tissue = torch.ones(40, 40, 20, dtype=torch.bool)
-    assert noise_level(noisy, tissue, torch.zeros(40, 40, 20)) == pytest.approx(0.03, rel=0.05)
-    assert noise_level(smooth, tissue, torch.zeros(40, 40, 20)) < 0.002
-    assert noise_level(noisy[..., :1], tissue[..., :1], torch.zeros(40, 40, 1)) == pytest.approx(0.03, rel=0.15)
-    assert noise_level(noisy, ~tissue, torch.zeros(40, 40, 20)) == 0
-
-
-def test_spread_survives_outliers():
-    values = 2 * normal(100_000)
-    values[:5000] = 1e4
-    assert float(robust_sd(values)) == pytest.approx(2, rel=0.1)
-
-
-def test_the_scatter_of_heavy_tails_is_that_of_their_centre():
-    mixing = torch.tensor([[0.02, 0, 0], [0.02, 0.03, 0], [0, -0.01, 0.04]], dtype=torch.float64)
-    errors = mixing @ normal(3, 50_000)
-    errors[:, :1500] *= 30
-    expected = mixing @ mixing.T
-    found = scatter_matrix(errors)
-    correlation = lambda c: c / (c.diagonal().sqrt()[:, None] * c.diagonal().sqrt())  # noqa: E731
-    torch.testing.assert_close(correlation(found), correlation(expected), rtol=0, atol=0.05)
-    assert (found.diagonal() / expected.diagonal()).sqrt().sub(1).abs().max() < 0.25
-
-
-def test_scatter_stays_invertible_without_errors():
-    assert torch.linalg.eigvalsh(scatter_matrix(torch.zeros(3, 1000, dtype=torch.float64))).min() > 0

@@ -1,0 +1,126 @@
+"""Conflicts: where the LR residual stands out, and what is followed there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+from types import SimpleNamespace
+
+import pytest
+import torch
+from engine_cases import objective
+
+from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
+from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
+from napari_swig_qmri.super_resolution.solver.prediction import Noise
+
+SHAPE = (44, 40, 32)
+LESION = (slice(5, 8), slice(5, 8), slice(4, 7))  # LR voxels
+PD, T1, T2 = range(3)
+NOISE = Noise(lr_maps=torch.full((3,), 0.01, dtype=torch.float64), guides=torch.ones(2))
+
+
+@cache
+def box():
+    """Posterior of a box, and the part of its problem that conflicts depend on."""
+    posterior, hr, lr = objective(SHAPE, n_guides=2)
+    problem = SimpleNamespace(
+        hr_grid=hr,
+        lr_grid=lr,
+        truncate=KSpaceTruncation(hr, lr, dtype=torch.float64),
+        interpolate=linear_interpolation(hr, lr, dtype=torch.float64),
+        lr_maps=posterior.lr_maps,
+        tissue=torch.ones(lr.shape, dtype=torch.bool),
+    )
+    return posterior, problem
+
+
+def conflict_with(change, fluid=()):
+    """Conflict on the LR grid of maps that fit up to noise of 1 % and a relative `change` ``(3, x, y, z)``.
+
+    `fluid` are LR planes of CSF.
+    """
+    posterior, problem = box()
+    noise = 0.01 * torch.randn(change.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    log_maps = posterior.prior_mean
+    fitted = posterior.truncate(log_maps.exp())
+    measured = replace(posterior, lr_maps=fitted * (1 + noise + change))
+    lr_maps = problem.lr_maps.clone()
+    lr_maps[T2, list(fluid)] = 1.0
+    problem = SimpleNamespace(**{**vars(problem), "lr_maps": lr_maps})
+    return problem.truncate(find_conflict(problem, measured, NOISE, log_maps))
+
+
+def lesion(quantity, size=0.2):
+    change = torch.zeros_like(box()[0].lr_maps)
+    change[(quantity, *LESION)] = size
+    return change
+
+
+@pytest.mark.parametrize("quantity", [T1, T2])
+def test_a_lesion_that_only_the_lr_maps_have_is_a_conflict(quantity):
+    conflict = conflict_with(lesion(quantity))
+    assert (conflict[LESION] > 0.9).all()
+    far = torch.ones_like(conflict, dtype=torch.bool)
+    far[2:11, 2:11, 1:10] = False
+    assert conflict[far].abs().max() < 0.1
+
+
+def alternating():
+    parity = sum(torch.meshgrid(*(torch.arange(n // 2) for n in SHAPE), indexing="ij")) % 2
+    change = lesion(T1, 0.2)
+    return change * (1 - 2 * parity)
+
+
+@pytest.mark.parametrize("change", [lesion(T1, 0.0), lesion(PD), alternating()], ids=["noise", "PD", "ringing"])
+def test_noise_pd_and_ringing_are_no_conflict(change):
+    assert conflict_with(change).abs().max() < 0.1
+
+
+@pytest.mark.parametrize("plane", [0, -1])
+def test_the_ends_of_the_field_of_view_are_no_conflict(plane):
+    change = torch.zeros_like(box()[0].lr_maps)
+    change[T1, plane] = 0.2
+    assert conflict_with(change)[plane].abs().max() < 0.1
+
+
+def test_next_to_csf_only_a_larger_residual_of_t1_is_a_conflict():
+    csf = (3, 4, 8, 9)
+    small, large = 0.038, 0.2
+    assert conflict_with(lesion(T1, small))[LESION].max() > 0.9
+    assert conflict_with(lesion(T1, small), csf)[LESION].max() < 0.1
+    assert conflict_with(lesion(T1, large), csf)[LESION].max() > 0.9
+    assert conflict_with(lesion(T2, large), csf)[LESION].max() < 0.1
+
+
+def test_without_a_conflict_guides_and_prior_stay():
+    posterior, problem = box()
+    followed = follow_lr_maps(posterior, problem, torch.zeros(SHAPE, dtype=torch.float64))
+    assert torch.equal(followed.prior_mean, posterior.prior_mean)
+    precision = posterior.guide_precision.expand(2, *SHAPE)
+    assert torch.equal(followed.guide_precision.expand_as(precision), precision)
+
+
+def test_in_a_conflict_guides_have_no_weight_and_the_lr_maps_are_the_prior():
+    posterior, problem = box()
+    conflict = torch.zeros(SHAPE, dtype=torch.float64)
+    conflict[:3], conflict[3] = 1, 0.5
+    moved = SimpleNamespace(**{**vars(problem), "lr_maps": 1.1 * problem.lr_maps})
+    followed = follow_lr_maps(posterior, moved, conflict)
+    assert (followed.guide_precision[:, :3] == 0).all()
+    torch.testing.assert_close(followed.guide_precision[:, 3], posterior.guide_precision[:, 0].expand(2, 40, 32) / 4)
+    expected = problem.truncate.zero_filled(moved.lr_maps).log()
+    torch.testing.assert_close(followed.prior_mean[:, :3], expected[:, :3])
+    assert torch.equal(followed.prior_mean[:, 4:], posterior.prior_mean[:, 4:])
+
+
+def test_a_restart_drops_log_maps_and_multipliers_in_a_conflict():
+    posterior, _ = box()
+    iterate = Iterate(posterior.prior_mean + 0.1, torch.ones_like(posterior.lr_maps))
+    kept = restart(iterate, posterior, torch.zeros(SHAPE, dtype=torch.float64))
+    assert torch.equal(kept.log_maps, iterate.log_maps)
+    assert (kept.multipliers == 1).all()
+    dropped = restart(iterate, posterior, torch.ones(SHAPE, dtype=torch.float64))
+    torch.testing.assert_close(dropped.log_maps, posterior.prior_mean)
+    assert (dropped.multipliers == 0).all()
