@@ -86,7 +86,31 @@ def with_record(metadata: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
 
 
 def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
-    """A volume as a layer in a display frame (default: its own); relaxation times become ms."""
+    """Return a volume as layer data, with axes ``(S, A, R)``; relaxation times are shown in ms.
+
+    Parameters
+    ----------
+    volume
+        Volume on any grid.
+    frame
+        Display frame ``(4, 4)``, as of `shared_frame`. By default that of the volume. A volume that is tilted against
+        the frame is interpolated.
+
+    Returns
+    -------
+    tuple
+        Data, attributes and type of the layer, for ``Layer.create`` of napari.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid, to_layer_data
+    >>> grid = VoxelGrid((4, 5, 6), np.eye(4))
+    >>> t1 = Volume(data=np.full((4, 5, 6), 0.9, np.float32), grid=grid, name="T1", suffix="T1map", unit="s")
+    >>> data, attributes, kind = to_layer_data(t1)
+    >>> data.shape, attributes["name"], kind
+    ((6, 5, 4), 'T1 (ms)', 'image')
+    """
     frame = display_frame(volume.grid) if frame is None else frame
     is_label = volume.suffix in LABELS
     placed = place(volume, frame, order=0 if is_label else 1)
@@ -128,10 +152,28 @@ def _level(volume: Volume) -> int:
 
 
 def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
-    """Volume that a layer shows, on its own grid and in its own unit.
+    """Return the volume that a layer shows, on its stored grid and in its own unit.
 
-    A layer that this plugin did not make, or that was moved, cropped or resampled since, is placed by its own
-    transform, and a notice says so.
+    A layer that this plugin did not make, or that was moved, cropped or resampled, is placed by the transform of the
+    layer, and a notice says so.
+
+    Parameters
+    ----------
+    data
+        Voxels of the layer, or its list of levels if it is multiscale.
+    attributes
+        Attributes of the layer, as in the second entry of ``layer.as_layer_data_tuple()``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from napari_swig_qmri import Volume, VoxelGrid, from_layer, to_layer_data
+    >>> grid = VoxelGrid((4, 5, 6), np.eye(4))
+    >>> t1 = Volume(data=np.full((4, 5, 6), 0.9, np.float32), grid=grid, name="T1", suffix="T1map", unit="s")
+    >>> data, attributes, _ = to_layer_data(t1)
+    >>> volume = from_layer(data, attributes)
+    >>> volume.data.shape, volume.unit
+    ((4, 5, 6), 's')
     """
     record = LayerRecord.of(attributes)
     values = np.asarray(data[0] if attributes.get("multiscale") else data)

@@ -28,10 +28,32 @@ def result_layers(
     frame: FloatArray | None = None,
     origin: Mapping[str, Any] | None = None,
 ) -> list[LayerData]:
-    """Layers of a run in one display frame (default: that of the HR grid), the maps last and on top.
+    """Return the layers of a result in one display frame, the SR maps last and on top.
 
-    Residuals and the conflict are there but hidden. The super-resolved maps are shown between the limits of the
-    measured ones. `origin`, as of `origin_of`, goes into every sidecar; metadata name the model (`result_label`).
+    Residuals and the conflict are hidden. The SR maps have the contrast limits of the LR maps. The metadata name the
+    model (`result_label`).
+
+    Parameters
+    ----------
+    result
+        Result of a run.
+    frame
+        Display frame ``(4, 4)``, as of `shared_frame`. By default that of the HR grid.
+    origin
+        Entries for every sidecar, as of `origin_of`.
+
+    Returns
+    -------
+    list of tuple
+        Data, attributes and type of each layer, for ``Layer.create`` of napari.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri import Options, degrade, make_phantom, result_layers, super_resolve
+    >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
+    >>> result = super_resolve(maps, guides[:1], Options(method="regression"))
+    >>> [attributes["name"] for _, attributes, _ in result_layers(result)][-3:]
+    ['PD SR', 'T1 SR (ms)', 'T2 SR (ms)']
     """
     origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
