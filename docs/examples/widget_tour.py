@@ -188,7 +188,7 @@ def presets(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None
     dock.findChild(QScrollArea).ensureWidgetVisible(panel.null)
     shoot(viewer, folder / "synthesize-null.png")
     panel.editor.sequence_box.value = "equation"
-    panel.editor.equation_box.setPlainText("PD * exp(-TE/T2) * (1 - exp(-TR/T1))**2")
+    panel.editor.equation_box.value = "PD * exp(-TE/T2) * (1 - exp(-TR/T1))**2"
     dock.findChild(QScrollArea).ensureWidgetVisible(panel.presets)
     wait(0.5)
     shoot(viewer, folder / "synthesize-equation.png")

@@ -266,7 +266,7 @@ def test_an_equation_is_a_contrast_with_the_parameters_that_it_contains(
     editor = lr_widget.editor
     (layer,) = lr_widget.run()
     editor.sequence_box.value = EQUATION
-    editor.equation_box.setPlainText("PD * exp(-TE/T2) * cos(FA)")
+    editor.equation_box.value = "PD * exp(-TE/T2) * cos(FA)"
     assert list(editor.parameter_boxes()) == ["echo_time", "flip_angle"]
     editor.parameter_boxes()["echo_time"].value = 40
     editor.parameter_boxes()["flip_angle"].value = 60
@@ -278,13 +278,13 @@ def test_an_equation_is_a_contrast_with_the_parameters_that_it_contains(
     assert shown.sidecar["FlipAngle"] == pytest.approx(60)
     assert "RepetitionTime" not in shown.sidecar
     before = layer.data.sequence
-    editor.equation_box.setPlainText("PD * exp(-TE/T2")
+    editor.equation_box.value = "PD * exp(-TE/T2"
     assert "position 16: expected ')'" in editor.problem_label.text()
     assert not lr_widget.add_button.enabled
     assert list(editor.parameter_boxes()) == ["echo_time", "flip_angle"]
     qtbot.wait(50)
     assert layer.data.sequence == before
-    editor.equation_box.setPlainText("PD * T1")
+    editor.equation_box.value = "PD * T1"
     assert editor.parameter_boxes() == {}
 
 

@@ -127,4 +127,4 @@ def test_an_equation_can_be_a_preset(panel: SequencePanel, monkeypatch: pytest.M
     panel.editor.set_value(T2Flair.from_typical())
     panel.presets.preset_box.value = "T2 decay"
     assert panel.editor.value() == equation
-    assert not panel.editor.equation_box.isHidden()
+    assert not panel.editor.equation_box.native.isHidden()

@@ -15,8 +15,8 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_swig_qmri._napari.inspect.limit_row import LimitRow
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
-from napari_swig_qmri._napari.parts.appearance import native_of, sentence, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, native_of, row
 from napari_swig_qmri._napari.parts.plots import draw_landscape, name_axes, new_plot
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps

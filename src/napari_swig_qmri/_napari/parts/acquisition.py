@@ -6,12 +6,12 @@ import math
 from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
-from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox, TextEdit
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QPlainTextEdit, QWidget
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import Form, column
+from napari_swig_qmri._napari.parts.boxes import Form, column, native_of
 from napari_swig_qmri.physics.sequence import settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
@@ -87,12 +87,12 @@ class AcquisitionEditor(QWidget):
         self._form = Form(self.sequence_box)
         self.equation_box = _equation_box()
         self._grammar = wrapped_label(GRAMMAR, role="note")
-        self._form.addRow(self.equation_box)
+        self._form.addRow(self.equation_box.native)
         self._form.addRow(self._grammar)
         self.problem_label = wrapped_label(role="problem")
         self.setLayout(column(self._form, self.problem_label, spacing=2))
         self.sequence_box.changed.connect(self._show_sequence)
-        self.equation_box.textChanged.connect(self._take_equation)
+        self.equation_box.changed.connect(self._take_equation)
         self._show_sequence(self.sequence_box.value)
 
     def value(self) -> Contrast | None:
@@ -125,9 +125,8 @@ class AcquisitionEditor(QWidget):
         with self.sequence_box.changed.blocked():
             self.sequence_box.value = name
         if isinstance(model, UserEquation):
-            self.equation_box.blockSignals(True)
-            self.equation_box.setPlainText(model.text)
-            self.equation_box.blockSignals(False)
+            with self.equation_box.changed.blocked():
+                self.equation_box.value = model.text
         values = {} if model is None else {item.name: getattr(model, item.name) for item in settings_of(model)}
         self._show_sequence(name, values)
 
@@ -161,7 +160,7 @@ class AcquisitionEditor(QWidget):
             return None, str(error)
 
     def _equation(self) -> str:
-        return str(self.equation_box.toPlainText()).strip()
+        return str(self.equation_box.value).strip()
 
     def _inside(self, parameter: Field[Any], shown: Any) -> Any:
         before, exact = self._exact.get(parameter.name, (None, None))
@@ -176,7 +175,7 @@ class AcquisitionEditor(QWidget):
         while self._form.rowCount() > FIXED_ROWS:
             self._form.removeRow(FIXED_ROWS)  # deletes the boxes at once, in this thread
         self._boxes, self._exact = {}, {}
-        for part in (self.equation_box, self._grammar):
+        for part in (self.equation_box.native, self._grammar):
             part.setVisible(name == EQUATION)
         if name == EQUATION:
             self._add_boxes(starting_values(UserEquation) | dict(values or {}), self._mentioned() or ())
@@ -222,13 +221,16 @@ class AcquisitionEditor(QWidget):
         self.changed.emit()
 
 
-def _equation_box() -> QPlainTextEdit:
+def _equation_box() -> TextEdit:
     """Box for an equation of a few lines. The Tab key moves on to the next box."""
-    box = QPlainTextEdit(FIRST_EQUATION)
-    box.setTabChangesFocus(True)
-    box.setFixedHeight(3 * box.fontMetrics().lineSpacing() + 12)
-    box.setStyleSheet("QPlainTextEdit { border: 1px solid #7a838c; border-radius: 2px; padding: 1px; }")
-    box.setToolTip("Signal as a formula. It is evaluated as a formula, never run as a program.")
+    box = TextEdit(
+        value=FIRST_EQUATION, tooltip="Signal as a formula. It is evaluated as a formula, never run as a program."
+    )
+    native: Any = native_of(box)
+    native.setAcceptRichText(False)
+    native.setTabChangesFocus(True)
+    native.setFixedHeight(3 * native.fontMetrics().lineSpacing() + 12)
+    native.setStyleSheet("QTextEdit { border: 1px solid #7a838c; border-radius: 2px; padding: 1px; }")
     return box
 
 

@@ -1,31 +1,15 @@
-"""Colours, labels and sizes that keep widgets readable in a narrow dock."""
+"""Texts of the docks: colours, labels that wrap, and parts that fold."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
-from qtpy.QtCore import QEvent, QObject, Qt
-from qtpy.QtWidgets import (
-    QComboBox,
-    QFormLayout,
-    QFrame,
-    QLabel,
-    QSizePolicy,
-    QStyle,
-    QStyleOptionComboBox,
-    QStylePainter,
-    QToolButton,
-    QVBoxLayout,
-    QWidget,
-)
+from qtpy.QtCore import QObject, Qt
+from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
-if TYPE_CHECKING:
-    from magicgui.widgets.bases import Widget
-
-MARGIN = 6  # pixels between the text of a box and its edges
 _COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
     "text": ("", ""),
     "note": ("#9aa5b1", "#59626c"),
@@ -73,69 +57,6 @@ def unwrapped(thing: Any) -> Any:
 def sentence(text: str) -> str:
     """Text with a capital first letter; error messages in code begin with a small one."""
     return text[:1].upper() + text[1:]
-
-
-def native_of(box: Widget) -> QWidget:
-    """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
-
-    magicgui leaves the event filter of a box to Python's garbage collector. The collector may run in a worker thread
-    after the dock was closed, and destroying a Qt object there crashes. As a child the filter goes with its box.
-    """
-    native: QWidget = box.native
-    event_filter = getattr(box._widget, "_event_filter", None)
-    if event_filter is not None:
-        event_filter.setParent(native)
-    if isinstance(native, QComboBox):
-        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        native.setMinimumContentsLength(6)
-    native.setMinimumWidth(60)
-    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
-    return native
-
-
-class MiddleElided(QObject):
-    """Shortens the text of a combo box in its middle, because names of layers differ at their ends."""
-
-    def __init__(self, box: QComboBox) -> None:
-        super().__init__(box)
-        self._box = box
-        box.installEventFilter(self)
-
-    def text(self) -> str:
-        """Text of the current choice, shortened to the width of the box."""
-        option = QStyleOptionComboBox()
-        self._box.initStyleOption(option)
-        return self._fit(option)
-
-    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
-        """Paint the box with the shortened text."""
-        if watched is not self._box or event is None or event.type() != QEvent.Type.Paint:
-            return False
-        option, painter = QStyleOptionComboBox(), QStylePainter(self._box)
-        self._box.initStyleOption(option)
-        option.currentText = self._fit(option)
-        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
-        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
-        painter.end()
-        return True
-
-    def _fit(self, option: QStyleOptionComboBox) -> str:
-        style = self._box.style()
-        field = QStyle.SubControl.SC_ComboBoxEditField
-        width = (
-            style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
-        )
-        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, width - MARGIN)
-
-
-def form() -> QFormLayout:
-    """Two columns, labels at the left, boxes as wide as the dock allows."""
-    layout = QFormLayout()
-    layout.setContentsMargins(0, 0, 0, 0)
-    layout.setFieldGrowthPolicy(QFormLayout.FieldGrowthPolicy.ExpandingFieldsGrow)
-    layout.setLabelAlignment(Qt.AlignmentFlag.AlignLeft)
-    layout.setSpacing(4)
-    return layout
 
 
 def heading(text: str) -> QLabel:

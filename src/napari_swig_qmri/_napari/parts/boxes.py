@@ -8,15 +8,45 @@ from typing import Any
 from magicgui.widgets import ComboBox, PushButton
 from magicgui.widgets.bases import ButtonWidget, Widget
 from napari.layers import Layer
-from qtpy.QtCore import Qt
-from qtpy.QtWidgets import QFormLayout, QHBoxLayout, QLayout, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt
+from qtpy.QtWidgets import (
+    QComboBox,
+    QFormLayout,
+    QHBoxLayout,
+    QLayout,
+    QSizePolicy,
+    QStyle,
+    QStyleOptionComboBox,
+    QStylePainter,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_swig_qmri._napari.parts.appearance import MiddleElided, native_of, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import wrapped_label
 
 Choices = Iterable[tuple[str, Any]]
 Layers = Callable[[], Sequence[Layer]]
 Part = Widget | QWidget | QLayout
 CHOOSE_FILE = "Choose a file…"
+MARGIN = 6  # pixels between the text of a box and its edges
+
+
+def native_of(box: Widget) -> QWidget:
+    """Qt widget of a magicgui box, owned by Qt alone and able to shrink with the dock.
+
+    magicgui leaves the event filter of a box to Python's garbage collector. The collector may run in a worker thread
+    after the dock was closed, and destroying a Qt object there crashes. As a child the filter goes with its box.
+    """
+    native: QWidget = box.native
+    event_filter = getattr(box._widget, "_event_filter", None)
+    if event_filter is not None:
+        event_filter.setParent(native)
+    if isinstance(native, QComboBox):
+        native.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        native.setMinimumContentsLength(6)
+    native.setMinimumWidth(60)
+    native.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    return native
 
 
 class ChoiceBox(ComboBox):
@@ -113,7 +143,7 @@ def column(*parts: Part, spacing: int = 4) -> QVBoxLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(spacing)
     for part in parts:
-        _add(layout, part)
+        add_part(layout, part)
     return layout
 
 
@@ -123,14 +153,50 @@ def row(*parts: Part, stretch: Sequence[int] = ()) -> QHBoxLayout:
     layout.setContentsMargins(0, 0, 0, 0)
     layout.setSpacing(4)
     for part in parts:
-        _add(layout, part)
+        add_part(layout, part)
     for index, share in enumerate(stretch):
         layout.setStretch(index, share)
     return layout
 
 
-def _add(layout: QVBoxLayout | QHBoxLayout, part: Part) -> None:
+def add_part(layout: QVBoxLayout | QHBoxLayout, part: Part) -> None:
+    """Append a layout, a Qt widget or a magicgui box to a layout."""
     if isinstance(part, QLayout):
         layout.addLayout(part)
     else:
         layout.addWidget(part if isinstance(part, QWidget) else native_of(part))
+
+
+class MiddleElided(QObject):
+    """Shortens the text of a combo box in its middle, because names of layers differ at their ends."""
+
+    def __init__(self, box: QComboBox) -> None:
+        super().__init__(box)
+        self._box = box
+        box.installEventFilter(self)
+
+    def text(self) -> str:
+        """Text of the current choice, shortened to the width of the box."""
+        option = QStyleOptionComboBox()
+        self._box.initStyleOption(option)
+        return self._fit(option)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Paint the box with the shortened text."""
+        if watched is not self._box or event is None or event.type() != QEvent.Type.Paint:
+            return False
+        option, painter = QStyleOptionComboBox(), QStylePainter(self._box)
+        self._box.initStyleOption(option)
+        option.currentText = self._fit(option)
+        painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
+        painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
+        painter.end()
+        return True
+
+    def _fit(self, option: QStyleOptionComboBox) -> str:
+        style = self._box.style()
+        field = QStyle.SubControl.SC_ComboBoxEditField
+        width = (
+            style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
+        )
+        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, width - MARGIN)

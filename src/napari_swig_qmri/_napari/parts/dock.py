@@ -10,9 +10,12 @@ from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.boxes import add_part, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+
+    from napari_swig_qmri._napari.parts.boxes import Part
 
 TAB = Qt.FocusPolicy.TabFocus
 WIDTH = 330  # pixels; in a narrower dock parts would be cut off
@@ -25,24 +28,21 @@ class Dock(QWidget):
     in any thread, and in a worker thread that crashes.
     """
 
-    def lay_out(self, scrolled: Iterable[QWidget], fixed: Iterable[QWidget]) -> None:
-        """Put widgets below each other: the first ones in a scrolling area, the others fixed below it."""
-        content = QWidget()
-        column = QVBoxLayout(content)
-        column.setContentsMargins(0, 0, 6, 0)
-        column.setSpacing(4)
-        for part in scrolled:
-            column.addWidget(part)
-        column.addStretch(1)
+    def lay_out(self, scrolled: Iterable[Part], fixed: Iterable[Part]) -> None:
+        """Put parts below each other: the first ones in a scrolling area, the others fixed below it."""
+        content, inner = QWidget(), column(*scrolled)
+        inner.setContentsMargins(0, 0, 6, 0)
+        inner.addStretch(1)
+        content.setLayout(inner)
         area = QScrollArea()
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
         area.setWidget(content)
-        layout = QVBoxLayout(self)
-        layout.addWidget(area, 1)
+        outer = QVBoxLayout(self)
+        outer.addWidget(area, 1)
         for part in fixed:
-            layout.addWidget(part)
+            add_part(outer, part)
         self.setMinimumWidth(WIDTH)
 
     def order_tabs(self) -> None:

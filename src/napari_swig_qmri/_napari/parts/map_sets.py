@@ -10,8 +10,8 @@ from napari.layers import Image
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGraphicsOpacityEffect, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import native_of, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import column
+from napari_swig_qmri._napari.parts.appearance import set_text, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import column, native_of
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, volume_of
 from napari_swig_qmri.data.volumes import VoxelGrid

@@ -10,8 +10,8 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import Foldable, native_of, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, row
+from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, native_of, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, sequence_of, unit_of, units_of, volume_of
 from napari_swig_qmri.physics.sequence import summary

@@ -8,10 +8,9 @@ from magicgui.widgets import CheckBox
 from napari.layers import Image
 from napari.viewer import Viewer
 from qtpy.QtCore import Qt, Signal
-from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, native_of, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import button, row
+from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import Part, button, row
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer, lack_of
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.map_sets import SourceList, sources_among
@@ -194,22 +193,21 @@ class SynthesizeWidget(Dock):
             self.compare.start([Candidate(*pair, field) for pair in pairs if pair[0].is_complete])
 
     def _lay_out(self) -> None:
-        scrolled = [
+        scrolled: list[Part] = [
             heading("Source maps"),
             self.sources,
             heading("Sequence"),
             self.panel,
             self.caveat,
             self.options,
-            native_of(self.side_by_side),
-            native_of(self.auto_contrast),
+            self.side_by_side,
+            self.auto_contrast,
             heading("Side by side"),
             self.compare,
             *self.folds,
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
-        buttons = QWidget()
-        buttons.setLayout(row(self.add_button, self.freeze_button, stretch=(1, 0)))
+        buttons = row(self.add_button, self.freeze_button, stretch=(1, 0))
         self.lay_out(scrolled, [buttons, self.status.label, notice])
 
     def _connect(self) -> None:
