@@ -7,7 +7,7 @@ from dataclasses import Field
 from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox, TextEdit
-from qtpy.QtCore import Signal
+from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
@@ -92,7 +92,7 @@ class AcquisitionEditor(QWidget):
         self.problem_label = wrapped_label(role="problem")
         self.setLayout(column(self._form, self.problem_label, spacing=2))
         self.sequence_box.changed.connect(self._show_sequence)
-        self.equation_box.changed.connect(self._take_equation)
+        self.equation_box.native.textChanged.connect(self._take_equation)  # magicgui 0.10 emits no `changed`
         self._show_sequence(self.sequence_box.value)
 
     def value(self) -> Contrast | None:
@@ -125,7 +125,7 @@ class AcquisitionEditor(QWidget):
         with self.sequence_box.changed.blocked():
             self.sequence_box.value = name
         if isinstance(model, UserEquation):
-            with self.equation_box.changed.blocked():
+            with QSignalBlocker(self.equation_box.native):
                 self.equation_box.value = model.text
         values = {} if model is None else {item.name: getattr(model, item.name) for item in settings_of(model)}
         self._show_sequence(name, values)
