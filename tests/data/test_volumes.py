@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, numbered, rotation
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage, bright_voxels
 from napari_swig_qmri.data.wording import joined, size_text
 
 GRID = VoxelGrid((5, 6, 7), rotation((5, -10, 20)) @ AFFINE)
@@ -56,3 +56,8 @@ def test_arrays_must_fit_their_grid() -> None:
 def test_lists_and_sizes_as_text() -> None:
     assert [joined("abc"[:n], last="or") for n in (1, 2, 3)] == ["a", "a or b", "a, b or c"]
     assert size_text((0.9375, 1, 2.5)) == "0.938 × 1 × 2.5"
+
+
+def test_bright_voxels_are_tissue() -> None:
+    pd = np.concatenate([np.full(50, 0.8), np.full(49, 0.1), [np.nan]])
+    np.testing.assert_array_equal(bright_voxels(pd), pd == 0.8)

@@ -93,7 +93,7 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
 
 
 def quantity_values(volume: Volume) -> FloatArray:
-    """Values of a map as float32 in the unit of its quantity: rates as times, NaN where not finite."""
+    """Values ``(x, y, z)`` of a map as float32 in the unit of its quantity: rates as times, NaN where not finite."""
     values = volume.data
     if volume.unit == "1/s":
         with np.errstate(divide="ignore", invalid="ignore"):

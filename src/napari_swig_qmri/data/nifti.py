@@ -133,7 +133,7 @@ def header_text(header: Any) -> str:
 
 
 def spatial(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Array with three spatial axes first and no further axes of length one."""
+    """Array ``(x, y, z, ...)`` with three spatial axes and no further axes of length one."""
     space = (*values.shape, 1, 1)[:3]
     return values.reshape(*space, *(n for n in values.shape[3:] if n > 1))
 

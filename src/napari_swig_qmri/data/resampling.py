@@ -114,7 +114,7 @@ def mostly_seen(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Genera
 
 
 def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> Generator[None, None, FloatArray]:
-    """Image on another grid by splines in float32, NaN beyond the field of view; yields between slabs of planes."""
+    """Image ``(x, y, z)`` on another grid by splines in float32, NaN beyond its field of view; yields between slabs."""
     coefficients = spline_filter(data, order, np.float32, "constant") if order > 1 else data
     result = np.empty(target.shape, np.float32)
     for first in range(0, target.shape[0], N_PLANES):

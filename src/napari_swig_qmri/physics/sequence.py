@@ -111,7 +111,7 @@ def check_settings(sequence: PulseSequence) -> None:
 
 
 def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:
-    """Longitudinal magnetisation after `duration` (s) of recovery to 1.
+    """Longitudinal magnetisation after `duration` (s) of recovery to 1; `t1` in s, of any shape.
 
     Uses ``expm1``, which keeps float32 accurate where `duration` is much shorter than T1.
     """
