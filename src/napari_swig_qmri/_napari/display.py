@@ -1,8 +1,8 @@
-"""How volumes look: colour maps and contrast limits, as plain values that a viewer accepts.
+"""Colour maps and contrast limits of volumes, as plain values that a viewer accepts.
 
-Relaxation times are shown in ms. Colours follow Fuderer et al., Magn Reson Med 2025, doi 10.1002/mrm.30290:
-Lipari for T1, Navia for T2, reversed for rates, linear in the value up to upper/e and logarithmic above, the
-first colour black for voxels without a valid value.
+Relaxation times are shown in ms. Colours follow Fuderer et al., Magn Reson Med 2025, doi 10.1002/mrm.30290: Lipari for
+T1 and Navia for T2, reversed for rates; linear in the value up to a knee at upper limit / e and logarithmic above; the
+first colour is black, for voxels without a valid value.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DARK_DIVERGING = "crameri:berlin"
 _RESIDUALS = ("residual", *RESIDUAL_UNITS)
 _WITHOUT_UNIT = ("PDmap", "M0map", "S0map")
 _LONG_TAIL = 5  # times the median
-_SAMPLE = 500_000  # voxels that contrast limits are taken from
+_SAMPLE = 500_000  # voxels that contrast limits are computed from
 _BASES = {  # suffix -> colour map, whether it is a rate
     **{"T1map": ("crameri:lipari", False), "R1map": ("crameri:lipari", True)},
     **{"T2map": ("crameri:navia", False), "R2map": ("crameri:navia", True)},
@@ -34,9 +34,9 @@ _BASES = {  # suffix -> colour map, whether it is a rate
 }
 _USUAL_T1 = {1.5: (200.0, 2000.0), 3.0: (400.0, 2500.0), 7.0: (600.0, 3500.0)}  # field strength in T -> ms
 _USUAL_T2 = (20.0, 180.0)  # ms, at every field strength
-_COMMON_FIELD = 3.0  # T, of maps that do not say theirs
-_OVERLAP = 0.1  # share of the positive values, air's included, that the usual range must hold to be taken
-_PLAUSIBLE = {"T1map": (100, 6000), "T2map": (10, 4000)}  # ms; truncation rings outside of it where there is air
+_COMMON_FIELD = 3.0  # T, assumed for maps of unknown field strength
+_OVERLAP = 0.1  # least share of the positive values inside the usual range for which that range is used
+_PLAUSIBLE = {"T1map": (100, 6000), "T2map": (10, 4000)}  # ms; air and truncation artefacts lie outside
 
 
 def appearance(volume: Volume, limits: tuple[float, float]) -> dict[str, Any]:
@@ -48,11 +48,11 @@ def appearance(volume: Volume, limits: tuple[float, float]) -> dict[str, Any]:
 def contrast_limits(volume: Volume) -> tuple[float, float]:
     """Lower and upper limit in the displayed unit, never equal.
 
-    T1 and T2: the usual range in the brain at the sidecar's field strength (3 T without one), so that all maps of
-    a quantity look alike. Otherwise, and where hardly a value lies in it, the 0.5th and 99.5th percentile of a
-    sample: of plausible relaxation times, of positive rates; where fluid draws the upper one far from the median,
-    the range of tissue. PD starts at 0 and ends at the next round number, so that a map and its
-    super-resolved version look alike. Residuals lie around zero, conflicts between 0 and 1.
+    T1 and T2 have the usual range of the brain at their field strength (3 T if unknown), so that all maps of a quantity
+    look alike. Other volumes, and maps with hardly a value in that range, have the 0.5th and 99.5th percentile of a
+    sample of plausible relaxation times or positive rates, or the range of tissue if fluid moves the upper percentile
+    far from the median. PD starts at 0 and ends at the next round number, so that a map and its super-resolved version
+    look alike. Residuals are symmetric about 0, and conflicts lie between 0 and 1.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
@@ -70,7 +70,7 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
         plausible = sample[(sample > shortest) & (sample < longest)]
         sample = plausible if plausible.size else sample
     low, median, high = (float(value) for value in np.percentile(sample, (0.5, 50, 99.5)))
-    if volume.suffix in _BASES and high > _LONG_TAIL * median:  # fluid would leave tissue dark
+    if volume.suffix in _BASES and high > _LONG_TAIL * median:  # with fluid in the range, tissue would be dark
         low, high = max(low, median / _LONG_TAIL), median * _LONG_TAIL / 2
     if volume.suffix in _WITHOUT_UNIT:
         low, high = 0.0, rounded_up(high)
@@ -78,7 +78,7 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
 
 
 def colormap(volume: Volume, limits: tuple[float, float]) -> str | dict[str, Any]:
-    """Colour map of a volume shown between `limits`: a name, or a dict of name and colours."""
+    """Colour map of a volume shown between `limits`: a name, or a dict of a name and colours."""
     if volume.suffix in _RESIDUALS:
         return {"colors": np.asarray(Colormap(_DIVERGING).lut(N_COLOURS + 1)), "name": "Vik (residual)"}
     if volume.suffix not in _BASES:
@@ -90,7 +90,7 @@ def colormap(volume: Volume, limits: tuple[float, float]) -> str | dict[str, Any
 
 
 def difference_colormap() -> dict[str, Any]:
-    """Colour map of signed differences beside grey images: black where there is none."""
+    """Diverging colour map for differences of grey images, black at zero."""
     colours = np.array(Colormap(_DARK_DIVERGING).lut(N_COLOURS + 1))
     nearness = 1 - np.abs(np.linspace(-1, 1, N_COLOURS + 1))[:, None]
     colours[:, :3] = np.clip(colours[:, :3] - nearness * colours[N_COLOURS // 2, :3], 0, 1)
@@ -98,10 +98,10 @@ def difference_colormap() -> dict[str, Any]:
 
 
 def log_adapted(base: str, limits: tuple[float, float], is_rate: bool = False) -> FloatArray:
-    """``(256, 4)`` colours for equal steps of the value between positive `limits`, black first.
+    """Colours ``(256, 4)`` for equal steps of the value between `limits`, linear at first and logarithmic above a knee.
 
-    With upper u, lower l and knee k = u/e: the position in the base map rises linearly from l to k and as
-    ln(value / k) from k to u, with one slope at k. Below l the first valid colour is meant, at index 0 none.
+    With upper limit u, lower limit l and knee k = u/e, the position in the base map rises linearly from l to k and as
+    ln(value / k) from k to u, with a continuous slope at k. Index 0 is black, for voxels without a valid value.
     """
     colours = np.asarray(Colormap(base).lut(N_COLOURS), dtype=float)
     if is_rate:
@@ -123,7 +123,7 @@ def _position(values: FloatArray, lower: float, upper: float) -> FloatArray:
 
 
 def _usual_limits(volume: Volume) -> tuple[float, float] | None:
-    """Range of T1 or T2 in ms in a brain, for T1 that of the nearest usual field strength."""
+    """Usual range of T1 (at the nearest of 1.5, 3 and 7 T) or T2 in a brain, in ms; None for other volumes."""
     if volume.suffix == "T2map":
         return _USUAL_T2
     if volume.suffix != "T1map":
@@ -141,6 +141,6 @@ def _sample(data: FloatArray, is_positive: bool) -> FloatArray:
 
 
 def _around(sample: FloatArray) -> tuple[float, float]:
-    """Limits for values that hardly differ: their whole range, else one unit above."""
+    """Limits for values that hardly differ: their range, or one unit above the value."""
     low, high = float(sample.min()), float(sample.max())
     return (low, high) if high > low else (min(low, 0.0), max(high, min(low, 0.0) + 1.0))

@@ -1,7 +1,7 @@
-"""Volumes and results to and from viewer layers, as plain tuples ``(data, attributes, type)``.
+"""Conversion of volumes to viewer layers, as tuples ``(data, attributes, type)``, and back.
 
-Relaxation times are shown in ms. Metadata keep what is needed to find a volume again, so that computing and
-saving use its own voxels and unit, however it is shown.
+Layers show relaxation times in ms and lie along the axes of a display frame. Their metadata hold a `LayerRecord`, so
+that computing and saving use the stored voxels, grid and unit.
 """
 
 from __future__ import annotations
@@ -52,18 +52,18 @@ _MM = {
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class LayerRecord:
-    """What a layer of this plugin shows, and how it was placed; kept in its metadata under `METADATA_KEY`.
+    """Volume that a layer of this plugin shows, and state of the layer when it was made.
 
-    Layers that this plugin did not make have an empty record.
+    It is kept in the metadata of the layer under `METADATA_KEY`. Layers from elsewhere have an empty record.
     """
 
-    volume: Volume = NO_VOLUME  # without its voxels, unless the layer shows interpolated ones
+    volume: Volume = NO_VOLUME  # has its voxels only if the layer shows interpolated ones
     frame: FloatArray = field(default_factory=lambda: np.eye(4))  # display frame (4, 4)
     placement_notices: tuple[str, ...] = ()
-    shown_name: str = ""  # name, shape, transform and voxels of the layer when it was made
+    shown_name: str = ""
     shown_shape: tuple[int, ...] = ()
-    shown_matrix: FloatArray = field(default_factory=lambda: np.eye(4))
-    shown_checksum: int | None = None  # None unless interpolated
+    shown_matrix: FloatArray = field(default_factory=lambda: np.eye(4))  # voxel -> world of the viewer
+    shown_checksum: int | None = None  # of the voxels; None unless they are interpolated
     run: int = 0  # number of the super-resolution run that made the layer; 0 for other layers
     model: str = ""  # guides and method of that run
 
@@ -127,10 +127,10 @@ def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
 
 
 def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
-    """Volumes opened together as layers in one display frame: images, maps on top of them, then masks.
+    """Layers of volumes that are opened together, in one display frame.
 
-    Masks are hidden where there are images. Below all and hidden where there are others lie residuals, conflicts
-    and synthesised guides of a run.
+    From the bottom to the top: residuals, conflicts and synthesised guides of a run, images, maps, masks. The first
+    and the last group are hidden if there are images or maps.
     """
     frame = shared_frame([volume.grid for volume in volumes])
     ordered = sorted(volumes, key=_level)
@@ -143,7 +143,7 @@ def to_layers(volumes: Sequence[Volume]) -> list[LayerData]:
 
 
 def _level(volume: Volume) -> int:
-    """How high the layer of a volume lies among those opened together."""
+    """Level of the layer of a volume among those opened together."""
     if volume.suffix in LABELS:
         return _MASK
     if volume.suffix in MAP_UNITS:
@@ -221,7 +221,7 @@ def _record(
 
 
 def _checksum(values: FloatArray) -> int:
-    """Number that changes with the values; viewers paint into the array they were given, so identity says nothing."""
+    """Checksum of the values; viewers paint into the array that they were given, so its identity proves nothing."""
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 

@@ -1,9 +1,9 @@
-"""Where a volume is shown: display frames, and arrays with the axes ``(..., S, A, R)``.
+"""Placement of volumes in a viewer: display frames, and arrays with the axes ``(..., S, A, R)``.
 
-The only module that reorders axes for display. Shown axes rise towards superior, anterior and right, in mm. Viewers
-slice along the axes of an array, so a layer is placed by a scale and a translation alone. A tilted volume is
-therefore shown in a display frame: the scanner's frame rotated about its origin until the volume's axes are
-straight. Volumes of one tilt share that frame exactly; a volume of another tilt, or a sheared one, is
+This is the only module that reorders axes for display. Shown axes point to superior, anterior and right, in mm.
+Viewers slice along the axes of an array, so a layer is placed by a scale and a translation alone. A tilted volume is
+therefore shown in a display frame: the frame of the scanner, rotated about its origin until the axes of the volume are
+straight. Volumes with the same tilt share that frame exactly. A volume with another tilt, or with a shear, is
 interpolated for display.
 """
 
@@ -26,7 +26,7 @@ _RAS = np.array([[0, 1], [1, 1], [2, 1]])
 
 
 class Placed(NamedTuple):
-    """An array with axes ``(..., S, A, R)`` and where its first voxel and voxel steps lie in a frame."""
+    """Array with axes ``(..., S, A, R)``, and its voxel size and first voxel in a display frame."""
 
     data: FloatArray
     scale: FloatArray  # (3,) mm
@@ -35,9 +35,9 @@ class Placed(NamedTuple):
 
 
 def display_frame(grid: VoxelGrid) -> FloatArray:
-    """Rotation (4, 4) about the scanner's origin after which the axes of a grid are straight.
+    """Rotation ``(4, 4)`` about the origin of the scanner that makes the axes of a grid straight.
 
-    The identity for a grid that is straight already and for a sheared one, which no rotation can straighten.
+    The identity for a grid that is straight already, and for a sheared grid, which no rotation makes straight.
     """
     directions = grid.affine[:3, :3] / np.asarray(grid.voxel_size)
     left, _, right = np.linalg.svd(directions)
@@ -55,7 +55,7 @@ def display_frame(grid: VoxelGrid) -> FloatArray:
 
 
 def shared_frame(grids: Sequence[VoxelGrid]) -> FloatArray:
-    """The display frame that most grids have; of frames that equally many have, the finest grid's."""
+    """Display frame of most grids; if several are equally frequent, that of the grid with the smallest voxels."""
     frames = [display_frame(grid) for grid in grids]
     fineness = [-float(np.prod(grid.voxel_size)) for grid in grids]
     votes = [
@@ -70,7 +70,10 @@ def same_frame(one: FloatArray, other: FloatArray) -> bool:
 
 
 def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
-    """A volume along the axes of a frame: a view of its data, or interpolated where it is tilted there."""
+    """Array of a volume along the axes of a display frame.
+
+    It is a view of the data, or interpolated with a spline of degree `order` if the volume is tilted in the frame.
+    """
     affine = frame @ volume.grid.affine
     if _is_straight(affine):
         axes = io_orientation(affine)
@@ -86,13 +89,13 @@ def place(volume: Volume, frame: FloatArray, order: int = 1) -> Placed:
 
 
 def to_stored_axes(data: FloatArray, affine: FloatArray) -> FloatArray:
-    """Shown array back in the voxel order of a grid that is straight under `affine`; inverts `place`."""
+    """Shown array in the voxel order of a grid that is straight under `affine`; inverse of `place`."""
     stored: FloatArray = apply_orientation(to_volume_axes(data), ornt_transform(_RAS, io_orientation(affine)))
     return stored
 
 
 def tilt_notice(frame: FloatArray) -> str | None:
-    """What a person must know to trust the place of images in a display frame; None in the scanner's."""
+    """Notice on the tilt of a display frame; None for the frame of the scanner."""
     angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
     if angle <= 0.1:
         return None
@@ -100,7 +103,7 @@ def tilt_notice(frame: FloatArray) -> str | None:
 
 
 def placement_notices(placed: Placed) -> tuple[str, ...]:
-    """What a person must know to trust the values that are shown."""
+    """Notice on interpolation, if there was any."""
     if not placed.is_resampled:
         return ()
     return (
@@ -110,7 +113,7 @@ def placement_notices(placed: Placed) -> tuple[str, ...]:
 
 
 def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
-    """Transform (ndim + 1, ndim + 1) from the voxels of a layer to its world, all its parts composed."""
+    """Transform ``(ndim + 1, ndim + 1)`` from voxels to world, composed of all transforms of a layer."""
     matrix = np.eye(ndim + 1)
     rotate = attributes.get("rotate")
     shear = np.asarray(attributes.get("shear", ()), dtype=float)
@@ -129,26 +132,26 @@ def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
 
 
 def scanner_position(shown: Sequence[float], frame: FloatArray) -> FloatArray:
-    """Position (x, y, z) in RAS+ mm of one that is shown in a display frame, ``(..., S, A, R)`` in mm."""
+    """Position (x, y, z) in RAS+ mm of a position ``(..., S, A, R)`` in mm in a display frame."""
     position: FloatArray = apply_affine(np.linalg.inv(frame), np.asarray(shown[-3:], dtype=float)[::-1])
     return position
 
 
 def to_volume_axes(data: FloatArray) -> FloatArray:
-    """``(extras..., S, A, R)`` to ``(R, A, S, extras...)``; an image gets one slice."""
+    """Array ``(..., S, A, R)`` with its axes as ``(R, A, S, ...)``; a 2D image becomes one slice."""
     padded = data if data.ndim > 2 else data.reshape((1,) * (3 - data.ndim) + data.shape)
     n = padded.ndim
     return padded.transpose(n - 1, n - 2, n - 3, *range(n - 3))
 
 
 def _is_straight(affine: FloatArray) -> bool:
-    """Whether every voxel axis runs along a world axis, each along another."""
+    """Whether every voxel axis is parallel to a world axis of its own."""
     directions = np.abs(affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0))
     off_axis = np.sqrt(np.clip((directions**2).sum(axis=0) - directions.max(axis=0) ** 2, 0, None))
     return bool((off_axis < STRAIGHT).all() and len(set(directions.argmax(axis=0))) == 3)
 
 
 def _to_display_axes(data: FloatArray) -> FloatArray:
-    """``(R, A, S, extras...)`` to ``(extras..., S, A, R)``."""
+    """Array ``(R, A, S, ...)`` with its axes as ``(..., S, A, R)``."""
     extras = range(3, data.ndim)
     return data.transpose(*extras, 2, 1, 0)

@@ -1,4 +1,4 @@
-"""Reader of NIfTI files and folders for the plugin engine; loads neither torch nor a viewer."""
+"""Reader of NIfTI files and folders for npe2. Loads neither torch nor a viewer."""
 
 from __future__ import annotations
 
@@ -20,31 +20,31 @@ from napari_swig_qmri.data.volumes import Volume
 
 PLUGIN = "napari-swig-qmri"
 Paths = str | Path | Sequence[str | Path]
-_TOLD: dict[Any, Any] = {}  # by which Python's warnings tell every notice once
+_SHOWN: dict[Any, Any] = {}  # registry of Python's warnings, which shows every notice once
 
 
 class Notice(UserWarning):
-    """What a person should know about images that were opened as they were meant to be."""
+    """Warning about assumptions made when images were opened. Nothing has gone wrong."""
 
 
 def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
-    """The reader for a path or a list of paths, None if one of them is not ours."""
+    """Reader of a path or a list of paths; None if one of them is no NIfTI file and no folder with one."""
     return read if all(_is_readable(one) for one in _as_paths(path)) else None
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Layers of NIfTI files and folders, all in one display frame; what was assumed becomes a `Notice`."""
+    """Layers of NIfTI files and folders in one display frame; warns with a `Notice` about assumptions."""
     paths = _as_paths(path)
     volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
     layers = to_layers(with_distinct_names(volumes))
     for notice in (tilt_notice(LayerRecord.of(layers[0][1]).frame), _combined_notice(layers)):
         if notice:
-            warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_TOLD)  # a line of code would not help
+            warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_SHOWN)  # from the plugin, not a line of code
     return layers
 
 
 def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
-    """The same volumes, saved results under the names they have after a run where these tell them apart."""
+    """The same volumes, with saved results named as after a run if these names are unique."""
     names = [_run_name(volume) for volume in volumes]
     return [
         replace(volume, name=name) if names.count(name) == 1 else volume
@@ -53,7 +53,7 @@ def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
 
 
 def _run_name(volume: Volume) -> str:
-    """Name of a volume as a layer of the run that left it, its own if there was none."""
+    """Name that a saved result had as a layer of its run; for other volumes, their own name."""
     if not is_result(volume):
         return volume.name
     if is_map(volume):
@@ -80,7 +80,7 @@ def _volumes(path: Path) -> list[Volume]:
 
 
 def _combined_notice(layers: Sequence[LayerData]) -> str:
-    """Every sentence once, followed by the names of the layers that it is about."""
+    """Notices of all layers, each sentence once with the names of its layers."""
     names: dict[str, list[str]] = {}
     for _, attributes, _ in layers:
         record = LayerRecord.of(attributes)

@@ -58,8 +58,8 @@ def result_layers(
     origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
     conflict = conflict_volume(result)
-    beside = [*residual_volumes(result), *([conflict] if conflict else [])]
-    layers = [hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in beside]
+    diagnostics = [*residual_volumes(result), *([conflict] if conflict else [])]
+    layers = [hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in diagnostics]
     measured = map_volumes(result.lr_maps, "LR", origin)
     super_resolved = map_volumes(result.maps, "SR", {**provenance(result), **origin})
     for volume, lr_map in zip(super_resolved, measured, strict=True):
@@ -69,10 +69,7 @@ def result_layers(
 
 
 def result_label(result: SuperResolution) -> str:
-    """Which guides and method made a result: ``M_12 (T1w + T2w), network, adapted``.
-
-    Weights are named where they are not the usual ones.
-    """
+    """Guides and method of a result, as ``M_12 (T1w + T2w), network, adapted``; with the weights unless default."""
     model = model_label([contrast_of(guide.sequence, guide.name) for guide in result.guides])
     words = [model, str(result.parameters["method"])]
     weights = result.parameters.get("weights")
@@ -91,12 +88,12 @@ def origin_of(maps: Iterable[Any], others: Iterable[Any] = ()) -> dict[str, Any]
     of_maps = [LayerRecord.of(layer).volume for layer in maps]
     volumes = [*of_maps, *(LayerRecord.of(layer).volume for layer in others)]
     field_strength = field_strength_of(*(volume.sidecar for volume in of_maps))
-    paths = list(dict.fromkeys(path for volume in volumes for path in _files_behind(volume)))
+    paths = list(dict.fromkeys(path for volume in volumes for path in _source_files(volume)))
     strength = {} if field_strength is None else {"MagneticFieldStrength": field_strength}
     return strength | ({"Sources": paths} if paths else {})
 
 
-def _files_behind(volume: Volume) -> list[str]:
+def _source_files(volume: Volume) -> list[str]:
     """File of a volume; if it has none, the files of its sources."""
     if volume.path:
         return [str(Path(volume.path).absolute())]

@@ -1,4 +1,4 @@
-"""Sample data for the viewer: the digital head, and a case to super-resolve."""
+"""Sample data of the plugin: a digital head, and a case to super-resolve."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri._napari.layers import LayerData
     from napari_swig_qmri.simulation.phantom import Extent, Phantom
 
-CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; short enough along z to super-resolve in seconds
+CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; small enough to super-resolve in seconds
 CASE_NOISE = 0.01  # relative, of LR maps and guides
 CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
 

@@ -1,4 +1,4 @@
-"""Writers of layers as NIfTI files for the plugin engine; load neither torch nor a viewer."""
+"""Writers of layers as NIfTI files for npe2. Load neither torch nor a viewer."""
 
 from __future__ import annotations
 
@@ -22,19 +22,34 @@ _RUN_NAME = re.compile(r"(?:(?:PD|T1|T2) (?:SR|LR residual)|Conflict)(?: run (?P
 
 
 def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> list[str]:
-    """Write one layer; the paths written.
+    """Write one layer as a NIfTI file with its JSON sidecar.
 
-    An existing file is replaced, with its sidecar, only if it is `path` itself, for which dialogs ask, and a
-    warning says so. FileExistsError for any other: with the extension ``.nii.gz`` that a path without one gets,
-    the other half of a pair, or a sidecar that is there without its image.
+    Parameters
+    ----------
+    path
+        File to write; ``.nii.gz`` is appended to a path without an extension. An existing file with exactly this path
+        is replaced together with its sidecar, with a warning: file dialogs have asked for it.
+    data, attributes
+        First two entries of ``layer.as_layer_data_tuple()``.
+
+    Returns
+    -------
+    list of str
+        Paths written.
+
+    Raises
+    ------
+    FileExistsError
+        If another file would be replaced: the path with the appended extension, the other half of a pair of header and
+        image, or a sidecar without its image.
     """
     path = Path(path)
     target = path if _has_extension(path) else path.with_name(path.name + DEFAULT_EXTENSION)
     volume = from_layer(data, attributes)
-    is_asked = target == path and path.exists()
+    may_replace = target == path and path.exists()
     replaced = [file.name for file in _files_of(target) if file.exists()]
-    check_free(_files_of(target), overwrite=is_asked)
-    written = write_volume(_with_sources(volume, target.parent), target, overwrite=is_asked)
+    check_free(_files_of(target), overwrite=may_replace)
+    written = write_volume(_with_sources(volume, target.parent), target, overwrite=may_replace)
     if replaced:
         warnings.warn(f"Replaced {', '.join(replaced)} in {target.parent}.", stacklevel=2)
     _warn_about([volume])
@@ -42,10 +57,27 @@ def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> l
 
 
 def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
-    """Write several layers, one file each: into a new or existing folder, or beside each other.
+    """Write several layers, one NIfTI file with sidecar each.
 
-    A path without extension is the folder. With one, ``out.nii.gz`` becomes ``out_NAME.nii.gz`` for every
-    layer, or ``sub-01_desc-out_T1map.nii.gz`` where the subject is known. No file is replaced, no sidecar either.
+    Parameters
+    ----------
+    path
+        Folder, created if needed. With an extension, as in ``out.nii.gz``, the files become ``out_NAME.nii.gz``, or
+        ``sub-01_desc-out_T1map.nii.gz`` if the subject is known.
+    layers
+        Tuples as of ``layer.as_layer_data_tuple()``.
+
+    Returns
+    -------
+    list of str
+        Paths written.
+
+    Raises
+    ------
+    FileExistsError
+        If a file or a sidecar would be replaced. Nothing is written then.
+    ValueError
+        If there is no layer.
     """
     path = Path(path)
     if not layers:
@@ -66,12 +98,12 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
 
 
 def _files_of(target: Path) -> list[Path]:
-    """Every file that an image may be written to, the sidecar last."""
+    """Files that an image is written to, with its sidecar last."""
     return [*files_of(target), target.with_name(f"{split_extension(target)[0]}.json")]
 
 
 def _has_extension(path: Path) -> bool:
-    """Whether a path ends like a NIfTI file; ValueError if it ends like another one."""
+    """Whether a path has an extension of NIfTI; ValueError if it has another one."""
     if path.name.lower().endswith(EXTENSIONS):
         return True
     if re.fullmatch(r"\.[a-zA-Z]\w{0,4}", path.suffix):
@@ -80,7 +112,7 @@ def _has_extension(path: Path) -> bool:
 
 
 def _file_names(volumes: Sequence[Volume], stem: str) -> list[str]:
-    """One file name per volume without extension, all different, with `stem` in each."""
+    """Unique file names of volumes without extension, all with `stem`."""
     names: list[str] = []
     for volume in volumes:
         base = _with_stem(_file_name(volume), stem, volume.suffix)
@@ -90,9 +122,9 @@ def _file_names(volumes: Sequence[Volume], stem: str) -> list[str]:
 
 
 def _file_name(volume: Volume) -> str:
-    """BIDS-like name that ends in the suffix.
+    """File name of a volume in the style of BIDS, without extension.
 
-    "sub-01 T1map (lr)" becomes ``sub-01_desc-lr_T1map``, the map of a run ``sub-01_desc-swig_T1map``.
+    "sub-01 T1map (lr)" becomes ``sub-01_desc-lr_T1map``, and the T1 map of a run ``sub-01_desc-swig_T1map``.
     """
     run = _RUN_NAME.fullmatch(volume.name)
     if run and is_result(volume):
@@ -103,7 +135,7 @@ def _file_name(volume: Volume) -> str:
 
 
 def _subject_of(volume: Volume) -> list[str]:
-    """Subject and session in the name of the volume's file, else of the first of its sources that has them."""
+    """BIDS entities of subject and session from the file of a volume or the first of its sources that has them."""
     files = [volume.path] if volume.path is not None else []
     for file in (*files, *map(Path, volume.sidecar.get("Sources", ()))):
         subject = [part for part in file.name.split("_") if part.startswith(_SUBJECT)]
@@ -113,7 +145,7 @@ def _subject_of(volume: Volume) -> list[str]:
 
 
 def _with_stem(name: str, stem: str, suffix: str | None) -> str:
-    """A name with what a person typed: before it, in place of its subject, or after its subject as a label."""
+    """File name with a typed stem: as its subject, as its label after the subject, or as its first part."""
     if stem.startswith(_SUBJECT):
         return "_".join([stem, *(part for part in name.split("_") if not part.startswith(_SUBJECT))])
     if name.startswith(_SUBJECT) and stem:
@@ -122,7 +154,7 @@ def _with_stem(name: str, stem: str, suffix: str | None) -> str:
 
 
 def _with_label(name: str, label: str, suffix: str | None) -> str:
-    """A name with one more word in its description, ``desc-``, which comes before the suffix."""
+    """File name with a label appended to its ``desc-`` entity, which comes before the suffix."""
     if suffix is None:
         return f"{name}-{label}"
     before = name.removesuffix(suffix).strip("_")
@@ -131,7 +163,7 @@ def _with_label(name: str, label: str, suffix: str | None) -> str:
 
 
 def _with_sources(volume: Volume, folder: Path) -> Volume:
-    """A volume whose sidecar names its sources as they are seen from a folder."""
+    """The same volume with the sources in its sidecar relative to a folder."""
     sources = volume.sidecar.get("Sources")
     if not isinstance(sources, list):
         return volume
@@ -144,7 +176,7 @@ def _with_sources(volume: Volume, folder: Path) -> Volume:
 
 
 def _warn_about(volumes: Sequence[Volume]) -> None:
-    """Show how layers were placed that this plugin did not open as they are."""
+    """Warn about volumes whose layers were placed by their own transform."""
     notices = [volume.notices[-1] for volume in volumes if volume.path is None and volume.notices]
     if notices:
         warnings.warn("\n".join(notices), stacklevel=3)

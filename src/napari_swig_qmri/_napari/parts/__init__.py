@@ -1,1 +1,1 @@
-"""What the docks share."""
+"""Parts that several docks share."""

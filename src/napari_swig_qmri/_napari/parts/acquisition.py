@@ -100,7 +100,7 @@ class AcquisitionEditor(QWidget):
         return self._read()[0]
 
     def sequence(self) -> SignalModel | None:
-        """Value if a scanner can play it, as it can the sequence of a guide; None for equations."""
+        """Value if it is the sequence of a scanner; None for an equation, which no guide can have."""
         value = self.value()
         return value if isinstance(value, SignalModel) else None
 

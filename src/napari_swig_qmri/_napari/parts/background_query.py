@@ -25,7 +25,7 @@ UNEXPECTED = (
 
 @dataclass(frozen=True, eq=False)
 class Failure:
-    """Reason why a job has no result, in one sentence, and the error if it was not foreseen."""
+    """Reason why a job has no result, in one sentence, and the error itself if it was unexpected."""
 
     sentence: str
     error: Exception | None = None
@@ -53,7 +53,7 @@ class BackgroundQuery(QObject):
 
     def __init__(self, parent: QObject, pause: int = PAUSE) -> None:
         super().__init__(parent)
-        self._job: Job | None = None  # the current one
+        self._job: Job | None = None  # pending or running
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(pause)

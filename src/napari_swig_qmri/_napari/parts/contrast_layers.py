@@ -76,7 +76,7 @@ def sheet_layer(
     return contrast_layer(source, contrast.sequence, contrast.rendering, title=contrast.name, transmit_map=chosen)
 
 
-def lack_of(layers: Sequence[Image], sequence: Contrast) -> str:
+def missing_map_notice(layers: Sequence[Image], sequence: Contrast) -> str:
     """Sentence on the first contrast layer that lacks a map for a sequence; empty if all have their maps."""
     for layer in layers:
         try:

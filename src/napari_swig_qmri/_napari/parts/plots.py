@@ -16,14 +16,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.evaluation.regions import BlandAltman
 
-PALETTE = (
-    "#e69f00",
-    "#56b4e9",
-    "#009e73",
-    "#f0e442",
-    "#cc79a7",
-    "#d55e00",
-)  # safe for colour-blind readers, Okabe and Ito 2008
+# Distinguishable with any colour vision, Okabe and Ito 2008
+PALETTE = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#cc79a7", "#d55e00")
 LANDSCAPE_COLOURS = "viridis"
 MOST_POINTS = 20_000  # of a scatter plot; more points only cost time
 HEIGHT = 220  # pixels

@@ -12,7 +12,7 @@ from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 PLUGIN = "napari-swig-qmri"
 COMPUTATION, APPEARANCE = "computation", "appearance"  # keys of the pages in the manifest
-VIEWS = ("radiological", "neurological")  # the first one unless chosen otherwise
+VIEWS = ("radiological", "neurological")  # the first is the default
 NIFTI_PATTERNS = ("*.nii", "*.nii.gz")
 GIGABYTE = 1e9
 

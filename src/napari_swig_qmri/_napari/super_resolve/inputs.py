@@ -32,7 +32,7 @@ UNIT_WIDTH, TICK_WIDTH, REMOVE_WIDTH = 72, 20, 26  # pixels
 
 @dataclass(frozen=True)
 class MapChoice:
-    """Layer of a map, and the unit of its stored numbers. None: the unit that the layer or its values suggest."""
+    """Layer of a map, and the unit of its stored numbers; by default the unit that the layer or its values suggest."""
 
     layer: Image
     unit: str | None = None

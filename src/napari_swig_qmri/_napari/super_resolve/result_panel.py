@@ -50,7 +50,7 @@ class FinishedRun:
 
 
 class ResultPanel(QWidget):
-    """Shows the layers of one run and hides those of the others; adapts the network, and undoes that."""
+    """Chooser of the run whose layers are shown, and buttons that adapt its network or undo that."""
 
     adaptation_wanted = Signal(object)  # the run with the network to adapt
     adaptation_undone = Signal(object)  # the run that is shown instead
@@ -190,7 +190,7 @@ class ResultPanel(QWidget):
         self.undo_button.visible = run is not None and run.base is not None
         self.undo_button.enabled = not self._is_busy
         self.box.tooltip = "" if run is None else run.title
-        self._caption.setText("" if run is None else f"Result on show: run {run.number}")
+        self._caption.setText("" if run is None else f"Shown result: run {run.number}")
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()

@@ -12,7 +12,7 @@ from napari.components.overlays import TextOverlay
 from qtpy.QtGui import QGuiApplication
 
 from napari_swig_qmri._napari.parts.appearance import exists
-from napari_swig_qmri._napari.parts.contrast_layers import lack_of
+from napari_swig_qmri._napari.parts.contrast_layers import missing_map_notice
 from napari_swig_qmri._napari.synthesize.knobs import Knob, knobs_of, set_knobs, settings_text
 from napari_swig_qmri._napari.synthesize.live_contrasts import LiveContrasts
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
@@ -183,7 +183,7 @@ class CanvasControl:
         target = self._current()
         if target is not None:
             layers = target.live.layers
-            target.panel.presets.step(n_presets, lambda contrast: not lack_of(layers, contrast))
+            target.panel.presets.step(n_presets, lambda contrast: not missing_map_notice(layers, contrast))
             self._positions = {}
             self._show_settings()
 
@@ -195,7 +195,7 @@ class CanvasControl:
             names = [knob.name for knob in knobs_of(panel) if knob is not None]
             overlay = self._viewer.canvas.overlays[OVERLAY]
             sequence = panel.editor.value()
-            lack = "" if sequence is None else lack_of(target.live.layers, sequence)
+            lack = "" if sequence is None else missing_map_notice(target.live.layers, sequence)
             overlay.text = lack or settings_text(panel, [*names, *panel.locked_settings()])
             overlay.visible = True
 

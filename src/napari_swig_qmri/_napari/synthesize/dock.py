@@ -11,7 +11,7 @@ from qtpy.QtCore import Qt, Signal
 
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Part, button, row
-from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer, lack_of
+from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer, missing_map_notice
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.map_sets import SourceList, sources_among
 from napari_swig_qmri._napari.parts.status_line import StatusLine
@@ -288,7 +288,9 @@ class SynthesizeWidget(Dock):
             return
         setting = Setting(sequence, self.rendering.value(sequence), self.panel.title())
         excluded = self.rendering.show_problem(sequence)
-        problem = f"The layers were not changed: {excluded}" if excluded else lack_of(self.live.layers, sequence)
+        problem = (
+            f"The layers were not changed: {excluded}" if excluded else missing_map_notice(self.live.layers, sequence)
+        )
         move = replace(setting, rendering=setting.rendering.with_map("")), problem
         if move == self._last_move:
             return
