@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -29,11 +29,8 @@ from napari_swig_qmri._napari.placement import (
 from napari_swig_qmri.data.bids import LABELS, RESULTS
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.units import MAP_UNITS, display_unit
-from napari_swig_qmri.data.volumes import Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray
 
 METADATA_KEY = "napari-swig-qmri"
 LayerData = tuple[Any, dict[str, Any], str]

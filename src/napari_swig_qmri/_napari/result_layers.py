@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_swig_qmri._napari.display import appearance, contrast_limits
-from napari_swig_qmri._napari.layers import LayerRecord, hidden, to_layer_data, with_record
+from napari_swig_qmri._napari.layers import LayerData, LayerRecord, hidden, to_layer_data, with_record
 from napari_swig_qmri._napari.placement import display_frame
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.sidecars import field_strength_of
-from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.weighting import contrast_of, model_label
-from napari_swig_qmri.super_resolution.results import conflict_volume, provenance, residual_volumes
+from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, provenance, residual_volumes
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
-
-if TYPE_CHECKING:
-    from napari_swig_qmri._napari.layers import LayerData
-    from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.super_resolution.results import SuperResolution
 
 
 def result_layers(

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri._napari.layers import to_layers
+from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.simulation.phantom import CLASSES, make_phantom
-
-if TYPE_CHECKING:
-    from napari_swig_qmri._napari.layers import LayerData
-    from napari_swig_qmri.simulation.phantom import Extent, Phantom
+from napari_swig_qmri.simulation.phantom import CLASSES, Extent, Phantom, make_phantom
 
 CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; small enough to super-resolve in seconds
 CASE_NOISE = 0.01  # relative, of LR maps and guides

@@ -8,14 +8,11 @@ import warnings
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import typer
 
-from napari_swig_qmri.progress import drained, is_out_of_memory, mapped
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.progress import Progress, drained, is_out_of_memory, mapped
 
 REFUSED = 1  # exit codes; 2 is a usage error
 INTERRUPTED = 130

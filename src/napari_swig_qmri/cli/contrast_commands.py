@@ -17,12 +17,11 @@ from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.progress import staged
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
-from napari_swig_qmri.synthesis.rendering import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 from napari_swig_qmri.synthesis.sheets import render, write_sheet
 
 if TYPE_CHECKING:
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
 
 
 def synthesize_file(

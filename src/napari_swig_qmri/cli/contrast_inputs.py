@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 
 from napari_swig_qmri.cli.console import say
 from napari_swig_qmri.data.files import read_volume
-from napari_swig_qmri.data.inputs import maps_among, paths_of, read_inputs
+from napari_swig_qmri.data.inputs import MapFiles, maps_among, paths_of, read_inputs
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, quantity_values
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.inputs import MapFiles
     from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
 

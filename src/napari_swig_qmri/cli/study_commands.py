@@ -6,7 +6,7 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -17,15 +17,19 @@ from napari_swig_qmri.data.inputs import read_maps, read_mask, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.resampling import interpolated
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume
 from napari_swig_qmri.data.wording import size_text
-from napari_swig_qmri.evaluation.scores import evaluate, format_scores, positive_voxels, tissue_errors, variant
+from napari_swig_qmri.evaluation.scores import (
+    Agreement,
+    MapScores,
+    evaluate,
+    format_scores,
+    positive_voxels,
+    tissue_errors,
+    variant,
+)
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import BoolArray
-    from napari_swig_qmri.evaluation.scores import Agreement, MapScores
 
 PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion")  # without effect on maps from files
 

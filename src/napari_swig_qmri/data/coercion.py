@@ -17,12 +17,11 @@ from napari_swig_qmri.data.inputs import mask_on
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide, as_maps, is_map, map_notices
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
 from napari_swig_qmri.data.units import MAP_UNITS, with_kind
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, WeightedImage
+from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import BoolArray, VoxelGrid
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 ImageLike: TypeAlias = "str | Path | Volume | nib.spatialimages.SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike]"

@@ -11,10 +11,10 @@ import contextlib
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from napari_swig_qmri.data.sidecar_values import SidecarValues, named_sequence, parse_sidecar
-from napari_swig_qmri.physics.sequence import ms
+from napari_swig_qmri.physics.sequence import Contrast, ms
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
     Mp2rageUni,
@@ -24,9 +24,6 @@ from napari_swig_qmri.physics.signal_models import (
     nulling_inversion_time,
 )
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.physics.sequence import Contrast
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 SHORTEST_SPACING = 1e-3  # s, of the echoes of a train

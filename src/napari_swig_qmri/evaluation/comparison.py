@@ -20,7 +20,7 @@ from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
 from napari_swig_qmri.data.resampling import resampled, spline
 from napari_swig_qmri.data.sidecars import from_sidecar
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.evaluation.scores import (
     TISSUE_LIMITS,
@@ -36,14 +36,12 @@ from napari_swig_qmri.progress import Progress, staged
 from napari_swig_qmri.synthesis.brightness import signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, for_sequence
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast, lazy_contrast
-from napari_swig_qmri.synthesis.rendering import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, Volume
     from napari_swig_qmri.physics.sequence import Contrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
 
 ACQUIRED = "acquired"
 MAX_SCORED_SLICES = 24  # so that scores can follow the sliders

@@ -21,14 +21,12 @@ from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.resampling import on_grid, resampled
 from napari_swig_qmri.data.units import display_unit
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.progress import Progress, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues
 
 if TYPE_CHECKING:
     import numpy.typing as npt
-
-    from napari_swig_qmri.data.volumes import FloatArray
 
     IntArray = npt.NDArray[np.integer[Any]]
     Regions = Mapping[int, IntArray]  # flat voxel indices by label

@@ -12,25 +12,21 @@ from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
-from napari_swig_qmri.super_resolution.network.adaptation import adapt
+from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
 from napari_swig_qmri.super_resolution.network.features import compute_features
-from napari_swig_qmri.super_resolution.network.model import correct
+from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
 from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD, crop_to_box, find_head_box, insert_box
-from napari_swig_qmri.super_resolution.solver.map_estimate import estimate_maps
+from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
 from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE, make_posterior, predict
+from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE, Noise, Prediction, make_posterior, predict
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.network.adaptation import Adaptation
-    from napari_swig_qmri.super_resolution.network.model import SwigNet
     from napari_swig_qmri.super_resolution.plan import RunPlan
-    from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate
-    from napari_swig_qmri.super_resolution.solver.prediction import Noise, Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 SLABS_OF_NETWORK = 30  # planes the network holds per plane that is linearised: a whole 1 mm head, in 0.7 GB

@@ -11,12 +11,12 @@ from napari_swig_qmri.progress import Progress, drained, mapped, with_time_left
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
+from napari_swig_qmri.super_resolution.plan import RunPlan
 from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
-    from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.results import SuperResolution
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.coercion import guides_from, maps_from, mask_from
+from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike, guides_from, maps_from, mask_from
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
@@ -20,7 +20,6 @@ from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerpri
 if TYPE_CHECKING:
     import torch
 
-    from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured

@@ -12,6 +12,7 @@ from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.plan import RunPlan
 from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
 from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
     from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
-    from napari_swig_qmri.super_resolution.plan import RunPlan
 
 TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
 TEXTURE = (0.02, 0.04, 0.05)  # standard deviation of log PD, T1 and T2 inside a tissue

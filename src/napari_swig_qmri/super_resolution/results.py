@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import nibabel as nib
 import numpy as np
@@ -23,10 +23,7 @@ from napari_swig_qmri.data.files import (
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, made_here, relative_sources, version_of
 from napari_swig_qmri.data.sidecars import to_sidecar
-from napari_swig_qmri.data.volumes import Volume
-
-if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)

@@ -12,7 +12,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column, native_of
-from napari_swig_qmri.physics.sequence import settings_of
+from napari_swig_qmri.physics.sequence import Contrast, settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
 from napari_swig_qmri.synthesis.sequence_tables import sequence_key
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from magicgui.widgets.bases import ValueWidget
 
-    from napari_swig_qmri.physics.sequence import Contrast
 
 SCREEN_UNITS = {
     "s": (1e3, "ms"),

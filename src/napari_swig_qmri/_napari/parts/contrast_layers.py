@@ -16,21 +16,19 @@ from napari_swig_qmri._napari.placement import place
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.provenance import made_here
 from napari_swig_qmri.data.sidecars import to_sidecar
-from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import require_maps
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
-from napari_swig_qmri.synthesis.rendering import PLAIN
+from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from napari_swig_qmri._napari.parts.map_sets import Source
-    from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
     from napari_swig_qmri.physics.sequence import Contrast
     from napari_swig_qmri.synthesis.protocol import NamedContrast
-    from napari_swig_qmri.synthesis.rendering import Rendering
 
 PIXELS = 96  # along each axis of a slice, enough to find its brightness
 

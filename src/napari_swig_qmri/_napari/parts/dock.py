@@ -10,12 +10,11 @@ from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
-from napari_swig_qmri._napari.parts.boxes import add_part, column
+from napari_swig_qmri._napari.parts.boxes import Part, add_part, column
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from napari_swig_qmri._napari.parts.boxes import Part
 
 TAB = Qt.FocusPolicy.TabFocus
 WIDTH = 330  # pixels; in a narrower dock parts would be cut off

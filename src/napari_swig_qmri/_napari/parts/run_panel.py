@@ -13,12 +13,11 @@ from qtpy.QtWidgets import QWidget
 from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import button, column, row
-from napari_swig_qmri.progress import with_time_left
+from napari_swig_qmri.progress import Progress, with_time_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from napari_swig_qmri.progress import Progress
 
 STEPS = 1000  # of the progress bar
 

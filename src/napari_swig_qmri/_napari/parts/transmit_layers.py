@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from napari_swig_qmri._napari.parts.appearance import unwrapped
-from napari_swig_qmri._napari.parts.layer_choice import T2STAR
+from napari_swig_qmri._napari.parts.layer_choice import T2STAR, LayerFacts
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, file_name, maps_of, volume_of
 from napari_swig_qmri.data.interpretation import quantity_values
 from napari_swig_qmri.data.transmit_field import as_transmit_map, transmit_field_on
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_swig_qmri._napari.parts.layer_choice import LayerFacts
     from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
     Fields = dict[Any, FloatArray | str]  # by `grid_key`; a sentence if resampling was impossible

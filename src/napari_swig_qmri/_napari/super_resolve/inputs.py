@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, style, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import button, column, layer_box, native_of, row
+from napari_swig_qmri._napari.parts.boxes import Layers, button, column, layer_box, native_of, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, sequence_of, unit_of, units_of, volume_of
 from napari_swig_qmri.physics.sequence import summary
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from napari.layers import Image
 
-    from napari_swig_qmri._napari.parts.boxes import Layers
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 

@@ -12,7 +12,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
-from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, Form, layer_box
+from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, Form, Layers, layer_box
 from napari_swig_qmri._napari.parts.preferences import GIGABYTE
 from napari_swig_qmri.super_resolution.options import DEVICES, METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
@@ -20,7 +20,6 @@ from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from napari_swig_qmri._napari.parts.boxes import Layers
 
 NOTES = {
     "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",

@@ -19,7 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.evaluation.ablation.claims import BASELINE
+from napari_swig_qmri.evaluation.ablation.claims import BASELINE, Score
 from napari_swig_qmri.physics.quantities import QUANTITIES
 
 if TYPE_CHECKING:
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from matplotlib.colors import Colormap as ColourMap
 
     from napari_swig_qmri.data.volumes import FloatArray
-    from napari_swig_qmri.evaluation.ablation.claims import Score
     from napari_swig_qmri.evaluation.ablation.study import Study, StudyPicture
 
 MAPS_FILE, SUBJECTS_FILE = "maps.png", "subjects.png"

@@ -19,13 +19,13 @@ from torch.nn.functional import l1_loss, pad, pixel_shuffle, pixel_unshuffle, re
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, contract_axis
 from napari_swig_qmri.data.volumes import QuantitativeMaps
-from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL
+from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL, StudySubject
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.weighting import CODES
 from napari_swig_qmri.simulation.degradation import TRUE_TISSUE_PD
 from napari_swig_qmri.super_resolution.network.features import TYPICAL
 from napari_swig_qmri.super_resolution.network.losses import clamp_to_range
-from napari_swig_qmri.super_resolution.network.model import ResidualBlock
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, ResidualBlock
 from napari_swig_qmri.super_resolution.solver.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,
@@ -36,8 +36,6 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.evaluation.ablation.study_subjects import StudySubject
-    from napari_swig_qmri.super_resolution.network.model import NetworkConfig
 
 N_FOLDED = 2  # voxels along each axis of a plane that become channels
 LEAST_SIGNAL = 0.01  # per unit of PD; lower limit of guides before their logarithm is taken

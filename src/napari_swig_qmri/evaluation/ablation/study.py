@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from torch.optim.lr_scheduler import LambdaLR
 
 from napari_swig_qmri.data.resampling import interpolated
-from napari_swig_qmri.data.volumes import QuantitativeMaps
+from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE, LEAST_SUBJECTS, Score
 from napari_swig_qmri.evaluation.ablation.published_network import (
     BOTH_GUIDES,
@@ -61,7 +61,6 @@ from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.volumes import FloatArray
 
 MODEL_FOLDER = "models"  # subfolder of the output for trained models
 VERSION = 1  # of the training; models trained by another version are not used

@@ -18,19 +18,18 @@ from torch.optim import AdamW
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.losses import (
     WHOLE,
+    Loss,
     correct_patch,
     distance_to_lr_maps,
     self_supervised_loss,
 )
-from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput
+from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.network.losses import Loss
     from napari_swig_qmri.super_resolution.network.model import SwigNet
-    from napari_swig_qmri.super_resolution.network.self_supervision import ScanExample
 
 
 @dataclass(frozen=True, kw_only=True)

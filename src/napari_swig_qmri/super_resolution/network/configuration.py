@@ -15,17 +15,15 @@ import numpy as np
 from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInfo
 
 from napari_swig_qmri.data.files import read_volume
-from napari_swig_qmri.data.inputs import read_maps
+from napari_swig_qmri.data.inputs import MapFiles, read_maps
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.simulation.label_maps import SCHEMES, anatomy_of
+from napari_swig_qmri.simulation.label_maps import SCHEMES, Anatomy, anatomy_of
 from napari_swig_qmri.simulation.phantom import make_phantom
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.data.inputs import MapFiles
-    from napari_swig_qmri.simulation.label_maps import Anatomy
 
 Configuration = TypeVar("Configuration")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,9 +16,10 @@ from torch.utils.data import Dataset
 from napari_swig_qmri.data.volumes import QuantitativeMaps
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.label_maps import crop_of_maps, random_crop
-from napari_swig_qmri.simulation.subjects import random_scan, random_subject
+from napari_swig_qmri.simulation.subjects import Subject, random_scan, random_subject
 from napari_swig_qmri.super_resolution.network.configuration import (
     MAPS,
+    Anatomies,
     file_identity,
     heads_of,
     read_anatomy,
@@ -35,16 +36,11 @@ from napari_swig_qmri.super_resolution.network.self_supervision import (
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
-from napari_swig_qmri.super_resolution.solver.problem import prepare
+from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from torch import Tensor
 
-    from napari_swig_qmri.simulation.subjects import Subject
-    from napari_swig_qmri.super_resolution.network.configuration import Anatomies
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 TRIES = 5  # seeds that are tried for a subject
 EXAMPLES = 6  # version of the content of examples; files of other versions are not read

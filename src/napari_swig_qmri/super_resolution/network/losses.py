@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
-from napari_swig_qmri.data.truncation import SeparableOperator
-from napari_swig_qmri.super_resolution.network.self_supervision import MORE_NOISE
+from napari_swig_qmri.data.truncation import SeparableOperator, Slices
+from napari_swig_qmri.super_resolution.network.self_supervision import MORE_NOISE, NetworkInput, ScanExample
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE
 
@@ -23,9 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.super_resolution.network.examples import LabelledExample
-    from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
 
 RANGE = ((0.05, 1.2), (0.1, 4.0), (0.01, 0.3))  # PD, T1 and T2 that are compared; others are clamped to it
 OUTLIER = 5.0  # standard deviations from which errors count linearly

@@ -21,14 +21,13 @@ from torch.nn.functional import pad, relu_
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained, mapped
-from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, Features
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.weights import weights_file
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.network.features import Features
 
 FOLDED = 2  # HR voxels per axis that become channels
 N_TOGETHER = 32  # HR planes that the first and the last layer process at a time

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import Progress, between, drained, mapped, staged
 from napari_swig_qmri.super_resolution.network.features import compute_features
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.map_estimate import estimate_maps
+from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
 from napari_swig_qmri.super_resolution.solver.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,
@@ -34,15 +34,12 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     make_posterior,
     predict,
 )
-from napari_swig_qmri.super_resolution.solver.problem import prepare
+from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import VoxelGrid
     from napari_swig_qmri.physics.signal_models import SignalModel
-    from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 ALPHA = 0.7  # standard deviation of the added noise, over that of the scan
 MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # standard deviation of the noise of targets, over that of the scan

@@ -37,7 +37,13 @@ from napari_swig_qmri.super_resolution.network.configuration import (
     file_identity,
     read_configuration,
 )
-from napari_swig_qmri.super_resolution.network.examples import EXAMPLES, DrawnExamples, ExampleDataset, LabelledExample
+from napari_swig_qmri.super_resolution.network.examples import (
+    EXAMPLES,
+    DrawnExamples,
+    Example,
+    ExampleDataset,
+    LabelledExample,
+)
 from napari_swig_qmri.super_resolution.network.losses import LOSSES, TERMS, WHOLE, correct_patch, distance_to_truth
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
@@ -47,8 +53,6 @@ from napari_swig_qmri.super_resolution.weights import FILE
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
-
-    from napari_swig_qmri.super_resolution.network.examples import Example
 
     Draw = tuple[Example, np.random.Generator]
 

@@ -11,14 +11,12 @@ from torch.nn.functional import max_pool3d
 from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.noise import subsample
-from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.prediction import interpolate_with_floor
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
-    from napari_swig_qmri.super_resolution.solver.prediction import Noise
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict

@@ -15,19 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_swig_qmri.data.truncation import relative_axes
+from napari_swig_qmri.data.truncation import Slices, relative_axes
 from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.noise import flattest, local_variance
-from napari_swig_qmri.super_resolution.solver.prediction import make_posterior
+from napari_swig_qmri.super_resolution.solver.prediction import Prediction, make_posterior
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
-    from napari_swig_qmri.super_resolution.solver.prediction import Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
     Block = tuple[NegativeLogPosterior, Tensor]  # posterior of a block, and which of its LR voxels are tissue

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
     PAIRS,
     invert_voxelwise,
@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.truncation import SeparableOperator
-    from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
 N_ITERATIONS = 5  # of conjugate gradients in one Gauss-Newton step
 MAX_STEP = 1.0  # largest change of a log map in one Gauss-Newton step

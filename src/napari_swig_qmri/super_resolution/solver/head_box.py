@@ -6,13 +6,12 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.truncation import relative_axes
+from napari_swig_qmri.data.truncation import Slices, relative_axes
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.super_resolution.solver.prediction import Prediction
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 

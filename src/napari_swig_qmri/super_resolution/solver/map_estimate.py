@@ -13,13 +13,12 @@ from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, fo
 from napari_swig_qmri.super_resolution.solver.denoising import denoise
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.noise import flattest, noise_level
-from napari_swig_qmri.super_resolution.solver.prediction import lr_structure, pure_tissue
+from napari_swig_qmri.super_resolution.solver.prediction import Noise, lr_structure, pure_tissue
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
-    from napari_swig_qmri.super_resolution.solver.prediction import Noise
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 DENOISED_PLANES = 16  # most planes that are denoised at a time

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.data.truncation import KSpaceTruncation, TruncationOperator, linear_interpolation
+from napari_swig_qmri.data.truncation import (
+    KSpaceTruncation,
+    SeparableOperator,
+    TruncationOperator,
+    linear_interpolation,
+)
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise import local_variance, noise_level, scatter_matrix, subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR
+from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, Problem
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import SeparableOperator
     from napari_swig_qmri.data.volumes import VoxelGrid
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue

@@ -13,8 +13,13 @@ from nibabel.affines import apply_affine
 from napari_swig_qmri.data.gaps import enclosed, filled, gaps_of, has_value
 from napari_swig_qmri.data.interpretation import uniform_image
 from napari_swig_qmri.data.resampling import resampled
-from napari_swig_qmri.data.truncation import KSpaceTruncation, TruncationOperator, linear_interpolation
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.data.truncation import (
+    KSpaceTruncation,
+    SeparableOperator,
+    TruncationOperator,
+    linear_interpolation,
+)
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.super_resolution.solver.alignment import align_axes
@@ -31,8 +36,6 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import SeparableOperator
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 WATER_PD = 0.8  # PD of brain tissue relative to water: PD maps are scaled so that their tissue has it
