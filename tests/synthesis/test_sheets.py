@@ -87,25 +87,26 @@ def test_nifti_files_are_a_derivative_dataset(tmp_path: Path) -> None:
 
 
 def test_validators_pass_over_what_bids_has_no_names_for(tmp_path: Path) -> None:
-    drained(write_sheet(sheet(), tmp_path, ["png"]))
+    dir_alone, renamed = (
+        sheet(Protocol(contrasts=(replace(Protocol.usual().contrasts[3], name=name),))) for name in ("DIR", "DIR 2")
+    )
+    drained(write_sheet(dir_alone, tmp_path, ["png"]))
     assert not (tmp_path / ".bidsignore").exists()  # this is no dataset yet
-    written = drained(write_sheet(sheet(), tmp_path, ["nifti"]))
+    written = drained(write_sheet(dir_alone, tmp_path, ["nifti"]))
     assert tmp_path / ".bidsignore" in written
     lines = (tmp_path / ".bidsignore").read_text().splitlines()
     assert lines == ["/dicom", "*_sheet.png", "*_desc-syntheticDIR.*"]
     nameless = [path for path in written if fnmatch(path.name, lines[2])]
     assert sorted(path.suffix for path in nameless) == [".gz", ".json"]
-    other = replace(Protocol.usual().contrasts[3], name="DIR 2")
-    written = drained(write_sheet(sheet(Protocol(contrasts=(other,))), tmp_path, ["nifti", "png"], overwrite=True))
+    drained(write_sheet(renamed, tmp_path, ["nifti"]))
     assert (tmp_path / ".bidsignore").read_text().splitlines() == [*lines, "*_desc-syntheticDIR2.*"]
-    written = drained(write_sheet(sheet(), tmp_path, ["nifti", "png"], overwrite=True))
-    assert tmp_path / ".bidsignore" not in written
+    assert tmp_path / ".bidsignore" not in drained(write_sheet(dir_alone, tmp_path, ["nifti"], overwrite=True))
 
 
 @pytest.mark.parametrize("mine", [b"notes/", b"# m\xfcller\r\n /dicom \r\n", b"\n"])
 def test_what_a_person_ignores_stays(tmp_path: Path, mine: bytes) -> None:
     (tmp_path / ".bidsignore").write_bytes(mine)
-    drained(write_sheet(sheet(), tmp_path, ["nifti"]))
+    drained(write_sheet(sheet(T2W), tmp_path, ["nifti"]))
     kept = (tmp_path / ".bidsignore").read_bytes()
     assert kept.startswith(mine)
     lines = [line.strip() for line in kept.splitlines()]
