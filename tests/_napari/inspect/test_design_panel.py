@@ -31,6 +31,7 @@ class FakeSearch:
 
     n_steps: int = 3
     error: Exception | None = None
+    present_efficiency: float = 0.1
     problems: list[DesignProblem] = field(default_factory=list)
     planes: list[Any] = field(default_factory=list)
 
@@ -45,7 +46,7 @@ class FakeSearch:
         return Design(
             sequence=SpinEcho.from_typical(echo_time=0.04),
             efficiency=0.3,
-            present_efficiency=0.1,
+            present_efficiency=self.present_efficiency,
             at_limit=("repetition_time",),
             landscape=None,
         )
@@ -96,6 +97,12 @@ def test_the_best_settings_are_found_and_passed_on(panel: DesignPanel, search: F
         assert emitted.args == [found]
     panel.show_sequence(T2Flair.from_typical())
     assert panel.answer.isHidden()  # nothing was searched for this sequence
+    for search.present_efficiency, text in (
+        (0.3, "present settings (○) are as good as the best"),
+        (0.0, "brighter. TR"),
+    ):
+        finish(panel, qtbot)
+        assert text in panel.answer.text()
 
 
 def test_a_search_can_be_cancelled_or_fail(search: FakeSearch, panel: DesignPanel, qtbot: QtBot) -> None:

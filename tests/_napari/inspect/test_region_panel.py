@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from inspect_cases import finish, labelled
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QApplication
+from qtpy.QtWidgets import QApplication, QFileDialog
 from region_cases import SOURCES, source
 from widget_cases import HR, LR, lr_maps, make_guide
 
@@ -57,14 +57,19 @@ def test_labels_and_images_are_needed(panel: RegionPanel) -> None:
     assert panel.run_panel.message.text() == ""
 
 
-def test_the_table_goes_to_clipboard_and_file(panel: RegionPanel, tmp_path: Path) -> None:
+def test_the_table_goes_to_clipboard_and_file(
+    panel: RegionPanel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    panel.save(tmp_path / "regions.csv")
+    assert not (tmp_path / "regions.csv").exists()  # there is no table yet
     panel.run()
     panel.copy_button.native.click()
     clipboard: Any = QApplication.clipboard()
     read = list(csv.DictReader(io.StringIO(clipboard.text())))
     notices = {row["image"]: row["notice"] for row in read}
     assert notices == {name: RESEARCH_NOTICE if name in ("T1 SR", "T1w synthetic") else "" for name in NAMES}
-    panel.save(tmp_path / "regions.csv")
+    monkeypatch.setattr(QFileDialog, "getSaveFileName", lambda *_: (str(tmp_path / "regions.csv"), ""))
+    panel.save_button.native.click()
     assert (tmp_path / "regions.csv").read_text(encoding="utf-8") == clipboard.text()
     panel.save(tmp_path / "nowhere" / "regions.csv")
     assert panel.run_panel.message.text().startswith("The table was not saved: No such file")

@@ -61,6 +61,8 @@ def test_a_script_sets_inputs_gets_them_back_and_runs_without_an_event_loop(
     (layer,) = widget.run()
     assert layer in viewer.layers
     assert (layer.data.sequence, layer.data.rendering) == (inputs.sequence, inputs.rendering)
+    with pytest.raises(ValueError, match="no maps 'HR': choose among LR, SR"):
+        widget.set_value(replace(inputs, sources=("HR",)))
     widget.set_value(replace(inputs, sources=()))
     with pytest.raises(ValueError, match="no ticked source has the maps that Spin echo needs"):
         widget.run()

@@ -124,7 +124,11 @@ class SynthesizeWidget(Dock):
         )
 
     def set_value(self, inputs: SynthesizeInputs) -> None:
-        """Show these inputs."""
+        """Show these inputs; ValueError if the viewer lacks a source."""
+        labels = [source.label for source, _ in self.sources.rows]
+        for label in inputs.sources:
+            if label not in labels:
+                raise ValueError(f"there are no maps {label!r}: choose among {', '.join(labels) or 'none'}.")
         self.editor.set_value(inputs.sequence)
         self.sources.set_value(inputs.sources)
         self.side_by_side.value = inputs.side_by_side

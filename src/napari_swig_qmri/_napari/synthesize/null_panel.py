@@ -121,7 +121,7 @@ class NullPanel(QWidget):
         tissue = self.value().tissue
         limits = NULLED_TISSUES[tissue].t1_range[self._field] if tissue in NULLED_TISSUES else None
         notes = [] if limits is None else [T1_RANGE.format(low=1e3 * limits[0], high=1e3 * limits[1])]
-        notes += ["The inversion time follows the other settings."] if self.t1s() and self.value().is_locked else []
+        notes += ["The inversion time is adjusted."] if self.t1s() and self.value().is_locked else []
         show_note(self.note, problem or " ".join(notes), problem=bool(problem))
 
     def _update(self) -> None:

@@ -32,6 +32,16 @@ NOT_RELATIVE = (
 )
 MARK_COLOUR = "#ff9f1c"
 MARK_OPACITY = 0.35
+TOOLTIPS = (  # in the order of the boxes
+    "Scales excitation, flip and refocusing angles. Inversion pulses are assumed to be adiabatic.",
+    "Layer with a B1+ map, which scales the angles in each voxel in addition to the number above.",
+    "Signal divided by the standard deviation of the noise in each receive channel. The noise is Rician in magnitude "
+    "images. 0 adds no noise.",
+    "The signal is the 90th percentile of this image. Relative to PD, the noise does not depend on TE, TR and TI.",
+    "The same number gives the same noise in every voxel.",
+    "Signed images are phase sensitive (PSIR): tissue that is still inverted is negative.",
+    "Add a layer over each contrast with the voxels that mix tissues. Scrolling becomes slower.",
+)
 
 
 class RenderingEditor(QWidget):
@@ -42,47 +52,14 @@ class RenderingEditor(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._field = FloatSpinBox(
-            label="Transmit field (B1+)",
-            min=10,
-            max=200,
-            step=5,
-            value=100,
-            tooltip="Scales excitation, flip and refocusing angles. Inversion pulses are assumed to be adiabatic.",
-        )
-        self.map_box = ChoiceBox(
-            label="B1+ map",
-            none="none",
-            tooltip="Layer with a B1+ map, which scales the angles in each voxel in addition to the number above.",
-        )
-        self._snr = FloatSpinBox(
-            label="Signal-to-noise ratio",
-            min=0,
-            max=10_000,
-            step=5,
-            value=0,
-            tooltip="Signal divided by the standard deviation of the noise in each receive channel. The noise is "
-            "Rician in magnitude images. 0 adds no noise.",
-        )
-        self._reference = ComboBox(
-            label="Relative to",
-            choices=REFERENCES,
-            tooltip="The signal is the 90th percentile of this image. Relative to PD, the noise does not depend on "
-            "TE, TR and TI.",
-        )
-        self._seed = SpinBox(
-            label="Noise seed", min=0, max=999_999, tooltip="The same number gives the same noise in every voxel."
-        )
-        self._sign = ComboBox(
-            label="Sign",
-            choices=SIGNS,
-            tooltip="Signed images are phase sensitive (PSIR): tissue that is still inverted is negative.",
-        )
-        self.mark = CheckBox(
-            text="Mark partial volume",
-            value=False,
-            tooltip="Add a layer over each contrast with the voxels that mix tissues. Scrolling becomes slower.",
-        )
+        self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
+        self.map_box = ChoiceBox(label="B1+ map", none="none")
+        self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
+        self._reference = ComboBox(label="Relative to", choices=REFERENCES)
+        self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
+        self._sign = ComboBox(label="Sign", choices=SIGNS)
+        self.mark = CheckBox(text="Mark partial volume", value=False)
+        self._boxes = (self._field, self.map_box, self._snr, self._reference, self._seed, self._sign, self.mark)
         self._field.native.setSuffix(" %")
         self._field.native.setDecimals(0)
         self._snr.native.setSpecialValueText("no noise")
@@ -94,7 +71,8 @@ class RenderingEditor(QWidget):
         self._lay_out()
         self.show_maps([])
         self.map_box.changed.connect(lambda _: self.map_changed.emit())
-        for box in (self._field, self.map_box, self._snr, self._reference, self._seed, self._sign, self.mark):
+        for box, tooltip in zip(self._boxes, TOOLTIPS, strict=True):
+            box.tooltip = tooltip
             box.changed.connect(self._update)
         self._update()
 
