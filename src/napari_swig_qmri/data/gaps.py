@@ -11,7 +11,7 @@ from scipy.ndimage import distance_transform_edt, gaussian_filter
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 SMOOTHING = 1.0  # voxels; standard deviation of the Gaussian that smooths filled gaps
-CUT_AWAY = 0.1  # fraction of exact zeros from which zeros are taken as background that was masked out
+CUT_AWAY = 0.1  # if at least this fraction of the voxels is exactly 0, zeros are masked background
 
 
 def has_value(data: FloatArray) -> BoolArray:

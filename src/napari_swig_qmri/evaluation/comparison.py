@@ -185,7 +185,8 @@ def prepare_comparison(
     """
     if not maps or (len(maps) < 2 and acquired is None):
         raise ValueError(
-            "comparing needs two map sets, or one map set and an acquired image of the contrast: open another."
+            "comparing needs two map sets, or one map set and an acquired image of the contrast: open a second "
+            "map set or an acquired image."
         )
     coarse_to_fine = sorted(maps, key=lambda label: -float(np.prod(maps[label].grid.voxel_size)))
     finest = maps[coarse_to_fine[-1]]

@@ -97,7 +97,7 @@ class MupaZte:
         `start` is the magnetisation before the inversion, `decay` the factor exp(-TE/T2) of the T2 preparation.
         """
         log_q = math.log(math.cos(self.flip_angle)) - self.repetition_time / t1
-        lost = -(self.n_spokes * log_q).expm1()  # 1 - q^n, and below 1 - q, exact in float32
+        lost = -(self.n_spokes * log_q).expm1()  # 1 - q^n and, in the next line, 1 - q, exact in float32
         share = lost / (-self.n_spokes * log_q.expm1())
         steady = spoiled_steady_state(self.flip_angle, self.repetition_time, t1)
         magnetisation, means = start, []

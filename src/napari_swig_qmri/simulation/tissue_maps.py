@@ -16,7 +16,7 @@ Range = tuple[float, float]
 FIELD_STRENGTHS = (1.5, 3.0, 7.0)  # T
 
 # PD relative to water, T1 and T2 in s at 1.5, 3 and 7 T. Brain at 1.5 T spans BrainWeb, at 3 T values
-# quoted from Zhu 2014, Stanisz 2005 and ICBM 2009a, none of which we have read; 7 T and the head are wide guesses.
+# taken second-hand, attributed to Zhu 2014, Stanisz 2005 and ICBM 2009a; 7 T and tissues outside the brain are guesses.
 # Ranges, since networks train on them; the digital head has one value per tissue (`phantom.PAINTED_TISSUES`).
 TISSUE_RANGES: Mapping[str, tuple[Range, tuple[Range, Range, Range], tuple[Range, Range, Range]]] = {
     "white": ((0.62, 0.8), ((0.5, 0.75), (0.75, 1.15), (1.05, 1.45)), ((0.065, 0.09), (0.055, 0.11), (0.04, 0.065))),

@@ -29,7 +29,7 @@ VOXEL_FACTOR = 2.0  # edge of the larger voxels over which maps and signals are 
 FLUID_T1 = 2.5  # s; tissue has a shorter T1 at any field strength
 PARTIAL_VOLUME_CAVEAT = (
     "Marked voxels: averaging maps and averaging signals over voxels twice as large differ by more than 20 % of the "
-    "signal of tissue. There, mixed tissue and fluid have another signal than a scanner would show."
+    "signal of tissue. These voxels mix tissue and fluid: a scanner would show a different signal."
 )
 
 

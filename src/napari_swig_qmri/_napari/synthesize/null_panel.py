@@ -1,4 +1,4 @@
-"""Choice of the T1 that an inversion nulls: of a tissue, a number, or of a voxel in the image."""
+"""Choice of the T1 that an inversion nulls: the T1 of a tissue, a typed T1, or the T1 of a clicked voxel."""
 
 from __future__ import annotations
 
