@@ -68,20 +68,8 @@ def adapt(
 ) -> Generator[Progress, None, Adaptation]:
     """Train a copy of a network on one scan.
 
-    Parameters
-    ----------
-    network
-        Network to start from, which is not changed.
-    example
-        Scan. Nothing is trained if its head is too small to leave a part of it out.
-    settings
-        Settings of the training.
-    loss
-        Loss of a step.
-    seed
-        Of the patches.
-    device
-        Device that trains.
+    Nothing is trained if the head of the scan is too small to leave a part of it out. The `seed` is that of the
+    patches.
     """
     parts = _split(example.to(torch.device(device)), settings.left_out)
     if parts is None:

@@ -59,14 +59,7 @@ class Anatomies:
 def read_configuration(path: Path, kind: type[Configuration], purpose: str) -> Configuration:
     """Read a TOML file into a dataclass; fields of type `LocalPath` are relative to the folder of the file.
 
-    Parameters
-    ----------
-    path
-        TOML file.
-    kind
-        Class of the configuration.
-    purpose
-        What it configures, for messages: ``"training"``.
+    `purpose` names what it configures in messages, ``"training"`` for example.
 
     Raises
     ------

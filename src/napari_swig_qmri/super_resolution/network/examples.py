@@ -120,20 +120,10 @@ def _solve(problem: Problem, gains: Tensor) -> NetworkInput:
 
 
 class ExampleDataset(Dataset[Example]):
-    """Examples for a loss, by number; simulated on first use and kept in a folder.
+    """Examples for a loss of `losses.LOSSES`, by number; simulated on first use and kept in a folder.
 
-    Parameters
-    ----------
-    anatomies
-        Heads, which subjects are made of in turn.
-    folder
-        Folder of all examples; these are kept in a subfolder for their settings.
-    first_seed, n
-        Seed of the first subject, and number of subjects.
-    crop
-        HR voxels along the edge of a subject.
-    loss
-        Name of the loss, see `losses.LOSSES`.
+    Subjects of `crop` HR voxels per edge are made of the heads in turn. `folder` has a subfolder for every choice of
+    settings.
     """
 
     def __init__(

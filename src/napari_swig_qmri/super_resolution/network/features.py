@@ -49,12 +49,8 @@ def compute_features(
 
     Parameters
     ----------
-    posterior
-        Posterior that the log maps minimise.
-    truncate
-        Truncation of the posterior, which can also interpolate.
     log_maps
-        ``(3, X, Y, Z)``.
+        ``(3, X, Y, Z)``, the minimum of the posterior, whose operator is `truncate`.
     noise
         ``(3, X, Y, Z)``, removed from the log maps, or () if none was.
     lr_noise

@@ -104,18 +104,9 @@ def self_supervised_loss(
 
 
 def misfit_terms(example: ScanExample, log_maps: Tensor, inside: Tensor, patch: Patch) -> Tensor:
-    """Guide term and LR term ``(2,)`` per HR voxel of the head.
+    """Guide term and LR term ``(2,)`` of log maps ``(3, ...)`` in a patch, per HR voxel of the head.
 
-    Parameters
-    ----------
-    example
-        Scan.
-    log_maps
-        ``(3, ...)`` in the patch.
-    inside
-        ``(X, Y, Z)``, boolean: the head.
-    patch
-        Box of HR voxels.
+    `inside` ``(X, Y, Z)`` is the head.
     """
     maps = log_maps.exp()
     guides = torch.stack([sequence(*maps) for sequence in example.sequences])

@@ -159,13 +159,11 @@ def correct(
 
     Parameters
     ----------
-    network, log_maps, features
-        Network, log maps ``(3, X, Y, Z)`` and their features.
+    log_maps, features
+        Log maps ``(3, X, Y, Z)`` and their features.
     n_planes
         HR planes of a slab and around it, or as many as the correction of two planes needs. Halved whenever the
         device runs out of memory.
-    device
-        Device that computes.
     n_together
         HR planes that the first and the last layer process at a time, an even number.
 

@@ -122,16 +122,7 @@ def make_scan_example(
 ) -> Generator[Progress, None, ScanExample]:
     """Solve a problem after noise is added, and once more one scale up.
 
-    Parameters
-    ----------
-    problem
-        Scan.
-    gains
-        ``(guide,)``, scanner units per unit of PD of the problem.
-    noise
-        Noise of the scan.
-    generator
-        Of the added noise.
+    Gains ``(guide,)`` are in scanner units per unit of PD of the problem; `noise` is that of the scan.
     """
     noisy, lr_target, guide_targets = yield from _recorrupt_problem(problem, noise, generator)
     gains = gains.float() * noisy.gain_units

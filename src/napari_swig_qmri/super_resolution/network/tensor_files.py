@@ -15,15 +15,7 @@ if TYPE_CHECKING:
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of a safetensors file.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it is not a complete safetensors file.
-    """
+    """Read the tensors and the metadata of a safetensors file; ValueError if it is not complete."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:

@@ -35,14 +35,7 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     lesion that is only in the guides or only in the LR maps stands out by a factor of thirty or more. Smoothing
     removes what changes sign from voxel to voxel, which is ringing and not anatomy. PD does not count, because guides
     hardly determine it. Next to CSF the residual of T2 is a misfit of its border: there only T1 counts, and needs to
-    be three times as large.
-
-    Parameters
-    ----------
-    problem, posterior, noise
-        Problem, its posterior and its noise.
-    log_maps
-        ``(3, X, Y, Z)``, the minimum of the loosened posterior.
+    be three times as large. `log_maps` ``(3, X, Y, Z)`` is the minimum of the loosened posterior.
     """
     _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
     edges = problem.lr_grid.voxel_size

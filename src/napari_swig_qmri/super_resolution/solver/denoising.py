@@ -36,8 +36,6 @@ def denoise(
 
     Parameters
     ----------
-    log_maps
-        ``(3, X, Y, Z)``.
     flat
         ``(X, Y, Z)``, boolean: tissue without structure, where voxels differ by noise and texture alone.
     noise
@@ -61,19 +59,9 @@ def denoise(
 
 
 def average_neighbours(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float]) -> tuple[Tensor, Tensor]:
-    """Mean of the 26 neighbours, weighted by similarity and distance.
+    """Mean of the 26 neighbours ``(3, X, Y, Z)``, weighted by similarity and distance, and the sum of the weights.
 
-    Parameters
-    ----------
-    log_maps, noise, voxel_size
-        As for `denoise`.
-
-    Returns
-    -------
-    mean
-        ``(3, X, Y, Z)``, the log maps themselves without a similar neighbour.
-    weight
-        ``(X, Y, Z)``, sum of the weights.
+    Arguments are those of `denoise`. Voxels without a similar neighbour keep their values.
     """
     scaled = log_maps / (SIMILAR * noise.clamp(min=LEAST_NOISE)).view(-1, 1, 1, 1)
     total, weights = torch.zeros_like(log_maps), log_maps.new_zeros(log_maps.shape[1:])
@@ -93,14 +81,7 @@ def average_neighbours(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[flo
 def noise_share(difference: Tensor, weight: Tensor, flat: Tensor, noise: Tensor) -> Tensor:
     """Wiener weight ``(3,)``: share of the noise in the variance of the differences to the neighbours, 0 to 1.
 
-    Parameters
-    ----------
-    difference
-        ``(3, X, Y, Z)``, mean of the neighbours minus the log maps.
-    weight
-        ``(X, Y, Z)``, sum of the weights of the neighbours.
-    flat, noise
-        As for `denoise`.
+    `difference` is ``(3, X, Y, Z)``, and `weight` ``(X, Y, Z)`` the sum of the weights of the neighbours.
     """
     measured = flat & (weight > LEAST_WEIGHT)
     if int(measured.sum()) < MIN_VOXELS:

@@ -30,18 +30,9 @@ def choose_device(name: str) -> torch.device:
 def planes_of_a_slab(
     shape: tuple[int, int, int], device: torch.device, memory_limit: int | None, *, times: int = 1
 ) -> int:
-    """Number of HR planes of a slab.
+    """Number of HR planes of a slab whose working memory stays within a limit in bytes.
 
-    Parameters
-    ----------
-    shape
-        Voxels of the volume.
-    device
-        Device that computes.
-    memory_limit
-        Most working memory, in bytes; None for the default of the device.
-    times
-        Factor on the default, for computations that need less memory per voxel.
+    Without a limit it is `times` the default of the device: more for computations that need less memory per voxel.
     """
     n_voxels = times * (CPU_SLAB if device.type == "cpu" else GPU_SLAB)
     if memory_limit is not None:

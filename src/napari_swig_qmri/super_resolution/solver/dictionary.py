@@ -55,10 +55,8 @@ def make_dictionary(
     ----------
     model
         Function of PD, T1 and T2 ``(...)``, times in s, that returns images ``(n_images, ...)``.
-    t1_range, t2_range
-        Lowest and highest value in s.
-    step
-        Neighbours differ by a factor of about exp(`step`).
+    t1_range, t2_range, step
+        Lowest and highest value in s; neighbours differ by a factor of about exp(`step`).
     device, dtype
         Of the dictionary, and of the computations with it.
 
@@ -94,8 +92,6 @@ def match(
     ----------
     images
         ``(n_images, ...)``, signed. Computed on the device and in the dtype of the dictionary.
-    dictionary
-        Dictionary of as many images.
     background
         Share of the 99th percentile of the root of the sum of squares over the series. Voxels below it, and voxels
         with images that are not finite, are 0 in all maps.

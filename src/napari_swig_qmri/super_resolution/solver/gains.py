@@ -76,14 +76,7 @@ def find_gains(
 ) -> Generator[None, None, Tensor]:
     """Gains ``(guide,)`` in scanner units per unit of PD relative to water; yields between solutions.
 
-    Parameters
-    ----------
-    problem, prediction
-        Problem and its prediction.
-    device
-        Device of the solutions.
-    trusted
-        Largest relative correction of the starting gains that is not applied.
+    Corrections of the starting gains by less than a share of `trusted` are not applied.
     """
     gains = start_gains(problem)
     scaled = [k for k, sequence in enumerate(problem.sequences) if sequence.is_scaled_by_pd]

@@ -107,8 +107,6 @@ def refine(
     ----------
     posterior, start
         On any device. Volumes stay there, and slabs of them are moved to `device`.
-    n_steps
-        Number of steps.
     n_planes
         HR planes per slab, halved whenever the device runs out of memory.
     device

@@ -19,19 +19,8 @@ def choose_hr_grid(
 ) -> VoxelGrid:
     """Grid of the reference guide, or of the LR maps without a guide.
 
-    Parameters
-    ----------
-    maps, guides
-        LR maps and guides.
-    voxel_size
-        Edges in mm, one number or three: the grid keeps its field of view and gets these voxels. None for its own.
-    reference
-        Index of the reference guide; None for the one with the smallest voxels.
-
-    Raises
-    ------
-    ValueError
-        If there is no such guide, or the voxel size is not one positive number or three.
+    With a `voxel_size` in mm, one number or three, it keeps its field of view and gets these voxels. ValueError if
+    that is not positive, or if there is no such guide.
     """
     grid = guides[reference_index(guides, reference)].grid if guides else maps.grid
     if voxel_size is None:
@@ -46,7 +35,7 @@ def choose_hr_grid(
 
 
 def reference_index(guides: Sequence[WeightedImage], reference: int | None) -> int:
-    """Index of the reference guide: `reference`, or the guide with the smallest voxels if it is None."""
+    """Index of the reference guide: `reference`, or that of the guide with the smallest voxels if it is None."""
     if reference is None:
         return int(np.argmin([np.prod(guide.grid.voxel_size) for guide in guides]))
     if reference not in range(len(guides)):

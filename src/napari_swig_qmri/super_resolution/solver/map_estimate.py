@@ -47,16 +47,7 @@ def estimate_maps(
 ) -> Generator[Progress, None, MapEstimate]:
     """Minimise the posterior, follow the LR maps alone where guides contradict them, and remove noise.
 
-    Parameters
-    ----------
-    problem, posterior, noise
-        Problem, its posterior and its noise.
-    device
-        Device of the Gauss-Newton steps.
-    n_planes
-        HR planes that are linearised at a time.
-    keep_noise
-        Skip the removal of noise.
+    `n_planes` HR planes are linearised at a time on `device`. With `keep_noise` noise is not removed.
     """
     first = refine(
         posterior.loosened(),

@@ -96,18 +96,10 @@ class NegativeLogPosterior:
     def restricted(
         self, hr: Slices, lr: Slices, log_maps: Tensor, lr_residual: Tensor, device: torch.device | str
     ) -> NegativeLogPosterior:
-        """Posterior of the maps in a block, with the maps outside it held at `log_maps`.
+        """Posterior of the maps in a block, with the maps outside it held at `log_maps` ``(3, X, Y, Z)``.
 
-        Parameters
-        ----------
-        hr, lr
-            HR voxels of the block, and the LR voxels that are compared with it.
-        log_maps
-            ``(3, X, Y, Z)`` of the whole volume.
-        lr_residual
-            ``(3, x, y, z)``, that of `log_maps`.
-        device
-            Device of the block.
+        `hr` are the voxels of the block, `lr` those that are compared with it, and `lr_residual` ``(3, x, y, z)`` is
+        that of `log_maps`.
         """
         part = self.part(hr, lr, device)
         inside = part.truncate(log_maps[(slice(None), *hr)].to(device).exp())

@@ -97,8 +97,6 @@ def predict(
 
     Parameters
     ----------
-    problem
-        Maps and guides.
     lr_noise
         ``(3,)``, relative to the value; measured if None.
     guide_noise

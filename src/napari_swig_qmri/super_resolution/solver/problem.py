@@ -91,21 +91,8 @@ def prepare(
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides to one HR and one LR grid; yields between volumes.
 
-    Parameters
-    ----------
-    maps, guides
-        LR maps and guides on any grids.
-    hr_grid
-        Grid of the result.
-    mask
-        ``(X, Y, Z)`` on the HR grid, voxels that may be tissue where it exceeds 0.5; None for all.
-    dtype
-        Precision of the problem.
-
-    Raises
-    ------
-    ValueError
-        If maps, guides and mask do not fit together.
+    `mask` ``(X, Y, Z)`` on the HR grid holds the voxels that may be tissue, where it exceeds 0.5. ValueError if maps,
+    guides and mask do not fit together.
     """
     check_mask(mask, hr_grid)
     for guide in guides:

@@ -42,20 +42,14 @@ def find_tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
     """Voxels of brain tissue without CSF, boolean ``(x, y, z)``.
 
     Falls back to all bright voxels where T1 and T2 leave fewer than 100, and to all valid ones where none is bright.
+    ValueError if no voxel is valid.
 
     Parameters
     ----------
     lr_maps
         ``(3, x, y, z)``.
-    brightness
-        ``(x, y, z)``, see `head_brightness`.
-    valid
-        ``(x, y, z)``, boolean: voxels that may be tissue.
-
-    Raises
-    ------
-    ValueError
-        If no voxel is valid.
+    brightness, valid
+        ``(x, y, z)``, see `head_brightness`, and boolean, voxels that may be tissue.
     """
     if not valid.any():
         raise ValueError("the mask covers no voxel of the low-resolution maps that has a value: choose another one.")
@@ -69,13 +63,7 @@ def find_tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
 
 
 def tissue_within(tissue: Tensor, within: BoolArray) -> Tensor:
-    """Tissue `within` the HR grid; boolean ``(x, y, z)``, like both.
-
-    Raises
-    ------
-    ValueError
-        If less than 10 % of the tissue lies there.
-    """
+    """Tissue `within` the HR grid; boolean ``(x, y, z)``, like both. ValueError if that is less than 10 % of it."""
     covered = tissue & torch.as_tensor(within)
     share = int(covered.sum()) / int(tissue.sum())
     if share < LEAST_OVERLAP:
