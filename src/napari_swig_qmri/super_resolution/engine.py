@@ -13,7 +13,7 @@ from torch.nn.functional import max_pool3d
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
 from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
-from napari_swig_qmri.super_resolution.network.features import compute_features
+from napari_swig_qmri.super_resolution.network.features import make_network_input
 from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
 from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
@@ -83,7 +83,7 @@ def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution
     estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.4 * end, end))
     log_maps, conflict, errors = estimate.log_maps, estimate.conflict, None
     if network is not None:
-        looking = compute_features(estimate.posterior, part.truncate, log_maps, estimate.noise, noise.lr_maps)
+        looking = make_network_input(estimate.posterior, part.truncate, log_maps, estimate.noise, noise.lr_maps)
         features = yield from staged(looking, end, end + 0.02, "preparing for the network")
         end, upper_limits = end + 0.02, estimate.posterior.upper_limits
         del estimate  # frees its volumes
@@ -92,7 +92,7 @@ def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution
             adaptation = yield from mapped(adapting, between(end, 0.95))
             network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
         n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, options.memory_limit, times=SLABS_OF_NETWORK)
-        correcting = correct(network, log_maps, features, n_planes=n_planes, device=plan.device)
+        correcting = correct(network, features, n_planes=n_planes, device=plan.device)
         corrected = clamp_to_bounds(
             (yield from staged(correcting, end, 1.0, "correcting the maps with the network")), upper_limits
         )

@@ -10,9 +10,9 @@ from training_cases import TINY, scan, trained_network
 
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.network.adaptation import AdaptationSettings, adapt, cross_scale_error
+from napari_swig_qmri.super_resolution.network.features import NetworkInput
 from napari_swig_qmri.super_resolution.network.losses import self_supervised_loss
 from napari_swig_qmri.super_resolution.network.model import SwigNet
-from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 QUICK = AdaptationSettings(n_steps=6, check_every=2, patch=16)

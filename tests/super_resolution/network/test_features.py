@@ -9,7 +9,7 @@ from engine_cases import objective, textured
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, compute_features
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, make_network_input
 
 SHAPE = (20, 8, 6)
 NOISE = torch.tensor([0.01, 0.01, 0.02], dtype=torch.float64)
@@ -21,7 +21,7 @@ def test_at_the_truth_guides_and_lr_maps_ask_for_nothing():
     posterior, hr, lr = objective(SHAPE)
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
     truth = torch.as_tensor(textured(SHAPE)).log()
-    features = drained(compute_features(replace(posterior, prior_mean=truth), truncate, truth, NOTHING, NOISE))
+    features = drained(make_network_input(replace(posterior, prior_mean=truth), truncate, truth, NOTHING, NOISE))
     assert features.volumes.shape == (N_FEATURES, *SHAPE)
     assert features.levels.shape == (N_LEVELS,)
     assert features.volumes[3:6].abs().max() < 1e-6
@@ -32,7 +32,7 @@ def test_steps_point_back_from_a_disturbance():
     posterior, hr, lr = objective(SHAPE)
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
     truth = torch.as_tensor(textured(SHAPE)).log()
-    above = drained(compute_features(replace(posterior, prior_mean=truth), truncate, truth + 0.02, NOTHING, NOISE))
+    above = drained(make_network_input(replace(posterior, prior_mean=truth), truncate, truth + 0.02, NOTHING, NOISE))
     assert (above.volumes[3:6] < 0).all()
     assert (above.volumes[12:15].mean((1, 2, 3)) < 0).all()
 
@@ -42,7 +42,7 @@ def test_uncertainty_is_that_of_the_inverse_hessian():
     posterior, hr, lr = objective(SHAPE)
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
     truth = torch.as_tensor(textured(SHAPE)).log()
-    features = drained(compute_features(posterior, truncate, truth, NOTHING, NOISE))
+    features = drained(make_network_input(posterior, truncate, truth, NOTHING, NOISE))
     here = (3, 4, 2)
 
     def signals(log_map: torch.Tensor) -> torch.Tensor:
@@ -70,8 +70,8 @@ def test_the_scale_of_pd_and_guides_does_not_matter():
         lr_maps=posterior.lr_maps * twice,
         prior_mean=posterior.prior_mean + twice.log(),
     )
-    first = drained(compute_features(posterior, truncate, log_maps, NOTHING, NOISE))
-    second = drained(compute_features(scaled, truncate, log_maps + twice.log(), NOTHING, NOISE))
+    first = drained(make_network_input(posterior, truncate, log_maps, NOTHING, NOISE))
+    second = drained(make_network_input(scaled, truncate, log_maps + twice.log(), NOTHING, NOISE))
     torch.testing.assert_close(second.volumes[1:], first.volumes[1:], rtol=1e-5, atol=1e-4)
     torch.testing.assert_close(second.unit, first.unit)
 
@@ -80,5 +80,5 @@ def test_what_was_taken_out_is_seen_in_units_of_the_uncertainty():
     posterior, hr, lr = objective(SHAPE)
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
     noise = 0.01 * torch.randn(3, *SHAPE, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
-    features = drained(compute_features(posterior, truncate, posterior.prior_mean, noise, NOISE))
+    features = drained(make_network_input(posterior, truncate, posterior.prior_mean, noise, NOISE))
     torch.testing.assert_close(features.volumes[18:21].sinh() * features.unit, noise)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -10,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, Features
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, NetworkInput
 from napari_swig_qmri.super_resolution.network.model import FORMAT, NetworkConfig, SwigNet, correct, fold, unfold
 from napari_swig_qmri.super_resolution.weights import FILE, WEIGHTS, weights_file
 
@@ -25,9 +26,10 @@ def random_network(seed: int = 0) -> SwigNet:
     return network.eval()
 
 
-def random_features(seed: int = 0) -> Features:
+def random_input(seed: int = 0) -> NetworkInput:
     generator = torch.Generator().manual_seed(seed)
-    return Features(
+    return NetworkInput(
+        log_maps=torch.randn(3, *SHAPE, generator=generator),
         volumes=torch.randn(N_FEATURES, *SHAPE, generator=generator),
         levels=torch.randn(N_LEVELS, generator=generator),
         unit=torch.rand(3, *SHAPE, generator=generator),
@@ -35,39 +37,39 @@ def random_features(seed: int = 0) -> Features:
 
 
 def test_an_untrained_network_corrects_nothing():
-    features, log_maps = random_features(), torch.randn(3, *SHAPE)
-    kept = drained(correct(SwigNet(), log_maps, features, n_planes=8))
-    torch.testing.assert_close(kept, log_maps, rtol=0, atol=0)
+    inputs = random_input()
+    kept = drained(correct(SwigNet(), inputs, n_planes=8))
+    torch.testing.assert_close(kept, inputs.log_maps, rtol=0, atol=0)
 
 
 def test_corrections_are_in_units_of_the_uncertainty():
     """Twice the standard deviation, twice the change."""
-    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
-    once = drained(correct(network, log_maps, features, n_planes=100)) - log_maps
-    wider = Features(volumes=features.volumes, levels=features.levels, unit=2 * features.unit)
-    twice = drained(correct(network, log_maps, wider, n_planes=100)) - log_maps
+    network, inputs = random_network(), random_input()
+    once = drained(correct(network, inputs, n_planes=100)) - inputs.log_maps
+    wider = replace(inputs, unit=2 * inputs.unit)
+    twice = drained(correct(network, wider, n_planes=100)) - inputs.log_maps
     assert once.abs().max() > 0.1
     torch.testing.assert_close(twice, 2 * once, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("n_planes", [1, 14, 19, 24])
 def test_slabs_change_nothing(n_planes):
-    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
-    whole = drained(correct(network, log_maps, features, n_planes=1000))
-    torch.testing.assert_close(drained(correct(network, log_maps, features, n_planes=n_planes)), whole)
+    network, inputs = random_network(), random_input()
+    whole = drained(correct(network, inputs, n_planes=1000))
+    torch.testing.assert_close(drained(correct(network, inputs, n_planes=n_planes)), whole)
 
 
 def test_layers_that_process_a_few_planes_at_a_time_change_nothing():
-    network, features, log_maps = random_network(), random_features(), torch.randn(3, *SHAPE)
+    network, inputs = random_network(), random_input()
     with torch.no_grad():
-        output = network(features.volumes[None], features.levels[None])[0]
-    expected = log_maps + features.unit * output
-    corrected = drained(correct(network, log_maps, features, n_planes=1000, n_together=6))
+        output = network(inputs.volumes[None], inputs.levels[None])[0]
+    expected = inputs.log_maps + inputs.unit * output
+    corrected = drained(correct(network, inputs, n_planes=1000, n_together=6))
     torch.testing.assert_close(corrected, expected)
 
 
 def test_there_is_a_step_to_cancel_at_after_every_layer():
-    fractions = list(correct(random_network(), torch.randn(3, *SHAPE), random_features(), n_planes=1000, n_together=10))
+    fractions = list(correct(random_network(), random_input(), n_planes=1000, n_together=10))
     assert len(fractions) == 2 * 5 + 2  # first and last layer in five parts, and two convolutions
     assert fractions == sorted(fractions)
     assert fractions[-1] == 1
@@ -89,23 +91,23 @@ def test_out_of_memory_halves_the_slabs_and_goes_on(limit):
     network, limited = random_network(), LimitedNetwork(NetworkConfig(width=8, n_blocks=1))
     limited.load_state_dict(network.state_dict())
     limited.limit = limit
-    features, log_maps = random_features(), torch.randn(3, *SHAPE)
-    whole = drained(correct(network, log_maps, features, n_planes=1000))
-    found = drained(correct(limited.eval(), log_maps, features, n_planes=1000, n_together=1000))
+    inputs = random_input()
+    whole = drained(correct(network, inputs, n_planes=1000))
+    found = drained(correct(limited.eval(), inputs, n_planes=1000, n_together=1000))
     torch.testing.assert_close(found, whole)
 
 
 def test_out_of_memory_of_two_planes_is_raised():
     limited = LimitedNetwork(NetworkConfig(width=8, n_blocks=1))
     with pytest.raises(torch.OutOfMemoryError):
-        drained(correct(limited, torch.randn(3, *SHAPE), random_features(), n_planes=1000))
+        drained(correct(limited, random_input(), n_planes=1000))
 
 
 def test_a_voxel_depends_on_nothing_beyond_the_reach():
-    network, features = random_network(), random_features()
-    volumes = features.volumes[None].requires_grad_()
+    network, inputs = random_network(), random_input()
+    volumes = inputs.volumes[None].requires_grad_()
     centre = 20
-    (slope,) = torch.autograd.grad(network(volumes, features.levels[None])[..., centre, 4, 4].sum(), volumes)
+    (slope,) = torch.autograd.grad(network(volumes, inputs.levels[None])[..., centre, 4, 4].sum(), volumes)
     reached = slope[0].abs().sum((0, 2, 3)).nonzero().flatten()
     assert centre - network.reach <= reached.min() < centre - network.reach + 2
     assert centre + network.reach - 2 < reached.max() <= centre + network.reach
@@ -120,11 +122,11 @@ def test_folding_keeps_every_voxel_and_is_undone():
 
 def test_weights_come_back_as_they_were(tmp_path):
     """But for the digits that float16 has not."""
-    network, features = random_network(), random_features()
+    network, inputs = random_network(), random_input()
     network.save(tmp_path / "net.safetensors", {"steps": 3})
     again = SwigNet.from_pretrained(tmp_path / "net.safetensors")
     assert again.config == network.config
-    inputs = features.volumes[None], features.levels[None]
+    inputs = inputs.volumes[None], inputs.levels[None]
     torch.testing.assert_close(again(*inputs), network.half().float()(*inputs), rtol=0, atol=0)
     assert [path.name for path in tmp_path.iterdir()] == ["net.safetensors"]
 

@@ -16,6 +16,7 @@ import torch
 from torch.optim import AdamW
 
 from napari_swig_qmri.progress import Progress
+from napari_swig_qmri.super_resolution.network.features import NetworkInput
 from napari_swig_qmri.super_resolution.network.losses import (
     WHOLE,
     Loss,
@@ -23,7 +24,7 @@ from napari_swig_qmri.super_resolution.network.losses import (
     distance_to_lr_maps,
     self_supervised_loss,
 )
-from napari_swig_qmri.super_resolution.network.self_supervision import NetworkInput, ScanExample
+from napari_swig_qmri.super_resolution.network.self_supervision import ScanExample
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 
 if TYPE_CHECKING:

@@ -25,11 +25,12 @@ from napari_swig_qmri.super_resolution.network.configuration import (
     read_anatomy,
     read_hr_maps,
 )
+from napari_swig_qmri.super_resolution.network.features import NetworkInput
 from napari_swig_qmri.super_resolution.network.self_supervision import (
-    NetworkInput,
     ScanExample,
-    make_network_input,
     make_scan_example,
+    make_stored_input,
+    named_input,
     named_tensors,
     solve_maps,
 )
@@ -57,8 +58,8 @@ class LabelledExample:
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> LabelledExample:
         """Inverse of `named_tensors`."""
-        network_input = NetworkInput.from_tensors(tensors, "network_input")
-        return cls(network_input=network_input, truth=tensors["truth"], brain=tensors["brain"])
+        inputs = named_input(tensors, "network_input")
+        return cls(network_input=inputs, truth=tensors["truth"], brain=tensors["brain"])
 
     def to(self, device: torch.device) -> LabelledExample:
         """Return the example on a device."""
@@ -116,7 +117,7 @@ def _problem_of(subject: Subject) -> tuple[Problem, Tensor]:
 
 
 def _solve(problem: Problem, gains: Tensor) -> NetworkInput:
-    return drained(make_network_input(problem, *drained(solve_maps(problem, gains))))
+    return drained(make_stored_input(problem, *drained(solve_maps(problem, gains))))
 
 
 class ExampleDataset(Dataset[Example]):

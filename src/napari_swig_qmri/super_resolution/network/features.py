@@ -30,18 +30,19 @@ OFF_DIAGONAL = ((0, 1), (0, 2), (1, 2))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
-class Features:
-    """Input of the network and the unit of its output."""
+class NetworkInput:
+    """A solution as the network sees it, and the unit of the correction; PD relative to water."""
 
-    volumes: Tensor  # (N_FEATURES, X, Y, Z)
+    log_maps: Tensor  # (3, X, Y, Z)
+    volumes: Tensor  # (N_FEATURES, X, Y, Z), float16 in examples
     levels: Tensor  # (N_LEVELS,), logarithms of the standard deviations of the prior and of the LR noise
-    unit: Tensor  # (3, X, Y, Z), standard deviation of the log maps given guides and prior
+    unit: Tensor  # (3, X, Y, Z), standard deviation of the log maps given guides and prior, float16 in examples
 
 
-def compute_features(
+def make_network_input(
     posterior: NegativeLogPosterior, truncate: TruncationOperator, log_maps: Tensor, noise: Tensor, lr_noise: Tensor
-) -> Generator[float, None, Features]:
-    """Features of log maps; yields the finished fraction.
+) -> Generator[float, None, NetworkInput]:
+    """Input of the network for log maps, with their features; yields the finished fraction.
 
     Volumes hold three of each: the log maps; the step from them to the minimum of guide term and prior; the logarithm
     of its standard deviation; its correlations; the LR residual brought to the HR grid; the detail of the log maps;
@@ -71,7 +72,7 @@ def compute_features(
     volumes[18:21] = (noise / unit).asinh()
     prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
     levels = torch.cat([prior_variance.log() / 2 + 3, lr_noise.log() + 4])
-    return Features(volumes=volumes, levels=levels, unit=unit)
+    return NetworkInput(log_maps=log_maps, volumes=volumes, levels=levels, unit=unit)
 
 
 def _fill_linearised(

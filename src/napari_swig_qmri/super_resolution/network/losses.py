@@ -15,7 +15,8 @@ import torch
 from torch.nn.functional import huber_loss, smooth_l1_loss
 
 from napari_swig_qmri.data.truncation import SeparableOperator, Slices
-from napari_swig_qmri.super_resolution.network.self_supervision import MORE_NOISE, NetworkInput, ScanExample
+from napari_swig_qmri.super_resolution.network.features import NetworkInput
+from napari_swig_qmri.super_resolution.network.self_supervision import MORE_NOISE, ScanExample
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE
 
@@ -62,13 +63,13 @@ def random_patch(inside: Tensor, edge: int, generator: np.random.Generator) -> P
     return Patch((x, y, z), tuple(int(axis) for axis in (1, 2, 3) if generator.uniform() < 0.5))
 
 
-def correct_patch(network: Forward, network_input: NetworkInput, patch: Patch) -> Tensor:
+def correct_patch(network: Forward, inputs: NetworkInput, patch: Patch) -> Tensor:
     """Corrected log maps ``(3, ...)`` in a patch."""
-    volumes = network_input.volumes[patch.of_volumes].to(network_input.levels.dtype).flip(patch.flips)
+    volumes = inputs.volumes[patch.of_volumes].to(inputs.levels.dtype).flip(patch.flips)
     n = 2 if volumes[0].numel() < SMALL_PATCH else 1  # torch computes a single small volume with a slow convolution
-    output = network(volumes.expand(n, *volumes.shape), network_input.levels.expand(n, -1))[0]
-    change = network_input.unit[patch.of_volumes].to(output.dtype) * output.flip(patch.flips)
-    return torch.clamp(network_input.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
+    output = network(volumes.expand(n, *volumes.shape), inputs.levels.expand(n, -1))[0]
+    change = inputs.unit[patch.of_volumes].to(output.dtype) * output.flip(patch.flips)
+    return torch.clamp(inputs.log_maps[patch.of_volumes] + change, *LOG_BOUNDS)
 
 
 def supervised_loss(

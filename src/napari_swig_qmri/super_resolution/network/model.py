@@ -21,7 +21,7 @@ from torch.nn.functional import pad, relu_
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained, mapped
-from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, Features
+from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, NetworkInput
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.weights import weights_file
 
@@ -88,7 +88,7 @@ class SwigNet(nn.Module):
         return FOLDED * (2 + 2 * self.config.n_blocks) + FOLDED - 1
 
     def forward(self, volumes: Tensor, levels: Tensor) -> Tensor:
-        """Correction ``(n, 3, X, Y, Z)`` in units of `Features.unit`.
+        """Correction ``(n, 3, X, Y, Z)`` in units of `NetworkInput.unit`.
 
         Parameters
         ----------
@@ -145,8 +145,7 @@ class SwigNet(nn.Module):
 
 def correct(
     network: SwigNet,
-    log_maps: Tensor,
-    features: Features,
+    inputs: NetworkInput,
     *,
     n_planes: int,
     device: torch.device | str = "cpu",
@@ -159,8 +158,6 @@ def correct(
 
     Parameters
     ----------
-    log_maps, features
-        Log maps ``(3, X, Y, Z)`` and their features.
     n_planes
         HR planes of a slab and around it, or as many as the correction of two planes needs. Halved whenever the
         device runs out of memory.
@@ -172,15 +169,15 @@ def correct(
     torch.OutOfMemoryError
         If not even two planes fit.
     """
-    n, halo = log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
+    n, halo = inputs.log_maps.shape[1], -(-network.reach // FOLDED) * FOLDED
     step = n + n % FOLDED if n_planes >= n else max(FOLDED, (n_planes - 2 * halo) // FOLDED * FOLDED)
     if network.tail.weight.device.type != torch.device(device).type:
         network = deepcopy(network).to(device)
-    corrected = torch.empty_like(log_maps)
+    corrected = torch.empty_like(inputs.log_maps)
     first = 0
     while first < n:
         last, low = min(first + step, n), max(0, first - halo)
-        steps = _correction(network, features, slice(low, min(n, last + halo)), n_together)
+        steps = _correction(network, inputs, slice(low, min(n, last + halo)), n_together)
         try:
             correction = yield from mapped(steps, partial(_overall, first / n, last / n))
         except torch.OutOfMemoryError:
@@ -190,8 +187,8 @@ def correct(
             step = max(FOLDED, step // 2 // FOLDED * FOLDED)
             continue
         planes = slice(first, last)
-        change = correction[:, first - low : last - low].to(log_maps)
-        corrected[:, planes] = log_maps[:, planes] + features.unit[:, planes] * change
+        change = correction[:, first - low : last - low].to(corrected)
+        corrected[:, planes] = inputs.log_maps[:, planes] + inputs.unit[:, planes] * change
         first = last
     return corrected
 
@@ -201,14 +198,16 @@ def _overall(low: float, high: float, fraction: float) -> float:
 
 
 @torch.inference_mode()
-def _correction(network: SwigNet, features: Features, planes: slice, n_together: int) -> Generator[float, None, Tensor]:
+def _correction(
+    network: SwigNet, inputs: NetworkInput, planes: slice, n_together: int
+) -> Generator[float, None, Tensor]:
     """Output of the network for some planes ``(3, planes, Y, Z)``; yields the finished fraction.
 
     The network is applied layer by layer. The first and the last layer, whose input or output is widest, process a
     few planes at a time.
     """
     weight = network.tail.weight
-    volumes, levels = features.volumes[None, :, planes], features.levels[None].to(weight.device, weight.dtype)
+    volumes, levels = inputs.volumes[None, :, planes], inputs.levels[None].to(weight.device, weight.dtype)
     n, y, z = volumes.shape[2:]
     pieces = list(slices_with_halo(n, n_together, FOLDED))
     n_steps, done = 2 * len(pieces) + 2 * len(network.blocks), count(1)

@@ -21,7 +21,7 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import Progress, between, drained, mapped, staged
-from napari_swig_qmri.super_resolution.network.features import compute_features
+from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
@@ -47,22 +47,6 @@ MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # standard deviation of the noise of tar
 NAME_OF_MODEL = {model: name for name, model in SEQUENCES.items()}
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class NetworkInput:
-    """A solved problem as the network sees it; PD relative to water."""
-
-    log_maps: Tensor  # (3, X, Y, Z)
-    volumes: Tensor  # (N_FEATURES, X, Y, Z), float16
-    levels: Tensor  # (N_LEVELS,)
-    unit: Tensor  # (3, X, Y, Z), float16
-
-    @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], prefix: str) -> NetworkInput:
-        """Input whose tensors are named ``prefix.log_maps`` and so on."""
-        names = ("log_maps", "volumes", "levels", "unit")
-        return cls(**{name: tensors[f"{prefix}.{name}"] for name in names})
-
-
 def named_tensors(example: Any) -> dict[str, Tensor]:
     """Tensors of an example by the names of its fields; those of a `NetworkInput` as ``field.log_maps`` and so on."""
     tensors: dict[str, Tensor] = {}
@@ -72,6 +56,14 @@ def named_tensors(example: Any) -> dict[str, Tensor]:
         elif isinstance(value, torch.Tensor):
             tensors[name] = value
     return tensors
+
+
+def named_input(tensors: Mapping[str, Tensor], prefix: str) -> NetworkInput:
+    """The `NetworkInput` of a field, from the tensors ``field.log_maps`` and so on."""
+    parts = {
+        name.removeprefix(f"{prefix}."): tensor for name, tensor in tensors.items() if name.startswith(f"{prefix}.")
+    }
+    return NetworkInput(**parts)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,7 +88,7 @@ class ScanExample:
     def from_tensors(cls, tensors: Mapping[str, Tensor], sequences: tuple[SignalModel, ...]) -> ScanExample:
         """Inverse of `named_tensors`."""
         parts: dict[str, Any] = {name: tensor for name, tensor in tensors.items() if "." not in name}
-        parts |= {name: NetworkInput.from_tensors(tensors, name) for name in ("fine", "coarse")}
+        parts |= {name: named_input(tensors, name) for name in ("fine", "coarse")}
         return cls(**parts, sequences=sequences)
 
     def to(self, device: torch.device) -> ScanExample:
@@ -127,7 +119,7 @@ def make_scan_example(
     noisy, lr_target, guide_targets = yield from _recorrupt_problem(problem, noise, generator)
     gains = gains.float() * noisy.gain_units
     estimate, measured_noise = yield from mapped(solve_maps(noisy, gains), between(0, 0.75))
-    fine = yield from mapped(make_network_input(noisy, estimate, measured_noise), between(0.75, 0.8))
+    fine = yield from mapped(make_stored_input(noisy, estimate, measured_noise), between(0.75, 0.8))
     guide_weight = (problem.guide_valid * (1 - estimate.conflict)).half()
     del estimate  # releases its volumes
     coarse, map_units = yield from mapped(_solve_one_scale_up(problem, noisy, gains), between(0.8, 1))
@@ -181,7 +173,7 @@ def _solve_one_scale_up(
     lr_maps = KSpaceTruncation(problem.lr_grid, grid)(noisy.lr_maps)
     above = yield from _prepare_like(problem, lr_maps, grid, noisy.lr_guides, problem.lr_grid)
     estimate, noise = yield from solve_maps(above, gains * above.gain_units)
-    return drained(make_network_input(above, estimate, noise)), above.map_units
+    return drained(make_stored_input(above, estimate, noise)), above.map_units
 
 
 def _prepare_like(
@@ -206,15 +198,9 @@ def solve_maps(problem: Problem, gains: Tensor) -> Generator[Progress, None, tup
     return estimate, prediction.noise
 
 
-def make_network_input(
-    problem: Problem, estimate: MapEstimate, noise: Noise
-) -> Generator[Progress, None, NetworkInput]:
-    """Input of the network for a solved problem and its noise."""
-    computing = compute_features(estimate.posterior, problem.truncate, estimate.log_maps, estimate.noise, noise.lr_maps)
-    features = yield from staged(computing, 0.0, 1.0, "preparing for the network")
-    return NetworkInput(
-        log_maps=estimate.log_maps,
-        volumes=features.volumes.half(),
-        levels=features.levels,
-        unit=features.unit.half(),
-    )
+def make_stored_input(problem: Problem, estimate: MapEstimate, noise: Noise) -> Generator[Progress, None, NetworkInput]:
+    """Input of the network for a solved problem and its noise, with volumes and unit in float16."""
+    posterior, log_maps = estimate.posterior, estimate.log_maps
+    computing = make_network_input(posterior, problem.truncate, log_maps, estimate.noise, noise.lr_maps)
+    inputs = yield from staged(computing, 0.0, 1.0, "preparing for the network")
+    return replace(inputs, volumes=inputs.volumes.half(), unit=inputs.unit.half())
