@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-SLABS_OF_NETWORK = 30  # planes the network holds per plane that is linearised: a whole 1 mm head, in 0.7 GB
+SLABS_OF_NETWORK = (
+    30  # the network processes this many times as many planes at once as the solver: a 1 mm head, in 0.7 GB
+)
 AIR = 0.05  # PD relative to water; a voxel below it is air
 
 
@@ -42,7 +44,9 @@ class Solution:
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
     corrected: bool = False  # by the network
-    adaptation: tuple[float, float] | None = None  # cross-scale error before and after, over that without a network
+    adaptation: tuple[float, float] | None = (
+        None  # cross-scale error over that without a network, before and after adapting
+    )
 
 
 def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution]:
@@ -125,7 +129,7 @@ def _estimated(
 def _adapted(
     network: SwigNet, problem: Problem, gains: Tensor, noise: Noise, device: torch.device
 ) -> Generator[Progress, None, Adaptation]:
-    """Network trained on this problem, which is corrupted and solved once more for that."""
+    """Network adapted to this scan, for which noise is added to the scan and it is solved again."""
     measured = yield from mapped(make_scan_example(problem, gains, noise, np.random.default_rng(0)), between(0, 0.45))
     return (yield from mapped(adapt(network, measured, device=device), between(0.45, 1)))
 

@@ -1,6 +1,6 @@
 """Adapting a network to one scan: training it on that scan, for as long as it improves.
 
-The loss is the self-supervised one, which needs no HR maps. Improvement is measured one scale up, where the LR maps
+The loss is the self-supervised one, which needs no HR maps. Improvement is measured one scale coarser, where the LR maps
 are the truth, in planes of the head that are not trained on.
 """
 

@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
-AGREED = 0.01  # conflict of an LR voxel below which its multiplier is kept
+AGREED = 0.01  # LR multipliers are kept only where the conflict is below this
 FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
 NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
-FLUID_FACTOR = 3.0  # on the residual of T1 that a conflict next to CSF needs
+FLUID_FACTOR = 3.0  # the T1 residual is divided by this next to CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
-CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over that of 95 % of the tissue
+CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over its 95th percentile in tissue
 
 
 def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
     """Conflict between guides and LR maps, ``(X, Y, Z)``: 0 = they agree, 1 = they contradict each other.
 
-    The square of the smooth LR residual, over noise, is compared with that of 95 % of the tissue, map by map: a
+    The square of the smooth LR residual, over noise, is compared with its 95th percentile over tissue, map by map: a
     lesion that is only in the guides or only in the LR maps stands out by a factor of thirty or more. Smoothing
     removes what changes sign from voxel to voxel, which is ringing and not anatomy. PD does not count, because guides
     hardly determine it. Next to CSF the residual of T2 is a misfit of its border: there only T1 counts, and needs to
@@ -48,7 +48,7 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
 
 
 def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
-    """Square of the smooth LR residual, over that of 95 % of the tissue; ``(3, x, y, z)``."""
+    """Square of the smooth LR residual over its 95th percentile in tissue; ``(3, x, y, z)``."""
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     residual = binomial_average(posterior.lr_residual(log_maps)).square()
     residual = residual / binomial_average(floor * posterior.lr_variance)
@@ -57,7 +57,7 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
 
 
 def _off_the_ends(problem: Problem) -> Tensor:
-    """LR voxels off the ends of the field of view, where content beyond it rings in; boolean ``(x, y, z)``."""
+    """LR voxels away from the ends of the field of view, where content beyond it rings; boolean ``(x, y, z)``."""
     inner = torch.ones(problem.lr_grid.shape, dtype=torch.bool)
     for axis, (n_lr, n_hr) in enumerate(zip(problem.lr_grid.shape, problem.hr_grid.shape, strict=True)):
         if 2 < n_lr < n_hr:

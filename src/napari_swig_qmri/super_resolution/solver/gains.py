@@ -1,9 +1,9 @@
 """Gains of the guides: scanner units per unit of PD, found from the LR residual of the solution.
 
 The start is the ratio of each guide to its synthesised contrast in flat tissue. A wrong gain biases the LR residual of
-the solution. Where that bias is larger than the ratio is uncertain, the gains are changed until no map has a bias: a
-small least-squares problem, whose derivatives are measured by solving again with each gain changed a little, on a few
-blocks with the most tissue.
+the solution. If a correction by more than `TRUSTED` is needed, gains are corrected by damped least squares in up to
+`ROUNDS` rounds. The derivatives are measured by solving again with each gain changed a little, on a few blocks with
+the most tissue.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 ROUNDS = 3
 PROBE = 0.02  # relative change of a gain by which its effect is measured
-TRUSTED = 0.03  # relative correction up to which the start was closer in every case measured
+TRUSTED = 0.03  # smaller relative corrections are not applied: the start was closer in every case measured
 DAMPING = 0.3  # combinations of gains that change the bias by less than this stay near their start
 MAX_CHANGE = 0.3  # of the logarithm of a gain in a round
 EDGE = 72  # HR voxels along the edge of a block
@@ -48,7 +48,7 @@ def start_gains(problem: Problem) -> Tensor:
     """Ratio ``(guide,)`` of each guide to its contrast synthesised from the LR maps, in the flattest tissue.
 
     Scanner units per unit of PD relative to water; 1 for contrasts that PD does not scale. Elsewhere the ratio is
-    biased: the contrast of truncated maps is not the truncated contrast.
+    biased: truncating maps and then computing the contrast differs from truncating the contrast.
     """
     if not problem.sequences:
         return torch.zeros(0)

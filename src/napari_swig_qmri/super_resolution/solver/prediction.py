@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
-ONE_SCALE_DOWN = 0.5  # variance of regression errors at HR over that at LR, measured between 0.2 and 0.8
+ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
-ABOVE_WATER = 1.1  # times that, for PD is relative to water only roughly
-WATER_WINDOW = 1.0  # standard deviation in LR voxels of the average whose highest values limit a map
+ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
+WATER_WINDOW = 1.0  # standard deviation in LR voxels of the smoothing before the highest value is taken as limit
 CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
@@ -194,7 +194,7 @@ def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
 
 
 def grid_one_scale_up(problem: Problem) -> VoxelGrid:
-    """Grid whose voxels are to those of the LR grid what these are to the HR grid."""
+    """LR grid, coarsened by the ratio of LR to HR voxels."""
     x, y, z = (
         max(2, min(n_lr, round(n_lr * n_lr / n)))
         for n, n_lr in zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)
