@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 SLABS_OF_NETWORK = (
-    30  # the network processes this many times as many planes at once as the solver: a 1 mm head, in 0.7 GB
+    30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
 )
 AIR = 0.05  # PD relative to water; a voxel below it is air
 
@@ -45,7 +45,7 @@ class Solution:
     noise: Noise
     corrected: bool = False  # by the network
     adaptation: tuple[float, float] | None = (
-        None  # cross-scale error over that without a network, before and after adapting
+        None  # cross-scale errors, before and after adapting
     )
 
 

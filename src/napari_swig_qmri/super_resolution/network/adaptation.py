@@ -1,7 +1,7 @@
 """Adapting a network to one scan: training it on that scan, for as long as it improves.
 
-The loss is the self-supervised one, which needs no HR maps. Improvement is measured one scale coarser, where the LR maps
-are the truth, in planes of the head that are not trained on.
+The loss is the self-supervised one, which needs no HR maps. Improvement is measured one scale coarser, where the LR
+maps are the truth, in planes of the head that are not trained on.
 """
 
 from __future__ import annotations
