@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -28,14 +29,21 @@ def job(error: Exception | None = None, n_steps: int = 2) -> Iterator[Progress]:
     return "result"
 
 
-def test_wait_returns_the_result_and_shows_the_progress(panel: RunPanel) -> None:
-    stages: list[str] = []
-    panel.requested.connect(lambda: panel.start(job))
+def test_progress_is_shown_and_wait_returns_the_result(panel: RunPanel, qtbot: QtBot) -> None:
+    gate = threading.Event()
+
+    def gated() -> Iterator[Progress]:
+        yield Progress(0.5, "counting", 150.0)
+        gate.wait(5)
+        return "result"
+
+    panel.requested.connect(lambda: panel.start(gated))
     panel.run_button.native.click()
-    panel._query.progressed.connect(lambda _: stages.append(f"{panel.bar.value} {panel.stage.text()}"))
+    qtbot.waitUntil(lambda: panel.stage.text() == "Counting: about 2 min left")
+    assert panel.bar.value == 500
     assert not panel.run_button.enabled
+    gate.set()
     assert panel.wait() == "result"
-    assert stages == ["0 Counting: about 2 min left", "500 Counting: about 2 min left"]
     assert panel.run_button.enabled
     assert panel.bar.native.isHidden()
 
