@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from napari import settings as napari_settings
 from napari.components import ViewerModel
 from napari.settings import get_plugin_settings
 from pytestqt.qtbot import QtBot
@@ -58,7 +57,6 @@ def test_a_chosen_view_is_kept_for_the_next_start(plugin: None, viewer: ViewerMo
     choose_view(viewer, "neurological")
     assert (orientation(viewer), view_of(viewer)) == (NEUROLOGICAL, "neurological")
     assert "view: neurological" in get_plugin_settings(PLUGIN).config_path.read_text()
-    napari_settings._clear_plugin_settings_cache()  # as in a new process
     assert preferred_view() == "neurological"
     second = ViewerModel()
     start_as_preferred(second)

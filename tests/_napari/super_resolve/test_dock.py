@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from napari.components import ViewerModel
+from napari.layers import Image
 from pytestqt.qtbot import QtBot
 from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map
@@ -26,6 +27,11 @@ from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
 
 Make = Callable[..., SuperResolveWidget]
 RESULT = {"GeneratedBy": [generated_by()], "Parameters": {}}  # sidecar of a super-resolved map
+
+
+def add_small_case(viewer: ViewerModel) -> list[Image]:
+    """A T1 map and a guide: a run adds three layers."""
+    return add(viewer, make_map("T1map"), make_guide("T1w"))
 
 
 def ready(widget: SuperResolveWidget, qtbot: QtBot) -> None:
@@ -134,16 +140,16 @@ def test_a_run_adds_layers_in_the_place_of_the_guides(
 
 
 def test_a_second_run_adds_numbered_layers(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
-    layers = add_case(viewer)
+    layers = add_small_case(viewer)
     first, second = widget.run(), widget.run()
     assert list(viewer.layers) == [*layers, *first, *second]
     assert "T1 SR run 2 (ms)" in [layer.name for layer in second]
     assert all("run 2" in layer.name for layer in second)
-    assert widget.value().maps["T1"].layer is layers[1]
+    assert widget.value().maps["T1"].layer is layers[0]
 
 
 def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtbot: QtBot) -> None:
-    layers = add_case(viewer)
+    layers = add_small_case(viewer)
     widget = make(FakeEngine(n_steps=10_000, pause=0.01))
     ready(widget, qtbot)
     widget.run_panel.run_button.native.click()
@@ -160,7 +166,7 @@ def test_cancel_stops_soon_and_adds_nothing(viewer: ViewerModel, make: Make, qtb
 
 
 def test_a_run_that_fails_says_why(viewer: ViewerModel, make: Make) -> None:
-    layers = add_case(viewer)
+    layers = add_small_case(viewer)
     widget = make(FakeEngine(error=ValueError("the guide has no signal.")))
     with pytest.raises(RuntimeError, match=r"^The guide has no signal\.$"):
         widget.run()
@@ -169,7 +175,7 @@ def test_a_run_that_fails_says_why(viewer: ViewerModel, make: Make) -> None:
 
 
 def test_deleting_the_widget_stops_the_run(viewer: ViewerModel, qtbot: QtBot) -> None:
-    add_case(viewer)
+    add_small_case(viewer)
     engine = FakeEngine(n_steps=10_000, pause=0.01)
     widget = SuperResolveWidget(viewer, engine.super_resolve, engine.preflight)  # type: ignore[arg-type]
     widget.start()
