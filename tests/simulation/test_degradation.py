@@ -37,7 +37,7 @@ def test_guides_are_the_signal_times_the_gain():
     assert guide.sequence is sequence
 
 
-def test_noise_has_the_asked_level():
+def test_noise_has_the_requested_level():
     maps = uniform((40, 40, 30))
     lr_maps, guides = degrade(maps, 1, map_noise=0.03, guide_noise=0.05, generator=np.random.default_rng(7))
     relative = lr_maps.data / np.array(GREY)[:, None, None, None] - 1
@@ -54,8 +54,19 @@ def test_noise_is_rician_in_magnitudes_and_gaussian_in_signed_images():
     settings = {"echo_time": 0.01, "repetition_time": 8.0, "inversion_time": 0.967}
     sequences = {"IR": nulled, "PSIR": PhaseSensitiveInversionRecovery(**settings)}
     _, (magnitude, signed) = degrade(maps_of(data), 1, sequences, guide_noise=0.1)
-    assert magnitude.data.min() >= 0
+    dark = magnitude.data[:, :, :10]
+    assert dark.min() >= 0
+    assert dark.mean() / dark.std() == pytest.approx((np.pi / (4 - np.pi)) ** 0.5, rel=0.05)  # Rayleigh, near the null
     assert (signed.data[:, :, :10] < 0).mean() > 0.2
+
+
+def test_noise_of_guides_is_relative_to_their_median_over_tissue():
+    data = uniform((40, 40, 30)).data.copy()
+    data[0, :8], data[0, 8:24], data[0, 24:] = 1.0, 0.5, 0.1  # the last is no tissue
+    sequences = {"T1w": SpinEcho(echo_time=0.02, repetition_time=0.8)}
+    _, (clean,) = degrade(maps_of(data), 1, sequences)
+    _, (noisy,) = degrade(maps_of(data), 1, sequences, guide_noise=0.05)
+    assert (noisy.data - clean.data)[:24].std() == pytest.approx(0.05 * clean.data[10, 0, 0], rel=0.02)
 
 
 def test_the_same_generator_seed_gives_the_same_noise():
@@ -91,7 +102,7 @@ def test_empty_and_missing_voxels_give_finite_images():
         assert all((guide.data[:5] == 0).all() for guide in guides)
 
 
-def test_what_cannot_be_simulated_is_said():
+def test_what_cannot_be_simulated_is_refused():
     with pytest.raises(ValueError, match="factors must be 1 or more"):
         degrade(uniform(), 0.5)
     with pytest.raises(ValueError, match="one gain each, but 1 were given"):

@@ -249,7 +249,7 @@ def test_progress_rises(spin_echo_design: Design, fractions: list[float]) -> Non
         ({"limits": {"refocusing_angle": (1.0, 3.0)}}, "Spin echo has no setting 'refocusing_angle'"),
     ],
 )
-def test_what_cannot_be_asked_is_refused(options: dict[str, object], message: str) -> None:
+def test_impossible_problems_are_refused(options: dict[str, object], message: str) -> None:
     usual = {"sequence": SpinEcho.from_typical(), "tissues": (WM, CSF), "limits": {"echo_time": (0.01, 0.1)}}
     with pytest.raises(ValueError, match=message):
         DesignProblem(**(usual | options))  # type: ignore[arg-type]

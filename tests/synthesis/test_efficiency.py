@@ -111,5 +111,5 @@ def test_a_typed_spin_echo_counts_as_the_sequence() -> None:
         ("PD * exp(-TE/T2)", "has no TR"),
     ],
 )
-def test_equations_of_unknown_noise_or_time_are_told(text: str, message: str) -> None:
+def test_equations_of_unknown_noise_or_time_are_refused(text: str, message: str) -> None:
     assert message in (noise_problem(UserEquation(text=text)) or "")

@@ -12,6 +12,8 @@ from napari_swig_qmri.synthesis.lazy_contrast import synthesise
 from napari_swig_qmri.synthesis.partial_volume import (
     FLUID_T1,
     MARK_THRESHOLD,
+    PARTIAL_VOLUME_CAVEAT,
+    VOXEL_FACTOR,
     LazyPartialVolume,
     disagreement,
     tissue_level,
@@ -60,6 +62,12 @@ def test_borders_with_fluid_are_marked_and_those_inside_tissue_are_not() -> None
     assert (marked == marked[:1, :1]).all()
     assert set(np.flatnonzero(marked[0, 0])) <= {19, 20}
     assert marked[0, 0, 19]
+
+
+def test_the_caveat_states_the_threshold() -> None:
+    assert f"more than {100 * MARK_THRESHOLD:.0f} % of the signal of tissue" in PARTIAL_VOLUME_CAVEAT
+    assert VOXEL_FACTOR == 2
+    assert "twice as large" in PARTIAL_VOLUME_CAVEAT
 
 
 def test_every_coarse_voxel_that_differs_is_marked() -> None:

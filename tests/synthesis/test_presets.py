@@ -87,7 +87,7 @@ def signals(preset: Preset) -> dict[str, float]:
     return found
 
 
-def test_every_contrast_is_there_at_every_field_strength() -> None:
+def test_every_contrast_exists_at_every_field_strength() -> None:
     assert [preset.key for preset in BUILT_IN] == [(name, field) for name in NAMES for field in FIELDS]
     assert {type(preset.contrast) for preset in BUILT_IN} == set(SEQUENCES.values())
     assert all("our choice" in preset.source for preset in BUILT_IN)
@@ -152,7 +152,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
         assert sequence_key(read.contrast) == sequence_key(written.contrast)
 
 
-def test_a_file_is_not_overwritten_unasked(tmp_path: Path) -> None:
+def test_a_file_is_overwritten_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("precious")
     with pytest.raises(FileExistsError, match=r"mine.toml already in .*: choose another name\."):
@@ -212,7 +212,7 @@ def test_own_presets_come_after_those_of_the_package(tmp_path: Path, monkeypatch
     assert [problem.split(":")[0] for problem in problems] == ["preset file bad.toml is not TOML"]
 
 
-def test_what_is_not_there_is_said_with_what_is() -> None:
+def test_a_missing_preset_is_refused_with_the_choices() -> None:
     with pytest.raises(ValueError, match=r"there are no presets at 4 T: choose a field strength among 1\.5, 3, 7 T"):
         find_preset(BUILT_IN, "STIR", 4.0)
     with pytest.raises(ValueError, match=r"no preset at 3 T is called 'STAR': choose among T1w SE, .*, bSSFP\."):

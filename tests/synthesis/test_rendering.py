@@ -110,6 +110,13 @@ def test_background_noise_is_that_of_rayleigh_and_signal_that_of_rice() -> None:
     assert (image[20:] ** 2).mean() == pytest.approx(level**2 + 2 * (level / 25) ** 2, rel=0.002)
 
 
+def test_the_reference_level_is_the_90th_percentile_of_the_magnitudes_that_are_not_zero() -> None:
+    values = np.concatenate([np.arange(-50, 51), np.arange(51, 101), np.full(500, 0.0), [np.nan]])
+    magnitudes = [*range(1, 51), *range(1, 101)]
+    assert reference_level(values) == pytest.approx(np.percentile(magnitudes, 90))
+    assert reference_level(np.zeros(5)) == 0
+
+
 def test_noise_can_stay_while_settings_move() -> None:
     steady = contrast(Rendering(snr=20, noise_reference="proton density"))
     longer = steady.with_sequence(T2Flair.from_typical(echo_time=0.15))

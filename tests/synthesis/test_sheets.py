@@ -178,7 +178,7 @@ def test_names_are_safe_and_different(tmp_path: Path) -> None:
     assert "sub-01_desc-synthetic_FLAIR.nii.gz" in names
 
 
-def test_files_are_not_replaced_unasked(tmp_path: Path) -> None:
+def test_files_are_replaced_only_on_request(tmp_path: Path) -> None:
     for form in FORMATS:
         drained(write_sheet(sheet(T2W), tmp_path, [form]))
         with pytest.raises(FileExistsError, match="already in"):
