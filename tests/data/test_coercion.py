@@ -12,7 +12,7 @@ import pytest
 
 from napari_swig_qmri.data.coercion import Guide, guides_from, maps_from, mask_from
 from napari_swig_qmri.data.files import read_volume
-from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 
 AFFINE = np.array([[0, 2.0, 0, -3.5], [-1.5, 0, 0, 4.25], [0, 0, 3.0, 7.0], [0, 0, 0, 1]])
@@ -74,7 +74,7 @@ def test_guides_bring_their_sequence_or_have_it_in_a_sidecar(tmp_path):
     first, second, third, fourth = guides_from(
         [Guide((SECONDS, AFFINE), SEQUENCE), path, Guide(path, SEQUENCE, name="mine"), nib.load(path)]
     )
-    assert (first.sequence, first.name) == (SEQUENCE, "SpinEcho 1")
+    assert (first.sequence, first.name) == (SEQUENCE, "T1w")
     assert (second.sequence.echo_time, second.name) == (0.09, "sub-01 T2w")
     assert (third.sequence, third.name) == (SEQUENCE, "mine")
     assert fourth.sequence is None  # an image in memory has no sidecar
@@ -120,3 +120,30 @@ def test_what_cannot_be_a_map_is_refused_in_one_sentence(maps, units, error, sen
 def test_one_guide_is_given_as_a_list():
     with pytest.raises(TypeError, match="guides are given as a list, but one Guide came"):
         guides_from(Guide((SECONDS, AFFINE), SEQUENCE))
+
+
+@pytest.mark.parametrize("sequence", [SpinEcho, "SpinEcho", 5])
+def test_a_sequence_is_an_object_with_its_settings(sequence):
+    with pytest.raises(TypeError, match="the sequence of guide 1 must be an object such as SpinEcho"):
+        guides_from([Guide((SECONDS, AFFINE), sequence)])
+
+
+@pytest.mark.parametrize("guides", [None, {"T1w": (SECONDS, AFFINE)}])
+def test_guides_of_another_kind_get_a_sentence(guides):
+    with pytest.raises(TypeError, match="guides are given as a list, but"):
+        guides_from(guides)
+
+
+def test_volumes_without_a_unit_are_in_units_however_they_are_given():
+    for name, stored in (("T1", 1e3 * SECONDS), ("R1", 1e-3 / SECONDS)):
+        bare = Volume(data=stored, grid=VoxelGrid(SECONDS.shape, AFFINE), name=name, suffix=f"{name}map")
+        for given in ([bare], {name: bare}):
+            np.testing.assert_allclose(maps_from(given, "ms")[0]["T1"], SECONDS, rtol=1e-5)
+
+
+def test_a_rate_beside_its_time_is_left_out_of_a_folder(tmp_path):
+    saved(tmp_path, "sub-01_T1map", SECONDS, {"Units": "s"})
+    saved(tmp_path, "sub-01_R1map", 1 / SECONDS, {"Units": "1/s"})
+    maps, notices = maps_from(tmp_path)
+    np.testing.assert_allclose(maps["T1"], SECONDS, rtol=1e-6)
+    assert any("left out" in notice for notice in notices)

@@ -45,3 +45,26 @@ def test_options_are_values_that_become_json(method):
     stored = json.loads(json.dumps(options.to_json()))
     assert Options(**stored).to_json() == stored | {"voxel_size": [1, 1, 2]}
     assert json.loads(json.dumps(Options(weights=Path("a") / "b").to_json()))["weights"] == str(Path("a") / "b")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"lr_noise": 0.1},
+        {"method": ["x"]},
+        {"voxel_size": "fine"},
+        {"voxel_size": True},
+        {"adapt": "no"},
+        {"weights": 3},
+        {"reference": "T1w"},
+    ],
+)
+def test_options_of_another_kind_get_a_sentence(options):
+    with pytest.raises(TypeError, match="must be .*, but it is"):
+        Options(**options)
+
+
+def test_arrays_in_options_compare_and_become_json():
+    options = Options(gains=np.ones(2, np.float32), lr_noise={"T1": np.float32(0.5)})
+    assert options == Options(gains=[1.0, 1.0], lr_noise={"T1": 0.5})
+    assert json.loads(json.dumps(options.to_json()))["gains"] == [1.0, 1.0]

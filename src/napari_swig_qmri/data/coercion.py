@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 import nibabel as nib
@@ -12,17 +13,18 @@ import numpy as np
 
 from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.evidence import Evidence
-from napari_swig_qmri.data.files import find_images, read_content, volume_of
-from napari_swig_qmri.data.inputs import mask_on
-from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide, as_maps, is_map, map_notices
+from napari_swig_qmri.data.files import find_images, read_content, read_volumes, volume_of
+from napari_swig_qmri.data.inputs import maps_among, mask_on
+from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
 from napari_swig_qmri.data.units import MAP_UNITS, with_kind
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
+from napari_swig_qmri.physics.signal_models import SignalModel
+from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from napari_swig_qmri.physics.signal_models import SignalModel
 
 ImageLike: TypeAlias = "str | Path | Volume | nib.spatialimages.SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike]"
 MapsLike: TypeAlias = "QuantitativeMaps | Mapping[str, ImageLike] | str | Path | Sequence[str | Path | Volume]"
@@ -83,26 +85,40 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
         raise ValueError(f"units is that of T1 and T2, 's' or 'ms', but it is {units!r}.")
     if isinstance(maps, QuantitativeMaps):
         return maps, ()
+    paths = [Path(maps)] if isinstance(maps, str | Path) else []
     if isinstance(maps, Mapping):
         volumes = [_map_volume(name, image, units) for name, image in maps.items()]
-    elif isinstance(maps, str | Path):
-        volumes = [volume for path in _paths(Path(maps)) if is_map(volume := volume_from(path, default_unit=units))]
+    elif paths:
+        files = find_images(paths[0])[0] if paths[0].is_dir() else paths
+        volumes = [volume for file in files for volume in read_volumes(file, default_unit=units)]
     elif isinstance(maps, Sequence):
-        volumes = [volume_from(each, default_unit=units) for each in maps]
+        volumes = [volume for each in maps for volume in _listed_maps(each, units)]
     else:
         raise TypeError(
             f"maps are given as a dict by name, a folder, a list of files, or QuantitativeMaps, but "
             f"{type(maps).__name__} came: pass for example {{'T1': 't1.nii.gz'}}."
         )
-    found = as_maps(volumes)
-    assumed = (f"{volume.name}: {notice}" for volume in volumes for notice in volume.notices)
-    return found, (*assumed, *map_notices(volumes))
+    if not volumes and not paths:
+        raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
+    found = maps_among(volumes, paths or [Path("the list")])
+    return found.maps, found.notices
+
+
+def _listed_maps(image: str | Path | Volume, units: str | None) -> list[Volume]:
+    """Maps of one file or volume in a list."""
+    if isinstance(image, Volume):
+        return [_in_unit(image, image.suffix, units)]
+    if isinstance(image, str | Path):
+        return read_volumes(image, default_unit=units)
+    raise TypeError(f"a list of maps holds files and volumes, but {type(image).__name__} came: name it in a dict.")
 
 
 def guides_from(guides: Sequence[GuideLike]) -> tuple[WeightedImage, ...]:
     """Weighted images from files, images in memory, arrays or `Guide`; errors as of `maps_from`."""
     if isinstance(guides, str | Path | Volume | WeightedImage | Guide | nib.spatialimages.SpatialImage):
         raise TypeError(f"guides are given as a list, but one {type(guides).__name__} came: put it into a list.")
+    if not isinstance(guides, Sequence):
+        raise TypeError(f"guides are given as a list, but {type(guides).__name__} came: pass [] for none.")
     return tuple(_guide(each, number) for number, each in enumerate(guides, start=1))
 
 
@@ -168,30 +184,33 @@ def _map_volume(name: str, image: ImageLike, units: str | None) -> Volume:
     suffix = f"{name}map"
     if suffix not in QUANTITY_OF_SUFFIX:
         raise ValueError(f"maps are named PD, T1, T2, R1 or R2, but {name!r} came: rename it or leave it out.")
-    volume = volume_from(image, name=name, suffix=suffix, default_unit=units)
-    if volume.unit is None:  # a `Volume` made without a unit
-        return with_kind(volume, suffix, units if MAP_UNITS[suffix] == "s" else None)
-    return volume
+    if isinstance(image, Volume):
+        return _in_unit(image, suffix, units)
+    return volume_from(image, name=name, suffix=suffix, default_unit=units)
+
+
+def _in_unit(volume: Volume, suffix: str | None, units: str | None) -> Volume:
+    """The volume as a map of a kind; a time or rate without a unit is taken in `units`."""
+    if volume.unit is not None or suffix not in MAP_UNITS:
+        return volume if suffix == volume.suffix else with_kind(volume, suffix)
+    of_times = {"s": units, "1/s": units and f"1/{units}"}
+    return with_kind(volume, suffix, of_times.get(MAP_UNITS[suffix]))
 
 
 def _guide(image: GuideLike, number: int) -> WeightedImage:
     if isinstance(image, WeightedImage):
         return image
     given = image if isinstance(image, Guide) else Guide(image)
+    if not isinstance(given.sequence, SignalModel | NoneType):
+        raise TypeError(
+            f"the sequence of guide {number} must be an object such as SpinEcho(echo_time=..., repetition_time=...), "
+            f"but it is {given.sequence!r}."
+        )
     if isinstance(given.image, WeightedImage):
-        return replace(given.image, **_told(sequence=given.sequence, name=given.name))
-    kind = type(given.sequence).__name__ if given.sequence is not None else "guide"
-    volume = volume_from(given.image, name=given.name or f"{kind} {number}")
-    guide, _ = as_guide(volume)
+        guide, notices = given.image, ()
+    else:
+        volume = volume_from(given.image, name=given.name or contrast_of(given.sequence, f"guide-{number}"))
+        guide, notices = as_guide(volume)[0], tuple(f"{volume.name}: {notice}" for notice in volume.notices)
     if given.sequence is not None:  # replaces the sequence of the sidecar, and the notices on it
-        notices = tuple(f"{volume.name}: {notice}" for notice in volume.notices)
         guide = replace(guide, sequence=given.sequence, notices=notices)
     return replace(guide, name=given.name) if given.name else guide
-
-
-def _told(**values: Any) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
-
-
-def _paths(path: Path) -> list[Path]:
-    return find_images(path)[0] if path.is_dir() else [path]

@@ -79,12 +79,13 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     return volume_of(content, evidence, Path(path), find_suffix(evidence))
 
 
-def read_volumes(path: str | Path, time_unit: str | None = None) -> list[Volume]:
+def read_volumes(path: str | Path, time_unit: str | None = None, *, default_unit: str | None = None) -> list[Volume]:
     """Read a NIfTI file as `read_volume` does, but split a file with several maps into one volume per map.
 
     A file is split if its name or DICOM image type names the map of each volume, such as T1, T2 and PD of one series.
+    `default_unit` is the unit of relaxation times that neither sidecar nor header states.
     """
-    content, evidence = read_content(Path(path), time_unit)
+    content, evidence = read_content(Path(path), time_unit, default_unit)
     n = content.data.shape[3] if content.data.ndim == 4 else 0
     suffixes = quantities_of_stack(evidence, n)
     if not suffixes:

@@ -29,9 +29,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
-SLABS_OF_NETWORK = (
-    30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
-)
+SLABS_OF_NETWORK = 30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
 AIR = 0.05  # PD relative to water; a voxel below it is air
 
 
@@ -44,9 +42,7 @@ class Solution:
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
     corrected: bool = False  # by the network
-    adaptation: tuple[float, float] | None = (
-        None  # cross-scale errors, before and after adapting
-    )
+    adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
 
 def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution]:

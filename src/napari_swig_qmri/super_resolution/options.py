@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 from numbers import Real
 from pathlib import Path
+from types import NoneType
 from typing import Any, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ DTYPES = ("float32", "float64")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Options:
     """Options of a super-resolution run.
 
@@ -89,6 +90,7 @@ class Options:
 
     def __post_init__(self) -> None:
         """Check each option by itself, and those that exclude each other."""
+        self._check_kinds()
         if self.method not in METHODS:
             raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {self.method!r}.")
         if self.method != "network" and (self.weights is not None or self.adapt):
@@ -114,9 +116,42 @@ class Options:
         if self.voxel_size is not None:
             _check_voxel_size(self.voxel_size)
 
+    def _check_kinds(self) -> None:
+        """Raise TypeError if an option is of another kind than its annotation."""
+        expected: dict[str, tuple[tuple[type, ...], str]] = {
+            "method": ((str,), "a text"),
+            "dtype": ((str,), "a text"),
+            "device": ((str,), "a text"),
+            "weights": ((str, Path, NoneType), "a name or a path"),
+            "adapt": ((bool,), "True or False"),
+            "keep_noise": ((bool,), "True or False"),
+            "reference": ((int, np.integer, NoneType), "the index of a guide"),
+            "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),
+        }
+        for name, (kinds, text) in expected.items():
+            value = getattr(self, name)
+            if not isinstance(value, kinds):
+                raise TypeError(f"{name} must be {text}, but it is {value!r}.")
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Options) and self.to_json() == other.to_json()
+
+    __hash__ = None  # type: ignore[assignment]  # options may hold lists
+
     def to_json(self) -> dict[str, Any]:
         """Return the options as JSON-ready values, by name."""
-        return {name: str(value) if isinstance(value, Path) else value for name, value in asdict(self).items()}
+        return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
+
+
+def _plain(value: Any) -> Any:
+    """Value made of None, texts, numbers, lists and dicts only."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def check_positive(values: Iterable[Any], what: str) -> None:
@@ -127,6 +162,8 @@ def check_positive(values: Iterable[Any], what: str) -> None:
 
 
 def _check_voxel_size(size: float | Sequence[float]) -> None:
+    if not all(isinstance(each, Real) and not isinstance(each, bool) for each in np.ravel(np.asarray(size, object))):
+        raise TypeError(f"the voxel size must be one number or three, but it is {size!r}.")
     if np.shape(size) not in ((), (3,)):
         raise ValueError(f"the voxel size must be one number or three, but it is {size}.")
     edges = np.asarray(size, float)

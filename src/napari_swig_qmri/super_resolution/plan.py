@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike, guides_from, maps_from, mask_from
+from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
@@ -29,7 +30,15 @@ SECONDS_PER_VOXEL = {"regression": 1.2e-6, "posterior": 3.5e-6, "network": 4.5e-
 SECONDS_TO_ADAPT = 90.0  # of the training steps, besides solving the problem once more
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
+class TooLittleMemoryError(ValueError):
+    """A run that needs more memory than the machine has; `needed` in bytes."""
+
+    def __init__(self, message: str, needed: int) -> None:
+        super().__init__(message)
+        self.needed = needed
+
+
+@dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class RunPlan:
     """A run that can start: its inputs and what was worked out from them.
 
@@ -81,6 +90,10 @@ class RunPlan:
     seconds: float
     notices: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        guides = f", guides {', '.join(guide.name for guide in self.guides)}" if self.guides else ""
+        return f"<RunPlan: method {self.options.method}, {size_text(self.hr_grid.voxel_size)} mm{guides}>"
+
 
 def plan(
     maps: MapsLike,
@@ -123,6 +136,8 @@ def plan(
     >>> run.hr_grid.shape, round(float(run.maps["T1"].max()), 3)
     ((16, 16, 16), 1.2)
     """
+    if not isinstance(options, Options):
+        raise TypeError(f"options are given as Options(...), but {type(options).__name__} came.")
     measured, notices = maps_from(maps, units)
     images = guides_from(guides)
     check_maps(measured)
@@ -179,9 +194,10 @@ def _memory(options: Options, grid: VoxelGrid, device: torch.device, n_guides: i
 def _check_memory(needed: int) -> None:
     available = machine_memory()
     if available is not None and needed > available:
-        raise ValueError(
+        raise TooLittleMemoryError(
             f"this needs about {needed / 1e9:.1f} GB of memory, but the machine has {available / 1e9:.1f} GB: choose a "
-            "larger voxel size, the method regression or a larger machine."
+            "larger voxel size, the method regression or a larger machine.",
+            needed,
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import torch
@@ -47,7 +47,7 @@ class Preflight:
     problems: tuple[str, ...]  # why the run cannot start
     seconds: float  # estimated duration
     memory: int  # bytes, estimated peak
-    plan: RunPlan | None = None  # the run itself, if it can start
+    plan: RunPlan | None = field(default=None, compare=False)  # the run itself, if it can start
 
 
 def preflight(
@@ -80,7 +80,7 @@ def preflight(
         plan = plan_run(maps, guides, options, mask, units=units)
         return Preflight(describe(plan), (), plan.seconds, plan.memory, plan)
     except (ValueError, FileNotFoundError) as error:
-        return Preflight((), (str(error),), 0.0, 0)
+        return Preflight((), (str(error),), 0.0, getattr(error, "needed", 0))
 
 
 def describe(plan: RunPlan) -> tuple[str, ...]:

@@ -105,9 +105,11 @@ class RunPanel(QWidget):
             over.connect(loop.quit)
         if self.is_running:
             loop.exec()
-        if not results:
-            raise RuntimeError(self.message.text() if exists(self) else "the window of the run was closed.")
+        if not exists(self):
+            raise RuntimeError("the window of the run was closed.")
         self.succeeded.disconnect(results.append)
+        if not results:
+            raise RuntimeError(self.message.text())
         return results[0]
 
     def show_message(self, text: str, *, problem: bool = False) -> None:

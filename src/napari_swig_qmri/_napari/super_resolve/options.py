@@ -75,7 +75,7 @@ class OptionsEditor(QWidget):
 
     def __init__(self, options: Options, masks: Layers, weights: str = DEFAULT_WEIGHTS) -> None:
         super().__init__()
-        self._options = options
+        self._options, self._shown = options, (0.0, 0.0)
         self.method_box = ComboBox(label="Method", choices=[(name.capitalize(), name) for name in METHODS])
         self.weights_box = WeightsBox()
         self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
@@ -97,14 +97,14 @@ class OptionsEditor(QWidget):
     def value(self) -> Options:
         """Options in the boxes; options without a box (gains, noise levels, dtype) are as in `set_value`."""
         is_network = self.method_box.value == "network"
-        edges, edge = self._options.voxel_size, self._voxel_size.value
+        edge, memory = self._voxel_size.value, self._memory.value
         return replace(
             self._options,
             method=self.method_box.value,
             weights=self.weights_box.chosen if is_network else None,
-            voxel_size=edges if edge and edge == _first(edges) else edge or None,
+            voxel_size=self._options.voxel_size if edge == self._shown[0] else edge or None,
             device=self._device.value,
-            memory_limit=round(self._memory.value * GIGABYTE) or None,
+            memory_limit=self._options.memory_limit if memory == self._shown[1] else round(memory * GIGABYTE) or None,
             adapt=self._options.adapt and is_network,
             keep_noise=self._options.keep_noise and not is_network,
         )
@@ -112,12 +112,16 @@ class OptionsEditor(QWidget):
     def set_value(self, options: Options) -> None:
         """Show these options."""
         self._options = options
-        if options.weights is not None:
-            self.weights_box.show_weights(str(options.weights))
+        if options.method == "network":
+            self.weights_box.show_weights(str(options.weights or DEFAULT_WEIGHTS))
         self.method_box.value = options.method
-        self._voxel_size.value = _first(options.voxel_size)
+        if options.device not in self._device.choices:
+            self._device.choices = [*self._device.choices, options.device]
         self._device.value = options.device
-        self._memory.value = (options.memory_limit or 0) / GIGABYTE
+        edge, memory = _first(options.voxel_size), (options.memory_limit or 0) / GIGABYTE
+        self._voxel_size.max, self._memory.max = max(self._voxel_size.max, edge), max(self._memory.max, memory)
+        self._voxel_size.value, self._memory.value = edge, memory
+        self._shown = self._voxel_size.value, self._memory.value  # rounded: unless changed, they stand for `options`
         self._explain()
 
     def _lay_out(self) -> None:

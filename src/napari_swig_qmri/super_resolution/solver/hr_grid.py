@@ -25,11 +25,7 @@ def choose_hr_grid(
     grid = guides[reference_index(guides, reference)].grid if guides else maps.grid
     if voxel_size is None:
         return grid
-    if np.shape(voxel_size) not in ((), (3,)):
-        raise ValueError(f"the voxel size must be one number or three, but it is {voxel_size}.")
     sizes = np.broadcast_to(np.asarray(voxel_size, float), (3,))
-    if not (np.isfinite(sizes).all() and (sizes > 0).all()):
-        raise ValueError(f"the voxel size must be above 0 mm, but it is {voxel_size}.")
     x, y, z = (max(1, round(extent / size)) for extent, size in zip(grid.field_of_view, sizes, strict=True))
     return grid.with_shape((x, y, z))
 
