@@ -60,7 +60,7 @@ def test_options_are_values_that_become_json(method):
     ],
 )
 def test_options_of_another_kind_get_a_sentence(options):
-    with pytest.raises(TypeError, match="must be .*, but it is"):
+    with pytest.raises(TypeError, match=r"must be .*, but it is"):
         Options(**options)
 
 
