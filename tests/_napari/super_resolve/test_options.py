@@ -26,12 +26,20 @@ def editor(qtbot: QtBot) -> OptionsEditor:
     [
         Options(method="network", weights=FILE, voxel_size=1.5, device="cpu", memory_limit=2_000_000_000),
         Options(method="network", weights=DEFAULT_WEIGHTS, voxel_size=(1.0, 1.0, 2.0), adapt=True),
+        Options(method="posterior", voxel_size=0.8333, memory_limit=3_000_000),  # the boxes show less digits
+        Options(method="posterior", voxel_size=(0.9375, 0.9375, 1.0), device="cuda:1", memory_limit=1_234_567_890),
         Options(method="posterior", gains=(812.0, 95.0), lr_noise={"T1": 0.01}, dtype="float64", keep_noise=True),
     ],
 )
 def test_value_is_what_was_set(editor: OptionsEditor, options: Options) -> None:
     editor.set_value(options)
     assert editor.value() == options
+
+
+def test_the_default_weights_are_shown_for_default_options(editor: OptionsEditor) -> None:
+    editor.set_value(Options(weights=FILE))
+    editor.set_value(Options())
+    assert editor.weights_box.chosen == DEFAULT_WEIGHTS
 
 
 def test_only_the_network_has_weights_and_is_adapted(editor: OptionsEditor) -> None:
