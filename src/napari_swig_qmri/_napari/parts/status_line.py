@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import show_note, wrapped_label
 
 
 class StatusLine:
@@ -33,5 +33,4 @@ class StatusLine:
         return self._problem or self._note
 
     def _show(self) -> None:
-        self.label.setStyleSheet(style("problem" if self._problem else "note"))
-        set_text(self.label, self.text())
+        show_note(self.label, self.text(), problem=bool(self._problem))
