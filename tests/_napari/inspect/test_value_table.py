@@ -4,13 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-import pyqtgraph as pg
-import pytest
 from pytestqt.qtbot import QtBot
 
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
-from napari_swig_qmri._napari.parts.plots import LEAST_ON_DARK, legible
 
 
 def test_the_table_is_as_high_as_its_rows(qtbot: QtBot) -> None:
@@ -26,8 +22,3 @@ def test_the_table_is_as_high_as_its_rows(qtbot: QtBot) -> None:
     assert table.text().splitlines()[-1] == "Pin 1\t0.700\t800\t70.0\t0.300"
     table.show_rows([])
     assert table.isHidden()
-
-
-def test_colours_of_labels_are_legible_on_the_theme() -> None:
-    assert pg.mkColor(legible(np.array([0.2, 0.0, 0.0, 1.0]))).lightnessF() == pytest.approx(LEAST_ON_DARK, abs=0.01)
-    assert legible(np.array([1.0, 1.0, 1.0, 1.0])) == "#ffffff"
