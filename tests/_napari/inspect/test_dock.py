@@ -156,6 +156,7 @@ def click(viewer: ViewerModel, *, modifiers: tuple[str, ...], to: tuple[float, f
             break
 
 
+@pytest.mark.slow
 def test_a_shift_click_pins_and_a_drag_does_not(lr_dock: InspectWidget, lr_viewer: ViewerModel) -> None:
     for modifiers, to, pinned in (
         (("Shift",), (60.0, 10.0), []),

@@ -71,6 +71,7 @@ def test_the_line_follows_the_mouse_with_shift(panel: BlendPanel, viewer: Viewer
         assert panel.position.value == pytest.approx(expected, abs=0.1)
 
 
+@pytest.mark.slow
 def test_flicker_alternates_between_the_two(panel: BlendPanel, viewer: ViewerModel, qtbot: QtBot) -> None:
     panel.rate.value = 5
     panel.mode_box.value = "flicker"
@@ -123,6 +124,7 @@ def test_layers_that_cannot_be_combined_are_refused(panel: BlendPanel, viewer: V
     assert panel.layer is None
 
 
+@pytest.mark.slow
 def test_long_names_of_layers_are_shortened_in_the_middle(panel: BlendPanel, viewer: ViewerModel) -> None:
     long = "a contrast with a name that is much too long for the dock (LR)"
     viewer.layers["first"].name = long

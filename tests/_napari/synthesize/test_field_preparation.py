@@ -36,6 +36,7 @@ def sidecar(layer: Any) -> Any:
     return LayerRecord.of(layer).volume.sidecar
 
 
+@pytest.mark.slow
 def test_a_script_uses_a_map_at_once_and_it_scales_voxel_by_voxel(
     widget: SynthesizeWidget, viewer: ViewerModel
 ) -> None:

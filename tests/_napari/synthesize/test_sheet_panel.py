@@ -31,6 +31,7 @@ def answering(answer: str) -> Callable[..., Any]:
     return staticmethod(lambda *_: (answer, ""))
 
 
+@pytest.mark.slow
 def test_contrasts_are_added_removed_and_renamed(widget: SynthesizeWidget, monkeypatch: pytest.MonkeyPatch) -> None:
     sheet = widget.sheet
     widget.editor.set_value(T2Flair.from_typical(echo_time=0.09))

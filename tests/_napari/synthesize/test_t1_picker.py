@@ -18,6 +18,7 @@ def click(viewer: ViewerModel, place: Any, cell: Any = (0, 0)) -> None:
     viewer.mouse_drag_callbacks[-1](viewer, SimpleNamespace(position=place, viewbox=cell))
 
 
+@pytest.mark.slow
 def test_the_t1_of_the_clicked_contrast_is_nulled(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     callbacks = list(viewer.mouse_drag_callbacks)
     layers = {layer.name[-3:-1]: layer for layer in widget.add_contrast()}
