@@ -19,7 +19,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.head_box import (
     HEAD,
-    MARGIN,
+    HEAD_MARGIN,
     Box,
     crop_to_box,
     find_head_box,
@@ -90,9 +90,9 @@ def test_the_box_holds_the_head_and_little_else():
     head = case.lr_maps[0] > HEAD
     for axis, (n_lr, part) in enumerate(zip(case.lr_grid.shape, box.lr, strict=True)):
         planes = head.movedim(axis, 0).flatten(1).any(1).nonzero().flatten()
-        assert part.start <= max(0, planes[0] - MARGIN + 1)
-        assert part.stop >= min(n_lr, planes[-1] + MARGIN)
-        assert part.stop - part.start <= len(planes) + 2 * MARGIN + 2
+        assert part.start <= max(0, planes[0] - HEAD_MARGIN + 1)
+        assert part.stop >= min(n_lr, planes[-1] + HEAD_MARGIN)
+        assert part.stop - part.start <= len(planes) + 2 * HEAD_MARGIN + 2
     sizes = [part.stop - part.start for part in box.hr]
     assert np.prod(sizes) < 0.5 * np.prod(case.hr_grid.shape)
 
@@ -111,7 +111,7 @@ def test_without_a_head_the_box_is_everything_that_was_measured():
     assert find_head_box(empty) == everything(case)
     seen = torch.zeros_like(case.lr_valid)
     seen[10:14, :, :] = True
-    assert find_head_box(replace(empty, lr_valid=seen)).lr[0] == slice(10 - MARGIN, 14 + MARGIN)
+    assert find_head_box(replace(empty, lr_valid=seen)).lr[0] == slice(10 - HEAD_MARGIN, 14 + HEAD_MARGIN)
 
 
 def test_inside_the_box_the_lr_residual_is_that_of_the_whole():

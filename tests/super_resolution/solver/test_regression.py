@@ -8,9 +8,9 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
+    REGRESSION_WINDOW,
     RIDGE,
     SHRINK,
-    WINDOW,
     add_lr_correction,
     fit_regression,
 )
@@ -38,7 +38,7 @@ def test_flat_guides_leave_the_local_mean():
     maps = normal(3, 6, 6, 6)
     fit = drained(fit_regression(maps, torch.zeros(2, 6, 6, 6, dtype=torch.float64), everywhere(6, 6, 6)))
     assert fit.slope.abs().max() < 1e-12
-    torch.testing.assert_close(fit.intercept, gaussian_average(maps, WINDOW), rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(fit.intercept, gaussian_average(maps, REGRESSION_WINDOW), rtol=1e-5, atol=1e-5)
 
 
 def test_voxels_without_weight_do_not_count():

@@ -23,7 +23,7 @@ from napari_swig_qmri.evaluation.ablation.study_subjects import STUDY_PROTOCOL, 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.weighting import CODES
 from napari_swig_qmri.simulation.degradation import TRUE_TISSUE_PD
-from napari_swig_qmri.super_resolution.network.features import TYPICAL
+from napari_swig_qmri.super_resolution.network.features import TYPICAL_LOG_MAPS
 from napari_swig_qmri.super_resolution.network.losses import clamp_to_range
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, ResidualBlock
 from napari_swig_qmri.super_resolution.solver.prediction import (
@@ -146,7 +146,7 @@ class ReferenceNet(nn.Module):
 
     def forward(self, planes: Planes) -> Tensor:
         """Maps ``(3, n, X, Y)`` within the bounds of their quantities."""
-        typical = planes.guides.new_tensor(TYPICAL).view(-1, 1, 1, 1)
+        typical = planes.guides.new_tensor(TYPICAL_LOG_MAPS).view(-1, 1, 1, 1)
         inputs = [planes.guides[self.guide_indices].clamp(min=LEAST_SIGNAL).log() - MEAN_LOG_SIGNAL]
         start = typical.expand(planes.truth.shape)
         if self.model.given_lr_maps:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 Configuration = TypeVar("Configuration")
 
-MAPS = "maps"  # scheme of HR maps of the user
+HR_MAPS = "maps"  # scheme of HR maps of the user
 PHANTOM = "phantom"  # scheme of the procedural head
 PHANTOM_VOXEL = 1.0  # mm, of its labels
 
@@ -44,12 +44,12 @@ LocalPath = Annotated[str, AfterValidator(resolve_path)]
 class Anatomies:
     """Heads that subjects are made of."""
 
-    files: tuple[LocalPath, ...]  # label maps; folders of HR maps for `MAPS`; for the phantom numbers, one head each
-    scheme: str  # meaning of the numbers of label maps, a key of `SCHEMES`, or `MAPS`
+    files: tuple[LocalPath, ...]  # label maps; folders for `HR_MAPS`; numbers for the phantom, one per head
+    scheme: str  # meaning of the numbers of label maps, a key of `SCHEMES`, or `HR_MAPS`
 
     def __post_init__(self) -> None:
-        if self.scheme not in (*SCHEMES, MAPS):
-            schemes = ", ".join((*SCHEMES, MAPS))
+        if self.scheme not in (*SCHEMES, HR_MAPS):
+            schemes = ", ".join((*SCHEMES, HR_MAPS))
             raise ValueError(f"the scheme must be one of {schemes}, but it is {self.scheme!r}.")
         names = [Path(file).name for file in self.files]
         if self.scheme == PHANTOM and not all(name.isdecimal() for name in names):
@@ -150,5 +150,5 @@ def read_hr_maps(folder: str) -> MapFiles:
 
 def hr_map_notices(anatomies: Iterable[Anatomies]) -> tuple[str, ...]:
     """Notices on all HR maps among the heads, one sentence each. Raises the errors of `read_hr_maps`."""
-    folders = [file for file, scheme in heads_of(anatomies) if scheme == MAPS]
+    folders = [file for file, scheme in heads_of(anatomies) if scheme == HR_MAPS]
     return tuple(notice for folder in folders for notice in read_hr_maps(folder).notices)

@@ -18,7 +18,7 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.label_maps import crop_of_maps, random_crop
 from napari_swig_qmri.simulation.subjects import Subject, random_scan, random_subject
 from napari_swig_qmri.super_resolution.network.configuration import (
-    MAPS,
+    HR_MAPS,
     Anatomies,
     file_identity,
     heads_of,
@@ -161,7 +161,7 @@ class ExampleDataset(Dataset[Example]):
 
 
 def _draw_subject(file: str, scheme: str, crop: int, seed: tuple[int, int]) -> Subject:
-    if scheme == MAPS:
+    if scheme == HR_MAPS:
         return random_scan(crop_of_maps(read_hr_maps(file).maps, crop, seed), seed)
     return random_subject(random_crop(read_anatomy(file, scheme), crop, seed), seed)
 

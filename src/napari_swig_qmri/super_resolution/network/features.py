@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 N_FEATURES = 21  # volumes
 N_LEVELS = 6  # numbers
-TYPICAL = (-0.2, 0.2, -2.5)  # log maps of brain tissue
-PLANES = 16  # HR planes that are linearised at a time
-NEARBY = 1.5  # standard deviation in HR voxels of the average that detail is the difference to
+TYPICAL_LOG_MAPS = (-0.2, 0.2, -2.5)  # log maps of brain tissue
+FEATURE_PLANES = 16  # HR planes that are linearised at a time
+DETAIL_WINDOW = 1.5  # standard deviation in HR voxels of the average that detail is the difference to
 OFF_DIAGONAL = ((0, 1), (0, 2), (1, 2))
 
 
@@ -61,13 +61,13 @@ def make_network_input(
     unit = torch.empty_like(log_maps)
     measured = posterior.lr_variance < MISSING_VARIANCE
     residual = truncate.zero_filled(posterior.lr_residual(log_maps) * measured)
-    for first in range(0, log_maps.shape[1], PLANES):
-        planes = slice(first, first + PLANES)
+    for first in range(0, log_maps.shape[1], FEATURE_PLANES):
+        planes = slice(first, first + FEATURE_PLANES)
         _fill_linearised(volumes[:, planes], unit[:, planes], posterior, planes, log_maps[:, planes])
         volumes[12:15, planes] = (residual[:, planes] / log_maps[:, planes].exp() / unit[:, planes]).asinh()
-        yield 0.7 * (first + PLANES) / (log_maps.shape[1] + PLANES)
+        yield 0.7 * (first + FEATURE_PLANES) / (log_maps.shape[1] + FEATURE_PLANES)
     for row, (log_map, deviation) in enumerate(zip(log_maps, unit, strict=True), start=15):
-        volumes[row] = ((log_map - gaussian_average(log_map, NEARBY)) / deviation).asinh()
+        volumes[row] = ((log_map - gaussian_average(log_map, DETAIL_WINDOW)) / deviation).asinh()
         yield 0.7 + 0.1 * (row - 14)
     volumes[18:21] = (noise / unit).asinh()
     prior_variance = torch.linalg.inv(posterior.prior_precision).diagonal()
@@ -81,7 +81,7 @@ def _fill_linearised(
     """Fill in features 0 to 11 ``(N_FEATURES, n, Y, Z)`` and the standard deviation ``(3, n, Y, Z)`` of a slab."""
     _, covariance, step = posterior.part((planes, slice(None), slice(None))).linearised(log_maps)
     torch.sqrt(torch.stack([covariance[i, i] for i in range(3)]), out=deviation)
-    volumes[0:3] = log_maps - log_maps.new_tensor(TYPICAL).view(-1, 1, 1, 1)
+    volumes[0:3] = log_maps - log_maps.new_tensor(TYPICAL_LOG_MAPS).view(-1, 1, 1, 1)
     volumes[3:6] = (step / deviation).asinh()
     volumes[6:9] = deviation.log() + 3.5
     for row, (i, j) in enumerate(OFF_DIAGONAL, start=9):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 FOLDED = 2  # HR voxels per axis that become channels
-N_TOGETHER = 32  # HR planes that the first and the last layer process at a time
+LAYER_PLANES = 32  # HR planes that the first and the last layer process at a time
 FORMAT = "napari-swig-qmri network 1"
 LARGEST_CORRECTION = 20.0  # standard deviations
 
@@ -149,7 +149,7 @@ def correct(
     *,
     n_planes: int,
     device: torch.device | str = "cpu",
-    n_together: int = N_TOGETHER,
+    n_together: int = LAYER_PLANES,
 ) -> Generator[float, None, Tensor]:
     """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
 

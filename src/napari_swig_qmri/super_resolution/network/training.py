@@ -230,9 +230,9 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
         terms = take_step(run, model, draws)
         errors = {} if rank else _record_step(run, terms, checks)
         if errors:
-            validation = f" (validation error: {_listed(errors)})"
+            validation = f" (validation error: {_scores_text(errors)})"
         left = (config.n_steps - run.step) * (time.monotonic() - started) / (run.step - first)
-        stage = f"step {run.step} of {config.n_steps}: {_listed(terms)}{validation}"
+        stage = f"step {run.step} of {config.n_steps}: {_scores_text(terms)}{validation}"
         yield Progress(run.step / config.n_steps, stage, left)
     return folder / FILE
 
@@ -330,5 +330,5 @@ def _log(path: Path, row: Mapping[str, Any]) -> None:
         writer.writerow(row)
 
 
-def _listed(numbers: Mapping[str, float]) -> str:
+def _scores_text(numbers: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in numbers.items())

@@ -24,7 +24,7 @@ REACH = 2.0  # standard deviation of the spatial weight, in units of the smalles
 LEAST_NOISE = 1e-5
 LEAST_WEIGHT = 0.5  # sum over the neighbours that a voxel needs, for its differences to be measured
 MIN_VOXELS = 100
-STEPS = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]  # half of the 26 neighbours
+NEIGHBOURS = [step for step in product((-1, 0, 1), repeat=3) if step > (0, 0, 0)]  # half of the 26 neighbours
 
 Pair = tuple[tuple[slice, ...], tuple[slice, ...]]
 
@@ -66,7 +66,7 @@ def average_neighbours(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[flo
     scaled = log_maps / (SIMILAR * noise.clamp(min=LEAST_NOISE)).view(-1, 1, 1, 1)
     total, weights = torch.zeros_like(log_maps), log_maps.new_zeros(log_maps.shape[1:])
     smallest = min(voxel_size)
-    for step in STEPS:
+    for step in NEIGHBOURS:
         distance = sum((n * edge / smallest) ** 2 for n, edge in zip(step, voxel_size, strict=True))
         voxel, neighbour = _pair(step)
         unlike = (scaled[voxel] - scaled[neighbour]).square_().amax(0) / 2  # the map that differs most decides

@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     Block = tuple[NegativeLogPosterior, Tensor]  # posterior of a block, and which of its LR voxels are tissue
 
 ROUNDS = 3
-PROBE = 0.02  # relative change of a gain by which its effect is measured
+GAIN_PROBE = 0.02  # relative change of a gain by which its effect is measured
 TRUSTED = 0.03  # smaller relative corrections are not applied: the start was closer in every case measured
-DAMPING = 0.3  # combinations of gains that change the bias by less than this stay near their start
+GAIN_DAMPING = 0.3  # combinations of gains that change the bias by less than this stay near their start
 MAX_CHANGE = 0.3  # of the logarithm of a gain in a round
-EDGE = 72  # HR voxels along the edge of a block
-N_PLANES = 32  # of a block that are linearised at a time
+BLOCK_EDGE = 72  # HR voxels along the edge of a block
+BLOCK_PLANES = 32  # of a block that are linearised at a time
 N_BLOCKS = 6
 N_STEPS = 3  # Gauss-Newton steps of the first solution; later ones start from it and take one
-FLAT = 0.03  # share of the tissue voxels, those with the lowest local variance, for the starting ratio
-MIN_FLAT = 200  # LR voxels
-WINDOW = 0.7  # standard deviation in LR voxels of the average for the starting ratio
+RATIO_SHARE = 0.03  # share of the tissue voxels, those with the lowest local variance, for the starting ratio
+MIN_RATIO_VOXELS = 200  # LR voxels
+RATIO_WINDOW = 0.7  # standard deviation in LR voxels of the average for the starting ratio
 
 
 def start_gains(problem: Problem) -> Tensor:
@@ -52,8 +52,8 @@ def start_gains(problem: Problem) -> Tensor:
     """
     if not problem.sequences:
         return torch.zeros(0)
-    lr_guides = gaussian_average(problem.lr_guides, WINDOW)
-    lr_maps = gaussian_average(problem.lr_maps, WINDOW)
+    lr_guides = gaussian_average(problem.lr_guides, RATIO_WINDOW)
+    lr_maps = gaussian_average(problem.lr_maps, RATIO_WINDOW)
     flat = _flat_tissue(problem)
     ratios = [
         (image[flat] / sequence(*lr_maps[:, flat])).median() if sequence.is_scaled_by_pd else torch.ones(())
@@ -67,7 +67,7 @@ def _flat_tissue(problem: Problem) -> Tensor:
     images = torch.cat([problem.lr_maps[:2], problem.lr_guides])
     levels = images[:, problem.tissue].abs().median(-1).values.clamp(min=1e-12)
     variance = local_variance(images / levels.view(-1, 1, 1, 1))
-    share = max(FLAT, min(1.0, MIN_FLAT / int(problem.tissue.sum())))
+    share = max(RATIO_SHARE, min(1.0, MIN_RATIO_VOXELS / int(problem.tissue.sum())))
     return flattest(problem.tissue, variance, share)
 
 
@@ -87,7 +87,7 @@ def find_gains(
     solved = yield from _solve_blocks(blocks, change, starts, N_STEPS)
     bias = _bias(blocks, solved, measured)
     slopes = yield from _slopes_of_bias(blocks, solved, scaled, bias, measured)
-    normal = slopes.T @ slopes + DAMPING**2 * torch.eye(len(gains), dtype=bias.dtype)
+    normal = slopes.T @ slopes + GAIN_DAMPING**2 * torch.eye(len(gains), dtype=bias.dtype)
     for _ in range(ROUNDS):
         step = torch.linalg.solve(normal, -slopes.T @ bias).clamp(-MAX_CHANGE, MAX_CHANGE)
         if step.abs().max() < trusted:
@@ -112,7 +112,7 @@ def _blocks_and_starts(
     return blocks, starts
 
 
-def richest_blocks(problem: Problem, edge: int = EDGE, n_blocks: int = N_BLOCKS) -> list[tuple[Slices, Slices]]:
+def richest_blocks(problem: Problem, edge: int = BLOCK_EDGE, n_blocks: int = N_BLOCKS) -> list[tuple[Slices, Slices]]:
     """Blocks of at most `edge` HR voxels with the most tissue: HR voxels, and the LR voxels centred in them.
 
     At most `n_blocks`, in falling order of tissue. Blocks without tissue are left out.
@@ -136,7 +136,7 @@ def _solve_blocks(
     solved = []
     for (posterior, _), start in zip(blocks, starts, strict=True):
         rescaled = posterior.rescaled(change.exp())
-        steps = refine(rescaled, start, n_steps=n_steps, n_planes=N_PLANES, device=rescaled.guides.device)
+        steps = refine(rescaled, start, n_steps=n_steps, n_planes=BLOCK_PLANES, device=rescaled.guides.device)
         solved.append((yield from mapped(steps, lambda _: None)))
     return solved
 
@@ -158,7 +158,7 @@ def _slopes_of_bias(
     slopes = torch.zeros(len(bias), n_guides, dtype=bias.dtype)
     for k in scaled:
         probe = torch.zeros(n_guides, dtype=bias.dtype)
-        probe[k] = PROBE
+        probe[k] = GAIN_PROBE
         changed = yield from _solve_blocks(blocks, probe, solved, 1)
-        slopes[:, k] = (_bias(blocks, changed, measured) - bias) / PROBE
+        slopes[:, k] = (_bias(blocks, changed, measured) - bias) / GAIN_PROBE
     return slopes

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 HEAD = 0.2  # PD relative to water, above which a voxel belongs to the head
-WINDOW = 1.0  # standard deviation in LR voxels of the average of PD, which suppresses specks of noise
-MARGIN = 3  # LR voxels to each side
+HEAD_WINDOW = 1.0  # standard deviation in LR voxels of the average of PD, which suppresses specks of noise
+HEAD_MARGIN = 3  # LR voxels to each side
 TOLERANCE = 1e-4  # HR voxels; centres that coincide may differ by rounding of the affines
 
 
@@ -34,13 +34,13 @@ class Box:
 
 def find_head_box(problem: Problem) -> Box:
     """Bounding box of the head with a margin. Falls back to all measured voxels where PD is low or missing."""
-    high = gaussian_average(problem.lr_maps[0], WINDOW) > HEAD
+    high = gaussian_average(problem.lr_maps[0], HEAD_WINDOW) > HEAD
     head = problem.lr_valid & high if (problem.lr_valid & high).any() else problem.lr_valid
     spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
     hr, lr = [], []
     for axis, (n, n_lr) in enumerate(zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)):
         planes = head.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
-        low, high_end = max(0, planes[0] - MARGIN), min(n_lr, planes[-1] + 1 + MARGIN)
+        low, high_end = max(0, planes[0] - HEAD_MARGIN), min(n_lr, planes[-1] + 1 + HEAD_MARGIN)
         start, end = first[axis] + spacing[axis] * low, first[axis] + spacing[axis] * (high_end - 1)
         begin = 0 if low == 0 else max(0, math.ceil(start - TOLERANCE))
         stop = n if high_end == n_lr else min(n, math.floor(end + TOLERANCE) + 1)

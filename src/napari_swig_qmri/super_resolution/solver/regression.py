@@ -18,7 +18,7 @@ from napari_swig_qmri.super_resolution.solver.voxel_matrices import solve_voxelw
 if TYPE_CHECKING:
     from torch import Tensor
 
-WINDOW = 0.7  # standard deviation of the Gaussian window in LR voxels, measured best on four cases
+REGRESSION_WINDOW = 0.7  # standard deviation of the Gaussian window in LR voxels, measured best on four cases
 RIDGE = 2e-3  # variance of log guides below which a fit has no slope; about (4.5 %)^2, texture and noise
 SHRINK, GROW = 0.6, 1.7  # smallest and largest factor of an LR correction
 
@@ -43,10 +43,10 @@ def fit_regression(log_maps: Tensor, log_guides: Tensor, weight: Tensor) -> Gene
     weight
         ``(x, y, z)``, 0 for voxels without a measurement.
     """
-    total = gaussian_average(weight, WINDOW) + 1e-6
+    total = gaussian_average(weight, REGRESSION_WINDOW) + 1e-6
 
     def average(x: Tensor) -> Tensor:
-        return gaussian_average(weight * x, WINDOW) / total
+        return gaussian_average(weight * x, REGRESSION_WINDOW) / total
 
     n_guides, values = len(log_guides), torch.cat([log_guides, log_maps])
     means = average(values)
