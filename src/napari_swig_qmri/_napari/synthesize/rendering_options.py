@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox, SpinBox
+from magicgui.widgets.bases import ValueWidget
 from napari.layers import Image, Labels
 from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
@@ -59,7 +61,8 @@ class RenderingEditor(QWidget):
         self._seed = SpinBox(label="Noise seed", min=0, max=999_999)
         self._sign = ComboBox(label="Sign", choices=SIGNS)
         self.mark = CheckBox(text="Mark partial volume", value=False)
-        self._boxes = (self._field, self.map_box, self._snr, self._reference, self._seed, self._sign, self.mark)
+        self._boxes: list[ValueWidget[Any]] = [self._field, self.map_box, self._snr, self._reference]
+        self._boxes += [self._seed, self._sign, self.mark]
         self._field.native.setSuffix(" %")
         self._field.native.setDecimals(0)
         self._snr.native.setSpecialValueText("no noise")
