@@ -149,7 +149,7 @@ def test_oblique_grids_need_nothing_when_they_are_parallel():
     turned = replace(lr, grid=VoxelGrid(lr.grid.shape, turn @ lr.grid.affine))
     guides = [replace(g, grid=VoxelGrid(g.grid.shape, turn @ g.grid.affine)) for g in guides]
     result = solved(turned, guides)
-    assert not any("turned" in notice for notice in result.notices)
+    assert not any("rotated" in notice for notice in result.notices)
     np.testing.assert_allclose(result.maps.data, usual().maps.data, rtol=1e-2, atol=1e-3)
 
 
@@ -170,7 +170,7 @@ def test_maps_turned_against_the_guides_are_resampled_and_it_is_said():
     expected = maps_on(hr)
     _, guides = degraded(expected)
     result = solved(maps_on(lr_grid), guides)
-    assert any("turned" in notice for notice in result.notices)
+    assert any("rotated" in notice for notice in result.notices)
     inner = np.zeros(hr.shape, bool)
     inner[6:-6, 6:-6, 6:-6] = True
     for name in NAMES:
