@@ -24,7 +24,7 @@ from napari_swig_qmri._napari.layers import to_layers
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade

@@ -20,7 +20,7 @@ from napari_swig_qmri.data.files import (
     write_volume,
 )
 from napari_swig_qmri.data.interpretation import as_maps, is_map
-from napari_swig_qmri.data.units import with_kind
+from napari_swig_qmri.data.recognition.units import with_kind
 
 KINDS = {
     "SyMRI": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary"},

@@ -16,7 +16,7 @@ from napari_swig_qmri.data.interpretation import (
     map_volumes,
     uniform_image,
 )
-from napari_swig_qmri.data.sidecars import from_sidecar
+from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 

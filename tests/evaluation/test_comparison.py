@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.comparison import (
     ComparisonData,

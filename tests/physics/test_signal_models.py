@@ -151,5 +151,5 @@ def test_names_on_the_command_line() -> None:
 
 
 def test_importing_signal_models_loads_no_torch() -> None:
-    code = "import sys, napari_swig_qmri.data.sidecars; sys.exit('torch' in sys.modules)"
+    code = "import sys, napari_swig_qmri.data.recognition.sidecars; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

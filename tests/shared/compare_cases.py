@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from widget_cases import MEDIANS, add, make_map
 
 from napari_swig_qmri.data.provenance import generated_by
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import TurboSpinEcho
 from napari_swig_qmri.synthesis.lazy_contrast import synthesise

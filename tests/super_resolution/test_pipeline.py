@@ -14,7 +14,7 @@ from laws import paced
 from run_cases import NAMES, case, errors, relative, solved, tissue, usual, zero_filled
 
 from napari_swig_qmri.data.coercion import Guide
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet

@@ -26,9 +26,9 @@ from napari_swig_qmri._napari.placement import (
     to_stored_axes,
     to_volume_axes,
 )
-from napari_swig_qmri.data.bids import LABELS, RESULTS
 from napari_swig_qmri.data.provenance import is_result
-from napari_swig_qmri.data.units import MAP_UNITS, display_unit
+from napari_swig_qmri.data.recognition.bids import LABELS, RESULTS
+from napari_swig_qmri.data.recognition.units import MAP_UNITS, display_unit
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
 

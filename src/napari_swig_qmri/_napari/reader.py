@@ -15,7 +15,7 @@ from napari_swig_qmri.data.files import iterate_images, read_folder, read_volume
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.nifti import EXTENSIONS
 from napari_swig_qmri.data.provenance import is_result
-from napari_swig_qmri.data.units import RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.units import RESIDUAL_UNITS
 from napari_swig_qmri.data.volumes import Volume
 
 PLUGIN = "napari-swig-qmri"

@@ -11,7 +11,7 @@ from napari_swig_qmri._napari.display import appearance, contrast_limits
 from napari_swig_qmri._napari.layers import LayerData, LayerRecord, hidden, to_layer_data, with_record
 from napari_swig_qmri._napari.placement import display_frame
 from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.sidecars import field_strength_of
+from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.weighting import contrast_of, model_label
 from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, provenance, residual_volumes

@@ -15,7 +15,7 @@ from napari_swig_qmri.data.files import check_folder
 from napari_swig_qmri.data.inputs import paths_of, read_guides, read_maps, subject_of
 from napari_swig_qmri.data.interpretation import as_guide
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.data.sidecars import field_strength_of
+from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import bright_voxels
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.results import SuperResolution, assumptions, save_super_resolution

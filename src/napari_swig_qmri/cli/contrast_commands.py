@@ -12,7 +12,7 @@ from napari_swig_qmri.data.files import check_free, write_volume
 from napari_swig_qmri.data.inputs import subject_of
 from napari_swig_qmri.data.nifti import split_extension
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
-from napari_swig_qmri.data.sidecars import field_strength_of, to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import field_strength_of, to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.progress import staged
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast

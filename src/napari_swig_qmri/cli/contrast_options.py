@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import MISSING, fields, replace
 from pathlib import Path
 
-from napari_swig_qmri.data.sidecars import IDEAL, fitted_train
+from napari_swig_qmri.data.recognition.sidecars import IDEAL, fitted_train
 from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, Contrast, in_shown_units, in_si_units, settings_of
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import find_images, read_content, read_volumes, volume_of
 from napari_swig_qmri.data.inputs import maps_among, mask_on
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
-from napari_swig_qmri.data.units import MAP_UNITS, with_kind
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.units import MAP_UNITS, with_kind
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.weighting import contrast_of

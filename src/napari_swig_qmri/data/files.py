@@ -12,17 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.bids import (
-    DESCRIPTION,
-    LABELS,
-    SUFFIX_KEY,
-    dataset_root,
-    find_suffix,
-    quantities_of_stack,
-    read_sidecar,
-    short_name,
-)
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX
 from napari_swig_qmri.data.nifti import (
     NiftiContent,
@@ -34,7 +23,18 @@ from napari_swig_qmri.data.nifti import (
     write_text,
 )
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
-from napari_swig_qmri.data.units import cut_off, find_unit, in_file_unit, with_kind
+from napari_swig_qmri.data.recognition.bids import (
+    DESCRIPTION,
+    LABELS,
+    SUFFIX_KEY,
+    dataset_root,
+    find_suffix,
+    quantities_of_stack,
+    read_sidecar,
+    short_name,
+)
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, with_kind
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 UNKNOWN = "weighted"  # in place of the BIDS suffix in names of images that have none

@@ -9,8 +9,6 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_swig_qmri.data.bids import WEIGHTED, find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import read_folder, read_volume, read_volumes
 from napari_swig_qmri.data.interpretation import (
     T2STAR_SUFFIXES,
@@ -20,6 +18,8 @@ from napari_swig_qmri.data.interpretation import (
     quantity_of,
 )
 from napari_swig_qmri.data.nifti import split_extension
+from napari_swig_qmri.data.recognition.bids import WEIGHTED, find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # BIDS entities other than sub

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.resampling import on_grid
-from napari_swig_qmri.data.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni

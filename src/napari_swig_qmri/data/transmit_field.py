@@ -7,10 +7,10 @@ from dataclasses import replace
 
 import numpy as np
 
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.gaps import filled
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.units import LIKELY_FIELDS, find_unit, in_file_unit, is_in_degrees, with_kind
 from napari_swig_qmri.data.resampling import resampled
-from napari_swig_qmri.data.units import LIKELY_FIELDS, find_unit, in_file_unit, is_in_degrees, with_kind
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
 SUFFIX = "TB1map"

@@ -15,11 +15,11 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, find_objects, generate_binary_structure
 from scipy.ndimage import label as components
 
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.data.resampling import resampled, spline
-from napari_swig_qmri.data.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.evaluation.scores import (

@@ -19,8 +19,8 @@ from scipy.stats import t as student
 
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.recognition.units import display_unit
 from napari_swig_qmri.data.resampling import on_grid, resampled
-from napari_swig_qmri.data.units import display_unit
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.progress import Progress, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues

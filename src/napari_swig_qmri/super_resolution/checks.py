@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_swig_qmri.data.interpretation import check_times
-from napari_swig_qmri.data.sidecars import REMEDY
+from napari_swig_qmri.data.recognition.sidecars import REMEDY
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES, Options

@@ -10,8 +10,6 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.bids import RESULTS, find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import (
     UNKNOWN,
     check_folder,
@@ -22,7 +20,9 @@ from napari_swig_qmri.data.files import (
 )
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, made_here, relative_sources, version_of
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.bids import RESULTS, find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
 

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_swig_qmri.data.bids import find_suffix
 from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, write_series
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.files import check_folder, check_free, describe_dataset, ignore_in_dataset, write_volume
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.progress import Progress

@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiol
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.side_by_side import PAIR_STRIDE
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage
 from napari_swig_qmri.physics.user_equation import UserEquation

@@ -28,8 +28,8 @@ from napari_swig_qmri._napari.parts.map_sets import Source, sources_among
 from napari_swig_qmri._napari.parts.plots import PALETTE, legible, text_colour
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
-from napari_swig_qmri.data.bids import RESULTS
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.recognition.bids import RESULTS
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, regions_on
 from napari_swig_qmri.physics.sequence import Contrast

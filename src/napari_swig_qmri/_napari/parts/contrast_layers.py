@@ -15,7 +15,7 @@ from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri._napari.placement import place
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.provenance import made_here
-from napari_swig_qmri.data.sidecars import to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits

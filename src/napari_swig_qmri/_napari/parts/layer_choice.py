@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
 if TYPE_CHECKING:

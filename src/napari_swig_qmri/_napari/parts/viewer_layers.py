@@ -18,12 +18,12 @@ from napari_swig_qmri._napari.parts.layer_choice import (
     is_transmit_measurement,
 )
 from napari_swig_qmri._napari.placement import layer_matrix
-from napari_swig_qmri.data.bids import find_suffix
-from napari_swig_qmri.data.evidence import Evidence
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import is_computed
-from napari_swig_qmri.data.sidecars import from_sidecar
-from napari_swig_qmri.data.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
+from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.sidecars import from_sidecar
+from napari_swig_qmri.data.recognition.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri.data.sidecars import REMEDY, field_strength_of, from_sidecar, to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import REMEDY, field_strength_of, from_sidecar, to_sidecar
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,

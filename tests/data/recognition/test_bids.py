@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from volume_cases import numbered
 
-from napari_swig_qmri.data.bids import find_suffix, quantities_of_stack, read_sidecar, short_name
-from napari_swig_qmri.data.evidence import Evidence
+from napari_swig_qmri.data.recognition.bids import find_suffix, quantities_of_stack, read_sidecar, short_name
+from napari_swig_qmri.data.recognition.evidence import Evidence
 
 NAMES: dict[str, str | None] = {
     "sub-01_ses-2_T1map": "T1map",

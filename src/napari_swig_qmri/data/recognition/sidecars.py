@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from napari_swig_qmri.data.sidecar_values import SidecarValues, named_sequence, parse_sidecar
+from napari_swig_qmri.data.recognition.sidecar_values import SidecarValues, named_sequence, parse_sidecar
 from napari_swig_qmri.physics.sequence import Contrast, ms
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,

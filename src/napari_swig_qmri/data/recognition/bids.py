@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.evidence import Evidence, without_labels
-from napari_swig_qmri.data.units import MAP_UNITS, RESIDUAL_UNITS, is_spread, parse_unit, unit_in
+from napari_swig_qmri.data.recognition.evidence import Evidence, without_labels
+from napari_swig_qmri.data.recognition.units import MAP_UNITS, RESIDUAL_UNITS, is_spread, parse_unit, unit_in
 from napari_swig_qmri.data.volumes import FloatArray
 
 DESCRIPTION = "dataset_description.json"  # in the root folder of every BIDS dataset

@@ -6,8 +6,15 @@ import numpy as np
 import pytest
 from volume_cases import volume
 
-from napari_swig_qmri.data.evidence import Evidence
-from napari_swig_qmri.data.units import UNIT_FACTORS, cut_off, display_unit, find_unit, in_file_unit, with_kind
+from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.units import (
+    UNIT_FACTORS,
+    cut_off,
+    display_unit,
+    find_unit,
+    in_file_unit,
+    with_kind,
+)
 
 MEDIANS = {"T1map": 1.0, "T2map": 0.08, "T2starmap": 0.05, "R1map": 1.0, "R2map": 12.0, "R2starmap": 20.0}
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.evidence import Evidence, without_labels
+from napari_swig_qmri.data.recognition.evidence import Evidence, without_labels
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 
 MAP_UNITS = {  # suffix of a map -> unit after reading
