@@ -79,7 +79,7 @@ def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
 
 
 def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> None:
-    """Pictures of settings that cannot be, of a run, of a cancelled one, and of one that fails."""
+    """Pictures of settings that cannot be, of a run, of the network, and of a run that fails."""
     wait_until(lambda: dock.run_panel.run_button.enabled)
     shoot(viewer, folder / "super-resolve-ready.png")
     row = dock.guides.rows[0]
@@ -101,18 +101,13 @@ def super_resolve(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path)
     shoot(viewer, folder / "super-resolve-guide-off.png")
     used.value = True
     network(viewer, dock, folder)
-    dock.run_panel.run_button.native.click()
-    wait_until(lambda: dock.run_panel.bar.value > 0 or not dock.run_panel.is_running)
-    dock.run_panel.cancel_button.native.click()
-    wait_until(lambda: not dock.run_panel.is_running)
-    shoot(viewer, folder / "super-resolve-cancelled.png")
     dock.run_panel.start(failing)
     wait_until(lambda: not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-error.png")
 
 
 def network(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> None:
-    """Pictures of the network as the method, of its result, and of its adaptation to the subject."""
+    """Pictures of the network as the method, of its result, and of its adaptation, which is cancelled."""
     dock.options_fold.set_unfolded(True)
     dock.options.method_box.value = "network"
     wait_until(lambda: dock.run_panel.run_button.enabled)
@@ -126,10 +121,9 @@ def network(viewer: napari.Viewer, dock: SuperResolveWidget, folder: Path) -> No
     dock.results.adapt_button.native.click()
     wait_until(lambda: dock.run_panel.bar.value > 700 or not dock.run_panel.is_running)
     shoot(viewer, folder / "super-resolve-adapting.png")
+    dock.run_panel.cancel_button.native.click()
     wait_until(lambda: not dock.run_panel.is_running)
-    shoot(viewer, folder / "super-resolve-adapted.png")
-    dock.options.method_box.value = "posterior"
-    wait_until(lambda: dock.run_panel.run_button.enabled)
+    shoot(viewer, folder / "super-resolve-cancelled.png")
 
 
 def failing() -> Generator[Progress, None, None]:

@@ -154,7 +154,7 @@ def dock_name(command: str) -> str:
 
 @pytest.mark.slow
 @pytest.mark.gui
-@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 20), ("inspect_tour", 11), ("compare_tour", 4)])
+@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 19), ("inspect_tour", 11), ("compare_tour", 4)])
 def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
     script = DOCS / "examples" / f"{tour}.py"
     words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]

@@ -172,10 +172,11 @@ def test_progress_rises_and_says_what_is_done():
 
 
 @pytest.mark.slow
-def test_closing_it_anywhere_stops_it():
-    n_steps = len(list(super_resolution_steps(*case())))
-    for n in range(n_steps):
-        steps = super_resolution_steps(*case())
+@pytest.mark.parametrize(("options", "every"), [(Options(method="regression"), 1), (Options(method="posterior"), 9)])
+def test_closing_it_anywhere_stops_it(options, every):
+    inputs = small()
+    for n in range(0, len(list(super_resolution_steps(*inputs, options))), every):
+        steps = super_resolution_steps(*inputs, options)
         for _ in range(n):
             next(steps)
         steps.close()
