@@ -12,8 +12,9 @@ from napari.layers import Image, Labels, Layer
 from napari.layers._layer_actions import _duplicate_layer
 from volume_cases import AFFINE, CODES, SHAPE, numbered, rotation, stored_as, volume
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data, to_layers
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 TILT = rotation((5, -3, 8))

@@ -11,8 +11,9 @@ import pytest
 from npe2 import PluginManifest
 from volume_cases import AFFINE, numbered, rotation, small_run
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer
+from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.reader import Notice, get_reader
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri.super_resolution.results import save_super_resolution
 

@@ -11,8 +11,9 @@ from napari.layers import Layer
 from volume_cases import AFFINE, SHAPE, rotation, small_run, volume
 
 from napari_swig_qmri._napari.display import contrast_limits
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.placement import display_frame, same_frame
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import origin_of, result_label, result_layers
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS

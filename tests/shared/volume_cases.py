@@ -6,6 +6,7 @@ from itertools import permutations, product
 
 import nibabel as nib
 import numpy as np
+from napari.layers import Image, Labels
 from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
@@ -71,3 +72,16 @@ def small_run(affine: np.ndarray = AFFINE) -> SuperResolution:
         notices=("One thing was assumed.",),
         parameters={"method": "posterior", "lr_noise": {"T1": 0.02}},
     )
+
+
+def painted(image: Image, voxel: tuple[int, int, int], value: int = 1) -> Labels:
+    """Labels drawn over an image as a user sees it, where the picture shows the value of ``numbered()[voxel]``."""
+    drawn = np.where(np.isclose(image.data, numbered()[voxel]), value, 0).astype(np.uint8)
+    return Labels(drawn, scale=image.scale, translate=image.translate, units=image.units, name="drawn")
+
+
+def far_from(path: str, place: np.ndarray) -> float:
+    """Distance in mm from the centre of the labels in a file, as nibabel reads it, to a place in the scanner."""
+    saved = nib.load(path)
+    voxels = np.argwhere(np.asarray(saved.dataobj) == 1)
+    return float(np.linalg.norm(nib.affines.apply_affine(saved.affine, voxels.mean(axis=0)) - place))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import nibabel as nib
@@ -26,16 +26,14 @@ from napari_swig_qmri._napari.placement import (
     to_stored_axes,
     to_volume_axes,
 )
+from napari_swig_qmri._napari.records import METADATA_KEY, NO_VOXELS, LayerRecord, has_frame, record_all_frames
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.recognition.bids import LABELS, RESULTS
 from napari_swig_qmri.data.recognition.units import MAP_UNITS, display_unit
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
 
-METADATA_KEY = "napari-swig-qmri"
 LayerData = tuple[Any, dict[str, Any], str]
-NO_VOXELS = np.empty((0, 0, 0), np.float32)
-NO_VOLUME = Volume(data=NO_VOXELS, grid=VoxelGrid((0, 0, 0), np.eye(4)), name="")
 _RESIDUAL, _IMAGE, _MAP, _MASK = range(4)  # levels of layers, from the bottom to the top
 _MM = {
     "millimeter": 1.0,
@@ -45,41 +43,6 @@ _MM = {
     "centimeter": 10.0,
     "meter": 1e3,
 }
-
-
-@dataclass(frozen=True, eq=False, kw_only=True)
-class LayerRecord:
-    """Volume that a layer of this plugin shows, and state of the layer when it was made.
-
-    It is kept in the metadata of the layer under `METADATA_KEY`. Layers from elsewhere have an empty record.
-    """
-
-    volume: Volume = NO_VOLUME  # has its voxels only if the layer shows interpolated ones
-    frame: FloatArray = field(default_factory=lambda: np.eye(4))  # display frame (4, 4)
-    placement_notices: tuple[str, ...] = ()
-    shown_name: str = ""
-    shown_shape: tuple[int, ...] = ()
-    shown_matrix: FloatArray = field(default_factory=lambda: np.eye(4))  # voxel -> world of the viewer
-    shown_checksum: int | None = None  # of the voxels; None unless they are interpolated
-    run: int = 0  # number of the super-resolution run that made the layer; 0 for other layers
-    model: str = ""  # guides and method of that run
-
-    @classmethod
-    def of(cls, layer: Any) -> LayerRecord:
-        """Record of a layer, or of the attributes of one; an empty record if it has none."""
-        metadata = layer.get("metadata", {}) if isinstance(layer, Mapping) else layer.metadata
-        record: LayerRecord = metadata.get(METADATA_KEY) or cls()
-        return record
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the layer was not made by this plugin."""
-        return not self.shown_shape
-
-
-def with_record(metadata: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
-    """Metadata of a layer with some fields of its record changed."""
-    return {**metadata, METADATA_KEY: replace(metadata[METADATA_KEY], **changes)}
 
 
 def to_layer_data(volume: Volume, frame: FloatArray | None = None) -> LayerData:
@@ -152,7 +115,7 @@ def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
     """Return the volume that a layer shows, on its stored grid and in its own unit.
 
     A layer that this plugin did not make, or that was moved, cropped or resampled, is placed by the transform of the
-    layer, and a notice says so.
+    layer in the display frame of its viewer, and a notice says so.
 
     Parameters
     ----------
@@ -172,6 +135,8 @@ def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
     >>> volume.data.shape, volume.unit
     ((4, 5, 6), 's')
     """
+    if not has_frame(attributes):
+        record_all_frames()  # among them, in the same metadata, that of the viewer that shows this layer
     record = LayerRecord.of(attributes)
     values = np.asarray(data[0] if attributes.get("multiscale") else data)
     if attributes.get("rgb"):
@@ -249,19 +214,20 @@ def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: L
     matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
     affine = np.linalg.inv(record.frame) @ matrix
     data = to_volume_axes(_in_own_unit(values, record))
-    notice = (
-        f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
-        f"{'' if has_units else f' and its voxels as {sizes} mm'}."
-        if record.is_empty
-        else f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
-    )
+    notice = f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
+    if record.is_empty:
+        notice = (
+            f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
+            f"{'' if has_units else f' and its voxels as {sizes} mm'}."
+        )
+    is_drawn = record.is_empty and has_frame(attributes)  # over images of this plugin, which give axes and unit
     return replace(
         record.volume,
         data=data,
         grid=VoxelGrid(data.shape[:3], affine),
         name=record.volume.name or name,
         header=_header_for(values, record.volume.header),
-        notices=(*record.volume.notices, notice),
+        notices=record.volume.notices if is_drawn else (*record.volume.notices, notice),
     )
 
 

@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri._napari.layers import LayerData, LayerRecord, to_layers
+from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.data.files import iterate_images, read_folder, read_volumes, with_distinct_names
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.nifti import EXTENSIONS

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_swig_qmri._napari.display import appearance, contrast_limits
-from napari_swig_qmri._napari.layers import LayerData, LayerRecord, hidden, to_layer_data, with_record
+from napari_swig_qmri._napari.layers import LayerData, hidden, to_layer_data
 from napari_swig_qmri._napari.placement import display_frame
+from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import FloatArray, Volume

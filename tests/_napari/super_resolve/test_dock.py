@@ -16,7 +16,7 @@ from pytestqt.qtbot import QtBot
 from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, make_guide, make_map
 
-from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._napari.super_resolve.snapshot import SuperResolveInputs

@@ -9,7 +9,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import FakeEngine, add, make_guide, make_map
 
-from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS

@@ -12,9 +12,9 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR, MEDIANS, add, make_map
 
-from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, sides_of
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
+from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.side_by_side import PAIR_STRIDE
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar

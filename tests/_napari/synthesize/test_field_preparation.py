@@ -14,8 +14,9 @@ from pytestqt.qtbot import QtBot
 from transmit_cases import field_map
 from widget_cases import HR, add
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, with_record
+from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts import transmit_layers
+from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume, write_volume

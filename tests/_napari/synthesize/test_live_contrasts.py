@@ -12,7 +12,7 @@ import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 
-from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.files import read_volume

@@ -11,7 +11,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from qtpy.QtWidgets import QFileDialog, QInputDialog
 
-from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.sheet_panel import SheetPanel
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, SpinEcho, T2Flair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 from weakref import WeakSet, ref
@@ -18,7 +18,6 @@ from napari_swig_qmri._napari.inspect.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._napari.inspect.design_panel import DesignPanel, LabelledMaps, Optimiser, design_title
 from napari_swig_qmri._napari.inspect.probe import Probe, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
-from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, sentence, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
@@ -30,7 +29,7 @@ from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.bids import RESULTS
-from napari_swig_qmri.data.volumes import FloatArray, Volume
+from napari_swig_qmri.data.volumes import FloatArray
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, regions_on
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import SpinEcho
@@ -229,7 +228,7 @@ class InspectWidget(Dock):
             for layer, facts in layers
         ]
         labels = self.regions.value
-        self.table.show_sources(sources, None if labels is None else partial(self._labels_volume, labels))
+        self.table.show_sources(sources, None if labels is None else partial(volume_of, labels))
 
     def _follow_layer(self, event: Any) -> None:
         if not exists(self):
@@ -290,17 +289,9 @@ class InspectWidget(Dock):
         labels = self.regions.value
         probe = None if labels is None else self._read_probe()
         if self._labelled_maps is None and probe is not None:
-            regions = regions_on(self._labels_volume(labels), probe.maps.grid)
+            regions = regions_on(volume_of(labels), probe.maps.grid)
             self._labelled_maps = LabelledMaps(probe.maps, regions, probe.t2star)
         return self._labelled_maps
-
-    def _labels_volume(self, labels: Labels) -> Volume:
-        """Volume of a labels layer; labels painted over tilted maps lie in the display frame of the maps."""
-        volume, source = volume_of(labels), self._source
-        if source is None or not LayerRecord.of(labels).is_empty:
-            return volume
-        frame = LayerRecord.of(source.layers["T1"]).frame
-        return replace(volume, grid=replace(volume.grid, affine=np.linalg.inv(frame) @ volume.grid.affine))
 
     def _show_cursor(self) -> None:
         position = self._viewer.cursor.position

@@ -12,11 +12,11 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from nibabel.affines import apply_affine
 
-from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.map_sets import Source
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
 from napari_swig_qmri._napari.placement import scanner_position
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.synthesis.curves import TissueValues
 

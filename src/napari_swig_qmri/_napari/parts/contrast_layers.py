@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image
 
-from napari_swig_qmri._napari.layers import LayerRecord, to_layer_data, with_record
+from napari_swig_qmri._napari.layers import to_layer_data
 from napari_swig_qmri._napari.parts.layer_choice import T2STAR
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of, transmit_field_of
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri._napari.placement import place
+from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.provenance import made_here
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar

@@ -9,11 +9,12 @@ from weakref import WeakSet
 from napari import Viewer, current_viewer
 from napari.components.overlays import TextOverlay
 
-from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import unwrapped
 from napari_swig_qmri._napari.parts.orthogonal import follow_orientation
 from napari_swig_qmri._napari.parts.preferences import prefer_view, preferred_view
+from napari_swig_qmri._napari.parts.viewer_layers import follow_frame
 from napari_swig_qmri._napari.placement import SPACE_AXES
+from napari_swig_qmri._napari.records import LayerRecord
 
 if TYPE_CHECKING:
     from napari.components import ViewerModel
@@ -92,11 +93,13 @@ def _letter_marks(viewer: ViewerModel, _event: object = None) -> None:
 def start_as_preferred(viewer: ViewerModel) -> None:
     """Show the preferred view when the viewer first has layers, and all of them are from this plugin.
 
+    From now on, layers that are added to the viewer record its display frame.
     A view that the user has turned stays. Further calls for the same viewer do nothing.
     """
     if unwrapped(viewer) in _STARTED:
         return
     _STARTED.add(unwrapped(viewer))
+    follow_frame(unwrapped(viewer))
 
     def show_preferred_view(_event: object = None) -> None:
         if not viewer.layers or any(LayerRecord.of(layer).is_empty for layer in viewer.layers):

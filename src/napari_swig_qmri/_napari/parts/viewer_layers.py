@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from napari.layers import Image, Labels, Layer
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data, with_record
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.layer_choice import (
     MAP_SUFFIXES,
     LayerFacts,
@@ -18,6 +18,7 @@ from napari_swig_qmri._napari.parts.layer_choice import (
     is_transmit_measurement,
 )
 from napari_swig_qmri._napari.placement import layer_matrix
+from napari_swig_qmri._napari.records import LayerRecord, record_frame, with_record
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import is_computed
 from napari_swig_qmri.data.recognition.bids import find_suffix
@@ -74,6 +75,16 @@ def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
     events = viewer.layers.events
     for event in (events.inserted, events.removed, events.renamed):
         event.connect(callback)
+
+
+def follow_frame(viewer: ViewerModel) -> None:
+    """Record the display frame of a viewer in its layers, now and whenever one is added."""
+
+    def record(_event: object = None) -> None:
+        record_frame(viewer.layers)
+
+    viewer.layers.events.inserted.connect(record)
+    record()
 
 
 def volume_of(layer: Image | Labels) -> Volume:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 
-from napari_swig_qmri._napari.layers import LayerRecord
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading, wrapped_label
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import map_of
@@ -25,6 +24,7 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     proposed_guides,
     proposed_maps,
 )
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import result_label, result_layers
 from napari_swig_qmri._napari.super_resolve.inputs import GuideList, MapChooser
 from napari_swig_qmri._napari.super_resolve.options import OptionsEditor

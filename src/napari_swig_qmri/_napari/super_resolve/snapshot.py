@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer
+from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.viewer_layers import as_map, unit_of, volume_of
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
 from napari_swig_qmri.super_resolution.options import Options

@@ -13,7 +13,7 @@ from napari.layers import Image
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer
+from napari_swig_qmri._napari.layers import from_layer
 from napari_swig_qmri._napari.parts.appearance import exists, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Form, button, column, layer_box
@@ -23,6 +23,7 @@ from napari_swig_qmri._napari.parts.preferences import VIEWS, preferred_view
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.view import choose_view, view_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, mask_layers
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.compare_panes import ComparePanes
 from napari_swig_qmri._napari.synthesize.score_table import METHOD, scores_table, was_guide
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering

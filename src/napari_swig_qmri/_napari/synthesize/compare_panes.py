@@ -12,9 +12,10 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_swig_qmri._napari.display import difference_colormap
-from napari_swig_qmri._napari.layers import LayerRecord, from_layer, to_layer_data
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.parts.view import hide_marks, show_marks
 from napari_swig_qmri._napari.placement import place, same_frame
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.interpretation import as_signal
 from napari_swig_qmri.data.provenance import made_here

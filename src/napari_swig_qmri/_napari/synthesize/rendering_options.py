@@ -14,10 +14,10 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.layers import LayerRecord, with_record
 from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
+from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.physics.sequence import Contrast, SignalModel
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from napari.layers import Image
 
-from napari_swig_qmri._napari.layers import LayerRecord
+from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.evaluation.comparison import ContrastComparison, ContrastScores
 
 METHOD = (

@@ -1,0 +1,93 @@
+"""What is drawn over an image lies where it was drawn, whoever reads the layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from napari.components import ViewerModel
+from napari.layers import Image, Layer
+from volume_cases import AFFINE, CODES, far_from, painted, rotation, stored_as, volume
+
+from napari_swig_qmri._napari.layers import from_layer, to_layer_data
+from napari_swig_qmri._napari.parts.view import start_as_preferred
+from napari_swig_qmri._napari.records import record_frame
+from napari_swig_qmri._napari.writer import write_layer
+from napari_swig_qmri.data.volumes import Volume
+
+TILTS = [np.eye(4), rotation((5, -3, 8)), rotation((12, 9, -14))]
+VOXEL = (3, 1, 5)
+HALF = 0.75  # mm, half the shortest edge of a voxel
+
+
+def shown(code: str, affine: np.ndarray) -> Layer:
+    image = stored_as(code, affine)
+    return Layer.create(*to_layer_data(volume(data=np.asarray(image.dataobj), affine=image.affine)))
+
+
+def drawn_in(viewer: ViewerModel, code: str = "LIA", tilt: np.ndarray = TILTS[1]) -> Layer:
+    """Labels drawn over an image in a viewer."""
+    return viewer.add_layer(painted(viewer.add_layer(shown(code, tilt @ AFFINE)), VOXEL))
+
+
+def saved(layer: Layer, folder: Path) -> str:
+    return write_layer(folder / f"{layer.name}-{id(layer)}.nii", *layer.as_layer_data_tuple()[:2])[0]
+
+
+def place_of(tilt: np.ndarray) -> np.ndarray:
+    return (tilt @ AFFINE @ (*VOXEL, 1))[:3]
+
+
+def centre(labels: Volume) -> np.ndarray:
+    return labels.grid.world(np.argwhere(labels.data > 0).mean(axis=0))
+
+
+@pytest.mark.parametrize(("first", "tilt"), list(enumerate(TILTS)), ids=["straight", "10 degrees", "20 degrees"])
+def test_labels_drawn_over_any_image_are_saved_where_they_were_drawn(
+    tmp_path: Path, first: int, tilt: np.ndarray
+) -> None:
+    for code in CODES[first::3]:
+        image = shown(code, tilt @ AFFINE)
+        labels = painted(image, VOXEL)
+        record_frame([image, labels])
+        assert far_from(saved(labels, tmp_path), place_of(tilt)) < HALF
+
+
+def test_viewers_need_not_be_known_to_the_plugin_and_may_differ_in_frame(tmp_path: Path) -> None:
+    viewers = [ViewerModel(), ViewerModel(), ViewerModel()]
+    layers = [drawn_in(viewer, tilt=tilt) for viewer, tilt in zip(viewers, TILTS, strict=True)]
+    for layer, tilt in zip(layers, TILTS, strict=True):
+        assert far_from(saved(layer, tmp_path), place_of(tilt)) < HALF
+        np.testing.assert_allclose(centre(from_layer(*layer.as_layer_data_tuple()[:2])), place_of(tilt), atol=HALF)
+
+
+def test_labels_keep_their_place_when_the_image_is_removed_or_comes_later(viewer: ViewerModel) -> None:
+    start_as_preferred(viewer)
+    image = shown("PSR", TILTS[1] @ AFFINE)
+    labels = viewer.add_layer(painted(image, VOXEL))
+    viewer.add_layer(image)
+    viewer.layers.remove(image)
+    drawn_in(viewer, tilt=TILTS[2])
+    np.testing.assert_allclose(centre(from_layer(*labels.as_layer_data_tuple()[:2])), place_of(TILTS[1]), atol=HALF)
+
+
+def test_moved_labels_and_series_of_labels_lie_where_they_are_shown(viewer: ViewerModel) -> None:
+    labels = drawn_in(viewer)
+    labels.translate = np.add(labels.translate, (0, 0, 10))  # towards the right of the picture
+    moved = from_layer(*labels.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(centre(moved) - place_of(TILTS[1]), TILTS[1][:3, :3] @ (10, 0, 0), atol=HALF)
+    series = viewer.add_labels(
+        np.stack([labels.data] * 2), scale=(1, *labels.scale), translate=(0, *labels.translate), name="series"
+    )
+    read = from_layer(*series.as_layer_data_tuple()[:2])
+    assert read.data.shape[3:] == (2,)
+    np.testing.assert_allclose(read.grid.affine, moved.grid.affine, atol=1e-5)
+
+
+def test_without_an_image_of_the_plugin_the_picture_is_the_scanner(viewer: ViewerModel) -> None:
+    viewer.add_layer(Image(np.zeros((4, 4, 4), np.float32)))
+    labels = viewer.add_layer(painted(shown("RAS", TILTS[1] @ AFFINE), VOXEL))
+    read = from_layer(*labels.as_layer_data_tuple()[:2])
+    assert "not opened by this plugin" in read.notices[-1]
+    assert np.linalg.norm(centre(read) - place_of(TILTS[1])) > 1
