@@ -15,6 +15,7 @@ import pytest
 import typer
 from cli_cases import Run
 from paths import DOCS
+from typer.testing import CliRunner
 
 from napari_swig_qmri.cli.app import app
 
@@ -30,6 +31,28 @@ def test_help_describes_every_option_in_a_sentence(run: Run, name: str) -> None:
             assert re.search(rf"(?<![\w-]){re.escape(option)}(?![\w-])", done.stdout), option
         assert re.fullmatch(r"[A-Z].*[.\])]", parameter.help or ""), f"{parameter.opts}: {parameter.help!r}"
         assert " ".join(parameter.help.split()) in " ".join(done.stdout.split()).replace("- ", "-")
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_examples_that_the_command_understands(run: Run, name: str) -> None:
+    shown = run(name, "-h").stdout
+    lines = [line.strip() for line in COMMANDS[name].epilog.splitlines() if "swig-qmri" in line]
+    assert lines
+    for line in lines:
+        assert line in shown
+        program, command, *words = shlex.split(line)
+        assert (program, command) == ("swig-qmri", name)
+        COMMANDS[name].make_context(name, words)  # raises for options and values that are unknown
+
+
+def test_shells_complete_commands_options_and_names(run: Run) -> None:
+    def completed(words: str) -> str:
+        environment = {"_SWIG_QMRI_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+        return CliRunner().invoke(app, [], env=environment, prog_name="swig-qmri").stdout
+
+    assert "super-resolve" in completed("swig-qmri super")
+    assert "--voxel-size" in completed("swig-qmri super-resolve --voxel")
+    assert "spin-echo" in completed("swig-qmri super-resolve --sequence spin")
 
 
 def test_a_command_alone_and_the_program_describe_themselves(run: Run) -> None:

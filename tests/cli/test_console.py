@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import time
 import warnings
 from collections.abc import Generator
 from pathlib import Path
@@ -10,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from napari_swig_qmri.cli.console import drain, print_report, refusals
+from napari_swig_qmri.cli.console import drain, print_report, refusals, say
 from napari_swig_qmri.progress import Progress
 
 
@@ -56,15 +58,56 @@ def test_user_warnings_are_printed_as_sentences_and_other_warnings_are_left_alon
     assert [each.category for each in others] == [DeprecationWarning]
 
 
-def test_drain_returns_the_result_and_reports_on_stderr(capsys: pytest.CaptureFixture[str]) -> None:
-    def steps() -> Generator[Progress, None, int]:
-        yield Progress(0.5, "half")
-        return 7
+def steps(seconds: float, stage: str = "half [/b] \x1b[31m") -> Generator[Progress, None, int]:
+    yield Progress(0.5, stage, 90.0)
+    time.sleep(seconds)
+    return 7
 
-    assert drain(steps()) == 7
+
+def test_short_work_is_silent_and_long_work_prints_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    assert drain(steps(0)) == 7
+    assert capsys.readouterr().err == ""
+    assert drain(steps(0.3), pause=0.05) == 7
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "Done" in printed.err
+    lines = printed.err.splitlines()
+    assert set(lines) == {r" 50 % after 1 s: half [/b] \x1b[31m, 90 s left"}
+    assert 1 <= len(lines) <= 4  # after 0.05, 0.125 and 0.24 s
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_a_terminal_shows_a_bar_that_is_gone_before_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stderr", screen := Terminal())
+    monkeypatch.setenv("TERM", "xterm")
+
+    def failing() -> Generator[Progress, None, None]:
+        yield Progress(0.5, "half [/b]")
+        time.sleep(0.3)
+        raise ValueError("The file t1.nii is empty.")
+
+    with pytest.raises(typer.Exit), refusals():
+        drain(failing())
+    shown, _, rest = screen.getvalue().rpartition("\x1b[2K")  # clears the line of the bar
+    assert "half [/b]" in shown
+    assert rest.strip().startswith("swig-qmri: The file t1.nii is empty.")
+
+
+def test_quiet_leaves_errors_only(capsys: pytest.CaptureFixture[str]) -> None:
+    def work() -> None:
+        say("T1 was assumed to be in ms.")
+        drain(steps(0.1), pause=0.01)
+        warnings.warn("The table is missing.", UserWarning, stacklevel=1)
+        raise ValueError("T1 is wrong.")
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        with pytest.raises(typer.Exit), refusals(quiet=True):
+            work()
+    assert capsys.readouterr().err == "swig-qmri: T1 is wrong.\n"
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])

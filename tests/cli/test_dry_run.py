@@ -1,4 +1,4 @@
-"""``super-resolve --dry-run`` prints the plan of the run and writes nothing."""
+"""``--dry-run`` of every command prints what it would do, and writes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cli_cases import Run
 from engine_cases import degraded, textured
 from typer.testing import CliRunner, Result
 
@@ -17,6 +18,7 @@ from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.preflight import preflight
+from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
 
 
 @pytest.fixture
@@ -47,7 +49,9 @@ def test_it_says_what_the_window_says_and_writes_nothing(case: Path) -> None:
     maps = as_maps([read_volume(path) for path in sorted(case.glob("*map.nii.gz"))])
     guide, _ = as_guide(read_volume(case / "guide" / "sub-01_T1w.nii.gz"))
     expected = preflight(maps, [guide], Options(method="posterior"))
-    assert report["statements"][:-1] == list(expected.statements)
+    assert report["statements"][-len(expected.statements) - 1 : -1] == list(expected.statements)
+    assert "T1 from sub-01_T1map.nii.gz, in s." in report["statements"]
+    assert "Guide sub-01_T1w.nii.gz: Spin echo: TE 12 ms, TR 600 ms." in report["statements"]
     assert report["estimated_memory_bytes"] == expected.memory
     assert report["shape"] == [16, 16, 12]
     assert report["options"]["method"] == "posterior"
@@ -64,3 +68,24 @@ def test_it_refuses_what_the_run_would_refuse(case: Path) -> None:
     done = dry_run(case, "--voxel-size", "9")
     assert done.exit_code == 1
     assert "coarser than those of the maps" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        ("synthesize maps --sequence spin-echo --tr 500 --te 9 -o x.nii.gz", "Spin echo: TE 9 ms, TR 500 ms."),
+        ("sheet brain.toml maps -o out", "T2w: Turbo spin echo: TE 90 ms, TR 5000 ms, ETL 16, ESP 10 ms."),
+        ("simulate maps --factor 1x1x2 --guide T1w -o out", "Low-resolution voxels are 1 × 1 × 2 voxels"),
+        ("simulate --voxel-size 2 -o out", "Draws the built-in head 0 at 2 × 2 × 2 mm."),
+        ("evaluate maps --reference maps", "Reference: T2 from sub-07_T2map.nii.gz, in s."),
+    ],
+)
+def test_every_command_says_what_it_would_do(run: Run, maps: Path, words: str, sentence: str) -> None:
+    write_protocol(Protocol.usual(), "brain.toml")
+    before = sorted(Path().rglob("*"))
+    done = run(*words.split(), "--dry-run", "--json")
+    assert done.exit_code == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert any(each.startswith(sentence) for each in report["statements"]), report["statements"]
+    assert report["outputs"] == []
+    assert sorted(Path().rglob("*")) == before

@@ -39,6 +39,17 @@ def test_maps_of_a_folder_are_read_and_other_images_ignored(folder: Path) -> Non
     assert any("ms assumed" in notice for notice in read_maps([folder]).notices)
 
 
+def test_a_named_file_is_the_map_that_it_is_named_whatever_its_own_name(folder: Path, tmp_path: Path) -> None:
+    other = save(tmp_path / "sub-9_T1w (copy).nii", 9 * numbered())
+    given = read_maps([folder], "ms", {"T1": other})
+    assert (given.maps.names, given.paths[0]) == (("T1", "T2"), other)
+    np.testing.assert_allclose(given.maps["T1"], 9e-3 * numbered(), rtol=1e-5)
+    rates = save(tmp_path / "R1map.nii", 1 / (1 + numbered()))
+    np.testing.assert_allclose(read_maps([], None, {"T1": rates}).maps["T1"], 1 + numbered(), rtol=1e-5)
+    (notice,) = read_maps([], "ms", {"T1": folder / "sub-07_T2map.nii.gz"}).notices
+    assert "Taken as a T1 map as you say, although it looks like a T2map." in notice
+
+
 def test_files_that_are_no_maps_are_refused(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.nii does not exist"):
         read_inputs([Path("no.nii")])

@@ -12,14 +12,29 @@ from typing import Annotated, Literal
 import typer
 
 from napari_swig_qmri.cli.console import print_report, refusals
-from napari_swig_qmri.cli.contrast_app import sheet, synthesize
-from napari_swig_qmri.cli.parameters import Json, Maps, OutputFolder, Overwrite, Units, three_numbers
+from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
+from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
+from napari_swig_qmri.cli.parameters import (
+    DryRun,
+    Json,
+    Maps,
+    Overwrite,
+    PdFile,
+    Quiet,
+    T1File,
+    T2File,
+    Units,
+    examples,
+    map_arguments,
+    three_numbers,
+)
+from napari_swig_qmri.cli.study_app import add_study_commands
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 
 app = typer.Typer(
     name="swig-qmri",
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -48,9 +63,20 @@ def _program(
     """Super-resolution of quantitative MRI maps guided by weighted images. For research use."""
 
 
-@app.command("super-resolve")
+@app.command(
+    "super-resolve",
+    epilog=examples(
+        "swig-qmri super-resolve case/lr --guide case/guides -o out",
+        "swig-qmri super-resolve --t1 t1.nii.gz --t2 t2.nii.gz --units ms --guide flair.nii.gz --dry-run",
+        "swig-qmri super-resolve lr --guide a.nii.gz --sequence spin-echo,TR=500ms,TE=15ms -o out",
+        'swig-qmri super-resolve lr --guide a.nii --sequence auto --guide b.nii --sequence "T2w TSE,field=1.5T" -o out',
+    ),
+)
 def _super_resolve(
-    maps: Maps,
+    maps: Maps = None,
+    pd: PdFile = None,
+    t1: T1File = None,
+    t2: T2File = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -60,6 +86,16 @@ def _super_resolve(
     guide: Annotated[
         list[Path] | None,
         typer.Option(metavar="FILE", help="Weighted image, or a folder that holds weighted images; may be repeated."),
+    ] = None,
+    sequence: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME,KEY=VALUE...",
+            autocompletion=sequence_names,
+            help="Sequence of a guide, in the order of --guide: spin-echo,TR=500ms,TE=15ms, the name of a preset, or "
+            f"auto. Keys are {', '.join(KEYS).upper()}; times without a unit are in ms, angles in degrees. "
+            "[default: auto, what its sidecar says]",
+        ),
     ] = None,
     method: Annotated[
         Literal["posterior", "regression", "network"], typer.Option(help="Method of super-resolution.")
@@ -84,15 +120,17 @@ def _super_resolve(
         bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
     ] = False,
     units: Units = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the plan of the run, and write nothing.")] = False,
+    dry_run: DryRun = False,
     overwrite: Overwrite = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Super-resolve low-resolution maps with weighted images as guides."""
     size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
     if output is None and not dry_run:
         raise typer.BadParameter("give a folder for the results, or --dry-run.", param_hint="'-o' / '--output'")
-    with refusals():
+    given = map_arguments(maps, pd, t1, t2, units)
+    with refusals(quiet):
         from napari_swig_qmri.cli.commands import super_resolve_files
 
         options = Options(
@@ -104,123 +142,11 @@ def _super_resolve(
             keep_noise=keep_noise,
         )
         report = super_resolve_files(
-            maps, guide or [], output, options, mask, units=units, overwrite=overwrite, dry_run=dry_run
+            given, guide or [], sequence or [], output, options, mask, overwrite=overwrite, dry_run=dry_run
         )
         print_report(report, as_json)
 
 
-app.command()(synthesize)
-app.command()(sheet)
-
-
-@app.command("simulate")
-def _simulate(
-    output: OutputFolder,
-    maps: Annotated[
-        list[Path] | None,
-        typer.Argument(
-            metavar="MAPS...",
-            help="PD, T1 and T2 maps: files, or folders that hold them. [default: a built-in head]",
-        ),
-    ] = None,
-    factor: Annotated[
-        str, typer.Option(metavar="N", help="Edge of a low-resolution voxel in voxels of the maps: 2 or 1x1x4.")
-    ] = "2",
-    guide: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Guide to compute: T1w, T2w or FLAIR; may be repeated. [default: all]"),
-    ] = None,
-    gain: Annotated[
-        list[float] | None,
-        typer.Option(metavar="NUMBER", help="Gain of a guide; repeat it in the order of the guides. [default: 1]"),
-    ] = None,
-    map_noise: Annotated[
-        float, typer.Option(min=0, help="Noise of the low-resolution maps, relative to the value.")
-    ] = 0.0,
-    guide_noise: Annotated[
-        float, typer.Option(min=0, help="Noise of the guides, relative to their median over tissue.")
-    ] = 0.0,
-    domain: Annotated[
-        Literal["maps", "signals"], typer.Option(help="Images that are truncated: maps, or the signals they come from.")
-    ] = "maps",
-    voxel_size: Annotated[
-        str, typer.Option(metavar="MM", help="Voxel size of the built-in head in mm: 1 or 1x1x2.")
-    ] = "1",
-    field_strength: Annotated[
-        float, typer.Option(metavar="T", help="Field strength of the built-in head in T: 1.5 or 3.")
-    ] = 3.0,
-    lesion: Annotated[bool, typer.Option(help="Add a lesion to the built-in head.")] = True,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the built-in head and of the noise.")] = 0,
-    units: Units = None,
-    overwrite: Overwrite = False,
-    as_json: Json = False,
-) -> None:
-    """Compute low-resolution maps and guides from maps or a built-in head, and save them with the truth."""
-    edges, size = three_numbers(factor, "--factor"), three_numbers(voxel_size, "--voxel-size")
-    with refusals():
-        from napari_swig_qmri.cli.study_commands import Simulation, simulate_files
-
-        settings = Simulation(
-            factor=edges,
-            guides=tuple(guide or ()),
-            gains=tuple(gain or ()),
-            map_noise=map_noise,
-            guide_noise=guide_noise,
-            domain=domain,
-            voxel_size=size,
-            field_strength=field_strength,
-            lesion=lesion,
-            seed=seed,
-        )
-        print_report(simulate_files(maps or [], output, settings, units=units, overwrite=overwrite), as_json)
-
-
-@app.command("evaluate")
-def _evaluate(
-    maps: Maps,
-    reference: Annotated[
-        list[Path], typer.Option(metavar="MAPS", help="Reference maps: a file or a folder; may be repeated.")
-    ],
-    mask: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Mask of the voxels to score. [default: all reference maps above zero]"),
-    ] = None,
-    interpolate: Annotated[
-        bool, typer.Option("--interpolate", help="Interpolate MAPS to the voxels of the reference by cubic splines.")
-    ] = False,
-    units: Units = None,
-    as_json: Json = False,
-) -> None:
-    """Score maps against reference maps: SSIM, HFEN, NRMSE, and errors per tissue."""
-    with refusals():
-        from napari_swig_qmri.cli.study_commands import evaluate_files
-
-        print_report(evaluate_files(maps, reference, mask, interpolate=interpolate, units=units), as_json)
-
-
-@app.command("train")
-def _train(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the training; see the folder training/.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Train a network on simulated subjects. An interrupted run is continued."""
-    with refusals():
-        from napari_swig_qmri.cli.study_commands import train_network
-
-        print_report(train_network(config), as_json)
-
-
-@app.command("ablate")
-def _ablate(
-    config: Annotated[
-        Path, typer.Argument(metavar="CONFIG.toml", help="Settings of the study; see the folder training/.")
-    ],
-    as_json: Json = False,
-) -> None:
-    """Train and score the models of the ablation study. An interrupted study is continued."""
-    with refusals():
-        from napari_swig_qmri.cli.study_commands import ablate_models
-
-        print_report(ablate_models(config), as_json)
+app.command(epilog=SYNTHESIZE_EXAMPLES)(synthesize)
+app.command(epilog=SHEET_EXAMPLES)(sheet)
+add_study_commands(app)

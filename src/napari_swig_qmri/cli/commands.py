@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.cli.console import Report, drain, say
+from napari_swig_qmri.cli.console import Report, drain, duration_text, plan_report, say
+from napari_swig_qmri.cli.contrast_options import settings_text
+from napari_swig_qmri.cli.guide_inputs import read_guides_with
+from napari_swig_qmri.cli.statements import guide_statements, map_statements
 from napari_swig_qmri.data.files import check_folder
-from napari_swig_qmri.data.inputs import paths_of, read_guides, read_maps, subject_of
-from napari_swig_qmri.data.interpretation import as_guide
+from napari_swig_qmri.data.inputs import paths_of, read_maps, subject_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import bright_voxels
@@ -21,38 +23,42 @@ from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.results import SuperResolution, assumptions, save_super_resolution
 
 if TYPE_CHECKING:
+    from napari_swig_qmri.cli.parameters import MapArguments
     from napari_swig_qmri.super_resolution.options import Options
     from napari_swig_qmri.super_resolution.plan import RunPlan
 
 
 def super_resolve_files(
-    paths: Sequence[Path],
+    arguments: MapArguments,
     guide_paths: Sequence[Path],
+    sequences: Sequence[str],
     output: Path | None,
     options: Options,
     mask_path: Path | None = None,
     *,
-    units: str | None = None,
     overwrite: bool = False,
     dry_run: bool = False,
 ) -> Report:
-    """Super-resolve the maps in files and save the result in a folder; with `dry_run`, only report the plan."""
+    """Super-resolve the maps in files and save the result in a folder; with `dry_run`, only report the plan.
+
+    `sequences` describe the sequences of the guides in their order, see `guide_sequences`.
+    """
     from napari_swig_qmri.super_resolution.pipeline import run  # these load torch: over a second
     from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
 
-    given = read_maps(paths, units)
+    given = read_maps(arguments.paths, arguments.units, arguments.named)
     say(*given.notices)
     stem = subject_of(given.volumes)
     if output is not None and not dry_run:
         check_no_results(output, [f"{stem}_desc-swig*"], overwrite)
-    guide_volumes = read_guides(guide_paths)
-    guides = [as_guide(volume)[0] for volume in guide_volumes]
+    guide_volumes, guides = read_guides_with(guide_paths, sequences)
     say(*(notice for guide in guides for notice in guide.notices))
     planned = plan(given.maps, guides, options, mask_path)
     statements = (*describe(planned), _cost(planned.seconds, planned.memory))
     if dry_run or output is None:
-        return _plan_report(planned, statements, given.notices)
+        understood = (*map_statements(given), *guide_statements(guide_volumes, guides))
+        return _plan_report(planned, understood, statements, given.notices)
     say(*statements)
     started = time.perf_counter()
     result = drain(run(planned))
@@ -78,25 +84,23 @@ def check_no_results(folder: Path, patterns: Sequence[str], overwrite: bool) -> 
 
 def _cost(seconds: float, memory: int) -> str:
     """Estimated time and memory of a run in words; `memory` in bytes."""
-    time_needed = f"{max(1, seconds):.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
-    return f"Takes about {time_needed} and {memory / 1e9:.1f} GB of memory."
+    return f"Takes about {duration_text(seconds)} and {memory / 1e9:.1f} GB of memory."
 
 
-def _plan_report(plan: RunPlan, statements: Sequence[str], notices: Sequence[str]) -> Report:
-    """Report of a dry run: what a run would do, with its grid, device, memory and time."""
-    return {
-        "outputs": [],
-        "statements": list(statements),
-        "voxel_size_mm": plan.hr_grid.voxel_size,
-        "shape": plan.hr_grid.shape,
-        "device": str(plan.device),
-        "estimated_seconds": plan.seconds,
-        "estimated_memory_bytes": plan.memory,
-        "weights_sha256": plan.weights_sha256,
-        "options": plan.options.to_json(),
-        "notices": [*notices, *(notice for guide in plan.guides for notice in guide.notices)],
-        "text": "\n".join(statements),
-    }
+def _plan_report(plan: RunPlan, understood: Sequence[str], statements: Sequence[str], notices: Sequence[str]) -> Report:
+    """Report of a dry run: how the files are understood, and what a run would do with its grid, device and costs."""
+    return plan_report(
+        (*understood, *statements),
+        [*notices, *(notice for guide in plan.guides for notice in guide.notices)],
+        sequences={each.name: settings_text(each.sequence) for each in plan.guides if each.sequence},
+        voxel_size_mm=plan.hr_grid.voxel_size,
+        shape=plan.hr_grid.shape,
+        device=str(plan.device),
+        estimated_seconds=plan.seconds,
+        estimated_memory_bytes=plan.memory,
+        weights_sha256=plan.weights_sha256,
+        options=plan.options.to_json(),
+    )
 
 
 def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import sys
+import threading
+import time
 import warnings
-from collections.abc import Generator, Iterator, Mapping
-from contextlib import closing, contextmanager
-from functools import partial
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, nullcontext, redirect_stderr
 from typing import Any, TypeVar
 
 import typer
 
-from napari_swig_qmri.progress import Progress, drained, is_out_of_memory, mapped
+from napari_swig_qmri.progress import Progress, drained, is_out_of_memory
 
 REFUSED = 1  # exit codes; 2 is a usage error
 INTERRUPTED = 130
+
+FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
 
 Report = dict[str, Any]  # JSON object of a command; its entry "text" is the report in words
 T = TypeVar("T")
@@ -24,7 +29,7 @@ T = TypeVar("T")
 def say(*sentences: str) -> None:
     """Print sentences on standard error, so that standard output holds results only."""
     for sentence in sentences:
-        typer.echo(sentence, err=True)
+        typer.echo(_visible(sentence), err=True)
 
 
 def print_report(report: Report, as_json: bool) -> None:
@@ -34,7 +39,7 @@ def print_report(report: Report, as_json: bool) -> None:
     if as_json:
         print_json(content)
     else:
-        typer.echo(text)
+        typer.echo(_visible(text))
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -42,34 +47,95 @@ def print_json(content: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(_finite(content), indent=2, default=str))
 
 
-def drain(steps: Generator[Progress, None, T]) -> T:
-    """Run a generator of progress to its end with a progress bar on standard error, and return its result."""
+def plan_report(statements: Sequence[str], notices: Sequence[str] = (), **more: Any) -> Report:
+    """Report of a dry run: one sentence on each thing that the command would do."""
+    return {
+        "outputs": [],
+        "statements": list(statements),
+        **more,
+        "notices": list(notices),
+        "text": "\n".join(statements),
+    }
+
+
+def drain(steps: Generator[Progress, None, T], pause: float = FIRST_PAUSE) -> T:
+    """Run a generator of progress to its end and return its result, with its progress on standard error.
+
+    A terminal shows a bar, which disappears at the end. Elsewhere one line is printed `pause` seconds after the start,
+    and then at intervals that grow to `LONGEST_PAUSE`.
+    """
+    shown = _bar() if sys.stderr.isatty() else _lines(pause)
+    with closing(steps), shown as show:
+        return drained(steps, show)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[Progress], object]]:
+    """Show progress as a bar."""
     from rich import progress
     from rich.console import Console
 
     columns = (
-        progress.TextColumn("{task.description}"),
+        progress.TextColumn("{task.description}", markup=False),
         progress.BarColumn(),
         progress.TaskProgressColumn(),
         progress.TimeRemainingColumn(),
     )
-    with closing(steps), progress.Progress(*columns, console=Console(stderr=True)) as bar:
+    with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Starting", total=1.0)
-        update = partial(bar.update, task)
-        result = drained(mapped(steps, lambda step: update(completed=step.fraction, description=step.stage)))
-        update(completed=1.0, description="Done")
-    return result
+        yield lambda step: bar.update(task, completed=step.fraction, description=_visible(step.stage))
 
 
 @contextmanager
-def refusals() -> Iterator[None]:
+def _lines(pause: float) -> Iterator[Callable[[Progress], object]]:
+    """Print progress as lines from a thread, so that a long step without progress of its own is not silent."""
+    latest, ended, started = [Progress(0.0, "starting")], threading.Event(), time.monotonic()
+
+    def print_lines() -> None:
+        wait = pause
+        while not ended.wait(wait):
+            say(_progress_line(latest[-1], time.monotonic() - started))
+            wait = min(1.5 * wait, LONGEST_PAUSE)
+
+    def show(step: Progress) -> None:
+        latest[:] = [step]
+
+    printer = threading.Thread(target=print_lines, daemon=True)
+    printer.start()
+    try:
+        yield show
+    finally:
+        ended.set()
+        printer.join()
+
+
+def _progress_line(step: Progress, elapsed: float) -> str:
+    """Line such as ``35 % after 2 min: local regression on the guides, 4 min left``."""
+    left = "" if step.seconds_left is None else f", {duration_text(step.seconds_left)} left"
+    return f"{100 * step.fraction:3.0f} % after {duration_text(elapsed)}: {step.stage}{left}"
+
+
+def duration_text(seconds: float) -> str:
+    """Time in words, such as ``40 s``, ``12 min`` or ``3.5 h``."""
+    if seconds < 100:
+        return f"{max(1, seconds):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def _visible(text: str) -> str:
+    """Text with control characters, of file names for example, as escapes: a terminal would obey them."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+
+
+@contextmanager
+def refusals(quiet: bool = False) -> Iterator[None]:
     """Report user errors on stderr in one line and exit with 1.
 
     User errors are unusable input (ValueError, OSError), a missing optional package and too little memory; other
-    exceptions pass. An interruption with Ctrl-C exits with 130.
+    exceptions pass. An interruption with Ctrl-C exits with 130. If `quiet`, nothing else is printed on stderr.
     """
     try:
-        with _warnings_as_sentences():
+        with redirect_stderr(io.StringIO()) if quiet else nullcontext(), _warnings_as_sentences():
             yield
     except KeyboardInterrupt:
         say("Cancelled.")

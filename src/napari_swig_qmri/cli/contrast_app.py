@@ -18,7 +18,21 @@ from napari_swig_qmri.cli.contrast_options import (
     preset_with,
     sequence_with,
 )
-from napari_swig_qmri.cli.parameters import Json, Maps, OutputFolder, Overwrite, TransmitMap, Units
+from napari_swig_qmri.cli.parameters import (
+    DryRun,
+    Json,
+    Maps,
+    OutputFolder,
+    Overwrite,
+    PdFile,
+    Quiet,
+    T1File,
+    T2File,
+    TransmitMap,
+    Units,
+    examples,
+    map_arguments,
+)
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.physics.user_equation import VARIABLES
@@ -30,9 +44,23 @@ _degrees = partial(typer.Option, metavar="DEG")
 _number = partial(typer.Option, metavar="NUMBER")
 
 
+SYNTHESIZE_EXAMPLES = examples(
+    "swig-qmri synthesize out --sequence t2-flair --tr 9000 --te 120 --ti 2500 -o flair.nii.gz",
+    'swig-qmri synthesize out --preset "T2w TSE" --field 1.5 -o t2w.nii.gz',
+    "swig-qmri synthesize --t1 t1.nii --t2 t2.nii --pd pd.nii --sequence spin-echo --tr 500 --te 15 -o t1w.nii",
+)
+SHEET_EXAMPLES = examples(
+    "swig-qmri sheet brain.toml out -o sheet",
+    "swig-qmri sheet brain.toml out --format dicom -o sheet --dry-run",
+)
+
+
 def synthesize(
-    maps: Maps,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="NIfTI file to write.")],
+    maps: Maps = None,
+    pd: PdFile = None,
+    t1: T1File = None,
+    t2: T2File = None,
     sequence: Annotated[str | None, _name(help=f"Sequence: {', '.join(SEQUENCES)}.")] = None,
     preset: Annotated[
         str | None, _name(help="Named sequence with its settings, such as T2w TSE; other options change the settings.")
@@ -74,6 +102,8 @@ def synthesize(
     ] = "usual",
     units: Units = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compute the weighted image of a sequence, a preset or an equation (give one of the three) from maps."""
@@ -81,7 +111,8 @@ def synthesize(
     values = (*times, flip_angle, flip_angle_2, *train, n_partitions, inversion_efficiency)
     settings = {name: value for name, value in zip(OPTION_OF_FIELD, values, strict=True) if value is not None}
     _check_contrast(sequence, preset, equation, has_preset_options=not (field is None and preset_file is None))
-    with refusals():
+    given = map_arguments(maps, pd, t1, t2, units)
+    with refusals(quiet):
         from napari_swig_qmri.cli.contrast_commands import synthesize_file
         from napari_swig_qmri.synthesis.rendering import Rendering
 
@@ -97,7 +128,7 @@ def synthesize(
         contrast, assumed = _contrast(sequence, preset, equation, settings, strength, preset_file)
         say(*assumed)
         report = synthesize_file(
-            maps, contrast, output, t2star, b1_path, rendering=rendering, units=units, overwrite=overwrite
+            given, contrast, output, t2star, b1_path, rendering=rendering, overwrite=overwrite, dry_run=dry_run
         )
         print_report(report | {"notices": (*assumed, *report["notices"])}, as_json)
 
@@ -106,8 +137,11 @@ def sheet(
     protocol: Annotated[
         Path, typer.Argument(metavar="PROTOCOL.toml", help="Protocol file, which lists the contrasts and settings.")
     ],
-    maps: Maps,
     output: OutputFolder,
+    maps: Maps = None,
+    pd: PdFile = None,
+    t1: T1File = None,
+    t2: T2File = None,
     form: Annotated[
         list[str] | None,
         typer.Option(
@@ -117,14 +151,17 @@ def sheet(
     b1: TransmitMap = None,
     units: Units = None,
     overwrite: Overwrite = False,
+    dry_run: DryRun = False,
+    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Compute all contrasts of a protocol from the maps of one subject."""
-    with refusals():
+    given = map_arguments(maps, pd, t1, t2, units)
+    with refusals(quiet):
         from napari_swig_qmri.cli.contrast_commands import sheet_files
 
         formats = form or ["png", "nifti"]
-        report = sheet_files(protocol, maps, output, formats, b1, units=units, overwrite=overwrite)
+        report = sheet_files(protocol, given, output, formats, b1, overwrite=overwrite, dry_run=dry_run)
         print_report(report, as_json)
 
 

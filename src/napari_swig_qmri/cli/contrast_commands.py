@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.cli.console import Report, drain
+from napari_swig_qmri.cli.console import Report, drain, plan_report
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
+from napari_swig_qmri.cli.contrast_options import settings_text
+from napari_swig_qmri.cli.statements import map_statements
 from napari_swig_qmri.data.files import check_free, write_volume
 from napari_swig_qmri.data.inputs import subject_of
 from napari_swig_qmri.data.nifti import split_extension
@@ -18,31 +20,36 @@ from napari_swig_qmri.progress import staged
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
+from napari_swig_qmri.synthesis.sequence_tables import shown_settings
 from napari_swig_qmri.synthesis.sheets import render, write_sheet
 
 if TYPE_CHECKING:
+    from napari_swig_qmri.cli.parameters import MapArguments
     from napari_swig_qmri.physics.sequence import Contrast
 
 
 def synthesize_file(
-    paths: Sequence[Path],
+    arguments: MapArguments,
     sequence: Contrast,
     output: Path,
     t2star_path: Path | None = None,
     b1_path: Path | None = None,
     *,
     rendering: Rendering = PLAIN,
-    units: str | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> Report:
     """Write the weighted image of a sequence or user equation to `output`, with its sidecar.
 
-    `paths` are files and folders of maps, and `units` (s or ms) is that of their T1 and T2.
+    With `dry_run`, only report what would be written.
     """
     rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
     check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
-    given, maps, other_paths = read_contrast_maps(paths, units, t2star_path, b1_path)
+    given, maps, other_paths = read_contrast_maps(arguments, t2star_path, b1_path)
+    if dry_run:
+        statements = (*map_statements(given), f"{settings_text(sequence)}.", f"Would write {output}.")
+        return plan_report(statements, given.notices, sequence=shown_settings(sequence))
     rendered = lazy_contrast(maps, sequence, rendering).rendered()
     data = drain(staged(rendered, 0.0, 1.0, f"Synthesising {sequence.title}"))
     sidecar = {
@@ -59,17 +66,21 @@ def synthesize_file(
 
 def sheet_files(
     protocol_path: Path,
-    paths: Sequence[Path],
+    arguments: MapArguments,
     output: Path,
     formats: Sequence[str],
     b1_path: Path | None = None,
     *,
-    units: str | None = None,
     overwrite: bool = False,
+    dry_run: bool = False,
 ) -> Report:
-    """Write every contrast of a protocol in each of the `formats`."""
+    """Write every contrast of a protocol in each of the `formats`; with `dry_run`, only report them."""
     protocol = read_protocol(protocol_path)
-    given, maps, other_paths = read_contrast_maps(paths, units, None, b1_path)
+    given, maps, other_paths = read_contrast_maps(arguments, None, b1_path)
+    if dry_run:
+        lines = [f"{each.name}: {settings_text(each.sequence)}." for each in protocol.contrasts]
+        statements = (*map_statements(given), *lines, f"Would write {', '.join(formats)} files to {output}.")
+        return plan_report(statements, given.notices)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
     origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *other_paths)]}

@@ -15,16 +15,17 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
 if TYPE_CHECKING:
+    from napari_swig_qmri.cli.parameters import MapArguments
     from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
 
 def read_contrast_maps(
-    paths: Sequence[Path], units: str | None, t2star_path: Path | None, b1_path: Path | None
+    arguments: MapArguments, t2star_path: Path | None, b1_path: Path | None
 ) -> tuple[MapFiles, ContrastMaps, list[Path]]:
     """Read the maps that contrasts are computed from, and print the notices about them on standard error.
 
-    Without `t2star_path`, the first T2* map in `paths` on the grid of the other maps is used, if any. `b1_path` is the
-    map of the transmit field. ValueError if one of these files holds another image.
+    Without `t2star_path`, the first T2* map among the `arguments` on the grid of the other maps is used, if any.
+    `b1_path` is the map of the transmit field. ValueError if one of these files holds another image.
 
     Returns
     -------
@@ -35,8 +36,9 @@ def read_contrast_maps(
     other_paths
         Files of T2* and of the transmit field.
     """
-    volumes = read_inputs(paths, units)
-    given = maps_among(volumes, paths)
+    units = arguments.units
+    volumes = read_inputs(arguments.paths, units, arguments.named)
+    given = maps_among(volumes, arguments.paths)
     grid = given.maps.grid
     t2star, notices = _read_t2star(t2star_path, units, grid) if t2star_path else _t2star_among(volumes, grid)
     given = replace(given, notices=(*given.notices, *notices))

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import MISSING, fields, replace
+from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
+from typing import Any
 
 from napari_swig_qmri.data.recognition.sidecars import IDEAL, fitted_train
-from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, Contrast, in_shown_units, in_si_units, settings_of
+from napari_swig_qmri.physics.sequence import (
+    SHOWN_PER_UNIT,
+    Contrast,
+    in_shown_units,
+    in_si_units,
+    settings_of,
+    short_label,
+)
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings
 from napari_swig_qmri.synthesis.presets import all_presets, find_preset, read_presets
@@ -27,6 +35,24 @@ OPTION_OF_FIELD = {  # settings that have an option, in ms and degrees
 }
 
 DEFAULT_FIELD = 3.0  # T, of presets
+ENDINGS = {"s": " ms", "rad": "°", "1": ""}  # of settings by unit
+
+
+def setting_text(setting: Field[Any], value: float) -> str:
+    """A setting with its value (s or rad) in ms or degrees, such as ``TE 12 ms``."""
+    unit = setting.metadata["unit"]
+    return f"{short_label(setting)} {value * SHOWN_PER_UNIT[unit]:.6g}{ENDINGS[unit]}"
+
+
+def settings_text(contrast: Contrast) -> str:
+    """A contrast with its settings, except those that have their ideal value: ``Spin echo: TE 12 ms, TR 600 ms``."""
+    told = [
+        each
+        for each in contrast.settings_in_use
+        if each.name not in IDEAL or getattr(contrast, each.name) != each.default
+    ]
+    shown = (setting_text(each, getattr(contrast, each.name)) for each in told)
+    return f"{contrast.title}: {', '.join(shown)}"
 
 
 def preset_with(

@@ -6,12 +6,13 @@ import math
 from collections.abc import Generator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from napari_swig_qmri.cli.commands import check_no_results
-from napari_swig_qmri.cli.console import Report, drain, say
+from napari_swig_qmri.cli.console import Report, drain, plan_report, say
+from napari_swig_qmri.cli.statements import map_statements
 from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.data.inputs import read_maps, read_mask, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
@@ -30,6 +31,10 @@ from napari_swig_qmri.evaluation.scores import (
 )
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.cli.parameters import MapArguments
+    from napari_swig_qmri.data.inputs import MapFiles
 
 PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion")  # without effect on maps from files
 
@@ -55,15 +60,23 @@ class Simulation:
 
 
 def simulate_files(
-    paths: Sequence[Path], output: Path, settings: Simulation, *, units: str | None = None, overwrite: bool = False
+    arguments: MapArguments, output: Path, settings: Simulation, *, overwrite: bool = False, dry_run: bool = False
 ) -> Report:
-    """Write LR maps, guides, the truth and a mask; the truth is the built-in head if no `paths` are given."""
+    """Write LR maps, guides, the truth and a mask; the truth is the built-in head if no maps are given.
+
+    With `dry_run`, only report what would be written.
+    """
     settings = _completed(settings)
-    given = read_maps(paths, units) if paths else None
+    has_maps = arguments.paths or arguments.named
+    given = read_maps(arguments.paths, arguments.units, arguments.named) if has_maps else None
     notices = given.notices if given else ()
     say(*notices)
     stem = subject_of(given.volumes) if given else "sub-01"
     check_no_results(output, [f"{stem}_*", "mask.*"], overwrite)
+    if dry_run:
+        return plan_report(
+            _simulation_statements(given, output, settings), notices, settings=settings.recorded(is_phantom=not given)
+        )
     volumes = drain(_simulated(given.maps if given else None, settings))
     files: list[Path] = []
     for folder, volume in volumes:
@@ -76,23 +89,28 @@ def simulate_files(
 
 
 def evaluate_files(
-    paths: Sequence[Path],
+    arguments: MapArguments,
     reference_paths: Sequence[Path],
     mask_path: Path | None,
     *,
     interpolate: bool = False,
-    units: str | None = None,
+    dry_run: bool = False,
 ) -> Report:
-    """Score maps against reference maps; `units` (s or ms) is that of T1 and T2 in `paths` alone.
+    """Score maps against reference maps; with `dry_run`, only report which.
 
-    Without a mask file, the mask is where every reference map is above zero.
+    The unit in the `arguments` is not that of the reference. Without a mask file, the mask is where every reference map
+    is above zero.
     """
-    given, reference = read_maps(paths, units), read_maps(reference_paths)
+    given = read_maps(arguments.paths, arguments.units, arguments.named)
+    reference = read_maps(reference_paths)
     notices = (*given.notices, *reference.notices)
     say(*notices)
     grid = reference.maps.grid
     maps = interpolated(given.maps, grid) if interpolate else given.maps
     mask = positive_voxels(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")
+    if dry_run:
+        statements = [*map_statements(given), *(f"Reference: {each}" for each in map_statements(reference))]
+        return plan_report([*statements, f"Would score {mask.sum()} voxels."], notices)
     measures = variant(reference.maps)
     scores, errors = drain(_scores(maps, reference.maps, mask))
     return {
@@ -104,25 +122,36 @@ def evaluate_files(
     }
 
 
-def train_network(path: Path) -> Report:
-    """Train a network with the settings of a TOML file."""
+def train_network(path: Path, *, dry_run: bool = False) -> Report:
+    """Train a network with the settings of a TOML file; with `dry_run`, only report them."""
     from napari_swig_qmri.super_resolution.network.configuration import hr_map_notices  # loads torch: over a second
     from napari_swig_qmri.super_resolution.network.training import read_config, train
 
     settings = read_config(path)
     notices = hr_map_notices((*settings.train, *settings.validation))
     say(*notices)
+    if dry_run:
+        statements = (
+            f"Trains on {settings.n_subjects} random subjects in {settings.n_steps} steps of {settings.batch_size}.",
+            f"Validates with {settings.n_validation} subjects every {settings.validate_every} steps.",
+            f"Would write the weights to {settings.output}.",
+        )
+        return plan_report(statements, notices, settings=asdict(settings))
     weights = drain(train(settings))
     return {"outputs": [weights], "notices": notices, "text": f"Weights written to {weights}."}
 
 
-def ablate_models(path: Path) -> Report:
-    """Run the ablation study of a TOML file, and write its tables and figures."""
+def ablate_models(path: Path, *, dry_run: bool = False) -> Report:
+    """Run the ablation study of a TOML file, and write its tables and figures; with `dry_run`, only report it."""
     from napari_swig_qmri.evaluation.ablation.figures import draw_figures  # first, because matplotlib may be missing
-    from napari_swig_qmri.evaluation.ablation.study import read_ablation, run_study  # loads torch
+    from napari_swig_qmri.evaluation.ablation.study import budget_of, read_ablation, run_study  # loads torch
     from napari_swig_qmri.evaluation.ablation.tables import study_text, write_tables
 
     settings = read_ablation(path)
+    if dry_run:
+        budget = budget_of(settings)
+        statements = (f"{budget[:1].upper()}{budget[1:]}.", f"Would write tables and figures to {settings.output}.")
+        return plan_report(statements, settings=asdict(settings))
     study = drain(run_study(settings))
     folder = Path(settings.output)
     files = [*write_tables(folder, study), *draw_figures(folder, study)]
@@ -142,6 +171,21 @@ def _completed(settings: Simulation) -> Simulation:
         raise ValueError(f"a gain must be a number above 0, but --gain is {wrong[0]:g}: leave it out for a gain of 1.")
     names = settings.guides or tuple(USUAL_GUIDES)
     return replace(settings, guides=names, gains=settings.gains or (1.0,) * len(names))
+
+
+def _simulation_statements(given: MapFiles | None, output: Path, settings: Simulation) -> list[str]:
+    """Sentences on what would be simulated."""
+    if given is None:
+        lines = [f"Draws the built-in head {settings.seed} at {size_text(settings.voxel_size)} mm."]
+    else:
+        _check_factor(given.maps.grid.shape, settings.factor)
+        lines = map_statements(given)
+    return [
+        *lines,
+        f"Low-resolution voxels are {size_text(settings.factor)} voxels of the maps wide.",
+        f"Guides: {', '.join(settings.guides)}.",
+        f"Would write to {output}.",
+    ]
 
 
 def _simulated(

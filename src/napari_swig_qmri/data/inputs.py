@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from napari_swig_qmri.data.files import read_folder, read_volume, read_volumes
+from napari_swig_qmri.data.files import read_content, read_folder, read_volume, read_volumes, volume_of
 from napari_swig_qmri.data.interpretation import (
+    QUANTITY_OF_SUFFIX,
     T2STAR_SUFFIXES,
     as_maps,
     is_map,
@@ -39,18 +40,24 @@ class MapFiles:
         return paths_of(self.volumes)
 
 
-def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]:
+def read_inputs(
+    paths: Sequence[Path], units: str | None = None, named: Mapping[str, Path] | None = None
+) -> list[Volume]:
     """Read maps from files, and all images from folders and their subfolders.
 
-    `units` is that of relaxation times in the files, s or ms; it is detected by default. Raises FileNotFoundError if a
-    path does not exist, ValueError if a file is not a PD, T1, T2 or T2* map or cannot be read.
+    `units` is that of relaxation times in the files, s or ms; it is detected by default. `named` are further files by
+    the quantity that they hold (PD, T1 or T2), whatever their names say; they replace maps of these quantities in
+    folders. Raises FileNotFoundError if a path does not exist, ValueError if a file is not a PD, T1, T2 or T2* map or
+    cannot be read.
     """
-    volumes: list[Volume] = []
+    named = named or {}
+    volumes = [_read_as(quantity, path, units) for quantity, path in named.items()]
     for path in paths:
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: check the name.")
         if path.is_dir():
-            volumes += read_folder(path, units, strict=True)
+            found = read_folder(path, units, strict=True)
+            volumes += [each for each in found if QUANTITY_OF_SUFFIX.get(each.suffix or "") not in named]
         else:
             of_file = read_volumes(path, units)
             if not all(map(_is_input, of_file)):
@@ -60,6 +67,17 @@ def read_inputs(paths: Sequence[Path], units: str | None = None) -> list[Volume]
                 )
             volumes += of_file
     return volumes
+
+
+def _read_as(quantity: str, path: Path, units: str | None) -> Volume:
+    """Map of a quantity, or of its rate if the file says so, of a file that need not say what it holds."""
+    content, evidence = read_content(path, units)
+    found, notices = find_suffix(evidence)
+    if found is not None and QUANTITY_OF_SUFFIX.get(found) == quantity:
+        return volume_of(content, evidence, path, (found, notices))
+    is_other = found is not None and found.endswith("map")
+    told = (f"Taken as a {quantity} map as you say, although it looks like a {found}.",) if is_other else ()
+    return volume_of(content, evidence, path, (f"{quantity}map", told))
 
 
 def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
@@ -85,9 +103,9 @@ def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[st
     return tuple(each for each in maps if each not in left_out), tuple(notices)
 
 
-def read_maps(paths: Sequence[Path], units: str | None = None) -> MapFiles:
+def read_maps(paths: Sequence[Path], units: str | None = None, named: Mapping[str, Path] | None = None) -> MapFiles:
     """Read maps of PD, T1 and T2, or some of them, from files and folders; arguments and errors as of `read_inputs`."""
-    return maps_among(read_inputs(paths, units), paths)
+    return maps_among(read_inputs(paths, units, named), paths)
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:
@@ -128,11 +146,16 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
         if not weighted:
             raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
         volumes += weighted
-    files = [volume.path.resolve() for volume in volumes if volume.path is not None]
+    check_given_once(volumes)
+    return volumes
+
+
+def check_given_once(guides: Sequence[Volume]) -> None:
+    """Raise a ValueError if two guides are the same file."""
+    files = [volume.path.resolve() for volume in guides if volume.path is not None]
     repeated = next((path for path in files if files.count(path) > 1), None)
     if repeated:
         raise ValueError(f"the guide {repeated.name} was given twice: give it once.")
-    return volumes
 
 
 def paths_of(volumes: Iterable[Volume]) -> list[Path]:

@@ -101,6 +101,15 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
         return None, (*notices, f"The settings of {parsed.label} exclude each other: {error}")
 
 
+def completed(kind: type[SignalModel], settings: Mapping[str, Any]) -> tuple[SignalModel, dict[str, Any]]:
+    """Return a sequence with `settings` (s, rad) and usual values of those that are missing, and the latter by name.
+
+    ValueError if the settings exclude each other.
+    """
+    assumed = _assumptions(kind, settings)
+    return kind(**settings, **assumed), assumed
+
+
 def to_sidecar(model: Contrast) -> dict[str, Any]:
     """Return the BIDS metadata of a sequence (s, degrees), from which `from_sidecar` creates an equal model.
 

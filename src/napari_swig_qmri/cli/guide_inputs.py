@@ -1,0 +1,51 @@
+"""Guides with their sequences, read from the files that a command is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import typer
+
+from napari_swig_qmri.cli.guide_sequences import GuideSequence, parse_sequence
+from napari_swig_qmri.data.inputs import check_given_once, read_guides
+from napari_swig_qmri.data.interpretation import as_guide
+from napari_swig_qmri.data.recognition.sidecars import field_strength_of
+from napari_swig_qmri.data.volumes import Volume, WeightedImage
+
+
+def read_guides_with(paths: Sequence[Path], texts: Sequence[str]) -> tuple[list[Volume], list[WeightedImage]]:
+    """Read guides, each with the sequence that the text at its place describes; the others keep that of their sidecar.
+
+    Raises
+    ------
+    typer.BadParameter
+        If there are more texts than guides, or one has a wrong form.
+    ValueError
+        If a guide cannot be read or does not fit its sequence; the message names its file.
+    """
+    if len(texts) > len(paths):
+        raise typer.BadParameter(
+            f"there are {len(texts)} for {len(paths)} guides: each --sequence belongs to the --guide at its place.",
+            param_hint="'--sequence'",
+        )
+    told = [parse_sequence(text) for text in texts]
+    told += [GuideSequence()] * (len(paths) - len(told))
+    volumes: list[Volume] = []
+    guides: list[WeightedImage] = []
+    for path, sequence in zip(paths, told, strict=True):
+        found = read_guides([path])
+        if len(found) > 1 and not sequence.is_auto:
+            raise ValueError(f"{path} holds {len(found)} guides: give each with a --guide and a --sequence of its own.")
+        volumes += found
+        guides += [_guide(volume, sequence) for volume in found]
+    check_given_once(volumes)
+    return volumes, guides
+
+
+def _guide(volume: Volume, sequence: GuideSequence) -> WeightedImage:
+    guide = as_guide(volume)[0]
+    try:
+        return sequence.on(guide, field_strength_of(volume.sidecar))
+    except ValueError as error:
+        raise ValueError(f"the guide {volume.path.name if volume.path else volume.name}: {error}") from None
