@@ -7,3 +7,4 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 TRAINING = ROOT / "training"
+PACKAGE = ROOT / "src" / "napari_swig_qmri"

@@ -155,7 +155,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_a_file_is_overwritten_only_on_request(tmp_path: Path) -> None:
     path = tmp_path / "mine.toml"
     path.write_text("precious")
-    with pytest.raises(FileExistsError, match=r"mine.toml already in .*: choose another name\."):
+    with pytest.raises(FileExistsError, match=r"mine.toml already in .*: choose another name or remove it first\."):
         write_presets(path, [MINE])
     assert path.read_text() == "precious"
     write_presets(path, [MINE], overwrite=True)

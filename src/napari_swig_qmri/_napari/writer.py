@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from napari_swig_qmri._napari.layers import LayerData, from_layer
-from napari_swig_qmri.data.files import check_free, write_volume
+from napari_swig_qmri.data.files import write_volume, write_volumes
 from napari_swig_qmri.data.nifti import EXTENSIONS, files_of, split_extension
+from napari_swig_qmri.data.output import check_free
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.volumes import Volume
 
@@ -91,8 +92,7 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
     targets = [folder / f"{name}{extension}" for name in _file_names(volumes, stem)]
     check_free([file for target in targets for file in _files_of(target)], overwrite=False)
     folder.mkdir(parents=True, exist_ok=True)
-    pairs = zip(volumes, targets, strict=True)
-    written = [file for volume, target in pairs for file in write_volume(_with_sources(volume, folder), target)]
+    written = write_volumes(zip([_with_sources(each, folder) for each in volumes], targets, strict=True))
     _warn_about(volumes)
     return [str(file) for file in written]
 

@@ -14,8 +14,8 @@ from napari_swig_qmri.cli.console import Report, drain, duration_text, plan_repo
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.guide_inputs import read_guides_with
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
-from napari_swig_qmri.data.files import check_folder
 from napari_swig_qmri.data.inputs import paths_of, read_maps, subject_of
+from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import bright_voxels
@@ -51,7 +51,7 @@ def super_resolve_files(
     say(*given.notices)
     stem = subject_of(given.volumes)
     if output is not None and not dry_run:
-        check_no_results(output, [f"{stem}_desc-swig*"], overwrite)
+        check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
     say(*(notice for guide in guides for notice in guide.notices))
     planned = plan(given.maps, guides, options, mask_path)
@@ -69,17 +69,6 @@ def super_resolve_files(
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
     return _super_resolution_report(result, files, seconds)
-
-
-def check_no_results(folder: Path, patterns: Sequence[str], overwrite: bool) -> None:
-    """Raise a FileExistsError if results cannot go into a folder, before the time to compute them is spent.
-
-    They cannot if it is a file, or without `overwrite` if it holds files that match one of the glob `patterns`.
-    """
-    check_folder(folder)
-    existing = sorted(path.name for pattern in patterns for path in folder.rglob(pattern)) if folder.is_dir() else []
-    if existing and not overwrite:
-        raise FileExistsError(f"{existing[0]} already in {folder}: choose another folder or use --overwrite.")
 
 
 def _cost(seconds: float, memory: int) -> str:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 import typer
 
+from napari_swig_qmri.data.wording import for_terminal
 from napari_swig_qmri.progress import Progress, drained, is_out_of_memory
 
 REFUSED = 1  # exit codes; 2 is a usage error
@@ -29,7 +30,7 @@ T = TypeVar("T")
 def say(*sentences: str) -> None:
     """Print sentences on standard error, so that standard output holds results only."""
     for sentence in sentences:
-        typer.echo(_visible(sentence), err=True)
+        typer.echo(for_terminal(sentence), err=True)
 
 
 def print_report(report: Report, as_json: bool) -> None:
@@ -39,7 +40,7 @@ def print_report(report: Report, as_json: bool) -> None:
     if as_json:
         print_json(content)
     else:
-        typer.echo(_visible(text))
+        typer.echo(for_terminal(text))
 
 
 def print_json(content: Mapping[str, Any]) -> None:
@@ -83,7 +84,7 @@ def _bar() -> Iterator[Callable[[Progress], object]]:
     )
     with progress.Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("Starting", total=1.0)
-        yield lambda step: bar.update(task, completed=step.fraction, description=_visible(step.stage))
+        yield lambda step: bar.update(task, completed=step.fraction, description=for_terminal(step.stage))
 
 
 @contextmanager
@@ -120,11 +121,6 @@ def duration_text(seconds: float) -> str:
     if seconds < 100:
         return f"{max(1, seconds):.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
-
-
-def _visible(text: str) -> str:
-    """Text with control characters, of file names for example, as escapes: a terminal would obey them."""
-    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
 
 
 @contextmanager

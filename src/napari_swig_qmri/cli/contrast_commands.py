@@ -10,9 +10,10 @@ from napari_swig_qmri.cli.console import Report, drain, plan_report
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.statements import map_statements
-from napari_swig_qmri.data.files import check_free, write_volume
+from napari_swig_qmri.data.files import write_volume
 from napari_swig_qmri.data.inputs import subject_of
 from napari_swig_qmri.data.nifti import split_extension
+from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of, to_sidecar
 from napari_swig_qmri.data.volumes import Volume
@@ -45,7 +46,8 @@ def synthesize_file(
     """
     rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
-    check_free([output, output.with_name(f"{stem}.json")], overwrite, "use --overwrite")
+    remedy = "choose another name or use --overwrite"
+    check_output(output.parent, [output.name, f"{stem}.json"], overwrite=overwrite, remedy=remedy)
     given, maps, other_paths = read_contrast_maps(arguments, t2star_path, b1_path)
     if dry_run:
         statements = (*map_statements(given), f"{settings_text(sequence)}.", f"Would write {output}.")
@@ -76,6 +78,7 @@ def sheet_files(
 ) -> Report:
     """Write every contrast of a protocol in each of the `formats`; with `dry_run`, only report them."""
     protocol = read_protocol(protocol_path)
+    check_output(output)
     given, maps, other_paths = read_contrast_maps(arguments, None, b1_path)
     if dry_run:
         lines = [f"{each.name}: {settings_text(each.sequence)}." for each in protocol.contrasts]

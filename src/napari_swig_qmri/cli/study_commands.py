@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.cli.commands import check_no_results
 from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.statements import map_statements
-from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.files import write_volumes
 from napari_swig_qmri.data.inputs import read_maps, read_mask, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
+from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.resampling import interpolated
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume
@@ -72,18 +72,19 @@ def simulate_files(
     notices = given.notices if given else ()
     say(*notices)
     stem = subject_of(given.volumes) if given else "sub-01"
-    check_no_results(output, [f"{stem}_*", "mask.*"], overwrite)
+    check_output(output, [f"{stem}_*", "mask.*"], overwrite=overwrite)
     if dry_run:
         return plan_report(
             _simulation_statements(given, output, settings), notices, settings=settings.recorded(is_phantom=not given)
         )
     volumes = drain(_simulated(given.maps if given else None, settings))
-    files: list[Path] = []
+    traced = []
     for folder, volume in volumes:
         target = output / folder / f"{stem}_{volume.suffix}.nii.gz" if folder else output / "mask.nii.gz"
         target.parent.mkdir(parents=True, exist_ok=True)
         sidecar = {**volume.sidecar, **relative_sources(given.paths if given else [], target.parent)} if folder else {}
-        files += write_volume(replace(volume, sidecar=sidecar), target, overwrite=overwrite)
+        traced.append((replace(volume, sidecar=sidecar), target))
+    files = write_volumes(traced, overwrite)
     text = "\n".join(f"wrote {path}" for path in files)
     return {"outputs": files, "settings": settings.recorded(is_phantom=not given), "notices": notices, "text": text}
 
@@ -152,8 +153,9 @@ def ablate_models(path: Path, *, dry_run: bool = False) -> Report:
         budget = budget_of(settings)
         statements = (f"{budget[:1].upper()}{budget[1:]}.", f"Would write tables and figures to {settings.output}.")
         return plan_report(statements, settings=asdict(settings))
-    study = drain(run_study(settings))
     folder = Path(settings.output)
+    check_output(folder)
+    study = drain(run_study(settings))
     files = [*write_tables(folder, study), *draw_figures(folder, study)]
     written = "\n".join(f"wrote {file}" for file in files)
     return {"outputs": files, "budget": study.budget, "text": f"{study_text(study)}\n{written}"}

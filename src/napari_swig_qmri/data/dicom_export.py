@@ -18,6 +18,7 @@ import numpy.typing as npt
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from PIL import Image, ImageDraw, ImageFont
 
+from napari_swig_qmri.data.output import replacing
 from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 
@@ -49,7 +50,7 @@ class DicomStudy:
 
 
 def write_series(volume: Volume, folder: Path, study: DicomStudy, number: int, description: str) -> list[Path]:
-    """Write a contrast as one new series of slices, ``0001.dcm`` upwards.
+    """Write a contrast as one new series of slices, ``0001.dcm`` upwards; other DICOM files of the folder are removed.
 
     Parameters
     ----------
@@ -80,16 +81,17 @@ def write_series(volume: Volume, folder: Path, study: DicomStudy, number: int, d
     top, low = _range(volume.data)
     series = str(_pydicom("uid").generate_uid())
     folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for index, values in enumerate(slices):
-        stored = np.clip((np.nan_to_num(values) - low) / (top - low) * LARGEST, 0, LARGEST)
-        dataset = _dataset(study, series, number, index)
-        _describe(dataset, volume.name, description)
-        _place(dataset, affine, index)
-        _fill(dataset, with_text(stored.round().astype(np.uint16)), low, top)
-        path = folder / f"{index + 1:04d}.dcm"
-        dataset.save_as(path, enforce_file_format=True)
-        written.append(path)
+    written = [folder / f"{index + 1:04d}.dcm" for index in range(len(slices))]
+    with replacing() as part:
+        for index, values in enumerate(slices):
+            stored = np.clip((np.nan_to_num(values) - low) / (top - low) * LARGEST, 0, LARGEST)
+            dataset = _dataset(study, series, number, index)
+            _describe(dataset, volume.name, description)
+            _place(dataset, affine, index)
+            _fill(dataset, with_text(stored.round().astype(np.uint16)), low, top)
+            dataset.save_as(part(written[index]), enforce_file_format=True)
+    for stale in {*folder.glob("*.dcm")} - {*written}:
+        stale.unlink()
     return written
 
 

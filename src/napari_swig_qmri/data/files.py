@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from napari_swig_qmri.data.nifti import (
     read_nifti,
     split_extension,
     write_nifti,
-    write_text,
 )
+from napari_swig_qmri.data.output import Part, append_text, check_free, replacing, write_text
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
 from napari_swig_qmri.data.recognition.bids import (
     DESCRIPTION,
@@ -262,7 +262,16 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
     >>> [path.name for path in write_volume(t1, f"{tempfile.mkdtemp()}/sub-01_T1map.nii.gz")]
     ['sub-01_T1map.nii.gz', 'sub-01_T1map.json']
     """
-    path = Path(path)
+    return write_volumes([(volume, Path(path))], overwrite)
+
+
+def write_volumes(volumes: Iterable[tuple[Volume, Path]], overwrite: bool = False) -> list[Path]:
+    """Write volumes to their paths as `write_volume` does, all of them or, if one fails, none; the paths written."""
+    with replacing() as part:
+        return [file for volume, path in volumes for file in _store(volume, path, part, overwrite)]
+
+
+def _store(volume: Volume, path: Path, part: Part, overwrite: bool) -> list[Path]:
     stem = split_extension(path)[0]
     images, json_path = files_of(path), path.with_name(f"{stem}.json")
     sidecar = {key: value for key, value in volume.sidecar.items() if key != SUFFIX_KEY}
@@ -275,9 +284,10 @@ def write_volume(volume: Volume, path: str | Path, overwrite: bool = False) -> l
         raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first.")
     content = NiftiContent(data=in_file_unit(volume), affine=volume.grid.affine, header=volume.header)
     notice = sidecar.get("Notice")
-    written = write_nifti(content, path, description=str(notice) if notice else None)
+    written = write_nifti(content, path, str(notice) if notice else None, part)
     if sidecar or json_path.exists():  # the sidecar of a replaced image does not describe the new one
-        written.append(_write_json(sidecar, json_path))
+        part(json_path).write_text(_json(sidecar), encoding="utf-8")
+        written.append(json_path)
     return written
 
 
@@ -292,7 +302,7 @@ def describe_dataset(folder: Path, name: str) -> list[Path]:
         "DatasetType": "derivative",
         "GeneratedBy": [generated_by()],
     }
-    return [_write_json(content, path)]
+    return [write_text(_json(content), path)]
 
 
 def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
@@ -301,31 +311,15 @@ def ignore_in_dataset(folder: Path, patterns: Sequence[str]) -> list[Path]:
     Existing lines are kept. Does nothing if the folder is not a dataset.
     """
     path = folder / ".bidsignore"
-    old = path.read_bytes() if path.exists() else b""
-    known = {line.strip() for line in old.splitlines()}
-    missing = [each.encode() for each in dict.fromkeys(patterns) if each.encode() not in known]
+    known = {line.strip() for line in path.read_bytes().splitlines()} if path.exists() else set()
+    missing = [each for each in dict.fromkeys(patterns) if each.encode() not in known]
     if not missing or not (folder / DESCRIPTION).exists():
         return []
-    with path.open("ab") as file:
-        file.write(b"\n" * (old[-1:] not in (b"", b"\n")) + b"\n".join(missing) + b"\n")
-    return [path]
+    return [append_text("".join(f"{each}\n" for each in missing), path)]
 
 
-def _write_json(content: dict[str, Any], path: Path) -> Path:
-    return write_text(json.dumps(content, indent=2, default=str) + "\n", path)
-
-
-def check_free(paths: Sequence[Path], overwrite: bool, remedy: str = "remove it first") -> None:
-    """Raise FileExistsError if one of the paths exists and `overwrite` is not set; `remedy` is part of the message."""
-    existing = [path.name for path in paths if path.exists()]
-    if existing and not overwrite:
-        raise FileExistsError(f"{', '.join(existing)} already in {paths[0].parent}: choose another name or {remedy}.")
-
-
-def check_folder(folder: Path) -> None:
-    """Raise FileExistsError if `folder` is a file."""
-    if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder} is a file, but the results go into a folder: choose another name.")
+def _json(content: dict[str, Any]) -> str:
+    return json.dumps(content, indent=2, default=str) + "\n"
 
 
 def _no_nifti(folder: Path) -> str:

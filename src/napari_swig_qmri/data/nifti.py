@@ -1,13 +1,11 @@
-"""NIfTI and Analyze files as arrays with an affine in mm; files are written atomically."""
+"""NIfTI and Analyze files as arrays with an affine in mm."""
 
 from __future__ import annotations
 
-import os
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import nibabel as nib
 import numpy as np
@@ -15,6 +13,7 @@ import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from napari_swig_qmri.data.output import Part, replacing
 from napari_swig_qmri.data.volumes import FloatArray
 
 EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
@@ -90,39 +89,23 @@ def nifti_content(image: Any, name: str) -> NiftiContent:
     return NiftiContent(data=spatial(values), affine=affine, header=image.header, notices=(*notices, *doubts))
 
 
-def write_nifti(content: NiftiContent, path: Path, description: str | None = None) -> list[Path]:
+def write_nifti(
+    content: NiftiContent, path: Path, description: str | None = None, part: Part | None = None
+) -> list[Path]:
     """Write a NIfTI file with the fields of its header; the paths of the files written.
 
     Data are stored as float32, as integers if the header has an integer type that can hold them exactly, or as float64
     if header and data are float64. `description` replaces the header field ``descrip``. A failed or interrupted write
-    keeps an existing file.
+    keeps an existing file. `part`, of `replacing`, writes it together with other files.
     """
+    if part is None:
+        with replacing() as part_of_file:
+            return write_nifti(content, path, description, part_of_file)
     targets = files_of(path)
     image = _image(content, is_pair=len(targets) > 1, description=description)
-    mark = f".{uuid4().hex[:8]}.part"
-    parts = {target: target.with_name(f"{mark}{target.name}") for target in targets}
-    try:
-        image.to_filename(parts[targets[0]])
-        for part in parts.values():
-            _flush(part)
-        for target, part in parts.items():
-            part.replace(target)
-    finally:
-        for part in parts.values():
-            part.unlink(missing_ok=True)
+    header_part, *_ = map(part, targets)
+    image.to_filename(header_part)
     return targets
-
-
-def write_text(text: str, path: Path) -> Path:
-    """Write a text file atomically; the path."""
-    part = path.with_name(f".{uuid4().hex[:8]}.part{path.name}")
-    try:
-        part.write_text(text, encoding="utf-8")
-        _flush(part)
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    return path
 
 
 def header_text(header: Any) -> str:
@@ -243,8 +226,3 @@ def _stored_type(header: Any, data: FloatArray) -> np.dtype[Any]:
         if data.min() >= limits.min and data.max() <= limits.max and np.array_equal(data, np.rint(data)):
             return stored
     return np.dtype(np.float64 if stored == np.float64 and data.dtype == np.float64 else np.float32)
-
-
-def _flush(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -1,8 +1,28 @@
-"""Lists and sizes as text."""
+"""Lists and sizes as text, and text of others (names, sidecars) made harmless for the place where it is shown."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+import html
+import io
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from rich.markup import escape
+
+_FORMULA = (
+    "=",
+    "+",
+    "-",
+    "@",
+    "\t",
+    "\r",
+    "\n",
+    "＝",
+    "＋",
+    "－",
+    "＠",
+)  # first characters of formulas in spreadsheets
 
 
 def joined(words: Iterable[str], last: str = "and") -> str:
@@ -14,3 +34,29 @@ def joined(words: Iterable[str], last: str = "and") -> str:
 def size_text(edges: Iterable[float]) -> str:
     """Edge lengths to three digits, ``0.5 × 0.5 × 2``."""
     return " × ".join(f"{edge:.3g}" for edge in edges)
+
+
+def for_terminal(text: str) -> str:
+    r"""Text whose control characters are visible, ``\x1b``: a terminal would obey them. Keeps tabs and line feeds."""
+    return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
+
+
+def for_rich(text: str) -> str:
+    """Text that rich prints as it is, in place of reading ``[...]`` as markup."""
+    return escape(for_terminal(text))
+
+
+def for_qt(text: str) -> str:
+    """Text that Qt shows as it is in a label, a tool tip or a message, in place of reading ``<...>`` as HTML."""
+    return f"<qt>{html.escape(for_terminal(text))}</qt>".replace("\n", "<br>")
+
+
+def csv_text(rows: Iterable[Sequence[Any]]) -> str:
+    """Rows as comma-separated values; text that a spreadsheet would run as a formula gets an apostrophe in front."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([_cell(value) for value in row] for row in rows)
+    return text.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value

@@ -5,8 +5,6 @@ Where labels and image have different grids, a voxel of the image gets the label
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +20,7 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.units import display_unit
 from napari_swig_qmri.data.resampling import on_grid, resampled
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.progress import Progress, mapped
 from napari_swig_qmri.synthesis.curves import TissueValues
 
@@ -195,15 +194,13 @@ def tabulate(
 
 def as_csv(rows: Sequence[RegionStatistics]) -> str:
     """Table of statistics as comma-separated values with a header line."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(TABLE_COLUMNS)
-    for row in rows:
-        numbers = (row.mean, row.deviation, row.median, *row.interval)
-        shown = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
-        notice = RESEARCH_NOTICE if row.is_synthetic else ""
-        writer.writerow([row.label, row.image, row.unit, row.n, *shown, notice])
-    return text.getvalue()
+    return csv_text([TABLE_COLUMNS, *map(_csv_row, rows)])
+
+
+def _csv_row(row: RegionStatistics) -> list[object]:
+    numbers = (row.mean, row.deviation, row.median, *row.interval)
+    shown = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
+    return [row.label, row.image, row.unit, row.n, *shown, RESEARCH_NOTICE if row.is_synthetic else ""]
 
 
 def bland_altman(first: FloatArray, second: FloatArray) -> BlandAltman:

@@ -10,15 +10,9 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.files import (
-    UNKNOWN,
-    check_folder,
-    check_free,
-    describe_dataset,
-    ignore_in_dataset,
-    write_volume,
-)
+from napari_swig_qmri.data.files import UNKNOWN, describe_dataset, ignore_in_dataset, write_volumes
 from napari_swig_qmri.data.interpretation import map_volumes
+from napari_swig_qmri.data.output import check_free, check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, made_here, relative_sources, version_of
 from napari_swig_qmri.data.recognition.bids import RESULTS, find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
@@ -201,7 +195,7 @@ def save_super_resolution(
     'sub-01_desc-swig_PDmap.nii.gz'
     """
     folder = Path(folder)
-    check_folder(folder)
+    check_output(folder)
     _check_values(result)
     stem = _stem_of(sources) if stem is None else stem
     volumes = dict(_result_volumes(result, stem))
@@ -213,9 +207,8 @@ def save_super_resolution(
     origin: dict[str, Any] = relative_sources(sources, place)
     if field_strength is not None:
         origin["MagneticFieldStrength"] = field_strength
-    written = []
-    for target, volume in zip(targets, volumes.values(), strict=True):
-        written += write_volume(replace(volume, sidecar={**volume.sidecar, **origin}), target, overwrite)
+    traced = [replace(volume, sidecar={**volume.sidecar, **origin}) for volume in volumes.values()]
+    written = write_volumes(zip(traced, targets, strict=True), overwrite)
     written += describe_dataset(folder, "Super-resolved quantitative maps")
     return [*written, *ignore_in_dataset(folder, [f"*_{kind}.*" for kind in (*RESULTS, UNKNOWN)])]
 

@@ -23,6 +23,7 @@ from typing import Any
 import platformdirs
 import tomli_w
 
+from napari_swig_qmri.data.output import check_free, write_text
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.sequence_tables import contrast_from_table, sequence_key, shown_settings
@@ -144,11 +145,8 @@ def write_presets(path: Path, presets: Sequence[Preset], *, overwrite: bool = Fa
     """Write presets to a TOML file; FileExistsError if it exists and `overwrite` is False."""
     text = PRESETS_HEADER + tomli_w.dumps({"preset": [_entry(preset) for preset in presets]})
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("w" if overwrite else "x", encoding="utf-8", newline="\n") as file:
-            file.write(text)
-    except FileExistsError:
-        raise FileExistsError(f"{path.name} already in {path.parent}: choose another name.") from None
+    check_free([path], overwrite)
+    write_text(text, path)
 
 
 def _entry(preset: Preset) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import tomli_w
 
-from napari_swig_qmri.data.nifti import write_text
+from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.physics.sequence import Contrast, summary
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, SignalModel, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation

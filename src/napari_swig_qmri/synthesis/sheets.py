@@ -13,7 +13,8 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
 from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, write_series
-from napari_swig_qmri.data.files import check_folder, check_free, describe_dataset, ignore_in_dataset, write_volume
+from napari_swig_qmri.data.files import describe_dataset, ignore_in_dataset, write_volumes
+from napari_swig_qmri.data.output import check_free, check_output, replacing
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
@@ -91,7 +92,7 @@ def write_sheet(
     if unknown or not formats:
         given = unknown[0] if unknown else "nothing"
         raise ValueError(f"a sheet cannot be written as {given}: choose among {', '.join(FORMATS)}.")
-    check_folder(folder)
+    check_output(folder)
     paths = _sheet_paths(sheet, folder)
     check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
     study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
@@ -100,7 +101,8 @@ def write_sheet(
     for each in formats:
         yield Progress(0.6, f"Writing {FORMATS[each]}")
         if each == "png":
-            Image.fromarray(picture(sheet)).save(paths["png"][0])
+            with replacing() as part:
+                Image.fromarray(picture(sheet)).save(part(paths["png"][0]))
             written += paths["png"]
         elif each == "nifti":
             written += _write_nifti(sheet, folder, paths["nifti"], overwrite)
@@ -123,11 +125,12 @@ def _sheet_paths(sheet: Sheet, folder: Path) -> dict[str, list[Path]]:
 
 
 def _write_nifti(sheet: Sheet, folder: Path, paths: Sequence[Path], overwrite: bool) -> list[Path]:
-    written: list[Path] = []
+    traced = []
     for volume, path in zip(sheet.volumes, paths, strict=True):
         path.parent.mkdir(parents=True, exist_ok=True)
         sources = relative_sources(volume.sidecar.get("Sources", ()), path.parent)
-        written += write_volume(replace(volume, sidecar={**volume.sidecar, **sources}), path, overwrite)
+        traced.append((replace(volume, sidecar={**volume.sidecar, **sources}), path))
+    written = write_volumes(traced, overwrite)
     return written + describe_dataset(folder, f"Contrasts of the protocol {sheet.protocol.title}")
 
 
@@ -136,8 +139,6 @@ def _write_dicom(sheet: Sheet, study: DicomStudy, folders: Sequence[Path]) -> Ge
     for index, (volume, folder) in enumerate(zip(sheet.volumes, folders, strict=True)):
         yield Progress(0.6 + 0.4 * index / len(folders), f"Writing {FORMATS['dicom']}")
         description = f"{described(sheet.protocol.contrasts[index])}, computed from PD, T1 and T2 maps"
-        for stale in folder.glob("*.dcm"):
-            stale.unlink()
         written += write_series(volume, folder, study, index + 1, description)
     return written
 

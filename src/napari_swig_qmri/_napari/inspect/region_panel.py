@@ -23,6 +23,7 @@ from napari_swig_qmri._napari.inspect.agreement_panel import AgreementPanel, Reg
 from napari_swig_qmri._napari.parts.appearance import wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
+from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, as_csv, tabulate
 from napari_swig_qmri.progress import Progress
@@ -129,7 +130,7 @@ class RegionPanel(QWidget):
         if self.table is None:
             return
         try:
-            path.write_text(as_csv(self.table.rows), encoding="utf-8")
+            write_text(as_csv(self.table.rows), path)
         except OSError as error:
             text = f"The table was not saved: {error.strerror}. Choose another folder."
             self.run_panel.show_message(text, problem=True)

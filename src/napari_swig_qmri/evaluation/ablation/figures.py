@@ -18,6 +18,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
+from napari_swig_qmri.data.output import replacing
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE, Score
 from napari_swig_qmri.physics.quantities import QUANTITIES
@@ -65,8 +66,9 @@ def draw_figures(folder: Path, study: Study) -> list[Path]:
     """Draw both figures into a folder, and return the files."""
     folder.mkdir(parents=True, exist_ok=True)
     figures = {MAPS_FILE: maps_figure(study.picture), SUBJECTS_FILE: subjects_figure(study.scores)}
-    for name, figure in figures.items():
-        figure.savefig(folder / name, dpi=DPI, facecolor="white")
+    with replacing() as part:
+        for name, figure in figures.items():
+            figure.savefig(part(folder / name), dpi=DPI, facecolor="white")
     return [folder / name for name in figures]
 
 

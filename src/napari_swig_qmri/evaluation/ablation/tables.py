@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.evaluation.ablation.claims import MEASURES, PairedTest, Score, paired_tests, verdicts
 from napari_swig_qmri.physics.quantities import QUANTITIES
 
@@ -22,14 +23,13 @@ SCORES_FILE, CLAIMS_FILE = "ablation.csv", "claims.csv"
 
 def write_tables(folder: Path, study: Study) -> list[Path]:
     """Write the scores of every method, subject and map, and the paired tests; returns the files."""
-    scores = [
-        {"model": each.method, "subject": each.subject, "map": each.quantity, "SSIM": each.ssim, "HFEN": each.hfen}
-        for each in study.scores
-    ]
+    scores = [(each.method, each.subject, each.quantity, each.ssim, each.hfen) for each in study.scores]
+    tests = [asdict(test) for test in paired_tests(study.scores)]
     folder.mkdir(parents=True, exist_ok=True)
-    _write_csv(folder / SCORES_FILE, scores)
-    _write_csv(folder / CLAIMS_FILE, [asdict(test) for test in paired_tests(study.scores)])
-    return [folder / SCORES_FILE, folder / CLAIMS_FILE]
+    return [
+        write_text(csv_text([("model", "subject", "map", "SSIM", "HFEN"), *scores]), folder / SCORES_FILE),
+        write_text(csv_text([tuple(tests[0]), *(tuple(test.values()) for test in tests)]), folder / CLAIMS_FILE),
+    ]
 
 
 def study_text(study: Study) -> str:
@@ -82,10 +82,3 @@ def _test_lines(tests: Sequence[PairedTest]) -> list[str]:
         numbers = f"{test.n:3d} {100 * test.effect:10.1f} % {test.p:8.2g}"
         lines.append(f"{test.better:17} {test.worse:17} {test.measure:7} {numbers}  {test.verdict}")
     return lines
-
-
-def _write_csv(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
+
+from napari_swig_qmri.data.output import replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -32,6 +33,5 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    save_file(stored, part, dict(metadata))
-    part.replace(path)
+    with replacing() as part:
+        save_file(stored, part(path), dict(metadata))

@@ -27,6 +27,8 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
+from napari_swig_qmri.data.output import check_output, write_text
+from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.configuration import (
@@ -57,6 +59,7 @@ if TYPE_CHECKING:
     Draw = tuple[Example, np.random.Generator]
 
 CHECKPOINT, LOG = "checkpoint.safetensors", "log.csv"
+COLUMNS = ("step", "rate", *TERMS, *QUANTITIES)  # of the log
 FIRST_CHECK = 1_000_000  # seed of the first subject for validation
 COUNTS = ("n_subjects", "n_validation", "crop", "patch", "n_steps", "batch_size", "checkpoint_every", "validate_every")
 WITHOUT_EFFECT = ("output", "examples", "checkpoint_every", "validate_every", "n_workers", "device")  # on the weights
@@ -219,16 +222,16 @@ def train(config: TrainingConfig) -> Generator[Progress, None, Path]:
     folder, device = Path(config.output), choose_device(config.device)
     if device.type == "cuda" and n_processes > 1:
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+    check_output(folder)
     run = TrainingRun.start(config, device)
     run.resume(folder)
-    if not rank:
-        _cut_log(folder / LOG, run.step)
+    log = [] if rank else _logged(folder / LOG, run.step)
     model = DistributedDataParallel(run.network) if n_processes > 1 else run.network
     checks, validation = config.dataset(validation=True), ""
     started, first = time.monotonic(), run.step
     for draws in _batches(config, run.step, rank, n_processes):
         terms = take_step(run, model, draws)
-        errors = {} if rank else _record_step(run, terms, checks)
+        errors = {} if rank else _record_step(run, terms, checks, log)
         if errors:
             validation = f" (validation error: {_scores_text(errors)})"
         left = (config.n_steps - run.step) * (time.monotonic() - started) / (run.step - first)
@@ -277,13 +280,23 @@ def take_step(run: TrainingRun, model: SwigNet | DistributedDataParallel, draws:
     return totals
 
 
-def _record_step(run: TrainingRun, terms: Mapping[str, float], checks: ExampleDataset) -> dict[str, float]:
-    """Validate, log and save after a step where that is due, and after the last; returns the validation errors."""
+def _record_step(
+    run: TrainingRun, terms: Mapping[str, float], checks: ExampleDataset, log: list[Sequence[Any]]
+) -> dict[str, float]:
+    """Validate and save after a step where that is due, and after the last; returns the validation errors.
+
+    `log` gets a row, and is written whenever something else is.
+    """
     config, folder = run.config, Path(run.config.output)
     is_last = run.step == config.n_steps
     errors = validate(run, checks) if is_last or run.step % config.validate_every == 0 else {}
-    _log(folder / LOG, {"step": run.step, "rate": float(run.scheduler.get_last_lr()[0]), **terms, **errors})
-    if is_last or run.step % config.checkpoint_every == 0:
+    row = {"step": run.step, "rate": float(run.scheduler.get_last_lr()[0]), **terms, **errors}
+    log.append([row.get(column, "") for column in COLUMNS])
+    is_saved = is_last or run.step % config.checkpoint_every == 0
+    if is_saved or errors:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(csv_text([COLUMNS, *log]), folder / LOG)
+    if is_saved:
         run.save(folder)
         about = {"config": json.loads(config.of_weights()), "step": run.step}
         cast("SwigNet", run.average.module).save(folder / FILE, about)
@@ -313,21 +326,10 @@ def _processes() -> tuple[int, int]:
     return 0, 1
 
 
-def _cut_log(path: Path, step: int) -> None:
-    """Remove the rows after `step`, which a killed run logged after its last checkpoint."""
-    if path.exists():
-        head, *rows = path.read_text().splitlines(keepends=True)
-        path.write_text("".join([head, *(row for row in rows if int(row.split(",", 1)[0]) <= step)]))
-
-
-def _log(path: Path, row: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
-    with path.open("a", newline="") as file:
-        writer = csv.DictWriter(file, ["step", "rate", *TERMS, *QUANTITIES])
-        if is_new:
-            writer.writeheader()
-        writer.writerow(row)
+def _logged(path: Path, step: int) -> list[Sequence[Any]]:
+    """Rows of a log up to `step`; a killed run may have logged steps after its last checkpoint."""
+    rows = csv.reader(path.read_text(encoding="utf-8").splitlines()[1:]) if path.exists() else ()
+    return [row for row in rows if row and row[0].isdecimal() and int(row[0]) <= step]
 
 
 def _scores_text(numbers: Mapping[str, float]) -> str:
