@@ -8,21 +8,7 @@ import io
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from rich.markup import escape
-
-_FORMULA = (
-    "=",
-    "+",
-    "-",
-    "@",
-    "\t",
-    "\r",
-    "\n",
-    "＝",
-    "＋",
-    "－",
-    "＠",
-)  # first characters of formulas in spreadsheets
+_FORMULA = (*"=+-@\t\r\n", "＝", "＋", "－", "＠")  # first characters of formulas in spreadsheets
 
 
 def joined(words: Iterable[str], last: str = "and") -> str:
@@ -39,11 +25,6 @@ def size_text(edges: Iterable[float]) -> str:
 def for_terminal(text: str) -> str:
     r"""Text whose control characters are visible, ``\x1b``: a terminal would obey them. Keeps tabs and line feeds."""
     return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)
-
-
-def for_rich(text: str) -> str:
-    """Text that rich prints as it is, in place of reading ``[...]`` as markup."""
-    return escape(for_terminal(text))
 
 
 def for_qt(text: str) -> str:
