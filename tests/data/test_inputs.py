@@ -44,8 +44,8 @@ def test_a_named_file_is_the_map_that_it_is_named_whatever_its_own_name(folder: 
     given = read_maps([folder], "ms", {"T1": other})
     assert (given.maps.names, given.paths[0]) == (("T1", "T2"), other)
     np.testing.assert_allclose(given.maps["T1"], 9e-3 * numbered(), rtol=1e-5)
-    rates = save(tmp_path / "R1map.nii", 1 / (1 + numbered()))
-    np.testing.assert_allclose(read_maps([], "s", {"T1": rates}).maps["T1"], 1 + numbered(), rtol=1e-5)
+    rates = save(tmp_path / "R1map.nii", 100 / (1 + numbered()))
+    np.testing.assert_allclose(read_maps([], "s", {"T1": rates}).maps["T1"], (1 + numbered()) / 100, rtol=1e-5)
     (notice,) = read_maps([], "ms", {"T1": folder / "sub-07_T2map.nii.gz"}).notices
     assert "Taken as a T1 map as you say, although it looks like a T2map." in notice
 
