@@ -114,7 +114,6 @@ def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) 
         ("lr --guide lr", 1, "no weighted image in lr"),
         ("lr --guide guides --guide guides/sub-03_T2w.nii.gz", 1, "the guide sub-03_T2w.nii.gz was given twice"),
         ("lr --guide guides --voxel-size 4x4x9", 1, "would be coarser than those of the maps"),
-        ("lr --guide guides --voxel-size 3 --mask mask.nii.gz", 1, "mask"),
         ("lr", 1, "without a guide and with the voxels of the maps, nothing would change"),
         ("lr --voxel-size big", 2, "'big' is not one number"),
     ],

@@ -103,9 +103,11 @@ def test_evaluate_interpolates_maps_of_another_grid_only_if_asked(run: Run, maps
     assert "the maps have (6, 7, 5) voxels and the reference (12, 14, 10): interpolate" in refused.stderr
     scores = json.loads(run(*words, "--interpolate", "--json").stdout)["maps"]
     assert 0 < scores["T1"]["median_ape"] < 5
-    save("mask.nii.gz", np.ones((3, 3, 3)))
-    wrong_mask = run("evaluate", maps, "--reference", maps, "--mask", "mask.nii.gz")
-    assert "the mask mask.nii.gz" in wrong_mask.stderr
+    far = np.eye(4)
+    far[0, 3] = 300
+    nib.save(nib.Nifti1Image(np.ones((3, 3, 3)), far), "tumour.nii.gz")
+    wrong_mask = run("evaluate", maps, "--reference", maps, "--mask", "tumour.nii.gz")
+    assert "the mask tumour.nii.gz and the reference do not overlap: their centres lie 2" in wrong_mask.stderr
 
 
 @pytest.mark.parametrize("command", ["train", "ablate"])

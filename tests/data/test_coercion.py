@@ -12,7 +12,7 @@ import pytest
 
 from napari_swig_qmri.data.coercion import Guide, guides_from, maps_from, mask_from
 from napari_swig_qmri.data.files import read_volume
-from napari_swig_qmri.data.volumes import Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 
 AFFINE = np.array([[0, 2.0, 0, -3.5], [-1.5, 0, 0, 4.25], [0, 0, 3.0, 7.0], [0, 0, 0, 1]])
@@ -86,13 +86,28 @@ def test_guides_bring_their_sequence_or_have_it_in_a_sidecar(tmp_path):
 def test_masks_are_arrays_or_images_on_the_grid(tmp_path):
     grid = VoxelGrid(SECONDS.shape, AFFINE)
     inside = SECONDS > 1.2
+    maps = QuantitativeMaps(data=SECONDS[None], grid=grid, names=("T1",))
     image = nib.Nifti1Image(inside.astype(np.uint8), AFFINE)
     nib.save(image, tmp_path / "mask.nii.gz")
     for given in (inside, inside.astype(float), image, tmp_path / "mask.nii.gz", (inside, AFFINE)):
-        np.testing.assert_array_equal(mask_from(given, grid), inside)
-    assert mask_from(None, grid) is None
-    with pytest.raises(ValueError, match="do not have the same voxels"):
-        mask_from((inside, np.eye(4)), grid)
+        np.testing.assert_array_equal(mask_from(given, grid, maps)[0], inside)
+    assert mask_from(None, grid, maps) == (None, ())
+    with pytest.raises(ValueError, match=r"the mask has the shape .*pass an image with its affine"):
+        mask_from(inside[1:], grid, maps)
+
+
+def test_a_mask_beside_the_measured_voxels_is_told_and_one_far_from_them_is_refused():
+    grid = VoxelGrid((20, 20, 20), np.eye(4))
+    head = np.zeros(grid.shape, np.float32)
+    head[2:12, 5:15, 5:15] = 1
+    maps = QuantitativeMaps(data=head[None], grid=grid, names=("PD",))
+    said = {shift: mask_from(np.roll(head, shift, axis=0) > 0, grid, maps)[1] for shift in (0, 1, 4)}
+    assert said[0] == said[1] == ()
+    assert said[4] == (
+        "The mask covers 60% of the measured voxels that it has the size to cover; its centre lies 4 mm from theirs.",
+    )
+    with pytest.raises(ValueError, match="its centre lies 8 mm from theirs"):
+        mask_from(np.roll(head, 8, axis=0) > 0, grid, maps)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 from export_cases import EXPORTS, write
 from volume_cases import AFFINE, numbered, volume
 
-from napari_swig_qmri.data.inputs import read_guides, read_inputs, read_maps, read_mask, subject_of
+from napari_swig_qmri.data.inputs import read_guides, read_inputs, read_maps, subject_of
 from napari_swig_qmri.data.volumes import VoxelGrid
 
 GRID = VoxelGrid(numbered().shape, AFFINE)
@@ -73,13 +73,6 @@ def test_guides_are_the_weighted_images_each_once(folder: Path, tmp_path: Path) 
     save(tmp_path / "maps" / "sub-1_T1map.nii", 8 * numbered())
     with pytest.raises(ValueError, match="no weighted image in "):
         read_guides([tmp_path / "maps"])
-
-
-def test_a_mask_must_have_the_voxels_of_its_grid(tmp_path: Path) -> None:
-    path = save(tmp_path / "mask.nii", numbered() > 9)
-    np.testing.assert_array_equal(read_mask(path, GRID, "the maps"), numbered() > 9)
-    with pytest.raises(ValueError, match=r"the mask mask.nii \(.*\) and the maps \(.*\) do not have the same voxels"):
-        read_mask(path, GRID.with_shape((2, 3, 4)), "the maps")
 
 
 @pytest.mark.parametrize(

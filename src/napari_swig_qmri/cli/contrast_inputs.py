@@ -11,6 +11,7 @@ from napari_swig_qmri.cli.console import say
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, maps_among, paths_of, read_inputs
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, quantity_values
+from napari_swig_qmri.data.labels import offset_text
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 
@@ -61,7 +62,8 @@ def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume
             f"{volume.name!r} is a {volume.suffix or 'file of unknown kind'}, not a T2* map: choose another."
         )
     if not volume.grid.is_aligned_with(grid):
-        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: resample it first.")
+        offset = offset_text(volume.grid, grid)
+        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: {offset}. Resample it first.")
     return volume, _t2star_notices(volume)
 
 
@@ -71,8 +73,10 @@ def _t2star_among(volumes: Sequence[Volume], grid: VoxelGrid) -> tuple[Volume | 
     used = next((volume for volume in candidates if volume.grid.is_aligned_with(grid)), None)
     if used is not None:
         return used, _t2star_notices(used)
-    reason = "left out, because it does not have the voxels of the other maps: resample it to use it."
-    return None, tuple(f"{volume.name}: {reason}" for volume in candidates)
+    reason = "left out, because it does not have the voxels of the other maps"
+    return None, tuple(
+        f"{volume.name}: {reason}: {offset_text(volume.grid, grid)}. Resample it to use it." for volume in candidates
+    )
 
 
 def _t2star_notices(volume: Volume) -> tuple[str, ...]:

@@ -104,11 +104,13 @@ def evaluate_files(
     """
     given = read_maps(arguments.paths, arguments.units, arguments.named)
     reference = read_maps(reference_paths)
-    notices = (*given.notices, *reference.notices)
-    say(*notices)
     grid = reference.maps.grid
+    mask, about_mask = positive_voxels(reference.maps), ()
+    if mask_path is not None:
+        mask, about_mask = read_mask(mask_path, grid, "the reference")
+    notices = (*given.notices, *reference.notices, *about_mask)
+    say(*notices)
     maps = interpolated(given.maps, grid) if interpolate else given.maps
-    mask = positive_voxels(reference.maps) if mask_path is None else read_mask(mask_path, grid, "the reference")
     if dry_run:
         statements = [*map_statements(given), *(f"Reference: {each}" for each in map_statements(reference))]
         return plan_report([*statements, f"Would score {mask.sum()} voxels."], notices)

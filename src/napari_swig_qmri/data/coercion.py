@@ -12,8 +12,9 @@ import nibabel as nib
 import numpy as np
 
 from napari_swig_qmri.data.files import find_images, read_content, read_volumes, volume_of
-from napari_swig_qmri.data.inputs import maps_among, mask_on
+from napari_swig_qmri.data.inputs import maps_among
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
+from napari_swig_qmri.data.labels import coverage_notices, mask_on
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
 from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
@@ -122,19 +123,37 @@ def guides_from(guides: Sequence[GuideLike]) -> tuple[WeightedImage, ...]:
     return tuple(_guide(each, number) for number, each in enumerate(guides, start=1))
 
 
-def mask_from(mask: MaskLike | None, grid: VoxelGrid) -> BoolArray | None:
-    """Mask ``(X, Y, Z)`` on the HR grid from an image, or from an array that has its shape; None stays None.
+def mask_from(
+    mask: MaskLike | None, grid: VoxelGrid, maps: QuantitativeMaps
+) -> tuple[BoolArray | None, tuple[str, ...]]:
+    """Mask ``(X, Y, Z)`` on the HR grid, and notices on its place; None without a mask.
+
+    Parameters
+    ----------
+    mask
+        An image, which its affine brings to the HR grid, or an array with the shape of that grid.
+    grid
+        HR grid.
+    maps
+        LR maps, whose measured voxels the mask should cover.
 
     Raises
     ------
     ValueError
-        If an image does not have the voxels of the grid.
+        If an image lies elsewhere, with the distance in mm, or an array has another shape.
     """
     if mask is None:
-        return None
+        return None, ()
     if isinstance(mask, np.ndarray):
-        return np.asarray(mask > 0.5)
-    return mask_on(volume_from(mask, name="mask"), grid, "the result")
+        inside, notices = np.asarray(mask > 0.5), ()
+        if inside.shape != grid.shape:
+            raise ValueError(
+                f"the mask has the shape {inside.shape}, but the result {grid.shape}: pass an image with its affine, "
+                "or resample it to the voxels of the result."
+            )
+    else:
+        inside, notices = mask_on(volume_from(mask, name="mask"), grid, "the result")
+    return inside, (*notices, *coverage_notices(inside, grid, maps))
 
 
 def volume_from(

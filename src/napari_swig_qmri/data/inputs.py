@@ -7,8 +7,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from napari_swig_qmri.data.files import read_content, read_folder, read_volume, read_volumes, volume_of
 from napari_swig_qmri.data.interpretation import (
     QUANTITY_OF_SUFFIX,
@@ -18,6 +16,7 @@ from napari_swig_qmri.data.interpretation import (
     map_notices,
     quantity_of,
 )
+from napari_swig_qmri.data.labels import mask_on
 from napari_swig_qmri.data.nifti import split_extension
 from napari_swig_qmri.data.recognition.bids import WEIGHTED, find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
@@ -163,22 +162,9 @@ def paths_of(volumes: Iterable[Volume]) -> list[Path]:
     return list(dict.fromkeys(volume.path for volume in volumes if volume.path is not None))
 
 
-def read_mask(path: Path, grid: VoxelGrid, owner: str) -> BoolArray:
-    """Read a mask ``(x, y, z)`` on the voxels of `grid`; see `mask_on`."""
+def read_mask(path: Path, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple[str, ...]]:
+    """Read a mask ``(x, y, z)`` on the voxels of `grid`, and a notice if it was brought there; see `mask_on`."""
     return mask_on(read_volume(path), grid, owner)
-
-
-def mask_on(volume: Volume, grid: VoxelGrid, owner: str) -> BoolArray:
-    """Mask ``(x, y, z)`` of the voxels of a volume above 0.5.
-
-    Raises ValueError if the volume is not on `grid`; the message calls the image of that grid `owner`.
-    """
-    if not volume.grid.is_aligned_with(grid):
-        raise ValueError(
-            f"the mask {volume.path.name if volume.path else volume.name} ({volume.grid.shape} voxels) and {owner} "
-            f"({grid.shape} voxels) do not have the same voxels: resample the mask first."
-        )
-    return np.asarray(volume.data > 0.5)
 
 
 def _is_input(volume: Volume) -> bool:

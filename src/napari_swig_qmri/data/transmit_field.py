@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from napari_swig_qmri.data.gaps import filled
+from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.units import LIKELY_FIELDS, find_unit, in_file_unit, is_in_degrees, with_kind
 from napari_swig_qmri.data.resampling import resampled
@@ -41,15 +42,14 @@ def transmit_field_on(volume: Volume, grid: VoxelGrid) -> Generator[None, None, 
 
     Interpolates by cubic splines, after smoothing if the voxels of the map are finer. Voxels that are zero, not finite
     or beyond the field of view take the nearest value. Yields between steps of the work. `volume` is a result of
-    `as_transmit_map`. Raises ValueError if map and grid do not overlap.
+    `as_transmit_map`. Raises ValueError with the distance in mm if map and grid do not overlap.
     """
+    check_place(f"the B1+ map {volume.name!r}", volume.grid, grid, "the maps")
     seen = np.isfinite(volume.data) & (volume.data > 0)
     field = filled(np.where(seen, volume.data, 0), ~seen, seen, volume.grid.voxel_size)
     field, inside = yield from resampled(field, np.ones_like(seen), volume.grid, grid)
-    if not inside.any():
-        raise ValueError(
-            f"the B1+ map {volume.name!r} and the maps do not overlap: choose one of the same subject and session."
-        )
+    if not inside.any():  # a corner of the map touches the grid between its voxel centres
+        raise ValueError(f"the B1+ map {volume.name!r} covers no voxel of the maps: choose one of the same place.")
     field = filled(field, ~inside, inside, grid.voxel_size)
     bounded: FloatArray = np.clip(field, *FIELD_LIMITS).astype(np.float32)
     return bounded

@@ -16,6 +16,7 @@ from scipy.ndimage import binary_dilation, binary_erosion, binary_fill_holes, fi
 from scipy.ndimage import label as components
 
 from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
+from napari_swig_qmri.data.labels import check_place, mask_on
 from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar
@@ -181,7 +182,7 @@ def prepare_comparison(
     Raises
     ------
     ValueError
-        If fewer than two images or map sets are given, or the mask covers no tissue.
+        If fewer than two images or map sets are given, image or mask lie elsewhere, or the mask covers no tissue.
     """
     if not maps or (len(maps) < 2 and acquired is None):
         raise ValueError(
@@ -192,10 +193,16 @@ def prepare_comparison(
     finest = maps[coarse_to_fine[-1]]
     yield Progress(0.0, "Finding the brain")
     inside = np.isfinite(finest.data).all(axis=0)
-    inside &= brain_of(finest) if mask is None else (yield from _on_finest(mask, finest.grid))[0] > 0.5
     notes = ["Brain: taken from the maps." if mask is None else f"Brain: {mask.name}."]
+    if mask is None:
+        inside &= brain_of(finest)
+    else:
+        region, about_mask = mask_on(mask, finest.grid, "the maps")
+        inside &= region
+        notes += about_mask
     image = None
     if acquired is not None:
+        check_place(acquired.name, acquired.grid, finest.grid, "the maps")
         signal, notices = as_signal(acquired)
         data, measured = yield from _on_finest(signal, finest.grid)
         image = np.where(measured, data, np.nan).astype(np.float32)

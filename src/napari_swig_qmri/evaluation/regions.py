@@ -11,14 +11,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from nibabel.affines import apply_affine
 from scipy.ndimage import distance_transform_edt, find_objects, value_indices
 from scipy.stats import t as student
 
 from napari_swig_qmri.data.gaps import has_value
+from napari_swig_qmri.data.labels import check_place, labels_on
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.units import display_unit
-from napari_swig_qmri.data.resampling import on_grid, resampled
+from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.progress import Progress, mapped
@@ -80,15 +80,12 @@ def regions_on(labels: Volume, grid: VoxelGrid) -> dict[int, IntArray]:
 
     ValueError if `labels` does not have three axes.
     """
-    whole = np.rint(np.nan_to_num(labels.data)).astype(np.int32)
-    if whole.ndim != 3:
-        raise ValueError(f"{labels.name!r} has the shape {whole.shape}, but labels have three axes: choose another.")
-    box = _labelled_box(whole, labels.grid, grid)  # the rest of the grid takes no time
+    whole = labels_on(labels, grid)
+    (box,) = find_objects((whole != 0).astype(np.uint8)) or (None,)  # the rest of the grid takes no time
     if box is None:
         return {}
-    inside = whole[box] if labels.grid.is_aligned_with(grid) else _nearest(whole, labels.grid, grid, box)
     corner = [part.start for part in box]
-    regions = sorted(value_indices(np.ascontiguousarray(inside), ignore_value=0).items())
+    regions = sorted(value_indices(np.ascontiguousarray(whole[box]), ignore_value=0).items())
     return {int(label): np.ravel_multi_index(_shifted(index, corner), grid.shape) for label, index in regions}
 
 
@@ -188,6 +185,8 @@ def tabulate(
             about = {"label": label, "image": source.name, "unit": unit or "", "is_synthetic": source.is_synthetic}
             rows.append(statistics(values, **about))
     if not rows:
+        for grid, _ in grids:
+            check_place(f"the labels {labels.name!r}", labels.grid, grid, "the images", inside=labels.data)
         raise ValueError(f"no label of {labels.name!r} lies in any of the images: choose labels of this subject.")
     return tuple(sorted(rows, key=lambda row: row.label))
 
@@ -253,26 +252,3 @@ def paired_voxels(
 def _shifted(index: Iterable[IntArray], offset: Iterable[int]) -> tuple[IntArray, ...]:
     """Voxel indices, an array per axis, moved by an offset."""
     return tuple(axis + start for axis, start in zip(index, offset, strict=True))
-
-
-def _labelled_box(labels: IntArray, source: VoxelGrid, target: VoxelGrid) -> tuple[slice, slice, slice] | None:
-    """Box of the target grid around the labelled voxels of the source grid; None if it is empty."""
-    (box,) = find_objects((labels != 0).astype(np.uint8)) or (None,)
-    if box is None:
-        return None
-    ends = [(part.start - 0.5, part.stop - 0.5) for part in box]
-    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
-    corners = apply_affine(np.linalg.inv(target.affine) @ source.affine, corners)
-    low, high = np.floor(corners.min(axis=0)).astype(int), np.ceil(corners.max(axis=0)).astype(int) + 1
-    spans = [(max(0, int(a)), min(n, int(b))) for a, b, n in zip(low, high, target.shape, strict=True)]
-    if any(first >= last for first, last in spans):
-        return None
-    x, y, z = (slice(first, last) for first, last in spans)
-    return x, y, z
-
-
-def _nearest(labels: IntArray, source: VoxelGrid, target: VoxelGrid, box: tuple[slice, slice, slice]) -> IntArray:
-    """Nearest label at the voxels of a box of the target grid, 0 beyond the source grid."""
-    x, y, z = box
-    part = target.box((x.start, y.start, z.start), (x.stop - x.start, y.stop - y.start, z.stop - z.start))
-    return on_grid(labels, source, part, order=0, decimals=9, mode="grid-constant", cval=0)

@@ -47,7 +47,8 @@ def super_resolve(
         Unit of T1 and T2 maps that bring none of their own, ``"s"`` or ``"ms"``. By default it is guessed from the
         values, and a notice of the result says so.
     mask
-        Where to solve: an image as above on the HR grid, or an array ``(X, Y, Z)``. The maps are 0 outside.
+        Where to solve: an image as above, which its affine brings to the HR grid, or an array ``(X, Y, Z)`` on that
+        grid. The maps are 0 outside.
     progress
         Called with the `Progress` of the run after every step.
 

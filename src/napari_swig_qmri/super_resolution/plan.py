@@ -147,7 +147,7 @@ def plan(
         check_guide(image, measured.grid)
     hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
     check_detail(measured, images, hr_grid, options.voxel_size)
-    inside = mask_from(mask, hr_grid)
+    inside, about_mask = mask_from(mask, hr_grid, measured)
     check_mask(inside, hr_grid)
     device = choose_device(options.device)
     if device.type == "mps" and options.dtype == "float64":
@@ -168,7 +168,7 @@ def plan(
         weights_sha256=None if weights is None else fingerprint(weights),
         memory=memory,
         seconds=_seconds(options, hr_grid, len(images)),
-        notices=notices,
+        notices=(*notices, *about_mask),
     )
 
 

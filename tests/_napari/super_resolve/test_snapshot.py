@@ -37,7 +37,7 @@ def test_maps_are_in_seconds_and_guides_have_the_chosen_sequence() -> None:
         ("sub-01 T2w", T2Flair.from_typical()),
     ]
     assert options == Options()
-    assert snapshot.mask_array() is None
+    assert snapshot.mask_volume() is None
     assert snapshot.adapting().arguments()[2].adapt
     assert inputs.effective == replace(inputs, guides=inputs.guides[:2])
 
@@ -50,7 +50,10 @@ def test_a_mask_has_its_own_grid(suffix: str | None) -> None:
     labels[0, 0, :3] = 0.3, 0.5, 0.7
     (mask,) = layers_of(replace(make_guide("T1w"), data=labels, suffix=suffix, name="tissues", sidecar={}))
     snapshot = Snapshot.of(SuperResolveInputs(maps={"T1": MapChoice(layers[1])}, mask=mask))
-    np.testing.assert_array_equal(snapshot.mask_array() > 0.5, labels > 0.5)  # the rule of the engine
+    volume = snapshot.mask_volume()
+    assert volume is not None
+    np.testing.assert_array_equal(volume.data > 0.5, labels > 0.5)  # the rule of the engine
+    np.testing.assert_array_equal(volume.grid.affine, HR.affine)
 
 
 def test_changes_of_the_maps_are_notices() -> None:

@@ -280,7 +280,7 @@ def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperR
         from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # loads torch
 
         solver = super_resolution_steps
-    return (yield from solver(*snapshot.arguments(), mask=snapshot.mask_array()))
+    return (yield from solver(*snapshot.arguments(), mask=snapshot.mask_volume()))
 
 
 def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
@@ -288,5 +288,5 @@ def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
         from napari_swig_qmri.super_resolution.preflight import preflight  # loads torch
 
         inspector = preflight
-    answer = inspector(*snapshot.arguments(), mask=snapshot.mask_array())
+    answer = inspector(*snapshot.arguments(), mask=snapshot.mask_volume())
     return replace(answer, statements=(*snapshot.notices(), *answer.statements))

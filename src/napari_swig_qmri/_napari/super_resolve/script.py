@@ -46,7 +46,7 @@ def super_resolve_layers(
     guides
         Layers of weighted images with sidecars, or pairs of a layer and its sequence.
     mask
-        Layer on the HR grid. The maps are 0 where it is 0.
+        Layer on any grid, which its place in the viewer brings to the HR grid. The maps are 0 where it is 0.
     progress
         Called with the `Progress` of the run after every step.
 
@@ -86,7 +86,7 @@ def super_resolve_layers(
         mask=mask,
     )
     snapshot = Snapshot.of(inputs)
-    result = super_resolve(*snapshot.arguments(), mask=snapshot.mask_array(), progress=progress)
+    result = super_resolve(*snapshot.arguments(), mask=snapshot.mask_volume(), progress=progress)
     return add_results(viewer, result_layers(result, snapshot.frame, snapshot.origin))
 
 

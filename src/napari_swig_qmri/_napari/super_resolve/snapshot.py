@@ -76,9 +76,9 @@ class Snapshot:
         """Maps, guides and options as `super_resolution_steps` takes them."""
         return as_maps(self._map_volumes()), [_guide(*guide) for guide in self.guides], self.options
 
-    def mask_array(self) -> FloatArray | None:
-        """Values ``(x, y, z)`` of the mask layer; None without one."""
-        return None if self.mask is None else from_layer(*self.mask).data
+    def mask_volume(self) -> Volume | None:
+        """Mask layer on its own grid; None without one."""
+        return None if self.mask is None else from_layer(*self.mask)
 
     def adapting(self) -> Snapshot:
         """The same with the option to adapt the network first."""
