@@ -13,6 +13,7 @@ from napari.components import ViewerModel
 from napari.layers import Image, Layer
 
 from napari_swig_qmri._napari.layers import to_layer_data
+from napari_swig_qmri.data.coercion import GuideLike, MapsLike, guides_from, maps_from
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
@@ -87,15 +88,15 @@ class FakeEngine:
     errors: tuple[float, float] = (0.9, 0.8)  # cross-scale, before and after adapting
     closed: threading.Event = field(default_factory=threading.Event)
 
-    def preflight(
-        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Options, *, mask: Any = None
-    ) -> Any:
+    def preflight(self, maps: MapsLike, guides: Sequence[GuideLike], options: Options, *, mask: Any = None) -> Any:
+        maps, guides = maps_from(maps)[0], guides_from(guides)
         self.preflights.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
         return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000)
 
     def super_resolve(
-        self, maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: Options, *, mask: Any = None
+        self, maps: MapsLike, guides: Sequence[GuideLike], options: Options, *, mask: Any = None
     ) -> Generator[Progress, None, SuperResolution]:
+        maps, guides = maps_from(maps)[0], guides_from(guides)
         self.runs.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
         try:
             for step in range(self.n_steps):
@@ -121,6 +122,7 @@ class FakePreflight:
     problems: tuple[str, ...]
     seconds: float
     memory: int
+    plan: Any = None
 
 
 def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **parameters: Any) -> SuperResolution:

@@ -18,7 +18,6 @@ from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import upper_limits_of
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -57,11 +56,10 @@ def test_air_keeps_pd_and_has_the_shortest_times():
 def test_a_network_takes_nothing_above_what_is_highest():
     maps, guides = degraded(slab().maps)
     planned = plan(maps, guides, Options(device="cpu"))
-    problem = drained(prepare(maps, guides, planned.hr_grid))
     network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
     torch.nn.init.constant_(network.tail.bias, LARGEST_CORRECTION)
-    found = drained(solve(problem, replace(planned, network=network))).maps
-    upper_limits = torch.tensor(upper_limits_of(problem)).view(3, 1, 1, 1)
-    inside = problem.interpolate(problem.tissue.float()) > 0.5
+    found = drained(solve(replace(planned, network=network))).maps
+    upper_limits = torch.tensor(upper_limits_of(planned.problem)).view(3, 1, 1, 1)
+    inside = planned.problem.interpolate(planned.problem.tissue.float()) > 0.5
     assert (found <= upper_limits * (1 + 1e-5))[:, inside].all()
     assert (found >= upper_limits * (1 - 1e-5))[:, inside].any()

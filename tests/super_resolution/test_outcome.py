@@ -18,7 +18,6 @@ from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
 from napari_swig_qmri.super_resolution.plan import plan
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 
@@ -110,7 +109,8 @@ def with_echo_time(guide, seconds):
 )
 def test_a_result_that_does_not_fit_the_maps_is_said(wrong):
     result = solved(*wrong(case()[0], *case()[1]))
-    assert any(notice.startswith("The result does not fit the measured") for notice in result.notices)
+    assert result.verdict.word == "do not use"
+    assert any(reason.startswith("The result does not fit the measured") for reason in result.verdict.reasons)
 
 
 @pytest.mark.slow
@@ -119,13 +119,12 @@ def test_a_result_that_does_not_fit_the_maps_is_said(wrong):
 @pytest.mark.parametrize("method", ["regression", "posterior"])
 def test_a_result_that_fits_is_not_doubted(noise, domain, method):
     lr, guides = degraded(slab().maps, map_noise=noise, guide_noise=noise, domain=domain)
-    assert not any("does not fit" in notice for notice in solved(lr, guides, method=method).notices)
+    assert solved(lr, guides, method=method).verdict.word != "do not use"
 
 
 def test_a_result_without_a_number_is_never_returned():
     planned = plan(*case(), Options(method="regression"))
-    problem = drained(prepare(planned.maps, planned.guides, planned.hr_grid))
-    solution = drained(solve(problem, planned))
-    assert np.isfinite(result_of(problem, solution, planned).maps.data).all()
+    solution = drained(solve(planned))
+    assert np.isfinite(result_of(solution, planned).maps.data).all()
     with pytest.raises(ValueError, match="the run found no value of PD"):
-        result_of(problem, replace(solution, maps=torch.full_like(solution.maps, torch.nan)), planned)
+        result_of(replace(solution, maps=torch.full_like(solution.maps, torch.nan)), planned)

@@ -13,7 +13,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolve
-from napari_swig_qmri.super_resolution.preflight import TISSUES, preflight, visible_share
+from napari_swig_qmri.super_resolution.preflight import TYPICAL_TISSUES, preflight, visible_share
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_guides_on_another_grid_are_named(box):
     lr, guides = box
     grid = guides[1].grid.with_shape((8, 8, 8))
     moved = replace(guides[1], grid=grid, data=guides[1].data[::2, ::2, ::2])
-    assert "T2w will be resampled to the HR grid." in said(lr, [guides[0], moved])
+    assert "T2w lies on another grid and was resampled" in said(lr, [guides[0], moved])
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ def test_more_memory_than_the_machine_has_is_a_problem(box, monkeypatch):
 
 def test_more_guides_never_show_less():
     sequences = list(USUAL_GUIDES.values())
-    for tissue in TISSUES.values():
+    for tissue in TYPICAL_TISSUES.values():
         shares = [visible_share(sequences[:n], tissue) for n in range(4)]
         np.testing.assert_allclose(shares[0], 0, atol=1e-5)
         assert (np.diff(shares, axis=0) > -1e-5).all()

@@ -15,13 +15,13 @@ from volume_cases import small_run
 from napari_swig_qmri.data.files import read_folder
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.super_resolution.results import save_super_resolution
+from napari_swig_qmri.super_resolution.results import Verdict, save_super_resolution
 
 
 def test_the_repr_is_one_line():
     assert repr(small_run()) == (
         "<SuperResolution: PD, T1, T2 on 4 x 6 x 8 voxels of 2 x 1.5 x 3 mm, method posterior, "
-        "guides sub-01 T1w, sub-01 T2w>"
+        "guides sub-01 T1w, sub-01 T2w; verdict good>"
     )
 
 
@@ -48,11 +48,11 @@ def test_a_result_saves_itself(tmp_path):
     assert set(result.save(tmp_path, stem="sub-02", overwrite=True)) <= set(paths)
 
 
-def test_assumptions_about_guides_are_saved(tmp_path):
-    run = small_run()
-    run = replace(run, guides=(run.guides[0], replace(run.guides[1], notices=("sub-01 T2w: Something.",))))
-    sidecar = save_super_resolution(run, tmp_path / "out")[1]
-    assert json.loads(sidecar.read_text())["Assumed"] == ["sub-01 T2w: Something.", *run.notices]
+def test_assumptions_and_verdict_are_saved(tmp_path):
+    run = replace(small_run(), verdict=Verdict("look", ("The guides disagree.",)))
+    sidecar = json.loads(save_super_resolution(run, tmp_path / "out")[1].read_text())
+    assert sidecar["Assumed"] == list(run.notices)
+    assert (sidecar["Verdict"], sidecar["Reasons"]) == ("look", ["The guides disagree."])
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """The program ``swig-qmri`` and the arguments and options of its commands.
 
 Times are in ms and angles in degrees; files hold seconds, as in BIDS. Results go to standard output, progress and
-notices to standard error. Exit codes: 0 done, 1 input refused, 2 wrong usage, 130 cancelled.
+notices to standard error. Exit codes: 0 done, 1 input refused, 2 wrong usage, 4 done but the result should not be used,
+130 cancelled.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from napari_swig_qmri.cli.console import print_report, refusals
+from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
 from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
 from napari_swig_qmri.cli.parameters import (
@@ -132,6 +133,7 @@ def _super_resolve(
     given = map_arguments(maps, pd, t1, t2, units)
     with refusals(quiet):
         from napari_swig_qmri.cli.commands import super_resolve_files
+        from napari_swig_qmri.super_resolution.results import DO_NOT_USE
 
         options = Options(
             method=method,
@@ -145,6 +147,8 @@ def _super_resolve(
             given, guide or [], sequence or [], output, options, mask, overwrite=overwrite, dry_run=dry_run
         )
         print_report(report, as_json)
+    if report.get("verdict") == DO_NOT_USE:
+        raise typer.Exit(NOT_TO_BE_USED)
 
 
 app.command(epilog=SYNTHESIZE_EXAMPLES)(synthesize)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.cli.console import Report, drain, duration_text, plan_report, say
+from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.guide_inputs import read_guides_with
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
@@ -19,8 +18,8 @@ from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import bright_voxels
-from napari_swig_qmri.data.wording import size_text
-from napari_swig_qmri.super_resolution.results import SuperResolution, assumptions, save_super_resolution
+from napari_swig_qmri.data.wording import cost_text, size_text
+from napari_swig_qmri.super_resolution.results import SuperResolution, save_super_resolution
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
@@ -43,44 +42,35 @@ def super_resolve_files(
 
     `sequences` describe the sequences of the guides in their order, see `guide_sequences`.
     """
-    from napari_swig_qmri.super_resolution.pipeline import run  # these load torch: over a second
+    from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # these load torch: over a second
     from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
 
     given = read_maps(arguments.paths, arguments.units, arguments.named)
-    say(*given.notices)
     stem = subject_of(given.volumes)
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
-    say(*(notice for guide in guides for notice in guide.notices))
-    planned = plan(given.maps, guides, options, mask_path)
-    statements = (*describe(planned), _cost(planned.seconds, planned.memory))
+    planned = plan(given, guides, options, mask_path)
+    statements = (*describe(planned), cost_text(planned.seconds, planned.memory))
     if dry_run or output is None:
-        understood = (*map_statements(given), *guide_statements(guide_volumes, guides))
-        return _plan_report(planned, understood, statements, given.notices)
+        return _plan_report(planned, (*map_statements(given), *guide_statements(guide_volumes, guides), *statements))
     say(*statements)
     started = time.perf_counter()
-    result = drain(run(planned))
+    result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
-    say(*result.notices)
+    say(*(notice for notice in result.notices if notice not in planned.notices))
     sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
-    result = replace(result, notices=(*given.notices, *result.notices))
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
     return _super_resolution_report(result, files, seconds)
 
 
-def _cost(seconds: float, memory: int) -> str:
-    """Estimated time and memory of a run in words; `memory` in bytes."""
-    return f"Takes about {duration_text(seconds)} and {memory / 1e9:.1f} GB of memory."
-
-
-def _plan_report(plan: RunPlan, understood: Sequence[str], statements: Sequence[str], notices: Sequence[str]) -> Report:
+def _plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
     """Report of a dry run: how the files are understood, and what a run would do with its grid, device and costs."""
     return plan_report(
-        (*understood, *statements),
-        [*notices, *(notice for guide in plan.guides for notice in guide.notices)],
+        statements,
+        plan.notices,
         sequences={each.name: settings_text(each.sequence) for each in plan.guides if each.sequence},
         voxel_size_mm=plan.hr_grid.voxel_size,
         shape=plan.hr_grid.shape,
@@ -105,6 +95,7 @@ def _super_resolution_report(result: SuperResolution, files: Sequence[Path], sec
         *(f"gain of {name}: {gain:.5g}" for name, gain in gains.items()),
         *(f"LR residual of {name}: {100 * value:.3g} % (median over tissue)" for name, value in residual.items()),
         *(f"wrote {path}" for path in files),
+        f"Verdict: {result.verdict}",
         f"These maps are {RESEARCH_NOTICE}.",
     ]
     return {
@@ -113,7 +104,9 @@ def _super_resolution_report(result: SuperResolution, files: Sequence[Path], sec
         "seconds": seconds,
         "gains": gains,
         "median_relative_lr_residual": residual,
-        "notices": assumptions(result),
+        "verdict": result.verdict.word,
+        "reasons": list(result.verdict.reasons),
+        "notices": list(result.notices),
         "parameters": dict(result.parameters),
         "text": "\n".join(lines),
     }

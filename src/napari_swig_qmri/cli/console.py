@@ -15,10 +15,10 @@ from typing import Any, TypeVar
 
 import typer
 
-from napari_swig_qmri.data.wording import for_terminal
+from napari_swig_qmri.data.wording import duration_text, for_terminal
 from napari_swig_qmri.progress import Progress, drained, is_out_of_memory
 
-REFUSED = 1  # exit codes; 2 is a usage error
+REFUSED, NOT_TO_BE_USED = 1, 4  # exit codes; 2 is a usage error
 INTERRUPTED = 130
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
@@ -114,13 +114,6 @@ def _progress_line(step: Progress, elapsed: float) -> str:
     """Line such as ``35 % after 2 min: local regression on the guides, 4 min left``."""
     left = "" if step.seconds_left is None else f", {duration_text(step.seconds_left)} left"
     return f"{100 * step.fraction:3.0f} % after {duration_text(elapsed)}: {step.stage}{left}"
-
-
-def duration_text(seconds: float) -> str:
-    """Time in words, such as ``40 s``, ``12 min`` or ``3.5 h``."""
-    if seconds < 100:
-        return f"{max(1, seconds):.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import nibabel as nib
 import numpy as np
 
 from napari_swig_qmri.data.files import find_images, read_content, read_volumes, volume_of
-from napari_swig_qmri.data.inputs import maps_among
+from napari_swig_qmri.data.inputs import MapFiles, maps_among
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.labels import coverage_notices, mask_on
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 
 
 ImageLike: TypeAlias = "str | Path | Volume | nib.spatialimages.SpatialImage | tuple[npt.ArrayLike, npt.ArrayLike]"
-MapsLike: TypeAlias = "QuantitativeMaps | Mapping[str, ImageLike] | str | Path | Sequence[str | Path | Volume]"
+MapsLike: TypeAlias = (
+    "QuantitativeMaps | MapFiles | Mapping[str, ImageLike] | str | Path | Sequence[str | Path | Volume]"
+)
 GuideLike: TypeAlias = "WeightedImage | Guide | ImageLike"
 MaskLike: TypeAlias = "ImageLike | npt.NDArray[Any]"
 
@@ -86,6 +88,8 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
         raise ValueError(f"units is that of T1 and T2, 's' or 'ms', but it is {units!r}.")
     if isinstance(maps, QuantitativeMaps):
         return maps, ()
+    if isinstance(maps, MapFiles):
+        return maps.maps, maps.notices
     paths = [Path(maps)] if isinstance(maps, str | Path) else []
     if isinstance(maps, Mapping):
         volumes = [_map_volume(name, image, units) for name, image in maps.items()]
@@ -230,6 +234,6 @@ def _guide(image: GuideLike, number: int) -> WeightedImage:
     else:
         volume = volume_from(given.image, name=given.name or contrast_of(given.sequence, f"guide-{number}"))
         guide, notices = as_guide(volume)[0], tuple(f"{volume.name}: {notice}" for notice in volume.notices)
-    if given.sequence is not None:  # replaces the sequence of the sidecar, and the notices on it
+    if given.sequence not in (None, guide.sequence):  # replaces the sequence of the sidecar, and the notices on it
         guide = replace(guide, sequence=given.sequence, notices=notices)
     return replace(guide, name=given.name) if given.name else guide

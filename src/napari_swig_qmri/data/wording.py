@@ -1,4 +1,4 @@
-"""Lists and sizes as text, and text of others (names, sidecars) made harmless for the place where it is shown."""
+"""Lists, sizes, durations and costs as text, and text of others (names, sidecars) made harmless where it is shown."""
 
 from __future__ import annotations
 
@@ -41,3 +41,15 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 def _cell(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+
+
+def duration_text(seconds: float) -> str:
+    """Rounded duration, so that a display does not flicker: ``12 s``, ``3 min``, ``3.5 h``."""
+    if seconds < 90:
+        return f"{max(1, round(seconds))} s"
+    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def cost_text(seconds: float, memory: int) -> str:
+    """Sentence with the duration (s) and the memory (bytes) of a run."""
+    return f"Takes about {duration_text(seconds)} and {memory / 1e9:.1f} GB of memory."

@@ -13,7 +13,7 @@ from torch.nn.functional import max_pool3d
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
 from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
-from napari_swig_qmri.super_resolution.network.features import make_network_input
+from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
 from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
@@ -45,65 +45,98 @@ class Solution:
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
 
-def solve(problem: Problem, plan: RunPlan) -> Generator[Progress, None, Solution]:
-    """Solve a problem: regression, gains, most probable maps, correction by the network.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Refined:
+    """Most probable maps inside the box of the head, and what the network needs to correct them."""
+
+    log_maps: Tensor  # (3, X, Y, Z)
+    conflict: Tensor  # (X, Y, Z)
+    gains: Tensor  # (guide,)
+    upper_limits: tuple[float, ...]
+    features: NetworkInput | None  # None without a network
+
+
+def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
+    """Solve the problem of a plan: regression, gains, most probable maps, correction by the network.
 
     Regression alone runs without a guide and where T1 or T2 was not measured, since CSF then has no value to start
     from. A PD that was not measured is an unknown like the others. The network needs all three maps.
-
-    Parameters
-    ----------
-    problem
-        Maps and guides on one pair of grids.
-    plan
-        Options, device and network of the run.
 
     Yields
     ------
     Progress
         Fraction and stage.
     """
-    options, network = plan.options, plan.network if all(problem.measured) else None
-    end = 1.0 if network is None else 0.4 if options.adapt else 0.8  # fraction of the run without the network
-    gains = None if options.gains is None else _as_tensor(options.gains, problem) * problem.gain_units
-    guide_noise = None if options.guide_noise is None else _as_tensor(options.guide_noise, problem)
-    predicting = predict(problem, _relative_noise(options.lr_noise), guide_noise)
-    prediction = yield from staged(predicting, 0.0, 0.25 * end, "local regression on the guides")
+    problem = plan.problem
+    end = 1.0 if _network_of(plan) is None else 0.42 if plan.options.adapt else 0.82  # fraction without the network
+    prediction = yield from staged(_predicted(plan), 0.0, 0.25 * end, "local regression on the guides")
     air, noise = air_off_the_head(problem, prediction.maps[0]), prediction.noise
-    has_times = problem.measured[1] and problem.measured[2]
-    if options.method == "regression" or not problem.sequences or not has_times:
-        gains = start_gains(problem) if gains is None else gains
-        return Solution(maps=without_air(prediction.maps, air), gains=gains, conflict=None, noise=noise)
+    if not _can_be_refined(plan):
+        return Solution(maps=without_air(prediction.maps, air), gains=_start_gains(plan), conflict=None, noise=noise)
     yield Progress(0.25 * end, "looking for the head")
     box = find_head_box(problem)
-    part, inside = crop_to_box(problem, prediction, box)
-    if gains is None:
-        finding = find_gains(part, inside, plan.device)
-        gains = yield from staged(finding, 0.25 * end, 0.4 * end, "finding the gains of the guides")
-    estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.4 * end, end))
-    log_maps, conflict, errors = estimate.log_maps, estimate.conflict, None
-    if network is not None:
-        looking = make_network_input(estimate.posterior, part.truncate, log_maps, estimate.noise, noise.lr_maps)
-        features = yield from staged(looking, end, end + 0.02, "preparing for the network")
-        end, upper_limits = end + 0.02, estimate.posterior.upper_limits
-        del estimate  # frees its volumes
-        if options.adapt:
-            adapting = _adapted(network, problem, gains, noise, plan.device)
-            adaptation = yield from mapped(adapting, between(end, 0.95))
-            network, errors, end = adaptation.network, (adaptation.before, adaptation.after), 0.95
-        n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, options.memory_limit, times=SLABS_OF_NETWORK)
-        correcting = correct(network, features, n_planes=n_planes, device=plan.device)
-        corrected = clamp_to_bounds(
-            (yield from staged(correcting, end, 1.0, "correcting the maps with the network")), upper_limits
-        )
-        log_maps = corrected.lerp_(log_maps, conflict)  # no correction where only the LR maps are followed
+    refining = _refined(plan, *crop_to_box(problem, prediction, box))
+    refined = yield from mapped(refining, between(0.25 * end, end))
+    log_maps, errors = refined.log_maps, None
+    if refined.features is not None:
+        log_maps, errors = yield from mapped(_corrected(plan, refined, noise), between(end, 1.0))
     return Solution(
         maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air),
-        gains=gains,
-        conflict=insert_box(conflict, box, conflict.new_zeros(problem.hr_grid.shape)),
+        gains=refined.gains,
+        conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
-        corrected=network is not None,
+        corrected=refined.features is not None,
         adaptation=errors,
+    )
+
+
+def _network_of(plan: RunPlan) -> SwigNet | None:
+    return plan.network if all(plan.problem.measured) else None
+
+
+def _can_be_refined(plan: RunPlan) -> bool:
+    """Whether the method goes beyond regression, and guides and maps allow it."""
+    problem = plan.problem
+    has_times = problem.measured[1] and problem.measured[2]
+    return plan.options.method != "regression" and bool(problem.sequences) and has_times
+
+
+def _predicted(plan: RunPlan) -> Generator[None, None, Prediction]:
+    """Regression on the guides, with the noise levels that were given."""
+    options, problem = plan.options, plan.problem
+    guide_noise = None if options.guide_noise is None else _as_tensor(options.guide_noise, problem)
+    return (yield from predict(problem, _relative_noise(options.lr_noise), guide_noise))
+
+
+def _given_gains(plan: RunPlan) -> Tensor | None:
+    gains = plan.options.gains
+    return None if gains is None else _as_tensor(gains, plan.problem) * plan.problem.gain_units
+
+
+def _start_gains(plan: RunPlan) -> Tensor:
+    given = _given_gains(plan)
+    return start_gains(plan.problem) if given is None else given
+
+
+def _refined(plan: RunPlan, part: Problem, inside: Prediction) -> Generator[Progress, None, _Refined]:
+    """Gains and most probable maps of the problem inside the box of the head, and the input of the network."""
+    gains, network = _given_gains(plan), _network_of(plan)
+    if gains is None:
+        finding = find_gains(part, inside, plan.device)
+        gains = yield from staged(finding, 0.0, 0.2, "finding the gains of the guides")
+    estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.2, 0.97))
+    features = None
+    if network is not None:
+        looking = make_network_input(
+            estimate.posterior, part.truncate, estimate.log_maps, estimate.noise, inside.noise.lr_maps
+        )
+        features = yield from staged(looking, 0.97, 1.0, "preparing for the network")
+    return _Refined(
+        log_maps=estimate.log_maps,
+        conflict=estimate.conflict,
+        gains=gains,
+        upper_limits=estimate.posterior.upper_limits,
+        features=features,
     )
 
 
@@ -120,6 +153,25 @@ def _estimated(
         n_planes=n_planes,
         keep_noise=plan.options.keep_noise,
     )
+
+
+def _corrected(
+    plan: RunPlan, refined: _Refined, noise: Noise
+) -> Generator[Progress, None, tuple[Tensor, tuple[float, float] | None]]:
+    """Log maps after the network, and its cross-scale errors before and after it was adapted, if it was."""
+    network, features, start, errors = plan.network, refined.features, 0.0, None
+    if network is None or features is None:
+        return refined.log_maps, None
+    if plan.options.adapt:
+        adapting = _adapted(network, plan.problem, refined.gains, noise, plan.device)
+        adaptation = yield from mapped(adapting, between(0.0, 0.9))
+        network, errors, start = adaptation.network, (adaptation.before, adaptation.after), 0.9
+    shape: tuple[int, int, int] = refined.conflict.shape  # type: ignore[assignment]
+    n_planes = planes_of_a_slab(shape, plan.device, plan.options.memory_limit, times=SLABS_OF_NETWORK)
+    correcting = correct(network, features, n_planes=n_planes, device=plan.device)
+    corrected = yield from staged(correcting, start, 1.0, "correcting the maps with the network")
+    corrected = clamp_to_bounds(corrected, refined.upper_limits)
+    return corrected.lerp_(refined.log_maps, refined.conflict), errors  # no correction where the LR maps are followed
 
 
 def _adapted(

@@ -5,15 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
-import torch
-
-from napari_swig_qmri.progress import Progress, drained, mapped, with_time_left
+from napari_swig_qmri.progress import Progress, drained, with_time_left
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
-from napari_swig_qmri.super_resolution.plan import RunPlan
-from napari_swig_qmri.super_resolution.plan import plan as plan_run
-from napari_swig_qmri.super_resolution.solver.problem import prepare
+from napari_swig_qmri.super_resolution.plan import RunPlan, plan
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
@@ -21,9 +17,9 @@ if TYPE_CHECKING:
 
 
 def super_resolve(
-    maps: MapsLike,
-    guides: Sequence[GuideLike],
-    options: Options = Options(),
+    maps: MapsLike | RunPlan,
+    guides: Sequence[GuideLike] = (),
+    options: Options | None = None,
     *,
     units: str | None = None,
     mask: MaskLike | None = None,
@@ -37,12 +33,13 @@ def super_resolve(
         Measured LR maps, any of PD (arbitrary unit), T1 and T2: by name (``{"T1": image, ...}``, also ``"R1"`` and
         ``"R2"`` in 1/s), as a folder, as a list of files or volumes, or as `QuantitativeMaps`. An image is a
         path, a nibabel image, a pair of an array ``(x, y, z)`` and an affine ``(4, 4)`` to RAS+ mm, or a `Volume`.
-        NaN and voxels that are 0 in all maps count as not measured.
+        NaN and voxels that are 0 in all maps count as not measured. Or a `RunPlan`, which holds guides, options, units
+        and mask as well.
     guides
         Up to five weighted images, each as `Guide`, `WeightedImage`, or an image as above. A path without a
         sequence beside it takes the sequence from its JSON sidecar.
     options
-        Options of the run.
+        Options of the run. By default ``Options()``.
     units
         Unit of T1 and T2 maps that bring none of their own, ``"s"`` or ``"ms"``. By default it is guessed from the
         values, and a notice of the result says so.
@@ -62,7 +59,7 @@ def super_resolve(
     ValueError
         If an input cannot be used, with one sentence that says why and what to do.
     TypeError
-        If an input is of a kind that is not understood.
+        If an input is of a kind that is not understood, or something is given beside a plan.
     FileNotFoundError
         If a file does not exist.
 
@@ -70,16 +67,16 @@ def super_resolve(
     --------
     >>> from napari_swig_qmri import Options, degrade, make_phantom, super_resolve
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
-    >>> super_resolve(maps, guides[:2], Options(method="regression"))
-    <SuperResolution: PD, T1, T2 on 20 x 24 x 8 voxels of 4 x 4 x 4 mm, method regression, guides T1w, T2w>
+    >>> super_resolve(maps, guides[:1], Options(method="regression"))
+    <SuperResolution: PD, T1, T2 on 20 x 24 x 8 voxels of 4 x 4 x 4 mm, method regression, guides T1w; verdict good>
     """
     return drained(super_resolution_steps(maps, guides, options, units=units, mask=mask), progress)
 
 
 def super_resolution_steps(
-    maps: MapsLike,
-    guides: Sequence[GuideLike],
-    options: Options = Options(),
+    maps: MapsLike | RunPlan,
+    guides: Sequence[GuideLike] = (),
+    options: Options | None = None,
     *,
     units: str | None = None,
     mask: MaskLike | None = None,
@@ -109,16 +106,25 @@ def super_resolution_steps(
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
     >>> next(super_resolution_steps(maps, guides, Options(method="regression"))).fraction
     0.0
+
+    A plan is run as it is:
+
+    >>> from napari_swig_qmri import plan
+    >>> planned = plan(maps, guides[:1], Options(method="regression"))
+    >>> for step in super_resolution_steps(planned):
+    ...     fraction = step.fraction
+    >>> fraction
+    1.0
     """
-    return run(plan_run(maps, guides, options, mask, units=units))
+    if not isinstance(maps, RunPlan):
+        return _run(plan(maps, guides, Options() if options is None else options, mask, units=units))
+    if len(guides) or any(each is not None for each in (options, units, mask)):
+        raise TypeError("a plan holds its guides, options, units and mask: give it alone, or plan again with others.")
+    return _run(maps)
 
 
-def run(plan: RunPlan) -> Generator[Progress, None, SuperResolution]:
-    """Run a plan; yields `Progress` and returns the result."""
-    started = Progress(0.0, "bringing the images onto one grid")
-    yield started
-    dtype: torch.dtype = getattr(torch, plan.options.dtype)
-    problem = yield from mapped(prepare(plan.maps, plan.guides, plan.hr_grid, plan.mask, dtype), lambda _: started)
-    solution = yield from with_time_left(solve(problem, plan))
+def _run(planned: RunPlan) -> Generator[Progress, None, SuperResolution]:
+    yield Progress(0.0, "local regression on the guides")
+    solution = yield from with_time_left(solve(planned))
     yield Progress(1.0, "comparing the result with the images")
-    return result_of(problem, solution, plan)
+    return result_of(solution, planned)

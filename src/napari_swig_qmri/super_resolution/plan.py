@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
+
 from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike, guides_from, maps_from, mask_from
 from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, reference_index
-from napari_swig_qmri.super_resolution.solver.problem import check_guide, check_mask
+from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
-    import torch
-
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured
@@ -62,12 +63,14 @@ class RunPlan:
         Loaded network; None for other methods.
     weights_sha256
         First 16 digits of the SHA-256 of the weights; None without a network.
+    problem
+        Maps and guides on one pair of grids, as the solver takes them.
     memory
         Estimated peak memory in bytes.
     seconds
         Estimated duration on two CPU cores.
     notices
-        Assumptions about the inputs, one sentence each.
+        What was assumed about the inputs, and what was changed in them, one sentence each.
 
     Examples
     --------
@@ -86,6 +89,7 @@ class RunPlan:
     device: torch.device
     network: SwigNet | None
     weights_sha256: str | None
+    problem: Problem
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -115,7 +119,8 @@ def plan(
     Returns
     -------
     RunPlan
-        Inputs in one form, HR grid, device, loaded network, and estimates of memory and time.
+        Inputs in one form and on one pair of grids, device, loaded network, and estimates of memory and time.
+        `super_resolve` takes it in place of the maps.
 
     Raises
     ------
@@ -143,19 +148,14 @@ def plan(
     check_maps(measured)
     check_options(options, measured, len(images))
     check_guides(images)
-    for image in images:
-        check_guide(image, measured.grid)
     hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
     check_detail(measured, images, hr_grid, options.voxel_size)
     inside, about_mask = mask_from(mask, hr_grid, measured)
-    check_mask(inside, hr_grid)
-    device = choose_device(options.device)
-    if device.type == "mps" and options.dtype == "float64":
-        raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
+    device = choose_device(options.device, options.dtype)
     memory = _memory(options, hr_grid, device, len(images))
     _check_memory(memory)
-    is_network = options.method == "network"
-    weights = weights_file(options.weights or DEFAULT_WEIGHTS) if is_network else None
+    weights = weights_file(options.weights or DEFAULT_WEIGHTS) if options.method == "network" else None
+    problem = drained(prepare(measured, images, hr_grid, inside, getattr(torch, options.dtype)))
     return RunPlan(
         maps=measured,
         guides=images,
@@ -166,10 +166,15 @@ def plan(
         device=device,
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),
+        problem=problem,
         memory=memory,
         seconds=_seconds(options, hr_grid, len(images)),
-        notices=(*notices, *about_mask),
+        notices=(*notices, *_about(images), *about_mask, *problem.notices),
     )
+
+
+def _about(guides: Sequence[WeightedImage]) -> Iterator[str]:
+    return (notice for guide in guides for notice in guide.notices)
 
 
 def machine_memory() -> int | None:

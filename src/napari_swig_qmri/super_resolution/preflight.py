@@ -10,21 +10,18 @@ import torch
 
 from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import RunPlan
 from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
-from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid
 from napari_swig_qmri.super_resolution.solver.posterior import signal_and_slope
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
     from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
 
-TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
+TYPICAL_TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
 TEXTURE = (0.02, 0.04, 0.05)  # standard deviation of log PD, T1 and T2 inside a tissue
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
 SEEN, PARTLY_SEEN = 0.75, 0.3  # fraction of the standard deviation that the guides remove
@@ -84,19 +81,12 @@ def preflight(
 
 
 def describe(plan: RunPlan) -> tuple[str, ...]:
-    """Return what a plan will do, one sentence each.
-
-    Raises
-    ------
-    ValueError
-        If maps and guides do not fit together.
-    """
+    """Return what was assumed for a plan and what it will do, one sentence each."""
     lr_grid, hr_grid = plan.maps.grid, plan.hr_grid
     statements = [
         *plan.notices,
         f"LR {size_text(lr_grid.voxel_size)} → HR {size_text(hr_grid.voxel_size)} mm, "
         f"{' × '.join(str(n) for n in hr_grid.shape)} voxels.",
-        *_resampled(plan),
         f"Runs on {str(plan.device).upper()}.",
     ]
     if not plan.guides:
@@ -111,7 +101,7 @@ def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, 
     1 - posterior standard deviation / prior standard deviation, for independent texture and 1 % noise in the guides.
     """
     maps = torch.tensor(tissue).view(3, 1)
-    reference = torch.tensor(TISSUES["WM"]).view(3, 1)
+    reference = torch.tensor(TYPICAL_TISSUES["WM"]).view(3, 1)
     prior = torch.diag(torch.tensor(TEXTURE).square().reciprocal())
     precision = prior.clone()
     for sequence in sequences:
@@ -125,7 +115,7 @@ def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, 
 def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> list[str]:
     """Describe how well the guides determine each map in WM, GM and CSF: a heading, then one line per map."""
     names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
-    shares = zip(*(visible_share(sequences, values) for values in TISSUES.values()), strict=True)
+    shares = zip(*(visible_share(sequences, values) for values in TYPICAL_TISSUES.values()), strict=True)
     words = {name: [_word(share) for share in in_tissues] for name, in_tissues in zip(QUANTITIES, shares, strict=True)}
     lines = [f"HR detail from {names}, in white matter (WM), grey matter (GM) and fluid (CSF):"]
     lines += [f"{name}: {_where(in_tissues)}." for name, in_tissues in words.items()]
@@ -142,7 +132,9 @@ def _word(share: float) -> str:
 
 def _where(words: Sequence[str]) -> str:
     """Join one word per tissue to text such as "well in WM and GM, hardly in CSF"."""
-    found = {word: [tissue for tissue, said in zip(TISSUES, words, strict=True) if said == word] for word in WORDS}
+    found = {
+        word: [tissue for tissue, said in zip(TYPICAL_TISSUES, words, strict=True) if said == word] for word in WORDS
+    }
     return ", ".join(f"{word} in {joined(tissues)}" for word, tissues in found.items() if tissues)
 
 
@@ -152,21 +144,12 @@ def _remedy(n_guides: int) -> str:
     return "; a FLAIR or PDw guide would fix it" if n_guides == 2 else "; more guides would add it"
 
 
-def _resampled(plan: RunPlan) -> list[str]:
-    names = [guide.name for guide in plan.guides if not guide.grid.is_aligned_with(plan.hr_grid)]
-    return [f"{', '.join(names)} will be resampled to the HR grid."] if names else []
-
-
 def _gains(plan: RunPlan) -> str:
-    """Sentence on the gains: those given, or first estimates for the guides that lie on one grid."""
-    grid = choose_hr_grid(plan.maps, plan.guides, None, plan.reference)
-    ready = [guide for guide in plan.guides if guide.grid.is_aligned_with(grid)]  # resampling takes seconds
-    mask = None if plan.options.voxel_size else plan.mask  # a mask on another grid does not fit
-    problem = drained(prepare(plan.maps, ready, grid, mask))
+    """Sentence on the gains: those given, or first estimates."""
+    names = [guide.name.split()[-1] for guide in plan.guides]
     if (gains := plan.options.gains) is not None:
-        return f"Gains are given: {_listed([guide.name.split()[-1] for guide in plan.guides], gains)}."
-    estimates = start_gains(problem) / problem.gain_units
-    names = [guide.name.split()[-1] for guide in ready]
+        return f"Gains are given: {_listed(names, gains)}."
+    estimates = start_gains(plan.problem) / plan.problem.gain_units
     return f"Gains found: {_listed(names, estimates.tolist())} (image values per unit of PD); the run checks them."
 
 

@@ -19,6 +19,33 @@ from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
+GOOD, LOOK, DO_NOT_USE = "good", "look", "do not use"  # verdicts
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether the maps of a run can be used.
+
+    Parameters
+    ----------
+    word
+        ``"good"``: nothing speaks against the maps; ``"look"``: look at what the reasons name before you use them;
+        ``"do not use"``: a map is probably worse than interpolation.
+    reasons
+        One sentence each; none if `word` is ``"good"``.
+
+    Examples
+    --------
+    >>> str(Verdict("look", ("The guides disagree with the T2 map.",)))
+    'look: The guides disagree with the T2 map.'
+    """
+
+    word: str = GOOD
+    reasons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.word}: {' '.join(self.reasons)}" if self.reasons else self.word
+
 
 @dataclass(frozen=True, eq=False, kw_only=True, repr=False)
 class SuperResolution:
@@ -41,6 +68,8 @@ class SuperResolution:
         after interpolation or regression.
     gains
         Image value per unit of PD, one per guide.
+    verdict
+        Whether the maps can be used, with reasons.
     notices
         What was assumed, repaired or left out, one sentence each.
     parameters
@@ -62,6 +91,7 @@ class SuperResolution:
     lr_maps: QuantitativeMaps
     conflict: FloatArray | None = None
     gains: tuple[float, ...] = ()
+    verdict: Verdict = Verdict()
     notices: tuple[str, ...] = ()
     parameters: Mapping[str, Any]
 
@@ -71,7 +101,7 @@ class SuperResolution:
         guides = f", guides {', '.join(guide.name for guide in self.guides)}" if self.guides else ""
         return (
             f"<SuperResolution: {', '.join(self.maps.names)} on {shape} voxels of {edges} mm, "
-            f"method {self.parameters.get('method')}{guides}>"
+            f"method {self.parameters.get('method')}{guides}; verdict {self.verdict.word}>"
         )
 
     @property
@@ -134,13 +164,10 @@ def provenance(result: SuperResolution) -> dict[str, Any]:
         Parameters=dict(result.parameters),
         Guides=[guide.name for guide in result.guides],
         Gains=list(result.gains),
-        Assumed=assumptions(result),
+        Verdict=result.verdict.word,
+        Reasons=list(result.verdict.reasons),
+        Assumed=list(result.notices),
     )
-
-
-def assumptions(result: SuperResolution) -> list[str]:
-    """Return what was assumed about the guides and in the run, one sentence each."""
-    return [*(notice for guide in result.guides for notice in guide.notices), *result.notices]
 
 
 def save_super_resolution(

@@ -10,7 +10,7 @@ import pytest
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 
-from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
+from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.progress import Progress
 
 
@@ -77,7 +77,3 @@ def test_a_second_job_waits_for_the_user(panel: RunPanel) -> None:
     assert starts == [1]
     panel.set_ready(False)
     assert not panel.run_button.enabled
-
-
-def test_durations_are_rounded() -> None:
-    assert [duration(seconds) for seconds in (0.2, 12.4, 89, 150)] == ["1 s", "12 s", "89 s", "2 min"]

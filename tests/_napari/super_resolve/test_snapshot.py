@@ -10,6 +10,7 @@ from widget_cases import HR, MEDIANS, case, layers_of, make_guide, make_map
 
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
+from napari_swig_qmri.data.coercion import guides_from
 from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
 from napari_swig_qmri.super_resolution.options import Options
 
@@ -28,7 +29,8 @@ def test_maps_are_in_seconds_and_guides_have_the_chosen_sequence() -> None:
     )
     snapshot = Snapshot.of(inputs)
     layers[3].name, layers[1].data = "renamed", 0 * layers[1].data  # too late
-    maps, guides, options = snapshot.arguments()
+    given, guides, options = snapshot.arguments()
+    maps, guides = given.maps, guides_from(guides)
     assert maps.names == ("T1", "T2")
     assert np.median(maps["T1"]) == pytest.approx(MEDIANS["T1map"], rel=0.1)
     assert np.median(maps["T2"]) == pytest.approx(MEDIANS["T2map"], rel=0.1)
@@ -60,4 +62,4 @@ def test_changes_of_the_maps_are_notices() -> None:
     layers = layers_of(*case())
     (fine,) = layers_of(make_map("T1map", HR, name="fine T1map"))
     snapshot = Snapshot.of(SuperResolveInputs(maps={"PD": MapChoice(layers[0]), "T1": MapChoice(fine)}))
-    assert "interpolated" in " ".join(snapshot.notices())
+    assert "interpolated" in " ".join(snapshot.arguments()[0].notices)

@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QWidget
 from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import button, column, row
+from napari_swig_qmri.data.wording import duration_text
 from napari_swig_qmri.progress import Progress, with_time_left
 
 if TYPE_CHECKING:
@@ -20,13 +21,6 @@ if TYPE_CHECKING:
 
 
 STEPS = 1000  # of the progress bar
-
-
-def duration(seconds: float) -> str:
-    """Rounded duration, so that a display does not flicker: ``12 s``, ``3 min``."""
-    if seconds < 90:
-        return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min"
 
 
 class RunPanel(QWidget):
@@ -124,7 +118,9 @@ class RunPanel(QWidget):
     def _show_progress(self, progress: Progress) -> None:
         left = progress.seconds_left
         self.bar.value = round(STEPS * progress.fraction)
-        self._show_stage(f"{progress.stage}…" if left is None else f"{progress.stage}: about {duration(left)} left")
+        self._show_stage(
+            f"{progress.stage}…" if left is None else f"{progress.stage}: about {duration_text(left)} left"
+        )
 
     def _show_stage(self, text: str) -> None:
         set_text(self.stage, sentence(text))

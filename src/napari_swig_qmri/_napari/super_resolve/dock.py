@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from napari.utils.notifications import notification_manager
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 
@@ -13,7 +14,7 @@ from napari_swig_qmri._napari.parts.appearance import Foldable, exists, heading,
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_preferences
-from napari_swig_qmri._napari.parts.run_panel import RunPanel, duration
+from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.view import start_as_preferred
 from napari_swig_qmri._napari.parts.viewer_layers import (
     add_results,
@@ -32,6 +33,7 @@ from napari_swig_qmri._napari.super_resolve.preflight_panel import PreflightPane
 from napari_swig_qmri._napari.super_resolve.result_panel import FinishedRun, ResultPanel
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.wording import duration_text
 from napari_swig_qmri.physics.weighting import contrast_of
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_swig_qmri.progress import Progress
+    from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.preflight import Preflight
     from napari_swig_qmri.super_resolution.results import SuperResolution
 
@@ -55,15 +58,18 @@ NOTHING_GAINED = (
     "The weights stay as they were, and no layers were added."
 )
 ACTION = "Super-resolve"
+NOT_ADDED = "The layers of the result could not be added to the viewer: {error}"
 LONGEST_ACTION = 36  # characters that a button of a narrow dock shows
 
 
 @dataclass(frozen=True, eq=False)
 class RunRequest:
-    """Inputs of a run, and the finished run with the network that it adapts."""
+    """Inputs of a run, what was planned for them, and the finished run with the network that it adapts."""
 
     inputs: SuperResolveInputs
     snapshot: Snapshot
+    checked: Snapshot | None = None  # layers as they were when `plan` was made
+    plan: RunPlan | None = None
     base: FinishedRun | None = None
 
 
@@ -84,6 +90,8 @@ class SuperResolveWidget(Dock):
         self._added: list[Layer] = []  # by the last run
         self._request: RunRequest | None = None  # of the current or last run
         self._checked: SuperResolveInputs | None = None  # inputs of the last preflight
+        self._checked_layers: Snapshot | None = None
+        self._failure: Exception | None = None  # to add the layers of the last run
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
@@ -97,7 +105,7 @@ class SuperResolveWidget(Dock):
             part.changed.connect(self._ask)
         self.preflight.checked.connect(self.run_panel.set_ready)
         self.run_panel.requested.connect(self.start)
-        self.run_panel.succeeded.connect(self._add_result)
+        self.run_panel.succeeded.connect(self._take_result)
         self.run_panel.ended.connect(self._free_results)
         self.results.adaptation_wanted.connect(self.adapt)
         self.results.adaptation_undone.connect(self._say_undone)
@@ -134,6 +142,7 @@ class SuperResolveWidget(Dock):
             If the inputs are incomplete or impossible.
         RuntimeError
             If another run is under way, or if the run fails or is cancelled, with the message that the dock shows.
+            If the layers cannot be added to the viewer.
         """
         if problems := self._problems(self.value()):
             raise ValueError(problems[0])
@@ -141,23 +150,26 @@ class SuperResolveWidget(Dock):
             raise RuntimeError("another run is under way: wait until it has ended, or cancel it.")
         self.start()
         self.run_panel.wait()
+        if self._failure is not None:
+            raise RuntimeError(self.run_panel.message.text()) from self._failure
         return list(self._added)
 
     def start(self) -> None:
         """Start a run with the current inputs in the background. Later changes of the layers have no effect on it."""
-        inputs = self.value()
-        self._start(RunRequest(inputs, Snapshot.of(inputs)))
+        inputs, answer = self.value(), self.preflight.answer
+        plan = answer.plan if answer is not None and inputs == self._checked else None
+        self._start(RunRequest(inputs, Snapshot.of(inputs), self._checked_layers, plan))
 
     def adapt(self, run: FinishedRun) -> None:
         """Start a run with the inputs of a finished run that adapts its network first."""
-        self._start(RunRequest(run.inputs, run.snapshot.adapting(), run))
+        self._start(RunRequest(run.inputs, run.snapshot.adapting(), base=run))
 
     def _start(self, request: RunRequest) -> None:
         if self.run_panel.is_running:
             return
         self._request = request
         self.results.set_busy(True)
-        self.run_panel.start(partial(_run, self._solver, request.snapshot))
+        self.run_panel.start(partial(_run, self._solver, request))
 
     def _free_results(self) -> None:
         self.results.set_busy(False)
@@ -209,7 +221,8 @@ class SuperResolveWidget(Dock):
         elif inputs != self._checked:
             self._checked = inputs
             self.run_panel.set_ready(False)
-            self.preflight.ask(partial(_ask_engine, self._inspector, Snapshot.of(inputs)))
+            self._checked_layers = Snapshot.of(inputs)
+            self.preflight.ask(partial(_ask_engine, self._inspector, self._checked_layers))
             if (same := self.results.run_of(inputs)) is not None:
                 self.results.show_run(same)
         self._name_action()
@@ -220,12 +233,20 @@ class SuperResolveWidget(Dock):
         shown = self.results.shown
         self.run_panel.set_action(ACTION if shown is None else _again(self.value(), shown.inputs))
 
+    def _take_result(self, result: SuperResolution) -> None:
+        self._failure, self._added = None, []
+        try:
+            self._add_result(result)
+        except Exception as error:  # Qt drops what a slot raises: `run` raises it
+            self._failure = error
+            notification_manager.receive_error(type(error), error, error.__traceback__)
+            self.run_panel.show_message(NOT_ADDED.format(error=error), problem=True)
+
     def _add_result(self, result: SuperResolution) -> None:
         request = self._request
-        self._added = []
         if request is None:
             return
-        took = duration(self.run_panel.seconds_since_start())
+        took = duration_text(self.run_panel.seconds_since_start())
         errors = result.parameters.get("adapted")
         if request.base is not None and errors and errors["error_after"] >= errors["error_before"]:
             self.results.refuse(request.base, "Adapting the network to this subject gained nothing.")
@@ -238,6 +259,7 @@ class SuperResolveWidget(Dock):
                 number=LayerRecord.of(added[0]).run,
                 label=result_label(result),
                 method=str(result.parameters["method"]),
+                verdict=result.verdict,
                 inputs=request.inputs,
                 snapshot=request.snapshot,
                 layers=tuple(added),
@@ -275,11 +297,15 @@ def _contrasts(inputs: SuperResolveInputs) -> list[str]:
     return [contrast_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
 
 
-def _run(solver: Solver, snapshot: Snapshot) -> Generator[Progress, None, SuperResolution]:
+def _run(solver: Solver, request: RunRequest) -> Generator[Progress, None, SuperResolution]:
+    """Run the plan of a request, or plan again if the layers have changed since."""
     if solver is None:
         from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # loads torch
 
         solver = super_resolution_steps
+    snapshot, checked = request.snapshot, request.checked
+    if request.plan is not None and checked is not None and checked.fingerprint == snapshot.fingerprint:
+        return (yield from solver(request.plan))
     return (yield from solver(*snapshot.arguments(), mask=snapshot.mask_volume()))
 
 
@@ -288,5 +314,7 @@ def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
         from napari_swig_qmri.super_resolution.preflight import preflight  # loads torch
 
         inspector = preflight
+    _ = snapshot.fingerprint  # computed and kept now: of the layers that the plan is made from
     answer = inspector(*snapshot.arguments(), mask=snapshot.mask_volume())
-    return replace(answer, statements=(*snapshot.notices(), *answer.statements))
+    noted = snapshot.noted_at_rows()
+    return replace(answer, statements=tuple(each for each in answer.statements if each not in noted))

@@ -101,13 +101,20 @@ class OptionsEditor(QWidget):
         return replace(
             self._options,
             method=self.method_box.value,
-            weights=self.weights_box.chosen if is_network else None,
+            weights=self._weights() if is_network else None,
             voxel_size=self._options.voxel_size if edge == self._shown[0] else edge or None,
             device=self._device.value,
             memory_limit=self._options.memory_limit if memory == self._shown[1] else round(memory * GIGABYTE) or None,
             adapt=self._options.adapt and is_network,
             keep_noise=self._options.keep_noise and not is_network,
         )
+
+    def _weights(self) -> str | Path | None:
+        """Chosen weights; those of `set_value` if they are the same, None for the default ones."""
+        chosen = self.weights_box.chosen
+        if chosen == str(self._options.weights or DEFAULT_WEIGHTS):
+            return self._options.weights
+        return None if chosen == DEFAULT_WEIGHTS else chosen
 
     def set_value(self, options: Options) -> None:
         """Show these options."""

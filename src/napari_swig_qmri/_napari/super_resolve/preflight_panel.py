@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QWidget
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import column
-from napari_swig_qmri._napari.parts.run_panel import duration
+from napari_swig_qmri.data.wording import cost_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -27,11 +27,6 @@ def bullets(texts: Iterable[str]) -> str:
     return "".join(f'<p style="{PARAGRAPH}">•&nbsp;{escape(sentence(text))}</p>' for text in texts)
 
 
-def cost(seconds: float, memory: int) -> str:
-    """Sentence with the duration (s) and the memory (bytes) of a run."""
-    return f"Takes about {duration(seconds)} and {memory / 1e9:.1f} GB of memory."
-
-
 class PreflightPanel(QWidget):
     """Checks a run in the background and shows the answer; `checked` carries whether the run can start."""
 
@@ -39,6 +34,7 @@ class PreflightPanel(QWidget):
 
     def __init__(self) -> None:
         super().__init__()
+        self.answer: Preflight | None = None  # to the last question, once it is known
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take)
         self._query.failed.connect(lambda problem: self.show_problems([problem]))
@@ -51,17 +47,20 @@ class PreflightPanel(QWidget):
 
     def ask(self, check: Callable[[], Preflight]) -> None:
         """Call `check` in a thread after a pause, and show its answer."""
+        self.answer = None
         set_text(self.problems, "")
         set_text(self.cost, CHECKING)
         self._query.ask(check)
 
     def show_problems(self, problems: Iterable[str]) -> None:
         """Show problems that are known without a check; a check under way is dropped."""
+        self.answer = None
         self._query.forget()
         self._show((), tuple(problems), "")
 
     def _take(self, answer: Preflight) -> None:
-        self._show(answer.statements, answer.problems, cost(answer.seconds, answer.memory))
+        self.answer = answer
+        self._show(answer.statements, answer.problems, cost_text(answer.seconds, answer.memory))
 
     def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
         set_text(self.problems, bullets(problems))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column
-from napari_swig_qmri._napari.parts.run_panel import duration
+from napari_swig_qmri.data.wording import duration_text
+from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,6 +23,11 @@ if TYPE_CHECKING:
     from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
     from napari_swig_qmri.super_resolution.preflight import Preflight
 
+VERDICTS = {  # what is shown, and the role of the text
+    GOOD: ("Verdict: good. Nothing speaks against these maps.", "text"),
+    LOOK: ("Verdict: look at these maps before you use them.", "assumption"),
+    DO_NOT_USE: ("Verdict: do not use these maps.", "problem"),
+}
 ADAPT = "Train a copy of the network on this subject, for as long as that lowers its cross-scale error."
 
 
@@ -32,6 +38,7 @@ class FinishedRun:
     number: int
     label: str  # guides and method: M_12 (T1w + T2w), posterior
     method: str  # that ran
+    verdict: Verdict
     inputs: SuperResolveInputs
     snapshot: Snapshot
     layers: tuple[Layer, ...]
@@ -65,6 +72,7 @@ class ResultPanel(QWidget):
         self._costs: dict[FinishedRun, str] = {}  # duration of an adaptation
         self._asked: FinishedRun | None = None
         self._caption = wrapped_label("-", role="note")
+        self.verdict = wrapped_label()
         self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
         self.adapt_button = button("Adapt to this subject", "", lambda: self.adaptation_wanted.emit(self.shown))
         tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
@@ -72,7 +80,7 @@ class ResultPanel(QWidget):
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take_preflight)
         self._query.failed.connect(self._refuse_asked)
-        self.setLayout(column(self._caption, self.box, self.adapt_button, self.undo_button))
+        self.setLayout(column(self._caption, self.box, self.verdict, self.adapt_button, self.undo_button))
         self.box.changed.connect(self._switch)
         self._update()
 
@@ -173,7 +181,7 @@ class ResultPanel(QWidget):
         if answer.problems:
             self._refuse_asked(answer.problems[0])
         elif self._asked is not None:
-            self._costs[self._asked] = f"Takes about {duration(answer.seconds)}."
+            self._costs[self._asked] = f"Takes about {duration_text(answer.seconds)}."
             self._update()
 
     def _refuse_asked(self, problem: str) -> None:
@@ -191,6 +199,10 @@ class ResultPanel(QWidget):
         self.undo_button.enabled = not self._is_busy
         self.box.tooltip = "" if run is None else run.title
         self._caption.setText("" if run is None else f"Shown result: run {run.number}")
+        if run is not None:
+            words, role = VERDICTS[run.verdict.word]
+            self.verdict.setStyleSheet(style(role))
+            set_text(self.verdict, " ".join([words, *run.verdict.reasons]))
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from napari.layers import Image
+
+from napari_swig_qmri._napari.parts.appearance import unwrapped
 from napari_swig_qmri._napari.parts.viewer_layers import add_results, proposed_guides, proposed_maps, sequence_of
 from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
+from napari_swig_qmri.data.wording import joined
+from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.options import Options
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from napari.components import ViewerModel
-    from napari.layers import Image, Layer
+    from napari.layers import Layer
 
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.progress import Progress
@@ -59,6 +64,8 @@ def super_resolve_layers(
     ------
     ValueError
         If the viewer has no maps, or an input cannot be used, with one sentence that says why and what to do.
+    TypeError
+        If maps or guides are no image layers.
 
     Examples
     --------
@@ -77,8 +84,7 @@ def super_resolve_layers(
 
     maps = proposed_maps(viewer) if maps is None else maps
     guides = proposed_guides(viewer) if guides is None else guides
-    if not maps:
-        raise ValueError("the viewer has no measured PD, T1 or T2 map: open one, or name its layer in `maps`.")
+    _check_layers(maps, guides)
     inputs = SuperResolveInputs(
         maps={name: MapChoice(layer) for name, layer in maps.items()},
         guides=tuple(_guide_choice(guide) for guide in guides),
@@ -88,6 +94,22 @@ def super_resolve_layers(
     snapshot = Snapshot.of(inputs)
     result = super_resolve(*snapshot.arguments(), mask=snapshot.mask_volume(), progress=progress)
     return add_results(viewer, result_layers(result, snapshot.frame, snapshot.origin))
+
+
+def _check_layers(maps: Mapping[str, Any], guides: Sequence[Any]) -> None:
+    """Refuse names of other quantities, and what is no layer of an image."""
+    if not maps:
+        raise ValueError("the viewer has no measured PD, T1 or T2 map: open one, or name its layer in `maps`.")
+    if unknown := [name for name in maps if name not in QUANTITIES]:
+        raise ValueError(
+            f"maps are named {joined(QUANTITIES, 'or')}, but {unknown[0]!r} came: name the quantity. A layer of "
+            "rates is converted to times."
+        )
+    layers = [*maps.values(), *(guide[0] if isinstance(guide, tuple) else guide for guide in guides)]
+    if others := [layer for layer in layers if not isinstance(unwrapped(layer), Image)]:
+        raise TypeError(
+            f"maps and guides are image layers of the viewer, but {others[0]!r} came: pass viewer.layers['name']."
+        )
 
 
 def _guide_choice(guide: Any) -> GuideChoice:

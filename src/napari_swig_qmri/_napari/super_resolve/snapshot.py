@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from napari_swig_qmri._napari.layers import from_layer
-from napari_swig_qmri._napari.parts.viewer_layers import as_map, unit_of, volume_of
+from napari_swig_qmri._napari.parts.viewer_layers import as_map, unit_of
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import origin_of
-from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_notices
+from napari_swig_qmri.data.coercion import Guide, guides_from
+from napari_swig_qmri.data.inputs import MapFiles, maps_among
 from napari_swig_qmri.super_resolution.options import Options
 
 if TYPE_CHECKING:
@@ -18,8 +24,10 @@ if TYPE_CHECKING:
     from napari.layers import Layer
 
     from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
-    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
+    from napari_swig_qmri.data.volumes import FloatArray, Volume
     from napari_swig_qmri.physics.signal_models import SignalModel
+
+PLACE = ("scale", "translate", "rotate", "shear", "affine")  # attributes of a layer that place it
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +50,7 @@ class SuperResolveInputs:
 class Snapshot:
     """Data and attributes of the chosen layers at one time. Later changes of the layers have no effect on it."""
 
-    maps: tuple[tuple[Any, dict[str, Any], str, str], ...]  # data and attributes of a layer, quantity, unit
+    maps: tuple[tuple[Any, dict[str, Any], str, str | None], ...]  # data and attributes of a layer, quantity, unit
     guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
     mask: tuple[Any, dict[str, Any]] | None
     options: Options
@@ -51,7 +59,10 @@ class Snapshot:
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
         """Snapshot of the chosen layers as they are now; arrays are not copied."""
         return cls(
-            tuple(_map(choice, quantity) for quantity, choice in inputs.maps.items()),
+            tuple(
+                (*choice.layer.as_layer_data_tuple()[:2], quantity, choice.unit)
+                for quantity, choice in inputs.maps.items()
+            ),
             tuple(
                 (*guide.layer.as_layer_data_tuple()[:2], guide.sequence)
                 for guide in inputs.guides
@@ -72,9 +83,27 @@ class Snapshot:
         others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
         return origin_of([attributes for _, attributes, *_ in self.maps], others)
 
-    def arguments(self) -> tuple[QuantitativeMaps, list[WeightedImage], Options]:
+    @cached_property
+    def fingerprint(self) -> int:
+        """Checksum of values and places of the layers, as they are when it is first asked for."""
+        layers = [each[:2] for each in (*self.maps, *self.guides)] + ([self.mask] if self.mask else [])
+        found = 0
+        for data, attributes in layers:
+            found = zlib.crc32(np.asarray(data).ravel(order="K"), found)
+            found = zlib.crc32(repr([attributes[name] for name in PLACE]).encode(), found)
+        return found
+
+    def arguments(self) -> tuple[MapFiles, list[Guide], Options]:
         """Maps, guides and options as `super_resolution_steps` takes them."""
-        return as_maps(self._map_volumes()), [_guide(*guide) for guide in self.guides], self.options
+        volumes = [_map_volume(*each) for each in self.maps]
+        guides = [Guide(from_layer(data, attributes), sequence) for data, attributes, sequence in self.guides]
+        return maps_among(volumes, [Path("the chosen layers")]), guides, self.options
+
+    def noted_at_rows(self) -> set[str]:
+        """Assumptions about the layers that the rows of the dock show beside their layers."""
+        maps, guides, _ = self.arguments()
+        about_maps = (f"{volume.name}: {notice}" for volume in maps.volumes for notice in volume.notices)
+        return {*about_maps, *(notice for guide in guides_from(guides) for notice in guide.notices)}
 
     def mask_volume(self) -> Volume | None:
         """Mask layer on its own grid; None without one."""
@@ -84,19 +113,10 @@ class Snapshot:
         """The same with the option to adapt the network first."""
         return replace(self, options=replace(self.options, adapt=True))
 
-    def notices(self) -> tuple[str, ...]:
-        """Changes made to the maps before the run, one sentence each."""
-        return map_notices(self._map_volumes())
 
-    def _map_volumes(self) -> list[Volume]:
-        return [as_map(from_layer(data, attributes), quantity, unit) for data, attributes, quantity, unit in self.maps]
-
-
-def _map(choice: MapChoice, quantity: str) -> tuple[Any, dict[str, Any], str, str]:
-    unit = choice.unit or unit_of(volume_of(choice.layer), quantity)[0]
-    return (*choice.layer.as_layer_data_tuple()[:2], quantity, unit)
-
-
-def _guide(data: Any, attributes: dict[str, Any], sequence: SignalModel | None) -> WeightedImage:
-    guide = as_guide(from_layer(data, attributes))[0]
-    return guide if guide.sequence == sequence else replace(guide, sequence=sequence, notices=())  # chosen by the user
+def _map_volume(data: Any, attributes: dict[str, Any], quantity: str, unit: str | None) -> Volume:
+    """Map of a layer in the given unit, or in the one that it is assumed to have, with notices on that."""
+    volume = from_layer(data, attributes)
+    assumed, notices = unit_of(volume, quantity)
+    told = notices if unit in (None, assumed) else ()
+    return replace(as_map(volume, quantity, unit or assumed), notices=(*volume.notices, *told))

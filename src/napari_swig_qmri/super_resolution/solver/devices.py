@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import torch
 
+from napari_swig_qmri.data.wording import joined
+
 CPU_SLAB, GPU_SLAB = 300_000, 30_000_000  # HR voxels that are linearised at a time
 BYTES_PER_VOXEL = 400  # of working memory for these voxels, in float32
 
 
-def choose_device(name: str) -> torch.device:
+def choose_device(name: str, dtype: str = "float32") -> torch.device:
     """Return the device of a name; ``"auto"`` takes CUDA, then MPS, then the CPU.
 
     Raises
     ------
     ValueError
-        If there is no such device on this machine.
+        If there is no such device on this machine, or it cannot compute in `dtype`.
     """
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
@@ -24,6 +26,12 @@ def choose_device(name: str) -> torch.device:
         raise ValueError(f"the device must be auto, cuda, mps or cpu, but it is {name!r}.")
     if not available[kind]:
         raise ValueError(f"there is no {kind} device on this machine: choose 'auto' or 'cpu'.")
+    if kind == "mps" and dtype == "float64":
+        raise ValueError("MPS devices have no float64: choose dtype 'float32' or device 'cpu'.")
+    n_devices = torch.cuda.device_count() if kind == "cuda" else 1
+    if name not in (kind, *(f"{kind}:{index}" for index in range(n_devices))):
+        listed = joined([kind, *(f"{kind}:{index}" for index in range(n_devices))], "or")
+        raise ValueError(f"the device {name!r} is not on this machine: choose {listed}.")
     return torch.device(name)
 
 
