@@ -45,9 +45,9 @@ def _cell(value: Any) -> Any:
 
 def duration_text(seconds: float) -> str:
     """Rounded duration, so that a display does not flicker: ``12 s``, ``3 min``, ``3.5 h``."""
-    if seconds < 90:
+    if seconds < 100:
         return f"{max(1, round(seconds))} s"
-    return f"{round(seconds / 60)} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+    return f"{round(seconds / 60)} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
 def cost_text(seconds: float, memory: int) -> str:
