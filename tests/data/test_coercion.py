@@ -12,7 +12,7 @@ import pytest
 
 from napari_swig_qmri.data.coercion import Guide, guides_from, maps_from, mask_from
 from napari_swig_qmri.data.files import read_volume
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
 
 AFFINE = np.array([[0, 2.0, 0, -3.5], [-1.5, 0, 0, 4.25], [0, 0, 3.0, 7.0], [0, 0, 0, 1]])
@@ -81,6 +81,22 @@ def test_guides_bring_their_sequence_or_have_it_in_a_sidecar(tmp_path):
     (same,) = guides_from([replace(first, name="kept")])
     assert same.name == "kept"
     assert guides_from([Guide(first, name="renamed")])[0].sequence == SEQUENCE
+
+
+def test_complex_images_become_magnitudes_and_complex_volumes_are_refused(tmp_path):
+    turned = SECONDS * np.exp(2j)
+    for image in (nib.Nifti1Image(turned.astype(np.complex64), AFFINE), (turned, AFFINE)):
+        maps, notices = maps_from({"T1": image}, units="s")
+        np.testing.assert_allclose(maps["T1"], SECONDS, rtol=1e-5)
+        assert any("Complex values: the magnitude was taken." in notice for notice in notices)
+    grid = VoxelGrid(SECONDS.shape, AFFINE)
+    for made in (
+        lambda: Volume(data=turned, grid=grid, name="T1"),
+        lambda: QuantitativeMaps(data=turned[None], grid=grid, names=("T1",)),
+        lambda: WeightedImage(data=turned, grid=grid, name="T1w"),
+    ):
+        with pytest.raises(TypeError, match=r"is complex, .*pass np\.abs"):
+            made()
 
 
 def test_masks_are_arrays_or_images_on_the_grid(tmp_path):

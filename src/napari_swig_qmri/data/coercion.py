@@ -15,7 +15,7 @@ from napari_swig_qmri.data.files import find_images, read_content, read_volumes,
 from napari_swig_qmri.data.inputs import MapFiles, maps_among
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.labels import coverage_notices, mask_on
-from napari_swig_qmri.data.nifti import NiftiContent, header_text, nifti_content, spatial
+from napari_swig_qmri.data.nifti import NiftiContent, header_text, magnitude, nifti_content, spatial
 from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.units import MAP_UNITS, with_kind
@@ -195,8 +195,11 @@ def _content_in_memory(image: Any, name: str) -> NiftiContent:
         data, affine = (np.asarray(each) for each in image)
         if affine.shape != (4, 4):
             raise ValueError(f"{name} needs a 4 x 4 affine to RAS+ mm beside its array, but it is {affine.shape}.")
+        if not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+            raise ValueError(f"the affine of {name} is singular or not finite, so that its voxels have no place.")
+        data, notices = magnitude(data)
         kind = np.float64 if data.dtype == np.float64 else np.float32
-        return NiftiContent(data=spatial(data.astype(kind)), affine=affine.astype(float), header=None)
+        return NiftiContent(data=spatial(data.astype(kind)), affine=affine.astype(float), header=None, notices=notices)
     raise TypeError(
         f"{name} is given as {type(image).__name__}, but a path, a nibabel image, a pair (array, affine) or a Volume "
         "is needed."

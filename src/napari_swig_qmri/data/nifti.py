@@ -13,12 +13,11 @@ import numpy.typing as npt
 from nibabel.filebasedimages import ImageFileError
 from nibabel.spatialimages import HeaderDataError
 
+from napari_swig_qmri.data.affines import affine_of
 from napari_swig_qmri.data.output import Part, replacing
 from napari_swig_qmri.data.volumes import FloatArray
 
 EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
-_TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
-_NO_ORIENTATION = "The file has no position or orientation: shown centred, left and right may be swapped."
 _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, zlib.error)
 
 
@@ -85,7 +84,7 @@ def nifti_content(image: Any, name: str) -> NiftiContent:
     values, notices = _values(image.dataobj)
     if values.size == 0:
         raise EmptyImageError(f"{name} has no voxels: its shape is {values.shape}. Export it again.")
-    affine, doubts = _affine(image)
+    affine, doubts = affine_of(image)
     return NiftiContent(data=spatial(values), affine=affine, header=image.header, notices=(*notices, *doubts))
 
 
@@ -128,58 +127,16 @@ def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
         grey = np.mean([colours[channel].astype(np.float32) for channel in "RGB"], axis=0)
         return grey, ("A colour image: shown as the mean of red, green and blue.",)
     if np.issubdtype(stored.dtype, np.complexfloating):
-        return np.abs(np.asanyarray(stored)).astype(np.float32), ("Complex values: the magnitude was taken.",)
+        return magnitude(np.asanyarray(stored))
     is_single = stored.dtype.itemsize <= 2 or stored.dtype == np.float32
     return np.asarray(stored, dtype=np.float32 if is_single else np.float64), ()
 
 
-def _affine(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
-    """Affine to RAS+ mm from sform, else qform, else voxel sizes, and notices on assumptions."""
-    header = image.header
-    if not hasattr(header, "get_sform"):
-        return _in_mm(image.affine, 1.0), ("An Analyze file has no orientation: left and right may be swapped.",)
-    scale, notices = _millimetres(header)
-    sform, qform = _coded(header.get_sform), _coded(header.get_qform)
-    if sform is not None:
-        return _in_mm(sform, scale), notices
-    if qform is not None:
-        return _in_mm(qform, scale), notices
-    base = header.get_base_affine()
-    spacing = np.linalg.norm(base[:3, :3], axis=0)
-    if not _is_usable(base):
-        base = np.diag([*np.where(np.isfinite(spacing) & (spacing > 0), spacing, 1.0), 1.0])
-    return _in_mm(base, scale), (*notices, _NO_ORIENTATION)
-
-
-def _coded(read: Any) -> FloatArray | None:
-    """Affine of a header as read by `read`, if its code declares it and it is invertible; else None."""
-    try:
-        affine, code = read(coded=True)
-    except (ValueError, HeaderDataError):
-        return None
-    return affine if affine is not None and code > 0 and _is_usable(affine) else None
-
-
-def _is_usable(affine: FloatArray) -> bool:
-    if not np.isfinite(affine).all():
-        return False
-    sizes = np.linalg.norm(affine[:3, :3], axis=0)
-    return bool((sizes > 0).all() and abs(np.linalg.det(affine[:3, :3] / sizes)) > 1e-6)
-
-
-def _millimetres(header: Any) -> tuple[float, tuple[str, ...]]:
-    """Millimetres per unit of length of a header, and a notice if it is not 1."""
-    try:
-        unit = header.get_xyzt_units()[0]
-    except KeyError:
-        unit = "unknown"
-    scale = _TO_MM.get(unit, 1.0)
-    return scale, (f"Positions given in {unit}: converted to millimetres.",) if scale != 1 else ()
-
-
-def _in_mm(affine: FloatArray, scale: float) -> FloatArray:
-    in_mm: FloatArray = np.diag([scale, scale, scale, 1.0]) @ np.asarray(affine, dtype=float)
-    return in_mm
+def magnitude(values: npt.NDArray[Any]) -> tuple[FloatArray, tuple[str, ...]]:
+    """Magnitude of complex values, and a notice; values that are real stay as they are."""
+    if not np.iscomplexobj(values):
+        return values, ()
+    return np.abs(values).astype(np.float32), ("Complex values: the magnitude was taken.",)
 
 
 def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any:
@@ -193,7 +150,7 @@ def _image(content: NiftiContent, is_pair: bool, description: str | None) -> Any
     dtype = _stored_type(header, data)
     source = header.copy() if isinstance(header, nib.Nifti1Header) else None
     image = kinds[is_second](data.astype(dtype).reshape(shape), content.affine, source, dtype=dtype)
-    if not np.allclose(_affine(image)[0], content.affine, rtol=0, atol=2e-5):
+    if not np.allclose(affine_of(image)[0], content.affine, rtol=0, atol=2e-5):
         image.set_sform(content.affine, code="scanner")
         image.set_qform(content.affine, code="unknown")
     image.header.set_xyzt_units("mm", _time_unit(source))

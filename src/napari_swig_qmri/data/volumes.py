@@ -87,6 +87,8 @@ class VoxelGrid:
 class Volume:
     """An image from a file or a layer, with its unit and metadata.
 
+    Raises TypeError if the array is complex.
+
     Examples
     --------
     >>> import numpy as np
@@ -108,12 +110,15 @@ class Volume:
     path: Path | None = None  # of the file
     notices: tuple[str, ...] = ()  # assumptions about the image, one sentence each
 
+    def __post_init__(self) -> None:
+        _check_real(self.data, f"image {self.name!r}")
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantitativeMaps:
     """Maps of tissue quantities on one grid: PD in arbitrary units, T1 and T2 in s; NaN in voxels without a value.
 
-    Raises ValueError if the shape of the array does not fit names and grid.
+    Raises ValueError if the shape of the array does not fit names and grid, TypeError if it is complex.
 
     Examples
     --------
@@ -129,6 +134,7 @@ class QuantitativeMaps:
     names: tuple[str, ...] = ("PD", "T1", "T2")  # quantities along the first axis, keys of `QUANTITIES`
 
     def __post_init__(self) -> None:
+        _check_real(self.data, f"array of the maps {', '.join(self.names)}")
         if self.data.shape != (len(self.names), *self.grid.shape):
             raise ValueError(
                 f"maps {', '.join(self.names)} on a grid of {self.grid.shape} voxels need an array of shape "
@@ -145,7 +151,7 @@ class QuantitativeMaps:
 class WeightedImage:
     """A weighted image in scanner units and the sequence that acquired it.
 
-    Raises ValueError if the shape of the array is not that of the grid.
+    Raises ValueError if the shape of the array is not that of the grid, TypeError if it is complex.
 
     Examples
     --------
@@ -164,11 +170,18 @@ class WeightedImage:
     notices: tuple[str, ...] = ()  # assumptions about image and sequence, one sentence each
 
     def __post_init__(self) -> None:
+        _check_real(self.data, f"weighted image {self.name!r}")
         if self.data.shape != self.grid.shape:
             raise ValueError(
                 f"weighted image {self.name!r} has an array of shape {self.data.shape} on a grid of "
                 f"{self.grid.shape} voxels: pass the grid that belongs to the array."
             )
+
+
+def _check_real(data: npt.NDArray[Any], owner: str) -> None:
+    """Raise TypeError for complex numbers, which would lose their imaginary part silently later."""
+    if np.iscomplexobj(data):
+        raise TypeError(f"the {owner} is complex, but real numbers are needed: pass np.abs(...) for its magnitude.")
 
 
 def bright_voxels(values: FloatArray) -> BoolArray:
