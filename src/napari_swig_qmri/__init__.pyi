@@ -2,6 +2,7 @@
 
 from ._napari.layers import from_layer as from_layer
 from ._napari.layers import to_layer_data as to_layer_data
+from ._napari.parts.view import show_radiologically as show_radiologically
 from ._napari.result_layers import result_layers as result_layers
 from ._napari.super_resolve.script import super_resolve_layers as super_resolve_layers
 from .data.coercion import Guide as Guide

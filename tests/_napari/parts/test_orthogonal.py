@@ -16,7 +16,7 @@ from qtpy.QtWidgets import QWidget
 from widget_cases import HR, MEDIANS, add, make_map
 
 from napari_swig_qmri._napari.parts.orthogonal import PLUGIN, follow_orientation
-from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, start_as_preferred
+from napari_swig_qmri._napari.parts.view import choose_neurological, choose_radiological, follow_view
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.synthesis.lazy_contrast import synthesise
@@ -54,9 +54,9 @@ def orientations(widgets: Sequence[Any]) -> list[tuple[str, str]]:
 
 def test_planes_show_the_sides_of_the_main_one(planes: tuple[Any, list[FakePlane]]) -> None:
     viewer, widgets = planes
-    show_radiologically(viewer)
+    choose_radiological(viewer)
     assert orientations(widgets) == [("up", "right"), ("up", "left"), ("down", "right")]
-    show_neurologically(viewer)
+    choose_neurological(viewer)
     assert orientations(widgets) == [("up", "right"), ("up", "right"), ("down", "right")]
 
 
@@ -76,7 +76,7 @@ def test_without_the_other_plugin_nothing_happens() -> None:
     viewer = ViewerModel()
     position = viewer.canvas.overlays.axes.position
     follow_orientation(viewer)
-    show_radiologically(viewer)  # type: ignore[arg-type]
+    choose_radiological(viewer)  # type: ignore[arg-type]
     assert viewer.canvas.overlays.axes.position == position
 
 
@@ -115,7 +115,7 @@ def test_planes_follow_sliders_marks_and_labels(make_napari_viewer: Callable[...
     for model in models:
         assert model.layers[marks.name].data is marks.data
         assert 3 in np.asarray(model.layers["pins"]._slice.image.view)
-    show_neurologically(viewer)
+    choose_neurological(viewer)
     assert orientations(widgets) == [("up", "right"), ("up", "right")]
     manager.cleanup()
 
@@ -128,8 +128,8 @@ def test_further_docks_add_nothing_to_what_follows_the_orientation(qtbot: QtBot)
         shown = viewer.canvas.overlays.axes.events.visible
         return [len(getattr(event, "callbacks", event)) for event in (*changes, shown)]
 
-    start_as_preferred(viewer)
+    follow_view(viewer)
     before = n_followers()
-    start_as_preferred(viewer)
-    start_as_preferred(PublicOnlyProxy(viewer))  # type: ignore[arg-type]  # as napari hands it to plugins
+    follow_view(viewer)
+    follow_view(PublicOnlyProxy(viewer))  # type: ignore[arg-type]  # as napari hands it to plugins
     assert n_followers() == before

@@ -11,13 +11,12 @@ from widget_cases import add, make_map
 
 from napari_swig_qmri._napari.parts.preferences import PLUGIN, preferred_view
 from napari_swig_qmri._napari.parts.view import (
+    choose_neurological,
+    choose_radiological,
     choose_view,
-    hide_marks,
-    show_marks,
-    show_neurologically,
+    follow_view,
     show_radiologically,
     sides_of,
-    start_as_preferred,
     view_of,
 )
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
@@ -31,12 +30,12 @@ def orientation(viewer: ViewerModel) -> tuple[str, str]:
 
 
 def test_the_preferred_view_is_shown_once(viewer: ViewerModel) -> None:
-    start_as_preferred(viewer)
+    follow_view(viewer)
     assert orientation(viewer) != RADIOLOGICAL
     add(viewer, make_map("T1map"))
     assert orientation(viewer) == RADIOLOGICAL
     viewer.scene.camera.orientation2d = ("down", "right")
-    start_as_preferred(viewer)
+    follow_view(viewer)
     add(viewer, make_map("T2map"))
     assert orientation(viewer) == ("down", "right")
 
@@ -46,7 +45,7 @@ def test_a_view_that_was_turned_or_shows_other_images_stays() -> None:
     turned.scene.camera.orientation2d = ("down", "left")
     mixed.add_image(np.zeros((3, 4, 5)))
     for viewer in (turned, mixed):
-        start_as_preferred(viewer)
+        follow_view(viewer)
         add(viewer, make_map("T1map"))
     assert orientation(turned) == ("down", "left")
     assert orientation(mixed) == ("down", "right")
@@ -59,7 +58,7 @@ def test_a_chosen_view_is_kept_for_the_next_start(plugin: None, viewer: ViewerMo
     assert "view: neurological" in get_plugin_settings(PLUGIN).config_path.read_text()
     assert preferred_view() == "neurological"
     second = ViewerModel()
-    start_as_preferred(second)
+    follow_view(second)
     add(second, make_map("T1map"))
     assert orientation(second) == NEUROLOGICAL
 
@@ -67,14 +66,14 @@ def test_a_chosen_view_is_kept_for_the_next_start(plugin: None, viewer: ViewerMo
 def test_the_menu_keeps_the_view_and_turning_by_hand_does_not(plugin: None, viewer: ViewerModel) -> None:
     viewer.scene.camera.orientation2d = NEUROLOGICAL
     assert preferred_view() == "radiological"
-    show_neurologically(viewer)  # type: ignore[arg-type]
+    choose_neurological(viewer)  # type: ignore[arg-type]
     assert preferred_view() == "neurological"
     get_plugin_settings(PLUGIN).appearance.view = "radiological"  # on the preferences page
     assert preferred_view() == "radiological"
 
 
 def test_without_the_plugin_the_view_is_not_kept(viewer: ViewerModel) -> None:
-    show_neurologically(viewer)  # type: ignore[arg-type]
+    choose_neurological(viewer)  # type: ignore[arg-type]
     assert orientation(viewer) == NEUROLOGICAL
     assert preferred_view() == "radiological"
 
@@ -86,7 +85,7 @@ def test_a_dock_shows_the_preferred_view_and_the_view_chosen_elsewhere(viewer: V
     assert (orientation(viewer), dock.compare.view_box.value) == (RADIOLOGICAL, "radiological")
     dock.compare.view_box.value = "neurological"
     assert orientation(viewer) == NEUROLOGICAL
-    show_radiologically(viewer)  # type: ignore[arg-type]
+    choose_radiological(viewer)  # type: ignore[arg-type]
     assert dock.compare.view_box.value == "radiological"
 
 
@@ -97,14 +96,48 @@ def test_marks_name_the_sides_of_every_slice_direction(
     viewer: ViewerModel, order: tuple[int, ...], radiological: tuple[str, str]
 ) -> None:
     add(viewer, make_map("T1map"))
-    show_marks(viewer)
     viewer.dims.order = order
-    for show, sides in ((show_radiologically, radiological), (show_neurologically, radiological[::-1])):
+    for show, sides in ((choose_radiological, radiological), (choose_neurological, radiological[::-1])):
         show(viewer)  # type: ignore[arg-type]
         assert sides_of(viewer) == sides
         texts = tuple(viewer.canvas.overlays[key].text for key in ("swig_left_side", "swig_right_side"))
         assert texts == sides
     viewer.dims.ndisplay = 3
     assert sides_of(viewer) == ("", "")
-    hide_marks(viewer)
     assert not viewer.canvas.overlays["swig_left_side"].visible
+
+
+def letters(viewer: ViewerModel) -> tuple[str, ...]:
+    """Visible letters at the left and the right side."""
+    overlays = [viewer.canvas.overlays[key] for key in ("swig_left_side", "swig_right_side")]
+    return tuple(overlay.text for overlay in overlays if overlay.visible)
+
+
+def test_a_script_shows_lettered_upright_slices_with_one_call(viewer: ViewerModel) -> None:
+    show_radiologically(viewer)
+    assert (orientation(viewer), letters(viewer)) == (RADIOLOGICAL, ())
+    viewer.add_image(np.zeros((3, 4, 5)))
+    assert letters(viewer) == ()  # nobody knows the sides of an image from elsewhere
+    (layer,) = add(viewer, make_map("T1map"))
+    assert letters(viewer) == ("R", "L")
+    viewer.layers.remove(layer)
+    assert letters(viewer) == ()
+
+
+def test_slices_stay_upright_when_they_are_rolled(viewer: ViewerModel) -> None:
+    show_radiologically(viewer)
+    add(viewer, make_map("T1map"))
+    seen = []
+    for _ in range(6):
+        viewer.dims.roll()
+        seen.append((tuple(viewer.dims.displayed), letters(viewer)))
+    sagittal, coronal, axial = ((0, 1), ("A", "P")), ((0, 2), ("R", "L")), ((1, 2), ("R", "L"))
+    assert seen == 2 * [sagittal, coronal, axial]  # S, A, R are axes 0, 1, 2; the first one points up
+
+
+def test_the_head_is_not_mirrored_in_3d(viewer: ViewerModel) -> None:
+    add(viewer, make_map("T1map"))
+    for choose in (choose_radiological, choose_neurological):
+        choose(viewer)  # type: ignore[arg-type]
+        signs = [1 if str(way) in ("towards", "up", "right") else -1 for way in viewer.scene.camera.orientation]
+        assert np.prod(signs) == 1  # depth, vertical, horizontal as S, A, R: a right-handed frame

@@ -12,7 +12,7 @@ from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR, MEDIANS, add, make_map
 
-from napari_swig_qmri._napari.parts.view import show_neurologically, show_radiologically, sides_of
+from napari_swig_qmri._napari.parts.view import choose_neurological, choose_radiological, sides_of
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
@@ -233,10 +233,10 @@ def test_sides_follow_view_and_slicing(widget: SynthesizeWidget, viewer: ViewerM
     assert letters() == ["L", "R"]
     viewer.dims.order = (2, 0, 1)  # sagittal: superior up, anterior to the right
     assert letters() == ["P", "A"]
-    show_radiologically(viewer)  # type: ignore[arg-type]
+    choose_radiological(viewer)  # type: ignore[arg-type]
     assert letters() == ["A", "P"]
     assert widget.compare.view_box.value == "radiological"
-    show_neurologically(viewer)  # type: ignore[arg-type]
+    choose_neurological(viewer)  # type: ignore[arg-type]
     viewer.dims.ndisplay = 3
     assert letters() == ["", ""]
 

@@ -13,7 +13,7 @@ from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrappe
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, column
 from napari_swig_qmri._napari.parts.layer_choice import are_alike
-from napari_swig_qmri._napari.parts.plots import draw_agreement, draw_scatter, name_axes, new_plot
+from napari_swig_qmri._napari.parts.plots import Plot, draw_agreement, draw_scatter, name_axes
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.evaluation.regions import (
     RegionSource,
@@ -57,7 +57,7 @@ class AgreementPanel(QWidget):
         self.points = ChoiceBox(
             [("Means of regions", REGIONS), ("Voxels of regions", VOXELS)], label="of", tooltip="Points of the plot"
         )
-        self.plot = new_plot("", "")
+        self.plot = Plot()
         self.summary = wrapped_label()
         self._query = BackgroundQuery(self, pause=0)
         boxes = (self.first, self.second, self.kind, self.points)
@@ -67,6 +67,7 @@ class AgreementPanel(QWidget):
         self._query.progressed.connect(self._show_progress)
         self._query.answered.connect(self._draw)
         self._query.failed.connect(self._refuse)
+        self.plot.recoloured.connect(self._compare)
 
     @property
     def images(self) -> tuple[str | None, str | None]:

@@ -17,7 +17,15 @@ from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
-from napari_swig_qmri._napari.parts.plots import curve_item, dots_item, name_axes, new_plot, text_colour, upright
+from napari_swig_qmri._napari.parts.plots import (
+    Plot,
+    colour_upright,
+    curve_item,
+    dots_item,
+    name_axes,
+    new_pen,
+    upright,
+)
 from napari_swig_qmri.physics.sequence import Contrast, short_label, summary
 from napari_swig_qmri.synthesis.curves import (
     Sweep,
@@ -30,6 +38,7 @@ from napari_swig_qmri.synthesis.curves import (
 )
 
 OWN_SETTINGS = "the settings below"
+CURSOR_WIDTH = 2.5  # pixels, of the curve of the cursor
 
 
 @dataclass(frozen=True)
@@ -73,10 +82,10 @@ class CurvePanel(QWidget):
         )
         self.hint = wrapped_label(role="note")
         self.table = ValueTable()
-        self.plot = new_plot("", "")
-        self._line = upright(text_colour())
+        self.plot = Plot()
+        self._line = upright()
         self._dots, self._cursor_dot = dots_item(), dots_item()
-        self._cursor_item = curve_item(text_colour(), width=2.5)
+        self._cursor_item = curve_item(self.plot.text_colour)
         self._fixed_items: list[Any] = []
         self.unpin_button = button("Remove pins", "Remove all pinned voxels.", self.unpin_wanted.emit)
         self._lay_out()
@@ -86,6 +95,8 @@ class CurvePanel(QWidget):
         self.follow.changed.connect(self.refresh_followed)
         self.setting.changed.connect(self._redraw)
         self._line.sigPositionChangeFinished.connect(self._follow_line)
+        self.plot.recoloured.connect(self._recolour)
+        self._recolour()
         self._take_sequence()
 
     def sequence(self) -> Contrast | None:
@@ -133,6 +144,11 @@ class CurvePanel(QWidget):
         self.setLayout(
             column(self.hint, self.table, self.unpin_button, Form(self.follow), self.editor_fold, axis, self.plot)
         )
+
+    def _recolour(self) -> None:
+        """Give the line and the curve of the cursor the colour of text in the theme."""
+        colour_upright(self._line, self.plot.text_colour)
+        self._cursor_item.setPen(new_pen(self.plot.text_colour, width=CURSOR_WIDTH))
 
     def _follow_edit(self) -> None:
         if self._followed is not None and self.editor.value() != self._followed:

@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.inspect.limit_row import LimitRow
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, native_of, row
-from napari_swig_qmri._napari.parts.plots import draw_landscape, name_axes, new_plot
+from napari_swig_qmri._napari.parts.plots import Plot, draw_landscape, name_axes
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.evaluation.regions import mean_tissue, surroundings
@@ -114,7 +114,7 @@ class DesignPanel(QWidget):
             partial(self._emit_sequence, self.image_wanted),
         )
         self._answer_buttons = QWidget()
-        self.plot = new_plot("", "")
+        self.plot = Plot()
         self.model = wrapped_label(MODEL, role="note")
         self._form = Form(self.first, self.second, self.nulled)
         self._grid = QGridLayout()

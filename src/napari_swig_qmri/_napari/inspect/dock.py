@@ -24,8 +24,8 @@ from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import kind_of, map_of
 from napari_swig_qmri._napari.parts.map_sets import Source, sources_among
-from napari_swig_qmri._napari.parts.plots import PALETTE, legible, text_colour
-from napari_swig_qmri._napari.parts.view import start_as_preferred
+from napari_swig_qmri._napari.parts.plots import PALETTE, legible
+from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.bids import RESULTS
@@ -72,9 +72,10 @@ class InspectWidget(Dock):
         Function with the signature of `synthesis.design.optimise`; tests use a quick one.
     """
 
+    title = "Inspect"
+
     def __init__(self, napari_viewer: Viewer, optimiser: Optimiser = optimise) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._sources: dict[tuple[int, ...], Source] = {}
         self._probe: Probe | None = None  # of the chosen maps, once it is needed
         self._labelled_maps: LabelledMaps | None = None  # chosen maps and labels, once they are needed
@@ -94,7 +95,7 @@ class InspectWidget(Dock):
         self._lay_out()
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
-        start_as_preferred(napari_viewer)
+        follow_view(napari_viewer)
         self._follow_layers()
         self.design.show_sequence(self.curves.sequence())
 
@@ -184,6 +185,8 @@ class InspectWidget(Dock):
         self._viewer.cursor.events.position.connect(self._follow_cursor)
         self._viewer.dims.events.ndisplay.connect(self._follow_cursor)
         self._viewer.mouse_drag_callbacks.append(_pinning(ref(self)))
+        self.curves.plot.recoloured.connect(self._show_fixed)
+        self.curves.plot.recoloured.connect(self._show_cursor)
 
     def _follow_layers(self, _event: object = None) -> None:
         if not exists(self):  # the dock was closed, but Python has not deleted it yet
@@ -312,7 +315,7 @@ class InspectWidget(Dock):
             return
         text = f"Voxel {', '.join(map(str, voxel))} at {', '.join(f'{mm:.1f}' for mm in position)} mm"
         tissue = probe.tissue(voxel, "Cursor")
-        entry = Entry(tissue, text_colour(), errors=probe.standard_errors(voxel))
+        entry = Entry(tissue, self.curves.plot.text_colour, errors=probe.standard_errors(voxel))
         self.curves.show_cursor(entry, text if tissue.is_measured else UNMEASURED.format(voxel=text))
 
     def _show_fixed(self) -> None:
@@ -328,7 +331,7 @@ class InspectWidget(Dock):
         labels = [] if maps is None else list(maps.regions)
         if maps is not None:
             entries += [
-                Entry(maps.tissue(label, label), _label_colour(layer, label), is_region=True)
+                Entry(maps.tissue(label, label), _label_colour(layer, label, self._viewer.theme), is_region=True)
                 for label in labels[:MOST_CURVES]
             ]
         self.curves.show_fixed(entries)
@@ -365,6 +368,6 @@ def _is_measurable(layer: Any) -> bool:
     return facts_of(layer).suffix not in RESULTS
 
 
-def _label_colour(layer: Labels, label: int) -> str:
+def _label_colour(layer: Labels, label: int, theme: str) -> str:
     colour = layer.get_color(label)
-    return text_colour() if colour is None else legible(colour)
+    return legible(np.full(3, 0.5) if colour is None else colour, theme)

@@ -4,33 +4,44 @@ from __future__ import annotations
 
 from typing import Any
 
-from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 _COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
-    "text": ("", ""),
     "note": ("#9aa5b1", "#59626c"),
     "assumption": ("#dcae55", "#7d5200"),
     "problem": ("#f08a75", "#a5341f"),
 }
 
 
-def style(role: str) -> str:
-    """Style sheet of a text by role: "text", "note" (explanations), "assumption" (guesses) or "problem"."""
-    theme = get_theme(get_settings().appearance.theme)
-    is_light = sum(theme.background.as_rgb_tuple()[:3]) > 3 * 128
-    colour = _COLOURS[role][is_light]
-    return f"color: {colour};" if colour else ""
+def is_light(theme: str) -> bool:
+    """Whether a theme of napari has a light background."""
+    return bool(sum(get_theme(theme).background.as_rgb_tuple()[:3]) > 3 * 128)
+
+
+def style_sheet(theme: str) -> str:
+    """Style sheet with the colours of the roles of texts: "note" (explanations), "assumption" (guesses), "problem"."""
+    return "".join(
+        f'QWidget[role="{role}"] {{ color: {colours[is_light(theme)]}; }}' for role, colours in _COLOURS.items()
+    )
+
+
+def set_role(widget: QWidget, role: str) -> None:
+    """Give the text of a widget the colour of a role, in every theme; "text" is the colour of other text."""
+    if widget.property("role") != role:
+        widget.setProperty("role", role)
+        if (style := widget.style()) is not None:  # Qt reads the property only when the widget is polished
+            style.unpolish(widget)
+            style.polish(widget)
 
 
 def wrapped_label(text: str = "", role: str = "text") -> QLabel:
     """Label that wraps its text instead of widening the dock. The text can be copied."""
     label = QLabel(text)
     label.setWordWrap(True)
-    label.setStyleSheet(style(role))
+    set_role(label, role)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
     label.setSizePolicy(QSizePolicy.Policy.Ignored, QSizePolicy.Policy.Minimum)
     label.setVisible(bool(text))
@@ -45,7 +56,7 @@ def set_text(label: QLabel, text: str) -> None:
 
 def show_note(label: QLabel, text: str, *, problem: bool = False) -> None:
     """Show a sentence as a note or as a problem, or hide the label if the text is empty."""
-    label.setStyleSheet(style("problem" if problem else "note"))
+    set_role(label, "problem" if problem else "note")
     set_text(label, sentence(text))
 
 

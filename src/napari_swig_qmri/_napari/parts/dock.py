@@ -1,23 +1,72 @@
-"""Base class of the three docks: a scrolling area above fixed widgets, and deletion once a dock is closed."""
+"""Base class of the three docks: layout, theme, mouse wheel, tabs, and deletion once a dock is closed."""
 
 from __future__ import annotations
 
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, Qt, QTimer
-from qtpy.QtWidgets import QFrame, QLayout, QScrollArea, QVBoxLayout, QWidget
+from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtGui import QShowEvent
+from qtpy.QtWidgets import (
+    QAbstractSlider,
+    QAbstractSpinBox,
+    QApplication,
+    QComboBox,
+    QDockWidget,
+    QFrame,
+    QGraphicsView,
+    QLayout,
+    QMainWindow,
+    QScrollArea,
+    QScrollBar,
+    QVBoxLayout,
+    QWidget,
+)
 
-from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.parts.appearance import exists, style_sheet
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Part, add_part, column
+from napari_swig_qmri._napari.parts.plots import Plot
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from napari.components import ViewerModel
+
 
 TAB = Qt.FocusPolicy.TabFocus
 WIDTH = 330  # pixels; in a narrower dock parts would be cut off
+TURNED = (QAbstractSpinBox, QComboBox, QAbstractSlider, QGraphicsView)  # widgets that the wheel changes
+
+
+class WheelGuard(QObject):
+    """Event filter that lets the wheel scroll a dock, and change only the widget that has the focus."""
+
+    def __init__(self, dock: QWidget, area: QScrollArea) -> None:
+        super().__init__(dock)
+        self._area = area
+        self._watch(dock)
+
+    def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
+        """Pass the wheel on to the dock, and watch widgets that are added later."""
+        kind = None if event is None else event.type()
+        if kind == QEvent.Type.ChildPolished and isinstance(child := event.child(), QWidget):  # type: ignore[union-attr]
+            self._watch(child)
+        elif kind == QEvent.Type.Wheel and _is_turned(watched) and not watched.hasFocus():  # type: ignore[union-attr]
+            if self._area.isAncestorOf(watched):  # type: ignore[arg-type]
+                QApplication.sendEvent(self._area.viewport(), event)
+            return True
+        return False
+
+    def _watch(self, widget: QWidget) -> None:
+        for each in (widget, *widget.findChildren(QWidget)):
+            if each.focusPolicy() == Qt.FocusPolicy.WheelFocus:  # it would get the focus before the wheel
+                each.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            each.installEventFilter(self)
+
+
+def _is_turned(widget: object) -> bool:
+    return isinstance(widget, TURNED) and not isinstance(widget, QScrollBar)
 
 
 class Dock(QWidget):
@@ -26,6 +75,14 @@ class Dock(QWidget):
     napari only removes the widget from a closed dock. Python's garbage collector would then destroy it at any time and
     in any thread, and in a worker thread that crashes.
     """
+
+    title = ""  # of its tab
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        super().__init__()
+        self._viewer = viewer
+        self._is_placed = False  # among the tabs of a window
+        viewer.events.theme.connect(self._follow_theme)
 
     def lay_out(self, scrolled: Iterable[Part], fixed: Iterable[Part]) -> None:
         """Put parts below each other: the first ones in a scrolling area, the others fixed below it."""
@@ -43,12 +100,42 @@ class Dock(QWidget):
         for part in fixed:
             add_part(outer, part)
         self.setMinimumWidth(WIDTH)
+        WheelGuard(self, area)
+        self._follow_theme()
 
     def order_tabs(self) -> None:
         """Let the Tab key move from top to bottom, also through widgets that were added later."""
         stops = [widget for widget in _in_order(self.layout()) if widget.focusPolicy() & TAB]
         for first, second in pairwise(stops):
             self.setTabOrder(first, second)
+
+    def showEvent(self, event: QShowEvent | None) -> None:
+        """Become a tab beside the other docks: one above the other, they would be too low."""
+        super().showEvent(event)
+        QTimer.singleShot(0, self._join_tabs)  # later, because napari is still placing the dock
+
+    def _join_tabs(self) -> None:
+        outer, window = (self.parentWidget(), self.window()) if exists(self) else (None, None)
+        if not isinstance(outer, QDockWidget) or not isinstance(window, QMainWindow):
+            return
+        outer.setWindowTitle(self.title)  # napari's title is too long for a tab
+        area = window.dockWidgetArea(outer)
+        docks = [each.parentWidget() for each in window.findChildren(Dock) if each.isVisible()]
+        first, *others = [
+            each for each in docks if isinstance(each, QDockWidget) and window.dockWidgetArea(each) == area
+        ]
+        apart = [each for each in others if each not in window.tabifiedDockWidgets(first)]
+        for each in apart if not outer.isFloating() else ():
+            window.tabifyDockWidget(first, each)
+        if apart or not self._is_placed:
+            outer.raise_()
+        self._is_placed = True
+
+    def _follow_theme(self, _event: object = None) -> None:
+        if exists(self):
+            self.setStyleSheet(style_sheet(self._viewer.theme))
+            for plot in self.findChildren(Plot):
+                plot.show_theme(self._viewer.theme)
 
     def event(self, event: QEvent | None) -> bool:
         """Delete the widget after napari removed it from a closed dock."""

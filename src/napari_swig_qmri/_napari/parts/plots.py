@@ -9,6 +9,9 @@ import pyqtgraph as pg
 from cmap import Colormap
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
+from qtpy.QtCore import Signal
+
+from napari_swig_qmri._napari.parts.appearance import is_light
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -26,39 +29,45 @@ ROOM = 0.35  # share of the height between the limits of agreement below which t
 DOT, MARK, CROSS = 5, 9, 13  # pixels
 
 
-def text_colour() -> str:
-    """Colour of text in the theme of the window."""
-    return str(get_theme(get_settings().appearance.theme).text.as_hex())
-
-
-def muted_colour() -> str:
-    """Colour of axes and other secondary parts."""
-    return str(get_theme(get_settings().appearance.theme).secondary.as_hex())
-
-
-def legible(colour: FloatArray) -> str:
+def legible(colour: FloatArray, theme: str) -> str:
     """Colour ``(3,)`` in 0 to 1, made light enough for a dark theme and dark enough for a light one."""
     shown = pg.mkColor(*(round(255 * float(part)) for part in colour[:3]))
-    is_dark = pg.mkColor(text_colour()).lightnessF() > 0.5
-    lightness = max(shown.lightnessF(), LEAST_ON_DARK) if is_dark else min(shown.lightnessF(), MOST_ON_LIGHT)
+    lightness = shown.lightnessF()
+    lightness = min(lightness, MOST_ON_LIGHT) if is_light(theme) else max(lightness, LEAST_ON_DARK)
     shown.setHslF(shown.hslHueF(), shown.hslSaturationF(), lightness)
     return str(shown.name())
 
 
-def new_plot(x: str, y: str) -> Any:
-    """Empty plot with labelled axes."""
-    plot = pg.PlotWidget(background=get_theme(get_settings().appearance.theme).background.as_hex())
-    plot.setFixedHeight(HEIGHT)
-    plot.setMenuEnabled(False)
-    plot.hideButtons()
-    plot.getPlotItem().setContentsMargins(0, 8, 8, 0)
-    for side, text in (("bottom", x), ("left", y)):
-        axis = plot.getAxis(side)
-        axis.enableAutoSIPrefix(False)
-        axis.setPen(muted_colour())
-        axis.setTextPen(text_colour())
-        axis.setLabel(text)
-    return plot
+class Plot(pg.PlotWidget):  # type: ignore[misc]
+    """Plot with labelled axes in the colours of a theme; `recoloured` follows a change of the theme."""
+
+    recoloured = Signal()
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.setFixedHeight(HEIGHT)
+        self.setMenuEnabled(False)
+        self.hideButtons()
+        self.getPlotItem().setContentsMargins(0, 8, 8, 0)
+        for side in ("bottom", "left"):
+            self.getAxis(side).enableAutoSIPrefix(False)
+        self.show_theme(get_settings().appearance.theme)
+
+    @property
+    def text_colour(self) -> str:
+        """Colour of text in the theme."""
+        return str(get_theme(self.theme).text.as_hex())
+
+    def show_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari."""
+        self.theme = theme
+        colours = get_theme(theme)
+        self.setBackground(colours.background.as_hex())
+        for side in ("bottom", "left"):
+            axis = self.getAxis(side)
+            axis.setPen(colours.secondary.as_hex())
+            axis.setTextPen(colours.text.as_hex())
+        self.recoloured.emit()
 
 
 def name_axes(plot: Any, x: str, y: str) -> None:
@@ -75,7 +84,7 @@ def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
     bottom, top = min(low, agreement.differences.min()), max(high, agreement.differences.max())
     has_room = high - low > ROOM * (top - bottom)
     for level, dashes in ((agreement.bias, False), (low, True), (high, True)):
-        plot.addItem(_level(level, dashes=dashes, has_number=has_room))
+        plot.addItem(_level(level, plot.text_colour, dashes=dashes, has_number=has_room))
     plot.autoRange()
     plot.setYRange(bottom, top, padding=0.15)
 
@@ -86,7 +95,7 @@ def draw_scatter(plot: Any, first: FloatArray, second: FloatArray) -> None:
     _cloud(plot, first, second)
     both = np.concatenate([first, second])
     ends = [float(np.nanmin(both)), float(np.nanmax(both))]
-    plot.plot(ends, ends, pen=_pen(text_colour()))
+    plot.plot(ends, ends, pen=new_pen(plot.text_colour))
     plot.autoRange()
 
 
@@ -111,9 +120,14 @@ def draw_landscape(plot: Any, x: FloatArray, y: FloatArray, heights: FloatArray,
         set_range(low - half, high + half, padding=0.03)
 
 
+def new_pen(colour: str, *, dashes: bool = False, width: float = 1.0) -> Any:
+    """Pen of lines in a plot."""
+    return pg.mkPen(colour, width=width, dash=[4, 3] if dashes else None)
+
+
 def curve_item(colour: str, *, dashes: bool = False, width: float = 2.0) -> Any:
     """Curve with gaps where its values are NaN."""
-    return pg.PlotDataItem(pen=_pen(colour, dashes=dashes, width=width), connect="finite")
+    return pg.PlotDataItem(pen=new_pen(colour, dashes=dashes, width=width), connect="finite")
 
 
 def dots_item(size: int = MARK) -> Any:
@@ -121,9 +135,15 @@ def dots_item(size: int = MARK) -> Any:
     return pg.ScatterPlotItem(size=size, pen=None)
 
 
-def upright(colour: str) -> Any:
+def upright() -> Any:
     """Vertical line that can be dragged along the horizontal axis."""
-    return pg.InfiniteLine(angle=90, movable=True, pen=_pen(colour, dashes=True), hoverPen=_pen(colour, width=3.0))
+    return pg.InfiniteLine(angle=90, movable=True)
+
+
+def colour_upright(line: Any, colour: str) -> None:
+    """Give a line of `upright` a colour."""
+    line.setPen(new_pen(colour, dashes=True))
+    line.setHoverPen(new_pen(colour, width=3.0))
 
 
 def _cloud(plot: Any, x: FloatArray, y: FloatArray) -> None:
@@ -134,15 +154,9 @@ def _cloud(plot: Any, x: FloatArray, y: FloatArray) -> None:
     plot.addItem(pg.ScatterPlotItem(x[::step], y[::step], size=size, pen=None, brush=brush))
 
 
-def _level(value: float, *, dashes: bool, has_number: bool) -> Any:
-    line = pg.InfiniteLine(value, angle=0, pen=_pen(text_colour(), dashes=dashes))
+def _level(value: float, colour: str, *, dashes: bool, has_number: bool) -> Any:
+    line = pg.InfiniteLine(value, angle=0, pen=new_pen(colour, dashes=dashes))
     if not has_number:
         return line
-    pg.InfLineLabel(
-        line, f"{value:.4g}".replace("-", "−"), position=0.94, color=text_colour(), anchors=[(1, 1), (1, 1)]
-    )
+    pg.InfLineLabel(line, f"{value:.4g}".replace("-", "−"), position=0.94, color=colour, anchors=[(1, 1), (1, 1)])
     return line
-
-
-def _pen(colour: str, *, dashes: bool = False, width: float = 1.0) -> Any:
-    return pg.mkPen(colour, width=width, dash=[4, 3] if dashes else None)

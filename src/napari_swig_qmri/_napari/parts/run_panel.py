@@ -10,7 +10,7 @@ from magicgui.widgets import ProgressBar
 from qtpy.QtCore import QEventLoop, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import exists, sentence, set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri.data.wording import duration_text
@@ -108,7 +108,7 @@ class RunPanel(QWidget):
 
     def show_message(self, text: str, *, problem: bool = False) -> None:
         """Show a text below the buttons."""
-        self.message.setStyleSheet(style("problem" if problem else "text"))
+        set_role(self.message, "problem" if problem else "text")
         set_text(self.message, sentence(text))
 
     def seconds_since_start(self) -> float:

@@ -15,7 +15,7 @@ from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import map_of
 from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_preferences
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
-from napari_swig_qmri._napari.parts.view import start_as_preferred
+from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import (
     add_results,
     facts_of,
@@ -80,11 +80,11 @@ class SuperResolveWidget(Dock):
     `super_resolution_steps` and `preflight` in tests.
     """
 
+    title = "Super-resolve"
     changed = Signal()
 
     def __init__(self, napari_viewer: Viewer, solver: Solver = None, inspector: Inspector = None) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self._solver = solver
         self._inspector = inspector
         self._added: list[Layer] = []  # by the last run
@@ -111,7 +111,7 @@ class SuperResolveWidget(Dock):
         self.results.adaptation_undone.connect(self._say_undone)
         self.results.changed.connect(self._name_action)
         follow_layers(napari_viewer, self._follow_layers)
-        start_as_preferred(napari_viewer)
+        follow_view(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SuperResolveInputs:

@@ -10,7 +10,7 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import Foldable, set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Layers, button, column, layer_box, native_of, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
 from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, sequence_of, unit_of, units_of, volume_of
@@ -108,7 +108,7 @@ class MapChooser(QWidget):
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
         self._unit_label = QLabel("Times are shown in ms. Unit in the file:")
-        self._unit_label.setStyleSheet(style("note"))
+        set_role(self._unit_label, "note")
         grid.addWidget(self._unit_label, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
         self.rows = {quantity: MapRow(quantity, layers, self) for quantity in MAP_SUFFIXES}
         for number, (quantity, each) in enumerate(self.rows.items()):

@@ -13,7 +13,6 @@ from napari.layers import Image, Layer
 
 from napari_swig_qmri._napari.display import difference_colormap
 from napari_swig_qmri._napari.layers import from_layer, to_layer_data
-from napari_swig_qmri._napari.parts.view import hide_marks, show_marks
 from napari_swig_qmri._napari.placement import place, same_frame
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
@@ -96,12 +95,11 @@ class ComparePanes:
         self.layers = {name: layer for name, layer in self.layers.items() if layer in self._viewer.layers}
 
     def decorate(self, contrasts: Sequence[Image], wanted: bool) -> None:
-        """Show or hide the colour bars of contrasts, the scale bar and the marks of the patient's sides."""
+        """Show or hide the colour bars of contrasts and the scale bar."""
         for layer in contrasts:
             _show_labels(layer, wanted)
         bar = self._viewer.canvas.overlays.scale_bar
         bar.visible = bar.gridded = wanted
-        (show_marks if wanted else hide_marks)(self._viewer)
 
     @property
     def _finest(self) -> Image:

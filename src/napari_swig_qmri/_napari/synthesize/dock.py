@@ -16,7 +16,7 @@ from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.map_sets import SourceList, sources_among
 from napari_swig_qmri._napari.parts.status_line import StatusLine
 from napari_swig_qmri._napari.parts.transmit_layers import transmit_notices
-from napari_swig_qmri._napari.parts.view import hide_marks, start_as_preferred
+from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import (
     follow_layers,
     image_layers,
@@ -58,12 +58,12 @@ class SynthesizeWidget(Dock):
     A script sets the inputs with `set_value` and adds the layers with `run`.
     """
 
+    title = "Synthesize"
     changed = Signal()
     _move_requested = Signal()  # handled after the current event, but before the next repaint
 
     def __init__(self, napari_viewer: Viewer) -> None:
-        super().__init__()
-        self._viewer = napari_viewer
+        super().__init__(napari_viewer)
         self.live = LiveContrasts(napari_viewer, self)
         self._last_move: tuple[Setting, str] | None = None  # last requested setting, and why it is not shown
         self._side_by_side = SideBySide(napari_viewer)
@@ -109,7 +109,7 @@ class SynthesizeWidget(Dock):
         self._connect()
         follow_layers(napari_viewer, self._follow_layers)
         follow_canvas(napari_viewer, self.live, self.panel)
-        start_as_preferred(napari_viewer)
+        follow_view(napari_viewer)
         self._follow_layers()
 
     def value(self) -> SynthesizeInputs:
@@ -255,7 +255,6 @@ class SynthesizeWidget(Dock):
         self.compare.refresh_layers()
         self.blend.refresh_layers()
         if self._side_by_side.is_empty:
-            hide_marks(self._viewer)
             self._arrange()
         if not self.live.layers:
             self.status.settle()

@@ -14,7 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
 from napari_swig_qmri._napari.records import LayerRecord, with_record
@@ -132,7 +132,7 @@ class RenderingEditor(QWidget):
         except ValueError as error:
             problem = str(error)
         note = NO_PULSES if self._ignores_map(sequence) else ""
-        self.problem_label.setStyleSheet(style("problem" if problem else "assumption"))
+        set_role(self.problem_label, "problem" if problem else "assumption")
         set_text(self.problem_label, problem or note)
         return problem
 

@@ -21,7 +21,6 @@ from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.map_sets import SourceList
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
-from napari_swig_qmri._napari.parts.view import show_marks
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
@@ -123,7 +122,6 @@ class SheetPanel(QWidget):
         for layer in layers:
             layer.name_overlay.visible = True
         self.layers = layers
-        show_marks(self._viewer)
         self.shown.emit()
         return layers
 
