@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, style, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column
 from napari_swig_qmri.data.wording import duration_text
@@ -201,7 +201,7 @@ class ResultPanel(QWidget):
         self._caption.setText("" if run is None else f"Shown result: run {run.number}")
         if run is not None:
             words, role = VERDICTS[run.verdict.word]
-            self.verdict.setStyleSheet(style(role))
+            set_role(self.verdict, role)
             set_text(self.verdict, " ".join([words, *run.verdict.reasons]))
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
