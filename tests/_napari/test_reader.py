@@ -131,3 +131,12 @@ def test_every_command_of_the_manifest_exists():
     manifest = PluginManifest.from_distribution(PLUGIN)
     assert manifest.contributions.commands
     manifest.validate_imports()
+
+
+def test_a_file_that_cannot_be_read_costs_the_others_a_notice(tmp_path):
+    (tmp_path / "bad.nii").write_bytes(b"bad")
+    paths = [save(tmp_path / "sub-1_T1w.nii"), str(tmp_path / "bad.nii")]
+    with pytest.warns(Notice, match=r"bad\.nii could not be read"):
+        assert len(get_reader(paths)(paths)) == 1
+    with pytest.raises(ValueError, match=r"^bad\.nii could not be read"):
+        get_reader(paths[1])(paths[1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import nibabel as nib
@@ -90,3 +91,22 @@ def test_guides_are_the_weighted_images_each_once(folder: Path, tmp_path: Path) 
 )
 def test_the_subject_in_file_names(names: list[str], subject: str) -> None:
     assert subject_of([volume(path=Path("folder") / name) for name in names]) == subject
+
+
+def test_results_beside_measured_maps_are_left_out_unless_they_are_named(folder: Path) -> None:
+    made = {"GeneratedBy": [{"Name": "napari-swig-qmri"}], "Parameters": {}}
+    result = save(folder / "sub-07_desc-swig_T1map.nii.gz", 9 * numbered())
+    for name in ("desc-swig_T1map", "desc-swigsynth_T1w"):
+        (folder / f"sub-07_{name}.json").write_text(json.dumps(made))
+    save(folder / "sub-07_desc-swigsynth_T1w.nii.gz", numbered())
+    given = read_maps([folder], "ms")
+    np.testing.assert_allclose(given.maps["T1"], 8e-3 * numbered(), rtol=1e-5)
+    assert "sub-07 desc-swig T1map: left out, because it is a result of this software and" in given.notices[0]
+    np.testing.assert_allclose(read_maps([result], "ms").maps["T1"], 9e-3 * numbered(), rtol=1e-5)
+    with pytest.raises(ValueError, match="one map per quantity"):
+        read_maps([folder, result], "ms")
+    with pytest.warns(UserWarning, match="Left out of in: sub-07 desc-swigsynth T1w, computed by this software"):
+        assert [guide.name for guide in read_guides([folder])] == ["sub-07 T1w", "sub-07 T2w"]
+    for path in folder.glob("sub-07_T*map*"):
+        path.unlink()
+    np.testing.assert_allclose(read_maps([folder], "ms").maps["T1"], 9e-3 * numbered(), rtol=1e-5)

@@ -12,7 +12,8 @@ import pytest
 from volume_cases import AFFINE, numbered, rotation, stored_as, volume
 
 from napari_swig_qmri.data.files import read_folder, read_volume, write_volume
-from napari_swig_qmri.data.nifti import NiftiContent, read_nifti, split_extension, write_nifti
+from napari_swig_qmri.data.image_files import split_extension
+from napari_swig_qmri.data.nifti import NiftiContent, read_nifti, write_nifti
 
 SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 TILTED = rotation((5, -10, 20)) @ AFFINE

@@ -12,9 +12,10 @@ from typing import Any
 from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri._napari.records import LayerRecord
-from napari_swig_qmri.data.files import iterate_images, read_folder, read_volumes, with_distinct_names
+from napari_swig_qmri.data.files import read_folder, read_volumes, with_distinct_names
+from napari_swig_qmri.data.folders import has_images
+from napari_swig_qmri.data.image_files import READABLE
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
-from napari_swig_qmri.data.nifti import EXTENSIONS
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.recognition.units import RESIDUAL_UNITS
 from napari_swig_qmri.data.volumes import Volume
@@ -34,11 +35,15 @@ def get_reader(path: Paths) -> Callable[[Paths], list[LayerData]] | None:
 
 
 def read(path: Paths) -> list[LayerData]:
-    """Layers of NIfTI files and folders in one display frame; warns with a `Notice` about assumptions."""
+    """Layers of NIfTI files and folders in one display frame; warns with a `Notice` about assumptions.
+
+    Files that cannot be read are left out with a notice; ValueError if there is no other.
+    """
     paths = _as_paths(path)
-    volumes = named_like_a_run([volume for one in paths for volume in _volumes(one)])
-    layers = to_layers(with_distinct_names(volumes))
-    for notice in (tilt_notice(LayerRecord.of(layers[0][1]).frame), _combined_notice(layers)):
+    volumes, problems = _read_each(paths)
+    layers = to_layers(with_distinct_names(named_like_a_run(volumes)))
+    tilt = tilt_notice(LayerRecord.of(layers[0][1]).frame)
+    for notice in (*problems, tilt, _combined_notice(layers)):
         if notice:
             warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_SHOWN)  # from the plugin, not a line of code
     return layers
@@ -72,12 +77,22 @@ def _as_paths(path: Paths) -> list[Path]:
 
 def _is_readable(path: Path) -> bool:
     if path.is_dir():
-        return any(True for _ in iterate_images(path))
-    return path.name.lower().endswith(EXTENSIONS)
+        return has_images(path)
+    return path.name.lower().endswith(READABLE)
 
 
-def _volumes(path: Path) -> list[Volume]:
-    return read_folder(path) if path.is_dir() else read_volumes(path)
+def _read_each(paths: Sequence[Path]) -> tuple[list[Volume], list[str]]:
+    """Volumes of files and folders, and one sentence on each that cannot be read; ValueError if none can."""
+    volumes: list[Volume] = []
+    problems: list[str] = []
+    for path in paths:
+        try:
+            volumes += read_folder(path) if path.is_dir() else read_volumes(path)
+        except (ValueError, OSError) as error:
+            problems.append(str(error))
+    if not volumes:
+        raise ValueError(" ".join(problems) or "no file was given: choose one or more.")
+    return volumes, problems
 
 
 def _combined_notice(layers: Sequence[LayerData]) -> str:

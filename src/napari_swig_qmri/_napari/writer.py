@@ -12,7 +12,7 @@ from typing import Any
 
 from napari_swig_qmri._napari.layers import LayerData, from_layer
 from napari_swig_qmri.data.files import write_volume, write_volumes
-from napari_swig_qmri.data.nifti import EXTENSIONS, files_of, split_extension
+from napari_swig_qmri.data.image_files import EXTENSIONS, files_of, split_extension
 from napari_swig_qmri.data.output import check_free
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.volumes import Volume
@@ -85,7 +85,7 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
         raise ValueError("no layer was given to write: select one or more image layers.")
     volumes = [from_layer(data, attributes) for data, attributes, _ in layers]
     if _has_extension(path):
-        stem, extension = split_extension(path)
+        stem, extension = split_extension(path, to_write=True)
         folder = path.parent
     else:
         folder, stem, extension = path, "", DEFAULT_EXTENSION
@@ -99,7 +99,7 @@ def write_layers(path: str | Path, layers: Sequence[LayerData]) -> list[str]:
 
 def _files_of(target: Path) -> list[Path]:
     """Files that an image is written to, with its sidecar last."""
-    return [*files_of(target), target.with_name(f"{split_extension(target)[0]}.json")]
+    return [*files_of(target, to_write=True), target.with_name(f"{split_extension(target, to_write=True)[0]}.json")]
 
 
 def _has_extension(path: Path) -> bool:
@@ -107,7 +107,7 @@ def _has_extension(path: Path) -> bool:
     if path.name.lower().endswith(EXTENSIONS):
         return True
     if re.fullmatch(r"\.[a-zA-Z]\w{0,4}", path.suffix):
-        split_extension(path)
+        split_extension(path, to_write=True)
     return False
 
 

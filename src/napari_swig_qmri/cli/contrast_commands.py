@@ -11,8 +11,8 @@ from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.statements import map_statements
 from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.inputs import subject_of
-from napari_swig_qmri.data.nifti import split_extension
 from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of, to_sidecar
@@ -45,7 +45,7 @@ def synthesize_file(
     With `dry_run`, only report what would be written.
     """
     rendering.check(sequence, has_map=b1_path is not None)
-    stem, _ = split_extension(output)  # a file name without a NIfTI extension is refused before the computation
+    stem, _ = split_extension(output, to_write=True)  # another extension is refused before the computation
     remedy = "choose another name or use --overwrite"
     check_output(output.parent, [output.name, f"{stem}.json"], overwrite=overwrite, remedy=remedy)
     given, maps, other_paths = read_contrast_maps(arguments, t2star_path, b1_path)

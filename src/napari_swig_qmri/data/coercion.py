@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.files import find_images, read_content, read_volumes, volume_of
+from napari_swig_qmri.data.files import read_content, read_folder, read_volumes, volume_of
 from napari_swig_qmri.data.inputs import MapFiles, maps_among
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.labels import coverage_notices, mask_on
@@ -94,8 +94,8 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
     if isinstance(maps, Mapping):
         volumes = [_map_volume(name, image, units) for name, image in maps.items()]
     elif paths:
-        files = find_images(paths[0])[0] if paths[0].is_dir() else paths
-        volumes = [volume for file in files for volume in read_volumes(file, default_unit=units)]
+        read = read_folder if paths[0].is_dir() else read_volumes
+        volumes = read(paths[0], default_unit=units)
     elif isinstance(maps, Sequence):
         volumes = [volume for each in maps for volume in _listed_maps(each, units)]
     else:

@@ -7,18 +7,18 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_swig_qmri.data.folders import find_images, has_dicom
+from napari_swig_qmri.data.image_files import files_of, one_sentence, split_extension
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX
 from napari_swig_qmri.data.nifti import (
     NiftiContent,
-    files_of,
     header_text,
     read_nifti,
-    split_extension,
     write_nifti,
 )
 from napari_swig_qmri.data.output import Part, append_text, check_free, replacing, write_text
@@ -38,9 +38,6 @@ from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 UNKNOWN = "weighted"  # in place of the BIDS suffix in names of images that have none
-_OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
-_MAX_DEPTH = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more
-_MAX_IMAGES = 40  # of one folder; more belong to several subjects and would fill the memory
 
 
 def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
@@ -75,8 +72,10 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     >>> round(float(volume.data.max()), 3), volume.unit, volume.file_unit
     (0.9, 's', 'ms')
     """
-    content, evidence = read_content(Path(path), time_unit)
-    return volume_of(content, evidence, Path(path), find_suffix(evidence))
+    path = Path(path)
+    with one_sentence(path):
+        content, evidence = read_content(path, time_unit)
+        return volume_of(content, evidence, path, find_suffix(evidence))
 
 
 def read_volumes(path: str | Path, time_unit: str | None = None, *, default_unit: str | None = None) -> list[Volume]:
@@ -85,17 +84,22 @@ def read_volumes(path: str | Path, time_unit: str | None = None, *, default_unit
     A file is split if its name or DICOM image type names the map of each volume, such as T1, T2 and PD of one series.
     `default_unit` is the unit of relaxation times that neither sidecar nor header states.
     """
-    content, evidence = read_content(Path(path), time_unit, default_unit)
+    path = Path(path)
+    with one_sentence(path):
+        return _volumes_of(*read_content(path, time_unit, default_unit), path)
+
+
+def _volumes_of(content: NiftiContent, evidence: Evidence, path: Path) -> list[Volume]:
     n = content.data.shape[3] if content.data.ndim == 4 else 0
     suffixes = quantities_of_stack(evidence, n)
     if not suffixes:
-        return [volume_of(content, evidence, Path(path), find_suffix(evidence))]
-    notice = f"One of the {n} maps in {Path(path).name}, which are taken as {', '.join(suffixes)} in this order."
+        return [volume_of(content, evidence, path, find_suffix(evidence))]
+    notice = f"One of the {n} maps in {path.name}, which are taken as {', '.join(suffixes)} in this order."
     volumes = []
     for index, suffix in enumerate(suffixes):
         data = content.data[..., index]
         one = replace(content, data=data), replace(evidence, values=data)
-        volume = volume_of(*one, Path(path), (suffix, (notice,)))
+        volume = volume_of(*one, path, (suffix, (notice,)))
         volumes.append(replace(volume, name=f"{volume.name} {suffix}"))
     return volumes
 
@@ -135,8 +139,8 @@ def volume_of(
     return with_kind(volume, suffix, file_unit)
 
 
-def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool = False) -> list[Volume]:
-    """Read all images of a folder and its subfolders.
+def read_folder(path: str | Path, time_unit: str | None = None, *, default_unit: str | None = None) -> list[Volume]:
+    """Read all images of a folder and its subfolders; those that cannot be read are left out with a warning.
 
     Parameters
     ----------
@@ -144,8 +148,8 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
         The folder.
     time_unit
         Unit of T1 and T2 in the files, as in `read_volume`.
-    strict
-        Raise an error if a file cannot be read, instead of leaving it out with a warning.
+    default_unit
+        Unit of T1 and T2 that neither sidecar nor header states.
 
     Returns
     -------
@@ -156,7 +160,7 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
     FileNotFoundError
         If the folder does not exist.
     ValueError
-        If no image can be read, or one cannot and `strict` is set.
+        If no image can be read.
 
     Examples
     --------
@@ -173,10 +177,8 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
     volumes = []
     for file in files:
         try:
-            volumes += read_volumes(file, time_unit)
+            volumes += read_volumes(file, time_unit, default_unit=default_unit)
         except (ValueError, OSError) as error:
-            if strict:
-                raise
             problems.append(str(error))
     if not volumes:
         reasons = " ".join(problems) or _no_nifti(folder)
@@ -184,34 +186,6 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, strict: bool 
     if problems:
         warnings.warn(f"Left out of {folder.name}: {' '.join(problems)}", stacklevel=2)
     return sorted(with_distinct_names(volumes, folder), key=_display_order)
-
-
-def find_images(folder: Path) -> tuple[list[Path], list[str]]:
-    """NIfTI files of a folder and its subfolders ordered by name, and one sentence on each group of files left out."""
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} is not a folder: check the name.")
-    paths = list(iterate_images(folder))
-    anatomical = [path for path in paths if not _OTHER_MODALITIES & set(path.relative_to(folder).parts)]
-    n_others, n_too_many = len(paths) - len(anatomical), len(anatomical) - _MAX_IMAGES
-    problems = [f"{n_others} images that are not anatomical."] if n_others else []
-    if n_too_many > 0:
-        problems.append(f"{n_too_many} of {len(anatomical)} images: open the folder of one subject to see the others.")
-    return anatomical[:_MAX_IMAGES], problems
-
-
-def iterate_images(folder: Path, depth: int = _MAX_DEPTH) -> Iterator[Path]:
-    """Yield the NIfTI files of a folder and `depth` levels of subfolders, ordered by name; hidden ones are skipped."""
-    try:
-        entries = sorted(folder.iterdir())
-    except PermissionError:
-        return
-    for entry in entries:
-        if entry.name.startswith("."):
-            continue
-        if entry.is_dir():
-            yield from iterate_images(entry, depth - 1) if depth else ()
-        elif _is_image(entry):
-            yield entry
 
 
 def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -> list[Volume]:
@@ -272,8 +246,8 @@ def write_volumes(volumes: Iterable[tuple[Volume, Path]], overwrite: bool = Fals
 
 
 def _store(volume: Volume, path: Path, part: Part, overwrite: bool) -> list[Path]:
-    stem = split_extension(path)[0]
-    images, json_path = files_of(path), path.with_name(f"{stem}.json")
+    stem = split_extension(path, to_write=True)[0]
+    images, json_path = files_of(path, to_write=True), path.with_name(f"{stem}.json")
     sidecar = {key: value for key, value in volume.sidecar.items() if key != SUFFIX_KEY}
     if volume.suffix is not None and find_suffix(Evidence(stem=stem)) != (volume.suffix, ()):
         sidecar[SUFFIX_KEY] = volume.suffix
@@ -324,16 +298,9 @@ def _json(content: dict[str, Any]) -> str:
 
 def _no_nifti(folder: Path) -> str:
     """Sentence on a folder without NIfTI files."""
-    if any(path.suffix.lower() in (".dcm", ".ima") or path.name == "DICOMDIR" for path in folder.rglob("*")):
+    if has_dicom(folder):
         return "It holds DICOM files: convert them first, for example with dcm2niix."
     return "It holds no file that ends in .nii, .nii.gz or .hdr."
-
-
-def _is_image(path: Path) -> bool:
-    name = path.name.lower()
-    if name.endswith(".hdr"):
-        return path.with_suffix(".img").exists() or path.with_suffix(".img.gz").exists()
-    return name.endswith((".nii", ".nii.gz"))
 
 
 def _place(path: Path | None, folder: Path | None) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from napari_swig_qmri.data.files import read_content, read_folder, read_volume, read_volumes, volume_of
+from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.interpretation import (
     QUANTITY_OF_SUFFIX,
     T2STAR_SUFFIXES,
@@ -17,10 +19,11 @@ from napari_swig_qmri.data.interpretation import (
     quantity_of,
 )
 from napari_swig_qmri.data.labels import mask_on
-from napari_swig_qmri.data.nifti import split_extension
+from napari_swig_qmri.data.provenance import is_computed, is_result
 from napari_swig_qmri.data.recognition.bids import WEIGHTED, find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.wording import joined
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # BIDS entities other than sub
 
@@ -55,7 +58,7 @@ def read_inputs(
         if not path.exists():
             raise FileNotFoundError(f"{path} does not exist: check the name.")
         if path.is_dir():
-            found = read_folder(path, units, strict=True)
+            found = read_folder(path, units)
             volumes += [each for each in found if QUANTITY_OF_SUFFIX.get(each.suffix or "") not in named]
         else:
             of_file = read_volumes(path, units)
@@ -85,10 +88,16 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
     Raises ValueError if there is no map, or two of one quantity.
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
+    kept, about_results = _without_results(kept, paths)
     if not kept:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
-    notices = (*about_rates, *(f"{v.name}: {notice}" for v in kept for notice in v.notices), *map_notices(kept))
+    notices = (
+        *about_rates,
+        *about_results,
+        *(f"{v.name}: {notice}" for v in kept for notice in v.notices),
+        *map_notices(kept),
+    )
     return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices)
 
 
@@ -98,6 +107,17 @@ def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[st
     left_out = [each for each in maps if each.unit == "1/s" and quantity_of(each) in times]
     notices = [
         f"{each.name}: left out, because {times[quantity_of(each)]} holds the same as times." for each in left_out
+    ]
+    return tuple(each for each in maps if each not in left_out), tuple(notices)
+
+
+def _without_results(maps: Sequence[Volume], paths: Sequence[Path]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
+    """Leave out results found in folders beside measured maps of their quantities, with one sentence on each."""
+    measured = {quantity_of(each): each.name for each in maps if not is_result(each)}
+    left_out = [each for each in maps if is_result(each) and quantity_of(each) in measured and each.path not in paths]
+    notices = [
+        f"{each.name}: left out, because it is a result of this software and {measured[quantity_of(each)]} is measured."
+        for each in left_out
     ]
     return tuple(each for each in maps if each not in left_out), tuple(notices)
 
@@ -141,12 +161,23 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
         if not path.is_dir():
             volumes.append(read_volume(path))
             continue
-        weighted = [volume for volume in read_folder(path, strict=True) if volume.suffix in WEIGHTED]
+        weighted = _measured([volume for volume in read_folder(path) if volume.suffix in WEIGHTED], path)
         if not weighted:
             raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
         volumes += weighted
     check_given_once(volumes)
     return volumes
+
+
+def _measured(images: Sequence[Volume], folder: Path) -> list[Volume]:
+    """Images of a folder without those computed by this software, which a warning names."""
+    computed = [image for image in images if is_computed(image.sidecar, image.suffix)]
+    if computed:
+        listed = joined(image.name for image in computed)
+        warnings.warn(
+            f"Left out of {folder.name}: {listed}, computed by this software. Name them to use them.", stacklevel=2
+        )
+    return [image for image in images if image not in computed]
 
 
 def check_given_once(guides: Sequence[Volume]) -> None:

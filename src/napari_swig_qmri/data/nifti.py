@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import nibabel as nib
 import numpy as np
 import numpy.typing as npt
-from nibabel.filebasedimages import ImageFileError
-from nibabel.spatialimages import HeaderDataError
 
 from napari_swig_qmri.data.affines import affine_of
+from napari_swig_qmri.data.image_files import UnreadableError, files_of, float_type, one_sentence, open_image
 from napari_swig_qmri.data.output import Part, replacing
 from napari_swig_qmri.data.volumes import FloatArray
 
-EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")
-_UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, KeyError, zlib.error)
+_SLAB = 1 << 25  # bytes that are read at a time
 
 
-class EmptyImageError(ValueError):
+class EmptyImageError(UnreadableError):
     """An image without voxels."""
 
 
@@ -35,42 +32,14 @@ class NiftiContent:
     notices: tuple[str, ...] = ()  # assumptions about values and position, one sentence each
 
 
-def split_extension(path: Path) -> tuple[str, str]:
-    """File name without its NIfTI extension, and the extension; ValueError if it has none."""
-    name = path.name
-    extension = next((e for e in EXTENSIONS if name.lower().endswith(e) and len(name) > len(e)), None)
-    if extension is None:
-        raise ValueError(
-            f"{name!r} does not end in one of {', '.join(EXTENSIONS)}: only NIfTI files can be read and "
-            "written. Rename or convert it."
-        )
-    return name[: -len(extension)], extension
-
-
-def files_of(path: Path) -> list[Path]:
-    """Files in which an image is stored, the header first: one .nii file, or a pair of .hdr and .img."""
-    stem, extension = split_extension(path)
-    if extension.startswith(".nii"):
-        return [path]
-    packed = ".gz" if extension.endswith(".gz") else ""
-    return [path.with_name(f"{stem}.hdr{packed}"), path.with_name(f"{stem}.img{packed}")]
-
-
 def read_nifti(path: Path) -> NiftiContent:
-    """Read a NIfTI-1, NIfTI-2 or Analyze file.
+    """Read a NIfTI-1, NIfTI-2, Analyze, MGH or MINC file.
 
-    Raises FileNotFoundError if the file does not exist, ValueError if it cannot be read or has no voxels.
+    Raises FileNotFoundError if the file does not exist, `UnreadableError` if it cannot be read or has no voxels.
     """
-    split_extension(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist: check the name.")
-    try:
-        return nifti_content(nib.load(path, mmap=False), path.name)
-    except _UNREADABLE as error:
-        if isinstance(error, EmptyImageError):
-            raise
-        reason = str(error).strip() or type(error).__name__
-        raise ValueError(f"{path.name} could not be read as NIfTI: {reason}. Is the file complete?") from error
+    with one_sentence(path, "NIfTI"), open_image(path) as (image, notices):
+        content = nifti_content(image, path.name)
+        return replace(content, notices=(*notices, *content.notices))
 
 
 def nifti_content(image: Any, name: str) -> NiftiContent:
@@ -100,7 +69,7 @@ def write_nifti(
     if part is None:
         with replacing() as part_of_file:
             return write_nifti(content, path, description, part_of_file)
-    targets = files_of(path)
+    targets = files_of(path, to_write=True)
     image = _image(content, is_pair=len(targets) > 1, description=description)
     header_part, *_ = map(part, targets)
     image.to_filename(header_part)
@@ -128,8 +97,19 @@ def _values(stored: Any) -> tuple[FloatArray, tuple[str, ...]]:
         return grey, ("A colour image: shown as the mean of red, green and blue.",)
     if np.issubdtype(stored.dtype, np.complexfloating):
         return magnitude(np.asanyarray(stored))
-    is_single = stored.dtype.itemsize <= 2 or stored.dtype == np.float32
-    return np.asarray(stored, dtype=np.float32 if is_single else np.float64), ()
+    return _in_slabs(stored, float_type(stored.dtype)), ()
+
+
+def _in_slabs(stored: Any, dtype: type[np.float32] | type[np.float64]) -> FloatArray:
+    """Values of a stored array, read a few planes at a time: memory is taken only for what the file holds."""
+    if not nib.is_proxy(stored) or not all(stored.shape):
+        return np.asarray(stored, dtype=dtype)
+    values = np.empty(stored.shape, dtype, order="F")
+    step = max(1, _SLAB * stored.shape[-1] // (values.size * stored.dtype.itemsize))
+    with np.errstate(over="ignore", invalid="ignore"):  # float32 overflows to infinity, which counts as no value
+        for first in range(0, stored.shape[-1], step):
+            values[..., first : first + step] = stored[..., first : first + step]
+    return values
 
 
 def magnitude(values: npt.NDArray[Any]) -> tuple[FloatArray, tuple[str, ...]]:

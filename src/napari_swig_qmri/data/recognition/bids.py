@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -147,7 +148,7 @@ def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:
     *entities, suffix = stem.split("_")
     folders = [image.parent, *image.parent.parents]
     for folder in folders[: folders.index(root) + 1]:
-        names = sorted(folder.glob(f"*{suffix}.json"), key=lambda path: -path.stem.count("_"))
+        names = sorted(folder.glob(f"*{escape(suffix)}.json"), key=lambda path: -path.stem.count("_"))
         paths += [p for p in names if p != of_image and _applies(p.stem.split("_"), entities, suffix)]
     return paths[::-1]
 
