@@ -32,7 +32,7 @@ from napari_swig_qmri.physics.signal_models import (
     T2Flair,
     TurboSpinEcho,
 )
-from napari_swig_qmri.physics.weighting import contrast_name
+from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
 from napari_swig_qmri.simulation.phantom import make_phantom
@@ -139,7 +139,7 @@ def test_of_several_images_the_nearest_settings_win() -> None:
     images = [(f"image {n}", "T1w", to_sidecar(kind)) for n, kind in enumerate(kinds)]
     assert choose_acquired(Mprage.from_typical(), images) == 2
     assert choose_acquired(SpinEcho.from_typical(), images) == 0
-    assert contrast_name(TurboSpinEcho.from_typical(echo_time=0.012), "") == "PDw"
+    assert display_name(TurboSpinEcho.from_typical(echo_time=0.012), "") == "PDw"
 
 
 def test_perfect_maps_get_perfect_scores_and_the_gain() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SpinEcho, TurboSpinEcho
-from napari_swig_qmri.physics.weighting import contrast_name, contrast_of, model_label
+from napari_swig_qmri.physics.weighting import display_name, model_label, weighting_of
 
 T1W = ("spin-echo", "mprage", "mp2rage-uni", "spgr", "ir-se", "psir")
 
@@ -13,22 +13,22 @@ T1W = ("spin-echo", "mprage", "mp2rage-uni", "spgr", "ir-se", "psir")
 def test_usual_protocols_have_their_contrast() -> None:
     expected = dict.fromkeys(SEQUENCES, "mine") | dict.fromkeys(T1W, "T1w") | {"tse": "T2w", "t2-flair": "FLAIR"}
     usual = {name: sequence.from_typical() for name, sequence in SEQUENCES.items()}
-    assert {name: contrast_of(sequence, "sub-01 mine") for name, sequence in usual.items()} == expected
-    assert contrast_name(usual["mp2rage-uni"], "mine") == "UNIT1"
-    assert contrast_name(usual["stir"], "mine") == "STIR"  # its title instead of the name of the image
+    assert {name: weighting_of(sequence, "sub-01 mine") for name, sequence in usual.items()} == expected
+    assert display_name(usual["mp2rage-uni"], "mine") == "UNIT1"
+    assert display_name(usual["stir"], "mine") == "STIR"  # its title instead of the name of the image
 
 
 def test_spin_echoes_are_weighted_by_their_times() -> None:
-    assert contrast_of(TurboSpinEcho(echo_time=0.012, repetition_time=0.6), "x") == "T1w"
-    assert contrast_of(SpinEcho(echo_time=0.09, repetition_time=2.5), "x") == "T2w"
+    assert weighting_of(TurboSpinEcho(echo_time=0.012, repetition_time=0.6), "x") == "T1w"
+    assert weighting_of(SpinEcho(echo_time=0.09, repetition_time=2.5), "x") == "T2w"
     proton_density = SpinEcho(echo_time=0.015, repetition_time=2.5)
-    assert contrast_of(proton_density, "sub-01 mine") == "mine"
-    assert contrast_name(proton_density, "sub-01 mine") == "PDw"
+    assert weighting_of(proton_density, "sub-01 mine") == "mine"
+    assert display_name(proton_density, "sub-01 mine") == "PDw"
 
 
 def test_an_image_without_sequence_is_named_by_its_last_word() -> None:
-    assert [contrast_of(None, name) for name in ("a b", " ")] == ["b", "image"]
-    assert contrast_name(None, "sub-01 T2w") == "T2w"
+    assert [weighting_of(None, name) for name in ("a b", " ")] == ["b", "image"]
+    assert display_name(None, "sub-01 T2w") == "T2w"
 
 
 @pytest.mark.parametrize(

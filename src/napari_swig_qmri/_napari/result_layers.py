@@ -14,7 +14,7 @@ from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import FloatArray, Volume
-from napari_swig_qmri.physics.weighting import contrast_of, model_label
+from napari_swig_qmri.physics.weighting import model_label, weighting_of
 from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, provenance, residual_volumes
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
@@ -66,7 +66,7 @@ def result_layers(
 
 def result_label(result: SuperResolution) -> str:
     """Guides and method of a result, as ``M_12 (T1w + T2w), network, adapted``; with the weights unless default."""
-    model = model_label([contrast_of(guide.sequence, guide.name) for guide in result.guides])
+    model = model_label([weighting_of(guide.sequence, guide.name) for guide in result.guides])
     words = [model, str(result.parameters["method"])]
     weights = result.parameters.get("weights")
     if weights is not None and weights["name"] != DEFAULT_WEIGHTS:

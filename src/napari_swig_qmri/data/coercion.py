@@ -21,7 +21,7 @@ from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.units import MAP_UNITS, with_kind
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SignalModel
-from napari_swig_qmri.physics.weighting import contrast_of
+from napari_swig_qmri.physics.weighting import weighting_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -235,7 +235,7 @@ def _guide(image: GuideLike, number: int) -> WeightedImage:
     if isinstance(given.image, WeightedImage):
         guide, notices = given.image, ()
     else:
-        volume = volume_from(given.image, name=given.name or contrast_of(given.sequence, f"guide-{number}"))
+        volume = volume_from(given.image, name=given.name or weighting_of(given.sequence, f"guide-{number}"))
         guide, notices = as_guide(volume)[0], tuple(f"{volume.name}: {notice}" for notice in volume.notices)
     if given.sequence not in (None, guide.sequence):  # replaces the sequence of the sidecar, and the notices on it
         guide = replace(guide, sequence=given.sequence, notices=notices)

@@ -32,7 +32,7 @@ from napari_swig_qmri.evaluation.scores import (
     without_small_slices,
 )
 from napari_swig_qmri.metrics import edge_map, relative_norm, similarity_map
-from napari_swig_qmri.physics.weighting import contrast_name
+from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import Progress, staged
 from napari_swig_qmri.synthesis.brightness import signal_limits
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps, for_sequence
@@ -124,9 +124,9 @@ def choose_acquired(sequence: Contrast, images: Sequence[tuple[str, str | None, 
     for index, (name, suffix, sidecar) in enumerate(images):
         kind = suffix or find_suffix(Evidence(stem=name, sidecar=sidecar))[0]
         acquired = from_sidecar(sidecar, kind)[0] if kind or sidecar else None
-        if type(acquired) is type(sequence) and contrast_name(acquired, name) == contrast_name(sequence, ""):
+        if type(acquired) is type(sequence) and display_name(acquired, name) == display_name(sequence, ""):
             ranked.append((0, _distance(acquired, sequence), index))
-        elif contrast_name(acquired, kind or name) == contrast_name(sequence, ""):
+        elif display_name(acquired, kind or name) == display_name(sequence, ""):
             ranked.append((1, 0.0, index))
     return min(ranked)[2] if ranked else None
 

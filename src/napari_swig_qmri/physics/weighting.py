@@ -22,7 +22,7 @@ SHORT_REPETITION = 1.2  # s; spin echoes with TR up to here are T1-weighted (our
 UNIFORM = "UNIT1"  # BIDS suffix of MP2RAGE UNI
 
 
-def contrast_of(sequence: Contrast | None, name: str) -> str:
+def weighting_of(sequence: Contrast | None, name: str) -> str:
     """Weighting of a sequence, ``T1w``, ``T2w`` or ``FLAIR``; otherwise the last word of the image's `name`."""
     if isinstance(sequence, T2Flair):
         return "FLAIR"
@@ -45,14 +45,14 @@ def model_label(contrasts: Sequence[str]) -> str:
     return f"M_{','.join([*([known] if known else []), *others])} ({' + '.join(contrasts)})"
 
 
-def contrast_name(sequence: Contrast | None, name: str) -> str:
+def display_name(sequence: Contrast | None, name: str) -> str:
     """Name of a contrast: ``T1w``, ``T2w``, ``PDw``, ``FLAIR`` or ``UNIT1``.
 
     For other sequences the last word of their title; without a sequence the last word of the image's `name`.
     """
     if isinstance(sequence, Mp2rageUni):
         return UNIFORM
-    weighting = contrast_of(sequence, name if sequence is None else sequence.title)
+    weighting = weighting_of(sequence, name if sequence is None else sequence.title)
     if isinstance(sequence, SpinEcho | TurboSpinEcho) and weighting not in CODES:
         return "PDw"
     return weighting

@@ -34,7 +34,7 @@ from napari_swig_qmri._napari.super_resolve.result_panel import FinishedRun, Res
 from napari_swig_qmri._napari.super_resolve.snapshot import Snapshot, SuperResolveInputs
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.wording import duration_text
-from napari_swig_qmri.physics.weighting import contrast_of
+from napari_swig_qmri.physics.weighting import weighting_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -294,7 +294,7 @@ def _again(inputs: SuperResolveInputs, before: SuperResolveInputs) -> str:
 
 
 def _contrasts(inputs: SuperResolveInputs) -> list[str]:
-    return [contrast_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
+    return [weighting_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
 
 
 def _run(solver: Solver, request: RunRequest) -> Generator[Progress, None, SuperResolution]:

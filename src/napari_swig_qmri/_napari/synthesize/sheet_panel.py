@@ -26,7 +26,7 @@ from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEdito
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.physics.weighting import contrast_name
+from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
@@ -154,7 +154,7 @@ class SheetPanel(QWidget):
             show_note(self.message, str(error), problem=True)
             return
         before = self._protocol.contrasts if self._protocol else ()
-        base = contrast_name(sequence, "")
+        base = display_name(sequence, "")
         numbered = (f"{base} {number}" for number in range(2, len(before) + 3))
         name = next(each for each in (base, *numbered) if each not in {contrast.name for contrast in before})
         contrasts = (*before, NamedContrast(name=name, sequence=sequence, rendering=rendering))

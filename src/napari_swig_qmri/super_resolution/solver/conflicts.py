@@ -10,7 +10,7 @@ from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
-from napari_swig_qmri.super_resolution.solver.noise import subsample
+from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.noise import robust_sd, subsample
+from napari_swig_qmri.super_resolution.solver.noise_statistics import robust_sd, subsample
 
 if TYPE_CHECKING:
     from torch import Tensor
