@@ -66,7 +66,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
-    data = np.stack([quantity_values(_on(by_quantity[name], grid)) for name in names])
+    data = np.stack([quantity_values(moved_to(by_quantity[name], grid)) for name in names])
     maps = QuantitativeMaps(data=data, grid=grid, names=names)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
@@ -247,7 +247,7 @@ def is_uniform_image(acquired: Volume) -> bool:
     return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 
 
-def _on(volume: Volume, grid: VoxelGrid) -> Volume:
+def moved_to(volume: Volume, grid: VoxelGrid) -> Volume:
     """Volume on a grid, interpolated linearly if its own is not aligned with it; NaN beyond its field of view."""
     if volume.grid.is_aligned_with(grid):
         return volume

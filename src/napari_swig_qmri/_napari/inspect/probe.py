@@ -17,6 +17,7 @@ from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
 from napari_swig_qmri._napari.placement import scanner_position
 from napari_swig_qmri._napari.records import LayerRecord
+from napari_swig_qmri.data.interpretation import moved_to
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.synthesis.curves import TissueValues
 
@@ -69,7 +70,7 @@ def probe_of(source: Source, viewer: ViewerModel) -> Probe:
         if layer is not None:
             volume = volume_of(layer)
             in_ms = volume.unit is None and IN_MS.search(layer.name)
-            errors[name] = volume.data / 1e3 if in_ms else volume.data
+            errors[name] = moved_to(volume, maps.grid).data / (1e3 if in_ms else 1)
     return Probe(maps, frame, contrast_maps.t2star, errors)
 
 

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 from napari_swig_qmri._napari.parts.appearance import unwrapped
 from napari_swig_qmri._napari.parts.layer_choice import T2STAR, LayerFacts
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, file_name, maps_of, volume_of
-from napari_swig_qmri.data.interpretation import quantity_values
+from napari_swig_qmri.data.interpretation import moved_to, quantity_values
 from napari_swig_qmri.data.transmit_field import as_transmit_map, transmit_field_on
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
@@ -51,8 +51,8 @@ def transmit_notices(layer: Image | None) -> tuple[str, ...]:
 
 def contrast_maps_of(layers: Mapping[str, Image], transmit_map: Image | None = None) -> ContrastMaps:
     """Maps of layers of PD, T1, T2 and T2* on one grid, with B1+ of another layer resampled to it."""
-    t2star = quantity_values(volume_of(layers[T2STAR])) if T2STAR in layers else None
     maps = maps_of(layers)
+    t2star = quantity_values(moved_to(volume_of(layers[T2STAR]), maps.grid)) if T2STAR in layers else None
     return ContrastMaps(
         maps=maps,
         t2star=t2star,

@@ -102,7 +102,7 @@ def facts_of(layer: Image) -> LayerFacts:
         suffix=record.volume.suffix,
         shape=tuple(layer.data.shape),
         voxel_volume=float(abs(np.linalg.det(matrix[-4:-1, -4:-1]))),
-        position=tuple(np.round(matrix, 2).ravel().tolist()),
+        position=tuple(np.round([*matrix.ravel(), *record.frame.ravel()], 2).tolist()),
         is_synthetic=is_computed(record.volume.sidecar, record.volume.suffix),
         run=record.run or 1,
     )
