@@ -64,10 +64,14 @@ def result_layers(
     return [_labelled(layer, result_label(result)) for layer in layers]
 
 
-def result_label(result: SuperResolution) -> str:
-    """Guides and method of a result, as ``M_12 (T1w + T2w), network, adapted``; with the weights unless default."""
-    model = model_label([weighting_of(guide.sequence, guide.name) for guide in result.guides])
-    words = [model, str(result.parameters["method"])]
+def result_label(result: SuperResolution, *, with_model: bool = True) -> str:
+    """Guides and method of a result, as ``M_12 (T1w + T2w), network, adapted``; with the weights unless default.
+
+    Without the name of the model, ``T1w + T2w, network, adapted``.
+    """
+    contrasts = [weighting_of(guide.sequence, guide.name) for guide in result.guides]
+    label = model_label(contrasts) if with_model or not contrasts else " + ".join(contrasts)
+    words = [label, str(result.parameters["method"])]
     weights = result.parameters.get("weights")
     if weights is not None and weights["name"] != DEFAULT_WEIGHTS:
         words.append(Path(weights["name"]).name)

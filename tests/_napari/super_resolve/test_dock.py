@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from napari.components import ViewerModel
 from napari.layers import Image
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QLabel
 from typer.testing import CliRunner
-from widget_cases import FakeEngine, add, add_case, make_guide, make_map
+from widget_cases import FakeEngine, add, add_case, case, make_guide, make_map
 
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
@@ -32,6 +34,20 @@ RESULT = {"GeneratedBy": [generated_by()], "Parameters": {}}  # sidecar of a sup
 def add_small_case(viewer: ViewerModel) -> list[Image]:
     """A T1 map and a guide: a run adds three layers."""
     return add(viewer, make_map("T1map"), make_guide("T1w"))
+
+
+def remove_inputs(viewer: ViewerModel) -> None:
+    viewer.layers.clear()
+
+
+def paint_inputs(viewer: ViewerModel) -> None:
+    for layer in viewer.layers:
+        layer.data[...] = 7
+
+
+def replace_inputs(viewer: ViewerModel) -> None:
+    for layer in viewer.layers:
+        layer.data = np.ones_like(layer.data)
 
 
 def ready(widget: SuperResolveWidget, qtbot: QtBot) -> None:
@@ -184,6 +200,59 @@ def test_deleting_the_widget_stops_the_run(viewer: ViewerModel, qtbot: QtBot) ->
     qtbot.waitUntil(engine.closed.is_set)
     add(viewer, make_guide("FLAIR"))  # the viewer still calls, but the widget does not answer
     viewer.layers.clear()
+
+
+def test_nothing_of_the_last_patient_is_left(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
+    layers = add_case(viewer)
+    widget.run()
+    widget.guides.add_button.native.click()  # an empty row, and rows that the user chose
+    widget.guides.rows[0].chosen.emit()
+    widget.maps.rows["T1"].chosen.emit()
+    assert "Done" in widget.run_panel.message.text()
+    viewer.layers.clear()
+    assert not widget.results.isVisibleTo(widget)
+    shown = [each.text() for each in widget.findChildren(QLabel) if each.isVisibleTo(widget)]
+    assert not [text for text in shown if "Done" in text or "sub-01" in text or "HR" in text]
+    assert widget.run_panel.run_button.text == "Super-resolve"
+    assert [guide.layer for guide in widget.guides.value()] == [None]  # the row that the user added
+    next_layers = add(viewer, *(replace(each, name=each.name.replace("01", "02")) for each in case()))
+    assert [choice.layer for choice in widget.value().maps.values()] == next_layers[:3]
+    assert [guide.layer for guide in widget.value().guides] == next_layers[3:]
+    assert not set(layers) & set(next_layers)
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), MemoryError(), KeyError("odd"), RuntimeError("out of memory")])
+def test_after_a_failure_the_next_run_works(
+    viewer: ViewerModel, make: Make, error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *_: None)
+    layers = add_small_case(viewer)
+    engine = FakeEngine(error=error)  # type: ignore[arg-type]
+    widget = make(engine)
+    with pytest.raises(RuntimeError, match=r"stopped with SystemExit|not enough memory|odd"):
+        widget.run()
+    assert list(viewer.layers) == layers
+    engine.error = None
+    assert len(widget.run()) == 3
+
+
+@pytest.mark.parametrize("change", [remove_inputs, paint_inputs, replace_inputs])
+def test_a_run_computes_with_the_layers_as_they_were_at_its_start(
+    viewer: ViewerModel, make: Make, change: Callable[[ViewerModel], None], qtbot: QtBot
+) -> None:
+    maps, _ = add_small_case(viewer)
+    before = maps.data.copy()
+    engine = FakeEngine(n_steps=20, pause=0.01)
+    widget = make(engine)
+    widget.start()
+    widget.start()  # once is enough
+    qtbot.waitUntil(lambda: len(engine.runs) == 1)
+    change(viewer)
+    with qtbot.waitSignal(widget.run_panel.succeeded):
+        pass
+    assert len(engine.runs) == 1
+    (shown,) = [layer for layer in viewer.layers if layer.name == "T1 SR (ms)"]
+    np.testing.assert_allclose(shown.data[::2, ::2, ::2], before, rtol=1e-5)
 
 
 def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, widget: SuperResolveWidget) -> None:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 from napari.layers import Image
 from pytestqt.qtbot import QtBot
-from widget_cases import case, layers_of, make_guide
+from widget_cases import case, layers_of, make_guide, make_map
 
-from napari_swig_qmri._napari.parts.viewer_layers import volume_of
+from napari_swig_qmri._napari.parts.viewer_layers import sequence_of, volume_of
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, GuideList, MapChoice, MapChooser
+from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
 
 
@@ -80,6 +86,61 @@ def test_guides_are_added_up_to_five_and_removed(guides: GuideList) -> None:
     assert len(guides.value()) == 4
     assert guides.add_button.enabled
     assert not guides.is_untouched
+
+
+def test_an_empty_row_is_filled_by_the_next_proposal(guides: GuideList, layers: list[Image]) -> None:
+    guides.add_button.native.click()
+    guides.propose(layers[3:])
+    assert [guide.layer for guide in guides.value()] == [*layers[3:], None]
+    layers += layers_of(make_guide("FLAIR"))
+    guides.refresh()
+    guides.propose(layers[3:])
+    assert [guide.layer for guide in guides.value()] == layers[3:]
+    assert guides.is_untouched
+
+
+def test_assumptions_are_confirmed_and_saved_without_an_editor(tmp_path: Path, qtbot: QtBot) -> None:
+    write_volume(make_guide("T1w", sidecar={}), tmp_path / "sub-01_T1w.nii.gz")
+    (tmp_path / "sub-01_T1w.json").write_text('{"Manufacturer": "none"}')
+    (layer,) = layers_of(read_volume(tmp_path / "sub-01_T1w.nii.gz"))
+    guides = GuideList(lambda: [layer])
+    qtbot.addWidget(guides)
+    guides.propose([layer])
+    (row,) = guides.rows
+    chip, sequence = row.chip, row.editor.value()
+    assert "assumption" in chip.fold.button.text()
+    assert "JSON" not in chip.details.text()
+    assert chip.confirm_button.native.isVisibleTo(row)
+    assert not chip.save_button.native.isVisibleTo(row)
+    chip.confirm_button.native.click()
+    assert not chip.confirm_button.native.isVisibleTo(row)
+    assert sequence_of(layer) == (sequence, ())
+    chip.save_button.native.click()
+    assert "sub-01_T1w.json" in chip.outcome.text()
+    assert from_sidecar(json.loads((tmp_path / "sub-01_T1w.json").read_text()), "T1w") == (sequence, ())
+    assert json.loads((tmp_path / "sub-01_T1w.json").read_text())["Manufacturer"] == "none"
+    (again,) = layers_of(read_volume(tmp_path / "sub-01_T1w.nii.gz"))
+    guides.rows[0].layer.reset_choices()
+    assert sequence_of(again) == (sequence, ())
+
+
+def test_a_typed_value_replaces_what_was_assumed(qtbot: QtBot) -> None:
+    (guide,) = layers_of(make_guide("T1w", sidecar={}))
+    (t1,) = layers_of(replace(make_map("T1map"), notices=("No unit given: s assumed.",)))
+    guides, maps = GuideList(lambda: [guide]), MapChooser(lambda: [t1])
+    for part in (guides, maps):
+        qtbot.addWidget(part)
+    guides.propose([guide])
+    maps.propose({"T1": t1})
+    (row,), map_row = guides.rows, maps.rows["T1"]
+    assert row.chip.isVisibleTo(row)
+    assert map_row.chip.isVisibleTo(maps)
+    row.editor.parameter_boxes()["echo_time"].value = 20
+    map_row.unit.value = "ms"
+    assert not row.chip.isVisibleTo(row)  # there is no file to save it for
+    assert not map_row.chip.isVisibleTo(maps)
+    assert sequence_of(guide) == (row.editor.value(), ())
+    assert volume_of(t1).notices == ()
 
 
 def test_rows_keep_their_settings_when_guides_come_and_go(guides: GuideList, layers: list[Image]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from napari.components import ViewerModel
@@ -11,6 +12,7 @@ from widget_cases import FakeEngine, add, make_guide, make_map
 
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
+from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
@@ -48,7 +50,8 @@ def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, widg
     assert widget.results.isHidden()
     run(widget, "network", "/data/mine.safetensors")
     label = "M_12 (T1w + T2w), network, mine.safetensors"
-    assert widget.results.box.current_choice == f"1: {label}"
+    assert widget.results.box.current_choice == "Run 1: T1w + T2w, network, mine.safetensors"
+    assert widget.results.box.tooltip == label
     assert {LayerRecord.of(layer).model for layer in viewer.layers[3:]} == {label}
     del viewer.layers[3:]
     assert widget.results.shown is None
@@ -67,7 +70,7 @@ def test_the_button_says_how_the_next_run_differs(
     assert shown_results(viewer) == FIRST  # still the result of both guides
     widget.run()
     assert [len(each["guides"]) for each in engine.runs] == [2, 1]
-    assert widget.results.box.current_choice == "2: M_1 (T1w), posterior"
+    assert widget.results.box.current_choice == "Run 2: T1w, posterior"
     assert shown_results(viewer) == SECOND
     second.native.click()
     assert shown_results(viewer) == FIRST  # found again, not computed again
@@ -110,7 +113,7 @@ def test_adapting_is_undone_with_one_click(viewer: ViewerModel, make: Make, qtbo
     adapt(widget, qtbot)
     assert (engine.runs[1]["weights"], engine.runs[1]["adapt"]) == (OTHER, True)
     assert "fell from 91.20% to 87.40%" in widget.run_panel.message.text()
-    assert widget.results.box.current_choice == f"2: M_12 (T1w + T2w), network, {OTHER}, adapted"
+    assert widget.results.box.current_choice == f"Run 2: T1w + T2w, network, {OTHER}, adapted"
     assert shown_results(viewer) == SECOND
     assert widget.results.adapt_button.native.isHidden()
     widget.results.undo_button.native.click()
@@ -153,3 +156,17 @@ def test_a_reason_against_adapting_is_shown(widget: SuperResolveWidget, engine: 
     engine.problems = ("adapting needs maps of PD, T1 and T2.",)
     qtbot.waitUntil(lambda: not widget.results.adapt_button.enabled)
     assert widget.results.adapt_button.tooltip.startswith("Adapting needs")
+
+
+def test_the_shown_result_is_saved_with_its_sidecars(widget: SuperResolveWidget, tmp_path: Path, qtbot: QtBot) -> None:
+    run(widget, "posterior")
+    run(widget, "regression")
+    with qtbot.waitSignal(widget.results.saved):
+        widget.results.save(tmp_path)
+    saved = tmp_path / "sub-01" / "anat" / "sub-01_desc-swig_T1map.nii.gz"
+    assert read_volume(saved).sidecar["Parameters"]["method"] == "regression"
+    assert widget.results.message.text().startswith("Saved ")
+    with qtbot.waitSignal(widget.results.saved):
+        widget.results.save(tmp_path)
+    assert "choose another folder" in widget.results.message.text()
+    assert widget.results.save_button.enabled

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from napari.utils.theme import get_theme
 from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt
-from qtpy.QtWidgets import QFrame, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
 _COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
     "note": ("#9aa5b1", "#59626c"),
@@ -83,9 +84,9 @@ def exists(widget: QObject) -> bool:
 
 
 class Foldable(QFrame):
-    """Title with an arrow that shows or hides a widget below it."""
+    """Title with an arrow that shows or hides a widget below it, and other widgets beside the title."""
 
-    def __init__(self, title: str, content: QWidget, *, unfolded: bool = False) -> None:
+    def __init__(self, title: str, content: QWidget, *, unfolded: bool = False, beside: Sequence[QWidget] = ()) -> None:
         super().__init__()
         self.button = QToolButton()
         self.button.setCheckable(True)
@@ -96,7 +97,10 @@ class Foldable(QFrame):
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
-        layout.addWidget(self.button)
+        top = QHBoxLayout()
+        for each in (self.button, *beside):
+            top.addWidget(each)
+        layout.addLayout(top)
         layout.addWidget(content)
         self.button.toggled.connect(self._show)
         self.set_title(title)

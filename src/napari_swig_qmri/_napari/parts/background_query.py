@@ -17,6 +17,7 @@ from napari_swig_qmri.progress import is_out_of_memory
 
 PAUSE = 300  # ms without a new job before the last one starts
 NO_MEMORY = "There is not enough memory: close other layers. Super-resolve has a memory limit under Options."
+STOPPED = "The computation stopped with {error}."
 UNEXPECTED = (
     "Unexpected error ({error}). Nothing was changed. "
     "The details are in the notification of napari: please report them."
@@ -116,10 +117,12 @@ def _steps(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any]
     try:
         return job, (yield from _result(job, is_needed))
     except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
-        reason = str(error) or f"The computation stopped with {type(error).__name__}."
+        reason = str(error) or STOPPED.format(error=type(error).__name__)
         return job, Failure(NO_MEMORY if is_out_of_memory(error) else reason)
     except Exception as error:  # otherwise the window would wait for ever
         return job, Failure(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"), error)
+    except BaseException as error:  # SystemExit ends the job, not the program
+        return job, Failure(STOPPED.format(error=type(error).__name__))
 
 
 def _result(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, Any]:

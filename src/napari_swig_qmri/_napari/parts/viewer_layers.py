@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,12 +26,14 @@ from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.data.recognition.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
+from napari_swig_qmri.data.sidecar_file import add_to_sidecar
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from napari.components import ViewerModel
 
@@ -167,6 +170,20 @@ def correct_unit(layer: Image, quantity: str, unit: str) -> None:
     layer.colormap = attributes["colormap"]
     if layer.name == record.shown_name:
         layer.name = attributes["name"]  # last, because docks react to the new name
+
+
+def accept(layer: Image, fields: Mapping[str, Any]) -> None:
+    """Record in a layer of this plugin that its user knows these fields of its sidecar; nothing is assumed any more."""
+    record = LayerRecord.of(layer)
+    if not record.is_empty:
+        volume = replace(record.volume, sidecar={**record.volume.sidecar, **fields}, notices=())
+        layer.metadata = with_record(layer.metadata, volume=volume)
+
+
+def saver(layer: Image, fields: Mapping[str, Any]) -> Callable[[], Path] | None:
+    """Function that adds fields to the sidecar of a layer's file and returns its path; None without a file."""
+    path = LayerRecord.of(layer).volume.path
+    return None if path is None else partial(add_to_sidecar, path, fields)
 
 
 def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:

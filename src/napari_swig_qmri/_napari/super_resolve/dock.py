@@ -158,7 +158,7 @@ class SuperResolveWidget(Dock):
         """Start a run with the current inputs in the background. Later changes of the layers have no effect on it."""
         inputs, answer = self.value(), self.preflight.answer
         plan = answer.plan if answer is not None and inputs == self._checked else None
-        self._start(RunRequest(inputs, Snapshot.of(inputs), self._checked_layers, plan))
+        self._start(RunRequest(inputs, Snapshot.of(inputs).copied, self._checked_layers, plan))
 
     def adapt(self, run: FinishedRun) -> None:
         """Start a run with the inputs of a finished run that adapts its network first."""
@@ -191,10 +191,14 @@ class SuperResolveWidget(Dock):
         """Update the choices, and propose layers as long as the user has chosen none."""
         if not exists(self):  # the dock was closed, but the viewer still calls
             return
+        if not image_layers(self._viewer):  # the next patient is proposed afresh
+            self.maps.is_untouched = self.guides.is_untouched = True
         self.maps.refresh()
         self.guides.refresh()
         self.options.mask_box.reset_choices()
         self.results.refresh()
+        if self.results.shown is None and not self.run_panel.is_running:
+            self.run_panel.show_message("")  # about layers that are gone
         if self.maps.is_untouched:
             self.maps.propose(proposed_maps(self._viewer))
         if self.guides.is_untouched:
@@ -257,7 +261,9 @@ class SuperResolveWidget(Dock):
         self.results.add(
             FinishedRun(
                 number=LayerRecord.of(added[0]).run,
-                label=result_label(result),
+                label=result_label(result, with_model=False),
+                model=result_label(result),
+                result=result,
                 method=str(result.parameters["method"]),
                 verdict=result.verdict,
                 inputs=request.inputs,
@@ -304,7 +310,7 @@ def _run(solver: Solver, request: RunRequest) -> Generator[Progress, None, Super
 
         solver = super_resolution_steps
     snapshot, checked = request.snapshot, request.checked
-    if request.plan is not None and checked is not None and checked.fingerprint == snapshot.fingerprint:
+    if request.plan is not None and checked is not None and checked.copied.fingerprint == snapshot.fingerprint:
         return (yield from solver(request.plan))
     return (yield from solver(*snapshot.arguments(), mask=snapshot.mask_volume()))
 
@@ -314,7 +320,7 @@ def _ask_engine(inspector: Inspector, snapshot: Snapshot) -> Preflight:
         from napari_swig_qmri.super_resolution.preflight import preflight  # loads torch
 
         inspector = preflight
-    _ = snapshot.fingerprint  # computed and kept now: of the layers that the plan is made from
+    snapshot = snapshot.copied  # here, in the thread, so that choosing stays quick
     answer = inspector(*snapshot.arguments(), mask=snapshot.mask_volume())
     noted = snapshot.noted_at_rows()
     return replace(answer, statements=tuple(each for each in answer.statements if each not in noted))

@@ -10,10 +10,20 @@ from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import Foldable, set_role, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import Foldable, set_role
+from napari_swig_qmri._napari.parts.assumption_chip import AssumptionChip
 from napari_swig_qmri._napari.parts.boxes import Layers, button, column, layer_box, native_of, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
-from napari_swig_qmri._napari.parts.viewer_layers import correct_unit, sequence_of, unit_of, units_of, volume_of
+from napari_swig_qmri._napari.parts.viewer_layers import (
+    accept,
+    correct_unit,
+    saver,
+    sequence_of,
+    unit_of,
+    units_of,
+    volume_of,
+)
+from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.physics.sequence import summary
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
@@ -61,10 +71,11 @@ class MapRow(QObject):
             tooltip="Unit of the numbers in the file. Choosing another unit corrects the layer.",
         )
         native_of(self.unit).setFixedWidth(UNIT_WIDTH)
-        self.note = wrapped_label(role="assumption")
+        self.chip = AssumptionChip()
         self.layer.changed.connect(self._read_unit)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.unit.changed.connect(self._correct_unit)
+        self.chip.confirmed.connect(self._confirm)
         self._read_unit(None)
 
     def value(self) -> MapChoice | None:
@@ -86,12 +97,20 @@ class MapRow(QObject):
             with self.unit.changed.blocked():
                 self.unit.value = unit
         self.unit.visible = layer is not None
-        set_text(self.note, "\n".join(notices))
+        self.chip.show_assumptions(notices)
         self.changed.emit()
 
     def _correct_unit(self, unit: str) -> None:
         if self.layer.value is not None:
             correct_unit(self.layer.value, self._quantity, unit)
+            self._confirm()
+
+    def _confirm(self) -> None:
+        """Take the shown unit for known."""
+        layer, fields = self.layer.value, {"Units": self.unit.value}
+        if layer is not None:
+            accept(layer, fields)
+            self.chip.show_confirmed(saver(layer, fields))
         self.changed.emit()
 
 
@@ -115,7 +134,7 @@ class MapChooser(QWidget):
             grid.addWidget(QLabel(quantity), 2 * number + 1, 0)
             grid.addWidget(each.layer.native, 2 * number + 1, 1)
             grid.addWidget(each.unit.native, 2 * number + 1, 2)
-            grid.addWidget(each.note, 2 * number + 2, 0, 1, 3)
+            grid.addWidget(each.chip, 2 * number + 2, 0, 1, 3)
             each.changed.connect(self._update)
             each.chosen.connect(self._touch)
         self._update()
@@ -164,15 +183,17 @@ class GuideRow(QWidget):
         self.remove_button = button("✕", "Remove this guide from the list", self.removed.emit)
         self.editor = AcquisitionEditor()
         self.fold = Foldable("", self.editor)
-        self.notes = wrapped_label(role="assumption")
+        self.chip = AssumptionChip()
+        self._read: SignalModel | None = None  # sequence from the sidecar, or assumed
         line = row(self.use_box, self.layer, self.remove_button)
         self.use_box.native.setFixedWidth(TICK_WIDTH)
         self.remove_button.native.setFixedWidth(REMOVE_WIDTH)
-        self.setLayout(column(line, self.fold, self.notes, spacing=0))
+        self.setLayout(column(line, self.fold, self.chip, spacing=0))
         self.layer.changed.connect(self._read_sidecar)
         self.layer.native.activated.connect(lambda _: self.chosen.emit())
         self.editor.changed.connect(self._sum_up)
         self.use_box.changed.connect(self._use)
+        self.chip.confirmed.connect(self._confirm)
         self._read_sidecar(None)
 
     def value(self) -> GuideChoice:
@@ -186,7 +207,7 @@ class GuideRow(QWidget):
         self.use_box.value = choice.is_used
 
     def _use(self, used: bool) -> None:
-        for part in (self.layer.native, self.fold, self.notes):
+        for part in (self.layer.native, self.fold, self.chip):
             part.setEnabled(used)
         self.changed.emit()
 
@@ -195,7 +216,8 @@ class GuideRow(QWidget):
         notices: tuple[str, ...] = ()
         if layer is not None:
             sequence, notices = sequence_of(layer)
-        set_text(self.notes, "\n".join(notices))
+        self._read = sequence
+        self.chip.show_assumptions(notices, can_confirm=sequence is not None)
         self.fold.setVisible(layer is not None)
         self.editor.set_value(sequence)
         self.fold.set_unfolded(layer is not None and sequence is None)
@@ -205,10 +227,22 @@ class GuideRow(QWidget):
         sequence = self.editor.value()
         if sequence is not None:
             self.fold.set_title(summary(sequence))
+            if sequence != self._read:
+                self._confirm()
+                return
         elif self.editor.problem():
             self.fold.set_title("These settings are impossible")
         else:
             self.fold.set_title("Acquisition unknown: choose the sequence")
+        self.changed.emit()
+
+    def _confirm(self) -> None:
+        """Take the shown sequence for known, because the user confirmed or chose it."""
+        layer, sequence = self.layer.value, self.editor.sequence()
+        if layer is not None and sequence is not None:
+            self._read, fields = sequence, to_sidecar(sequence)
+            accept(layer, fields)
+            self.chip.show_confirmed(saver(layer, fields))
         self.changed.emit()
 
 
@@ -219,7 +253,7 @@ class GuideList(QWidget):
 
     def __init__(self, layers: Layers) -> None:
         super().__init__()
-        self.is_untouched = True  # the user has chosen, added and removed no guide yet
+        self.is_untouched = True  # the user has chosen no guide and removed none yet
         self._layers = layers
         self.rows: list[GuideRow] = []
         self.add_button = button(
@@ -241,8 +275,11 @@ class GuideList(QWidget):
             each.set_value(choice)
 
     def propose(self, layers: Sequence[Image]) -> None:
-        """Show these layers with the sequences of their sidecars; rows that show them already stay as they are."""
-        if [each.layer.value for each in self.rows] == list(layers):
+        """Show these layers with the sequences of their sidecars; rows that show them already stay as they are.
+
+        Empty rows are filled first; if there is nothing new to show, they stay.
+        """
+        if [each.layer.value for each in self.rows if each.layer.value is not None] == list(layers):
             return
         known = {id(choice.layer): choice for choice in self.value()}
         self._set_number(len(layers))
@@ -293,11 +330,11 @@ class GuideList(QWidget):
         self._after_count_change()
 
     def _add_by_user(self) -> None:
-        self._touch()
         self._add()
 
     def _remove_by_user(self, guide: GuideRow) -> None:
-        self._touch()
+        if guide.layer.value is not None:
+            self._touch()
         self._remove(guide)
 
     def _touch(self) -> None:

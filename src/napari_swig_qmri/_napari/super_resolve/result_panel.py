@@ -1,18 +1,27 @@
-"""Results of finished runs: which one is shown, and the adaptation of its network to the subject."""
+"""Results of finished runs: which one is shown, saving it, and the adaptation of its network to the subject."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QFileDialog, QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
-from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column
+from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
 from napari_swig_qmri.data.wording import duration_text
-from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
+from napari_swig_qmri.super_resolution.results import (
+    DO_NOT_USE,
+    GOOD,
+    LOOK,
+    SuperResolution,
+    Verdict,
+    save_super_resolution,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,6 +37,8 @@ VERDICTS = {  # what is shown, and the role of the text
     LOOK: ("Verdict: look at these maps before you use them.", "assumption"),
     DO_NOT_USE: ("Verdict: do not use these maps.", "problem"),
 }
+SAVE = "Write maps, residuals and synthesised guides with their sidecars to a folder."
+EXISTS = "This folder holds a result of this subject already, which is kept: choose another folder."
 ADAPT = "Train a copy of the network on this subject, for as long as that lowers its cross-scale error."
 
 
@@ -36,7 +47,9 @@ class FinishedRun:
     """Inputs and layers of a finished run."""
 
     number: int
-    label: str  # guides and method: M_12 (T1w + T2w), posterior
+    label: str  # guides and method: T1w + T2w, posterior
+    model: str  # the same with the name of the model: M_12 (T1w + T2w), posterior
+    result: SuperResolution
     method: str  # that ran
     verdict: Verdict
     inputs: SuperResolveInputs
@@ -49,7 +62,7 @@ class FinishedRun:
     @property
     def title(self) -> str:
         """Number and label."""
-        return f"{self.number}: {self.label}"
+        return f"Run {self.number}: {self.label}"
 
     def visible_names(self) -> set[str]:
         """Names of the layers that are visible now, without the number of the run."""
@@ -61,6 +74,7 @@ class ResultPanel(QWidget):
 
     adaptation_wanted = Signal(object)  # the run with the network to adapt
     adaptation_undone = Signal(object)  # the run that is shown instead
+    saved = Signal()  # a run was saved, or could not be
     changed = Signal()  # a run was added or removed, or another one is shown
 
     def __init__(self, viewer: ViewerModel) -> None:
@@ -71,16 +85,23 @@ class ResultPanel(QWidget):
         self._refusals: dict[FinishedRun, str] = {}  # why a network cannot be adapted
         self._costs: dict[FinishedRun, str] = {}  # duration of an adaptation
         self._asked: FinishedRun | None = None
-        self._caption = wrapped_label("-", role="note")
         self.verdict = wrapped_label()
         self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
+        self.save_button = button("Save result…", f"{SAVE} Existing files are kept.", self._ask_folder)
         self.adapt_button = button("Adapt to this subject", "", lambda: self.adaptation_wanted.emit(self.shown))
         tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
         self.undo_button = button("Undo adaptation", tooltip, self.undo)
+        self.message = wrapped_label(role="note")
+        self._saving = BackgroundQuery(self, pause=0)
+        self._saving.answered.connect(self._say_saved)
+        self._saving.failed.connect(partial(show_note, self.message, problem=True))
+        self._saving.ended.connect(self._update)
+        self._saving.ended.connect(self.saved)
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take_preflight)
         self._query.failed.connect(self._refuse_asked)
-        self.setLayout(column(self._caption, self.box, self.verdict, self.adapt_button, self.undo_button))
+        buttons = row(self.save_button, self.adapt_button, self.undo_button)
+        self.setLayout(column(self.box, self.verdict, buttons, self.message))
         self.box.changed.connect(self._switch)
         self._update()
 
@@ -118,6 +139,13 @@ class ResultPanel(QWidget):
                 self._viewer.layers.remove(layer)  # `refresh` removes a run with its last layer
         self.adaptation_undone.emit(self.shown)
 
+    def save(self, folder: Path) -> None:
+        """Save the shown run as a BIDS derivative dataset, in the background."""
+        if self.shown is not None:
+            show_note(self.message, "Saving…")
+            self._saving.ask(partial(_saved, self.shown, folder))
+            self._update()
+
     def refuse(self, run: FinishedRun, reason: str) -> None:
         """Disable the adaptation of a run's network, and show the reason."""
         self._refusals[run] = reason
@@ -139,12 +167,20 @@ class ResultPanel(QWidget):
         if len(kept) < len(self._runs):
             before = self.shown
             self._runs = kept
+            show_note(self.message, "")
             self._refusals = {run: reason for run, reason in self._refusals.items() if run in kept}
             self._costs = {run: cost for run, cost in self._costs.items() if run in kept}
             shown = before if before in kept else kept[-1] if kept else None
             self._choose(shown)
             if shown is not None and shown is not before:
                 self._show_instead(None, shown)
+
+    def _ask_folder(self) -> None:
+        if folder := QFileDialog.getExistingDirectory(self, "Save the result to this folder"):
+            self.save(Path(folder))
+
+    def _say_saved(self, files: list[Path]) -> None:
+        show_note(self.message, f"Saved {len(files)} files to {files[0].parent}.")
 
     def _choose(self, run: FinishedRun | None) -> None:
         with self.box.changed.blocked():
@@ -197,8 +233,8 @@ class ResultPanel(QWidget):
         self.adapt_button.tooltip = refusal or f"{ADAPT} {cost}".strip()
         self.undo_button.visible = run is not None and run.base is not None
         self.undo_button.enabled = not self._is_busy
-        self.box.tooltip = "" if run is None else run.title
-        self._caption.setText("" if run is None else f"Shown result: run {run.number}")
+        self.save_button.enabled = not self._saving.is_running
+        self.box.tooltip = "" if run is None else run.model
         if run is not None:
             words, role = VERDICTS[run.verdict.word]
             set_role(self.verdict, role)
@@ -206,3 +242,13 @@ class ResultPanel(QWidget):
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()
+
+
+def _saved(run: FinishedRun, folder: Path) -> list[Path]:
+    """Save a run with the files that it was made from; returns the written files."""
+    origin = run.snapshot.origin
+    sources, field_strength = origin.get("Sources", ()), origin.get("MagneticFieldStrength")
+    try:
+        return save_super_resolution(run.result, folder, sources=sources, field_strength=field_strength)
+    except FileExistsError as error:
+        raise ValueError(EXISTS) from error

@@ -57,7 +57,7 @@ class Snapshot:
 
     @classmethod
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
-        """Snapshot of the chosen layers as they are now; arrays are not copied."""
+        """Snapshot of the chosen layers as they are now; their arrays are shared until `copied` is asked for."""
         return cls(
             tuple(
                 (*choice.layer.as_layer_data_tuple()[:2], quantity, choice.unit)
@@ -70,6 +70,16 @@ class Snapshot:
             ),
             None if inputs.mask is None else inputs.mask.as_layer_data_tuple()[:2],
             inputs.options,
+        )
+
+    @cached_property
+    def copied(self) -> Snapshot:
+        """The same with arrays of its own, as they are when it is first asked for: painting does not change them."""
+        return replace(
+            self,
+            maps=tuple((np.array(data), *more) for data, *more in self.maps),
+            guides=tuple((np.array(data), *more) for data, *more in self.guides),
+            mask=None if self.mask is None else (np.array(self.mask[0]), self.mask[1]),
         )
 
     @property
