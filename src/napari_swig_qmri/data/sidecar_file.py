@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.nifti import split_extension
+from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.output import write_text
 
 
