@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from nibabel.affines import from_matvec
 from volume_cases import AFFINE, numbered, rotation, stored_as, volume
 
 from napari_swig_qmri.data.interpretation import (
@@ -72,28 +75,46 @@ def test_maps_in_another_voxel_order_are_reordered_exactly(code):
     )
     maps = as_maps([other, t1, pd])
     np.testing.assert_array_equal(maps.grid.affine, t1.grid.affine)  # of the majority
-    np.testing.assert_allclose(maps["T2"], numbered() / 100, rtol=1e-4)
-    notices = map_notices([other, t1, pd])
-    assert ("image: interpolated onto the voxels of the other maps." in notices) == (code != "RAS")
+    np.testing.assert_array_equal(maps["T2"], numbered() / np.float32(100))
+    told = map_notices([other, t1, pd])
+    assert told == (() if code == "RAS" else (f"image: {KEPT}",))
 
 
-def test_a_map_on_another_grid_is_interpolated_linearly():
-    """A ramp along x in mm stays that ramp; beyond its field of view the map is NaN."""
-    fine = VoxelGrid((8, 4, 4), np.eye(4))
+KEPT = "its voxels were put into the order and field of view of the other maps; their values are unchanged."
+
+
+def test_a_map_with_another_field_of_view_is_cropped_and_padded_without_interpolation():
+    larger = VoxelGrid((6, 5, 7), np.eye(4))
+    t1 = volume(data=numbered((4, 4, 4)) / 100, affine=np.eye(4), suffix="T1map", unit="s", name="T1map")
+    data = np.random.default_rng(0).uniform(0.05, 0.1, larger.shape)
+    shifted = from_matvec(np.eye(3), [1, -2, -1])
+    t2 = volume(data=data, affine=shifted, suffix="T2map", unit="s", name="T2map")
+    maps = as_maps([t1, t2])
+    np.testing.assert_array_equal(maps["T2"][1:, :3], data[:3, 2:5, 1:5].astype(np.float32))
+    assert np.isnan(maps["T2"][0]).all()
+    assert np.isnan(maps["T2"][:, 3]).all()
+    assert map_notices([t1, t2]) == (f"T2map: {KEPT}",)
+
+
+def test_a_map_on_another_grid_is_interpolated_sharply_and_it_is_said():
+    """A wave of four voxels is reproduced between them; linear interpolation would halve it there."""
+    grid = VoxelGrid((24, 20, 20), np.eye(4))
+    between = VoxelGrid((23, 20, 20), from_matvec(np.eye(3), [0.5, 0, 0]))
     t1, t2 = (
         volume(
-            data=grid.world(np.moveaxis(np.indices(grid.shape), 0, -1))[..., 0],
-            affine=grid.affine,
+            data=0.08 + 0.02 * np.sin(np.pi / 2 * each.world(np.moveaxis(np.indices(each.shape), 0, -1))[..., 0]),
+            affine=each.affine,
             suffix=suffix,
             unit="s",
             name=suffix,
         )
-        for grid, suffix in ((fine.with_shape((4, 4, 4)), "T1map"), (fine, "T2map"))
+        for each, suffix in ((grid, "T1map"), (between, "T2map"))
     )
     maps = as_maps([t1, t2])
-    np.testing.assert_allclose(maps["T2"][:3], maps["T1"][:3], atol=1e-6)
-    part = as_maps([t1, volume(data=t2.data[:4], affine=fine.affine, suffix="T2map", unit="s")])
-    assert np.isnan(part["T2"][2:]).all()
+    np.testing.assert_allclose(maps["T2"][6:-6], maps["T1"][6:-6], atol=5e-4)
+    assert map_notices([t1, t2]) == ("T2map: interpolated onto the voxels of the other maps.",)
+    part = as_maps([t1, replace(t2, data=t2.data[:12], grid=VoxelGrid((12, 20, 20), between.affine))])
+    assert np.isnan(part["T2"][14:]).all()
 
 
 def test_a_guide_has_the_sequence_of_its_sidecar():

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
+from laws import blob, centroid
 from nibabel.affines import from_matvec
 from scipy.spatial.transform import Rotation
+from volume_cases import CODES
 
 from napari_swig_qmri.data.resampling import N_PLANES, interpolated, mostly_seen, on_grid, resampled
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
@@ -26,6 +29,9 @@ def ramp(grid: VoxelGrid) -> np.ndarray:
     return grid.world(np.moveaxis(np.indices(grid.shape), 0, -1)) @ [1.0, 0.5, -0.25] + 100
 
 
+DIRECTIONS = dict(
+    zip("RLASPI", np.array([[1, 0, 0], [-1, 0, 0], [0, 1, 0], [0, 0, 1], [0, -1, 0], [0, 0, -1]]), strict=True)
+)
 FINE = centred(np.eye(3), (24, 22, 20), (1.0, 1.1, 1.2))
 
 
@@ -72,7 +78,7 @@ def test_an_image_of_any_voxel_size_is_resampled_to_its_place(size: float) -> No
     target, n = centred(np.eye(3), (12, 12, 12), (1, 1, 1)), int(30 / size)
     source = centred(np.eye(3), (n, n, n), (size, size, size), shift=0.3)
     data, seen = drained(resampled(ramp(source), np.ones(source.shape, bool), source, target))
-    np.testing.assert_allclose(data, ramp(target), atol=0.02)
+    np.testing.assert_allclose(data, ramp(target), atol=0.03)  # repeated edges make the ramp end 4 voxels away
     assert seen.all()
 
 
@@ -88,11 +94,62 @@ def test_gaps_and_the_outside_stay_unseen_and_finite() -> None:
     np.testing.assert_array_equal(there, drained(mostly_seen(seen, FINE, target)))
 
 
-def test_a_finer_image_is_smoothed_to_the_voxels_of_the_target() -> None:
-    fine = centred(np.eye(3), (32, 32, 32), (0.5, 0.5, 0.5))
-    noise = np.random.default_rng(0).normal(size=fine.shape)
-    coarse, _ = drained(resampled(noise, np.ones(fine.shape, bool), fine, centred(np.eye(3), (7, 7, 7), (2, 2, 2))))
-    assert np.std(coarse[1:-1, 1:-1, 1:-1]) < 0.2
+def test_the_centre_of_mass_stays_in_its_place_in_every_storage_order_of_a_tilted_image() -> None:
+    centre, turn = np.array([1.3, -0.8, 0.7]), Rotation.from_euler("xyz", (4, 3, 6), degrees=True).as_matrix()
+    target = centred(np.eye(3), (18, 16, 18), (1.0, 1.1, 0.9))
+    for code in CODES:
+        axes = turn @ np.stack([DIRECTIONS[letter] for letter in code], axis=1)
+        source = centred(axes, (20, 18, 16), (0.9, 1.0, 1.2), shift=0.2)
+        moved, _ = drained(resampled(blob(source, centre, 1.5).numpy(), np.ones(source.shape, bool), source, target))
+        np.testing.assert_allclose(centroid(torch.as_tensor(moved), target), centre, atol=0.01)
+
+
+def wave(grid: VoxelGrid, wavelength: float, direction: np.ndarray) -> np.ndarray:
+    """Plane wave with a wavelength in mm along a direction of the world."""
+    place = grid.world(np.moveaxis(np.indices(grid.shape), 0, -1).astype(float))
+    return np.asarray(np.sin(2 * np.pi * place @ direction / wavelength + 0.4))
+
+
+def inner(image: np.ndarray) -> np.ndarray:
+    return image[8:-8, 8:-8, 8:-8]
+
+
+@pytest.mark.parametrize("size", [1.0, 0.5])
+def test_what_the_target_can_hold_is_reproduced_on_a_tilted_grid(size: float) -> None:
+    """A wave of 3 mm in voxels of 1 mm, where cubic splines are off by 0.04; finer voxels are not smoothed either."""
+    turn = Rotation.from_euler("xyz", (4, 3, 6), degrees=True).as_matrix()
+    source, target = centred(turn, (40, 40, 40), (1, 1, 1)), centred(np.eye(3), (30, 30, 30), (size, size, size))
+    for direction in np.eye(3):
+        image = wave(source, 3.0, direction)
+        moved, _ = drained(resampled(image, np.ones(image.shape, bool), source, target))
+        assert np.sqrt(np.mean(np.square(inner(moved - wave(target, 3.0, direction))))) < 0.02
+
+
+def test_coarser_voxels_hold_low_frequencies_and_no_aliases() -> None:
+    """On voxels of 2 mm a wave of 6 mm is kept, and one of 2.5 mm is removed instead of becoming one of 10 mm."""
+    turn = Rotation.from_euler("xyz", (4, 3, 6), degrees=True).as_matrix()
+    source, target = centred(turn, (72, 72, 72), (0.7, 0.7, 0.7)), centred(np.eye(3), (22, 22, 22), (2, 2, 2))
+    seen = np.ones(source.shape, bool)
+    kept, removed = (drained(resampled(wave(source, w, np.eye(3)[0]), seen, source, target))[0] for w in (6.0, 2.5))
+    np.testing.assert_allclose(inner(kept), inner(wave(target, 6.0, np.eye(3)[0])), atol=0.02)
+    assert np.abs(inner(removed)).max() < 0.02
+
+
+def test_the_outermost_voxels_continue_beyond_the_field_of_view_without_counting_as_measured() -> None:
+    target = centred(np.eye(3), (40, 22, 20), (1.0, 1.1, 1.2))
+    moved, seen = drained(resampled(np.full(FINE.shape, 7.0), np.ones(FINE.shape, bool), FINE, target))
+    np.testing.assert_allclose(moved, 7, rtol=1e-5)
+    assert seen[8:32].all()
+    assert not seen[:8].any()
+    assert not seen[32:].any()
+
+
+def test_what_was_cut_away_does_not_ring_into_what_was_measured() -> None:
+    data, seen = np.full(FINE.shape, 7.0), np.ones(FINE.shape, bool)
+    data[:9], seen[:9] = 0, False
+    moved, there = drained(resampled(data, seen, FINE, centred(np.eye(3), (20, 18, 16), (1.0, 1.1, 1.2), shift=0.3)))
+    np.testing.assert_allclose(moved[there], 7, rtol=1e-5)
+    assert (moved[~there] == 0).all()
 
 
 def test_aligned_images_are_returned_as_they_are_and_work_is_divided_into_steps() -> None:

@@ -11,11 +11,12 @@ import numpy as np
 from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
-from napari_swig_qmri.data.resampling import on_grid
+from napari_swig_qmri.data.resampling import mostly_seen, on_grid, resampled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.physics.weighting import UNIFORM
+from napari_swig_qmri.progress import drained
 
 QUANTITY_OF_SUFFIX = {
     **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
@@ -36,8 +37,9 @@ def is_map(volume: Volume) -> bool:
 def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     """Combine volumes to maps of PD, T1 and T2, or some of them, on one grid.
 
-    Rates are converted to times, and PD keeps its scale. Maps that are not on the grid of the majority are interpolated
-    linearly (`map_notices` describes it). Voxels that are not finite become NaN.
+    Rates are converted to times, and PD keeps its scale. Maps that are not on the grid of the majority are brought to
+    it (`map_notices` says how): those that differ in storage order or by whole voxels keep their values, others are
+    interpolated by quintic splines. Voxels that are not finite or beyond the field of view become NaN.
 
     Parameters
     ----------
@@ -105,8 +107,16 @@ def quantity_values(volume: Volume) -> FloatArray:
 def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
     """Notices on what `as_maps` changes in these maps, one sentence per map."""
     grid = _common_grid(volumes)
-    moved = [volume for volume in volumes if not volume.grid.is_aligned_with(grid)]
-    return tuple(f"{volume.name}: interpolated onto the voxels of the other maps." for volume in moved)
+    notices = []
+    for volume in volumes:
+        if volume.grid.is_aligned_with(grid):
+            continue
+        if volume.grid.has_voxels_of(grid):
+            how = "its voxels were put into the order and field of view of the other maps; their values are unchanged."
+        else:
+            how = "interpolated onto the voxels of the other maps."
+        notices.append(f"{volume.name}: {how}")
+    return tuple(notices)
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
@@ -248,7 +258,13 @@ def is_uniform_image(acquired: Volume) -> bool:
 
 
 def moved_to(volume: Volume, grid: VoxelGrid) -> Volume:
-    """Volume on a grid, interpolated linearly if its own is not aligned with it; NaN beyond its field of view."""
+    """Volume on another grid, NaN beyond its field of view; interpolated only if the voxels do not coincide."""
     if volume.grid.is_aligned_with(grid):
         return volume
-    return replace(volume, data=on_grid(volume.data, volume.grid, grid, decimals=6), grid=grid)
+    if volume.grid.has_voxels_of(grid):
+        data = on_grid(volume.data, volume.grid, grid, order=0, mode="grid-constant")
+        return replace(volume, data=data, grid=grid)
+    finite = np.isfinite(volume.data)
+    data, seen = drained(resampled(volume.data, finite & (volume.data != 0), volume.grid, grid))
+    background = np.where(drained(mostly_seen(finite, volume.grid, grid)), 0, np.nan)
+    return replace(volume, data=np.where(seen, data, background), grid=grid)

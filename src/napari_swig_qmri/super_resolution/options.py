@@ -34,9 +34,10 @@ class Options:
         A key of `METHODS`: ``"regression"``, ``"posterior"`` or ``"network"``.
     voxel_size
         Edge of the HR voxels in mm, one number or three, over the field of view of the reference. By default
-        the voxels of the reference.
+        along each axis that of the finest guide, or of the reference if it is chosen, but never above that of the maps.
     reference
-        Index of the guide whose grid the result has. By default the guide with the smallest voxels.
+        Index of the guide whose grid the result has if it is parallel to the maps and nowhere coarser than they are;
+        else the result has its field of view and the axes of the maps. By default the guide with the smallest voxels.
     gains
         Image value per unit of signal, one per guide, at the PD unit of the maps. By default found from the data.
     lr_noise

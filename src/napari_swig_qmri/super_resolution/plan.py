@@ -17,7 +17,7 @@ from napari_swig_qmri.super_resolution.checks import check_detail, check_guides,
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, reference_index
+from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
@@ -169,7 +169,13 @@ def plan(
         problem=problem,
         memory=memory,
         seconds=_seconds(options, hr_grid, len(images)),
-        notices=(*notices, *_about(images), *about_mask, *problem.notices),
+        notices=(
+            *notices,
+            *_about(images),
+            *hr_grid_notices(measured, images, hr_grid),
+            *about_mask,
+            *problem.notices,
+        ),
     )
 
 

@@ -1,58 +1,43 @@
-"""LR maps brought to the axes of the HR grid."""
+"""Grids with parallel axes, and LR maps in the order of the axes of the HR grid."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
-
 import numpy as np
-import torch
 from nibabel.orientations import apply_orientation, inv_ornt_aff, io_orientation
 
-from napari_swig_qmri.data.gaps import enclosed, filled
-from napari_swig_qmri.data.resampling import mostly_seen, spline
-from napari_swig_qmri.data.truncation import MAX_ANGLE, KSpaceTruncation, relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 
+LEAST_TILT = 0.1  # mm by which voxels of a tilted image are off if its axes are taken as parallel
 
-def align_axes(
-    maps: QuantitativeMaps, hr_grid: VoxelGrid, notices: list[str]
-) -> Generator[None, None, QuantitativeMaps]:
-    """Maps with the order and direction of the axes of the HR grid.
 
-    Axes are permuted and flipped. Maps that are rotated against the HR grid are resampled to its axes at their own
-    voxel size, which is added to `notices`. Yields between the volumes.
+def reordered(grid: VoxelGrid, other: VoxelGrid) -> VoxelGrid:
+    """Grid with its axes in the order and direction nearest to those of another one."""
+    orientation = io_orientation(np.linalg.inv(other.affine) @ grid.affine)
+    shape = [0, 0, 0]
+    for n, axis in zip(grid.shape, orientation[:, 0].astype(int), strict=True):
+        shape[axis] = n
+    x, y, z = shape
+    return VoxelGrid((x, y, z), grid.affine @ inv_ornt_aff(orientation, grid.shape))
+
+
+def is_parallel(grid: VoxelGrid, other: VoxelGrid) -> bool:
+    """Whether the axes of two grids are parallel, in any order and direction.
+
+    They are if no voxel of either grid lies 0.1 mm or more from where it would be along the axes of the other one.
     """
-    between = np.linalg.inv(hr_grid.affine) @ maps.grid.affine
-    orientation = io_orientation(between)
+    turned = reordered(grid, other)
+    return max(_displacement(turned, other), _displacement(other, turned)) < LEAST_TILT
+
+
+def _displacement(grid: VoxelGrid, other: VoxelGrid) -> float:
+    """Upper bound in mm of how far voxels are off if each axis of `grid` is taken as parallel to that of `other`."""
+    between = np.linalg.inv(other.affine) @ grid.affine
+    across = other.affine[:3, :3] @ (between[:3, :3] - np.diag(np.diag(between)[:3]))
+    return float(np.linalg.norm(np.abs(across) @ (np.asarray(grid.shape) - 1)))
+
+
+def align_axes(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> QuantitativeMaps:
+    """Maps with the order and direction of the axes of an HR grid with parallel axes; no value is changed."""
+    orientation = io_orientation(np.linalg.inv(hr_grid.affine) @ maps.grid.affine)
     data = np.stack([apply_orientation(volume, orientation) for volume in maps.data])
-    nx, ny, nz = data.shape[1:]
-    grid = VoxelGrid((nx, ny, nz), maps.grid.affine @ inv_ornt_aff(orientation, maps.grid.shape))
-    turned = QuantitativeMaps(data=data, grid=grid, names=maps.names)
-    try:
-        relative_axes(hr_grid, grid)
-    except ValueError:
-        notices.append(
-            f"The maps are rotated by more than {MAX_ANGLE} degrees against the high-resolution grid and were "
-            f"resampled to its axes at their own voxel size."
-        )
-        return (yield from _resampled_along(turned, hr_grid))
-    return turned
-
-
-def _resampled_along(maps: QuantitativeMaps, hr_grid: VoxelGrid) -> Generator[None, None, QuantitativeMaps]:
-    """Maps at their own voxel size along the axes of the HR grid, by sinc and then spline interpolation."""
-    sizes = np.asarray(maps.grid.voxel_size)
-    x, y, z = (max(1, round(extent / size)) for extent, size in zip(hr_grid.field_of_view, sizes, strict=True))
-    target = hr_grid.with_shape((x, y, z))
-    nx, ny, nz = (2 * n for n in maps.grid.shape)
-    fine = maps.grid.with_shape((nx, ny, nz))
-    finite = np.isfinite(maps.data).all(axis=0)
-    seen = finite & (maps.data != 0).any(axis=0)
-    dense = filled(np.where(finite, maps.data, 0), enclosed(~seen, seen), seen, maps.grid.voxel_size)
-    sharpen = KSpaceTruncation(maps.grid, fine)
-    data = np.empty((len(maps.names), *target.shape), np.float32)
-    for i, volume in enumerate(dense):
-        yield
-        data[i] = yield from spline(sharpen(torch.as_tensor(volume, dtype=torch.float32)).numpy(), fine, target)
-    data[:, ~(yield from mostly_seen(seen, maps.grid, target))] = np.nan
-    return QuantitativeMaps(data=data, grid=target, names=maps.names)
+    return QuantitativeMaps(data=data, grid=reordered(maps.grid, hr_grid), names=maps.names)

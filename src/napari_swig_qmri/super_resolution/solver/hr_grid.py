@@ -1,14 +1,23 @@
-"""The HR grid of a result."""
+"""The HR grid: parallel to the LR maps, per axis as fine as the guides and never coarser than the maps."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from nibabel.affines import from_matvec
+
+from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
+from napari_swig_qmri.data.wording import joined, size_text
+from napari_swig_qmri.super_resolution.solver.alignment import is_parallel, reordered
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+
+FINER = 0.99  # a voxel edge below this fraction of another counts as finer
+TOLERANCE = 1e-3  # voxels; centres that coincide may differ by rounding of the affines
 
 
 def choose_hr_grid(
@@ -17,14 +26,20 @@ def choose_hr_grid(
     voxel_size: float | Sequence[float] | None,
     reference: int | None,
 ) -> VoxelGrid:
-    """Grid of the reference guide, or of the LR maps without a guide.
+    """Grid of the result: that of the reference guide where this is possible; that of the LR maps without a guide.
 
-    With a `voxel_size` in mm, one number or three, it keeps its field of view and gets these voxels. ValueError if
-    that is not positive, or if there is no such guide.
+    Its axes are those of the maps, stored in the order of the reference guide. Along each axis it has the voxels of the
+    finest guide, or of the reference if one was chosen, but none coarser than those of the maps. It covers the field
+    of view of the reference, or its bounding box within that of the maps where the reference is tilted against them.
+    With a `voxel_size` in mm, one number or three, it keeps this field of view and gets these voxels.
+
+    ValueError if there is no such guide.
     """
-    grid = guides[reference_index(guides, reference)].grid if guides else maps.grid
+    grid = _grid_of_guides(maps.grid, guides, reference) if guides else maps.grid
     if voxel_size is None:
         return grid
+    if guides and is_parallel(guides[reference_index(guides, reference)].grid, maps.grid):
+        grid = guides[reference_index(guides, reference)].grid
     sizes = np.broadcast_to(np.asarray(voxel_size, float), (3,))
     x, y, z = (max(1, round(extent / size)) for extent, size in zip(grid.field_of_view, sizes, strict=True))
     return grid.with_shape((x, y, z))
@@ -37,3 +52,84 @@ def reference_index(guides: Sequence[WeightedImage], reference: int | None) -> i
     if reference not in range(len(guides)):
         raise ValueError(f"the reference must be a guide from 0 to {len(guides) - 1}, but it is {reference}.")
     return int(reference)
+
+
+def hr_grid_notices(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: VoxelGrid) -> tuple[str, ...]:
+    """Sentences on an HR grid that is not simply that of a guide, and on guides that are coarser than the maps."""
+    tilted = [guide for guide in guides if not is_parallel(guide.grid, maps.grid)]
+    size = size_text(hr_grid.voxel_size)
+    notices = []
+    if tilted:
+        angles = joined([f"{guide.name} by {_angle(guide.grid, maps.grid):.1f}" for guide in tilted])
+        notices.append(
+            f"Tilted against the maps: {angles} degrees. The result has the axes of the maps, which are not "
+            f"interpolated, and voxels of {size} mm."
+        )
+    elif guides and not any(hr_grid.is_aligned_with(guide.grid) for guide in guides):
+        notices.append(f"No guide has the voxels of the result, {size} mm, which are along the axes of the maps.")
+    for guide in guides:
+        sizes = _sizes_along(guide.grid, reordered(maps.grid, guide.grid))
+        lr_sizes = reordered(maps.grid, guide.grid).voxel_size
+        if any(FINER * own > lr for own, lr in zip(sizes, lr_sizes, strict=True)):
+            notices.append(
+                f"{guide.name} has voxels of {size_text(sizes)} mm, the maps of {size_text(lr_sizes)} mm: where it is "
+                "coarser, it adds no detail."
+            )
+    return tuple(notices)
+
+
+def _grid_of_guides(lr_grid: VoxelGrid, guides: Sequence[WeightedImage], reference: int | None) -> VoxelGrid:
+    chosen = guides[reference_index(guides, reference)].grid
+    lr_grid = reordered(lr_grid, chosen)
+    asked = [chosen] if reference is not None else [chosen, *(guide.grid for guide in guides)]
+    sizes = np.min([_sizes_along(grid, lr_grid) for grid in (*asked, lr_grid)], axis=0)
+    is_own = np.asarray(chosen.voxel_size) * FINER <= sizes
+    if is_parallel(chosen, lr_grid) and is_own.all():
+        return chosen
+    lattices = [reordered(grid, lr_grid) for grid in asked if is_parallel(grid, lr_grid)] + [lr_grid]
+    axes = []
+    for axis, size in enumerate(sizes):
+        low, high = _extent(chosen, lr_grid, axis)
+        lattice = next((grid for grid in lattices if FINER * grid.voxel_size[axis] <= size), None)
+        axes.append(_samples(lattice or _divided(lr_grid, axis, size), lr_grid, axis, low, high))
+    first, step, shape = (np.array(each) for each in zip(*axes, strict=True))
+    between = from_matvec(np.diag(step), first)
+    x, y, z = shape.tolist()
+    return VoxelGrid((x, y, z), lr_grid.affine @ between)
+
+
+def _sizes_along(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
+    """Voxel edges ``(3,)`` in mm of a grid along the nearest axes of another one."""
+    return np.asarray(reordered(grid, axes).voxel_size)
+
+
+def _angle(grid: VoxelGrid, other: VoxelGrid) -> float:
+    """Largest angle in degrees between nearest axes of two grids."""
+    edges, others = (each.affine[:3, :3] / each.voxel_size for each in (reordered(grid, other), other))
+    return float(np.degrees(np.arccos(np.clip((edges * others).sum(axis=0), -1, 1))).max())
+
+
+def _extent(grid: VoxelGrid, lr_grid: VoxelGrid, axis: int) -> tuple[float, float]:
+    """Ends of the field of view of a grid along an axis of the LR grid, in LR voxels."""
+    between = np.linalg.inv(lr_grid.affine) @ grid.affine
+    half = np.abs(between[axis, :3]) @ np.asarray(grid.shape) / 2
+    centre = between[axis, :3] @ ((np.asarray(grid.shape) - 1) / 2) + between[axis, 3]
+    if is_parallel(grid, lr_grid):
+        return float(centre - half), float(centre + half)
+    return max(float(centre - half), -0.5), min(float(centre + half), lr_grid.shape[axis] - 0.5)
+
+
+def _divided(lr_grid: VoxelGrid, axis: int, size: float) -> VoxelGrid:
+    """LR grid with at most `size` mm along an axis."""
+    shape = list(lr_grid.shape)
+    shape[axis] = math.ceil(lr_grid.field_of_view[axis] / size - 0.02)
+    x, y, z = shape
+    return lr_grid.with_shape((x, y, z))
+
+
+def _samples(lattice: VoxelGrid, lr_grid: VoxelGrid, axis: int, low: float, high: float) -> tuple[float, float, int]:
+    """First sample, step and number of the samples of a lattice between two ends along an axis, in LR voxels."""
+    between = np.linalg.inv(lr_grid.affine) @ lattice.affine
+    first, step = float(between[axis, 3]), float(between[axis, axis])
+    begin, stop = math.ceil((low - first) / step - TOLERANCE), math.floor((high - first) / step + TOLERANCE)
+    return first + begin * step, step, max(1, stop + 1 - begin)

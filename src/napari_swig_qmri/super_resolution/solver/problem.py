@@ -99,7 +99,7 @@ def prepare(
         check_guide(guide, maps.grid)
     about_maps: list[str] = []
     about_guides: list[str] = []
-    lr = yield from align_axes(maps, hr_grid, about_maps)
+    lr = align_axes(maps, hr_grid)
     truncate = KSpaceTruncation(hr_grid, lr.grid, dtype=dtype)
     images, guide_valid = yield from _stack_guides(guides, hr_grid, dtype, about_guides)
     yield
