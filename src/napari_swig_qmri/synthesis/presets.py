@@ -13,7 +13,6 @@ In a file, times are in ms, angles in degrees and field strengths in T:
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
@@ -24,6 +23,7 @@ import platformdirs
 import tomli_w
 
 from napari_swig_qmri.data.output import check_free, write_text
+from napari_swig_qmri.data.toml_files import parse_toml, read_toml
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.sequence_tables import contrast_from_table, sequence_key, shown_settings
@@ -115,20 +115,26 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
     OSError if it cannot be read, ValueError if it is not a preset file; the messages name the file.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        content = read_toml(path)
     except UnicodeDecodeError:
         raise ValueError(f"preset file {path.name} is not text in UTF-8: choose another file.") from None
+    except ValueError as error:
+        raise ValueError(f"preset file {path.name} is not TOML: {str(error).rstrip('.')}.") from None
     except OSError as error:
         raise OSError(f"preset file {path.name} could not be read: {error.strerror or error}.") from None
-    return parse_presets(text, path.name)
+    return _presets_in(content, path.name)
 
 
 def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
     """Presets of a TOML text; ValueError if it is not one, with `label` as the name of the file."""
     try:
-        content = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+        content = parse_toml(text)
+    except ValueError as error:
         raise ValueError(f"preset file {label} is not TOML: {str(error).rstrip('.')}.") from None
+    return _presets_in(content, label)
+
+
+def _presets_in(content: Mapping[str, Any], label: str) -> tuple[Preset, ...]:
     entries = content.get("preset")
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, dict) for entry in entries):
         raise ValueError(f"preset file {label} holds no presets: begin each with a line [[preset]].")
@@ -136,7 +142,7 @@ def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
     for number, entry in enumerate(entries, 1):
         try:
             presets.append(_preset(entry))
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise ValueError(f"preset {number} of {label}: {error}") from None
     return tuple(presets)
 

@@ -7,7 +7,6 @@ holds the rendering options that differ from their defaults: transmit_field, snr
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import tomli_w
 
 from napari_swig_qmri.data.output import write_text
+from napari_swig_qmri.data.toml_files import read_toml
 from napari_swig_qmri.physics.sequence import Contrast, summary
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, SignalModel, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation
@@ -74,8 +74,8 @@ def read_protocol(path: str | Path) -> Protocol:
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        content = read_toml(path)
+    except ValueError as error:
         raise ValueError(f"{path.name} is not TOML ({error}): correct that line.") from error
     try:
         return from_content(content)
@@ -141,7 +141,7 @@ def _rendering(table: Any, label: str) -> Rendering:
             raise ValueError(f"contrast {label}: {key} must be {kind}, but it is {value!r}.")
     try:
         return Rendering(**table)
-    except ValueError as error:
+    except (ValueError, ArithmeticError) as error:
         raise ValueError(f"contrast {label}: {error}") from error
 
 
@@ -154,5 +154,5 @@ def _named_contrast(table: Mapping[str, Any], number: int) -> NamedContrast:
         sequence = contrast_from_table(table.get("sequence"), settings, table.get(EQUATION))
         rendering.check(sequence)
         return NamedContrast(name=name or sequence.title, sequence=sequence, rendering=rendering)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ArithmeticError) as error:
         raise ValueError(f"contrast {label}: {error}") from error

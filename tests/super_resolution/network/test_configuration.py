@@ -45,7 +45,7 @@ def test_a_configuration_is_read_and_its_paths_are_relative_to_its_folder(tmp_pa
         ('"freesurfer"', '"aseg"', "the scheme must be one of"),
         ('"freesurfer"', '"phantom"', r"heads of the phantom are numbers, but there is c\.nii\.gz"),
         ("width = 16", 'width = "wide"', "network.width"),
-        ("width = 16", "width = 0", "width above 0"),
+        ("width = 16", "width = 0", "a width of 1 to 4096"),
         ("loss =", "loss", "is no training configuration"),
         ('output = "out"', 'output = "out"\nbatch_size = 0', "batch_size must be 1 or more, but it is 0"),
         ('output = "out"', 'output = "out"\nema = 1.0', "ema must be at least 0 and below 1"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -149,6 +150,40 @@ def test_other_files_are_refused_with_a_sentence(tmp_path):
         SwigNet.from_pretrained(path)
     with pytest.raises(FileNotFoundError, match="there are no weights"):
         SwigNet.from_pretrained(tmp_path / "none.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("network", "sentence"),
+    [
+        ('{"width": 1000, "n_blocks": 3}', "do not fit the network"),
+        ('{"width": 48, "n_blocks": 1000000000}', "does not describe its network"),
+        ('{"width": 8, "n_blocks": 200}', "do not fit the network"),
+        ('{"width": 4.5, "n_blocks": 1}', "does not describe its network"),
+        ('{"width": -4, "n_blocks": 1}', "does not describe its network"),
+        ('{"wide": 4}', "does not describe its network"),
+        ('{"width": ' + "9" * 5000 + "}", "does not describe its network"),
+        ("[" * 100_000, "does not describe its network"),
+        ("[8, 1]", "does not describe its network"),
+        ("no JSON", "does not describe its network"),
+        (None, "does not describe its network"),
+    ],
+)
+def test_what_a_file_says_of_its_network_is_checked_before_anything_is_built(tmp_path, network, sentence):
+    path = tmp_path / "net.safetensors"
+    tensors = {name: tensor.half().contiguous() for name, tensor in random_network().state_dict().items()}
+    save_file(tensors, path, {"format": FORMAT} | ({} if network is None else {"network": network}))
+    started = time.monotonic()
+    with pytest.raises(ValueError, match=sentence):
+        SwigNet.from_pretrained(path)
+    assert time.monotonic() - started < 1
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path):
+    network = random_network()
+    torch.nn.init.constant_(network.tail.bias, torch.nan)
+    network.save(tmp_path / "net.safetensors", {})
+    with pytest.raises(ValueError, match="weights that are no finite numbers"):
+        SwigNet.from_pretrained(tmp_path / "net.safetensors")
 
 
 def test_weights_come_from_the_hub_by_the_name_of_a_repository(monkeypatch, tmp_path):

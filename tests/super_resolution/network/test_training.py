@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 from napari_swig_qmri.cli.app import app
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
-from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors
+from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.network.training import (
     CHECKPOINT,
     LOG,
@@ -82,6 +82,20 @@ def test_a_checkpoint_of_other_settings_is_refused(config):
     TrainingRun.start(replace(config, n_workers=3), CPU).resume(Path(config.output))  # without effect on the weights
     with pytest.raises(ValueError, match="a run with other settings"):
         drained(train(replace(config, learning_rate=0.5)))
+
+
+def test_a_damaged_checkpoint_is_refused(config):
+    path = Path(config.output) / CHECKPOINT
+    run = TrainingRun.start(config, CPU)
+    run.save(path.parent)
+    tensors, metadata = read_tensors(path)
+    del metadata["pace"]
+    write_tensors(path, tensors, metadata)
+    with pytest.raises(ValueError, match="no complete checkpoint: remove it, or choose another output"):
+        run.resume(path.parent)
+    write_tensors(path, tensors, {})
+    with pytest.raises(ValueError, match="a run with other settings"):
+        run.resume(path.parent)
 
 
 def test_training_in_low_precision_goes_where_full_precision_goes(config, tmp_path):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tomllib
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInf
 
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, read_maps
+from napari_swig_qmri.data.toml_files import read_toml
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.simulation.label_maps import SCHEMES, Anatomy, anatomy_of
@@ -71,8 +71,8 @@ def read_configuration(path: Path, kind: type[Configuration], purpose: str) -> C
     if not path.is_file():
         raise FileNotFoundError(f"{path} does not exist: check the name.")
     try:
-        return TypeAdapter(kind).validate_python(tomllib.loads(path.read_text()), context=path.parent)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, ValidationError) as error:
+        return TypeAdapter(kind).validate_python(read_toml(path), context=path.parent)
+    except ValueError as error:  # also that of pydantic
         raise ValueError(f"{path} is no {purpose} configuration: {_first_problem(error)}.") from None
 
 

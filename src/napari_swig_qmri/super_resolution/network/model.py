@@ -22,7 +22,7 @@ from torch.nn.functional import pad, relu_
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained, mapped
 from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, NetworkInput
-from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
+from napari_swig_qmri.super_resolution.network.tensor_files import read_shapes, read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.weights import weights_file
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 FOLDED = 2  # HR voxels per axis that become channels
 LAYER_PLANES = 32  # HR planes that the first and the last layer process at a time
 FORMAT = "napari-swig-qmri network 1"
+N_OTHERS, N_OF_BLOCK = 6, 4  # tensors beside the blocks, and of a block
+WIDEST, DEEPEST = 4096, 256
 LARGEST_CORRECTION = 20.0  # standard deviations
 
 
@@ -43,8 +45,9 @@ class NetworkConfig:
     n_blocks: int = 3  # residual blocks of two convolutions
 
     def __post_init__(self) -> None:
-        if not (self.width > 0 and self.n_blocks >= 0):
-            raise ValueError(f"a network needs a width above 0 and 0 or more blocks, but got {self}.")
+        is_whole = all(isinstance(size, int) for size in (self.width, self.n_blocks))
+        if not (is_whole and 0 < self.width <= WIDEST and 0 <= self.n_blocks <= DEEPEST):
+            raise ValueError(f"a network needs a width of 1 to {WIDEST} and 0 to {DEEPEST} blocks, but got {self}.")
 
 
 class ResidualBlock(nn.Module):
@@ -126,14 +129,14 @@ class SwigNet(nn.Module):
             If there is no such file.
         """
         path = weights_file(name)
-        tensors, metadata = read_tensors(path)
+        shapes, metadata = read_shapes(path)
         if metadata.get("format") != FORMAT:
             raise ValueError(f"{path} holds no weights of a SWIG network: choose a file that `swig-qmri train` wrote.")
-        network = cls(NetworkConfig(**json.loads(metadata["network"])))
-        expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-        if {name: tensor.shape for name, tensor in tensors.items()} != expected:
-            raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
-        network.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+        network = cls(_described_size(path, shapes, metadata))
+        weights = {name: tensor.float() for name, tensor in read_tensors(path)[0].items()}
+        if not all(bool(tensor.isfinite().all()) for tensor in weights.values()):
+            raise ValueError(f"{path} holds weights that are no finite numbers: choose another file.")
+        network.load_state_dict(weights)
         return network.eval()
 
     def save(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -141,6 +144,20 @@ class SwigNet(nn.Module):
         weights = {name: tensor.half() for name, tensor in self.state_dict().items()}
         metadata = {"format": FORMAT, "network": json.dumps(asdict(self.config)), "about": json.dumps(about)}
         write_tensors(path, weights, metadata)
+
+
+def _described_size(path: Path, shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, str]) -> NetworkConfig:
+    """Size of a network as its file describes it, checked against the tensors before anything of that size is made."""
+    try:
+        config = NetworkConfig(**json.loads(metadata["network"]))
+    except (KeyError, TypeError, ValueError, RecursionError):
+        raise ValueError(f"{path} does not describe its network: choose a file that `swig-qmri train` wrote.") from None
+    is_plausible = shapes.get("head.bias") == (config.width,) and len(shapes) == N_OTHERS + N_OF_BLOCK * config.n_blocks
+    with torch.device("meta"):  # without memory
+        expected = SwigNet(config).state_dict() if is_plausible else {}
+    if not expected or shapes != {name: tuple(tensor.shape) for name, tensor in expected.items()}:
+        raise ValueError(f"the weights in {path} do not fit the network that it describes: write the file again.")
+    return config
 
 
 def correct(

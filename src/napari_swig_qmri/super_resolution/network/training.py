@@ -179,8 +179,14 @@ class TrainingRun:
         if not path.exists():
             return
         tensors, metadata = read_tensors(path)
-        if metadata["config"] != self.config.of_weights():
+        if metadata.get("config") != self.config.of_weights():
             raise ValueError(f"{path} is of a run with other settings: choose another output, or the same settings.")
+        try:
+            self._load(tensors, metadata)
+        except (LookupError, TypeError, ValueError, RuntimeError) as error:
+            raise ValueError(f"{path} is no complete checkpoint: remove it, or choose another output.") from error
+
+    def _load(self, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
         self.network.load_state_dict(_named_below("network.", tensors))
         self.average.load_state_dict(_named_below("average.", tensors))
         state: dict[int, dict[str, Tensor]] = {}
