@@ -27,18 +27,18 @@ def panel(qtbot: QtBot) -> AgreementPanel:
 
 
 def test_maps_of_one_kind_are_compared_first(panel: AgreementPanel, qtbot: QtBot) -> None:
-    assert panel.images == ("T1", "T1 SR")
+    assert panel.images == ("T1 SR", "T1")
     assert not panel.plot.isHidden()
     text = panel.summary.text()
     assert text.startswith("T1 SR minus T1, 2 means of regions: bias ")
     assert text.endswith(" ms.")
     panel.kind.choose(SCATTER)
-    assert panel.plot.getAxis("left").labelText == "T1 SR (ms)"
+    assert panel.plot.getAxis("left").labelText == "T1 (ms)"
     panel.points.choose(VOXELS)
     qtbot.waitUntil(lambda: f"{2 * 2 * 7 * 5} voxels" in panel.summary.text())
     panel.first.choose("T1w")
     panel.second.choose("T1w synthetic")
-    qtbot.waitUntil(lambda: panel.summary.text().startswith("T1w synthetic minus T1w"))
+    qtbot.waitUntil(lambda: panel.summary.text().startswith("T1w minus T1w synthetic"))
 
 
 @pytest.mark.parametrize(

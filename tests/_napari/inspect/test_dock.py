@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,13 +11,17 @@ import pytest
 import torch
 from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows, texts_of
 from napari.components import ViewerModel
+from napari.layers import Points
+from napari.utils.colormaps import DirectLabelColormap
 from pytestqt.qtbot import QtBot
-from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_map
+from widget_cases import HR, LR, MEDIANS, add, lr_maps, lr_sr_and_a_guide, make_guide, make_map
 
 from napari_swig_qmri._napari.inspect.dock import ONLY_2D, OPEN_MAPS, OUTSIDE, InspectInputs, InspectWidget
 from napari_swig_qmri._napari.inspect.region_panel import NEEDS_LABELS
 from napari_swig_qmri._napari.layers import from_layer
+from napari_swig_qmri._napari.parts.plots import PALETTE
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
+from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation
@@ -67,7 +72,7 @@ def test_a_script_sets_inputs_gets_them_back_and_measures(viewer: ViewerModel, d
     assert dock.value().regions is None
     with pytest.raises(ValueError, match=NEEDS_LABELS):
         dock.run()
-    with pytest.raises(ValueError, match="no maps 'HR': choose among LR, SR"):
+    with pytest.raises(ValueError, match="no maps 'HR': choose among SR, LR"):
         dock.set_value(replace(inputs, maps="HR"))
     with pytest.raises(ValueError, match="no labels layer is called 'mask': choose among regions"):
         dock.set_value(replace(inputs, regions="mask"))
@@ -128,21 +133,69 @@ def test_the_first_move_is_drawn_at_once_and_those_of_a_frame_together(
 
 @pytest.mark.slow
 def test_pins_stay_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot) -> None:
-    assert texts_of(dock.maps) == ["LR", "SR"]
+    assert texts_of(dock.maps) == ["SR", "LR"]
     dock.pin(at())
     dock.pin(at((0, 0, 0)))
     assert rows(dock) == ["Pin 1", "Pin 2"]
+    np.testing.assert_allclose(marked(viewer), [at(), at((0, 0, 0))], atol=0.5)  # the nearest voxels of 1 mm
     before = dock.curves.table.text()
     dock.maps.native.setCurrentIndex(1)
     assert rows(dock) == ["Pin 1", "Pin 2"]
     assert dock.curves.table.text() != before
     move(dock, viewer, qtbot, at((7, 2, 9), HR))
-    assert dock.curves.hint.text() == "Voxel 7, 2, 9 at 7.0, 2.0, 9.0 mm"
+    assert dock.curves.hint.text() == "Voxel 7, 2, 9 at S 9.0, A 2.0, R 7.0 mm"
     dock.pin((500.0, 0.0, 0.0))
     assert "Pin 3" not in dock.curves.table.text()
     dock.curves.unpin_button.native.click()
     assert rows(dock) == []
     assert dock.curves.unpin_button.native.isHidden()
+
+
+def marked(viewer: ViewerModel) -> list[tuple[float, ...]]:
+    """Places of the markers in the picture."""
+    (layer,) = [layer for layer in viewer.layers if isinstance(layer, Points)]
+    return [layer.data_to_world(point) for point in layer.data]
+
+
+def test_pins_are_drawn_in_colours_of_their_own(dock: InspectWidget, viewer: ViewerModel) -> None:
+    labels = add_labels(viewer, labelled(HR))
+    labels.colormap = DirectLabelColormap(color_dict={1: PALETTE[0], 2: PALETTE[1], None: "black"})
+    viewer.layers.selection.active = viewer.layers[0]
+    dock.pin(at((7, 2, 9), HR))
+    (layer,) = [layer for layer in viewer.layers if isinstance(layer, Points)]
+    assert list(layer.features["name"]) == ["Pin 1"]
+    colours = [labels.get_color(1), labels.get_color(2), layer.border_color[0]]
+    assert all(np.abs(one - other).max() > 0.1 for one, other in combinations(colours, 2))
+    assert viewer.layers.selection.active is viewer.layers[0]
+    viewer.layers.remove(layer)
+    assert "Pin 1" not in dock.curves.table.text()  # as if "Remove pins" were pressed
+    dock.pin(at((7, 2, 9), HR))
+    dock.unpin()
+    assert not [layer for layer in viewer.layers if isinstance(layer, Points)]
+
+
+def test_the_newest_maps_are_read_until_the_user_chooses(lr_viewer: ViewerModel, lr_dock: InspectWidget) -> None:
+    made = {"GeneratedBy": [generated_by()], "Parameters": {}}
+    assert lr_dock.value().maps == "maps"
+    add(lr_viewer, *[make_map(suffix, HR, sidecar=made, name=f"{suffix} SR") for suffix in MEDIANS])
+    assert texts_of(lr_dock.maps) == ["SR", "LR"]
+    assert lr_dock.value().maps == "SR"
+    lr_dock.maps.native.setCurrentIndex(1)
+    lr_dock.maps.native.activated.emit(1)
+    add(lr_viewer, make_guide("T1w"))
+    assert lr_dock.value().maps == "LR"
+
+
+def test_nothing_of_the_last_patient_is_left(dock: InspectWidget, viewer: ViewerModel) -> None:
+    add_labels(viewer, labelled())
+    dock.pin(at())
+    dock.run()
+    assert dock.table.rows.rowCount()
+    viewer.layers.clear()
+    assert (dock.table.table, dock.table.rows.rowCount(), dock.value().pins) == (None, 0, ())
+    assert dock.table.run_panel.message.text() == NEEDS_LABELS
+    assert dock.curves.table.text() == ""
+    assert not list(viewer.layers)
 
 
 def click(viewer: ViewerModel, *, modifiers: tuple[str, ...], to: tuple[float, float]) -> None:
@@ -174,7 +227,7 @@ def test_standard_errors_are_shown_if_a_layer_has_them(dock: InspectWidget, view
     data = np.full(LR.shape, 0.0123, np.float32)
     (layer,) = add(viewer, Volume(data=data, grid=LR, name="T1 standard error", unit="s"))
     assert layer.name == "T1 standard error (ms)"
-    for index in (1, 0):  # reads the maps again
+    for index in (0, 1):  # reads the maps again
         dock.maps.native.setCurrentIndex(index)
     assert "± 12" in cells(dock)
 

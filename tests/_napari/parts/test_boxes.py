@@ -6,6 +6,7 @@ from napari.layers import Image
 from numpy import zeros
 from pytestqt.qtbot import QtBot
 
+from napari_swig_qmri._napari.parts.appearance import shortened
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, layer_box
 
 
@@ -41,3 +42,14 @@ def test_none_is_offered_first_under_its_own_text(qtbot: QtBot) -> None:
     box.reset_choices()
     assert box.value is None
     assert values == [first, None]
+
+
+def test_shortened_names_stay_distinct() -> None:
+    def elide(text: str) -> str:
+        return text if len(text) <= 12 else f"{text[:6]}…{text[-5:]}"
+
+    names = ["sub-01 ses-01 T1map (ms)", "sub-01 ses-02 T1map (ms)", "sub-01_acq-fast_ses-02_T1map", "PD"]
+    short = [shortened(name, names, elide) for name in names]
+    assert len(set(short)) == len(names)
+    assert short[-1] == "PD"
+    assert max(map(len, short)) <= 12

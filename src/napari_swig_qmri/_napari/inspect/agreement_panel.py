@@ -1,4 +1,4 @@
-"""Agreement of two images in regions: a Bland-Altman or scatter plot, and a summary."""
+"""Agreement of two images in regions: a Bland-Altman plot of the first minus the second, or a scatter plot."""
 
 from __future__ import annotations
 
@@ -85,6 +85,11 @@ class AgreementPanel(QWidget):
                 box.choose(name)
         self._compare()
 
+    def forget(self) -> None:
+        """Drop the table and its comparison."""
+        self._table = None
+        self._compare()
+
     def _compare(self) -> None:
         self._query.forget()
         table, (first, second) = self._table, self.images
@@ -103,7 +108,7 @@ class AgreementPanel(QWidget):
         if table is None or first is None or second is None:
             return
         try:
-            agreement = bland_altman(*pairs)
+            agreement = bland_altman(*reversed(pairs))  # second minus first there, first minus second here
         except ValueError as error:
             self._refuse(str(error))
             return
@@ -113,12 +118,12 @@ class AgreementPanel(QWidget):
             name_axes(self.plot, with_unit(first, unit), with_unit(second, unit))
             draw_scatter(self.plot, *pairs)
         else:
-            name_axes(self.plot, with_unit("Mean of both", unit), with_unit("Difference", unit))
+            name_axes(self.plot, with_unit("Mean of both", unit), with_unit("First − second", unit))
             draw_agreement(self.plot, agreement)
         low, high = (digits(limit) for limit in agreement.limits)
         set_text(
             self.summary,
-            f"{second} minus {first}, {agreement.means.size} {self.points.value}: bias {digits(agreement.bias)}, "
+            f"{first} minus {second}, {agreement.means.size} {self.points.value}: bias {digits(agreement.bias)}, "
             f"limits of agreement (± 1.96 SD) {low} to {high}{f' {unit}' if unit else ''}.",
         )
 
@@ -162,11 +167,11 @@ def _mismatch(table: RegionTable, first: str, second: str) -> str:
 
 
 def _first_pair(sources: Sequence[RegionSource]) -> tuple[str, str]:
-    """Two images to compare first: of one kind, T1 before others, one of them synthetic, with similar names."""
+    """Two images to compare first: T1 before other kinds, a synthetic one with a measured one, similar names."""
     alike = [pair for pair in combinations(sources, 2) if are_alike(pair[0].kind, pair[1].kind)]
     if not alike:
         return sources[0].name, sources[-1].name
-    first, second = min(alike, key=_rank)
+    first, second = sorted(min(alike, key=_rank), key=lambda source: not source.is_synthetic)
     return first.name, second.name
 
 

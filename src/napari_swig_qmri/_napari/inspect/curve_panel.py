@@ -16,7 +16,9 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
+from napari_swig_qmri._napari.parts.loading import is_loaded, load
 from napari_swig_qmri._napari.parts.plots import (
     Plot,
     colour_upright,
@@ -64,6 +66,7 @@ class CurvePanel(QWidget):
         super().__init__()
         self._fixed: list[Entry] = []  # pins and regions
         self._cursor: Entry | None = None
+        self._is_loading = not is_loaded()  # torch, which computes signals
         self._sweep: Sweep | None = None  # of the shown sequence over the chosen setting
         self._fixed_rows: list[Row] = []
         self._cursor_rows: list[Row] = []
@@ -98,6 +101,10 @@ class CurvePanel(QWidget):
         self.plot.recoloured.connect(self._recolour)
         self._recolour()
         self._take_sequence()
+        self._loading = BackgroundQuery(self, pause=0)
+        self._loading.answered.connect(self._start_drawing)
+        if self._is_loading:
+            self._loading.ask(load)
 
     def sequence(self) -> Contrast | None:
         """Sequence whose signals are shown; None if its settings are impossible."""
@@ -150,6 +157,11 @@ class CurvePanel(QWidget):
         colour_upright(self._line, self.plot.text_colour)
         self._cursor_item.setPen(new_pen(self.plot.text_colour, width=CURSOR_WIDTH))
 
+    def _start_drawing(self) -> None:
+        """Draw the curves, once torch is loaded."""
+        self._is_loading = False
+        self._redraw()
+
     def _follow_edit(self) -> None:
         if self._followed is not None and self.editor.value() != self._followed:
             self._followed = None
@@ -171,7 +183,7 @@ class CurvePanel(QWidget):
 
     def _redraw(self) -> None:
         sequence, setting = self._shown, self.setting.value
-        if sequence is None or setting is None:
+        if sequence is None or setting is None or self._is_loading:
             return
         parameter = self._parameter(sequence)
         values = setting_values(sequence, setting)

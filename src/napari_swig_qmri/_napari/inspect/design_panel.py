@@ -144,6 +144,8 @@ class DesignPanel(QWidget):
     def show_regions(self, labels: Sequence[int], read_maps: Callable[[], LabelledMaps] | None) -> None:
         """Offer these labels; `read_maps` is called when a search starts."""
         self._read_maps = read_maps
+        if read_maps is None:
+            self._forget()  # a result for regions that are gone
         named = [(f"label {label}", label) for label in labels]
         self.first.set_choices(named)
         self.second.set_choices([*named, ("its surroundings", SURROUNDINGS)] if named else [])
@@ -218,7 +220,7 @@ class DesignPanel(QWidget):
 
     def _forget(self) -> None:
         """Remove the result of the last search."""
-        self._design = None
+        self._design = self._problem = None
         set_text(self.answer, "")
         self._answer_buttons.setVisible(False)
         self.plot.setVisible(False)

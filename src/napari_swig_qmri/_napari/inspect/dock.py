@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import cycle
 from typing import Any
 from weakref import WeakSet, ref
 
@@ -16,15 +17,16 @@ from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._napari.inspect.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._napari.inspect.design_panel import DesignPanel, LabelledMaps, Optimiser, design_title
-from napari_swig_qmri._napari.inspect.probe import Probe, probe_of
+from napari_swig_qmri._napari.inspect.pin_layer import PinLayer, pin_colours
+from napari_swig_qmri._napari.inspect.probe import Probe, place_text, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, sentence, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
 from napari_swig_qmri._napari.parts.dock import Dock
 from napari_swig_qmri._napari.parts.layer_choice import kind_of, map_of
-from napari_swig_qmri._napari.parts.map_sets import Source, sources_among
-from napari_swig_qmri._napari.parts.plots import PALETTE, legible
+from napari_swig_qmri._napari.parts.map_sets import Source, recency, sources_among
+from napari_swig_qmri._napari.parts.plots import legible
 from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
@@ -80,6 +82,8 @@ class InspectWidget(Dock):
         self._probe: Probe | None = None  # of the chosen maps, once it is needed
         self._labelled_maps: LabelledMaps | None = None  # chosen maps and labels, once they are needed
         self._pins: list[tuple[str, FloatArray]] = []  # name, scanner position in mm
+        self._pin_layer = PinLayer(napari_viewer)
+        self._has_chosen = False  # whether the user chose the maps
         self._followed: WeakSet[Any] = WeakSet()  # layers whose events are connected
         self.maps = ChoiceBox(label="Maps", tooltip="Maps to read")
         self.regions = ChoiceBox(label="Regions", none="none", tooltip="Labels layer with the regions to inspect")
@@ -176,6 +180,7 @@ class InspectWidget(Dock):
 
     def _connect(self) -> None:
         self.maps.changed.connect(self._forget_maps)
+        self.maps.native.activated.connect(self._keep_maps)
         self.regions.changed.connect(self._forget_regions)
         self.regions.changed.connect(self._offer_images)
         self.curves.sequence_changed.connect(self._follow_sequence)
@@ -193,7 +198,12 @@ class InspectWidget(Dock):
             return
         layers = image_layers(self._viewer)
         sources = [source for source in sources_among(layers)[0] if source.is_complete]
+        sources.sort(key=recency, reverse=True)
         self._sources = {source.key: source for source in sources}
+        if not sources:
+            self._has_chosen, self._pins = False, []  # of the last patient
+        if self._pin_layer.was_removed:
+            self.unpin()
         contrasts = [each for each in self._viewer.layers if isinstance(each.data, LazyContrast)]
         labels = [each for each in self._viewer.layers if isinstance(each, Labels) and each.ndim == 3]
         for layer in (*layers, *labels):
@@ -204,6 +214,8 @@ class InspectWidget(Dock):
             self._connect_events(layer, ("data",), self._follow_contrast)
         self._followed.update((*layers, *labels, *contrasts))
         self.maps.set_choices([(source.label, source.key) for source in sources])
+        if sources and not self._has_chosen:
+            self.maps.value = sources[0].key
         had_labels = len(self.regions) > 1
         self.regions.set_choices([(layer.name, layer) for layer in labels])
         self.regions.enabled = bool(labels)
@@ -313,22 +325,17 @@ class InspectWidget(Dock):
         if voxel is None:
             self.curves.show_cursor(None, OUTSIDE if any(shown) else f"{OUTSIDE} {POINT}")
             return
-        text = f"Voxel {', '.join(map(str, voxel))} at {', '.join(f'{mm:.1f}' for mm in position)} mm"
+        text = f"Voxel {', '.join(map(str, voxel))} at {place_text(position)}"
         tissue = probe.tissue(voxel, "Cursor")
         entry = Entry(tissue, self.curves.plot.text_colour, errors=probe.standard_errors(voxel))
         self.curves.show_cursor(entry, text if tissue.is_measured else UNMEASURED.format(voxel=text))
 
     def _show_fixed(self) -> None:
         """Show pins and regions, and offer the regions to the search."""
-        entries, layer = [], self.regions.value
-        probe = self._read_probe() if self._pins else None
-        for index, (name, position) in enumerate(self._pins):
-            voxel = None if probe is None else probe.voxel(position)
-            if probe is not None and voxel is not None:
-                colour = PALETTE[index % len(PALETTE)]
-                entries.append(Entry(probe.tissue(voxel, name), colour, errors=probe.standard_errors(voxel)))
-        maps = self._read_labelled_maps()
+        layer, maps = self.regions.value, self._read_labelled_maps()
         labels = [] if maps is None else list(maps.regions)
+        taken = [layer.get_color(label) for label in labels[:MOST_CURVES]]
+        entries = self._show_pins(pin_colours([colour for colour in taken if colour is not None]))
         if maps is not None:
             entries += [
                 Entry(maps.tissue(label, label), _label_colour(layer, label, self._viewer.theme), is_region=True)
@@ -336,6 +343,22 @@ class InspectWidget(Dock):
             ]
         self.curves.show_fixed(entries)
         self.design.show_regions(labels, None if maps is None else self._required_maps)
+
+    def _show_pins(self, colours: Sequence[str]) -> list[Entry]:
+        """Mark the pins in the picture, and return the values of those inside the maps."""
+        probe = self._read_probe() if self._pins else None
+        entries, marks = [], []
+        for (name, position), colour in zip(self._pins, cycle(colours), strict=False):
+            voxel = None if probe is None else probe.voxel(position)
+            if probe is not None and voxel is not None:
+                entries.append(Entry(probe.tissue(voxel, name), colour, errors=probe.standard_errors(voxel)))
+                marks.append((name, probe.shown(position), colour))
+        source = self._source
+        self._pin_layer.show(marks, None if source is None else source.layers["T1"])
+        return entries
+
+    def _keep_maps(self) -> None:
+        self._has_chosen = True
 
     def _required_maps(self) -> LabelledMaps:
         maps = self._read_labelled_maps()

@@ -15,7 +15,7 @@ from nibabel.affines import apply_affine
 from napari_swig_qmri._napari.parts.map_sets import Source
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, image_layers, volume_of
-from napari_swig_qmri._napari.placement import scanner_position
+from napari_swig_qmri._napari.placement import SPACE_AXES, scanner_position
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.data.interpretation import moved_to
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
@@ -40,6 +40,11 @@ class Probe:
         """Scanner position (3,) in mm of a position in the viewer."""
         return scanner_position(shown, self.frame)
 
+    def shown(self, position: FloatArray) -> FloatArray:
+        """Position (S, A, R) in mm in the viewer of a scanner position."""
+        shown: FloatArray = apply_affine(self.frame, position)[::-1]
+        return shown
+
     def voxel(self, position: FloatArray) -> tuple[int, int, int] | None:
         """Voxel at a scanner position in mm; None outside the maps."""
         x, y, z = (int(i) for i in np.rint(apply_affine(np.linalg.inv(self.maps.grid.affine), position)))
@@ -56,6 +61,11 @@ class Probe:
         """Finite standard errors of a voxel by quantity, in the unit of the maps."""
         errors = {name: float(values[voxel]) for name, values in self.errors.items()}
         return {name: error for name, error in errors.items() if math.isfinite(error)}
+
+
+def place_text(position: FloatArray) -> str:
+    """Scanner position (x, y, z), with its axes in the order in which napari's status bar shows them."""
+    return ", ".join(f"{axis} {mm:.1f}" for axis, mm in zip(SPACE_AXES, position[::-1], strict=True)) + " mm"
 
 
 def probe_of(source: Source, viewer: ViewerModel) -> Probe:

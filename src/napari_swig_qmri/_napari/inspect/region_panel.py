@@ -20,8 +20,8 @@ from qtpy.QtWidgets import (
 )
 
 from napari_swig_qmri._napari.inspect.agreement_panel import AgreementPanel, RegionTable, digits, with_unit
-from napari_swig_qmri._napari.parts.appearance import wrapped_label
-from napari_swig_qmri._napari.parts.boxes import button, column, row
+from napari_swig_qmri._napari.parts.appearance import shortened, wrapped_label
+from napari_swig_qmri._napari.parts.boxes import button, column, elided, row
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.volumes import Volume
@@ -38,6 +38,7 @@ CAVEAT = (
 MISSED = "No voxel of {images} has its centre in a region: paint larger regions."
 SHOWN_ROWS = 8  # of the table
 LISTED_IMAGES = 8  # without scrolling
+NAME_MARGIN = 10  # pixels, on both sides of a name together
 NAME_WIDTH = 120  # initial width of the names of images, in pixels
 ROW_HEIGHT = 22  # pixels
 
@@ -81,6 +82,8 @@ class RegionPanel(QWidget):
         """Offer images, and the labels to measure them in. Ticks are kept, and new images are ticked."""
         ticks = {item.text(): item.checkState() for item in self._items()}
         self._sources, self._labels = list(sources), labels
+        if self.table is not None and not self.table.sources.keys() <= {source.name for source in sources}:
+            self._forget()
         self.images.blockSignals(True)
         self.images.clear()
         for source in sources:
@@ -145,6 +148,7 @@ class RegionPanel(QWidget):
                 header.setVisible(header.orientation() == Qt.Orientation.Horizontal)
                 header.setDefaultSectionSize(ROW_HEIGHT)
                 header.setSectionResizeMode(QHeaderView.ResizeMode.ResizeToContents)
+                header.sectionResized.connect(self._fit_names)
                 if header.orientation() == Qt.Orientation.Horizontal:  # names are shortened rather than numbers
                     header.setSectionResizeMode(HEADS.index("Image"), QHeaderView.ResizeMode.Interactive)
                     header.resizeSection(HEADS.index("Image"), NAME_WIDTH)
@@ -164,6 +168,15 @@ class RegionPanel(QWidget):
     def _ticked(self) -> list[RegionSource]:
         pairs = zip(self._sources, self._items(), strict=True)
         return [source for source, item in pairs if item.checkState() == Qt.CheckState.Checked]
+
+    def _forget(self) -> None:
+        """Drop the table of images that are gone."""
+        self.table = None
+        self.rows.setRowCount(0)
+        self._outcome.setVisible(False)
+        self.agreement.forget()
+        if not self.run_panel.is_running:
+            self.run_panel.show_message("")
 
     def _update(self) -> None:
         """Enable the run button, and say what it needs."""
@@ -194,6 +207,16 @@ class RegionPanel(QWidget):
                 side = Qt.AlignmentFlag.AlignLeft if place == 1 else Qt.AlignmentFlag.AlignRight
                 item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self.rows.setItem(index, place, item)
+        self._fit_names()
+
+    def _fit_names(self, *_: object) -> None:
+        """Shorten the names of images to the width of their column, so that they stay distinct."""
+        place = HEADS.index("Image")
+        items = [item for row in range(self.rows.rowCount()) if (item := self.rows.item(row, place)) is not None]
+        names = {item.toolTip() for item in items}
+        elide = partial(elided, self.rows, width=self.rows.columnWidth(place) - NAME_MARGIN)
+        for item in items:
+            item.setText(shortened(item.toolTip(), names, elide))
 
     def _ask_file(self) -> None:
         name, _ = QFileDialog.getSaveFileName(self, "Save the table", "regions.csv", "Comma-separated values (*.csv)")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from napari.utils.theme import get_theme
@@ -69,6 +69,25 @@ def unwrapped(thing: Any) -> Any:
 def sentence(text: str) -> str:
     """Text with a capital first letter; error messages in code begin with a small one."""
     return text[:1].upper() + text[1:]
+
+
+def shortened(name: str, names: Iterable[str], elide: Callable[[str], str]) -> str:
+    """Name as `elide` shortens it; where that looks like another of `names`, it begins where the two first differ."""
+    short = elide(name)
+    alike = [other for other in names if other != name and elide(other) == short]
+    if short == name or not alike:
+        return short
+    first = min(_n_shared(name, other) for other in alike)
+    word = 1 + max(name.rfind(" ", 0, first), name.rfind("_", 0, first))
+    candidates = [elide(f"…{name[start:]}") for start in (word, first)]
+    taken = {elide(f"…{other[word:]}") for other in alike}
+    return candidates[candidates[0] in taken]
+
+
+def _n_shared(one: str, other: str) -> int:
+    """Number of characters with which both texts begin."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def heading(text: str) -> QLabel:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 from magicgui.widgets import ComboBox, PushButton
@@ -22,7 +23,7 @@ from qtpy.QtWidgets import (
     QWidget,
 )
 
-from napari_swig_qmri._napari.parts.appearance import wrapped_label
+from napari_swig_qmri._napari.parts.appearance import shortened, wrapped_label
 
 Choices = Iterable[tuple[str, Any]]
 Layers = Callable[[], Sequence[Layer]]
@@ -199,4 +200,10 @@ class MiddleElided(QObject):
         width = (
             style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
         )
-        return self._box.fontMetrics().elidedText(option.currentText, Qt.TextElideMode.ElideMiddle, width - MARGIN)
+        names = [self._box.itemText(index) for index in range(self._box.count())]
+        return shortened(option.currentText, names, partial(elided, self._box, width=width - MARGIN))
+
+
+def elided(widget: QWidget, text: str, *, width: int) -> str:
+    """Text shortened in its middle to a width in pixels, in the font of a widget."""
+    return widget.fontMetrics().elidedText(text, Qt.TextElideMode.ElideMiddle, width)

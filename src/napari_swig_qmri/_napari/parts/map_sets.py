@@ -57,6 +57,12 @@ def sources_among(layers: Sequence[Image]) -> tuple[list[Source], str]:
     return sources, stray_maps(facts, found)
 
 
+def recency(source: Source) -> tuple[bool, int]:
+    """Key to sort sources by: measured maps, then super-resolved ones by their run."""
+    facts = facts_of(source.layers["T1"])
+    return facts.is_synthetic, facts.run
+
+
 class SourceList(QWidget):
     """Tick boxes for the sources in a viewer; sources without the maps that a sequence needs are disabled."""
 

@@ -1,0 +1,90 @@
+"""Markers of pinned voxels in the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from napari.layers import Points
+
+from napari_swig_qmri._napari.parts.plots import PALETTE
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from napari.components import ViewerModel
+    from napari.layers import Image
+
+    from napari_swig_qmri.data.volumes import FloatArray
+
+NAME = "Pins"
+SIZE = 2.5  # voxels
+OPACITY = 0.9
+LEAST_DISTANCE = 0.35  # of two colours (RGB in 0 to 1) that are not mistaken for each other
+TEXT = {"string": "{name}", "anchor": "upper_left", "size": 10, "color": "white"}
+
+
+class PinLayer:
+    """A points layer of a viewer with one named marker per pin; it exists only while there are pins."""
+
+    def __init__(self, viewer: ViewerModel) -> None:
+        self._viewer = viewer
+        self.layer: Points | None = None
+
+    @property
+    def was_removed(self) -> bool:
+        """Whether the user removed the layer."""
+        return self.layer is not None and self.layer not in self._viewer.layers
+
+    def show(self, pins: Sequence[tuple[str, FloatArray, str]], maps: Image | None) -> None:
+        """Show pins as triples of name, position (S, A, R) in mm and colour, on the voxels of the layer `maps`."""
+        if not pins or maps is None:
+            self.remove()
+            return
+        names, positions, colours = zip(*pins, strict=True)
+        if self.layer is None or self.was_removed or not np.allclose(self.layer.scale, maps.scale[-3:]):
+            self.remove()
+            self.layer = _new_layer(maps)
+            active = self._viewer.layers.selection.active
+            self._viewer.add_layer(self.layer)
+            self._viewer.layers.selection.active = active  # so that the layer controls do not change
+        layer = self.layer
+        layer.translate = maps.translate[-3:]
+        layer.data = np.round([maps.world_to_data(position) for position in positions])
+        layer.features = {"name": list(names)}
+        layer.text = TEXT
+        layer.border_color = list(colours)
+
+    def remove(self) -> None:
+        """Remove the markers from the picture."""
+        layer, self.layer = self.layer, None
+        if layer is not None and layer in self._viewer.layers:
+            self._viewer.layers.remove(layer)
+
+
+def pin_colours(taken: Sequence[FloatArray]) -> tuple[str, ...]:
+    """Colours for pins that differ from those taken by labels ``(3,)`` in 0 to 1; all colours if none is left."""
+    rgb = {each: np.array([int(each[i : i + 2], 16) for i in (1, 3, 5)]) / 255 for each in PALETTE}
+    free = [
+        each
+        for each, colour in rgb.items()
+        if all(np.linalg.norm(colour - np.asarray(other)[:3]) >= LEAST_DISTANCE for other in taken)
+    ]
+    return tuple(free) or PALETTE
+
+
+def _new_layer(maps: Image) -> Points:
+    """Empty layer of rings on the voxels of a map."""
+    layer = Points(
+        ndim=3,
+        name=NAME,
+        scale=maps.scale[-3:],
+        units=maps.units[-3:],
+        axis_labels=maps.axis_labels[-3:],
+        size=SIZE,
+        face_color="transparent",
+        border_width=0.25,
+        opacity=OPACITY,
+    )
+    layer.editable = False
+    return layer
