@@ -21,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 from napari_swig_qmri.data.output import replacing
 from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
+from napari_swig_qmri.data.wording import for_terminal
 
 Pixels = npt.NDArray[np.uint16]
 
@@ -167,7 +168,7 @@ def _dataset(study: DicomStudy, series: str, number: int, index: int) -> Any:
     empty = ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID")
     for keyword in (*empty, "AccessionNumber", "ReferringPhysicianName", "Manufacturer", "Laterality"):
         setattr(dataset, keyword, "")
-    dataset.StudyDescription = f"SYNTHETIC {study.title}"[:64]
+    dataset.StudyDescription = _one_value(f"SYNTHETIC {study.title}")[:64]
     dataset.SeriesNumber, dataset.InstanceNumber = number, index + 1
     dataset.ContentDate, dataset.ContentTime = study.made.strftime("%Y%m%d"), study.made.strftime("%H%M%S")
     dataset.InstanceCreationDate, dataset.InstanceCreationTime = dataset.ContentDate, dataset.ContentTime
@@ -180,12 +181,17 @@ def _describe(dataset: Any, name: str, description: str) -> None:
     dataset.Modality, dataset.ConversionType = "MR", "WSD"
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.ImageType = ["DERIVED", "SECONDARY"]
-    dataset.SeriesDescription = f"SYNTHETIC {name}"[:64]
-    dataset.DerivationDescription = f"{BURNED_IN}. {description}"[:1024]
+    dataset.SeriesDescription = _one_value(f"SYNTHETIC {name}")[:64]
+    dataset.DerivationDescription = _one_value(f"{BURNED_IN}. {description}")[:1024]
     dataset.ImageComments = BURNED_IN
     dataset.BurnedInAnnotation, dataset.QualityControlImage = "YES", "NO"
     dataset.SecondaryCaptureDeviceManufacturer = maker["Name"]
     dataset.SecondaryCaptureDeviceSoftwareVersions = maker["Version"]
+
+
+def _one_value(text: str) -> str:
+    """Text without control characters, and without backslashes, which separate the values of an attribute."""
+    return for_terminal(" ".join(text.split())).replace("\\", "/")
 
 
 def _place(dataset: Any, affine: FloatArray, index: int) -> None:

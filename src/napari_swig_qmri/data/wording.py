@@ -28,8 +28,14 @@ def for_terminal(text: str) -> str:
 
 
 def for_qt(text: str) -> str:
-    """Text that Qt shows as it is in a label, a tool tip or a message, in place of reading ``<...>`` as HTML."""
-    return f"<qt>{html.escape(for_terminal(text))}</qt>".replace("\n", "<br>")
+    """Text that Qt shows as it is in a tool tip, a message or a plot, in place of reading ``<...>`` as HTML.
+
+    Labels need it only if they show rich text on purpose; `QLabel.setTextFormat` makes the others plain.
+    """
+    shown = for_terminal(text)
+    if not set("<&") & set(shown):
+        return shown
+    return f'<span style="white-space: pre-wrap">{html.escape(shown)}</span>'
 
 
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
@@ -40,7 +46,10 @@ def csv_text(rows: Iterable[Sequence[Any]]) -> str:
 
 
 def _cell(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.lstrip(" ").startswith(_FORMULA) else value
+    if not isinstance(value, str):
+        return value
+    is_formula = value.lstrip(" ").startswith(_FORMULA)
+    return ("'" if is_formula else "") + for_terminal(value)
 
 
 def duration_text(seconds: float) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -198,7 +199,7 @@ def as_csv(rows: Sequence[RegionStatistics]) -> str:
 
 def _csv_row(row: RegionStatistics) -> list[object]:
     numbers = (row.mean, row.deviation, row.median, *row.interval)
-    shown = ["" if math.isnan(number) else f"{number:.6g}" for number in numbers]
+    shown = ["" if math.isnan(number) else Decimal(f"{number:.6g}") for number in numbers]  # numbers, not text
     return [row.label, row.image, row.unit, row.n, *shown, RESEARCH_NOTICE if row.is_synthetic else ""]
 
 

@@ -20,6 +20,7 @@ from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.volumes import FloatArray, Volume
+from napari_swig_qmri.data.wording import for_terminal
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.brightness import central_signals, signal_limits
@@ -182,7 +183,10 @@ def picture(sheet: Sheet, columns: int | None = None) -> Picture:
     image = Image.new("RGB", (width, bottom + len(caveat) * (SMALL_TEXT + SPACING)))
     draw = ImageDraw.Draw(image)
     draw.text(
-        (SPACING, SPACING), f"{sheet.protocol.title}: {sheet.subject}", _WHITE, ImageFont.load_default(LARGE_TEXT)
+        (SPACING, SPACING),
+        for_terminal(f"{sheet.protocol.title}: {sheet.subject}"),
+        _WHITE,
+        ImageFont.load_default(LARGE_TEXT),
     )
     notice = f"SYNTHETIC, research use only. Computed from PD, T1 and T2 maps by {generated_by()['Name']}."
     draw.text((SPACING, LARGE_TEXT + 2 * SPACING), notice, _GREY, ImageFont.load_default(SMALL_TEXT))
@@ -201,7 +205,7 @@ def _contrast_pane(volume: Volume, settings: str) -> Image.Image:
     pane = Image.new("RGB", (PANE_WIDTH, header + grey.height))
     pane.paste(grey, (0, header))
     draw, font = ImageDraw.Draw(pane), ImageFont.load_default(SMALL_TEXT)
-    draw.text((0, 0), volume.name, _WHITE, font)
+    draw.text((0, 0), for_terminal(volume.name), _WHITE, font)
     draw.text((0, SMALL_TEXT + SPACING // 2), settings, _GREY, _fitting_font(settings))
     middle, bottom = header + grey.height // 2, pane.height - SPACING
     draw.text((2, middle), "R", _WHITE, font, anchor="lm")

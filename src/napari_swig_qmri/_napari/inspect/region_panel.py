@@ -25,6 +25,7 @@ from napari_swig_qmri._napari.parts.boxes import button, column, elided, row
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.wording import for_qt
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, as_csv, tabulate
 from napari_swig_qmri.progress import Progress
 
@@ -203,7 +204,7 @@ class RegionPanel(QWidget):
             name, interval = with_unit(statistics.image, unit), f"{digits(low)} to {digits(high)}"
             for place, text in enumerate((f"{statistics.label}", name, f"{statistics.n}", *numbers, interval)):
                 item = QTableWidgetItem(text)
-                item.setToolTip(text)
+                item.setToolTip(for_qt(text))
                 side = Qt.AlignmentFlag.AlignLeft if place == 1 else Qt.AlignmentFlag.AlignRight
                 item.setTextAlignment(side | Qt.AlignmentFlag.AlignVCenter)
                 self.rows.setItem(index, place, item)

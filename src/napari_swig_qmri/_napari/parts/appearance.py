@@ -10,6 +10,8 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_swig_qmri.data.wording import for_qt
+
 _COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
     "note": ("#9aa5b1", "#59626c"),
     "assumption": ("#dcae55", "#7d5200"),
@@ -41,6 +43,7 @@ def set_role(widget: QWidget, role: str) -> None:
 def wrapped_label(text: str = "", role: str = "text") -> QLabel:
     """Label that wraps its text instead of widening the dock. The text can be copied."""
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)  # names and sidecars are no HTML
     label.setWordWrap(True)
     set_role(label, role)
     label.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
@@ -93,6 +96,7 @@ def _n_shared(one: str, other: str) -> int:
 def heading(text: str) -> QLabel:
     """Title of a section."""
     label = QLabel(text)
+    label.setTextFormat(Qt.TextFormat.PlainText)
     label.setStyleSheet("font-weight: bold; padding-top: 6px;")
     return label
 
@@ -129,7 +133,7 @@ class Foldable(QFrame):
     def set_title(self, title: str) -> None:
         """Change the title."""
         self.button.setText(title)
-        self.button.setToolTip(title)
+        self.button.setToolTip(for_qt(title))
 
     def set_unfolded(self, unfolded: bool) -> None:
         """Show or hide the content."""

@@ -15,7 +15,7 @@ from napari_swig_qmri._napari.parts.boxes import column, native_of
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES, T2STAR, find_map_sets, stray_maps
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, volume_of
 from napari_swig_qmri.data.volumes import VoxelGrid
-from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.data.wording import for_qt, size_text
 from napari_swig_qmri.synthesis.contrast_maps import missing_maps, require_maps
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ class SourceList(QWidget):
             box = CheckBox(
                 text=text,
                 value=known.get(source.key_of_row, source.is_complete or not some_complete),
-                tooltip=names,
+                tooltip=for_qt(names),
             )
             box.changed.connect(self.changed.emit)
             self._layout.addWidget(native_of(box))

@@ -12,6 +12,7 @@ from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
 
 from napari_swig_qmri._napari.parts.appearance import is_light
+from napari_swig_qmri.data.wording import for_qt
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -72,8 +73,8 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]
 
 def name_axes(plot: Any, x: str, y: str) -> None:
     """Label the axes of a plot."""
-    plot.getAxis("bottom").setLabel(x)
-    plot.getAxis("left").setLabel(y)
+    plot.getAxis("bottom").setLabel(for_qt(x))
+    plot.getAxis("left").setLabel(for_qt(y))
 
 
 def draw_agreement(plot: Any, agreement: BlandAltman) -> None:

@@ -13,7 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
-from napari_swig_qmri.data.wording import duration_text
+from napari_swig_qmri.data.wording import duration_text, for_qt
 from napari_swig_qmri.super_resolution.results import (
     DO_NOT_USE,
     GOOD,
@@ -230,11 +230,11 @@ class ResultPanel(QWidget):
         refusal, cost = (self._refusals.get(run), self._costs.get(run, "")) if run is not None else (None, "")
         self.adapt_button.visible = run is not None and run.method == "network" and run.base is None
         self.adapt_button.enabled = not self._is_busy and refusal is None
-        self.adapt_button.tooltip = refusal or f"{ADAPT} {cost}".strip()
+        self.adapt_button.tooltip = for_qt(refusal or f"{ADAPT} {cost}".strip())
         self.undo_button.visible = run is not None and run.base is not None
         self.undo_button.enabled = not self._is_busy
         self.save_button.enabled = not self._saving.is_running
-        self.box.tooltip = "" if run is None else run.model
+        self.box.tooltip = "" if run is None else for_qt(run.model)
         if run is not None:
             words, role = VERDICTS[run.verdict.word]
             set_role(self.verdict, role)

@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QFileDialog, QInputDialog, QMessageBox, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, button, column, row
+from napari_swig_qmri.data.wording import for_qt
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.synthesis import presets as preset_files
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, built_in_presets, read_presets, write_presets
@@ -150,7 +151,7 @@ class PresetPanel(QWidget):
 
     def _may_replace(self, path: Path) -> bool:
         question = f"{path.name} already exists in {path.parent}. Replace it?"
-        return QMessageBox.question(self, "Save preset", question) == QMessageBox.StandardButton.Yes
+        return QMessageBox.question(self, "Save preset", for_qt(question)) == QMessageBox.StandardButton.Yes
 
     def _lay_out(self) -> None:
         self.field_box.native.setFixedWidth(76)

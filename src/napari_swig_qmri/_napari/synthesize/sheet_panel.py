@@ -26,6 +26,7 @@ from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEdito
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.wording import for_qt
 from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
@@ -236,7 +237,9 @@ class SheetPanel(QWidget):
         self.list.clear()
         for contrast in self._protocol.contrasts if self._protocol else ():
             item = QListWidgetItem(f"{contrast.name}: {described(contrast)}")
-            item.setToolTip(f"{described(contrast)}. Double-click to rename.")  # the text may be cut off in the list
+            item.setToolTip(
+                for_qt(f"{described(contrast)}. Double-click to rename.")
+            )  # the text may be cut off in the list
             self.list.addItem(item)
         show_note(self.message, "")
         self._update_buttons()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import FloatArray
 
 _OTHER_WORDS = r"(?:sub|ses|run|space|from|to|res)-[a-z0-9]+"  # BIDS entities, unrelated to the kind of image
+LONGEST_TEXT = 1000  # characters that are searched
 _TEXT_KEYS = ("Quantity", "SeriesDescription", "ProtocolName", "Description", "SequenceName")
 
 
@@ -28,13 +29,14 @@ class Evidence:
     @property
     def series(self) -> str:
         """Descriptive texts of the sidecar, joined by blanks."""
-        return " ".join(str(self.sidecar[key]) for key in _TEXT_KEYS if key in self.sidecar)
+        return " ".join(str(self.sidecar[key]) for key in _TEXT_KEYS if key in self.sidecar)[:LONGEST_TEXT]
 
     @property
     def image_type(self) -> str:
         """DICOM image type, such as ``DERIVED/PRIMARY/T1``; empty if missing."""
         value = self.sidecar.get("ImageType", "")
-        return "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value).replace("\\", "/")
+        text = "/".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value).replace("\\", "/")
+        return text[:LONGEST_TEXT]
 
 
 def without_labels(text: str) -> str:

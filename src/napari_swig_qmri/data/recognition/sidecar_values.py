@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,6 +64,7 @@ _NAMES = (  # key of `SEQUENCES` and regular expression; the first match counts;
     ("ir-se", r"inversion.?recovery|<ir.?se>"),
     ("spin-echo", r"spin.?echo|<se>"),
 )
+LONGEST_TEXT, LONGEST_NUMBER, LONGEST_LIST = 1000, 100, 1000  # characters and values that are looked at
 _PAIRS = ("InversionTime", "FlipAngle", "NumberShots")  # keys that may have two values
 _GRADIENT_ECHOES = ("mp2rage-uni", "mprage", "bssfp", "spgr")
 
@@ -134,7 +136,7 @@ def _text(plain: Mapping[str, Any], names: Sequence[str]) -> str:
         value = value.get("Value") if isinstance(value, Mapping) else value
         if value:
             items = value if isinstance(value, (list, tuple)) else (value,)
-            return " ".join(map(str, items)).lower()
+            return " ".join(map(str, items)).lower()[:LONGEST_TEXT]
     return ""
 
 
@@ -152,16 +154,16 @@ def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple
 
 def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
     """Numbers in a JSON value: a number, a text with or without a unit, or a list of these."""
-    if isinstance(value, Mapping):
-        return _parse(value.get("Value"), unit)
+    value = value.get("Value") if isinstance(value, Mapping) else value
     if isinstance(value, (list, tuple)):
-        return tuple(number for item in value for number in _parse(item, unit))
+        plain = (item for item in value[:LONGEST_LIST] if not isinstance(item, (list, tuple, Mapping)))
+        return tuple(number for item in plain for number in _parse(item, unit))
     if isinstance(value, str):
-        text = re.sub(r"^\s*(\d+),(\d+)(?=\s*[a-z]*\s*$)", r"\1.\2", value.lower())
+        text = re.sub(r"^(\d+),(\d+)(?=\s*[a-z]*$)", r"\1.\2", value.strip().lower()[:LONGEST_NUMBER])
         written = re.search(r"(?<![a-z])(ms|s)(?:ec)?(?:onds)?\b", re.sub(r"milliseconds?", "ms", text))
         unit = written.group(1) if written else unit
         return tuple(_Number(float(each), unit) for each in re.findall(r"-?\d*\.?\d+(?:e[-+]?\d+)?", text))
-    if isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value):
+    if isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max:
         return (_Number(float(value), unit),)
     return ()
 
