@@ -7,12 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from napari.components import ViewerModel
-from napari.layers import Image, Layer
+from napari.layers import Image, Labels, Layer
 from volume_cases import AFFINE, CODES, far_from, painted, rotation, stored_as, volume
 
 from napari_swig_qmri._napari.layers import from_layer, to_layer_data
-from napari_swig_qmri._napari.parts.view import start_as_preferred
-from napari_swig_qmri._napari.records import record_frame
+from napari_swig_qmri._napari.parts.view import follow_view
+from napari_swig_qmri._napari.reader import Notice
+from napari_swig_qmri._napari.records import LayerRecord, record_frame
 from napari_swig_qmri._napari.writer import write_layer
 from napari_swig_qmri.data.volumes import Volume
 
@@ -63,13 +64,29 @@ def test_viewers_need_not_be_known_to_the_plugin_and_may_differ_in_frame(tmp_pat
 
 
 def test_labels_keep_their_place_when_the_image_is_removed_or_comes_later(viewer: ViewerModel) -> None:
-    start_as_preferred(viewer)
+    follow_view(viewer)
     image = shown("PSR", TILTS[1] @ AFFINE)
     labels = viewer.add_layer(painted(image, VOXEL))
     viewer.add_layer(image)
     viewer.layers.remove(image)
-    drawn_in(viewer, tilt=TILTS[2])
+    with pytest.warns(Notice, match="Interpolated"):
+        drawn_in(viewer, tilt=TILTS[2])
     np.testing.assert_allclose(centre(from_layer(*labels.as_layer_data_tuple()[:2])), place_of(TILTS[1]), atol=HALF)
+
+
+def test_images_of_different_tilts_opened_one_by_one_lie_in_one_frame(viewer: ViewerModel) -> None:
+    follow_view(viewer)
+    first = viewer.add_layer(shown("RAS", TILTS[1] @ AFFINE))
+    ball = np.linalg.norm(np.indices((24, 22, 20)) - np.reshape((10, 12, 9), (3, 1, 1, 1)), axis=0)
+    data = (ball < 6).astype(np.float32)
+    with pytest.warns(Notice, match=r"ball.*: Interpolated for display"):
+        second = viewer.add_layer(Layer.create(*to_layer_data(volume(data=data, name="ball"))))
+    np.testing.assert_array_equal(LayerRecord.of(second).frame, LayerRecord.of(first).frame)
+    drawn = (second.data > 0.5).astype(np.uint8)
+    labels = viewer.add_layer(Labels(drawn, scale=second.scale, translate=second.translate))
+    read = from_layer(*labels.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(centre(read), (AFFINE @ (10, 12, 9, 1))[:3], atol=HALF)
+    np.testing.assert_array_equal(from_layer(*second.as_layer_data_tuple()[:2]).data, data)
 
 
 def test_moved_labels_and_series_of_labels_lie_where_they_are_shown(viewer: ViewerModel) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from napari.layers import Image, Labels, Layer
 from npe2.io_utils import read, write
-from volume_cases import AFFINE, CODES, numbered, rotation, small_run, stored_as, volume
+from volume_cases import AFFINE, CODES, far_from, numbered, painted, rotation, small_run, stored_as, volume
 
 from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.reader import get_reader
@@ -221,3 +221,20 @@ def test_a_real_window_shows_maps_in_colour_and_saves_them(tmp_path, plugin, mak
     saved = viewer.layers.save(str(tmp_path / "copy_T1map.nii.gz"), plugin=PLUGIN)
     np.testing.assert_allclose(np.asarray(nib.load(saved[0]).dataobj), ramp, rtol=3e-7)
     np.testing.assert_allclose(nib.load(saved[0]).affine, TILT @ AFFINE, atol=1e-5)
+
+
+@pytest.mark.gui
+@pytest.mark.filterwarnings("ignore:Slices tilted")
+def test_labels_drawn_in_two_windows_of_different_tilts_are_saved_where_they_were_drawn(
+    tmp_path, plugin, make_napari_viewer_proxy
+):
+    viewers = {angle: make_napari_viewer_proxy() for angle in (8, -20)}
+    drawn = {}
+    for angle, viewer in viewers.items():
+        (image,) = viewer.open(
+            save(tmp_path / f"{angle}_T1w.nii", affine=rotation((angle, 0, 0)) @ AFFINE), plugin=PLUGIN
+        )
+        drawn[angle] = viewer.add_layer(painted(image, (3, 1, 5)))
+    for angle, labels in drawn.items():
+        (path, *_) = labels.save(str(tmp_path / f"labels{angle}.nii.gz"), plugin=PLUGIN)
+        assert far_from(path, (rotation((angle, 0, 0)) @ AFFINE @ (3, 1, 5, 1))[:3]) < 0.75

@@ -119,10 +119,8 @@ def test_a_mask_beside_the_measured_voxels_is_told_and_one_far_from_them_is_refu
     maps = QuantitativeMaps(data=head[None], grid=grid, names=("PD",))
     said = {shift: mask_from(np.roll(head, shift, axis=0) > 0, grid, maps)[1] for shift in (0, 1, 4)}
     assert said[0] == said[1] == ()
-    assert said[4] == (
-        "The mask covers 60% of the measured voxels that it has the size to cover; its centre lies 4 mm from theirs.",
-    )
-    with pytest.raises(ValueError, match="its centre lies 8 mm from theirs"):
+    assert said[4] == ("The mask covers only 60% of the tissue of the maps, from whose centre its own lies 4 mm away.",)
+    with pytest.raises(ValueError, match="its own lies 8 mm away: choose a mask"):
         mask_from(np.roll(head, 8, axis=0) > 0, grid, maps)
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.evaluation.scores import (
     agreement,
     evaluate,
@@ -94,6 +94,17 @@ def test_given_labels_are_used_inside_the_mask_only(reference):
     lesion[:4] = True
     errors = tissue_errors(reference, reference, mask, {"lesion": lesion})
     assert errors["T1"]["lesion"].n_voxels == 4 * 22 * 10
+
+
+def test_a_mask_with_its_grid_is_brought_to_that_of_the_reference(reference):
+    inside = everywhere()
+    inside[:, :6] = False
+    flipped = GRID.affine @ np.diag([1, -1, 1, 1.0])
+    flipped[1, 3] += 3.0 * (GRID.shape[1] - 1)
+    stored = Volume(data=inside[:, ::-1].astype(np.float32), grid=VoxelGrid(GRID.shape, flipped), name="mask")
+    maps = changed(reference, 1.05 * reference.data)
+    assert evaluate(maps, reference, stored) == evaluate(maps, reference, inside)
+    assert tissue_errors(maps, reference, stored) == tissue_errors(maps, reference, inside)
 
 
 def test_small_slices_are_left_out(reference):

@@ -99,7 +99,9 @@ def tilt_notice(frame: FloatArray) -> str | None:
     angle = np.degrees(np.arccos(np.clip((np.trace(frame[:3, :3]) - 1) / 2, -1, 1)))
     if angle <= 0.1:
         return None
-    return f"Slices tilted by {angle:.1f} degrees are shown straight. Open images of another tilt together with them."
+    return (
+        f"Slices tilted by {angle:.1f} degrees are shown straight. Images of another tilt are interpolated for display."
+    )
 
 
 def placement_notices(placed: Placed) -> tuple[str, ...]:

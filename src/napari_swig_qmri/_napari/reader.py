@@ -45,8 +45,13 @@ def read(path: Paths) -> list[LayerData]:
     tilt = tilt_notice(LayerRecord.of(layers[0][1]).frame)
     for notice in (*problems, tilt, _combined_notice(layers)):
         if notice:
-            warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_SHOWN)  # from the plugin, not a line of code
+            tell(notice)
     return layers
+
+
+def tell(notice: str) -> None:
+    """Warn with a `Notice` from the plugin, not from a line of code, once for each text."""
+    warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_SHOWN)
 
 
 def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:

@@ -194,7 +194,7 @@ def paths_of(volumes: Iterable[Volume]) -> list[Path]:
 
 
 def read_mask(path: Path, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple[str, ...]]:
-    """Read a mask ``(x, y, z)`` on the voxels of `grid`, and a notice if it was brought there; see `mask_on`."""
+    """Read a mask ``(x, y, z)`` on the voxels of `grid`, and notices on its place; see `mask_on`."""
     return mask_on(read_volume(path), grid, owner)
 
 

@@ -9,7 +9,7 @@ from nibabel.affines import apply_affine
 from scipy.ndimage import find_objects
 
 from napari_swig_qmri.data.resampling import on_grid
-from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, bright_voxels
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,30 +41,34 @@ def labels_on(labels: Volume, grid: VoxelGrid) -> IntArray:
 
 
 def mask_on(mask: Volume, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple[str, ...]]:
-    """Mask ``(x, y, z)`` of the voxels of a volume above 0.5 on a grid, and a notice if it was brought there.
+    """Mask ``(x, y, z)`` of the voxels of a volume above 0.5 on a grid, and notices on its place.
 
     Raises ValueError if mask and grid share less than half of their extent, with the distance of their centres; the
     message calls the image of that grid `owner`.
     """
     title = _title(mask)
+    titled = f"{title[0].upper()}{title[1:]}"
+    notices = tuple(f"{titled}: {notice}" for notice in mask.notices)
     inside = np.asarray(mask.data > 0.5)
     if inside.ndim != 3:
         raise ValueError(f"{title} has the shape {inside.shape}, but a mask has three axes: save one volume of it.")
     if mask.grid.is_aligned_with(grid) or not inside.any():  # an empty mask has no place
-        return inside if mask.grid.is_aligned_with(grid) else np.zeros(grid.shape, bool), ()
+        return inside if mask.grid.is_aligned_with(grid) else np.zeros(grid.shape, bool), notices
     check_place(title, mask.grid, grid, owner, inside=inside, least=LEAST_SHARED)
     moved = labels_on(Volume(data=inside.astype(np.float32), grid=mask.grid, name=title), grid) > 0
     if not moved.any():
         raise ValueError(f"{title} is so small that no voxel of {owner} has its centre in it: choose a larger one.")
-    return moved, (f"{title[0].upper()}{title[1:]} was brought to the voxels of {owner} by its affine.",)
+    return moved, (*notices, f"{titled} was brought to the voxels of {owner} by its affine.")
 
 
 def coverage_notices(mask: BoolArray, grid: VoxelGrid, maps: QuantitativeMaps) -> tuple[str, ...]:
-    """Notice on a mask ``(x, y, z)`` of a grid that covers less than 90 % of the measured voxels that it could cover.
+    """Notice on a mask ``(x, y, z)`` if less than 90 % of it, or of the tissue if that is smaller, is common to both.
 
-    Raises ValueError if it covers less than half of them, with the distance of its centre from theirs.
+    Raises ValueError if less than half is, with the distance of their centres.
     """
     measured = np.isfinite(maps.data).all(axis=0) & (maps.data != 0).any(axis=0)
+    if "PD" in maps.names:
+        measured &= bright_voxels(maps["PD"])  # without the noise of air
     inside = np.argwhere(mask)
     if not len(inside) or not measured.any():
         return ()
@@ -76,10 +80,9 @@ def coverage_notices(mask: BoolArray, grid: VoxelGrid, maps: QuantitativeMaps) -
     if share >= WHOLLY_SHARED:
         return ()
     centres = grid.world(inside.mean(axis=0)), maps.grid.world(np.argwhere(measured).mean(axis=0))
-    text = (
-        f"the mask covers {share:.0%} of the measured voxels that it has the size to cover; its centre lies "
-        f"{np.linalg.norm(centres[0] - centres[1]):.0f} mm from theirs"
-    )
+    covers = f"only {share:.0%} of the mask lies on" if sizes[0] < sizes[1] else f"the mask covers only {share:.0%} of"
+    distance = np.linalg.norm(centres[0] - centres[1])
+    text = f"{covers} the tissue of the maps, from whose centre its own lies {distance:.0f} mm away"
     if share < LEAST_SHARED:
         raise ValueError(f"{text}: choose a mask of the same head in the same place, or correct its header.")
     return (f"{text[0].upper()}{text[1:]}.",)

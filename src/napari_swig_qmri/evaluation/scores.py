@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from skimage.filters import threshold_otsu
 
+from napari_swig_qmri.data.labels import mask_on
+from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.metrics import DATA_RANGE, LOG_SIGMA, LOG_WINDOW, SSIM_WINDOW, hfen, nrmse, ssim
 
 if TYPE_CHECKING:
@@ -47,7 +49,7 @@ class MapScores(Agreement):
     nrmse: float
 
 
-def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> dict[str, MapScores]:
+def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray | Volume) -> dict[str, MapScores]:
     """Scores of maps against reference maps on the same grid.
 
     SSIM, HFEN and NRMSE clip the maps to 0 .. `DATA_RANGE`. SSIM and HFEN are means over axial slices, that is, slices
@@ -62,7 +64,7 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
     reference
         Reference maps; voxels that are missing in one of them are left out.
     mask
-        Voxels to score, ``(x, y, z)``.
+        Voxels to score: ``(x, y, z)`` on the grid of the reference, or a volume, which its affine brings there.
 
     Returns
     -------
@@ -102,7 +104,7 @@ def evaluate(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray)
 def tissue_errors(
     sr: QuantitativeMaps,
     reference: QuantitativeMaps,
-    mask: BoolArray,
+    mask: BoolArray | Volume,
     tissues: Mapping[str, BoolArray] | None = None,
 ) -> dict[str, dict[str, Agreement]]:
     """Agreement of maps with reference maps on the same grid, per tissue.
@@ -116,7 +118,7 @@ def tissue_errors(
     reference
         Reference maps; voxels that are missing in one of them are left out.
     mask
-        Voxels to score, ``(x, y, z)``.
+        Voxels to score: ``(x, y, z)`` on the grid of the reference, or a volume, which its affine brings there.
     tissues
         Mask ``(x, y, z)`` of each tissue by name, from labels for instance; by default white matter (WM), grey
         matter (GM) and CSF of the reference, by `tissue_masks`.
@@ -275,7 +277,7 @@ def _shared_names(sr: QuantitativeMaps, reference: QuantitativeMaps) -> tuple[st
     return tuple(name for name in sr.names if name in reference.names)
 
 
-def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray) -> BoolArray:
+def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArray | Volume) -> BoolArray:
     """Voxels of the mask where every reference map has a value; ValueError if the maps cannot be compared."""
     if sr.grid.shape != reference.grid.shape:
         raise ValueError(
@@ -287,6 +289,8 @@ def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArr
             f"the corners of the maps and of the reference lie {sr.grid.distance_to(reference.grid):.2f} mm apart: "
             "interpolate the maps onto the grid of the reference (--interpolate on the command line)."
         )
+    if isinstance(mask, Volume):
+        mask = mask_on(mask, reference.grid, "the reference")[0]
     if mask.shape != reference.grid.shape:
         raise ValueError(
             f"the mask has shape {mask.shape}, the maps {reference.grid.shape}: resample it to their grid."

@@ -18,8 +18,9 @@ from napari_swig_qmri._napari.parts.layer_choice import (
     is_transmit_map,
     is_transmit_measurement,
 )
-from napari_swig_qmri._napari.placement import layer_matrix
-from napari_swig_qmri._napari.records import LayerRecord, record_frame, with_record
+from napari_swig_qmri._napari.placement import layer_matrix, same_frame
+from napari_swig_qmri._napari.reader import tell
+from napari_swig_qmri._napari.records import LayerRecord, frame_of, record_frame, with_record
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import is_computed
 from napari_swig_qmri.data.recognition.bids import find_suffix
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 
     from napari.components import ViewerModel
 
-    from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 
@@ -81,13 +82,32 @@ def follow_layers(viewer: ViewerModel, callback: Callable[..., None]) -> None:
 
 
 def follow_frame(viewer: ViewerModel) -> None:
-    """Record the display frame of a viewer in its layers, now and whenever one is added."""
+    """Keep all layers of a viewer in one display frame, and record it in painted ones, now and when one is added."""
 
-    def record(_event: object = None) -> None:
-        record_frame(viewer.layers)
+    def join(_event: object = None) -> None:
+        layers = list(viewer.layers)
+        frame = frame_of(layers)
+        for layer in layers if frame is not None else ():
+            _show_in(layer, frame)
+        record_frame(layers)
 
-    viewer.layers.events.inserted.connect(record)
-    record()
+    viewer.layers.events.inserted.connect(join)
+    join()
+
+
+def _show_in(layer: Layer, frame: FloatArray) -> None:
+    """Show a layer of this plugin in another display frame; computed and moved layers stay as they are."""
+    record = LayerRecord.of(layer)
+    if record.is_empty or same_frame(record.frame, frame) or isinstance(layer.data, LazyArray):
+        return
+    if not np.allclose(layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim), record.shown_matrix, atol=1e-4):
+        return
+    data, attributes, _ = to_layer_data(volume_of(layer), frame)
+    layer.data, layer.scale, layer.translate = data, attributes["scale"], attributes["translate"]
+    kept = {"shown_name": record.shown_name, "run": record.run, "model": record.model}
+    layer.metadata = {**layer.metadata, **with_record(attributes["metadata"], **kept)}
+    for notice in LayerRecord.of(layer).placement_notices:
+        tell(f"{layer.name}: {notice}")
 
 
 def volume_of(layer: Image | Labels) -> Volume:
