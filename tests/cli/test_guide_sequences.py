@@ -105,7 +105,7 @@ def odd_names(maps: Path) -> tuple[list[object], list[str]]:
     named = {"--pd": r"C:\data\my scan,1=2.nii.gz", "--t1": "x y:#1.nii.gz", "--t2": "'t1'.nii.gz"}
     for quantity, name in zip(("PD", "T1", "T2"), named.values(), strict=True):
         shutil.copy(maps / f"sub-07_{quantity}map.nii.gz", name)
-    guides = [r"D:\guides\a=spin-echo,TE=1.nii.gz", "gui de:[2].nii.gz"]
+    guides = [r"D:\guides\a=sequence,TE=1.nii.gz", "gui de:[2].nii.gz"]
     generator = np.random.default_rng(0)
     fine = AFFINE @ np.diag([0.5, 0.5, 0.5, 1])
     for name in guides:

@@ -14,7 +14,8 @@ import numpy as np
 from cmap import Colormap
 
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
-from napari_swig_qmri.data.recognition.units import RESIDUAL_UNITS, display_unit
+from napari_swig_qmri.data.recognition.suffixes import RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.units import display_unit
 from napari_swig_qmri.synthesis.brightness import rounded_up
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from napari_swig_qmri._napari.placement import (
 )
 from napari_swig_qmri._napari.records import METADATA_KEY, NO_VOXELS, LayerRecord, has_frame, record_all_frames
 from napari_swig_qmri.data.provenance import is_result
-from napari_swig_qmri.data.recognition.bids import LABELS, RESULTS
-from napari_swig_qmri.data.recognition.units import MAP_UNITS, display_unit
+from napari_swig_qmri.data.recognition.suffixes import LABELS, MAP_UNITS, RESULTS
+from napari_swig_qmri.data.recognition.units import display_unit
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import size_text
 

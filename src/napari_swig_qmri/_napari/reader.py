@@ -17,7 +17,7 @@ from napari_swig_qmri.data.folders import has_images
 from napari_swig_qmri.data.image_files import READABLE
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.provenance import is_result
-from napari_swig_qmri.data.recognition.units import RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.suffixes import RESIDUAL_UNITS
 from napari_swig_qmri.data.volumes import Volume
 
 PLUGIN = "napari-swig-qmri"

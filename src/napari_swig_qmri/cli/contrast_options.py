@@ -7,7 +7,7 @@ from dataclasses import MISSING, Field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.recognition.sidecars import IDEAL, fitted_train
+from napari_swig_qmri.data.recognition.assumptions import IDEAL, fitted_train
 from napari_swig_qmri.physics.sequence import (
     SHOWN_PER_UNIT,
     Contrast,

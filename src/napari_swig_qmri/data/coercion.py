@@ -16,9 +16,10 @@ from napari_swig_qmri.data.inputs import MapFiles, maps_among
 from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
 from napari_swig_qmri.data.labels import coverage_notices, mask_on
 from napari_swig_qmri.data.nifti import NiftiContent, header_text, magnitude, nifti_content, spatial
-from napari_swig_qmri.data.recognition.bids import find_suffix
-from napari_swig_qmri.data.recognition.evidence import Evidence
-from napari_swig_qmri.data.recognition.units import MAP_UNITS, with_kind
+from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
+from napari_swig_qmri.data.recognition.kinds import find_kind
+from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
+from napari_swig_qmri.data.recognition.units import with_kind
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.weighting import weighting_of
@@ -185,7 +186,7 @@ def volume_from(
         content = _content_in_memory(image, name)
         text = header_text(content.header) if content.header is not None else ""
         evidence = Evidence(stem=name, header_text=text, values=content.data, default_unit=default_unit)
-    return volume_of(content, evidence, path, find_suffix(evidence) if suffix is None else (suffix, ()))
+    return volume_of(content, evidence, path, find_kind(evidence) if suffix is None else Kind(suffix=suffix))
 
 
 def _content_in_memory(image: Any, name: str) -> NiftiContent:

@@ -23,17 +23,10 @@ from napari_swig_qmri.data.nifti import (
 )
 from napari_swig_qmri.data.output import Part, append_text, check_free, replacing, write_text
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
-from napari_swig_qmri.data.recognition.bids import (
-    DESCRIPTION,
-    LABELS,
-    SUFFIX_KEY,
-    dataset_root,
-    find_suffix,
-    quantities_of_stack,
-    read_sidecar,
-    short_name,
-)
-from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.bids import DESCRIPTION, dataset_root, read_sidecar, short_name
+from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
+from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix, quantities_of_stack
+from napari_swig_qmri.data.recognition.suffixes import LABELS, SUFFIX_KEY
 from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, with_kind
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
@@ -75,7 +68,7 @@ def read_volume(path: str | Path, time_unit: str | None = None) -> Volume:
     path = Path(path)
     with one_sentence(path):
         content, evidence = read_content(path, time_unit)
-        return volume_of(content, evidence, path, find_suffix(evidence))
+        return volume_of(content, evidence, path, find_kind(evidence))
 
 
 def read_volumes(path: str | Path, time_unit: str | None = None, *, default_unit: str | None = None) -> list[Volume]:
@@ -93,13 +86,13 @@ def _volumes_of(content: NiftiContent, evidence: Evidence, path: Path) -> list[V
     n = content.data.shape[3] if content.data.ndim == 4 else 0
     suffixes = quantities_of_stack(evidence, n)
     if not suffixes:
-        return [volume_of(content, evidence, path, find_suffix(evidence))]
+        return [volume_of(content, evidence, path, find_kind(evidence))]
     notice = f"One of the {n} maps in {path.name}, which are taken as {', '.join(suffixes)} in this order."
     volumes = []
     for index, suffix in enumerate(suffixes):
         data = content.data[..., index]
         one = replace(content, data=data), replace(evidence, values=data)
-        volume = volume_of(*one, path, (suffix, (notice,)))
+        volume = volume_of(*one, path, Kind(suffix=suffix, confidence="likely", notices=(notice,)))
         volumes.append(replace(volume, name=f"{volume.name} {suffix}"))
     return volumes
 
@@ -110,23 +103,24 @@ def read_content(
     """Content of a NIfTI file, and the information about its kind and unit; units as in `Evidence`."""
     stem, _ = split_extension(path)
     content = read_nifti(path)
+    sidecar, told = read_sidecar(path, stem, dataset_root(path))
     evidence = Evidence(
         stem=stem,
-        sidecar=read_sidecar(path, stem, dataset_root(path)),
+        path=path,
+        sidecar=sidecar,
         header_text=header_text(content.header),
         values=content.data,
         time_unit=time_unit,
         default_unit=default_unit,
+        notices=told,
     )
     return content, evidence
 
 
-def volume_of(
-    content: NiftiContent, evidence: Evidence, path: Path | None, kind: tuple[str | None, tuple[str, ...]]
-) -> Volume:
-    """Volume of the content of a file; `kind` is its BIDS suffix and the notices on how that was found."""
-    (suffix, about_kind), (file_unit, about_unit) = kind, find_unit(kind[0], evidence)
-    about_values = cut_off(suffix, content.data, file_unit)
+def volume_of(content: NiftiContent, evidence: Evidence, path: Path | None, kind: Kind) -> Volume:
+    """Volume of the content of a file; `kind` tells what it is and why."""
+    file_unit, about_unit = find_unit(kind.suffix, evidence)
+    about_values = cut_off(kind.suffix, content.data, file_unit)
     volume = Volume(
         data=content.data,
         grid=VoxelGrid(content.data.shape[:3], content.affine),
@@ -134,9 +128,9 @@ def volume_of(
         sidecar=evidence.sidecar,
         header=content.header,
         path=path,
-        notices=(*content.notices, *about_kind, *about_unit, *about_values),
+        notices=(*content.notices, *evidence.notices, *kind.notices, *about_unit, *about_values),
     )
-    return with_kind(volume, suffix, file_unit)
+    return with_kind(volume, kind.suffix, file_unit)
 
 
 def read_folder(path: str | Path, time_unit: str | None = None, *, default_unit: str | None = None) -> list[Volume]:

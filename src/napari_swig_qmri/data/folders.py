@@ -8,9 +8,9 @@ from itertools import islice
 from pathlib import Path
 
 from napari_swig_qmri.data.image_files import READABLE, split_extension
-from napari_swig_qmri.data.recognition.bids import LABELS, WEIGHTED, find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
-from napari_swig_qmri.data.recognition.units import MAP_UNITS
+from napari_swig_qmri.data.recognition.kinds import find_suffix
+from napari_swig_qmri.data.recognition.suffixes import LABELS, MAP_UNITS, WEIGHTED
 
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _MAX_DEPTH = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more

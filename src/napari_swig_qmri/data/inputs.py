@@ -14,14 +14,16 @@ from napari_swig_qmri.data.interpretation import (
     QUANTITY_OF_SUFFIX,
     T2STAR_SUFFIXES,
     as_maps,
+    is_contrast_enhanced,
     is_map,
     map_notices,
     quantity_of,
 )
 from napari_swig_qmri.data.labels import mask_on
 from napari_swig_qmri.data.provenance import is_computed, is_result
-from napari_swig_qmri.data.recognition.bids import WEIGHTED, find_suffix
-from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
+from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix
+from napari_swig_qmri.data.recognition.suffixes import WEIGHTED
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import joined
 
@@ -74,31 +76,51 @@ def read_inputs(
 def _read_as(quantity: str, path: Path, units: str | None) -> Volume:
     """Map of a quantity, or of its rate if the file says so, of a file that need not say what it holds."""
     content, evidence = read_content(path, units)
-    found, notices = find_suffix(evidence)
+    kind = find_kind(evidence)
+    found = kind.suffix
     if found is not None and QUANTITY_OF_SUFFIX.get(found) == quantity:
-        return volume_of(content, evidence, path, (found, notices))
+        return volume_of(content, evidence, path, kind)
     is_other = found is not None and found.endswith("map")
     told = (f"Taken as a {quantity} map as you say, although it looks like a {found}.",) if is_other else ()
-    return volume_of(content, evidence, path, (f"{quantity}map", told))
+    return volume_of(content, evidence, path, Kind(suffix=f"{quantity}map", notices=told))
 
 
-def maps_among(volumes: Sequence[Volume], paths: Sequence[Path]) -> MapFiles:
+def maps_among(volumes: Sequence[Volume], paths: Sequence[Path], *, uses_t2star: bool = False) -> MapFiles:
     """Maps of PD, T1 and T2, or some of them, among volumes read from `paths`; other images are ignored.
 
-    Raises ValueError if there is no map, or two of one quantity.
+    Notices mention maps of T2* (unless the caller uses them) and of the transmit field that are left out. Raises
+    ValueError if there is no map, or two of one quantity.
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
     kept, about_results = _without_results(kept, paths)
     if not kept:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
+    unused = _unused(volumes, kept, () if uses_t2star else T2STAR_SUFFIXES)
     notices = (
         *about_rates,
         *about_results,
+        *unused,
         *(f"{v.name}: {notice}" for v in kept for notice in v.notices),
         *map_notices(kept),
     )
     return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices)
+
+
+def _unused(volumes: Sequence[Volume], maps: Sequence[Volume], t2star: Sequence[str]) -> tuple[str, ...]:
+    """One sentence on each map of T2* and of the transmit field among or beside the maps, none of which is used."""
+    told = [
+        f"{each.name}: left out, because only gradient echoes of T2* need it."
+        for each in volumes
+        if each.suffix in t2star
+    ]
+    fields = [volume.name for volume in volumes if volume.suffix == "TB1map"]
+    known = {path.name for path in paths_of(volumes)}
+    folders = dict.fromkeys(path.parent.parent / "fmap" for path in paths_of(maps))
+    found = (path.name for folder in folders for path in sorted(folder.glob("*_TB1map.nii*")))
+    beside = [name for name in found if name not in known]
+    use = "`swig-qmri synthesize --b1 FILE` takes it into account."
+    return (*told, *(f"{name}: a map of the transmit field, not used here; {use}" for name in (*fields, *beside)))
 
 
 def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
@@ -162,9 +184,14 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
             volumes.append(read_volume(path))
             continue
         weighted = _measured([volume for volume in read_folder(path) if volume.suffix in WEIGHTED], path)
-        if not weighted:
-            raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.")
-        volumes += weighted
+        usable = [volume for volume in weighted if not _no_guide(volume)]
+        left_out = [f"{volume.name} ({_no_guide(volume)})" for volume in weighted if volume not in usable]
+        told = f" Left out: {', '.join(left_out)}; give such a file by its name to use it." if left_out else ""
+        if not usable:
+            raise ValueError(f"no weighted image in {path}: name the guides like sub-01_T1w.nii.gz.{told}")
+        if told:
+            warnings.warn(told.strip(), stacklevel=2)
+        volumes += usable
     check_given_once(volumes)
     return volumes
 
@@ -178,6 +205,13 @@ def _measured(images: Sequence[Volume], folder: Path) -> list[Volume]:
             f"Left out of {folder.name}: {listed}, computed by this software. Name them to use them.", stacklevel=2
         )
     return [image for image in images if image not in computed]
+
+
+def _no_guide(volume: Volume) -> str:
+    """Why a weighted image of a folder is no guide unless it is given by name; empty for guides."""
+    if volume.suffix == "MP2RAGE":
+        return "one inversion of MP2RAGE, for which there is no signal model"
+    return "acquired after a contrast agent" if is_contrast_enhanced(volume) else ""
 
 
 def check_given_once(guides: Sequence[Volume]) -> None:

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.recognition.bids import find_suffix
+from napari_swig_qmri.data.image_files import split_extension
+from napari_swig_qmri.data.nifti import header_text
 from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced, part_of
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
+from napari_swig_qmri.data.recognition.suffixes import SUFFIX_KEY
+from napari_swig_qmri.data.recognition.tissue import tissue_values
 from napari_swig_qmri.data.resampling import mostly_seen, on_grid, resampled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.physics.signal_models import Mp2rageUni
+from napari_swig_qmri.physics.signal_models import Mp2rageUni, SignalModel
 from napari_swig_qmri.physics.weighting import UNIFORM
 from napari_swig_qmri.progress import drained
 
@@ -24,6 +28,11 @@ QUANTITY_OF_SUFFIX = {
 }
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
+_LARGEST_CUBE, _LONGEST_CUBE = 2.0, 1.6  # mm and ratio of edges; voxels of 3D acquisitions are smaller and more even
+_AGENT_WARNING = (
+    "Acquired after a contrast agent, which shortens T1: use it only if the maps were acquired after it too; "
+    "otherwise leave it out."
+)
 UNI_STEPS = 4095  # scanners store MP2RAGE UNI, -1/2 to 1/2, as 0 to UNI_STEPS
 UNI_SLACK = 0.02  # fraction of the largest value by which interpolation may overshoot at either end
 UNI_SHIFTED = 0.51  # a UNI image without negative values whose largest value is at least this is shifted by 1/2
@@ -81,12 +90,15 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
     """
     for name in maps.names:
         low, high = QUANTITIES[name].bounds
-        sample = maps[name].ravel()[:: max(1, maps[name].size // 1_000_000)]
-        sample = sample[np.isfinite(sample) & (sample > 0)]
-        if name == "PD" or not sample.size:
+        everywhere = maps[name][np.isfinite(maps[name]) & (maps[name] > 0)]
+        if name == "PD" or not everywhere.size:
             continue
-        median, top = np.percentile(sample, (50, 99))
-        if median > high or top < low:
+        ranges = [
+            np.percentile(sample, (50, 99))
+            for sample in (tissue_values(maps[name]), everywhere[:: max(1, everywhere.size // 1_000_000)])
+        ]
+        median = ranges[0][0]
+        if all(middle > high or top < low for middle, top in ranges):  # of the head, and of head and air
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
                 f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "
@@ -137,7 +149,7 @@ def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
     Raises
     ------
     ValueError
-        If the volume is a map.
+        If the volume is a map, or the phase, real or imaginary part of an image.
 
     Examples
     --------
@@ -151,13 +163,50 @@ def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
     """
     if is_map(volume):
         raise ValueError(f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
-    sequence, notices = from_sidecar(volume.sidecar, volume.suffix)
+    part = None if SUFFIX_KEY in volume.sidecar else part_of(_stem(volume), _evidence(volume))
+    if part:
+        raise ValueError(
+            f"{volume.name!r} is the {part} of an image by its name or image type, which cannot be a guide: choose the "
+            f'magnitude, or put "{SUFFIX_KEY}": "T1w" (or another kind) into its sidecar if it is one.'
+        )
+    sequence, notices = sequence_of_volume(volume)
     data = volume.data
     if data.ndim > 3:
         notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is used.")
         data = data.reshape(*data.shape[:3], -1)[..., 0]
     named = tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, *notices))
     return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence, notices=named), notices
+
+
+def sequence_of_volume(volume: Volume) -> tuple[SignalModel | None, tuple[str, ...]]:
+    """Sequence of a weighted image by its sidecar, header, name and voxels, and one sentence per assumption.
+
+    None if it is unknown. A sentence warns of images that were acquired after a contrast agent.
+    """
+    kind = volume.suffix or find_suffix(_evidence(volume))[0]
+    text = header_text(volume.header) if volume.header is not None else ""
+    sequence, notices = from_sidecar(volume.sidecar, kind, _stem(volume), text, is_3d=_is_3d(volume.grid))
+    return sequence, (*notices, *([_AGENT_WARNING] if is_contrast_enhanced(volume) else []))
+
+
+def is_contrast_enhanced(volume: Volume) -> bool:
+    """Whether an image was acquired after a contrast agent, by its name or sidecar."""
+    return is_enhanced(_stem(volume), _evidence(volume))
+
+
+def _stem(volume: Volume) -> str:
+    """Name of the file of a volume without extension; without a file, its own name."""
+    return split_extension(volume.path)[0] if volume.path is not None else volume.name
+
+
+def _evidence(volume: Volume) -> Evidence:
+    return Evidence(stem=_stem(volume), path=volume.path, sidecar=volume.sidecar)
+
+
+def _is_3d(grid: VoxelGrid) -> bool:
+    """Whether voxels are nearly cubes of at most 2 mm, as those of 3D acquisitions are."""
+    smallest, largest = min(grid.voxel_size), max(grid.voxel_size)
+    return largest <= _LARGEST_CUBE and largest <= _LONGEST_CUBE * smallest
 
 
 def quantity_of(volume: Volume) -> str:
@@ -253,7 +302,7 @@ def as_signal(acquired: Volume) -> tuple[Volume, tuple[str, ...]]:
 
 def is_uniform_image(acquired: Volume) -> bool:
     """Whether an image is the uniform (UNI) image of an MP2RAGE scan, by suffix, name or sidecar."""
-    kind = acquired.suffix or find_suffix(Evidence(stem=acquired.name, sidecar=acquired.sidecar))[0]
+    kind = acquired.suffix or find_suffix(_evidence(acquired))[0]
     return kind == UNIFORM or isinstance(from_sidecar(acquired.sidecar, kind)[0], Mp2rageUni)
 
 

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.recognition.units import MAP_UNITS
+from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
 from napari_swig_qmri.data.volumes import Volume
 
 RESEARCH_NOTICE = "synthetic: research use"

@@ -17,8 +17,8 @@ from scipy.ndimage import label as components
 
 from napari_swig_qmri.data.interpretation import as_signal, is_uniform_image
 from napari_swig_qmri.data.labels import check_place, mask_on
-from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.data.resampling import resampled, spline
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid

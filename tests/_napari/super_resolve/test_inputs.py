@@ -125,7 +125,7 @@ def test_assumptions_are_confirmed_and_saved_without_an_editor(tmp_path: Path, q
 
 
 def test_a_typed_value_replaces_what_was_assumed(qtbot: QtBot) -> None:
-    (guide,) = layers_of(make_guide("T1w", sidecar={}))
+    (guide,) = layers_of(make_guide("T1w", sidecar={"ScanningSequence": "SE"}))
     (t1,) = layers_of(replace(make_map("T1map"), notices=("No unit given: s assumed.",)))
     guides, maps = GuideList(lambda: [guide]), MapChooser(lambda: [t1])
     for part in (guides, maps):

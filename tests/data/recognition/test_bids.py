@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 from volume_cases import numbered
 
-from napari_swig_qmri.data.recognition.bids import find_suffix, quantities_of_stack, read_sidecar, short_name
+from napari_swig_qmri.data.recognition.bids import read_sidecar, short_name
 from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.kinds import find_suffix, quantities_of_stack
 
 NAMES: dict[str, str | None] = {
     "sub-01_ses-2_T1map": "T1map",
@@ -57,7 +58,13 @@ NAMES: dict[str, str | None] = {
     "uni_bonn_T1w": "T1w",
 }
 IMAGE_TYPES: list[tuple[str | list[str], str | None]] = [
-    (["DERIVED", "PRIMARY", "T1"], "T1map"),
+    (["DERIVED", "PRIMARY", "T1 MAP"], "T1map"),
+    (["ORIGINAL", "PRIMARY", "T2 MAP", "T2"], "T2map"),
+    (["DERIVED", "PRIMARY", "R2_MAP"], "R2map"),
+    (["DERIVED", "PRIMARY", "T1", "NONE"], None),  # a reformat of a T1w
+    (["DERIVED", "PRIMARY", "T2", "NONE"], None),
+    (["DERIVED", "SECONDARY", "MPR", "T2"], None),
+    (["DERIVED", "SECONDARY", "MIP", "PD"], None),
     (["DERIVED", "PRIMARY", "QMAP", "T2"], "T2map"),
     (["DERIVED", "PRIMARY", "M", "T2_STAR MAP", "ND"], "T2starmap"),
     (["DERIVED", "PRIMARY", "B1"], "TB1map"),
@@ -73,9 +80,10 @@ NAMES_AND_IMAGE_TYPES = {  # name, token of the image type -> suffix
     ("t1_mprage_sag", "T1"): "T1w",
     ("anna_flair_reg", "T2"): "FLAIR",
     ("anna_T1w_T1map_brain", "T1"): "T1map",
-    ("anna_t1_sag", "T1"): "T1map",
+    ("anna_t1_sag", "T1"): "T1w",
+    ("anna_t1_sag", "T1 MAP"): "T1map",
     ("anna_t2star_brain", "T2_STAR MAP"): "T2starmap",
-    ("proton_density_syn", "PD"): "PDmap",
+    ("SyMRI_3", "PD"): "PDmap",
     ("t1_mp2rage_sag", "T1"): "T1map",
 }
 
@@ -155,12 +163,45 @@ def test_sidecars_are_inherited_from_the_most_general_one(tmp_path) -> None:
     (anat / "sub-01_T1w.json").write_text('{"RepetitionTime": 0.6}')
     image = anat / "sub-01_T1w.nii.gz"
     merged = read_sidecar(image, "sub-01_T1w", tmp_path)
-    assert merged == {"EchoTime": 0.01, "FlipAngle": 12, "RepetitionTime": 0.6}
-    assert read_sidecar(image, "sub-01_T1w") == {"RepetitionTime": 0.6}
+    assert merged == ({"EchoTime": 0.01, "FlipAngle": 12, "RepetitionTime": 0.6}, ())
+    assert read_sidecar(image, "sub-01_T1w") == ({"RepetitionTime": 0.6}, ())
 
 
-@pytest.mark.parametrize("text", ['{"EchoTime": 0.09,', "[1]", ""])
-def test_a_broken_sidecar_is_refused(tmp_path, text: str) -> None:
-    (tmp_path / "sub-01_T2w.json").write_text(text)
-    with pytest.raises(ValueError, match=r"sub-01_T2w\.json, the sidecar of .*could not be read: .* Repair or remove"):
-        read_sidecar(tmp_path / "sub-01_T2w.nii.gz", "sub-01_T2w")
+DAMAGED: list[tuple[bytes, dict[str, object], str]] = [
+    (b'{"EchoTime": 0.09, "Institution": "Universit\xe4t"}', {"EchoTime": 0.09}, "read as Latin-1"),
+    (b'\xef\xbb\xbf{"EchoTime": 0.09}', {"EchoTime": 0.09}, ""),
+    (b'{"EchoTime": 0.09,}', {"EchoTime": 0.09}, "mended"),
+    (b'{"EchoTime": 0.09, // of the first echo\n "Url": "http://x.org/*"}', {"EchoTime": 0.09}, "mended"),
+    (
+        b'{"EchoTime": 0.09, "RepetitionTime": 5',
+        {"EchoTime": 0.09, "RepetitionTime": 5},
+        "only EchoTime, RepetitionTime",
+    ),
+    (b'{"EchoTime": 0.09, "Note": "two\nlines"}', {"EchoTime": 0.09}, ""),
+    (b"{" * 100_000, {}, "only nothing could be read"),
+    (b"[1]", {}, "holds no JSON object"),
+    (b" \n", {}, "is empty"),
+]
+
+
+@pytest.mark.parametrize(("content", "entries", "told"), DAMAGED)
+def test_a_damaged_sidecar_gives_what_can_be_read_and_says_so(tmp_path, content, entries, told: str) -> None:
+    (tmp_path / "sub-01_T2w.json").write_bytes(content)
+    found, notices = read_sidecar(tmp_path / "sub-01_T2w.nii.gz", "sub-01_T2w")
+    assert {key: found[key] for key in entries} == entries
+    assert bool(notices) == bool(told)
+    assert all(told in notice and "sub-01_T2w.json" in notice for notice in notices)
+
+
+def test_a_uniform_image_takes_the_inversions_beside_it(tmp_path) -> None:
+    common = '"RepetitionTimePreparation": 5, "RepetitionTimeExcitation": 0.007, "NumberShots": [88, 88]'
+    for number, (time, angle) in enumerate(((0.7, 4), (2.5, 5)), start=1):
+        text = f'{{"InversionTime": {time}, "FlipAngle": {angle}, {common}, "ImageType": ["M"]}}'
+        (tmp_path / f"sub-01_inv-{number}_MP2RAGE.json").write_text(text)
+    (tmp_path / "sub-01_UNIT1.json").write_text('{"EchoTime": 0.003}')
+    (tmp_path / "sub-02_inv-1_MP2RAGE.json").write_text('{"InversionTime": 9}')  # of another subject
+    found, notices = read_sidecar(tmp_path / "sub-01_UNIT1.nii.gz", "sub-01_UNIT1")
+    assert (found["InversionTime"], found["FlipAngle"], found["EchoTime"]) == ([0.7, 2.5], [4, 5], 0.003)
+    assert "ImageType" not in found
+    assert notices == ("Settings taken from the sidecars of the inversions beside sub-01_UNIT1.nii.gz.",)
+    assert "InversionTime" not in read_sidecar(tmp_path / "sub-02_UNIT1.nii.gz", "sub-02_UNIT1")[0]

@@ -30,7 +30,7 @@ from napari_swig_qmri._napari.parts.plots import legible
 from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import facts_of, follow_layers, image_layers, volume_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
-from napari_swig_qmri.data.recognition.bids import RESULTS
+from napari_swig_qmri.data.recognition.suffixes import RESULTS
 from napari_swig_qmri.data.volumes import FloatArray
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, regions_on
 from napari_swig_qmri.physics.sequence import Contrast

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES
-from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
+from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
 if TYPE_CHECKING:
@@ -21,10 +21,6 @@ MAP_SUFFIXES = {
 }
 _MEASUREMENTS = re.compile(r"(?<![a-z0-9])TB1(?:AFI|DAM|EPI|RFM|SRGE|TFL)(?![a-z0-9])", re.IGNORECASE)
 T2STAR = "T2*"  # key of a T2* map in a set
-_NAMED_B1 = (
-    r"(?<![a-z0-9])(?<!sub-)(?<!ses-)(?<!run-)b1(?:\+|p(?:lus)?)?"  # not a subject, session or run
-    r"(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
-)
 GUIDE_SUFFIXES = ("T1w", "T2w", "FLAIR", "PDw", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2", "IRT1")
 
 
@@ -74,7 +70,7 @@ def choose_maps(layers: list[LayerFacts]) -> dict[str, int]:
 def choose_guides(layers: list[LayerFacts]) -> list[int]:
     """Indices of at most five measured weighted images; those with a BIDS suffix come first."""
     volumes = [index for index, facts in enumerate(layers) if not facts.is_synthetic and len(facts.shape) == 3]
-    guides = [index for index in volumes if is_guide(layers[index])]
+    guides = [index for index in volumes if is_guide(layers[index]) and not is_enhanced(layers[index].name)]
     return sorted(guides, key=lambda index: layers[index].suffix is None)[:MAX_GUIDES]
 
 
@@ -212,14 +208,8 @@ def stray_maps(layers: list[LayerFacts], sets: list[MapSet]) -> str:
 
 
 def is_transmit_map(facts: LayerFacts) -> bool:
-    """Whether the layer is a map of B1+ according to its suffix or, without one, its name.
-
-    Names that end in B1, with a word such as "rel" or "percent" after it or not, count as well.
-    """
-    suffix = _suffix(facts)
-    return suffix == "TB1map" or (
-        suffix is None and not facts.is_synthetic and re.search(_NAMED_B1, facts.name.lower()) is not None
-    )
+    """Whether the layer is a map of B1+ according to its suffix or, without one, its name."""
+    return _suffix(facts) == "TB1map"
 
 
 def is_transmit_measurement(facts: LayerFacts) -> bool:

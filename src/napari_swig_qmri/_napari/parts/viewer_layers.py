@@ -21,12 +21,12 @@ from napari_swig_qmri._napari.parts.layer_choice import (
 from napari_swig_qmri._napari.placement import layer_matrix, same_frame
 from napari_swig_qmri._napari.reader import tell
 from napari_swig_qmri._napari.records import LayerRecord, frame_of, record_frame, with_record
-from napari_swig_qmri.data.interpretation import as_maps
+from napari_swig_qmri.data.interpretation import as_maps, sequence_of_volume
 from napari_swig_qmri.data.provenance import is_computed
-from napari_swig_qmri.data.recognition.bids import find_suffix
 from napari_swig_qmri.data.recognition.evidence import Evidence
-from napari_swig_qmri.data.recognition.sidecars import from_sidecar
-from napari_swig_qmri.data.recognition.units import MAP_UNITS, UNIT_FACTORS, find_unit, with_kind
+from napari_swig_qmri.data.recognition.kinds import find_suffix
+from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
+from napari_swig_qmri.data.recognition.units import UNIT_FACTORS, find_unit, with_kind
 from napari_swig_qmri.data.sidecar_file import add_to_sidecar
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
@@ -149,7 +149,8 @@ def unit_of(volume: Volume, quantity: str) -> tuple[str, tuple[str, ...]]:
 def sequence_of(layer: Image) -> tuple[SignalModel | None, tuple[str, ...]]:
     """Sequence of a weighted image from its sidecar (None if unknown), and what was assumed about the image."""
     volume = volume_of(layer)
-    sequence, notices = from_sidecar(volume.sidecar, volume.suffix or find_suffix(Evidence(stem=layer.name))[0])
+    kind = volume.suffix or find_suffix(Evidence(stem=layer.name))[0]
+    sequence, notices = sequence_of_volume(replace(volume, suffix=kind))
     return sequence, (*volume.notices, *notices)
 
 

@@ -1,112 +1,23 @@
-"""Kind of an image from BIDS names, sidecars, header texts and values; inheritance of BIDS sidecars.
-
-Functions that make an assumption also return a sentence on it for the user.
-"""
+"""Sidecars of images: which files apply, and what can be read of them; names for display."""
 
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Iterable, Sequence
-from glob import escape
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from napari_swig_qmri.data.recognition.evidence import Evidence, without_labels
-from napari_swig_qmri.data.recognition.units import MAP_UNITS, RESIDUAL_UNITS, is_spread, parse_unit, unit_in
-from napari_swig_qmri.data.volumes import FloatArray
-
 DESCRIPTION = "dataset_description.json"  # in the root folder of every BIDS dataset
-RESULTS = (*RESIDUAL_UNITS, "residual", "conflict")  # written by a super-resolution run in addition to its maps
-CONTRASTS = (
-    *("T1w", "T2w", "PDw", "T2starw", "FLAIR", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2"),
-    *("angio", "bold", "dwi"),
-)
-METHODS = (
-    "MP2RAGE",
-    "IRT1",
-    "MESE",
-    "MEGRE",
-    "VFA",
-    "MPM",
-)  # in names of maps, too
-WEIGHTED = (*CONTRASTS, *METHODS)
-LABELS = ("mask", "dseg")
-OTHER_MAPS = ("RB1map", "MTRmap", "MTsat", "MTVmap", "MWFmap", "Chimap", "probseg")
-SUFFIX_KEY = "Suffix"  # sidecar key for the BIDS suffix if the file name does not contain it
-SUFFIXES = (*MAP_UNITS, *WEIGHTED, *LABELS, *OTHER_MAPS, *RESULTS)
-
-_NAMES = (  # suffix, regular expression for its spellings in file names and series descriptions
-    *((suffix, suffix.lower()) for suffix in SUFFIXES if suffix not in METHODS),
-    ("TB1map", r"t?b1(?:\+|plus)?[-_ ]?map(?:ping)?"),
-    ("MP2RAGE", r"inv[-_]?[12](?:[-_ ](?:part-)?(?:mag|phase?))?"),  # an image of one inversion
-    ("UNIT1", r"uni[-_ ]?(?:images?|den)|mp2rage[-_ ](?:[a-z0-9=.]+[-_ ])*uni"),
-    ("R2starmap", r"r2(?:star|\*|s)(?:[-_ ]?(?:map|ols|wls\d?))?"),
-    ("T2starmap", r"t2(?:star|\*|s)[-_ ]?map"),
-    ("R1map", r"r1[-_ ]?map"),
-    ("R2map", r"r2[-_ ]?map"),
-    ("T1map", r"q?t1[-_ ]?map(?:ping)?|qt1|t1[-_ ]?images?"),
-    ("T2map", r"q?t2[-_ ]?map(?:ping)?|qt2"),
-    ("PDmap", r"q?pd[-_ ]?map|qpd|proton[-_ ]?density[-_ ]?map"),
-    ("M0map", r"m0[-_ ]?map"),
-    ("S0map", r"s0[-_ ]?map"),
-    ("FLAIR", r"(?:t2[-_ ]?)?flair"),
-    ("T2starw", r"t2(?:star|\*|s)w"),
-    ("T1w", r"t1[-_ ]?w(?:eighted|i)?|mp[-_ ]?rage"),
-    ("T2w", r"t2[-_ ]?w(?:eighted|i)?"),
-    ("PDw", r"pd[-_ ]?w(?:eighted|i)?"),
-    ("mask", r"(?:brain|head)?mask"),
-    ("dseg", r"seg|aseg|labels?"),
-)
-_LOOSE_NAMES = (("T2starw", r"t2(?:star|\*|s)"), ("PDw", r"proton[-_ ]?density"))  # also in names of maps
-_BARE = (("T1", "t1"), ("T2", "t2"), ("PD", "pd"))
-_ONLY_MAPS = (("M0", "m0"), ("S0", "s0"))
-_MADE_BY = r"(?<![a-z0-9])(?:q(?:uant)?maps?|symaps?|symri|qalas|mrf|fingerprint(?:ing|s)?|mpm|hmri|qmri)(?![a-z0-9])"
-_OF_IMAGE_TYPE = r"/(t1|t2|pd|r1|r2|b1)(?:[ _]?map)?(?=/)"  # in the DICOM image type of derived images
-
-
-def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
-    """Return the BIDS suffix of an image, None if unknown, and one sentence per assumption.
-
-    Uses, in this order: the end of the file name, the key ``Suffix`` of the sidecar, the DICOM image type, spellings in
-    file name, sidecar and header, and whether the values are binary.
-    """
-    last = re.split(r"[_\s]", evidence.stem)[-1]
-    exact = next((suffix for suffix in SUFFIXES if suffix.lower() == last.lower()), None)
-    if exact and not is_spread(exact, evidence.stem):
-        return exact, ()
-    in_sidecar = str(evidence.sidecar.get(SUFFIX_KEY))
-    if in_sidecar in SUFFIXES:
-        return in_sidecar, ()
-    in_image_type = _suffix_of_image_type(evidence.image_type)
-    if in_image_type and _last_of(_NAMES, without_labels(evidence.stem)) not in CONTRASTS:
-        return in_image_type, (f"Taken as {in_image_type} because of its DICOM image type, {evidence.image_type!r}.",)
-    sources = (
-        ("its name", evidence.stem),
-        ("its sidecar", evidence.series),
-        ("its header", evidence.header_text),
-    )
-    for source, text in sources:
-        suffix = _suffix_in(text, evidence)
-        if suffix and is_spread(suffix, text):
-            return None, (f"Not taken as {suffix}: {source}, {text!r}, describes its standard deviation or error.",)
-        if suffix:
-            return suffix, (f"Taken as {suffix} because of {source}, {text!r}.",)
-    if evidence.values is not None and _is_binary(evidence.values):
-        return "mask", ("Taken as a mask because its values are 0 and 1.",)
-    return None, ("The kind of this image is unknown: choose it before using the image as a map or guide.",)
-
-
-def quantities_of_stack(evidence: Evidence, n: int) -> tuple[str, ...]:
-    """Suffixes of the `n` maps in one file in their order, if DICOM image type or file name list them; else empty."""
-    in_type = re.search(r"multi_qmap/((?:(?:t1|t2|pd)/){2,})", f"{evidence.image_type.lower()}/")
-    stem = evidence.stem.lower()
-    in_name = re.search(r"(?<![a-z0-9])(?:(?:t1|t2|pd)[-_ ]?){2,}(?![a-z0-9])", stem)
-    listed = in_type or (in_name if re.search(f"{_MADE_BY}|(?<![a-z0-9])maps?(?![a-z0-9])", stem) else None)
-    order = re.findall("t1|t2|pd", listed[0]) if listed else []
-    return tuple(f"{each.upper()}map" for each in order) if len(set(order)) == len(order) == n else ()
+_LARGEST = 16_000_000  # bytes; no sidecar is that large
+_STRING = r'"(?:[^"\\\n]|\\.)*"'
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
+_NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
+_ENTRY = re.compile(rf'("(?:[^"\\\n]|\\.){{1,200}}")\s*:\s*({_STRING}|{_NUMBER}|true|false|\[[^\[\]{{}}"]{{0,500}}\])')
+_OF_INVERSIONS = ("InversionTime", "FlipAngle")  # keys that differ between the two images of MP2RAGE
+_UNIFORM = re.compile(r"(?<![a-z0-9])uni(?:t1|[-_ ]?images?|[-_ ]?den)?(?![a-z0-9])", re.IGNORECASE)
 
 
 def short_name(stem: str) -> str:
@@ -115,28 +26,88 @@ def short_name(stem: str) -> str:
     return " ".join(parts) or stem
 
 
-def read_sidecar(image: Path, stem: str, root: Path | None = None) -> dict[str, Any]:
-    """Sidecar of the file `image` named `stem`, with entries inherited from folders up to `root`, if given.
-
-    Raises ValueError if a sidecar cannot be read; ignoring it would replace its settings by assumed ones.
-    """
-    merged: dict[str, Any] = {}
-    for path in _sidecar_paths(image, stem, root):
-        try:
-            content = json.loads(path.read_text(encoding="utf-8-sig"))
-            if not isinstance(content, dict):
-                raise ValueError("it holds no JSON object")
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"{path.name}, the sidecar of {image.name}, could not be read: {error}. Repair or remove it."
-            ) from error
-        merged |= content
-    return merged
-
-
 def dataset_root(path: Path) -> Path | None:
     """Root folder of the BIDS dataset of a file; None outside a dataset."""
     return next((folder for folder in path.parents if (folder / DESCRIPTION).is_file()), None)
+
+
+def read_sidecar(image: Path, stem: str, root: Path | None = None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Sidecar of a file, and one sentence on each part of it that could not be read.
+
+    Entries are inherited from folders up to `root`, and for a uniform image of MP2RAGE from the sidecars of both
+    inversions. A damaged sidecar gives the entries that can still be read.
+
+    Parameters
+    ----------
+    image
+        File of the image.
+    stem
+        Its name without extension.
+    root
+        Root folder of its BIDS dataset, if it is in one.
+    """
+    merged, notices = _merged(_sidecar_paths(image, stem, root), image)
+    if _UNIFORM.search(stem) and not _is_pair(merged.get("InversionTime")):
+        of_blocks, told = _of_inversions(image, stem, root)
+        merged, notices = {**of_blocks, **merged, **_pairs(of_blocks)}, (*notices, *told)
+    return merged, notices
+
+
+def _merged(paths: Sequence[Path], image: Path) -> tuple[dict[str, Any], tuple[str, ...]]:
+    merged: dict[str, Any] = {}
+    notices = []
+    for path in paths:
+        content, problem = _read_json(path)
+        merged |= content
+        if problem:
+            notices.append(f"{path.name}, a sidecar of {image.name}, {problem}.")
+    return merged, tuple(notices)
+
+
+def _read_json(path: Path) -> tuple[dict[str, Any], str]:
+    """Entries of a JSON file, and a clause on what could not be read."""
+    try:
+        if path.stat().st_size > _LARGEST:
+            return {}, "is too large for a sidecar and was not read"
+        text, doubt = _decoded(path.read_bytes())
+    except OSError as error:
+        return {}, f"could not be read: {error.strerror or error}"
+    if not text.strip():
+        return {}, "is empty: its settings are assumed"
+    content, damage = _parsed(text)
+    if not isinstance(content, dict):
+        return {}, "holds no JSON object and was not used: repair or remove it"
+    return content, " and ".join(each for each in (doubt, damage) if each)
+
+
+def _decoded(raw: bytes) -> tuple[str, str]:
+    """Text of a file, and a clause if it is not UTF-8."""
+    if raw[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return raw.decode("utf-16", errors="replace"), ""
+    try:
+        return raw.decode("utf-8-sig"), ""
+    except UnicodeDecodeError:
+        return raw.decode("latin-1"), "is not UTF-8 and was read as Latin-1"
+
+
+def _parsed(text: str) -> tuple[Any, str]:
+    """Content of a JSON text without comments and trailing commas, else its single entries; and a clause on that."""
+    try:
+        return json.loads(text, strict=False), ""
+    except (ValueError, RecursionError):
+        pass
+    cleaned = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(r"\1", text))
+    try:
+        return json.loads(cleaned, strict=False), "is not valid JSON (comments or a trailing comma), which was mended"
+    except (ValueError, RecursionError):
+        pass
+    entries: dict[str, Any] = {}
+    for key, value in _ENTRY.findall(cleaned):
+        try:
+            entries.setdefault(json.loads(key), json.loads(value, strict=False))
+        except ValueError:
+            continue
+    return entries, f"is damaged: only {', '.join(entries) or 'nothing'} could be read; repair it"
 
 
 def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:
@@ -148,67 +119,59 @@ def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:
     *entities, suffix = stem.split("_")
     folders = [image.parent, *image.parent.parents]
     for folder in folders[: folders.index(root) + 1]:
-        names = sorted(folder.glob(f"*{escape(suffix)}.json"), key=lambda path: -path.stem.count("_"))
+        names = sorted(_json_files(folder, suffix), key=lambda path: -path.stem.count("_"))
         paths += [p for p in names if p != of_image and _applies(p.stem.split("_"), entities, suffix)]
     return paths[::-1]
+
+
+def _json_files(folder: Path, suffix: str = "") -> list[Path]:
+    """JSON files of a folder whose name ends in a suffix, in the order of their names."""
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(entry.name for entry in entries if entry.name.endswith(f"{suffix}.json"))
+    except OSError:
+        return []
+    return [folder / name for name in names]
 
 
 def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool:
     return parts[-1] == suffix and set(parts[:-1]) <= set(entities)
 
 
-def _suffix_in(text: str, evidence: Evidence) -> str | None:
-    """Suffix in a text: a known spelling, else a plain "T1", "T2" or "PD", a rate "R1" or "R2", or a method."""
-    words = without_labels(text)
-    spelled = _last_of((*_NAMES, *_LOOSE_NAMES), words)
-    bare = _last_of(_BARE, words)
-    rates = re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", words)  # lower case numbers runs and raters
-    if spelled or bare:
-        return spelled or (f"{bare}map" if _is_map_of(words, evidence) else f"{bare}w")
-    size = _last_of(_ONLY_MAPS, words)
-    if size and _is_map_of(words, evidence):
-        return f"{size}map"
-    return f"{rates[-1]}map" if rates else _last_of([(method, method.lower()) for method in METHODS], words)
+def _of_inversions(image: Path, stem: str, root: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Entries of the sidecars of the two inversions beside a uniform image; empty unless both are there."""
+    found = _UNIFORM.search(stem)
+    base = re.sub(r"^\d+[-_]|_(?:rec|desc|acq|space|part)-[a-zA-Z0-9]+", "", stem[: found.start()] if found else stem)
+    blocks: list[dict[str, Any]] = []
+    notices: list[str] = []
+    for number in (1, 2):
+        spelled = re.compile(rf"(?<![a-z0-9])inv[-_]?{number}(?![0-9])", re.IGNORECASE)
+        names = [path for path in _json_files(image.parent) if spelled.search(path.stem) and _is_of(path.stem, base)]
+        if not names:
+            return {}, ()
+        content, told = _merged([*_sidecar_paths(names[0], names[0].stem, root)], image)
+        blocks.append(content)
+        notices += told
+    merged: dict[str, Any] = {**blocks[1], **blocks[0]}
+    for key in _OF_INVERSIONS:
+        if all(key in block for block in blocks):
+            merged[key] = [_first(block[key]) for block in blocks]
+    for key in ("ImageType", "SeriesDescription", "ProtocolName", "Units", "Suffix"):
+        merged.pop(key, None)  # of the inversions, not of the uniform image
+    return merged, (*notices, f"Settings taken from the sidecars of the inversions beside {image.name}.")
 
 
-def _last_of(names: Iterable[tuple[str, str]], text: str) -> str | None:
-    """Suffix of the spelling that ends last in a text, the longest of several; None if there is none."""
-    matches = [
-        (match.end(), -match.start(), suffix)
-        for suffix, pattern in names
-        for match in re.finditer(rf"(?<![a-z0-9])(?:{pattern})(?![a-z0-9])", text.lower())
-    ]
-    return max(matches)[2] if matches else None
+def _is_of(stem: str, base: str) -> bool:
+    return re.sub(r"^\d+[-_]|_(?:rec|desc|acq|space|part)-[a-zA-Z0-9]+", "", stem).startswith(base.rstrip("_- "))
 
 
-def _is_map_of(words: str, evidence: Evidence) -> bool:
-    """Whether a plain "T1", "T2" or "PD" in `words` is a map: it has a unit, or sidecar, header or software say so."""
-    about = f"{evidence.series} {evidence.header_text}".lower()
-    named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", words)  # "MS" is the disease
-    return bool(
-        parse_unit(evidence.sidecar.get("Units"))
-        or re.search(r"\bmap\b", about)
-        or re.search(_MADE_BY, words.lower())
-        or unit_in(about, "s")
-        or named_unit
-    )
+def _pairs(merged: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: merged[key] for key in _OF_INVERSIONS if _is_pair(merged.get(key))}
 
 
-def _suffix_of_image_type(image_type: str) -> str | None:
-    """Suffix of the map or synthetic contrast in the DICOM image type of a derived image (SyMRI, scanners)."""
-    tokens = f"{image_type.lower()}/"
-    if "derived" not in tokens or re.search("myc|multi_qmap", tokens):
-        return None
-    star = re.search(r"/t2[_ ]?(?:star|\*)[ _]?map/", tokens)
-    quantity = re.search(_OF_IMAGE_TYPE, tokens)
-    if "synthetic" in tokens:
-        contrast = re.search(r"/(?:(flair|stir)|(t1|t2|pd)w?)[/_]", tokens)
-        return contrast and (contrast[1].upper() if contrast[1] else f"{contrast[2].upper()}w")
-    if star:
-        return "T2starmap"
-    return quantity and {"b1": "TB1map"}.get(quantity[1], f"{quantity[1].upper()}map")
+def _is_pair(value: object) -> bool:
+    return isinstance(value, (list, tuple)) and len(value) > 1
 
 
-def _is_binary(values: FloatArray) -> bool:
-    sample = values.ravel()[:: max(1, values.size // 100_000)]
-    return bool(np.isin(sample, (0, 1)).all() and np.any(sample == 1) and np.isin(values, (0, 1)).all())
+def _first(value: Any) -> Any:
+    return value[0] if isinstance(value, (list, tuple)) and value else value

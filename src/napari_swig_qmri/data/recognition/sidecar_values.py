@@ -13,11 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from napari_swig_qmri.data.recognition.words import named_sequence, prepared
+
 _NUMBERS = {  # BIDS key: other spellings in lower case without punctuation, DICOM tags last
     "EchoTime": ("te", "effectiveechotime", "00180081", "00189082"),
     "RepetitionTime": ("tr", "00180080"),
     "RepetitionTimeExcitation": (),
-    "RepetitionTimePreparation": (),
+    "RepetitionTimePreparation": ("repetitiontimeinversion",),
     "InversionTime": ("ti", "inversiontimes", "00180082"),
     "SecondInversionTime": ("ti2", "inversiontime2"),
     "FlipAngle": ("fa", "flipangles", "00181314"),
@@ -51,21 +53,11 @@ _POSSIBLE = {  # s; range that scanners can play out
 }
 _LONGEST_GRADIENT_ECHO = 0.2  # s
 
-_NAMES = (  # key of `SEQUENCES` and regular expression; the first match counts; < and > exclude a letter there
-    ("mp2rage-uni", r"mp2rage|unit1"),
-    ("psir", r"psir|phase.?sensitive"),
-    ("dir", r"double.?inversion|<dir>(?!-|_(?:ap|pa|lr|rl))"),
-    ("mprage", r"mp.?rage|bravo|ir.?f?spgr|<tfl|<(?:3d|t1)?tfe|turbo.?(?:flash|field)"),
-    ("stir", r"<stir"),
-    ("t2-flair", r"flair|dark.?fluid|<tirm?>"),
-    ("bssfp", r"bssfp|balanced|tru.?fi|true.?fisp|fiesta|<b.?ffe|<tfi>|<ciss"),
-    ("spgr", r"spgr|spoiled|<flash|<fl[23]d|vibe|lava|thrive|<t?1?ffe|<e?fgre|<gre>|gradient.?echo"),
-    ("tse", r"[tf]se>|<space|<spc|<cube|<vista|<brainview|<rare>|(?:turbo|fast).?spin|haste"),
-    ("ir-se", r"inversion.?recovery|<ir.?se>"),
-    ("spin-echo", r"spin.?echo|<se>"),
-)
 LONGEST_TEXT, LONGEST_NUMBER, LONGEST_LIST = 1000, 100, 1000  # characters and values that are looked at
 _PAIRS = ("InversionTime", "FlipAngle", "NumberShots")  # keys that may have two values
+_SHOTS = "NumberShots"  # before and after the centre of k-space; 0 before it is a centric order
+_IN_HEADER = re.compile(r"(?<![A-Za-z])(TE|TR|TI|FA)\s*=\s*(\d+(?:\.\d+)?)\s*(ms|s|deg)?(?![A-Za-z])")
+_CODES_IN_HEADER = re.compile(r"(?<![A-Za-z])(SE|GR|EP)((?:\\|/|_)IR)?(?![A-Za-z])")
 _GRADIENT_ECHOES = ("mp2rage-uni", "mprage", "bssfp", "spgr")
 
 
@@ -81,6 +73,7 @@ class SidecarValues:
 
     numbers: Mapping[str, tuple[float, ...]]  # by BIDS key, in s and degrees
     names: str  # all texts that may name the sequence, lower case
+    other_names: str  # file name and header text, lower case; they count after `names`
     codes: frozenset[str]  # DICOM scanning sequence: SE, IR, GR, EP
     titles: frozenset[str]  # texts as written, lower case
     label: str  # name of the image in messages
@@ -91,11 +84,15 @@ class SidecarValues:
         return self.numbers[key][0] if key in self.numbers else None
 
 
-def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarValues:
+def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None, name: str = "", header: str = "") -> SidecarValues:
     """Extract acquisition parameters from a sidecar by BIDS key, DICOM keyword or DICOM tag.
 
     Case and punctuation of the keys are ignored. `suffix` is the BIDS suffix of the image, used in messages.
+    The settings in the text of the `header` (``TE=3.3;TI=900``, in ms) fill gaps of the sidecar; it may also name the
+    sequence, as may the `name` of the file.
     """
+    in_header = settings_in(header[:LONGEST_TEXT])
+    sidecar = {**{key: value for key, value in in_header.items() if not _has(sidecar, key)}, **sidecar}
     plain = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in sidecar.items()}
     texts = {key: text for key, names in _TEXTS.items() if (text := _text(plain, (key.lower(), *names)))}
     codes = frozenset(re.findall("SE|IR|GR|EP", texts.pop("ScanningSequence", "").upper()))
@@ -105,28 +102,42 @@ def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> SidecarValu
     written = {key: _numbers(plain, key, others) for key, others in _NUMBERS.items()}
     gradient = "GR" in codes or named_sequence(names) in _GRADIENT_ECHOES
     numbers, notices = _in_seconds({key: values for key, values in written.items() if values}, gradient)
+    from_header = [f"{key} {sidecar[key]}" for key in in_header if sidecar[key] == in_header[key]]
     unread = [key for key in written if plain.get(key.lower()) and not written[key]]
     several = [key for key in written if key not in _PAIRS and len(written[key]) > 1]
     return SidecarValues(
         numbers=numbers,
         names=names,
+        other_names=prepared(f"{name} {header}"[:LONGEST_TEXT], with_acquisition=True),
         codes=codes,
         titles=frozenset(texts.values()),
         label=suffix or "this image",
         notices=(
             *notices,
+            *([f"{', '.join(from_header)} taken from the header's text."] if from_header else []),
             *(f"{key} has {len(written[key])} values, of which the first was used." for key in several),
             *(f"{key} {plain[key.lower()]!r} is not a positive number and was ignored." for key in unread),
         ),
     )
 
 
-def named_sequence(names: str) -> str | None:
-    """Key in `SEQUENCES` of the sequence named in a text in lower case; None if unknown."""
-    for name, pattern in _NAMES:
-        if re.search(pattern.replace("<", "(?<![a-z])").replace(">", "(?![a-z])"), names):
-            return name
-    return None
+def settings_in(text: str) -> dict[str, Any]:
+    """Settings in the text of a header, such as ``TE=3.3;TI=900`` or ``GR_IR TR=2300ms``, by BIDS key, with units."""
+    keys = {"TE": "EchoTime", "TR": "RepetitionTime", "TI": "InversionTime", "FA": "FlipAngle"}
+    found: dict[str, Any] = {}
+    for name, number, unit in _IN_HEADER.findall(text):
+        if float(number) > 0:
+            found.setdefault(keys[name], float(number) if name == "FA" else f"{number} {unit or 'ms'}")
+    codes = _CODES_IN_HEADER.search(text) if found else None
+    if codes:
+        found["ScanningSequence"] = [codes[1], "IR"] if codes[2] else codes[1]
+    return found
+
+
+def _has(sidecar: Mapping[str, Any], key: str) -> bool:
+    spellings = {key.lower(), *_NUMBERS.get(key, ()), *_TEXTS.get(key, ())}
+    spellings |= {f"{each}ms" for each in spellings}
+    return any(re.sub(r"[^a-z0-9]", "", str(each).lower()) in spellings for each in sidecar)
 
 
 def _text(plain: Mapping[str, Any], names: Sequence[str]) -> str:
@@ -146,8 +157,10 @@ def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple
         for spelling, unit in ((name, "ms" if name[0].isdigit() else None), (f"{name}ms", "ms")):
             value = plain.get(spelling)
             value = 1 if value is True and key == _SWITCH else value
-            positive = tuple(each for each in _parse(value, unit) if 0 < each.value < math.inf)
-            if positive:
+            parsed = _parse(value, unit)
+            is_pair = key == _SHOTS and len(parsed) == 2
+            positive = tuple(each for each in parsed if 0 < each.value < math.inf or (is_pair and each.value == 0))
+            if any(each.value for each in positive):
                 return positive
     return ()
 

@@ -9,29 +9,28 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
-from napari_swig_qmri.data.recognition.sidecar_values import SidecarValues, named_sequence, parse_sidecar
+from napari_swig_qmri.data.recognition.assumptions import IDEAL, assumptions, fitting
+from napari_swig_qmri.data.recognition.sidecar_values import SidecarValues, parse_sidecar
+from napari_swig_qmri.data.recognition.words import named_sequence
 from napari_swig_qmri.physics.sequence import Contrast, ms
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
-    Mp2rageUni,
     SignalModel,
-    Stir,
-    T2Flair,
-    nulling_inversion_time,
 )
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings
 
 REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
-SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
 _LONGEST_STIR = 0.4  # s; TI between those that null fat and those that null fluid
+_SHORTEST_SPIN_ECHO = 0.006  # s; shorter TE are those of gradient echoes
 _LONGEST_READOUT = 0.1  # s; longest TR of a spoiled train of read-outs
 
 _SUFFIXES = {  # BIDS suffix in lower case -> usual sequence
     "flair": "t2-flair",
+    "stir": "stir",
     "unit1": "mp2rage-uni",
     "mp2rage": "mp2rage-uni",
     "t2w": "tse",
@@ -58,16 +57,11 @@ _KEYS = {  # field of a sequence: its BIDS keys, the preferred one first
     "inversion_efficiency": ("InversionEfficiency",),
     "refocused_recovery": ("RefocusedRecovery",),
 }
-IDEAL = (  # settings whose defaults are assumed without a notice
-    "centre_fraction",
-    "inversion_efficiency",
-    "refocused_recovery",
-    "refocusing_angle",
-)
-_NULLED = {T2Flair: 4.163, Stir: 0.37}  # T1 in s of the tissue that a sequence nulls: fluid and fat
 
 
-def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[SignalModel | None, tuple[str, ...]]:
+def from_sidecar(
+    sidecar: Mapping[str, Any], suffix: str | None, name: str = "", header: str = "", *, is_3d: bool = False
+) -> tuple[SignalModel | None, tuple[str, ...]]:
     """Return the signal model described by a sidecar, and the assumptions made.
 
     Parameters
@@ -76,6 +70,10 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
         Metadata by BIDS key, DICOM keyword or DICOM tag; numbers may be text ("90 ms") or lists.
     suffix
         BIDS suffix of the image (T1w, T2w, FLAIR, ...), if known.
+    name, header
+        File name and text of the header, which count where the sidecar says nothing.
+    is_3d
+        Whether the voxels are nearly cubes, as those of 3D acquisitions.
 
     Returns
     -------
@@ -84,21 +82,37 @@ def from_sidecar(sidecar: Mapping[str, Any], suffix: str | None) -> tuple[Signal
     notices
         One sentence on each assumption, conversion or error.
     """
-    parsed = parse_sidecar(sidecar, suffix)
+    parsed = parse_sidecar(sidecar, suffix, name, header)
     if "SignalEquation" in sidecar:
         return None, (*parsed.notices, f"{parsed.label} was computed with a user equation: {REMEDY}.")
-    name, notice = _choose(parsed, (suffix or "").lower())
-    notices = (*parsed.notices, *notice)
-    if name is None:
+    choice = _choose(parsed, (suffix or "").lower(), is_3d)
+    notices = (*parsed.notices, *choice.notices)
+    if choice.name is None:
         return None, notices
-    settings = _settings(parsed, name)
-    assumed = _assumptions(SEQUENCES[name], settings)
-    if assumed:
-        notices = (*notices, _assumption_sentence(assumed, parsed.label))
+    settings = _settings(parsed, choice.name)
+    assumed = assumptions(SEQUENCES[choice.name], settings)
     try:
-        return SEQUENCES[name](**settings, **assumed), notices
+        model, assumed = fitting(SEQUENCES[choice.name], settings, assumed)
     except ValueError as error:
-        return None, (*notices, f"The settings of {parsed.label} exclude each other: {error}")
+        said = (_assumption_sentence(assumed, parsed.label),) if assumed else ()
+        return None, (*notices, *said, f"The settings of {parsed.label} exclude each other: {error}")
+    return model, (*notices, _assumption_sentence(assumed, parsed.label)) if assumed else notices
+
+
+def sequence_in(
+    sidecar: Mapping[str, Any], suffix: str | None, name: str = "", header: str = ""
+) -> tuple[str | None, tuple[str, ...]]:
+    """Key in `SEQUENCES` of the sequence of an image, and one sentence on how it was found.
+
+    None if it is open: an image without a word on its sequence. Arguments as of `from_sidecar`.
+    """
+    parsed = parse_sidecar(sidecar, suffix, name, header)
+    choice = _choose(parsed, (suffix or "").lower(), is_3d=False)
+    if "SignalEquation" in sidecar or choice.name is None:
+        return None, choice.notices
+    if choice.is_open:
+        return None, (f"Its sequence is open: nothing names it. {_capital(REMEDY)}.",)
+    return choice.name, (f"{SEQUENCES[choice.name].title}, by {choice.source}.",)
 
 
 def completed(kind: type[SignalModel], settings: Mapping[str, Any]) -> tuple[SignalModel, dict[str, Any]]:
@@ -106,7 +120,7 @@ def completed(kind: type[SignalModel], settings: Mapping[str, Any]) -> tuple[Sig
 
     ValueError if the settings exclude each other.
     """
-    assumed = _assumptions(kind, settings)
+    assumed = assumptions(kind, settings)
     return kind(**settings, **assumed), assumed
 
 
@@ -155,22 +169,35 @@ def _codes_of(model: Contrast) -> str | list[str]:
     return [echo, "IR"] if hasattr(model, "inversion_time") else echo
 
 
-def _choose(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
-    """Key in `SEQUENCES` from the name of the sequence, else its DICOM codes, else suffix and times; and notices."""
+@dataclass(frozen=True, kw_only=True)
+class _Choice:
+    name: str | None  # key in `SEQUENCES`
+    source: str = "the sidecar"  # what named it
+    notices: tuple[str, ...] = ()
+    is_open: bool = False  # whether another sequence is as probable
+
+
+def _choose(parsed: SidecarValues, suffix: str, is_3d: bool) -> _Choice:
+    """Sequence from its name, else its DICOM codes, else the file name, else suffix and times."""
     for name, sequence in SEQUENCES.items():
         if sequence.title.lower() in parsed.titles or name in parsed.titles:
-            return name, ()
+            return _Choice(name=name)
     named = named_sequence(parsed.names)
+    source = "the sidecar"
+    if named is None and not parsed.codes & {"GR", "SE", "IR"}:
+        named, source = named_sequence(parsed.other_names), "the file name or header"
     has_inversion = "IR" in parsed.codes or "InversionTime" in parsed.numbers
-    if named == "mp2rage-uni" or suffix == "mp2rage":
-        return _uniform_image(parsed, suffix)
+    if suffix == "unit1" or named == "mp2rage-uni" or suffix == "mp2rage":
+        uniform, notices = _uniform_image(parsed, suffix)
+        return _Choice(name=uniform, source=source, notices=notices)
     if named == "spgr" or (named is None and "GR" in parsed.codes):
-        return "mprage" if has_inversion else "spgr", ()
+        return _Choice(name="mprage" if has_inversion and suffix != "t2starw" else "spgr", source=source)
     if named is None and parsed.codes & {"SE", "IR"}:
         named = "spin-echo"
-    if named is None:
-        return _by_suffix(parsed, suffix)
-    return (_refined(parsed, named, suffix) if named in ("spin-echo", "tse", "ir-se", "t2-flair") else named), ()
+    if named is None or (suffix == "stir" and named not in ("stir", "tse", "ir-se", "t2-flair")):
+        return _by_suffix(parsed, suffix, is_3d)
+    is_refined = named in ("spin-echo", "tse", "ir-se", "t2-flair")
+    return _Choice(name=_refined(parsed, named, suffix) if is_refined else named, source=source)
 
 
 def _uniform_image(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
@@ -186,39 +213,53 @@ def _uniform_image(parsed: SidecarValues, suffix: str) -> tuple[str | None, tupl
 def _refined(parsed: SidecarValues, named: str, suffix: str) -> str:
     """Key of a spin-echo sequence, given whether it has an inversion and an echo train."""
     inversion_time = parsed.first("InversionTime")
-    is_inverted = named in ("ir-se", "t2-flair") or suffix == "flair" or "IR" in parsed.codes or inversion_time
-    has_train = named in ("tse", "t2-flair") or suffix == "flair" or (parsed.first("EchoTrainLength") or 1) > 1
+    is_inverted = (
+        named in ("ir-se", "t2-flair") or suffix in ("flair", "stir") or "IR" in parsed.codes or inversion_time
+    )
+    has_train = (
+        named in ("tse", "t2-flair") or suffix in ("flair", "stir") or (parsed.first("EchoTrainLength") or 1) > 1
+    )
     if not is_inverted:
         return "tse" if has_train else "spin-echo"
     if not has_train:
         return "ir-se"
-    is_short = inversion_time is not None and inversion_time < _LONGEST_STIR
+    is_short = suffix == "stir" or (inversion_time is not None and inversion_time < _LONGEST_STIR)
     return "stir" if is_short and suffix != "flair" else "t2-flair"
 
 
-def _by_suffix(parsed: SidecarValues, suffix: str) -> tuple[str | None, tuple[str, ...]]:
-    """Key of the usual sequence for a suffix and the known times, with a notice."""
+def _by_suffix(parsed: SidecarValues, suffix: str, is_3d: bool) -> _Choice:
+    """Usual sequence for a suffix and the known times, with a notice."""
     repetition_time, inversion_time = parsed.first("RepetitionTime"), parsed.first("InversionTime")
-    preparation = parsed.first("RepetitionTimePreparation")
+    preparation, echo_time = parsed.first("RepetitionTimePreparation"), parsed.first("EchoTime")
     known = repetition_time or preparation or parsed.first("RepetitionTimeExcitation")
+    is_t1w = suffix in ("t1w", "inplanet1")
+    is_open = False
     if suffix in _SUFFIXES:
         name = _SUFFIXES[suffix]
         name = _refined(parsed, name, suffix) if inversion_time and name in ("tse", "spin-echo") else name
-    elif suffix not in ("t1w", "inplanet1") and not (known and parsed.first("EchoTime")):
-        return None, (
-            f"The sequence of {parsed.label} is unknown, because its sidecar has neither its name nor TR and TE: "
-            f"{REMEDY}.",
-        )
+    elif not is_t1w and not (known and echo_time):
+        remedy = f"because its sidecar has neither its name nor TR and TE: {REMEDY}."
+        return _Choice(name=None, notices=(f"The sequence of {parsed.label} is unknown, {remedy}",))
     elif inversion_time or preparation:
-        name = "mprage" if suffix in ("t1w", "inplanet1") else _refined(parsed, "ir-se", suffix)
+        name = "mprage" if is_t1w else _refined(parsed, "ir-se", suffix)
     elif known and known < _LONGEST_READOUT:
         name = "spgr"
+    elif known:
+        name = "mprage" if known >= 1.5 and suffix == "t1w" else "spin-echo"
     else:
-        name = "mprage" if known and known >= 1.5 and suffix == "t1w" else "spin-echo"
-    if name in ("t2-flair", "mp2rage-uni"):
-        return name, ()
+        name = "mprage" if is_3d or (echo_time and echo_time < _SHORTEST_SPIN_ECHO) else "spin-echo"
+        is_open = True
     title = SEQUENCES[name].title
-    return name, (f"The sequence of {parsed.label} is not named: {title} was assumed; if wrong, {REMEDY}.",)
+    sentence = f"The sequence of {parsed.label} is not named: {title} was assumed; if wrong, {REMEDY}."
+    if is_open:
+        reason = ", because its voxels are nearly cubes" if is_3d else ""
+        others = "MPRAGE, spoiled gradient echo and spin echo differ by several percent in T1"
+        sentence = (
+            f"Please check: nothing names the sequence of {parsed.label}, and {others}. {title} was assumed{reason}; "
+            f"if wrong, {REMEDY}."
+        )
+    notices = () if name in ("t2-flair", "mp2rage-uni", "stir") else (sentence,)
+    return _Choice(name=name, source="its kind and times", notices=notices, is_open=is_open)
 
 
 def _settings(parsed: SidecarValues, name: str) -> dict[str, Any]:
@@ -264,53 +305,6 @@ def _split_shots(shots: Sequence[float], settings: dict[str, Any]) -> None:
     settings["centre_fraction"] = 0.5 if before == n // 2 else before / n
 
 
-def _assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Usual values of the missing settings, adapted to fit the known ones."""
-    assumed: dict[str, Any] = {}
-    for field in fields(sequence):
-        if field.name not in settings and field.name not in IDEAL:
-            assumed[field.name] = sequence.typical.get(field.name, field.default)
-    known = {**assumed, **settings}
-    if "echo_train_length" in known:
-        assumed |= fitted_train(known, assumed)
-    if "inversion_time" in assumed and sequence in _NULLED:
-        assumed["inversion_time"] = _nulling(_NULLED[sequence], {**known, **assumed})
-    if "n_partitions" in assumed:
-        assumed["n_partitions"] = _fitting_block(sequence, known)
-    return assumed
-
-
-def fitted_train(settings: Mapping[str, Any], assumed: Collection[str]) -> dict[str, Any]:
-    """Values of settings among `assumed` with which the echo train reaches TE; long trains get short spacings.
-
-    `settings` holds echo_time and echo_spacing in s, and echo_train_length.
-    """
-    echo_time, n, spacing = (settings[name] for name in ("echo_time", "echo_train_length", "echo_spacing"))
-    if "echo_train_length" in assumed:
-        return {"echo_train_length": max(n, math.ceil(echo_time / max(spacing, SHORTEST_SPACING) - 1e-9))}
-    if "echo_spacing" in assumed:
-        return {"echo_spacing": max(spacing if n < 64 else 0.004, echo_time / max(n, 1))}
-    return {}
-
-
-def _nulling(t1: float, known: Mapping[str, Any]) -> float:
-    """Inversion time in s that nulls `t1` (s), rounded to ms."""
-    train = known["echo_train_length"] * known["echo_spacing"]
-    return round(nulling_inversion_time(t1, repetition_time=known["repetition_time"], train_duration=train), 3)
-
-
-def _fitting_block(sequence: type[SignalModel], known: Mapping[str, Any]) -> int:
-    """Usual number of read-outs, or the largest even number that fits between inversion, blocks and TR."""
-    last = known["inversion_time"]
-    durations = [2 * known["inversion_time"]]
-    if sequence is Mp2rageUni:
-        last = known["second_inversion_time"]
-        durations.append(last - known["inversion_time"])
-    durations.append(2 * (known["repetition_time"] - last))
-    fitting = int(min(durations) / known["echo_spacing"] + 1e-9) // 2 * 2
-    return max(2, min(int(known["n_partitions"]), fitting))
-
-
 def _assumption_sentence(assumed: Mapping[str, Any], label: str) -> str:
     shown = []
     for name, value in assumed.items():
@@ -330,3 +324,7 @@ def field_strength_of(*sidecars: Mapping[str, Any]) -> float | None:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             strengths.add(float(sidecar["MagneticFieldStrength"]))
     return strengths.pop() if len(strengths) == 1 else None
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

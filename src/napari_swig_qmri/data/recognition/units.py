@@ -4,27 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.recognition.evidence import Evidence, without_labels
+from napari_swig_qmri.data.recognition.evidence import Confidence, Evidence
+from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.tissue import median
+from napari_swig_qmri.data.recognition.words import prepared
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 
-MAP_UNITS = {  # suffix of a map -> unit after reading
-    "T1map": "s",
-    "T2map": "s",
-    "T2starmap": "s",
-    "R1map": "1/s",
-    "R2map": "1/s",
-    "R2starmap": "1/s",
-    "PDmap": "arbitrary",
-    "S0map": "arbitrary",
-    "M0map": "arbitrary",
-    "TB1map": "arbitrary",  # fraction of the nominal flip angle
-}
-RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s"}
 UNITS = MAP_UNITS | RESIDUAL_UNITS
 LIKELY_FIELDS = (0.3, 1.8)  # range of the median B1+ in a head, as a fraction of the nominal one
 UNIT_FACTORS = {  # unit in a file -> (unit after reading, factor)
@@ -70,38 +60,88 @@ _CUT_OFF = (0.002, 0.5)  # range of the fraction of voxels with the largest valu
 _CUT_ABOVE = 2  # lowest value of clipping in medians; only fluid is clipped
 
 
-def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
-    """Return the unit of the numbers in a file, a key of `UNIT_FACTORS`, and one sentence per assumption.
+@dataclass(frozen=True, kw_only=True)
+class Unit:
+    """Unit of the numbers in a file, a key of `UNIT_FACTORS` or None, and why."""
 
-    Uses, in this order, a unit given by the user, the sidecar, the header text and the size of the values. The unit is
-    None if images with this BIDS suffix have none.
+    name: str | None = None
+    confidence: Confidence = "sure"
+    reason: str = ""
+    notices: tuple[str, ...] = ()
+
+
+def find_unit(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
+    """Unit of the numbers in a file, a key of `UNIT_FACTORS`, and one sentence per assumption; see `judge_unit`."""
+    unit = judge_unit(suffix, evidence)
+    return unit.name, unit.notices
+
+
+def judge_unit(suffix: str | None, evidence: Evidence) -> Unit:
+    """Unit of the numbers in a file, with a confidence and the reason.
+
+    Uses, in this order, a unit given by the user, the sidecar, the header text and the values of tissue. The unit
+    is None if images with this BIDS suffix have none.
     """
     base = UNITS.get(suffix or "")
-    if base is None:
-        return None, ()
+    if base is None or suffix is None:
+        return Unit()
     if evidence.time_unit and base != "arbitrary":
-        return evidence.time_unit if base == "s" else f"1/{evidence.time_unit}", ()
+        return Unit(name=_of_time(evidence.time_unit, base), reason=f"You gave the unit {evidence.time_unit}.")
     declared = parse_unit(evidence.sidecar.get("Units"))
-    guessed = _unit_of_values(suffix or "", evidence.values)
-    if suffix == "TB1map" and is_in_degrees(evidence.sidecar):
-        return base, ("The sidecar says degrees: divide them by the nominal flip angle before using it as B1+.",)
-    if suffix == "TB1map" and declared in (None, "arbitrary") and guessed:  # BIDS calls fractions and percent arbitrary
-        return guessed, _transmit_notice(guessed, _median(evidence.values))
+    guessed = _unit_of_values(suffix, evidence.values)
+    if suffix == "TB1map" and (declared in (None, "arbitrary") or is_in_degrees(evidence.sidecar)):
+        return _transmit_unit(guessed, evidence)
     if declared and _measures(declared, base):
-        return declared, _doubt("sidecar", declared, guessed)
-    ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}. " if declared else ""
+        return _told(declared, guessed, "sidecar", f"Its sidecar says Units {evidence.sidecar['Units']!r}.", ())
+    ignored = f"The sidecar's Units {evidence.sidecar['Units']!r} do not fit a {suffix}." if declared else ""
+    return _without_sidecar(suffix, base, guessed, evidence, ignored)
+
+
+def _without_sidecar(suffix: str, base: str, guessed: str | None, evidence: Evidence, ignored: str) -> Unit:
+    """Unit by the header, the user's default, or the values; `ignored` is a sentence on a unit that does not fit."""
+    start = f"{ignored} ".lstrip()
     in_text = unit_in(evidence.header_text, base)
     if in_text:
-        notice = f"{ignored}Unit {in_text} taken from the header text {evidence.header_text!r}."
-        return in_text, (notice, *_doubt("header", in_text, guessed))
+        notice = f"{start}Unit {in_text} taken from the header text {evidence.header_text!r}."
+        return _told(in_text, guessed, "header", f"Its header says {evidence.header_text!r}.", (notice,))
     if base == "arbitrary":
-        return base, (ignored.strip(),) if ignored else ()
+        return Unit(name=base, notices=(ignored,) if ignored else ())
     if evidence.default_unit:
-        return evidence.default_unit if base == "s" else f"1/{evidence.default_unit}", ()
+        return Unit(name=_of_time(evidence.default_unit, base), reason=f"You gave the unit {evidence.default_unit}.")
     if guessed is None:
-        return base, (f"{ignored}No unit given: {base} assumed, the BIDS unit of a {suffix}.",)
-    notice = f"{ignored}No unit given: {guessed} assumed from the size of the values. Change it if wrong."
-    return guessed, (notice, *_long_t2(suffix or "", guessed, evidence.values))
+        notice = f"{start}No unit given: {base} assumed, the BIDS unit of a {suffix}."
+        return Unit(name=base, confidence="likely", reason=notice, notices=(notice,))
+    notice = f"{start}No unit given: {guessed} assumed from the size of the values. Change it if wrong."
+    reason = f"The median over tissue is {median(evidence.values):.3g}, which is {suffix} in {guessed}."
+    return Unit(
+        name=guessed,
+        confidence="likely",
+        reason=reason,
+        notices=(notice, *_long_t2(suffix, guessed, evidence.values)),
+    )
+
+
+def _transmit_unit(guessed: str | None, evidence: Evidence) -> Unit:
+    """Unit of a B1+ map whose sidecar says nothing, arbitrary (as BIDS calls fractions and percent) or degrees."""
+    if is_in_degrees(evidence.sidecar):
+        notice = "The sidecar says degrees: divide them by the nominal flip angle before using it as B1+."
+        return Unit(name="arbitrary", confidence="ask", reason=notice, notices=(notice,))
+    if guessed is None:
+        return Unit(name="arbitrary")
+    notices = _transmit_notice(guessed, median(evidence.values))
+    return Unit(name=guessed, confidence="likely", reason=notices[0], notices=notices)
+
+
+def _told(unit: str, guessed: str | None, source: str, reason: str, notices: tuple[str, ...]) -> Unit:
+    """Unit told by sidecar or header, doubted if the values of tissue have the size of another."""
+    if guessed is None or guessed == unit:
+        return Unit(name=unit, reason=reason, notices=notices)
+    doubt = f"The {source} says {unit}, but the values look like {guessed}. Change it if wrong."
+    return Unit(name=unit, confidence="ask", reason=f"{reason} {doubt}", notices=(*notices, doubt))
+
+
+def _of_time(unit: str, base: str) -> str:
+    return unit if base == "s" else f"1/{unit}"
 
 
 def cut_off(suffix: str | None, values: FloatArray, unit: str | None) -> tuple[str, ...]:
@@ -109,12 +149,13 @@ def cut_off(suffix: str | None, values: FloatArray, unit: str | None) -> tuple[s
 
     `values` are numbers of any shape in the file's `unit`.
     """
-    sample = _positive_sample(values)
+    sample = values.ravel()[:: max(1, values.size // 1_000_000)]
+    sample = sample[np.isfinite(sample) & (sample > 0)]
     if not sample.size or MAP_UNITS.get(suffix or "") != "s":
         return ()
     top, (low, high) = sample.max(), _CUT_OFF
     fraction = float(np.mean(sample == top))
-    if not low < fraction < high or top < _CUT_ABOVE * np.median(sample):
+    if not low < fraction < high or top < _CUT_ABOVE * (median(values) or 0):
         return ()
     return (f"Cut off at {top:g} {unit}: {100 * fraction:.1f} % of its voxels have exactly this value, the largest.",)
 
@@ -132,7 +173,7 @@ def is_in_degrees(sidecar: Mapping[str, Any]) -> bool:
 
 def is_spread(suffix: str, text: str) -> bool:
     """Whether a text about a map with this suffix describes its uncertainty (SD, error, ...) instead of the map."""
-    words = without_labels(text.lower())
+    words = prepared(text)
     return suffix in MAP_UNITS and re.search(rf"(?<![a-z0-9])(?:{_SPREAD})(?![a-z0-9])", words) is not None
 
 
@@ -147,49 +188,31 @@ def unit_in(text: str, base: str) -> str | None:
 
 
 def _unit_of_values(suffix: str, values: FloatArray | None) -> str | None:
-    """Unit in which the median of the positive values is plausible for a map with this suffix; None if unknown."""
-    median = _median(values) if suffix in _UNITS_OF_MEDIANS else None
-    if median is None:
+    """Unit in which the median over tissue is plausible for a map with this suffix; None if unknown."""
+    middle = median(values) if suffix in _UNITS_OF_MEDIANS else None
+    if middle is None:
         return None
-    return next(unit for lowest, unit in reversed(_UNITS_OF_MEDIANS[suffix]) if median > lowest)
-
-
-def _median(values: FloatArray | None) -> float | None:
-    """Median of the positive values; None if there are none."""
-    sample = _positive_sample(values) if values is not None else np.empty(0)
-    return float(np.median(sample)) if sample.size else None
-
-
-def _positive_sample(values: FloatArray) -> FloatArray:
-    sample = values.ravel()[:: max(1, values.size // 1_000_000)]
-    positive: FloatArray = sample[np.isfinite(sample) & (sample > 0)]
-    return positive
+    return next(unit for lowest, unit in reversed(_UNITS_OF_MEDIANS[suffix]) if middle > lowest)
 
 
 def _long_t2(suffix: str, unit: str, values: FloatArray | None) -> tuple[str, ...]:
     """Notice on a T2 map in ms with values that suggest tenths of a ms."""
-    median = _median(values)
-    if suffix not in ("T2map", "T2starmap") or unit != "ms" or median is None or median < 1e3 * _LONG_T2:
+    middle = median(values)
+    if suffix not in ("T2map", "T2starmap") or unit != "ms" or middle is None or middle < 1e3 * _LONG_T2:
         return ()
     return (
-        f"Its median of {median:.3g} ms is longer than that of tissue: if the file holds tenths of a ms, put "
+        f"Its median of {middle:.3g} ms is longer than that of tissue: if the file holds tenths of a ms, put "
         '"Units": "0.1 ms" into its sidecar.',
     )
 
 
-def _transmit_notice(unit: str, median: float | None) -> tuple[str, ...]:
+def _transmit_notice(unit: str, middle: float | None) -> tuple[str, ...]:
     """Notice on how a B1+ map without a unit was read, given the size of its values."""
     if unit == "percent":
         return ("Read as percent of the nominal flip angle, by the size of the values; degrees would look the same.",)
-    if median and LIKELY_FIELDS[0] < median < LIKELY_FIELDS[1]:
+    if middle and LIKELY_FIELDS[0] < middle < LIKELY_FIELDS[1]:
         return ("Read as a fraction of the nominal flip angle, by the size of the values.",)
-    return (f"Left unchanged: its median of {median or 0:.3g} fits neither fraction nor percent of the flip angle.",)
-
-
-def _doubt(source: str, declared: str, guessed: str | None) -> tuple[str, ...]:
-    if guessed is None or guessed == declared:
-        return ()
-    return (f"The {source} says {declared}, but the values look like {guessed}. Change it if wrong.",)
+    return (f"Left unchanged: its median of {middle or 0:.3g} fits neither fraction nor percent of the flip angle.",)
 
 
 def with_kind(volume: Volume, suffix: str | None, file_unit: str | None = None) -> Volume:

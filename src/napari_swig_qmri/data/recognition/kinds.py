@@ -1,0 +1,412 @@
+"""Kind of an image: its BIDS suffix from sidecar, name, header texts and values, with a confidence and reasons."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from napari_swig_qmri.data.recognition.evidence import LONGEST_TEXT, Confidence, Evidence, Kind
+from napari_swig_qmri.data.recognition.suffixes import (
+    CONTRASTS,
+    LABELS,
+    MAP_UNITS,
+    METHODS,
+    OTHER,
+    RESULTS,
+    SUFFIX_KEY,
+    SUFFIXES,
+)
+from napari_swig_qmri.data.recognition.tissue import is_binary, is_grey, unit_of_map
+from napari_swig_qmri.data.recognition.units import is_spread, parse_unit, unit_in
+from napari_swig_qmri.data.recognition.words import Hit, capital_rates, found, named_sequence, prepared
+
+HOW_TO_CORRECT = f'if wrong, put "{SUFFIX_KEY}": "T1map" (or another BIDS suffix) into its sidecar'
+_BIDS_NAME = r"sub-[a-zA-Z0-9+]+(?:_[a-zA-Z0-9]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)"
+_MAY_BE_PART = re.compile("ph|real|imag")  # quick to look for in thousands of names
+_PARTS = {"phase": "phase", "phase map": "phase", "p": "phase", "imaginary": "imaginary part", "real": "real part"}
+_SHORT_PARTS = {"i": "imaginary part", "r": "real part", "i_ffe": "imaginary part", "r_ffe": "real part"}
+_SHORT_WORDS = r"fa|md|rd|ad|ct|us|rho|loc|trace|kf|f|f0|rb|res|over|pet|afi|warp|t1diff"  # only at the end of a name
+_NUMBERS_AT_END = r"(?:[-_ .]+(?:[0-9]+[ab]?|[ei][0-9]+|nd))*$"  # of series, echoes and images, by dcm2niix
+_GREY_OF_FREESURFER = {
+    **dict.fromkeys(("t1", "orig", "rawavg", "nu", "norm", "brain", "brainmask", "brain.finalsurfs", "orig_nu"), "T1w"),
+    **dict.fromkeys(("t2", "t2.prenorm", "t2.norm"), "T2w"),
+    **dict.fromkeys(("flair", "flair.prenorm", "flair.norm"), "FLAIR"),
+}
+_LABELS_OF_FREESURFER = (
+    r"(?:aseg|aparc|wmparc|filled|ribbon|[lr]h\.ribbon|[lr]h\.[a-z]*labels).*|wm(?:\.seg|\.asegedit)?"
+)
+_SPM_TISSUE = r"^(?!mp2rage)(?:u_|m0|[smwr]){0,5}(?:c[1-6]|p[0-6])(?=[a-z])"
+_SPM_FIELD = r"^(?:w?j|i?y|u|v|def|bias|rp)_(?=.)"
+_LESION_TOOL = r"^(?:ples|lesion)_(?:lpa|lga|lbm)"
+_SPM_STEPS = r"^(?:[rwmsabiu]){1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3}))"  # keep the kind of an image
+_QUANTITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
+_WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
+_B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
+_TISSUE_AT_END = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
+
+
+def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
+    """BIDS suffix of an image, None if unknown, and one sentence per assumption; see `find_kind`."""
+    kind = find_kind(evidence)
+    return kind.suffix, kind.notices
+
+
+def find_kind(evidence: Evidence) -> Kind:
+    """Kind of an image by the first of these that tells it.
+
+    The key ``Suffix`` of the sidecar, the part of a complex image in name or DICOM image type, a BIDS name, files of
+    FreeSurfer, a map in the image type, words of the file name, of the sidecar and of the header, and binary values.
+    """
+    rules: tuple[Callable[[Evidence], Kind | None], ...] = (
+        _by_key,
+        _by_part,
+        _by_bids_name,
+        _by_freesurfer,
+        _by_image_type,
+        _by_texts,
+        _by_values,
+    )
+    kinds = (rule(evidence) for rule in rules)
+    return next((kind for kind in kinds if kind is not None), _UNKNOWN)
+
+
+def quantities_of_stack(evidence: Evidence, n: int) -> tuple[str, ...]:
+    """Suffixes of the `n` maps in one file in their order, if DICOM image type or file name list them; else empty."""
+    in_type = re.search(r"multi_qmap/((?:(?:t1|t2|pd)/){2,})", f"{evidence.image_type.lower()}/")
+    stem = evidence.stem.lower()
+    in_name = re.search(r"(?<![a-z0-9])(?:(?:t1|t2|pd)[-_ ]?){2,}(?![a-z0-9])", stem)
+    is_of_maps = found("maker", stem) or re.search(r"(?<![a-z0-9])maps?(?![a-z0-9])", stem)
+    listed = in_type or (in_name if is_of_maps else None)
+    order = re.findall("t1|t2|pd", listed[0]) if listed else []
+    return tuple(f"{each.upper()}map" for each in order) if len(set(order)) == len(order) == n else ()
+
+
+def part_of(stem: str, evidence: Evidence) -> str | None:
+    """Phase, real or imaginary part, if an image is one by its name or DICOM image type; None for magnitudes."""
+    if not evidence.image_type and not _MAY_BE_PART.search(stem.lower()):
+        return None
+    about = prepared(f"{stem} {evidence.series}", with_acquisition=True)
+    if named_sequence(about) == "psir":
+        return None  # the sign belongs to the signal
+    words = prepared(stem)
+    end = len(re.sub(_NUMBERS_AT_END, "", words))
+    hits = [hit for hit in found("part", words) if hit[0] >= end or re.match("part|phase|phs", words[-hit[1] : hit[0]])]
+    if hits:
+        return hits[-1][2].meaning
+    tokens = [token.strip().lower() for token in evidence.image_type.split("/")]
+    shown = next((_PARTS[token] for token in tokens if token in _PARTS), None)
+    return shown or next((_SHORT_PARTS[token] for token in tokens[2:] if token in _SHORT_PARTS), None)
+
+
+def is_enhanced(stem: str, sidecar: Evidence | None = None) -> bool:
+    """Whether an image was acquired after a contrast agent, by its name (``ce-``, post, gad, t1c) or sidecar."""
+    words = prepared(stem)
+    if re.search(r"(?:^|_)ce-(?!none|no(?:_|$)|without)", words):
+        return True
+    if re.search(r"(?<![a-z0-9])(?:pre|without|no|non)[-_ ]?(?:contrast|gad\w*|gd|ce|c|km)(?![a-z0-9])", words):
+        return False
+    if found("agent", words):
+        return True
+    if sidecar is None:
+        return False
+    keys = ("ContrastBolusAgent", "ContrastBolusIngredient")
+    told = " ".join(str(sidecar.sidecar.get(key, "")) for key in keys).strip().lower()
+    if told:
+        return told not in ("none", "no", "n/a", "no contrast", "none none")
+    return bool(found("agent", prepared(sidecar.series))) and not re.search("pre[-_ ]contrast", sidecar.series.lower())
+
+
+_UNKNOWN = Kind(
+    confidence="ask",
+    reasons=("Neither name, sidecar nor header tell its kind.",),
+    notices=("The kind of this image is unknown: choose it before using the image as a map or guide.",),
+)
+
+
+def _by_key(evidence: Evidence) -> Kind | None:
+    told = str(evidence.sidecar.get(SUFFIX_KEY, "")).strip()
+    if not told:
+        return None
+    suffix = next((each for each in SUFFIXES if each.lower() == told.lower()), None)
+    return Kind(suffix=suffix, reasons=(f"Its sidecar says {SUFFIX_KEY} {told!r}.",)) if suffix else None
+
+
+def _by_part(evidence: Evidence) -> Kind | None:
+    part = part_of(evidence.stem, evidence)
+    return _none(f"the {part} of an image", "its name or image type") if part else None
+
+
+def _by_bids_name(evidence: Evidence) -> Kind | None:
+    """Kind of a file whose whole name follows BIDS."""
+    match = re.fullmatch(_BIDS_NAME, evidence.stem)
+    suffix = match[1] if match else None
+    if suffix not in SUFFIXES:
+        return None
+    if suffix in MAP_UNITS and is_spread(suffix, evidence.stem):
+        return _spread(suffix, "its name", evidence.stem)
+    described = " ".join(re.findall(r"(?:desc|label|class)-([a-zA-Z0-9+]+)", evidence.stem)).lower()
+    if described and suffix not in RESULTS:
+        changed = found("derived", described if suffix in LABELS else f"{prepared(described)} label {described}")
+        if changed:
+            return _none(changed[-1][2].meaning, f"its name, {evidence.stem!r}")
+    kind = Kind(suffix=suffix, reasons=(f"Its name ends in {suffix}, a BIDS suffix.",))
+    if suffix in OTHER:
+        kind = replace(kind, reasons=(*kind.reasons, "Nothing here uses such images."))
+    return kind
+
+
+def _by_freesurfer(evidence: Evidence) -> Kind | None:
+    """Kind of a file of FreeSurfer, which are named by the step of its stream that wrote them."""
+    is_mgz = evidence.path is not None and evidence.path.name.lower().endswith((".mgz", ".mgh"))
+    stem = evidence.stem.lower()
+    if not is_mgz and evidence.folder != "mri":
+        return None
+    reason = f"FreeSurfer writes {evidence.stem!r}."
+    if stem in _GREY_OF_FREESURFER:
+        suffix = _GREY_OF_FREESURFER[stem]
+        return Kind(suffix=suffix, confidence="likely", reasons=(reason,), notices=(_taken(suffix, reason),))
+    if re.fullmatch(_LABELS_OF_FREESURFER, stem):
+        return Kind(suffix="dseg", confidence="likely", reasons=(reason,), notices=(_taken("dseg", reason),))
+    return None
+
+
+def _by_image_type(evidence: Evidence) -> Kind | None:
+    """Kind by the DICOM image type: a map if it says so, not if it only repeats a contrast."""
+    suffix = _suffix_of_image_type(evidence)
+    explicit = _last_explicit(prepared(evidence.stem))
+    is_star = (suffix, explicit) == ("T2starmap", "T2starw")
+    if suffix is None or (suffix in MAP_UNITS and explicit in CONTRASTS and not is_star):
+        return None
+    reason = f"its DICOM image type, {evidence.image_type!r}"
+    return _decided(suffix, "likely", reason)
+
+
+def _by_texts(evidence: Evidence) -> Kind | None:
+    sources = (
+        ("its name", evidence.stem),
+        ("its sidecar", evidence.series),
+        ("its header", evidence.header_text[:LONGEST_TEXT]),
+    )
+    kinds = (_meaning(source, text, evidence) for source, text in sources if text)
+    told = next((kind for kind in kinds if kind is not None), None)
+    if told is None:
+        told = _by_method(evidence)
+    if told is None and evidence.folder == "fitresults":
+        return _none("another result of a fit", "its folder, 'FitResults'")
+    if told is None and named_sequence(prepared(evidence.stem)) == "mprage" and "MPR" not in evidence.image_type:
+        return _decided("T1w", "likely", f"its name, {evidence.stem!r}")
+    return told
+
+
+def _by_values(evidence: Evidence) -> Kind | None:
+    if evidence.values is None or not is_binary(evidence.values):
+        return None
+    sentence = "Taken as a mask because its values are 0 and 1."
+    return Kind(suffix="mask", confidence="likely", reasons=(sentence,), notices=(sentence,))
+
+
+def _meaning(source: str, text: str, evidence: Evidence) -> Kind | None:
+    """Kind by the words of a text; None if they do not tell it."""
+    is_name = source == "its name"
+    words = prepared(text)
+    why = f"{source}, {text!r}"
+    if is_name:
+        made_by = _made_by_spm(text.lower())
+        if made_by:
+            return _none(made_by, why)
+        words = re.sub(_SPM_STEPS, "", words)
+    return (
+        _not_an_image(source, words, text, evidence)
+        or _explicit(why, words, text, evidence)
+        or _plain(why, words, text, evidence)
+    )
+
+
+def _made_by_spm(name: str) -> str | None:
+    """Meaning of the prefix that SPM and its toolboxes put before a name; None if the prefix keeps the kind."""
+    if re.match(_SPM_TISSUE, name):
+        return "a tissue map of SPM"
+    if re.match(_SPM_FIELD, name):
+        return "a deformation or correction of SPM"
+    return "a lesion probability" if re.match(_LESION_TOOL, name) else None
+
+
+def _not_an_image(source: str, words: str, text: str, evidence: Evidence) -> Kind | None:
+    """Kind of what was made from an image, of masks and labels, and of other kinds of images."""
+    why = f"{source}, {text!r}"
+    explicit = _last_explicit(words)
+    if explicit in MAP_UNITS and is_spread(explicit, text):
+        return _spread(explicit, source, text)
+    if explicit in MAP_UNITS and re.search(r"(?:map|fit)[-_ ]?(?:R2|RSQ)(?![0-9a-z])", text):
+        return _none("the goodness of a fit", why)
+    derived = _at_place(found("derived", words), words)
+    if derived:
+        return _none(derived[-1][2].meaning, why)
+    for group in ("mask", "dseg"):
+        if source == "its name" and found(group, words):
+            return _label(group, why, evidence)
+    if source == "its name" and re.search(_TISSUE_AT_END, words) and not explicit:
+        return _none("a map of one tissue", why)
+    is_exact = any(words.endswith(suffix.lower()) for suffix in CONTRASTS)
+    others = _at_place(found("other", words), words)
+    if others and not is_exact and not (explicit in MAP_UNITS and others[-1][0] < found("map", words)[-1][0]):
+        return _none(f"{others[-1][2].meaning}", why)
+    return None
+
+
+def _label(group: str, why: str, evidence: Evidence) -> Kind:
+    if "brainmask" in evidence.stem.lower() and is_grey(evidence.values):
+        return _decided("T1w", "likely", f"{why}, and its many values: FreeSurfer calls a masked image so")
+    return _decided(group, "sure", why)
+
+
+def _explicit(why: str, words: str, text: str, evidence: Evidence) -> Kind | None:
+    """Kind by words that name it: a map, or a weighted image."""
+    suffix = _last_explicit(words)
+    is_t1_flair = suffix == "FLAIR" and re.search(r"(?<![a-z0-9])t1w?[-_ ].*(?:flair|dark)", words)
+    if is_t1_flair and not re.search("t2", words):
+        return _decided("T1w", "likely", why)
+    if suffix:
+        is_exact = suffix in SUFFIXES and text.split("_")[-1].split(" ")[-1] == suffix
+        if is_exact and why.startswith("its name"):
+            return Kind(suffix=suffix, reasons=(f"Its name ends in {suffix}, a BIDS suffix.",))
+        return _decided(suffix, "likely", why)
+    if is_enhanced(text) and re.search(r"(?<![a-z0-9])t1|gado", words):
+        return _decided("T1w", "likely", why)
+    return None
+
+
+def _last_explicit(words: str) -> str | None:
+    """Suffix of the last word that names a map or weighted image, the longest of several; None if there is none."""
+    hits = sorted((*found("map", words), *found("weighted", words)), key=lambda hit: hit[:2])
+    return hits[-1][2].meaning if hits else None
+
+
+def _plain(why: str, words: str, text: str, evidence: Evidence) -> Kind | None:
+    """Kind by a plain T1, T2 or PD, a rate, or a method; the values decide where the name does not."""
+    bare = [hit[2].meaning for hit in found("bare", words)]
+    maker = _maker(text, evidence)
+    rates = capital_rates(text)
+    if bare and bare[-1] in _QUANTITIES:
+        if {"PD", "T2"} <= set(bare) and not maker:
+            return _ask("PDT2", why)
+        if re.search(r"(?<![a-z0-9])tirm?(?![a-z0-9])", words) and bare[-1] == "T2":
+            return _ask("FLAIR", f"{why}, which may also be a STIR")
+        if maker:
+            return _decided(f"{bare[-1]}map", "likely", f"{why} ({maker})")
+        return _by_distribution(bare[-1], why, words, evidence)
+    if rates and not found("weighted", words):
+        return _decided(rates[-1], "likely", why)
+    if bare and (maker or (bare[-1] == "B1" and re.search(_B1_AT_END, words))):
+        return _decided(f"{'TB1' if bare[-1] == 'B1' else bare[-1]}map", "likely", why)
+    return None
+
+
+def _by_method(evidence: Evidence) -> Kind | None:
+    """Kind by the name of a method, which maps and images of it share, or by a whole name."""
+    words = prepared(evidence.stem)
+    method = next((each for each in METHODS if re.search(rf"(?<![a-z0-9]){each.lower()}(?![a-z0-9])", words)), None)
+    suffix = _WHOLE_NAMES.get(words, method)
+    return _decided(suffix, "likely", f"its name, {evidence.stem!r}") if suffix else None
+
+
+def _maker(text: str, evidence: Evidence) -> str | None:
+    """What makes a plain T1 a map: a program, a unit, or a description; None if nothing does."""
+    about = f"{evidence.series} {evidence.header_text}"[:LONGEST_TEXT].lower()
+    words = prepared(text, with_acquisition=True)
+    by_program = found("maker", words) or found("maker", prepared(about, with_acquisition=True))
+    if by_program:
+        return by_program[-1][2].meaning
+    if re.search(r"(?<![a-z0-9])mp2rage(?![a-z0-9])", words):
+        return "MP2RAGE"
+    fitted = [hit for hit in found("fit", words) if hit[1] == 0]
+    if fitted and re.fullmatch(r"[a-z0-9]+_(?:t1|t2|pd|b1|m0)", words):
+        return "QUIT"
+    if evidence.folder == "fitresults":
+        return "qMRLab"
+    named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", text)  # "MS" is the disease
+    if parse_unit(evidence.sidecar.get("Units")) or unit_in(about, "s") or named_unit:
+        return "its unit"
+    return "its description" if re.search(r"\bmap\b", about) else None
+
+
+def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) -> Kind:
+    """Map or weighted image, whichever the values of a plain T1, T2 or PD look like."""
+    weighted = _QUANTITIES[quantity]
+    about = prepared(f"{words} {evidence.series}", with_acquisition=True)
+    is_said = bool(found("plain", about) or is_enhanced(words, evidence) or evidence.series)
+    is_worked_on = bool(found("step", about))
+    if re.search(r"(?<![a-z0-9])(?:t[12]s?|pd)[-_ ]?(?:gre|ffe|fl[23]d)", about) and quantity == "T2":
+        weighted = "T2starw"
+    if evidence.values is None:
+        return replace(
+            _decided(weighted, "likely" if is_said or is_worked_on else "ask", why), needs_values=not is_said
+        )
+    unit = None if is_said else unit_of_map(quantity, evidence.values)
+    if unit is None:
+        return _decided(weighted, "likely", f"{why}, and values that are not those of a {quantity} map")
+    kind = _decided(f"{quantity}map", "likely", f"{why}, and values like those of a head in {unit}")
+    return replace(kind, notices=tuple(f"{notice[:-1]}; {HOW_TO_CORRECT}." for notice in kind.notices))
+
+
+def _suffix_of_image_type(evidence: Evidence) -> str | None:
+    """Suffix of the map or synthetic contrast in the DICOM image type of a derived image (SyMRI, scanners)."""
+    if not evidence.image_type:
+        return None
+    tokens = [token.strip().lower().replace("_", " ") for token in evidence.image_type.split("/")]
+    text = " ".join(tokens)
+    if re.search("multi qmap|myc", text):
+        return None
+    if "synthetic" in text:
+        contrast = re.search(r"(?<![a-z0-9])(?:(flair|stir)|(t1|t2|pd)w?)(?![a-z0-9])", text)
+        return contrast and (contrast[1].upper() if contrast[1] else f"{contrast[2].upper()}w")
+    if "uni" in tokens:
+        return "UNIT1"
+    maps = [re.fullmatch(r"(r[12]|b1)|(t2 ?star|t2 ?\*|t1|t2|pd|r1|r2|b1) ?map", token) for token in tokens]
+    named = next((match for match in maps if match), None)
+    if named is None and ("qmap" in tokens or _maker(evidence.stem, evidence)) and "derived" in tokens:
+        named = next((re.fullmatch(r"(t1|t2|pd)", token) for token in tokens if token in ("t1", "t2", "pd")), None)
+    quantity = named and (named[1] or named[2])
+    if not quantity:
+        return None
+    if quantity.startswith("t2") and quantity != "t2":
+        return "T2starmap"
+    return {"b1": "TB1map"}.get(quantity, f"{quantity.upper()}map")
+
+
+def _at_place(hits: list[Hit], words: str) -> list[Hit]:
+    """Hits without short words that stand before the end of a name, where they may be initials."""
+    trimmed = len(re.sub(_NUMBERS_AT_END, "", words))
+    return [
+        hit
+        for hit in hits
+        if hit[0] >= trimmed or not re.fullmatch(_SHORT_WORDS, words[-hit[1] : hit[0]].strip(" ._-"))
+    ]
+
+
+def _none(what: str, why: str) -> Kind:
+    """Kind of an image that is of no use as a map or guide."""
+    sentence = f"Neither a map nor a guide: {why}, says {what}."
+    return Kind(confidence="likely", reasons=(sentence,), notices=(sentence,))
+
+
+def _spread(suffix: str, source: str, text: str) -> Kind:
+    sentence = f"Not taken as {suffix}: {source}, {text!r}, describes its standard deviation or error."
+    return Kind(confidence="likely", reasons=(sentence,), notices=(sentence,))
+
+
+def _decided(suffix: str, confidence: Confidence, why: str) -> Kind:
+    sentence = f"Taken as {suffix} because of {why}."
+    notice = (
+        f"Please check: {sentence[0].lower()}{sentence[1:-1]}; {HOW_TO_CORRECT}." if confidence == "ask" else sentence
+    )
+    return Kind(suffix=suffix, confidence=confidence, reasons=(sentence,), notices=(notice,))
+
+
+def _ask(suffix: str, why: str) -> Kind:
+    return _decided(suffix, "ask", why)
+
+
+def _taken(suffix: str, reason: str) -> str:
+    return f"Taken as {suffix}: {reason}"
