@@ -12,8 +12,9 @@ import numpy as np
 
 from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.statements import map_statements
+from napari_swig_qmri.data.coercion import mask_from
 from napari_swig_qmri.data.files import write_volumes
-from napari_swig_qmri.data.inputs import read_maps, read_mask, subject_of
+from napari_swig_qmri.data.inputs import read_maps, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
@@ -105,9 +106,8 @@ def evaluate_files(
     given = read_maps(arguments.paths, arguments.units, arguments.named)
     reference = read_maps(reference_paths)
     grid = reference.maps.grid
-    mask, about_mask = positive_voxels(reference.maps), ()
-    if mask_path is not None:
-        mask, about_mask = read_mask(mask_path, grid, "the reference")
+    mask, about_mask = mask_from(mask_path, grid, reference.maps, "the reference")
+    mask = positive_voxels(reference.maps) if mask is None else mask
     notices = (*given.notices, *reference.notices, *about_mask)
     say(*notices)
     maps = interpolated(given.maps, grid) if interpolate else given.maps

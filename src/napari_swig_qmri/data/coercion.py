@@ -129,18 +129,20 @@ def guides_from(guides: Sequence[GuideLike]) -> tuple[WeightedImage, ...]:
 
 
 def mask_from(
-    mask: MaskLike | None, grid: VoxelGrid, maps: QuantitativeMaps
+    mask: MaskLike | None, grid: VoxelGrid, maps: QuantitativeMaps, owner: str = "the result"
 ) -> tuple[BoolArray | None, tuple[str, ...]]:
-    """Mask ``(X, Y, Z)`` on the HR grid, and notices on its place; None without a mask.
+    """Mask ``(X, Y, Z)`` on a grid, and notices on its place; None without a mask.
 
     Parameters
     ----------
     mask
-        An image, which its affine brings to the HR grid, or an array with the shape of that grid.
+        An image, which its affine brings to the grid, or an array with the shape of the grid.
     grid
-        HR grid.
+        Grid of the result or of reference maps.
     maps
-        LR maps, whose measured voxels the mask should cover.
+        Maps whose tissue the mask should cover.
+    owner
+        Name of the image of the grid, for messages.
 
     Raises
     ------
@@ -150,15 +152,16 @@ def mask_from(
     if mask is None:
         return None, ()
     if isinstance(mask, np.ndarray):
-        inside, notices = np.asarray(mask > 0.5), ()
+        inside = np.asarray(mask > 0.5)
         if inside.shape != grid.shape:
             raise ValueError(
-                f"the mask has the shape {inside.shape}, but the result {grid.shape}: pass an image with its affine, "
-                "or resample it to the voxels of the result."
+                f"the mask has the shape {inside.shape}, but {owner} {grid.shape}: pass an image with its affine, or "
+                f"resample it to the voxels of {owner}."
             )
-    else:
-        inside, notices = mask_on(volume_from(mask, name="mask"), grid, "the result")
-    return inside, (*notices, *coverage_notices(inside, grid, maps))
+        return inside, coverage_notices(inside, grid, maps)
+    volume = mask if isinstance(mask, Volume) else volume_from(mask, name="mask", suffix="mask")
+    inside, notices = mask_on(volume, grid, owner)
+    return inside, (*notices, *coverage_notices(volume.data > 0.5, volume.grid, maps))
 
 
 def volume_from(

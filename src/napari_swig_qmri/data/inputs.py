@@ -19,12 +19,11 @@ from napari_swig_qmri.data.interpretation import (
     map_notices,
     quantity_of,
 )
-from napari_swig_qmri.data.labels import mask_on
 from napari_swig_qmri.data.provenance import is_computed, is_result
 from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
 from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix
 from napari_swig_qmri.data.recognition.suffixes import WEIGHTED
-from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
 from napari_swig_qmri.data.wording import joined
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # BIDS entities other than sub
@@ -225,11 +224,6 @@ def check_given_once(guides: Sequence[Volume]) -> None:
 def paths_of(volumes: Iterable[Volume]) -> list[Path]:
     """Files of volumes in their order, each once; volumes without a file are skipped."""
     return list(dict.fromkeys(volume.path for volume in volumes if volume.path is not None))
-
-
-def read_mask(path: Path, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple[str, ...]]:
-    """Read a mask ``(x, y, z)`` on the voxels of `grid`, and notices on its place; see `mask_on`."""
-    return mask_on(read_volume(path), grid, owner)
 
 
 def _is_input(volume: Volume) -> bool:

@@ -141,7 +141,7 @@ def _title(mask: Volume) -> str:
 def _box(inside: npt.NDArray[Any]) -> tuple[slice, ...] | None:
     """Box around the voxels that are not 0; None if there is none."""
     (box,) = find_objects((inside != 0).astype(np.uint8)) or (None,)
-    return box  # type: ignore[no-any-return]
+    return box
 
 
 def _extent(box: tuple[slice, ...], source: VoxelGrid, target: VoxelGrid) -> tuple[FloatArray, FloatArray]:
