@@ -19,6 +19,8 @@ import numpy as np
 from nibabel.fileholders import FileHolder
 from nibabel.freesurfer.mghformat import MGHHeader
 
+from napari_swig_qmri.data.wording import shortened
+
 EXTENSIONS = (".nii.gz", ".nii", ".hdr", ".img", ".img.gz", ".hdr.gz")  # of files that are written
 READABLE = (*EXTENSIONS, ".mgz", ".mgh", ".mnc")
 _ANALYZE = (nib.Spm2AnalyzeImage, nib.Spm99AnalyzeImage, nib.AnalyzeImage)
@@ -27,7 +29,6 @@ _CIFTI = range(3000, 3100)  # intent codes of values on surfaces
 _LARGEST_HEADER = 1 << 24  # bytes of a header file with its extensions
 _DEFLATE = 1032  # largest ratio of compression
 _BELIEVED = 300e6, 250  # bytes in memory, ratio of compression; beyond both, a file is refused
-_LONGEST_REASON = 300  # characters
 _REASONS = {
     MemoryError: "it needs more memory than there is",
     RecursionError: "it is nested too deeply",
@@ -52,7 +53,7 @@ def one_sentence(path: Path, kind: str = "an image") -> Iterator[None]:
     except (FileNotFoundError, UnreadableError):
         raise
     except Exception as error:
-        text = " ".join(str(error).split())[:_LONGEST_REASON]
+        text = shortened(error)
         if isinstance(error, ValueError | OSError) and path.name in text:
             raise UnreadableError(text) from error
         reason = _REASONS.get(type(error)) or text.rstrip(".?!") or type(error).__name__

@@ -22,6 +22,12 @@ def size_text(edges: Iterable[float]) -> str:
     return " × ".join(f"{edge:.3g}" for edge in edges)
 
 
+def shortened(text: object, length: int = 300) -> str:
+    """Text in one line of at most `length` characters; of a longer one, the middle is left out."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else f"{line[: length - length // 3 - 5]} ... {line[-(length // 3) :]}"
+
+
 def for_terminal(text: str) -> str:
     r"""Text whose control characters are visible, ``\x1b``: a terminal would obey them. Keeps tabs and line feeds."""
     return "".join(each if each.isprintable() or each in "\n\t" else ascii(each)[1:-1] for each in text)

@@ -24,6 +24,7 @@ import tomli_w
 
 from napari_swig_qmri.data.output import check_free, write_text
 from napari_swig_qmri.data.toml_files import parse_toml, read_toml
+from napari_swig_qmri.data.wording import shortened
 from napari_swig_qmri.physics.sequence import Contrast
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.synthesis.sequence_tables import contrast_from_table, sequence_key, shown_settings
@@ -119,7 +120,7 @@ def read_presets(path: Path) -> tuple[Preset, ...]:
     except UnicodeDecodeError:
         raise ValueError(f"preset file {path.name} is not text in UTF-8: choose another file.") from None
     except ValueError as error:
-        raise ValueError(f"preset file {path.name} is not TOML: {str(error).rstrip('.')}.") from None
+        raise ValueError(f"preset file {path.name} is not TOML: {shortened(error).rstrip('.')}.") from None
     except OSError as error:
         raise OSError(f"preset file {path.name} could not be read: {error.strerror or error}.") from None
     return _presets_in(content, path.name)
@@ -130,7 +131,7 @@ def parse_presets(text: str, label: str) -> tuple[Preset, ...]:
     try:
         content = parse_toml(text)
     except ValueError as error:
-        raise ValueError(f"preset file {label} is not TOML: {str(error).rstrip('.')}.") from None
+        raise ValueError(f"preset file {label} is not TOML: {shortened(error).rstrip('.')}.") from None
     return _presets_in(content, label)
 
 
@@ -143,7 +144,7 @@ def _presets_in(content: Mapping[str, Any], label: str) -> tuple[Preset, ...]:
         try:
             presets.append(_preset(entry))
         except (TypeError, ValueError, ArithmeticError) as error:
-            raise ValueError(f"preset {number} of {label}: {error}") from None
+            raise ValueError(f"preset {number} of {label}: {shortened(error)}") from None
     return tuple(presets)
 
 

@@ -16,6 +16,7 @@ import tomli_w
 
 from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.toml_files import read_toml
+from napari_swig_qmri.data.wording import shortened
 from napari_swig_qmri.physics.sequence import Contrast, summary
 from napari_swig_qmri.physics.signal_models import DoubleInversionRecovery, Mprage, SignalModel, T2Flair, TurboSpinEcho
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation
@@ -76,11 +77,11 @@ def read_protocol(path: str | Path) -> Protocol:
     try:
         content = read_toml(path)
     except ValueError as error:
-        raise ValueError(f"{path.name} is not TOML ({error}): correct that line.") from error
+        raise ValueError(f"{path.name} is not TOML ({shortened(error)}): correct that line.") from error
     try:
         return from_content(content)
     except ValueError as error:
-        raise ValueError(f"{path.name}: {error}") from error
+        raise ValueError(f"{path.name}: {shortened(error)}") from error
 
 
 def write_protocol(protocol: Protocol, path: str | Path) -> Path:

@@ -17,6 +17,7 @@ from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, read_maps
 from napari_swig_qmri.data.toml_files import read_toml
 from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.data.wording import shortened
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.simulation.label_maps import SCHEMES, Anatomy, anatomy_of
 from napari_swig_qmri.simulation.phantom import make_phantom
@@ -73,7 +74,7 @@ def read_configuration(path: Path, kind: type[Configuration], purpose: str) -> C
     try:
         return TypeAdapter(kind).validate_python(read_toml(path), context=path.parent)
     except ValueError as error:  # also that of pydantic
-        raise ValueError(f"{path} is no {purpose} configuration: {_first_problem(error)}.") from None
+        raise ValueError(f"{path} is no {purpose} configuration: {shortened(_first_problem(error))}.") from None
 
 
 def _first_problem(error: Exception) -> str:

@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from napari_swig_qmri.data.output import replacing
+from napari_swig_qmri.data.wording import shortened
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +38,7 @@ def _opened(path: Path) -> Iterator[Any]:
         with safe_open(path, "pt") as file:
             yield file
     except (SafetensorError, OSError, KeyError, RuntimeError) as error:
-        raise ValueError(f"{path} is no complete safetensors file ({error}): copy it again.") from None
+        raise ValueError(f"{path} is no complete safetensors file ({shortened(error)}): copy it again.") from None
 
 
 def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
