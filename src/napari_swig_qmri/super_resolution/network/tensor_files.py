@@ -48,5 +48,8 @@ def write_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[s
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     stored = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with replacing() as part:
-        save_file(stored, part(path), dict(metadata))
+    try:
+        with replacing() as part:
+            save_file(stored, part(path), dict(metadata))
+    except SafetensorError as error:  # a full disk, for example
+        raise OSError(f"{path} could not be written: {shortened(error)}.") from None
