@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -33,7 +34,7 @@ def drawn_in(viewer: ViewerModel, code: str = "LIA", tilt: np.ndarray = TILTS[1]
 
 
 def saved(layer: Layer, folder: Path) -> str:
-    return write_layer(folder / f"{layer.name}-{id(layer)}.nii", *layer.as_layer_data_tuple()[:2])[0]
+    return write_layer(folder / f"{uuid4()}.nii", *layer.as_layer_data_tuple()[:2])[0]
 
 
 def place_of(tilt: np.ndarray) -> np.ndarray:

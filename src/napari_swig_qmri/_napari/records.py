@@ -71,7 +71,9 @@ def record_frame(layers: Iterable[Any]) -> None:
     """
     layers = list(layers)
     frame = frame_of(layers)
-    for layer in layers if frame is not None else ():
+    if frame is None:
+        return
+    for layer in layers:
         if not has_frame(layer):
             layer.metadata[METADATA_KEY] = LayerRecord(frame=frame)
 

@@ -87,8 +87,9 @@ def follow_frame(viewer: ViewerModel) -> None:
     def join(_event: object = None) -> None:
         layers = list(viewer.layers)
         frame = frame_of(layers)
-        for layer in layers if frame is not None else ():
-            _show_in(layer, frame)
+        if frame is not None:
+            for layer in layers:
+                _show_in(layer, frame)
         record_frame(layers)
 
     viewer.layers.events.inserted.connect(join)
