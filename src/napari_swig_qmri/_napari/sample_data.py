@@ -10,32 +10,34 @@ from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.simulation.phantom import CLASSES, Extent, Phantom, make_phantom
+from napari_swig_qmri.simulation.phantom import CLASSES, Extent, Phantom
+from napari_swig_qmri.simulation.textured_head import make_textured_head
 
 CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; small enough to super-resolve in seconds
-CASE_NOISE = 0.01  # relative, of LR maps and guides
+CASE_NOISE = 0.02  # relative, of LR maps and guides
 CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
 
 
 def phantom_1mm() -> list[LayerData]:
     """PD, T1, T2 and tissue labels of a whole head at 1 mm."""
-    return phantom_layers(make_phantom(1.0))
+    return phantom_layers(make_textured_head(1.0))
 
 
 def phantom_2mm() -> list[LayerData]:
     """PD, T1, T2 and tissue labels of a whole head at 2 mm."""
-    return phantom_layers(make_phantom(2.0))
+    return phantom_layers(make_textured_head(2.0))
 
 
 def low_resolution_case(extent: Extent = CEREBRUM) -> list[LayerData]:
     """PD, T1 and T2 at 2 mm with T1w, T2w and FLAIR guides at 1 mm, all with noise."""
-    truth = make_phantom(1.0, extent=extent)
+    truth = make_textured_head(1.0, extent=extent)
     lr_maps, guides = degrade(
         truth.maps,
         2,
         map_noise=CASE_NOISE,
         guide_noise=CASE_NOISE,
         gains=CASE_GAINS,
+        domain="signals",
         generator=np.random.default_rng(0),
     )
     images = [guide_volume(guide, _sidecar(truth)) for guide in guides]
