@@ -22,7 +22,7 @@ from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 from napari_swig_qmri.synthesis.sequence_tables import shown_settings
-from napari_swig_qmri.synthesis.sheets import render, write_sheet
+from napari_swig_qmri.synthesis.sheets import check_formats, render, write_sheet
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
@@ -78,6 +78,7 @@ def sheet_files(
 ) -> Report:
     """Write every contrast of a protocol in each of the `formats`; with `dry_run`, only report them."""
     protocol = read_protocol(protocol_path)
+    check_formats(formats)
     check_output(output)
     given, maps, other_paths = read_contrast_maps(arguments, None, b1_path)
     if dry_run:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ FONT_SIZE = 10  # pixels
 SKEW = 1e-3  # largest cosine of the angle between axes that count as perpendicular
 
 _RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+MISSING = 'DICOM needs pydicom, which is not installed: pip install "napari-swig-qmri[dicom]".'
 
 
 @dataclass(frozen=True)
@@ -129,14 +131,16 @@ def _lines(text: str, font: Any, width: int) -> list[str]:
     return lines
 
 
+def require_pydicom() -> None:
+    """Raise ModuleNotFoundError if pydicom, which is an optional dependency, is not installed."""
+    if find_spec("pydicom") is None:
+        raise ModuleNotFoundError(MISSING, name="pydicom")
+
+
 def _pydicom(module: str) -> Any:
-    """Import a module of pydicom, which is an optional dependency."""
-    try:
-        return import_module(f"pydicom.{module}")
-    except ImportError as error:
-        raise ModuleNotFoundError(
-            'DICOM needs pydicom, which is not installed: pip install "napari-swig-qmri[dicom]".', name="pydicom"
-        ) from error
+    """Import a module of pydicom."""
+    require_pydicom()
+    return import_module(f"pydicom.{module}")
 
 
 def _check_shear(affine: FloatArray, name: str) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, write_series
+from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, require_pydicom, write_series
 from napari_swig_qmri.data.files import describe_dataset, ignore_in_dataset, write_volumes
 from napari_swig_qmri.data.output import check_free, check_output, replacing
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
@@ -80,6 +80,19 @@ def render(
     return Sheet(protocol=protocol, subject=subject, volumes=tuple(volumes))
 
 
+def check_formats(formats: Sequence[str]) -> None:
+    """Check before anything is computed that a sheet can be written in these formats.
+
+    ValueError if a format is unknown or none is given; ModuleNotFoundError for DICOM without pydicom.
+    """
+    unknown = [each for each in formats if each not in FORMATS]
+    if unknown or not formats:
+        given = unknown[0] if unknown else "nothing"
+        raise ValueError(f"a sheet cannot be written as {given}: choose among {', '.join(FORMATS)}.")
+    if "dicom" in formats:
+        require_pydicom()
+
+
 def write_sheet(
     sheet: Sheet, folder: Path, formats: Sequence[str], overwrite: bool = False
 ) -> Generator[Progress, None, list[Path]]:
@@ -89,14 +102,11 @@ def write_sheet(
     folder of DICOM slices in ``dicom``. Files without a BIDS name are listed in ``.bidsignore``.
     ValueError if a format is unknown; FileExistsError if a file exists and `overwrite` is False.
     """
-    unknown = [each for each in formats if each not in FORMATS]
-    if unknown or not formats:
-        given = unknown[0] if unknown else "nothing"
-        raise ValueError(f"a sheet cannot be written as {given}: choose among {', '.join(FORMATS)}.")
+    check_formats(formats)
     check_output(folder)
     paths = _sheet_paths(sheet, folder)
     check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
-    study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None  # refused early if pydicom is missing
+    study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
     for each in formats:

@@ -37,6 +37,16 @@ def panel(viewer: ViewerModel, qtbot: QtBot) -> BlendPanel:
     return panel
 
 
+def test_the_uppermost_visible_images_are_proposed(viewer: ViewerModel, qtbot: QtBot) -> None:
+    viewer.add_image(np.ones(SHAPE), name="hidden", visible=False)
+    panel = BlendPanel(viewer)
+    qtbot.addWidget(panel)
+    panel.mode_box.value = "swipe"
+    assert panel.layer is not None
+    assert panel.layer.name == "second | first"
+    assert panel.message.isHidden()
+
+
 def picture(panel: BlendPanel) -> np.ndarray:
     """Middle slice of the combined image."""
     data: Any = panel.layer.data if panel.layer is not None else None

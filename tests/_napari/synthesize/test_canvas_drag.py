@@ -18,6 +18,7 @@ from qtpy.QtWidgets import QApplication
 from widget_cases import add, lr_sr_and_a_guide, make_map
 
 from napari_swig_qmri._napari.parts.appearance import exists
+from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.synthesize.canvas_drag import OVERLAY
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.null_panel import NullChoice
@@ -302,6 +303,7 @@ def test_a_closed_dock_restores_keys_mouse_and_overlays(viewer: ViewerModel, qtb
     hand = Hand(viewer)
     pressed: list[str] = []
     viewer.bind_key("Q", lambda _viewer: pressed.append("Q"))
+    follow_view(viewer)  # the letters at the sides stay
     callbacks, overlays = list(viewer.mouse_drag_callbacks), list(viewer.canvas.overlays)
     dock = open_dock(viewer, qtbot)
     dock.add_contrast()

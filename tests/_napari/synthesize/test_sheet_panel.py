@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -124,3 +125,27 @@ def test_a_sheet_is_exported_in_the_background(
     with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):
         widget.sheet.export.run_button.native.click()
     assert "already" in widget.sheet.export.message.text()
+
+
+def test_dicom_without_pydicom_is_said_before_anything_is_computed(
+    widget: SynthesizeWidget, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sheet = widget.sheet
+    assert sheet.export.run_button.enabled
+    monkeypatch.setitem(sys.modules, "pydicom", None)
+    sheet.format_boxes["dicom"].value = True
+    assert "pydicom" in sheet.format_problem.text()
+    assert not sheet.export.run_button.enabled
+    sheet.format_boxes["dicom"].value = False
+    assert sheet.format_problem.isHidden()
+    assert sheet.export.run_button.enabled
+
+
+def test_nothing_is_said_about_files_of_the_last_patient(
+    widget: SynthesizeWidget, viewer: ViewerModel, tmp_path: Path, qtbot: QtBot
+) -> None:
+    with qtbot.waitSignal(widget.sheet.export.ended, timeout=20_000):
+        widget.sheet.export_to(tmp_path)
+    assert "Wrote" in widget.sheet.export.message.text()
+    viewer.layers.clear()
+    assert widget.sheet.export.message.isHidden()

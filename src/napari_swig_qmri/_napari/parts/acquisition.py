@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox, TextEdit
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QWidget
+from qtpy.QtWidgets import QDoubleSpinBox, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column, native_of
-from napari_swig_qmri.physics.sequence import Contrast, settings_of
+from napari_swig_qmri.physics.sequence import Contrast, settings_of, short_label
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.physics.user_equation import EQUATION, FUNCTIONS, UserEquation, mentioned_settings
 from napari_swig_qmri.synthesis.sequence_tables import sequence_key
@@ -212,7 +212,7 @@ class AcquisitionEditor(QWidget):
             box.tooltip = f"{_label(parameter)}: {low:g} to {high:g} {_unit(parameter)}"
         self._boxes[parameter.name] = box
         self._exact[parameter.name] = (box.value, value)
-        self._form.add(box, label_above=self._sliders or len(box.label) > LONGEST_LABEL)
+        self._form.add(box, label_above=len(box.label) > LONGEST_LABEL)
         box.changed.connect(self._update)
 
     def _update(self) -> None:
@@ -254,12 +254,16 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
     shown = value if whole else round(on_screen(parameter, value), 4)
     low, high = (on_screen(parameter, bound) for bound in parameter.metadata["range"])
     high = max(min(high, SLIDER_SPAN * on_screen(parameter, usual)), shown)
+    short = sentence(short_label(parameter))
     slider = (Slider if whole else FloatSlider)(
-        label=f"{_label(parameter)}, {unit}" if unit else _label(parameter), max=int(high) if whole else high
+        label=f"{short}, {unit}" if unit else short, max=int(high) if whole else high
     )
     slider.min = min(int(low) if whole else low, shown)  # set after the maximum, which in magicgui 0.10 rescales both
     slider.step = 1 if whole else _step(high)
     slider.value = shown
+    if not whole:
+        readout: Any = slider.native.findChild(QDoubleSpinBox)
+        readout.setDecimals(min(2, max(0, 4 - math.ceil(math.log10(high)))))  # 888 and not 888.46 ms
     return slider
 
 

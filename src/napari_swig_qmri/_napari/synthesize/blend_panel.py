@@ -91,16 +91,29 @@ class BlendPanel(QWidget):
         """Show the combined image of the chosen layers, or none."""
         self._leave()
         self._show_settings()
+        if self.mode_box.value != OFF:
+            self._propose()
         problem = self._problem() if self.mode_box.value != OFF else ""
         set_text(self.message, problem)
         if self.mode_box.value != OFF and not problem:
             self._enter()
         self.changed.emit()
 
+    def _propose(self) -> None:
+        """Choose the uppermost visible images where none was chosen."""
+        boxes = (self.first_box, self.second_box)
+        chosen = [box.value for box in boxes]
+        visible = sorted(_images(self._viewer), key=lambda layer: layer.visible)  # stable: the uppermost comes last
+        others = [layer for layer in visible if layer not in chosen]
+        for box in boxes:
+            if box.value is None and others:
+                with box.changed.blocked():
+                    box.choose(others.pop())
+
     def _problem(self) -> str:
         first, second = self.first_box.value, self.second_box.value
         if first is None or second is None or first is second:
-            return "Choose two different image layers."
+            return "Open two images to combine them, or choose two different ones."
         for layer in (first, second):
             if not _is_unrotated(layer):
                 return f"{layer.name} is rotated: only layers along the axes of the viewer can be combined."

@@ -84,6 +84,7 @@ class ComparePanel(QWidget):
         self.needs = wrapped_label(role="note")
         self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
+        self.scores = QWidget()  # stays in sight while the sliders above it move
         self.message = wrapped_label()
         self.notes = wrapped_label(role="note")
         self._preparing, self._scoring = BackgroundQuery(self), BackgroundQuery(self)
@@ -143,7 +144,8 @@ class ComparePanel(QWidget):
 
     def _lay_out(self) -> None:
         boxes = Form(self.mask_box, self.view_box)
-        self.setLayout(column(self.button, self.needs, boxes, self.message, self.table, self.notes))
+        self.setLayout(column(self.button, self.needs, boxes, self.notes))
+        self.scores.setLayout(column(self.message, self.table, spacing=0))
 
     def _connect(self) -> None:
         self.button.changed.connect(self.toggled.emit)
@@ -230,9 +232,6 @@ class ComparePanel(QWidget):
         self._preparing.forget()
         self._scoring.forget()
         self.panes.remove()
-        for layer in self.contrasts:
-            if layer in self._viewer.layers:
-                layer.colorbar.visible = False
         self._candidates, self._data, self._acquired = [], None, None
         show_note(self.message, "")
         self._show_text("", "")

@@ -24,6 +24,7 @@ from napari_swig_qmri.synthesis.brightness import rounded_up
 from napari_swig_qmri.synthesis.composites import Difference, OnGrid, Scaled
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 
+BAR_SIZE = (10, 70)  # pixels
 DIFFERENCE_SHARE = 0.25  # the difference is shown between plus and minus this fraction of the contrasts' upper limit
 
 
@@ -95,9 +96,9 @@ class ComparePanes:
         self.layers = {name: layer for name, layer in self.layers.items() if layer in self._viewer.layers}
 
     def decorate(self, contrasts: Sequence[Image], wanted: bool) -> None:
-        """Show or hide the colour bars of contrasts and the scale bar."""
+        """Name the contrasts, and show or hide the scale bar. Grey values have no unit, and so no colour bar."""
         for layer in contrasts:
-            _show_labels(layer, wanted)
+            layer.name_overlay.visible = True
         bar = self._viewer.canvas.overlays.scale_bar
         bar.visible = bar.gridded = wanted
 
@@ -112,7 +113,9 @@ class ComparePanes:
         self.is_changing = True
         self._volumes.add([layer])
         self.is_changing = False
-        _show_labels(layer, True)
+        layer.name_overlay.visible = True
+        if key == "difference":
+            _show_colours(layer)
 
     def _difference(self, gain: float) -> Difference | None:
         """Finest contrast minus the acquired image or, without one, minus another contrast.
@@ -131,9 +134,12 @@ class ComparePanes:
         return Difference(finest.data, resampled)
 
 
-def _show_labels(layer: Image, wanted: bool) -> None:
-    layer.name_overlay.visible = True
-    layer.colorbar.visible = wanted
+def _show_colours(layer: Image) -> None:
+    """Show a colour bar that is small enough for the air beside the head, and legible on every theme."""
+    bar = layer.colorbar
+    bar.size, bar.font_size, bar.tick_length = BAR_SIZE, 8, 3
+    bar.color, bar.box_color = "white", (0.0, 0.0, 0.0, 0.6)
+    bar.visible = True
 
 
 def _assign(arrays: Mapping[Layer, LazyArray], limits: Mapping[Layer | None, tuple[float, float]]) -> None:

@@ -66,6 +66,7 @@ class SynthesizeWidget(Dock):
         super().__init__(napari_viewer)
         self.live = LiveContrasts(napari_viewer, self)
         self._last_move: tuple[Setting, str] | None = None  # last requested setting, and why it is not shown
+        self._live_keys: list[tuple[int, ...]] = []  # sources of the live contrasts
         self._side_by_side = SideBySide(napari_viewer)
         self.sources = SourceList()
         self.panel = SequencePanel()
@@ -161,6 +162,7 @@ class SynthesizeWidget(Dock):
         self._end_other_displays()
         self.sheet.layers = []
         self.live.add(tuples, title)
+        self._live_keys = [source.key for source in sources]
         self._adjust_contrast()
         self._mark()
         self._arrange()
@@ -188,7 +190,8 @@ class SynthesizeWidget(Dock):
             self.compare.stop()
             return
         sources = self.sources.value()
-        layers = self.add_contrast()
+        is_shown = [source.key for source in sources] == self._live_keys and len(self.live.layers) == len(sources)
+        layers = self.live.layers if is_shown else self.add_contrast()
         self.compare.button.value = bool(layers)
         if layers:
             self.side_by_side.value = True
@@ -212,7 +215,7 @@ class SynthesizeWidget(Dock):
         ]
         notice = wrapped_label(f"Contrasts are {RESEARCH_NOTICE} only.", role="note")
         buttons = row(self.add_button, self.freeze_button, stretch=(1, 0))
-        self.lay_out(scrolled, [buttons, self.status.label, notice])
+        self.lay_out(scrolled, [self.compare.scores, buttons, self.status.label, notice])
 
     def _connect(self) -> None:
         self._move_requested.connect(self._move, Qt.ConnectionType.QueuedConnection)  # type: ignore[call-arg]
@@ -375,8 +378,9 @@ class SynthesizeWidget(Dock):
     def _show_live_layers(self) -> None:
         """Show in the status line which layers the sliders change."""
         self.freeze_button.enabled = bool(self.live.layers)
-        names = " and ".join(layer.name for layer in self.live.layers)
-        self.status.say(f"The sliders change {names}. {HINT}" if names else "")
+        names = [layer.name for layer in self.live.layers]
+        changed = names[0] if len(names) == 1 else f"{len(names)} layers"
+        self.status.say(f"The sliders change {changed}. {HINT}" if names else "")
 
     def _follow_freeze(self) -> None:
         self._show_live_layers()

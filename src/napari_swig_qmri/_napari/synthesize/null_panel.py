@@ -141,7 +141,7 @@ class NullPanel(QWidget):
         rows = (
             row(QLabel("Null"), self.tissue_box, self.t1_box),
             row(self._and, self.other_box),
-            row(self.pick_button, self.lock_box),
+            row(self.pick_button, self.lock_box, stretch=(1, 0)),
         )
         self.setLayout(column(*rows, self.note, spacing=2))
 

@@ -15,7 +15,7 @@ from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
-from napari_swig_qmri._napari.parts.appearance import show_note, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.map_sets import SourceList
@@ -31,7 +31,7 @@ from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
-from napari_swig_qmri.synthesis.sheets import FORMATS, render, write_sheet
+from napari_swig_qmri.synthesis.sheets import FORMATS, check_formats, render, write_sheet
 
 TOML = "Protocol (*.toml)"
 
@@ -75,6 +75,7 @@ class SheetPanel(QWidget):
             "Show sheet", "Show all contrasts, computed from the last ticked source, in a grid.", self.show_sheet
         )
         self.format_boxes = {name: CheckBox(text=text, value=name == "png") for name, text in FORMATS.items()}
+        self.format_problem = wrapped_label(role="problem")
         self.overwrite_box = CheckBox(text="Replace existing files", value=False)
         self.message = wrapped_label()
         self.export = RunPanel(
@@ -97,6 +98,8 @@ class SheetPanel(QWidget):
 
     def set_ready(self, ready: bool) -> None:
         """Enable what needs maps if a source with all maps is ticked."""
+        if not ready and not self.export.is_running:
+            self.export.show_message("")  # about maps that are gone
         self._has_maps = ready
         self._update_buttons()
 
@@ -220,6 +223,7 @@ class SheetPanel(QWidget):
                 row(self.open_button, self.save_button),
                 self.show_button,
                 *self.format_boxes.values(),
+                self.format_problem,
                 self.overwrite_box,
                 self.export,
                 self.message,
@@ -250,7 +254,9 @@ class SheetPanel(QWidget):
         self.remove_button.enabled = has_contrasts
         self.save_button.enabled = has_contrasts
         self.show_button.enabled = has_contrasts and self._has_maps
-        self.export.set_ready(has_contrasts and self._has_maps and bool(self.formats()))
+        problem = _missing_package(self.formats())
+        set_text(self.format_problem, problem)
+        self.export.set_ready(has_contrasts and self._has_maps and bool(self.formats()) and not problem)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Write the sheet to this folder")
@@ -260,6 +266,17 @@ class SheetPanel(QWidget):
     def _report_files(self, files: list[Path]) -> None:
         count = "1 file" if len(files) == 1 else f"{len(files)} files"
         self.export.show_message(f"Wrote {count} to {self._folder}, {RESEARCH_NOTICE} only.")
+
+
+def _missing_package(formats: Sequence[str]) -> str:
+    """Why the formats cannot be written in this installation; empty if they can be."""
+    try:
+        check_formats(formats)
+    except ImportError as error:
+        return str(error)
+    except ValueError:  # nothing is ticked, which the button shows
+        pass
+    return ""
 
 
 def _exported(
