@@ -115,6 +115,9 @@ def test_a_map_on_another_grid_is_interpolated_sharply_and_it_is_said():
     assert map_notices([t1, t2]) == ("T2map: interpolated onto the voxels of the other maps.",)
     part = as_maps([t1, replace(t2, data=t2.data[:12], grid=VoxelGrid((12, 20, 20), between.affine))])
     assert np.isnan(part["T2"][14:]).all()
+    far = VoxelGrid(t2.grid.shape, from_matvec(np.eye(3), [200, 0, 0]))
+    with pytest.raises(ValueError, match=r"T2map and the other maps do not overlap: their centres lie 200 mm apart"):
+        as_maps([t1, replace(t2, grid=far)])
 
 
 def test_a_guide_has_the_sequence_of_its_sidecar():

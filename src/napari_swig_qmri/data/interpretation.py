@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from napari_swig_qmri.data.image_files import split_extension
+from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.nifti import header_text
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced, part_of
@@ -307,9 +308,13 @@ def is_uniform_image(acquired: Volume) -> bool:
 
 
 def moved_to(volume: Volume, grid: VoxelGrid) -> Volume:
-    """Volume on another grid, NaN beyond its field of view; interpolated only if the voxels do not coincide."""
+    """Volume on another grid, NaN beyond its field of view; interpolated only if the voxels do not coincide.
+
+    Raises ValueError with the distance in mm if the two do not overlap.
+    """
     if volume.grid.is_aligned_with(grid):
         return volume
+    check_place(volume.name, volume.grid, grid, "the other maps")
     if volume.grid.has_voxels_of(grid):
         data = on_grid(volume.data, volume.grid, grid, order=0, mode="grid-constant")
         return replace(volume, data=data, grid=grid)

@@ -118,7 +118,7 @@ def check_place(
     if share > 0 and share >= least:
         return
     middle = source.world(np.array([(each.start + each.stop - 1) / 2 for each in part]))
-    distance = np.linalg.norm(middle - target.world((n_voxels - 1) / 2))
+    distance = np.linalg.norm(middle - target.centre)
     raise ValueError(
         f"{what} and {owner} {'hardly' if share > 0 else 'do not'} overlap: their centres lie {distance:.0f} mm apart. "
         "Choose images of the same head in the same place, or correct the header."

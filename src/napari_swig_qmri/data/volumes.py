@@ -51,6 +51,11 @@ class VoxelGrid:
         x, y, z = (n * size for n, size in zip(self.shape, self.voxel_size, strict=True))
         return x, y, z
 
+    @property
+    def centre(self) -> FloatArray:
+        """World coordinates ``(3,)`` of the middle of the field of view in mm."""
+        return self.world((np.asarray(self.shape) - 1) / 2)
+
     def world(self, voxels: FloatArray) -> FloatArray:
         """World coordinates in mm of voxel coordinates, both ``(..., 3)``."""
         positions: FloatArray = apply_affine(self.affine, voxels)

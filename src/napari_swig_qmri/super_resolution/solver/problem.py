@@ -226,8 +226,10 @@ def check_guide(guide: WeightedImage, lr_grid: VoxelGrid) -> None:
     if not has_value(guide.data).any():
         raise ValueError(f"{guide.name} holds no voxel with a value: choose another image.")
     if not _within(lr_grid, guide.grid).any():
+        distance = np.linalg.norm(guide.grid.centre - lr_grid.centre)
         raise ValueError(
-            f"{guide.name} covers nothing of the low-resolution maps: choose images of the same head in the same place."
+            f"{guide.name} covers nothing of the low-resolution maps; their centres lie {distance:.0f} mm apart: "
+            "choose images of the same head in the same place."
         )
 
 
