@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from widget_cases import HR, MEDIANS, add, add_case, case, make_guide, make_map
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.script import super_resolve_layers
 from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.options import Options
@@ -48,6 +50,24 @@ def test_maps_guides_and_mask_can_be_named() -> None:
     sidecar = LayerRecord.of(added[-1]).volume.sidecar
     assert sidecar["Guides"] == ["other"]
     assert sidecar["Parameters"]["mask"] == f"{np.prod(HR.shape)} voxels"
+
+
+def test_a_mask_drawn_on_an_image_stored_from_right_to_left_keeps_its_hemisphere() -> None:
+    viewer = ViewerModel()
+    add(viewer, make_map("T1map"))
+    mirrored = HR.affine @ np.diag([-1, 1, 1, 1.0])
+    mirrored[0, 3] += HR.shape[0] - 1
+    guide = make_guide("T1w")
+    stored = replace(guide, data=guide.data[::-1].copy(), grid=VoxelGrid(HR.shape, mirrored))
+    (layer,) = add(viewer, stored)
+    drawn = np.zeros(layer.data.shape, np.uint8)
+    drawn[..., :4] = 1  # of 12 voxels from the patient's left to the right
+    labels = viewer.add_labels(drawn, scale=layer.scale, translate=layer.translate, units=layer.units)
+    added = super_resolve_layers(viewer, REGRESSION, mask=labels)
+    np.testing.assert_array_equal(added[-1].data > 0, drawn > 0)
+    labels.translate = np.add(labels.translate, (0, 0, 300))
+    with pytest.raises(ValueError, match=r"do not overlap: their centres lie 29\d mm apart"):
+        super_resolve_layers(viewer, REGRESSION, mask=labels)
 
 
 @pytest.mark.parametrize("volumes", [[], [make_guide("T1w")]])
