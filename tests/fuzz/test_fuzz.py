@@ -34,7 +34,8 @@ from napari_swig_qmri.super_resolution.network.training import read_config
 from napari_swig_qmri.synthesis.presets import read_presets
 from napari_swig_qmri.synthesis.protocol import read_protocol
 
-N = int(os.environ.get("SWIG_FUZZ", "60"))  # inputs of a kind
+pytestmark = pytest.mark.slow  # a second for every kind of input
+N = int(os.environ.get("SWIG_FUZZ", "40"))  # inputs of a kind
 LONGEST, MOST_MEMORY = 5.0, 300.0  # s for one input; MB for all of a kind, beyond twice the largest
 IMAGES, TEXTS = images(), texts()
 WORDS = 700  # characters of a message

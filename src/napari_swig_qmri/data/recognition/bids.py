@@ -9,10 +9,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from napari_swig_qmri.data.wording import shortened
+
 DESCRIPTION = "dataset_description.json"  # in the root folder of every BIDS dataset
-_LARGEST = 16_000_000  # bytes; no sidecar is that large
+_LARGEST = 4_000_000  # bytes; no sidecar is that large
+_LONGEST_MENDED = 100_000  # characters of a damaged sidecar in which entries are searched
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
-_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
 _NUMBER = r"-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?"
 _ENTRY = re.compile(rf'("(?:[^"\\\n]|\\.){{1,200}}")\s*:\s*({_STRING}|{_NUMBER}|true|false|\[[^\[\]{{}}"]{{0,500}}\])')
@@ -96,7 +99,7 @@ def _parsed(text: str) -> tuple[Any, str]:
         return json.loads(text, strict=False), ""
     except (ValueError, RecursionError):
         pass
-    cleaned = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(r"\1", text))
+    cleaned = _TRAILING_COMMA.sub(r"\1", _COMMENT.sub(r"\1", text[:_LONGEST_MENDED]))
     try:
         return json.loads(cleaned, strict=False), "is not valid JSON (comments or a trailing comma), which was mended"
     except (ValueError, RecursionError):
@@ -107,7 +110,7 @@ def _parsed(text: str) -> tuple[Any, str]:
             entries.setdefault(json.loads(key), json.loads(value, strict=False))
         except ValueError:
             continue
-    return entries, f"is damaged: only {', '.join(entries) or 'nothing'} could be read; repair it"
+    return entries, f"is damaged: only {shortened(', '.join(entries)) or 'nothing'} could be read; repair it"
 
 
 def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:

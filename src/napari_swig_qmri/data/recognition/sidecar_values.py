@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from napari_swig_qmri.data.recognition.words import named_sequence, prepared
+from napari_swig_qmri.data.wording import shortened
 
 _NUMBERS = {  # BIDS key: other spellings in lower case without punctuation, DICOM tags last
     "EchoTime": ("te", "effectiveechotime", "00180081", "00189082"),
@@ -116,7 +117,10 @@ def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None, name: str = ""
             *notices,
             *([f"{', '.join(from_header)} taken from the header's text."] if from_header else []),
             *(f"{key} has {len(written[key])} values, of which the first was used." for key in several),
-            *(f"{key} {plain[key.lower()]!r} is not a positive number and was ignored." for key in unread),
+            *(
+                f"{key} {shortened(repr(plain[key.lower()]), 80)} is not a positive number and was ignored."
+                for key in unread
+            ),
         ),
     )
 
@@ -163,6 +167,10 @@ def _numbers(plain: Mapping[str, Any], key: str, others: Sequence[str]) -> tuple
             if any(each.value for each in positive):
                 return positive
     return ()
+
+
+def _shown(value: Any) -> str:
+    return shortened(repr(value), LONGEST_NUMBER)
 
 
 def _parse(value: Any, unit: str | None) -> tuple[_Number, ...]:
