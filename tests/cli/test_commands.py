@@ -28,6 +28,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = ("simulate", folder / "maps", "--gain", 812, "--gain", 95, "--gain", 1, "-o", folder / "case")
     result = CliRunner().invoke(app, [str(word) for word in words])
     assert result.exit_code == 0, result.stderr
+    nib.save(nib.Nifti1Image(np.zeros(truth.grid.shape, np.float32), truth.grid.affine), folder / "case/zeros.nii.gz")
     return folder / "case"
 
 
@@ -110,6 +111,14 @@ def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) 
         ("guides --guide guides/sub-03_T1w.nii.gz", 1, "no PD, T1 or T2 map"),
         ("lr --guide lr/sub-03_T1map.nii.gz", 1, "a guide is a weighted image"),
         ("lr --guide nowhere.nii.gz", 1, "nowhere.nii.gz does not exist"),
+        (
+            "lr --guide zeros.nii.gz",
+            1,
+            "sequence of the guide zeros.nii.gz is unknown: give it in the sidecar, or after",
+        ),
+        ("--t1 zeros.nii.gz --guide guides", 1, "zeros.nii.gz holds no value other than 0"),
+        ("lr --guide guides --mask zeros.nii.gz", 1, "the mask zeros.nii.gz is empty"),
+        ("lr --t2 lr/sub-03_T2map.nii.gz lr/sub-03_T2map.nii.gz", 1, "'lr/sub-03_T2map.nii.gz' (T2)"),
         ("lr guides/sub-03_T1w.nii.gz", 1, "put --guide before it"),
         ("lr --guide lr", 1, "no weighted image in lr"),
         ("lr --guide guides --guide guides/sub-03_T2w.nii.gz", 1, "the guide sub-03_T2w.nii.gz was given twice"),

@@ -59,11 +59,11 @@ def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume
     volume = read_volume(path, units)
     if volume.suffix not in T2STAR_SUFFIXES:
         raise ValueError(
-            f"{volume.name!r} is a {volume.suffix or 'file of unknown kind'}, not a T2* map: choose another."
+            f"{volume.source!r} is a {volume.suffix or 'file of unknown kind'}, not a T2* map: choose another."
         )
     if not volume.grid.is_aligned_with(grid):
         offset = offset_text(volume.grid, grid)
-        raise ValueError(f"{volume.name!r} does not have the voxels of the other maps: {offset}. Resample it first.")
+        raise ValueError(f"{volume.source!r} does not have the voxels of the other maps: {offset}. Resample it first.")
     return volume, _t2star_notices(volume)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import typer
 
-from napari_swig_qmri.cli.guide_sequences import GuideSequence, parse_sequence
+from napari_swig_qmri.cli.guide_sequences import AUTO, GuideSequence, parse_sequence
 from napari_swig_qmri.data.inputs import check_given_once, read_guides
-from napari_swig_qmri.data.interpretation import as_guide
+from napari_swig_qmri.data.interpretation import AGENT_WARNING, as_guide, is_contrast_enhanced
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import Volume, WeightedImage
 
@@ -44,8 +45,18 @@ def read_guides_with(paths: Sequence[Path], texts: Sequence[str]) -> tuple[list[
 
 
 def _guide(volume: Volume, sequence: GuideSequence) -> WeightedImage:
-    guide = as_guide(volume)[0]
+    """Guide of a file with the sequence that is told; it keeps the notices that are not about its sequence."""
+    read = as_guide(volume)[0]
+    if sequence.is_auto and read.sequence is None:
+        raise ValueError(
+            f"the sequence of the guide {volume.source} is unknown: give it in the sidecar, or after its --guide as in "
+            "--sequence spin-echo,TR=500ms,TE=15ms."
+        )
     try:
-        return sequence.on(guide, field_strength_of(volume.sidecar))
+        guide = sequence.on(read, field_strength_of(volume.sidecar))
     except ValueError as error:
-        raise ValueError(f"the guide {volume.path.name if volume.path else volume.name}: {error}") from None
+        raise ValueError(f"the guide {volume.source}: {error}") from None
+    if sequence.name == AUTO:
+        return guide
+    others = (*volume.notices, *([AGENT_WARNING] if is_contrast_enhanced(volume) else []))
+    return replace(guide, notices=(*(f"{guide.name}: {notice}" for notice in others), *guide.notices))

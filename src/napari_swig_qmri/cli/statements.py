@@ -14,7 +14,7 @@ from napari_swig_qmri.data.wording import size_text
 def map_statements(given: MapFiles) -> list[str]:
     """Sentence on each map, and on their voxels."""
     sources = zip(given.maps.names, _by_quantity(given), strict=True)
-    lines = [f"{name} from {_file(volume)}, in {_unit(volume)}." for name, volume in sources]
+    lines = [f"{name} from {volume.source}, in {_unit(volume)}." for name, volume in sources]
     shape = " × ".join(str(n) for n in given.maps.grid.shape)
     return [*lines, f"The maps have {shape} voxels of {size_text(given.maps.grid.voxel_size)} mm."]
 
@@ -22,7 +22,7 @@ def map_statements(given: MapFiles) -> list[str]:
 def guide_statements(volumes: Sequence[Volume], guides: Iterable[WeightedImage]) -> list[str]:
     """Sentence on each guide with its sequence."""
     return [
-        f"Guide {_file(volume)}: {settings_text(guide.sequence) if guide.sequence else 'sequence unknown'}."
+        f"Guide {volume.source}: {settings_text(guide.sequence) if guide.sequence else 'sequence unknown'}."
         for volume, guide in zip(volumes, guides, strict=True)
     ]
 
@@ -30,10 +30,6 @@ def guide_statements(volumes: Sequence[Volume], guides: Iterable[WeightedImage])
 def _by_quantity(given: MapFiles) -> list[Volume]:
     """Volumes in the order of the names of the maps."""
     return [volume for name in given.maps.names for volume in given.volumes if quantity_of(volume) == name]
-
-
-def _file(volume: Volume) -> str:
-    return volume.path.name if volume.path else volume.name
 
 
 def _unit(volume: Volume) -> str:

@@ -115,7 +115,10 @@ def evaluate_files(
         statements = [*map_statements(given), *(f"Reference: {each}" for each in map_statements(reference))]
         return plan_report([*statements, f"Would score {mask.sum()} voxels."], notices)
     measures = variant(reference.maps)
-    scores, errors = drain(_scores(maps, reference.maps, mask))
+    try:
+        scores, errors = drain(_scores(maps, reference.maps, mask))
+    except ValueError as error:
+        raise ValueError(f"{given.volumes[0].source} and {reference.volumes[0].source}: {error}") from None
     return {
         "maps": {name: asdict(score) for name, score in scores.items()},
         "tissues": {name: {t: asdict(a) for t, a in each.items()} for name, each in errors.items()},

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from napari_swig_qmri.data.files import read_content, read_folder, read_volume, read_volumes, volume_of
 from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.interpretation import (
@@ -95,6 +97,9 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path], *, uses_t2star:
     if not kept:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
+    for volume in kept:
+        if not np.any(np.nan_to_num(volume.data)):
+            raise ValueError(f"{volume.source} holds no value other than 0: choose another map.")
     unused = _unused(volumes, kept, () if uses_t2star else T2STAR_SUFFIXES)
     notices = (
         *about_rates,

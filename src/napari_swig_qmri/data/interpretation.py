@@ -30,7 +30,7 @@ QUANTITY_OF_SUFFIX = {
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
 _LARGEST_CUBE, _LONGEST_CUBE = 2.0, 1.6  # mm and ratio of edges; voxels of 3D acquisitions are smaller and more even
-_AGENT_WARNING = (
+AGENT_WARNING = (
     "Acquired after a contrast agent, which shortens T1: use it only if the maps were acquired after it too; "
     "otherwise leave it out."
 )
@@ -74,7 +74,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
     by_quantity = {quantity_of(volume): volume for volume in volumes}
     if len(by_quantity) < len(volumes):
-        listed = ", ".join(f"{volume.name!r} ({quantity_of(volume)})" for volume in volumes)
+        listed = ", ".join(f"{str(volume.path or volume.name)!r} ({quantity_of(volume)})" for volume in volumes)
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
@@ -163,17 +163,17 @@ def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
     ('Spin echo', ())
     """
     if is_map(volume):
-        raise ValueError(f"{volume.name!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
+        raise ValueError(f"{volume.source!r} is a {volume.suffix}, but a guide is a weighted image: choose another.")
     part = None if SUFFIX_KEY in volume.sidecar else part_of(_stem(volume), _evidence(volume))
     if part:
         raise ValueError(
-            f"{volume.name!r} is the {part} of an image by its name or image type, which cannot be a guide: choose the "
-            f'magnitude, or put "{SUFFIX_KEY}": "T1w" (or another kind) into its sidecar if it is one.'
+            f"{volume.source!r} is the {part} of an image by its name or image type, which cannot be a guide: choose "
+            f'the magnitude, or put "{SUFFIX_KEY}": "T1w" (or another kind) into its sidecar if it is one.'
         )
     sequence, notices = sequence_of_volume(volume)
     data = volume.data
     if data.ndim > 3:
-        notices = (*notices, f"{volume.name!r} has {data[0, 0, 0].size} volumes: the first is used.")
+        notices = (*notices, f"{volume.source!r} has {data[0, 0, 0].size} volumes: the first is used.")
         data = data.reshape(*data.shape[:3], -1)[..., 0]
     named = tuple(f"{volume.name}: {notice}" for notice in (*volume.notices, *notices))
     return WeightedImage(data=data, grid=volume.grid, name=volume.name, sequence=sequence, notices=named), notices
@@ -187,7 +187,7 @@ def sequence_of_volume(volume: Volume) -> tuple[SignalModel | None, tuple[str, .
     kind = volume.suffix or find_suffix(_evidence(volume))[0]
     text = header_text(volume.header) if volume.header is not None else ""
     sequence, notices = from_sidecar(volume.sidecar, kind, _stem(volume), text, is_3d=_is_3d(volume.grid))
-    return sequence, (*notices, *([_AGENT_WARNING] if is_contrast_enhanced(volume) else []))
+    return sequence, (*notices, *([AGENT_WARNING] if is_contrast_enhanced(volume) else []))
 
 
 def is_contrast_enhanced(volume: Volume) -> bool:
@@ -214,7 +214,7 @@ def quantity_of(volume: Volume) -> str:
     """Quantity of a map, a key of `QUANTITIES`; ValueError for other images."""
     if volume.suffix not in QUANTITY_OF_SUFFIX:
         raise ValueError(
-            f"{volume.name!r} is a {volume.suffix or 'image of unknown kind'}, but a PD, T1 or T2 map is "
+            f"{volume.source!r} is a {volume.suffix or 'image of unknown kind'}, but a PD, T1 or T2 map is "
             "needed: choose another image or set its kind."
         )
     return QUANTITY_OF_SUFFIX[volume.suffix]
@@ -246,7 +246,7 @@ def _common_grid(volumes: Sequence[Volume]) -> VoxelGrid:
     for volume in volumes:
         if volume.data.ndim != 3:
             raise ValueError(
-                f"{volume.name!r} has the shape {volume.data.shape}, but a map has three axes: save one volume of it."
+                f"{volume.source!r} has the shape {volume.data.shape}, but a map has three axes: save one volume of it."
             )
     grids = [volume.grid for volume in volumes]
     votes = [sum(one.is_aligned_with(other) for other in grids) for one in grids]

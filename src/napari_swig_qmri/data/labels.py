@@ -43,8 +43,8 @@ def labels_on(labels: Volume, grid: VoxelGrid) -> IntArray:
 def mask_on(mask: Volume, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple[str, ...]]:
     """Mask ``(x, y, z)`` of the voxels of a volume above 0.5 on a grid, and notices on its place.
 
-    Raises ValueError if mask and grid share less than half of their extent, with the distance of their centres; the
-    message calls the image of that grid `owner`.
+    Raises ValueError if the mask is empty, or if mask and grid share less than half of their extent, with the distance
+    of their centres; the message calls the image of that grid `owner`.
     """
     title = _title(mask)
     titled = f"{title[0].upper()}{title[1:]}"
@@ -52,8 +52,10 @@ def mask_on(mask: Volume, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple
     inside = np.asarray(mask.data > 0.5)
     if inside.ndim != 3:
         raise ValueError(f"{title} has the shape {inside.shape}, but a mask has three axes: save one volume of it.")
-    if mask.grid.is_aligned_with(grid) or not inside.any():  # an empty mask has no place
-        return inside if mask.grid.is_aligned_with(grid) else np.zeros(grid.shape, bool), notices
+    if not inside.any():
+        raise ValueError(f"{title} is empty, because no value is above 0.5: choose one that covers the brain, or none.")
+    if mask.grid.is_aligned_with(grid):
+        return inside, notices
     check_place(title, mask.grid, grid, owner, inside=inside, least=LEAST_SHARED)
     moved = labels_on(Volume(data=inside.astype(np.float32), grid=mask.grid, name=title), grid) > 0
     if not moved.any():

@@ -26,7 +26,7 @@ def as_transmit_map(volume: Volume) -> Volume:
     """
     if volume.data.ndim != 3:
         raise ValueError(
-            f"{volume.name!r} has the shape {volume.data.shape}, but a B1+ map has three axes: save one volume of it."
+            f"{volume.source!r} has the shape {volume.data.shape}, but a B1+ map has three axes: save one volume of it."
         )
     if volume.suffix != SUFFIX:
         evidence = Evidence(stem=volume.name, sidecar=volume.sidecar, values=in_file_unit(volume))
@@ -44,12 +44,12 @@ def transmit_field_on(volume: Volume, grid: VoxelGrid) -> Generator[None, None, 
     or beyond the field of view take the nearest value. Yields between steps of the work. `volume` is a result of
     `as_transmit_map`. Raises ValueError with the distance in mm if map and grid do not overlap.
     """
-    check_place(f"the B1+ map {volume.name!r}", volume.grid, grid, "the maps")
+    check_place(f"the B1+ map {volume.source!r}", volume.grid, grid, "the maps")
     seen = np.isfinite(volume.data) & (volume.data > 0)
     field = filled(np.where(seen, volume.data, 0), ~seen, seen, volume.grid.voxel_size)
     field, inside = yield from resampled(field, np.ones_like(seen), volume.grid, grid)
     if not inside.any():  # a corner of the map touches the grid between its voxel centres
-        raise ValueError(f"the B1+ map {volume.name!r} covers no voxel of the maps: choose one of the same place.")
+        raise ValueError(f"the B1+ map {volume.source!r} covers no voxel of the maps: choose one of the same place.")
     field = filled(field, ~inside, inside, grid.voxel_size)
     bounded: FloatArray = np.clip(field, *FIELD_LIMITS).astype(np.float32)
     return bounded
@@ -61,8 +61,8 @@ def _refusal(volume: Volume) -> str:
     median = f"{_median(in_file_unit(volume)):.3g}{' degrees' if is_angle else ''}"
     has_unit = is_angle or volume.file_unit == "percent"
     return (
-        f"{volume.name!r} has a median of {median}, but a B1+ map is a fraction of the nominal flip angle (near 1) or "
-        "percent of it (near 100): divide angles in degrees by the nominal one"
+        f"{volume.source!r} has a median of {median}, but a B1+ map is a fraction of the nominal flip angle (near 1) "
+        "or percent of it (near 100): divide angles in degrees by the nominal one"
         + ("." if has_unit else ', or put "Units": "percent" into the sidecar if it is percent.')
     )
 

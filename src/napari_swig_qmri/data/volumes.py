@@ -131,6 +131,11 @@ class Volume:
     def __post_init__(self) -> None:
         _check_real(self.data, f"image {self.name!r}")
 
+    @property
+    def source(self) -> str:
+        """Name of the file, or of an image in memory, for messages."""
+        return self.path.name if self.path else self.name
+
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class QuantitativeMaps:
