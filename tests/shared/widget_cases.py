@@ -91,13 +91,16 @@ class FakeEngine:
     def preflight(self, maps: MapsLike, guides: Sequence[GuideLike], options: Options, *, mask: Any = None) -> Any:
         maps, guides = maps_from(maps)[0], guides_from(guides)
         self.preflights.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
-        return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000)
+        plan = FakePlan(maps, guides, options, mask)
+        return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000, plan)
 
     def super_resolve(
-        self, maps: MapsLike, guides: Sequence[GuideLike], options: Options, *, mask: Any = None
+        self, maps: Any, guides: Sequence[GuideLike] = (), options: Options | None = None, *, mask: Any = None
     ) -> Generator[Progress, None, SuperResolution]:
-        maps, guides = maps_from(maps)[0], guides_from(guides)
-        self.runs.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
+        is_planned = isinstance(maps, FakePlan)
+        plan = maps if is_planned else FakePlan(maps_from(maps)[0], guides_from(guides), options or Options(), mask)
+        maps, guides, options = plan.maps, plan.guides, plan.options
+        self.runs.append({**vars(plan), "is_planned": is_planned, **vars(options)})
         try:
             for step in range(self.n_steps):
                 time.sleep(self.pause)
@@ -114,6 +117,14 @@ class FakeEngine:
             weights=weights and {"name": weights, "sha256": "0123456789abcdef"},
             adapted=adapted if options.adapt else None,
         )
+
+
+@dataclass(frozen=True)
+class FakePlan:
+    maps: QuantitativeMaps
+    guides: Sequence[WeightedImage]
+    options: Options
+    mask: Any
 
 
 @dataclass(frozen=True)

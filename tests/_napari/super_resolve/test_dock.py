@@ -190,6 +190,31 @@ def test_a_run_that_fails_says_why(viewer: ViewerModel, make: Make) -> None:
     assert list(viewer.layers) == layers
 
 
+def test_the_plan_of_the_check_is_run_unless_a_layer_was_edited(
+    viewer: ViewerModel, widget: SuperResolveWidget, engine: FakeEngine, qtbot: QtBot
+) -> None:
+    layers = add_small_case(viewer)
+    ready(widget, qtbot)
+    widget.run()
+    layers[0].data[0, 0, 0] += 1  # in place, without an event
+    widget.run()
+    assert [run["is_planned"] for run in engine.runs] == [True, False]
+
+
+def test_layers_that_cannot_be_added_are_an_error_of_the_run(
+    viewer: ViewerModel, widget: SuperResolveWidget, qtbot: QtBot
+) -> None:
+    add_small_case(viewer)
+    viewer.layers.events.inserting.connect(_refuse)
+    with pytest.raises(RuntimeError, match="could not be added to the viewer: no more layers"):
+        widget.run()
+    assert "no more layers" in widget.run_panel.message.text()
+
+
+def _refuse(_event: object) -> None:
+    raise ValueError("no more layers")
+
+
 def test_deleting_the_widget_stops_the_run(viewer: ViewerModel, qtbot: QtBot) -> None:
     add_small_case(viewer)
     engine = FakeEngine(n_steps=10_000, pause=0.01)

@@ -21,6 +21,7 @@ from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.plan import plan
 
 REGRESSION = Options(method="regression")
 RESULTS = ["PD SR", "T1 SR (ms)", "T2 SR (ms)"]
@@ -77,6 +78,30 @@ def test_without_maps_there_is_nothing_to_resolve(volumes: list[Image]) -> None:
     with pytest.raises(ValueError, match="no measured PD, T1 or T2 map"):
         super_resolve_layers(viewer, REGRESSION)
     assert len(viewer.layers) == len(volumes)
+
+
+def test_what_is_no_layer_of_a_map_is_refused_in_a_sentence() -> None:
+    viewer = ViewerModel()
+    layers = add_case(viewer)
+    with pytest.raises(ValueError, match="maps are named PD, T1 or T2, but 'R1' came"):
+        super_resolve_layers(viewer, REGRESSION, maps={"R1": layers[1]})
+    with pytest.raises(TypeError, match=r"image layers .* but 'T1' came: pass viewer.layers\['name'\]"):
+        super_resolve_layers(viewer, REGRESSION, maps={"T1": "T1"})  # type: ignore[dict-item]
+    with pytest.raises(TypeError, match="but 7 came"):
+        super_resolve_layers(viewer, REGRESSION, guides=[7])  # type: ignore[list-item]
+
+
+def test_assumptions_about_layers_are_those_of_a_plan() -> None:
+    viewer = ViewerModel()
+    volumes = [make_map("T1map"), make_guide("T2w", sidecar={})]
+    assumed = ("sub-01 T1map: No unit given: s assumed.", "sub-01 T2w: No sidecar.")
+    noted = [replace(each, notices=(text.split(": ", 1)[1],)) for each, text in zip(volumes, assumed, strict=True)]
+    add(viewer, *noted)
+    added = super_resolve_layers(viewer, REGRESSION)
+    told = LayerRecord.of(added[-1]).volume.sidecar["Assumed"]
+    assert set(assumed) <= set(told)
+    assert len(set(told)) == len(told)
+    assert tuple(told) == plan([noted[0]], [noted[1]], REGRESSION).notices + tuple(told[-1:])
 
 
 def test_maps_without_a_layer_of_this_plugin_have_the_unit_of_their_values() -> None:
