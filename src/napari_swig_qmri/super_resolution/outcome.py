@@ -23,11 +23,16 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import VoxelGrid
     from napari_swig_qmri.super_resolution.engine import Solution
     from napari_swig_qmri.super_resolution.plan import RunPlan
+    from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
     from napari_swig_qmri.super_resolution.solver.problem import Problem
 
+NOTABLE_CONFLICT = 1e-4  # fraction of the voxels
 
-def result_of(solution: Solution, plan: RunPlan) -> SuperResolution:
+
+def result_of(solution: Solution, rehearsal: Rehearsal | None, plan: RunPlan) -> SuperResolution:
     """Return the result of a run in the units of its inputs, with synthesised guides, residuals and provenance.
+
+    `rehearsal` holds the errors one scale up, for the verdict; None if that could not be solved.
 
     Raises
     ------
@@ -45,7 +50,7 @@ def result_of(solution: Solution, plan: RunPlan) -> SuperResolution:
         lr_maps=_measured(plan, problem.lr_maps, problem.lr_grid),
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
-        verdict=verdict_of(solution, left, plan),
+        verdict=verdict_of(solution, left, rehearsal, problem),
         notices=(*plan.notices, *_findings(solution, plan)),
         parameters=_parameters(solution, gains, plan),
     )
@@ -121,6 +126,13 @@ def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
         yield "Without a T1 and a T2 map signal models cannot be used: the maps come from regression alone."
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
+    if solution.conflict is not None:
+        share = float((solution.conflict > 0.5).float().mean())
+        if share > NOTABLE_CONFLICT:
+            yield (
+                f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
+                f"(see the conflict map)."
+            )
     if plan.options.method == "network" and _method_that_ran(solution, plan.guides) == "posterior":
         yield "Without a PD map the network was left out."
 

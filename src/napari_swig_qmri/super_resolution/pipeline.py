@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Sequence
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.progress import Progress, drained, with_time_left
+from napari_swig_qmri.progress import Progress, between, drained, mapped, staged, with_time_left
 from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
 from napari_swig_qmri.super_resolution.plan import RunPlan, plan
+from napari_swig_qmri.super_resolution.solver.one_scale_up import rehearse
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
@@ -125,6 +126,8 @@ def super_resolution_steps(
 
 def _run(planned: RunPlan) -> Generator[Progress, None, SuperResolution]:
     yield Progress(0.0, "local regression on the guides")
-    solution = yield from with_time_left(solve(planned))
+    solution = yield from with_time_left(mapped(solve(planned), between(0.0, 0.94)))
+    testing = rehearse(planned.problem, solution.gains, refined=solution.conflict is not None)
+    rehearsal = yield from staged(testing, 0.94, 1.0, "testing the guides one scale up")
     yield Progress(1.0, "comparing the result with the images")
-    return result_of(solution, planned)
+    return result_of(solution, rehearsal, planned)

@@ -18,13 +18,13 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import Progress, between, drained, mapped, staged
 from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
+from napari_swig_qmri.super_resolution.solver.one_scale_up import prepare_like
 from napari_swig_qmri.super_resolution.solver.prediction import (
     MIN_GUIDE_NOISE,
     MIN_LR_NOISE,
@@ -34,7 +34,7 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     make_posterior,
     predict,
 )
-from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
+from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 ALPHA = 0.7  # standard deviation of the added noise, over that of the scan
 MORE_NOISE = (1 + 1 / ALPHA**2) ** 0.5  # standard deviation of the noise of targets, over that of the scan
+PREPARING = Progress(0.0, "preparing")
 
 NAME_OF_MODEL = {model: name for name, model in SEQUENCES.items()}
 
@@ -152,7 +153,8 @@ def _recorrupt_problem(
     lr_maps[:, ~problem.lr_seen] = torch.nan
     guides, guide_targets = recorrupt(problem.guides, noise.guides.view(-1, 1, 1, 1), generator)
     guides[~problem.guide_valid] = torch.nan
-    noisy = yield from _prepare_like(problem, lr_maps, problem.lr_grid, guides, problem.hr_grid)
+    preparing = prepare_like(problem, lr_maps, problem.lr_grid, guides, problem.hr_grid)
+    noisy = yield from mapped(preparing, lambda _: PREPARING)
     return noisy, lr_target, guide_targets
 
 
@@ -171,21 +173,10 @@ def _solve_one_scale_up(
     """Network input on the LR grid, from the truncated LR maps, and the units of its maps."""
     grid = grid_one_scale_up(problem)
     lr_maps = KSpaceTruncation(problem.lr_grid, grid)(noisy.lr_maps)
-    above = yield from _prepare_like(problem, lr_maps, grid, noisy.lr_guides, problem.lr_grid)
+    preparing = prepare_like(problem, lr_maps, grid, noisy.lr_guides, problem.lr_grid)
+    above = yield from mapped(preparing, lambda _: PREPARING)
     estimate, noise = yield from solve_maps(above, gains * above.gain_units)
     return drained(make_stored_input(above, estimate, noise)), above.map_units
-
-
-def _prepare_like(
-    problem: Problem, lr_maps: Tensor, lr_grid: VoxelGrid, guides: Tensor, hr_grid: VoxelGrid
-) -> Generator[Progress, None, Problem]:
-    """A problem with the sequences of another one and other volumes."""
-    maps = QuantitativeMaps(data=lr_maps.numpy(), grid=lr_grid)
-    images = [
-        WeightedImage(data=guide.numpy(), grid=hr_grid, name=f"guide {number}", sequence=sequence)
-        for number, (guide, sequence) in enumerate(zip(guides, problem.sequences, strict=True), start=1)
-    ]
-    return (yield from mapped(prepare(maps, images, hr_grid), lambda _: Progress(0.0, "preparing")))
 
 
 def solve_maps(problem: Problem, gains: Tensor) -> Generator[Progress, None, tuple[MapEstimate, Noise]]:
