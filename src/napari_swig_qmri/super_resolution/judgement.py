@@ -39,7 +39,7 @@ SMOOTH_WINDOW = 0.7  # standard deviation in LR voxels
 WORSE_TEXT = "Worse than interpolation: the expected error is {} that of interpolated maps."
 DOUBTFUL_TEXT = "Perhaps no better than interpolation: the expected error is {} that of interpolated maps."
 SYSTEMATIC_TEXT = "In flat tissue the result differs from the measured maps by {}."
-REMEDY = "Check that guides and maps show the same head in the same place, and the sequences, gains and units that were told."
+REMEDY = "Check that guides and maps show the same head in the same place, and the sequences, gains and units given."
 UNTESTED = "The result could not be tested: the maps hold too little tissue, or no detail that could be left out."
 
 

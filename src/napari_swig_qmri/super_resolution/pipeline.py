@@ -68,8 +68,8 @@ def super_resolve(
     --------
     >>> from napari_swig_qmri import Options, degrade, make_phantom, super_resolve
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
-    >>> super_resolve(maps, guides[:1], Options(method="regression"))
-    <SuperResolution: PD, T1, T2 on 20 x 24 x 8 voxels of 4 x 4 x 4 mm, method regression, guides T1w; verdict good>
+    >>> super_resolve(maps, guides[:2], Options(method="posterior"))
+    <SuperResolution: PD, T1, T2 on 20 x 24 x 8 voxels of 4 x 4 x 4 mm, method posterior, guides T1w, T2w; verdict good>
     """
     return drained(super_resolution_steps(maps, guides, options, units=units, mask=mask), progress)
 
