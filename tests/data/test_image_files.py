@@ -111,11 +111,11 @@ def test_false_claims_are_refused_in_a_sentence_and_take_no_memory(tmp_path: Pat
     kind, packed = claim.split(":")[0], claim.startswith("packed")
     name = {"FreeSurfer": "a.mgh", "MINC": "a.mnc", "MINC 2": "a.mnc"}.get(kind, "a.nii.gz" if packed else "a.nii")
     path = saved(tmp_path / name, zeros() if "zeros" in claim else CLAIMS[claim])
-    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.monotonic()
+    before, started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
     with pytest.raises(UnreadableError, match=rf"^{name} ") as refusal:
         read_nifti(path)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100e3  # kB
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert "\n" not in str(refusal.value)
     nib.save(nib.Nifti1Image(numbered(), AFFINE), tmp_path / "sub-1_T1w.nii")
     with pytest.warns(UserWarning, match=f"Left out of .*{name} "):

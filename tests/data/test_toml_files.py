@@ -25,15 +25,15 @@ DAMAGED = {
 def test_damaged_files_are_refused_with_a_reason(tmp_path: Path, reason: str) -> None:
     path = tmp_path / "x.toml"
     path.write_text(DAMAGED[reason])
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match=reason.split(":")[0]):
         read_toml(path)
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_other_encodings_are_refused_and_texts_are_read(tmp_path: Path) -> None:
     path = tmp_path / "x.toml"
-    path.write_bytes(b'name = "caf\xe9"')
+    path.write_bytes(b'name = "\xe9"')
     with pytest.raises(UnicodeDecodeError):
         read_toml(path)
     path.write_text("times = [1, 2]", encoding="utf-8")

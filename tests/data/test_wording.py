@@ -81,10 +81,10 @@ DAMAGED = [
 def test_no_text_of_a_sidecar_takes_time(tmp_path: Path, sidecar: dict[str, object] | str) -> None:
     nib.save(nib.Nifti1Image(np.ones((4, 4, 4), np.float32), AFFINE), tmp_path / "x.nii")
     (tmp_path / "x.json").write_text(sidecar if isinstance(sidecar, str) else json.dumps(sidecar))
-    started = time.monotonic()
+    started = time.process_time()
     found = read_volume(tmp_path / "x.nii")
     as_guide(volume(data=found.data, sidecar=found.sidecar, suffix="T1w"))
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     assert max(map(len, found.notices)) < 2000
 
 

@@ -53,16 +53,17 @@ def has_dicom(folder: Path) -> bool:
 def iterate_files(folder: Path) -> Iterator[Path]:
     """Files of a folder and `_MAX_DEPTH` levels of subfolders; hidden ones are skipped.
 
-    Every folder is visited once, wherever links lead. Folders that cannot be opened are skipped.
+    Every folder is visited once, wherever links lead, and those that hold `folder` are not. Folders that cannot be
+    opened are skipped.
     """
-    seen: set[tuple[int, int]] = set()
+    seen = {_identity(str(parent)) for parent in folder.resolve().parents}
 
     def inside(place: str, levels: int) -> Iterator[Path]:
         try:
-            state = os.stat(place)  # noqa: PTH116, a str is several times faster
-            if (state.st_dev, state.st_ino) in seen:
+            identity = _identity(place)
+            if identity in seen:
                 return
-            seen.add((state.st_dev, state.st_ino))
+            seen.add(identity)
             with os.scandir(place) as opened:
                 entries = sorted((entry for entry in opened if not entry.name.startswith(".")), key=_links_last)
         except OSError:
@@ -74,6 +75,11 @@ def iterate_files(folder: Path) -> Iterator[Path]:
                 yield Path(entry.path)
 
     yield from inside(str(folder), _MAX_DEPTH)
+
+
+def _identity(folder: str) -> tuple[int, int]:
+    state = os.stat(folder)  # noqa: PTH116, a str is several times faster
+    return state.st_dev, state.st_ino
 
 
 def _links_last(entry: os.DirEntry[str]) -> tuple[bool, str]:

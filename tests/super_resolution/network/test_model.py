@@ -172,10 +172,10 @@ def test_what_a_file_says_of_its_network_is_checked_before_anything_is_built(tmp
     path = tmp_path / "net.safetensors"
     tensors = {name: tensor.half().contiguous() for name, tensor in random_network().state_dict().items()}
     save_file(tensors, path, {"format": FORMAT} | ({} if network is None else {"network": network}))
-    started = time.monotonic()
+    started = time.process_time()
     with pytest.raises(ValueError, match=sentence):
         SwigNet.from_pretrained(path)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1
 
 
 def test_weights_that_are_no_numbers_are_refused(tmp_path):
