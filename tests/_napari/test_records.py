@@ -103,6 +103,21 @@ def test_moved_labels_and_series_of_labels_lie_where_they_are_shown(viewer: View
     np.testing.assert_allclose(read.grid.affine, moved.grid.affine, atol=1e-5)
 
 
+def test_images_from_elsewhere_are_placed_as_shown_and_labels_with_the_metadata_of_a_map_stay_labels(
+    viewer: ViewerModel,
+) -> None:
+    labels = drawn_in(viewer)
+    blurred = viewer.add_image(
+        labels.data.astype(np.float32), scale=labels.scale, translate=labels.translate, name="blur"
+    )
+    read = from_layer(*blurred.as_layer_data_tuple()[:2])
+    np.testing.assert_allclose(centre(read), place_of(TILTS[1]), atol=HALF)
+    assert read.notices == ("blur: not opened by this plugin, so it is placed where its viewer shows it.",)
+    t1 = Layer.create(*to_layer_data(volume(suffix="T1map", unit="s")))
+    copied = Labels((t1.data > 0).astype(np.uint8), scale=t1.scale, translate=t1.translate, metadata=t1.metadata)
+    assert from_layer(*copied.as_layer_data_tuple()[:2]).data.min() == 1
+
+
 def test_without_an_image_of_the_plugin_the_picture_is_the_scanner(viewer: ViewerModel) -> None:
     viewer.add_layer(Image(np.zeros((4, 4, 4), np.float32)))
     labels = viewer.add_layer(painted(shown("RAS", TILTS[1] @ AFFINE), VOXEL))

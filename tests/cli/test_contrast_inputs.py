@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
-from cli_cases import SHAPE, save
+from cli_cases import AFFINE, SHAPE, save
 
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
 from napari_swig_qmri.cli.parameters import MapArguments
@@ -35,6 +36,14 @@ def test_a_t2star_map_on_other_voxels_is_left_out_unless_it_is_given(maps: Path)
     assert any(notice.startswith("sub-07 T2starmap: left out, because") for notice in given.notices)
     with pytest.raises(ValueError, match=r"does not have the voxels of the other maps: it has .* Resample it first"):
         read_contrast_maps(MapArguments(paths=[maps], named={}, units=None), path, None)
+
+
+def test_a_t2star_map_stored_in_another_order_is_used_at_the_right_voxels(maps: Path) -> None:
+    values = np.linspace(0.02, 0.06, np.prod(SHAPE), dtype=np.float32).reshape(SHAPE)
+    stored = nib.Nifti1Image(values, AFFINE).as_reoriented([[2, 1], [0, -1], [1, -1]])
+    nib.save(stored, maps / "sub-07_T2starmap.nii.gz")
+    inputs = read_contrast_maps(MapArguments(paths=[maps], named={}, units=None), None, None)[1]
+    np.testing.assert_allclose(inputs.t2star, values, rtol=1e-5)
 
 
 def test_a_transmit_field_is_a_fraction_and_its_notices_are_printed_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -101,6 +102,13 @@ def test_evaluate_interpolates_maps_of_another_grid_only_if_asked(run: Run, maps
     refused = run(*words)
     assert refused.exit_code == 1
     assert "the maps have (6, 7, 5) voxels and the reference (12, 14, 10): interpolate" in refused.stderr
+    shutil.copytree("smooth", "far")
+    for path in Path("far").glob("*.nii.gz"):
+        image = nib.load(path)
+        moved = image.affine + np.array([[0, 0, 0, 500], [0] * 4, [0] * 4, [0] * 4])
+        nib.save(nib.Nifti1Image(np.asarray(image.dataobj), moved), path)
+    elsewhere = run("evaluate", "far", "--reference", "smooth", "--interpolate")
+    assert "the maps and the reference do not overlap: their centres lie 500 mm apart" in elsewhere.stderr
     scores = json.loads(run(*words, "--interpolate", "--json").stdout)["maps"]
     assert 0 < scores["T1"]["median_ape"] < 5
     far = np.eye(4)

@@ -141,6 +141,8 @@ def from_layer(data: Any, attributes: Mapping[str, Any]) -> Volume:
     values = np.asarray(data[0] if attributes.get("multiscale") else data)
     if attributes.get("rgb"):
         values = values[..., :3].mean(axis=-1, dtype=np.float32)
+    if values.dtype.kind in "iub" and record.volume.unit == "s":  # labels with the metadata of a map, which shows ms
+        record = LayerRecord(frame=record.frame)
     if record.is_empty or not _is_unmoved(values, attributes, record):
         return _from_transform(values, attributes, record)
     if record.shown_checksum is None:
@@ -211,24 +213,30 @@ def _from_transform(values: FloatArray, attributes: Mapping[str, Any], record: L
     if values.ndim < 2:
         raise ValueError(f"the layer {attributes.get('name')!r} has {values.ndim} axis: images have two or more.")
     name = str(attributes.get("name", "image"))
-    matrix, sizes, has_units = _space_matrix(attributes, values.ndim)
+    matrix, _, _ = _space_matrix(attributes, values.ndim)
     affine = np.linalg.inv(record.frame) @ matrix
     data = to_volume_axes(_in_own_unit(values, record))
-    notice = f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform."
-    if record.is_empty:
-        notice = (
-            f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right"
-            f"{'' if has_units else f' and its voxels as {sizes} mm'}."
-        )
-    is_drawn = record.is_empty and has_frame(attributes)  # over images of this plugin, which give axes and unit
     return replace(
         record.volume,
         data=data,
         grid=VoxelGrid(data.shape[:3], affine),
         name=record.volume.name or name,
         header=_header_for(values, record.volume.header),
-        notices=record.volume.notices if is_drawn else (*record.volume.notices, notice),
+        notices=(*record.volume.notices, *_transform_notices(values, attributes, record)),
     )
+
+
+def _transform_notices(values: FloatArray, attributes: Mapping[str, Any], record: LayerRecord) -> tuple[str, ...]:
+    """Notice on a layer that is placed by its transform; none on labels drawn over images of this plugin."""
+    name = attributes.get("name", "image")
+    if not record.is_empty:
+        return (f"{name}: moved, cropped or edited since it was opened, so it is placed by its layer's transform.",)
+    if has_frame(attributes):
+        is_drawn = values.dtype.kind in "iub"
+        return () if is_drawn else (f"{name}: not opened by this plugin, so it is placed where its viewer shows it.",)
+    _, sizes, has_units = _space_matrix(attributes, values.ndim)
+    size = "" if has_units else f" and its voxels as {sizes} mm"
+    return (f"{name}: not opened by this plugin, so its axes are taken as superior, anterior, right{size}.",)
 
 
 def _space_matrix(attributes: Mapping[str, Any], ndim: int) -> tuple[FloatArray, str, bool]:

@@ -7,10 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from napari_swig_qmri.cli.console import say
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, maps_among, paths_of, read_inputs
-from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, quantity_values
+from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, moved_to, quantity_values
 from napari_swig_qmri.data.labels import offset_text
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
@@ -61,22 +63,28 @@ def _read_t2star(path: Path, units: str | None, grid: VoxelGrid) -> tuple[Volume
         raise ValueError(
             f"{volume.source!r} is a {volume.suffix or 'file of unknown kind'}, not a T2* map: choose another."
         )
-    if not volume.grid.is_aligned_with(grid):
+    if not _has_all_voxels(volume, grid):
         offset = offset_text(volume.grid, grid)
         raise ValueError(f"{volume.source!r} does not have the voxels of the other maps: {offset}. Resample it first.")
-    return volume, _t2star_notices(volume)
+    return moved_to(volume, grid), _t2star_notices(volume)
 
 
 def _t2star_among(volumes: Sequence[Volume], grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:
     """First T2* map on a grid and the notices about it; else None and a notice about each T2* map left out."""
     candidates = [volume for volume in volumes if volume.suffix in T2STAR_SUFFIXES]
-    used = next((volume for volume in candidates if volume.grid.is_aligned_with(grid)), None)
+    used = next((volume for volume in candidates if _has_all_voxels(volume, grid)), None)
     if used is not None:
-        return used, _t2star_notices(used)
+        return moved_to(used, grid), _t2star_notices(used)
     reason = "left out, because it does not have the voxels of the other maps"
     return None, tuple(
         f"{volume.name}: {reason}: {offset_text(volume.grid, grid)}. Resample it to use it." for volume in candidates
     )
+
+
+def _has_all_voxels(volume: Volume, grid: VoxelGrid) -> bool:
+    """Whether a volume has the voxels of a grid, in any storage order."""
+    is_alike = sorted(volume.grid.shape) == sorted(grid.shape) and volume.grid.has_voxels_of(grid)
+    return is_alike and bool(np.allclose(volume.grid.centre, grid.centre, atol=0.05))
 
 
 def _t2star_notices(volume: Volume) -> tuple[str, ...]:

@@ -16,6 +16,7 @@ from napari_swig_qmri.data.coercion import mask_from
 from napari_swig_qmri.data.files import write_volumes
 from napari_swig_qmri.data.inputs import read_maps, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
+from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.resampling import interpolated
@@ -110,6 +111,7 @@ def evaluate_files(
     mask = positive_voxels(reference.maps) if mask is None else mask
     notices = (*given.notices, *reference.notices, *about_mask)
     say(*notices)
+    check_place("the maps", given.maps.grid, grid, "the reference")
     maps = interpolated(given.maps, grid) if interpolate else given.maps
     if dry_run:
         statements = [*map_statements(given), *(f"Reference: {each}" for each in map_statements(reference))]
