@@ -92,7 +92,7 @@ def main(folder: Path, voxel_size: float, wait: bool) -> None:
         seed=SEED,
         table=similarities,
     )
-    picture(case, SHOWN_HEIGHT).save(folder / "demo.png", optimize=True)
+    picture(case, SHOWN_HEIGHT).quantize(256).save(folder / "demo.png", optimize=True)
     say(start, f"picture written to {folder / 'demo.png'}")
     viewer = show(lr_maps, result.maps, head.maps)
     take_picture(viewer, folder / "window.png")
