@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 
-from napari_swig_qmri.super_resolution.solver.tissue import find_tissue, head_brightness, tissue_within
+from napari_swig_qmri.super_resolution.solver.tissue import find_tissue, head_brightness
 
 SHAPE = (10, 8, 6)
 EVERYWHERE = torch.ones(SHAPE, dtype=torch.bool)
@@ -44,13 +43,3 @@ def test_guides_of_any_gain_tell_head_from_air_without_pd():
     torch.testing.assert_close(first, second)
     assert torch.equal(find_tissue(head(), first, EVERYWHERE), find_tissue(head(), image, EVERYWHERE))
     assert (head_brightness(None, torch.zeros(0, *SHAPE)) == 1).all()
-
-
-def test_tissue_must_lie_in_the_hr_grid():
-    within = np.zeros(SHAPE, bool)
-    within[:2] = True
-    assert torch.equal(tissue_within(EVERYWHERE, within), torch.as_tensor(within))
-    within[:] = False
-    within[0, 0] = True
-    with pytest.raises(ValueError, match="only 1% of the tissue"):
-        tissue_within(EVERYWHERE, within)

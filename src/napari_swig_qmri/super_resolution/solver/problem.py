@@ -23,14 +23,15 @@ from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMap
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.super_resolution.solver.alignment import align_axes
-from napari_swig_qmri.super_resolution.solver.tissue import (
-    LEAST_OVERLAP,
-    TISSUE_PD,
-    find_tissue,
-    head_brightness,
-    is_bright,
-    tissue_within,
+from napari_swig_qmri.super_resolution.solver.coverage import LEAST_OF_A_GUIDE, head_notices, tissue_notices
+from napari_swig_qmri.super_resolution.solver.proton_density import (
+    WATER_PD,
+    is_bright_in_head,
+    pd_of_water,
+    spikes_of,
+    tissue_level,
 )
+from napari_swig_qmri.super_resolution.solver.tissue import AIR, find_tissue, head_brightness, is_bright
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.physics.signal_models import SignalModel
 
-WATER_PD = 0.8  # PD of brain tissue relative to water: PD maps are scaled so that their tissue has it
 TYPICAL = {"PD": WATER_PD, "T1": 1.2, "T2": 0.08}  # of brain tissue, for a map that was not measured
 FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # lowest values whose logarithm is taken
 GUIDE_FLOOR = 0.03  # of the median over tissue
@@ -107,29 +107,35 @@ def prepare(
     for lr_guide, image in zip(lr_guides, images, strict=True):
         lr_guide.copy_(truncate(image))
     yield
-    lr_maps, seen, pd_unit = _clean_maps(maps, lr, lr_guides, about_maps)
     within = _within(lr.grid, hr_grid)
+    clean = _clean_maps(maps, lr, lr_guides, within, about_maps)
+    lr_maps, seen = clean.data, torch.as_tensor(clean.seen)
     measured = tuple(name in maps.names for name in QUANTITIES)
-    allowed = torch.as_tensor(seen)
+    allowed, counted = seen, guide_valid
     if mask is not None:
-        allowed = allowed & (truncate(torch.as_tensor(np.asarray(mask) > 0.5, dtype=dtype)) > 0.5)
-    tissue = find_tissue(lr_maps, head_brightness(lr_maps[0] if measured[0] else None, lr_guides), allowed)
+        inside = torch.as_tensor(np.asarray(mask) > 0.5)
+        allowed, counted = allowed & (truncate(inside.to(dtype)) > 0.5), guide_valid & inside
+    has_clear_pd = clean.shows_head or (measured[0] and not guides)
+    brightness = lr_maps[0] if has_clear_pd else head_brightness(None, lr_guides) * torch.as_tensor(within)
+    tissue = find_tissue(lr_maps, brightness, allowed)
+    about_guides += tissue_notices(tissue, lr.grid, hr_grid, guides)
+    about_maps += head_notices(seen, lr.grid, hr_grid, images, counted, [guide.name for guide in guides])
     problem = Problem(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
         lr_maps=lr_maps.to(dtype),
         lr_outside=torch.zeros(lr_maps.shape, dtype=dtype),
         measured=measured,
-        lr_seen=torch.as_tensor(seen),
-        lr_valid=torch.as_tensor(seen & within),
+        lr_seen=seen,
+        lr_valid=seen & torch.as_tensor(within & ~clean.spikes),
         guides=images,
         lr_guides=lr_guides,
         guide_valid=guide_valid,
         sequences=tuple(_sequence_of(guide) for guide in guides),
-        pd_unit=pd_unit,
+        pd_unit=clean.pd_unit,
         truncate=truncate,
         interpolate=linear_interpolation(hr_grid, lr.grid, dtype=dtype),
-        tissue=tissue_within(tissue, within),
+        tissue=tissue & torch.as_tensor(within),
         notices=(*about_maps, *about_guides),
     )
     yield
@@ -170,18 +176,41 @@ def _on_grid(
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
-def _clean_maps(
-    maps: QuantitativeMaps, lr: QuantitativeMaps, lr_guides: Tensor, notices: list[str]
-) -> tuple[Tensor, BoolArray, float]:
-    """All three quantities on the LR grid, the voxels that were measured, and the unit of PD.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _CleanMaps:
+    """LR maps without gaps."""
 
-    PD is relative to water, a missing map is constant, gaps in the head are filled, and air is at the floor.
+    data: Tensor  # (3, x, y, z), PD relative to water
+    seen: BoolArray  # (x, y, z), measured voxels
+    spikes: BoolArray  # (x, y, z), those of them whose PD is impossible
+    pd_unit: float  # PD of water in the unit of the PD map
+    shows_head: bool  # whether there is a PD map that is high in the head and low in air
+
+
+def _clean_maps(
+    maps: QuantitativeMaps, lr: QuantitativeMaps, lr_guides: Tensor, within: BoolArray, notices: list[str]
+) -> _CleanMaps:
+    """All three quantities on the LR grid, of which the voxels `within` the HR grid show what the guides show.
+
+    A missing map is constant, gaps in the head and spikes of PD are filled, and air is at the floor.
     """
     valid = np.isfinite(lr.data).all(axis=0) & (lr.data != 0).any(axis=0)
     n_bad = int((~np.isfinite(maps.data)).any(axis=0).sum())
     if n_bad:
         notices.append(f"{n_bad} voxels of the low-resolution maps are not finite and count as not measured.")
-    pd_unit = _pd_of_water(lr["PD"][valid]) if "PD" in lr.names else 1.0
+    pd_unit, spikes, shows_head = 1.0, np.zeros_like(valid), False
+    known = valid & within
+    if "PD" in lr.names and known.any():
+        head = known & is_bright(head_brightness(None, lr_guides), torch.as_tensor(known), AIR).numpy()
+        level = tissue_level(lr, head)
+        spikes = spikes_of(lr["PD"], valid, level)
+        shows_head = is_bright_in_head(lr["PD"], known & ~spikes, head, level)
+        pd_unit = pd_of_water(lr["PD"][valid & ~spikes]) if shows_head else level / WATER_PD
+    if spikes.any():
+        notices.append(
+            f"{int(spikes.sum())} voxels of the PD map differ from their neighbours more than tissue can and are not "
+            "used."
+        )
     data = np.empty((len(QUANTITIES), *lr.grid.shape), np.float32)
     for i, name in enumerate(QUANTITIES):
         if name in lr.names:
@@ -196,13 +225,8 @@ def _clean_maps(
     gaps = enclosed(~valid, valid)
     if gaps.any():
         gaps &= is_bright(head_brightness(None, lr_guides), torch.as_tensor(valid)).numpy()
-    return torch.as_tensor(filled(data, gaps, valid, lr.grid.voxel_size)), valid, pd_unit
-
-
-def _pd_of_water(values: FloatArray) -> float:
-    """PD of water in the unit of PD values, which have 0.8 of it in brain tissue."""
-    bright = values[values > TISSUE_PD * np.percentile(values, 99)]
-    return float(np.median(bright)) / WATER_PD
+    whole = torch.as_tensor(filled(data, gaps | spikes, valid & ~spikes, lr.grid.voxel_size))
+    return _CleanMaps(data=whole, seen=valid, spikes=spikes, pd_unit=pd_unit, shows_head=shows_head)
 
 
 def _within(grid: VoxelGrid, other: VoxelGrid) -> BoolArray:
@@ -225,7 +249,7 @@ def check_guide(guide: WeightedImage, lr_grid: VoxelGrid) -> None:
     """Refuse a guide without any value, or away from the LR maps."""
     if not has_value(guide.data).any():
         raise ValueError(f"{guide.name} holds no voxel with a value: choose another image.")
-    if not _within(lr_grid, guide.grid).any():
+    if not (_within(lr_grid, guide.grid).any() or _within(guide.grid, lr_grid).any()):
         distance = np.linalg.norm(guide.grid.centre - lr_grid.centre)
         raise ValueError(
             f"{guide.name} covers nothing of the low-resolution maps; their centres lie {distance:.0f} mm apart: "
@@ -258,10 +282,11 @@ def _check_fit(problem: Problem, names: Sequence[str]) -> None:
     covered = problem.truncate(problem.guide_valid.to(problem.lr_maps.dtype)) > 0.5
     for name, sequence, image, seen in zip(names, problem.sequences, problem.lr_guides, covered, strict=True):
         used = problem.tissue & seen
-        if int(used.sum()) < LEAST_OVERLAP * int(problem.tissue.sum()):
+        share = int(used.sum()) / int(problem.tissue.sum())
+        if share < LEAST_OF_A_GUIDE:
             raise ValueError(
-                f"{name} covers less than {LEAST_OVERLAP:.0%} of the tissue of the low-resolution maps: choose images "
-                "of the same head in the same place."
+                f"{name} has values in only {share:.2%} of the tissue of the low-resolution maps, but at least "
+                f"{LEAST_OF_A_GUIDE:.0%} are needed: choose images of the same head in the same place."
             )
         level = float((image.abs() if sequence.is_signed else image)[used].median())
         if not level > 0:

@@ -9,13 +9,11 @@ import torch
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import BoolArray
-
 TISSUE_T1 = (0.2, 2.5)  # s, brain tissue without CSF
 TISSUE_T2 = (0.02, 0.15)  # s
 TISSUE_PD = 0.35  # of the 99th percentile
 MIN_TISSUE = 100  # LR voxels
-LEAST_OVERLAP = 0.1  # share of the tissue that each image must cover
+AIR = 0.15  # of the 99th percentile of the guides, below which a voxel is no part of the head
 
 
 def head_brightness(pd: Tensor | None, lr_guides: Tensor) -> Tensor:
@@ -28,9 +26,9 @@ def head_brightness(pd: Tensor | None, lr_guides: Tensor) -> Tensor:
     return torch.stack([size / _brightest(size.flatten()).clamp(min=1e-12) for size in sizes]).mean(0)
 
 
-def is_bright(brightness: Tensor, valid: Tensor) -> Tensor:
-    """Voxels with at least 35 % of the 99th percentile over `valid`; boolean ``(x, y, z)``, like all three."""
-    return brightness > TISSUE_PD * _brightest(brightness[valid])
+def is_bright(brightness: Tensor, valid: Tensor, share: float = TISSUE_PD) -> Tensor:
+    """Voxels above a `share` of the 99th percentile over `valid`; boolean ``(x, y, z)``, like both images."""
+    return brightness > share * _brightest(brightness[valid])
 
 
 def _brightest(values: Tensor) -> Tensor:
@@ -60,15 +58,3 @@ def find_tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
     if int(tissue.sum()) >= MIN_TISSUE:
         return tissue
     return bright if bright.any() else valid
-
-
-def tissue_within(tissue: Tensor, within: BoolArray) -> Tensor:
-    """Tissue `within` the HR grid; boolean ``(x, y, z)``, like both. ValueError if that is less than 10 % of it."""
-    covered = tissue & torch.as_tensor(within)
-    share = int(covered.sum()) / int(tissue.sum())
-    if share < LEAST_OVERLAP:
-        raise ValueError(
-            f"only {share:.0%} of the tissue of the low-resolution maps lies in the high-resolution grid: choose "
-            "images of the same head in the same place."
-        )
-    return covered
