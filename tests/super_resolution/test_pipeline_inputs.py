@@ -89,13 +89,14 @@ def test_guides_may_cover_less_than_the_maps():
     """LR voxels beyond the guides have no counterpart in them: truncation would wrap around to the other end."""
     lr, guides = case()
     grid = guides[0].grid
-    cut = VoxelGrid((48, 56, 10), from_matvec(grid.affine[:3, :3], grid.world(np.array([0.0, 0, 8]))))
-    result = solved(lr, [replace(guide, data=guide.data[..., 8:18], grid=cut) for guide in guides])
+    cut = VoxelGrid((48, 56, 14), from_matvec(grid.affine[:3, :3], grid.world(np.array([0.0, 0, 6]))))
+    result = solved(lr, [replace(guide, data=guide.data[..., 6:20], grid=cut) for guide in guides])
+    assert any(notice.startswith("T1w and T2w cover only ") for notice in result.notices)
     np.testing.assert_allclose(result.gains, GAINS[:2], rtol=0.01)
-    where = tissue()[..., 8:18]
+    where = tissue()[..., 6:20]
     assert (result.maps.data[:, where] > 0).all()
     for name in NAMES:
-        error = np.abs(result.maps[name][where] / slab().maps[name][..., 8:18][where] - 1)
+        error = np.abs(result.maps[name][where] / slab().maps[name][..., 6:20][where] - 1)
         assert np.median(error) < 0.03
 
 
@@ -153,7 +154,12 @@ def test_oblique_grids_need_nothing_when_they_are_parallel():
     np.testing.assert_allclose(result.maps.data, usual().maps.data, rtol=1e-2, atol=1e-3)
 
 
-def test_maps_turned_against_the_guides_are_resampled_and_it_is_said():
+def corner_in(whole, part):
+    """Voxel of a grid at which a part of it begins."""
+    return np.rint(np.linalg.inv(whole.affine) @ part.affine[:, 3])[:3].astype(int)
+
+
+def test_beside_guides_turned_against_the_maps_the_result_follows_the_maps_and_it_is_said():
     """Smooth maps, so that what counts is where things are."""
     truth = slab().maps
     turn = from_matvec(Rotation.from_euler("xyz", [5, -4, 8], degrees=True).as_matrix(), [1.0, -2.0, 0.5])
@@ -167,27 +173,29 @@ def test_maps_turned_against_the_guides_are_resampled_and_it_is_said():
         data = np.stack([0.7 + 0.12 * grey, 0.9 + 0.5 * grey, 0.07 + 0.02 * grey])
         return QuantitativeMaps(data=data.astype(np.float32), grid=grid, names=truth.names)
 
-    expected = maps_on(hr)
-    _, guides = degraded(expected)
+    _, guides = degraded(maps_on(hr))
     result = solved(maps_on(lr_grid), guides)
-    assert any("rotated" in notice for notice in result.notices)
-    inner = np.zeros(hr.shape, bool)
-    inner[6:-6, 6:-6, 6:-6] = True
+    assert any(notice.startswith("Tilted against the maps: ") for notice in result.notices)
+    grid, whole = result.maps.grid, lr_grid.with_shape((48, 48, 48))
+    assert grid.voxel_size == pytest.approx((2, 2, 2))
+    assert grid.is_aligned_with(whole.box(tuple(corner_in(whole, grid)), grid.shape), 1e-6)
+    expected, inner = maps_on(grid), np.abs(position(grid)).max(axis=-1) < 27
     for name in NAMES:
         assert np.abs(result.maps[name] / expected[name] - 1)[inner].max() < 0.03
 
 
 def test_guides_may_reach_far_beyond_the_maps():
-    """The LR maps cover a slab of a tall guide: blocks without an LR voxel are left out."""
+    """The LR maps cover the lower half of a tall guide: blocks without an LR voxel are left out."""
     box = QuantitativeMaps(data=textured((24, 24, 240)), grid=VoxelGrid((24, 24, 240), np.eye(4)))
     lr, guides = degraded(box)
-    bottom = QuantitativeMaps(data=lr.data[..., :15], grid=VoxelGrid((12, 12, 15), lr.grid.affine))
+    bottom = QuantitativeMaps(data=lr.data[..., :65], grid=VoxelGrid((12, 12, 65), lr.grid.affine))
     result = solved(bottom, guides)
     np.testing.assert_allclose(result.gains, GAINS[:2], rtol=0.01)
     covered = np.zeros(result.maps.grid.shape, bool)
-    covered[..., 2:26] = True
+    covered[..., 2:126] = True
     assert relative(result.maps, box, covered, share=0.5) < 0.03
-    assert (result.maps.data[..., 31:] == 0).all()
+    assert (result.maps.data[..., 131:] == 0).all()
+    assert any(notice.startswith("The low-resolution maps cover 54% of the head") for notice in result.notices)
 
 
 @pytest.mark.parametrize("voxel_size", [2.0, (3.0, 3.0, 4.0), 2.6])
