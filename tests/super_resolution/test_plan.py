@@ -15,10 +15,12 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.super_resolution.options import Options
-from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps
+from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps, super_resolve
+from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.preflight import preflight
 from napari_swig_qmri.super_resolution.solver.devices import choose_device
 
+FAST = Options(method="regression", device="cpu")
 T1W = SpinEcho(repetition_time=0.6, echo_time=0.012)
 
 
@@ -67,6 +69,8 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
             "T1w covers nothing of the low-resolution maps",
         ),
         (box(), [replace(guide(), grid=FLAT)], {}, "the affine of T1w is singular"),
+        (box(), [replace(guide(), data=-np.ones((8, 8, 8)))], {}, "T1w has no positive signal over the tissue"),
+        (box(), [guide()], {"device": "cpu:foo"}, "the device 'cpu:foo' is not on this machine: choose cpu or cpu:0"),
         (replace(box(), grid=VoxelGrid((4, 4, 4), FLAT.affine)), [guide()], {}, "the affine of the low-res.* singular"),
         (QuantitativeMaps(data=np.ones((0, 4, 4, 4)), grid=box().grid, names=()), [guide()], {}, "no map was given"),
         (box(), [guide()], {"reference": 3}, "the reference must be a guide from 0 to 0, but it is 3"),
@@ -82,12 +86,26 @@ def test_bad_input_is_refused_with_a_sentence_before_and_in_a_run(maps, guides, 
     assert re.search(sentence, problem)
 
 
-def test_a_guide_without_a_signal_is_refused_in_the_run():
-    dark = replace(guide(), data=-np.ones((8, 8, 8)))
-    with pytest.raises(ValueError, match="T1w has no positive signal over the tissue"):
-        solved(box(), [dark])
-    (problem,) = preflight(box(), [dark]).problems
-    assert "T1w has no positive signal over the tissue" in problem
+def test_a_plan_is_run_as_it_is_and_alone():
+    lr, guides = case()
+    planned = plan(lr, guides, FAST)
+    result = super_resolve(planned)
+    np.testing.assert_array_equal(result.maps.data, super_resolve(lr, guides, FAST).maps.data)
+    assert result.parameters["options"] == FAST.to_json()
+    for more in ({"guides": guides}, {"options": FAST}, {"units": "s"}, {"mask": np.ones(planned.hr_grid.shape)}):
+        with pytest.raises(TypeError, match="a plan holds its guides, options, units and mask"):
+            super_resolution_steps(planned, **more)
+
+
+def test_notices_of_a_plan_are_in_the_result_once():
+    lr, guides = case()
+    gap = guides[0].data.copy()
+    gap[20, 20, 10] = np.nan
+    noted = [replace(guides[0], data=gap, notices=("T1w: something was assumed.",)), guides[1]]
+    planned = plan(lr, noted, FAST)
+    assert planned.notices[0] == "T1w: something was assumed."
+    assert any("have no value" in notice for notice in planned.notices)
+    assert super_resolve(planned).notices == planned.notices
 
 
 def test_a_result_without_more_detail_is_refused():

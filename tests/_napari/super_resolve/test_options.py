@@ -24,6 +24,7 @@ def editor(qtbot: QtBot) -> OptionsEditor:
 @pytest.mark.parametrize(
     "options",
     [
+        Options(),
         Options(method="network", weights=FILE, voxel_size=1.5, device="cpu", memory_limit=2_000_000_000),
         Options(method="network", weights=DEFAULT_WEIGHTS, voxel_size=(1.0, 1.0, 2.0), adapt=True),
         Options(method="posterior", voxel_size=0.8333, memory_limit=3_000_000),  # the boxes show less digits
