@@ -120,6 +120,13 @@ def _super_resolve(
     keep_noise: Annotated[
         bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
     ] = False,
+    no_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--no-resolution",
+            help="Take maps and guides as stored, whatever was measured.",
+        ),
+    ] = False,
     units: Units = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -142,6 +149,7 @@ def _super_resolve(
             device=device,
             voxel_size=size,
             keep_noise=keep_noise,
+            resolution=not no_resolution,
         )
         report = super_resolve_files(
             given, guide or [], sequence or [], output, options, mask, overwrite=overwrite, dry_run=dry_run

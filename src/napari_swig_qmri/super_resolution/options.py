@@ -56,6 +56,9 @@ class Options:
         ``hub:owner/repository`` on the Hugging Face hub. By default `DEFAULT_WEIGHTS`.
     adapt
         Train the network on this subject first, for as long as that lowers its cross-scale error.
+    resolution
+        Use the maps at the voxel size they were measured with, where they are stored on finer voxels, and give guides
+        with thick slices the detail of a finer guide.
     keep_noise
         Return the maximum of the posterior itself. By default it is averaged over neighbouring voxels that differ
         by no more than noise.
@@ -88,6 +91,7 @@ class Options:
     weights: str | Path | None = None
     adapt: bool = False
     keep_noise: bool = False
+    resolution: bool = True
 
     def __post_init__(self) -> None:
         """Check each option by itself, and those that exclude each other."""
@@ -126,6 +130,7 @@ class Options:
             "weights": ((str, Path, NoneType), "a name or a path"),
             "adapt": ((bool,), "True or False"),
             "keep_noise": ((bool,), "True or False"),
+            "resolution": ((bool,), "True or False"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),
             "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),
         }

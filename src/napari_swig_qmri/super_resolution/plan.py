@@ -15,6 +15,8 @@ from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
+from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
+from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
@@ -146,6 +148,9 @@ def plan(
     measured, notices = maps_from(maps, units)
     images = guides_from(guides)
     check_maps(measured)
+    if options.resolution:
+        measured, about_resolution = at_measured_resolution(measured)
+        notices += about_resolution
     check_options(options, measured, len(images))
     check_guides(images)
     hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
@@ -155,7 +160,8 @@ def plan(
     memory = _memory(options, hr_grid, device, len(images))
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if options.method == "network" else None
-    problem = drained(prepare(measured, images, hr_grid, inside, getattr(torch, options.dtype)))
+    sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
+    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype)))
     return RunPlan(
         maps=measured,
         guides=images,
@@ -172,7 +178,8 @@ def plan(
         notices=(
             *notices,
             *_about(images),
-            *hr_grid_notices(measured, images, hr_grid),
+            *hr_grid_notices(measured, [each for each in images if each in sharp], hr_grid),
+            *about_sharpening,
             *about_mask,
             *problem.notices,
         ),

@@ -1,0 +1,1 @@
+"""How each image was measured: its resolution, and what lies between it and the HR maps."""

@@ -1,0 +1,201 @@
+"""LR maps that are stored on finer voxels than they were measured with, and the maps at the measured voxel size.
+
+Scanners and their software zero-fill k-space, so that maps of 2 mm are often stored with 1 mm voxels. Their spectrum
+then ends at the measured frequencies. Maps without a value outside the head, or cut after zero-filling, have this
+limit too, but it is hidden by the edges of what remains: the spectrum is taken from tapered lines inside the head.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import distance_transform_edt
+
+from napari_swig_qmri.data.resampling import on_grid
+from napari_swig_qmri.data.truncation import truncation_matrix
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.data.wording import joined, size_text
+
+LEAST_DROP = 3.5  # of the logarithm of the power; without a limit at most 2.4 on real maps, with one at least 6
+LEAST_RATIO = 1.1  # of the stored frequencies to the measured ones; interpolated maps fall off closer to the end
+MOST_RATIO = 6.0
+SIMPLE_RATIOS = (5 / 4, 4 / 3, 3 / 2, 8 / 5, 5 / 3, 2.0, 5 / 2, 3.0, 4.0)
+RATIO_TOLERANCE = 0.03  # relative, within which a ratio is taken for a simple one
+SHORTEST_LINE = 24  # voxels
+FEWEST_LINES = 30
+MOST_LINES = 20_000
+WINDOW = 3  # frequencies before and after a drop that are compared
+
+
+@dataclass(frozen=True)
+class _Limit:
+    """Highest measured frequency along one axis, in cycles per stored field of view."""
+
+    frequency: float
+    drop: float  # of the logarithm of the power there
+    support: int  # number of samples up to this frequency, if the field of view is whole
+
+
+def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tuple[str, ...]]:
+    """Maps on voxels of the size they were measured with, and a sentence if that is not the size they are stored with.
+
+    Parameters
+    ----------
+    maps
+        Measured LR maps, without a value (NaN or 0) outside the head or everywhere in the field of view.
+
+    Returns
+    -------
+    maps
+        The same maps where all axes were stored as measured. Along other axes k-space is cut to the measured
+        frequencies. Where edges of the head or of a cut field of view hide them, the maps, which have no detail
+        finer than the measured voxels, are read at the centres of these by quintic splines.
+    notices
+        One sentence, or none.
+    """
+    inside = np.isfinite(maps.data).all(axis=0) & (maps.data != 0).all(axis=0)
+    data, grid, shape = maps.data, maps.grid, list(maps.grid.shape)
+    ratios = [1.0, 1.0, 1.0]
+    for axis, n in enumerate(maps.grid.shape):
+        whole = _limit(_spectra(np.nan_to_num(data), axis), n)
+        if whole is not None:
+            shape[axis] = whole.support
+        elif (limit := _limit(_tapered_spectra(data, inside, axis), n)) is not None:
+            ratios[axis] = _simple(n / (2 * limit.frequency))
+    if ratios == [1.0, 1.0, 1.0] and tuple(shape) == maps.grid.shape:
+        return maps, ()
+    if max(ratios) > 1:
+        data, grid = _read_at_centres(data, grid, inside, ratios)
+        shape = [n if ratio > 1 else kept for n, ratio, kept in zip(grid.shape, ratios, shape, strict=True)]
+    for axis, (n, kept) in enumerate(zip(grid.shape, shape, strict=True)):
+        if kept < n:
+            data = _cropped(np.nan_to_num(data), axis, n, kept)
+    grid = grid.with_shape((shape[0], shape[1], shape[2]))
+    notice = (
+        f"{joined(maps.names)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
+        f"{size_text(grid.voxel_size)} mm: their spectrum ends there. The measured voxels are used."
+    )
+    return QuantitativeMaps(data=data.astype(maps.data.dtype), grid=grid, names=maps.names), (notice,)
+
+
+def _spectra(data: FloatArray, axis: int) -> list[FloatArray]:
+    """Mean logarithm of the power along one axis, per map, over all lines that are not constant."""
+    lines = np.moveaxis(data, axis + 1, -1).reshape(len(data), -1, data.shape[axis + 1])
+    step = -(-lines.shape[1] // MOST_LINES)
+    return [_mean_log_power(each[::step]) for each in lines]
+
+
+def _tapered_spectra(data: FloatArray, inside: BoolArray, axis: int) -> list[FloatArray]:
+    """Spectra as of `_spectra`, of the longest run of voxels inside the head in each line; empty if they are short.
+
+    Tapering the runs keeps their ends out of the high frequencies.
+    """
+    where = np.moveaxis(inside, axis, -1).reshape(-1, inside.shape[axis])
+    first, length = _longest_runs(where)
+    long = np.flatnonzero(length >= max(SHORTEST_LINE, 0.5 * length.max(initial=0)))
+    if len(long) < FEWEST_LINES:
+        return []
+    long = long[:: -(-len(long) // MOST_LINES)]
+    place = (np.arange(where.shape[1]) - first[long, None] + 0.5) / length[long, None]
+    taper = np.where((place > 0) & (place < 1), np.sin(np.pi * np.clip(place, 0, 1)) ** 3, 0)
+    taper /= np.linalg.norm(taper, axis=1, keepdims=True)
+    spectra = []
+    for each in np.moveaxis(np.nan_to_num(data), axis + 1, -1).reshape(len(data), *where.shape):
+        values = each[long]
+        mean = (values * taper).sum(axis=1, keepdims=True) / taper.sum(axis=1, keepdims=True)
+        spectra.append(_mean_log_power((values - mean) * taper))
+    return spectra
+
+
+def _longest_runs(where: BoolArray) -> tuple[FloatArray, FloatArray]:
+    """First voxel and length of the longest run of True in each row of ``(line, n)``."""
+    run = np.zeros(where.shape, int)
+    count = np.zeros(len(where), int)
+    for index in range(where.shape[1]):
+        count = np.where(where[:, index], count + 1, 0)
+        run[:, index] = count
+    length = run.max(axis=1)
+    return run.argmax(axis=1) - length + 1, length
+
+
+def _mean_log_power(lines: FloatArray) -> FloatArray:
+    """Mean over lines ``(line, n)`` of the logarithm of the power, per frequency from 0 to n / 2."""
+    power = np.abs(np.fft.rfft(lines, axis=-1)) ** 2
+    power = power[power[:, 1:].sum(axis=1) > 0]
+    if not len(power):
+        return np.zeros(lines.shape[1] // 2 + 1)
+    result: FloatArray = np.log(power + 1e-12 * np.median(power.max(axis=1))).mean(axis=0)
+    return result
+
+
+def _limit(spectra: list[FloatArray], n: int) -> _Limit | None:
+    """Limit of the measured frequencies along an axis of `n` voxels, from the map that shows it best; None without."""
+    found = [limit for limit in map(_drop, spectra) if limit is not None]
+    best = max(found, key=lambda limit: limit.drop, default=None)
+    if best is None or best.drop < LEAST_DROP or not LEAST_RATIO <= n / (2 * best.frequency) <= MOST_RATIO:
+        return None
+    return best
+
+
+def _drop(spectrum: FloatArray) -> _Limit | None:
+    """Steepest fall of a spectrum beyond the slope before it, and the frequency where it has lost half its power."""
+    medians = np.array([np.median(spectrum[m : m + WINDOW]) for m in range(len(spectrum))])
+    slopes = np.maximum(medians[: -3 * WINDOW] - medians[WINDOW : -2 * WINDOW], 0)
+    drops = medians[WINDOW : -2 * WINDOW] - medians[2 * WINDOW : -WINDOW] - slopes
+    if not drops.size:
+        return None
+    m = int(np.argmax(drops)) + 2 * WINDOW
+    start = m - WINDOW
+    lost = _level(spectrum, start)[start : m + WINDOW] - spectrum[start : m + WINDOW]
+    half = int(np.argmax(lost > np.log(2)))  # 0 if it is lost at once or never
+    over = np.interp(np.log(2), lost[half - 1 : half + 1], (-1.0, 0.0)) if half else 0.0
+    last = int(np.argmax(np.diff(lost)))
+    is_split = lost[last] > np.log(3)  # zero-filling halves the highest frequency of an even number of samples
+    return _Limit(
+        frequency=start + half + float(over), drop=float(drops.max()), support=2 * (start + last) + (not is_split)
+    )
+
+
+def _level(spectrum: FloatArray, stop: int) -> FloatArray:
+    """Spectrum as a power of the frequency, fitted from half of `stop` up to there."""
+    frequencies = np.log(np.arange(len(spectrum)).clip(1))
+    fitted = slice(max(1, stop // 2), stop + 1)
+    level: FloatArray = np.polyval(np.polyfit(frequencies[fitted], spectrum[fitted], 1), frequencies)
+    return level
+
+
+def _simple(ratio: float) -> float:
+    """Nearest simple ratio, or the ratio itself if there is none nearby."""
+    nearest = min(SIMPLE_RATIOS, key=lambda each: abs(np.log(ratio / each)))
+    return nearest if abs(ratio / nearest - 1) < RATIO_TOLERANCE else ratio
+
+
+def _cropped(data: FloatArray, axis: int, n: int, kept: int) -> FloatArray:
+    """Maps ``(quantity, x, y, z)`` with k-space cut from `n` to `kept` samples along one axis.
+
+    Zero-filling splits the highest frequency of an even number of samples into two halves; cutting keeps one of them.
+    """
+    matrix = truncation_matrix(n, kept)
+    if kept % 2 == 0:
+        signs = np.exp(1j * np.pi * np.arange(kept)).real / np.sqrt(kept)
+        matrix = matrix + np.outer(signs, signs @ matrix)
+    return np.moveaxis(np.tensordot(matrix, data, axes=(1, axis + 1)), 0, axis + 1)
+
+
+def _read_at_centres(
+    data: FloatArray, grid: VoxelGrid, inside: BoolArray, ratios: list[float]
+) -> tuple[FloatArray, VoxelGrid]:
+    """Maps at the centres of voxels that are coarser by `ratios`, and their grid; outside the head as before."""
+    step = np.asarray(ratios)
+    shape = np.maximum(1, (np.asarray(grid.shape) / step + 1e-6).astype(int))
+    first = (np.asarray(grid.shape) - shape * step) / 2 + (step - 1) / 2
+    affine = grid.affine.astype(float).copy()
+    affine[:3, :3] = grid.affine[:3, :3] * step
+    affine[:3, 3] = grid.world(first)
+    coarse = VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
+    read = np.stack([on_grid(each[tuple(nearest)], grid, coarse, 5, mode="nearest", decimals=9) for each in data])
+    share = on_grid(inside.astype(np.float32), grid, coarse, mode="nearest", decimals=9)
+    outside = np.nan if np.isnan(data).any() else 0.0
+    return np.where(share > 0.5, read, outside), coarse
