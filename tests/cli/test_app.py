@@ -53,6 +53,8 @@ def test_shells_complete_commands_options_and_names(run: Run) -> None:
     assert "super-resolve" in completed("swig-qmri super")
     assert "--voxel-size" in completed("swig-qmri super-resolve --voxel")
     assert "spin-echo" in completed("swig-qmri super-resolve --sequence spin")
+    assert "mprage" in completed("swig-qmri synthesize --sequence mpr")
+    assert "T2w TSE" in completed("swig-qmri synthesize --preset T2w")
 
 
 def test_a_command_alone_and_the_program_describe_themselves(run: Run) -> None:

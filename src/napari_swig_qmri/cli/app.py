@@ -55,7 +55,11 @@ def _print_version(is_asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(
+    epilog=examples("swig-qmri simulate -o case", "swig-qmri super-resolve case/lr --guide case/guides -o out")
+    + "\n\nEvery command has examples of its own: swig-qmri COMMAND -h. Exit codes: 0 done, 1 input refused, 2 wrong "
+    "usage, 4 done but the result is not to be used, 130 cancelled."
+)
 def _program(
     _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")

@@ -18,6 +18,7 @@ from napari_swig_qmri.cli.contrast_options import (
     preset_with,
     sequence_with,
 )
+from napari_swig_qmri.cli.guide_sequences import names_among, preset_names
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -61,9 +62,15 @@ def synthesize(
     pd: PdFile = None,
     t1: T1File = None,
     t2: T2File = None,
-    sequence: Annotated[str | None, _name(help=f"Sequence: {', '.join(SEQUENCES)}.")] = None,
+    sequence: Annotated[
+        str | None, _name(help=f"Sequence: {', '.join(SEQUENCES)}.", autocompletion=names_among(SEQUENCES))
+    ] = None,
     preset: Annotated[
-        str | None, _name(help="Named sequence with its settings, such as T2w TSE; other options change the settings.")
+        str | None,
+        _name(
+            help="Named sequence with its settings, such as T2w TSE; other options change the settings.",
+            autocompletion=preset_names,
+        ),
     ] = None,
     field: Annotated[
         float | None, typer.Option(metavar="T", help="Field strength of the preset in T. [default: 3]")

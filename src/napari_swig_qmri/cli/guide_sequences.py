@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -156,11 +156,19 @@ def parse_sequence(text: str) -> GuideSequence:
     return GuideSequence(name=name, settings=settings, field_strength=strength)
 
 
+def names_among(names: Iterable[str]) -> Callable[[str], list[str]]:
+    """Completion by the shell: a function that returns the names that begin with a text."""
+    return lambda incomplete: [name for name in names if name.lower().startswith(incomplete.lower())]
+
+
+def preset_names(incomplete: str) -> list[str]:
+    """Names of presets that begin with a text, for the completion by the shell."""
+    return names_among(dict.fromkeys(preset.name for preset in all_presets()[0]))(incomplete)
+
+
 def sequence_names(incomplete: str) -> list[str]:
-    """Names that begin with a text, for the completion of the shell."""
-    presets, _ = all_presets()
-    names = dict.fromkeys((AUTO, *SEQUENCES, *(preset.name for preset in presets)))
-    return [name for name in names if name.lower().startswith(incomplete.lower())]
+    """Sequences and presets that begin with a text, for the completion by the shell."""
+    return [*names_among((AUTO, *SEQUENCES))(incomplete), *preset_names(incomplete)]
 
 
 def _assumption(guide: str, kind: type[SignalModel], assumed: Mapping[str, Any]) -> tuple[str, ...]:
