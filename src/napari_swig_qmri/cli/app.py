@@ -15,6 +15,7 @@ import typer
 from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
 from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
+from napari_swig_qmri.cli.info import add_info_command
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -165,4 +166,5 @@ def _super_resolve(
 
 app.command(epilog=SYNTHESIZE_EXAMPLES)(synthesize)
 app.command(epilog=SHEET_EXAMPLES)(sheet)
+add_info_command(app)
 add_study_commands(app)

@@ -43,8 +43,8 @@ def print_report(report: Report, as_json: bool) -> None:
         typer.echo(for_terminal(text))
 
 
-def print_json(content: Mapping[str, Any]) -> None:
-    """Print one JSON object on standard output; numbers that are not finite become null."""
+def print_json(content: Mapping[str, Any] | list[Any]) -> None:
+    """Print one JSON object or list on standard output; numbers that are not finite become null."""
     typer.echo(json.dumps(_finite(content), indent=2, default=str))
 
 

@@ -26,8 +26,7 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
     if not folder.is_dir():
         raise FileNotFoundError(f"{folder} is not a folder: check the name.")
     files = list(islice(iterate_files(folder), _MAX_FILES))
-    names = {str(file).lower() for file in files}
-    paths = sorted(file for file in files if _is_image(file, names))
+    paths = _images_among(files)
     anatomical = [path for path in paths if not _OTHER_MODALITIES & set(path.relative_to(folder).parts)]
     n_others, n_too_many = len(paths) - len(anatomical), len(anatomical) - _MAX_IMAGES
     problems = [f"{n_others} images that are not anatomical."] if n_others else []
@@ -37,6 +36,16 @@ def find_images(folder: Path) -> tuple[list[Path], list[str]]:
     if len(files) == _MAX_FILES:
         problems.append(f"All but the first {_MAX_FILES:,} files: open a subfolder to see the others.")
     return anatomical, problems
+
+
+def image_paths(folder: Path) -> list[Path]:
+    """All images of a folder and its subfolders, ordered by name."""
+    return _images_among(list(islice(iterate_files(folder), _MAX_FILES)))
+
+
+def _images_among(files: list[Path]) -> list[Path]:
+    names = {str(file).lower() for file in files}
+    return sorted(file for file in files if _is_image(file, names))
 
 
 def has_images(folder: Path) -> bool:

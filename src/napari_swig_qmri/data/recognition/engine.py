@@ -10,6 +10,7 @@ from napari_swig_qmri.data.recognition.sidecars import sequence_in
 from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, SUFFIX_KEY, USED, WEIGHTED
 from napari_swig_qmri.data.recognition.units import Unit, judge_unit
 
+_OTHER_UNITS = {"s": "ms", "ms": "s", "1/s": "1/ms", "1/ms": "1/s", "arbitrary": "percent"}
 _ORDER: tuple[Confidence, ...] = ("ask", "likely", "sure")
 
 
@@ -26,11 +27,6 @@ class Recognition:
     confidence: Confidence
     reasons: tuple[str, ...]  # one sentence each
     how_to_correct: str  # clause
-
-    @property
-    def needs_values(self) -> bool:
-        """Whether values of the file could change the answer."""
-        return self.confidence != "sure" and self.kind is not None
 
 
 def recognise(evidence: Evidence) -> Recognition:
@@ -66,10 +62,9 @@ def _sequence(suffix: str | None, evidence: Evidence) -> tuple[str | None, tuple
 def _how_to_correct(kind: Kind, unit: Unit, used: str | None, sequence: str | None) -> str:
     """What to write into the sidecar, or which option to give, if the answer is wrong."""
     if used in MAP_UNITS and kind.confidence != "ask":
-        other = "ms" if unit.name == "s" else "s"
-        is_time = MAP_UNITS[used] != "arbitrary"
-        options = f"--units {other}, or " if is_time else ""
-        return f'{options}"Units": "{other if is_time else "percent"}" or "{SUFFIX_KEY}": "T1w" in its sidecar'
+        other = _OTHER_UNITS.get(unit.name or "", "arbitrary")
+        option = f"--units {other}, or " if unit.name in ("s", "ms") else ""
+        return f'{option}"Units": "{other}" or "{SUFFIX_KEY}": "T1w" in its sidecar'
     if used in WEIGHTED and sequence is None:
         return '"PulseSequenceType": "MPRAGE" (or another) with EchoTime and RepetitionTime in its sidecar'
     return f'"{SUFFIX_KEY}": "T1map" (or T1w, mask, ...) in its sidecar'

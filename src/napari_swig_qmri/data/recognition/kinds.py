@@ -343,7 +343,9 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
         return replace(
             _decided(weighted, "likely" if is_said or is_worked_on else "ask", why), needs_values=not is_said
         )
-    unit = None if is_said else unit_of_map(quantity, evidence.values)
+    unit, is_clear = (None, True) if is_said else unit_of_map(quantity, evidence.values)
+    if not is_clear:
+        return _ask(weighted, f"{why}, and values that may also be those of a {quantity} map")
     if unit is None:
         return _decided(weighted, "likely", f"{why}, and values that are not those of a {quantity} map")
     kind = _decided(f"{quantity}map", "likely", f"{why}, and values like those of a head in {unit}")

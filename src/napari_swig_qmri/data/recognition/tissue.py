@@ -14,6 +14,7 @@ _LEVELS = 8  # images of fewer values are labels or made by hand, where any valu
 _AIR = 0.05  # values below this fraction of the median over tissue are air
 _GREY = 20  # levels; masks and probabilities in steps have fewer
 _FEW = 50  # voxels; fewer cannot be judged by their distribution
+_FLUID_OF_T2W, _FLUID_OF_T2 = 3.5, 4.2  # 99.5th percentile in medians: most of a T2w, least of a T2 map; open between
 _MEDIANS = {  # quantity: unit -> range of the median over a head
     "T1": {"s": (0.5, 2.4), "ms": (500, 2400)},
     "T2": {"s": (0.03, 0.16), "ms": (30, 160)},
@@ -53,25 +54,28 @@ def median(values: FloatArray | None) -> float | None:
     return float(np.median(sample)) if sample.size else None
 
 
-def unit_of_map(quantity: str, values: FloatArray | None) -> str | None:
-    """Unit in which values are distributed as those of a head in a map of PD, T1 or T2; None if in none.
+def unit_of_map(quantity: str, values: FloatArray | None) -> tuple[str | None, bool]:
+    """Unit in which values are distributed as in a map of PD, T1 or T2 of a head, and whether that is clear.
 
-    Grey values of a T1w have their tail towards the dark, those of a T2w no fluid at several times the median, and
-    those of a scanner's PDw another scale.
+    None if they are so in no unit. In maps of T1 and T2, fluid is several times the median and little is far below it;
+    in a T1w fluid is dark, and in a T2w at most four times as bright as the median. Grey values of scanners are whole
+    numbers far from those of PD.
     """
     tissue = tissue_values(values)
     if values is None or quantity not in _MEDIANS or tissue.size < _FEW or np.unique(tissue[:5000]).size < 3:
-        return None
-    sample = _head(values)
-    sample = sample[sample > _AIR * np.median(tissue)]
-    lowest, lower, middle, upper, top = np.percentile(sample, (5, 25, 50, 90, 99.5))
-    shape = {
-        "T1": upper / middle > middle / np.percentile(sample, 10) and 1.3 < top / middle < 10 and lowest > 0.1 * middle,
-        "T2": middle / lower < 1.6 and top / middle > 3.5,
-        "PD": middle / lower < 1.6 and top / middle < 1.7,
-    }
-    fitting = (unit for unit, (low, high) in _MEDIANS[quantity].items() if low <= middle <= high)
-    return next(fitting, None) if shape[quantity] else None
+        return None, True
+    head = _head(values)
+    head = head[head > _AIR * np.median(tissue)]
+    lowest, lower, upper = np.percentile(head, (2, 25, 99.5)) / np.median(head)
+    unit = next((unit for unit, (low, high) in _MEDIANS[quantity].items() if low <= np.median(head) <= high), None)
+    is_whole = bool((head[:5000] % 1 == 0).all())
+    if unit is None or (is_whole and unit in ("s", "arbitrary")):
+        return None, True
+    if quantity == "T1":
+        return unit if upper > 2.7 or (upper > 1.8 and lowest > 0.4) else None, True
+    if quantity == "PD":
+        return unit if lower > 0.65 and upper < 1.7 else None, True
+    return unit if lower > 0.65 and upper > _FLUID_OF_T2 else None, not _FLUID_OF_T2W < upper < _FLUID_OF_T2
 
 
 def is_binary(values: FloatArray) -> bool:
