@@ -92,7 +92,7 @@ class FakeEngine:
         maps, guides = maps_from(maps)[0], guides_from(guides)
         self.preflights.append({"maps": maps, "guides": guides, "mask": mask, **vars(options)})
         plan = FakePlan(maps, guides, options, mask)
-        return FakePreflight(("LR 2 mm → HR 1 mm.",), self.problems, 4.2, 600_000_000, plan)
+        return FakePreflight(("Maps 2 mm become 1 mm.",), self.problems, 4.2, 600_000_000, plan)
 
     def super_resolve(
         self, maps: Any, guides: Sequence[GuideLike] = (), options: Options | None = None, *, mask: Any = None
@@ -134,6 +134,7 @@ class FakePreflight:
     seconds: float
     memory: int
     plan: Any = None
+    sharpness: Any = field(default_factory=dict)
 
 
 def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **parameters: Any) -> SuperResolution:

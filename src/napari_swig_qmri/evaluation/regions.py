@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, find_objects, value_indices
-from scipy.stats import t as student
+from scipy.special import stdtrit
 
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.labels import check_place, labels_on
@@ -152,7 +152,7 @@ def statistics(values: FloatArray, **about: Any) -> RegionStatistics:
     n = finite.size
     mean = float(finite.mean()) if n else math.nan
     deviation = float(finite.std(ddof=1)) if n > 1 else math.nan
-    half = float(student.ppf((1 + CONFIDENCE) / 2, n - 1)) * deviation / math.sqrt(n) if n > 1 else math.nan
+    half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n) if n > 1 else math.nan
     return RegionStatistics(
         n=n,
         mean=mean,

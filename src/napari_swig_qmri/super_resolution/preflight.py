@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,6 @@ from napari_swig_qmri.super_resolution.solver.posterior import signal_and_slope
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike
-    from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 TYPICAL_TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
@@ -37,7 +36,7 @@ class Preflight:
     >>> from napari_swig_qmri import degrade, make_phantom, preflight
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
     >>> preflight(maps, guides).statements[0]
-    'LR 8 × 8 × 8 → HR 4 × 4 × 4 mm, 20 × 24 × 8 voxels.'
+    'Maps 8 × 8 × 8 mm become 4 × 4 × 4 mm, 20 × 24 × 8 voxels.'
     """
 
     statements: tuple[str, ...]  # one sentence each, empty if there are problems
@@ -45,6 +44,7 @@ class Preflight:
     seconds: float  # estimated duration
     memory: int  # bytes, estimated peak
     plan: RunPlan | None = field(default=None, compare=False)  # the run itself, if it can start
+    sharpness: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # detail by map and tissue, see `WORDS`
 
 
 def preflight(
@@ -75,7 +75,7 @@ def preflight(
     """
     try:
         plan = plan_run(maps, guides, options, mask, units=units)
-        return Preflight(describe(plan), (), plan.seconds, plan.memory, plan)
+        return Preflight(describe(plan), (), plan.seconds, plan.memory, plan, _sharpness(plan))
     except (ValueError, FileNotFoundError) as error:
         return Preflight((), (str(error),), 0.0, getattr(error, "needed", 0))
 
@@ -85,14 +85,19 @@ def describe(plan: RunPlan) -> tuple[str, ...]:
     lr_grid, hr_grid = plan.maps.grid, plan.hr_grid
     statements = [
         *plan.notices,
-        f"LR {size_text(lr_grid.voxel_size)} → HR {size_text(hr_grid.voxel_size)} mm, "
+        f"Maps {size_text(lr_grid.voxel_size)} mm become {size_text(hr_grid.voxel_size)} mm, "
         f"{' × '.join(str(n) for n in hr_grid.shape)} voxels.",
         f"Runs on {str(plan.device).upper()}.",
     ]
     if not plan.guides:
         return (*statements, "No guide: the maps are only interpolated, no detail is added.")
+    return (*statements, _gains(plan), *_unseen(_sharpness(plan), len(plan.guides)))
+
+
+def _sharpness(plan: RunPlan) -> dict[str, dict[str, str]]:
+    """`sharpness_of` the guides of a plan; empty without guides."""
     sequences = [guide.sequence for guide in plan.guides if guide.sequence is not None]
-    return (*statements, _gains(plan), *determination(sequences, plan.guides))
+    return sharpness_of(sequences) if sequences else {}
 
 
 def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, float]) -> tuple[float, ...]:
@@ -112,30 +117,23 @@ def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, 
     return tuple((1 - spread / torch.tensor(TEXTURE)).tolist())
 
 
-def determination(sequences: Sequence[SignalModel], guides: Sequence[WeightedImage]) -> list[str]:
-    """Describe how well the guides determine each map in WM, GM and CSF: a heading, then one line per map."""
-    names = " + ".join(guide.name.split()[-1] for guide in guides)  # without the subject
-    shares = zip(*(visible_share(sequences, values) for values in TYPICAL_TISSUES.values()), strict=True)
-    words = {name: [_word(share) for share in in_tissues] for name, in_tissues in zip(QUANTITIES, shares, strict=True)}
-    lines = [f"HR detail from {names}, in white matter (WM), grey matter (GM) and fluid (CSF):"]
-    lines += [f"{name}: {_where(in_tissues)}." for name, in_tissues in words.items()]
-    unseen = [name for name, in_tissues in words.items() if in_tissues[0] == WORDS[-1]]  # WM comes first
-    if unseen:
-        remedy = _remedy(len(sequences))
-        lines.append(f"{joined(unseen)} detail in tissue comes mostly from the LR map{remedy}.")
-    return lines
+def sharpness_of(sequences: Sequence[SignalModel]) -> dict[str, dict[str, str]]:
+    """How well guides of these sequences determine the detail of each map: one of `WORDS` by quantity and tissue."""
+    words: dict[str, dict[str, str]] = {name: {} for name in QUANTITIES}
+    for tissue, values in TYPICAL_TISSUES.items():
+        for name, share in zip(QUANTITIES, visible_share(sequences, values), strict=True):
+            words[name][tissue] = _word(share)
+    return words
 
 
 def _word(share: float) -> str:
     return WORDS[0 if share > SEEN else 1 if share > PARTLY_SEEN else 2]
 
 
-def _where(words: Sequence[str]) -> str:
-    """Join one word per tissue to text such as "well in WM and GM, hardly in CSF"."""
-    found = {
-        word: [tissue for tissue, said in zip(TYPICAL_TISSUES, words, strict=True) if said == word] for word in WORDS
-    }
-    return ", ".join(f"{word} in {joined(tissues)}" for word, tissues in found.items() if tissues)
+def _unseen(sharpness: Mapping[str, Mapping[str, str]], n_guides: int) -> list[str]:
+    """Sentence on the maps whose detail in white matter the guides hardly determine, if there are any."""
+    unseen = [name for name, words in sharpness.items() if words["WM"] == WORDS[-1]]
+    return [f"{joined(unseen)} detail in tissue comes mostly from the LR map{_remedy(n_guides)}."] if unseen else []
 
 
 def _remedy(n_guides: int) -> str:

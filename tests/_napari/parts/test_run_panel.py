@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import pytest
+from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QTimer
 
@@ -77,3 +78,40 @@ def test_a_second_job_waits_for_the_user(panel: RunPanel) -> None:
     assert starts == [1]
     panel.set_ready(False)
     assert not panel.run_button.enabled
+
+
+def test_a_result_is_shown_in_pieces_before_the_job_has_succeeded(
+    panel: RunPanel, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notification_manager, "receive_error", lambda *_: None)
+    done: list[object] = []
+    panel.succeeded.connect(done.append)
+    panel.start(job, lambda result: [partial(done.append, each) for each in (1, 2, result)])
+    assert panel.wait() == "result"
+    assert done == [1, 2, "result", "result"]
+
+    def fail(_result: object) -> Iterator[Callable[[], None]]:
+        yield lambda: done.append(3)
+        raise ValueError("no place.")
+
+    panel.start(job, fail)
+    with pytest.raises(RuntimeError, match=r"could not be added to the viewer: no place"):
+        panel.wait()
+    assert done[-1] == 3
+    assert panel.run_button.enabled
+
+
+def test_an_estimate_that_grows_is_explained_and_cancel_stays(panel: RunPanel, qtbot: QtBot) -> None:
+    def slower() -> Iterator[Progress]:
+        yield Progress(0.1, "counting", 50.0)
+        yield Progress(0.2, "counting", 300.0)
+        gate.wait(5)
+
+    gate = threading.Event()
+    panel.start(slower)
+    qtbot.waitUntil(lambda: panel.stage.text() == "Counting: slower than expected, about 5 min left")
+    height = panel.sizeHint().height()
+    panel.stage.setText("a stage with a name that is much longer than the width of any dock, and the time left")
+    assert panel.sizeHint().height() == height
+    gate.set()
+    panel.wait()

@@ -34,8 +34,8 @@ def check(panel: PreflightPanel, qtbot: QtBot, answer: Any) -> bool:
 
 
 def test_statements_and_costs_are_shown(panel: PreflightPanel, qtbot: QtBot) -> None:
-    assert check(panel, qtbot, FakePreflight(("LR 2 mm → HR 1 mm.",), (), 4.2, 600_000_000))
-    assert "LR 2 mm → HR 1 mm." in panel.statements.text()
+    assert check(panel, qtbot, FakePreflight(("Maps 2 mm become 1 mm.",), (), 4.2, 600_000_000))
+    assert "Maps 2 mm become 1 mm." in panel.statements.text()
     assert panel.cost.text() == "Takes about 4 s and 0.6 GB of memory."
 
 

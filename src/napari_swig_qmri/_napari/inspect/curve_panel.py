@@ -106,6 +106,11 @@ class CurvePanel(QWidget):
         if self._is_loading:
             self._loading.ask(load)
 
+    @property
+    def is_ready(self) -> bool:
+        """Whether the signal models are loaded."""
+        return not self._is_loading
+
     def sequence(self) -> Contrast | None:
         """Sequence whose signals are shown; None if its settings are impossible."""
         return self._followed or self.editor.value()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from magicgui.widgets import CheckBox, ComboBox, FloatSlider, FloatSpinBox, Slider, SpinBox, TextEdit
 from qtpy.QtCore import QSignalBlocker, Signal
-from qtpy.QtWidgets import QDoubleSpinBox, QWidget
+from qtpy.QtWidgets import QAbstractSpinBox, QDoubleSpinBox, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column, native_of
@@ -36,6 +36,7 @@ GRAMMAR = (
     f"PD, T1, T2, T2s, TE, TR, TI in s, FA in radians; + - * / ** and {', '.join(FUNCTIONS)}. "
     "T2s is the T2* map, or T2 without one."
 )
+WIDEST = "00000.0"  # value beside a slider
 FIXED_ROWS = 3  # of the form: sequence, equation, and the names that it may use
 
 
@@ -264,6 +265,8 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
     if not whole:
         readout: Any = slider.native.findChild(QDoubleSpinBox)
         readout.setDecimals(min(2, max(0, 4 - math.ceil(math.log10(high)))))  # 888 and not 888.46 ms
+    spin_box: Any = slider.native.findChild(QAbstractSpinBox)
+    spin_box.setFixedWidth(spin_box.fontMetrics().horizontalAdvance(WIDEST) + 6)  # the rest is for the slider
     return slider
 
 

@@ -33,7 +33,7 @@ from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari.components import ViewerModel
@@ -210,13 +210,45 @@ def saver(layer: Image, fields: Mapping[str, Any]) -> Callable[[], Path] | None:
 
 def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> list[Layer]:
     """Add the layers of one run on top of the others; their names have a number from the second run on."""
-    run = next_run(viewer)
-    added = []
-    for data, attributes, kind in results:
-        layer = Layer.create(data, _of_run(attributes, run), kind)
-        viewer.add_layer(layer)
-        added.append(layer)
-    return added
+    adding = ResultsToAdd(viewer, results)
+    for piece in adding.pieces():
+        piece()
+    return adding.layers()
+
+
+class ResultsToAdd:
+    """Adds the layers of one run on top of the others, the uppermost ones first, in pieces of one layer each."""
+
+    def __init__(self, viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> None:
+        self._viewer = viewer
+        self._results = list(results)
+        self._run = next_run(viewer)
+        self._added: dict[int, Layer] = {}  # by place in the results
+
+    def pieces(self) -> Iterator[Callable[[], None]]:
+        """Functions that add one layer each, and at the end one that selects the uppermost."""
+        n_shown = sum(attributes.get("visible", True) for _, attributes, _ in self._results)
+        last = len(self._results)
+        for place in (*range(last - n_shown, last), *range(last - n_shown)):
+            yield partial(self._add, place)
+        yield self._select
+
+    def layers(self) -> list[Layer]:
+        """Layers that were added so far, from the bottom to the top."""
+        return [layer for _, layer in sorted(self._added.items())]
+
+    def _add(self, place: int) -> None:
+        data, attributes, kind = self._results[place]
+        layer = Layer.create(data, _of_run(attributes, self._run), kind)
+        layers = self._viewer.layers
+        above = [each for other, each in sorted(self._added.items()) if other > place and each in layers]
+        layers.insert(layers.index(above[0]) if above else len(layers), layer)
+        self._added[place] = layer
+
+    def _select(self) -> None:
+        top = self._added[max(self._added)]
+        if top in self._viewer.layers:
+            self._viewer.layers.selection.active = top
 
 
 def _of_run(attributes: dict[str, Any], run: int) -> dict[str, Any]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from napari.utils.notifications import notification_manager
 from napari.viewer import Viewer
 from qtpy.QtCore import Signal
 
@@ -17,7 +16,7 @@ from napari_swig_qmri._napari.parts.preferences import preferred_weights, read_p
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.view import follow_view
 from napari_swig_qmri._napari.parts.viewer_layers import (
-    add_results,
+    ResultsToAdd,
     facts_of,
     follow_layers,
     image_layers,
@@ -37,10 +36,11 @@ from napari_swig_qmri.data.wording import duration_text
 from napari_swig_qmri.physics.weighting import weighting_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterator
 
     from napari.layers import Layer
 
+    from napari_swig_qmri._napari.layers import LayerData
     from napari_swig_qmri.progress import Progress
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.preflight import Preflight
@@ -58,7 +58,6 @@ NOTHING_GAINED = (
     "The weights stay as they were, and no layers were added."
 )
 ACTION = "Super-resolve"
-NOT_ADDED = "The layers of the result could not be added to the viewer: {error}"
 LONGEST_ACTION = 36  # characters that a button of a narrow dock shows
 
 
@@ -71,6 +70,15 @@ class RunRequest:
     checked: Snapshot | None = None  # layers as they were when `plan` was made
     plan: RunPlan | None = None
     base: FinishedRun | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Result of a run, and its layers."""
+
+    request: RunRequest
+    result: SuperResolution
+    layers: list[LayerData]
 
 
 class SuperResolveWidget(Dock):
@@ -91,7 +99,6 @@ class SuperResolveWidget(Dock):
         self._request: RunRequest | None = None  # of the current or last run
         self._checked: SuperResolveInputs | None = None  # inputs of the last preflight
         self._checked_layers: Snapshot | None = None
-        self._failure: Exception | None = None  # to add the layers of the last run
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
@@ -150,8 +157,6 @@ class SuperResolveWidget(Dock):
             raise RuntimeError("another run is under way: wait until it has ended, or cancel it.")
         self.start()
         self.run_panel.wait()
-        if self._failure is not None:
-            raise RuntimeError(self.run_panel.message.text()) from self._failure
         return list(self._added)
 
     def start(self) -> None:
@@ -169,7 +174,7 @@ class SuperResolveWidget(Dock):
             return
         self._request = request
         self.results.set_busy(True)
-        self.run_panel.start(partial(_run, self._solver, request))
+        self.run_panel.start(partial(_run, self._solver, request), self._layers_to_add)
 
     def _free_results(self) -> None:
         self.results.set_busy(False)
@@ -237,27 +242,29 @@ class SuperResolveWidget(Dock):
         shown = self.results.shown
         self.run_panel.set_action(ACTION if shown is None else _again(self.value(), shown.inputs))
 
-    def _take_result(self, result: SuperResolution) -> None:
-        self._failure, self._added = None, []
-        try:
-            self._add_result(result)
-        except Exception as error:  # Qt drops what a slot raises: `run` raises it
-            self._failure = error
-            notification_manager.receive_error(type(error), error, error.__traceback__)
-            self.run_panel.show_message(NOT_ADDED.format(error=error), problem=True)
+    def _layers_to_add(self, outcome: Outcome) -> Iterator[Callable[[], object]]:
+        """Functions that add the layers of a result one by one; none if adapting the network gained nothing."""
+        self._added = []
+        errors = outcome.result.parameters.get("adapted")
+        if outcome.request.base is not None and errors and errors["error_after"] >= errors["error_before"]:
+            return
+        results = ResultsToAdd(self._viewer, outcome.layers)
+        yield from results.pieces()
+        self._added = results.layers()
 
-    def _add_result(self, result: SuperResolution) -> None:
-        request = self._request
-        if request is None:
-            return
+    def _refuse_adapting(self, outcome: Outcome) -> None:
+        """Say that adapting the network gained nothing."""
+        if outcome.request.base is not None:
+            self.results.refuse(outcome.request.base, "Adapting the network to this subject gained nothing.")
         took = duration_text(self.run_panel.seconds_since_start())
-        errors = result.parameters.get("adapted")
-        if request.base is not None and errors and errors["error_after"] >= errors["error_before"]:
-            self.results.refuse(request.base, "Adapting the network to this subject gained nothing.")
-            self.run_panel.show_message(NOTHING_GAINED.format(took=took, **errors))
+        self.run_panel.show_message(NOTHING_GAINED.format(took=took, **outcome.result.parameters["adapted"]))
+
+    def _take_result(self, outcome: Outcome) -> None:
+        """List a run whose layers were added."""
+        request, result, added = outcome.request, outcome.result, self._added
+        if not added:
+            self._refuse_adapting(outcome)
             return
-        layers = result_layers(result, request.snapshot.frame, request.snapshot.origin)
-        self._added = added = add_results(self._viewer, layers)
         self.results.add(
             FinishedRun(
                 number=LayerRecord.of(added[0]).run,
@@ -269,14 +276,16 @@ class SuperResolveWidget(Dock):
                 inputs=request.inputs,
                 snapshot=request.snapshot,
                 layers=tuple(added),
-                names=tuple(attributes["name"] for _, attributes, _ in layers),
-                first_shown=tuple(layer.visible for layer in added),
+                names=tuple(attributes["name"] for _, attributes, _ in outcome.layers),
+                first_shown=tuple(attributes.get("visible", True) for _, attributes, _ in outcome.layers),
                 base=request.base,
             )
         )
+        errors = result.parameters.get("adapted")
         gained = "" if request.base is None or not errors else f" {GAINED.format(**errors)}"
-        notices = "".join(f"\n{notice}" for notice in result.notices)
-        self.run_panel.show_message(f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}{notices}")
+        took = duration_text(self.run_panel.seconds_since_start())
+        done = f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}"
+        self.run_panel.show_message(done, notes=result.notices)
         if result.parameters["method"] == "network" and request.base is None:
             adapting = request.snapshot.adapting()
             self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adapting))
@@ -303,7 +312,13 @@ def _contrasts(inputs: SuperResolveInputs) -> list[str]:
     return [weighting_of(guide.sequence, guide.layer.name) for guide in inputs.guides if guide.layer is not None]
 
 
-def _run(solver: Solver, request: RunRequest) -> Generator[Progress, None, SuperResolution]:
+def _run(solver: Solver, request: RunRequest) -> Generator[Progress, None, Outcome]:
+    """Run a request and prepare the layers of its result."""
+    result = yield from _solved(solver, request)
+    return Outcome(request, result, result_layers(result, request.snapshot.frame, request.snapshot.origin))
+
+
+def _solved(solver: Solver, request: RunRequest) -> Generator[Progress, None, SuperResolution]:
     """Run the plan of a request, or plan again if the layers have changed since."""
     if solver is None:
         from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # loads torch

@@ -14,17 +14,31 @@ from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri.data.wording import cost_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Mapping
 
     from napari_swig_qmri.super_resolution.preflight import Preflight
 
 CHECKING = "Checking…"
+TISSUES = "WM is white matter, GM grey matter, CSF fluid. Judged by the sequences of the guides, for typical tissue."
 PARAGRAPH = "margin-top: 0px; margin-bottom: 4px; margin-left: 10px; text-indent: -10px;"
 
 
 def bullets(texts: Iterable[str]) -> str:
     """Sentences as an HTML list with bullets."""
     return "".join(f'<p style="{PARAGRAPH}">•&nbsp;{escape(sentence(text))}</p>' for text in texts)
+
+
+def sharpness_table(sharpness: Mapping[str, Mapping[str, str]]) -> str:
+    """How sharp each map can get by tissue, as a rich-text table; empty without guides."""
+    if not sharpness:
+        return ""
+    tissues = list(next(iter(sharpness.values())))
+    heads = "".join(f"<td style='padding-left: 12px'>{tissue}</td>" for tissue in tissues)
+    rows = [
+        f"<tr><td>{name}</td>" + "".join(f"<td style='padding-left: 12px'>{words[each]}</td>" for each in tissues)
+        for name, words in sharpness.items()
+    ]
+    return f"How sharp each map can get:<table><tr><td></td>{heads}</tr>{'</tr>'.join(rows)}</tr></table>"
 
 
 class PreflightPanel(QWidget):
@@ -40,10 +54,12 @@ class PreflightPanel(QWidget):
         self._query.failed.connect(lambda problem: self.show_problems([problem]))
         self.problems = wrapped_label(role="problem")
         self.statements = wrapped_label()
+        self.sharpness = wrapped_label()
+        self.sharpness.setToolTip(TISSUES)
         self.cost = wrapped_label(role="note")
-        for label in (self.problems, self.statements, self.cost):
+        for label in (self.problems, self.statements, self.sharpness, self.cost):
             label.setTextFormat(Qt.TextFormat.RichText)
-        self.setLayout(column(self.problems, self.statements, self.cost))
+        self.setLayout(column(self.problems, self.statements, self.sharpness, self.cost))
 
     def ask(self, check: Callable[[], Preflight]) -> None:
         """Call `check` in a thread after a pause, and show its answer."""
@@ -56,14 +72,21 @@ class PreflightPanel(QWidget):
         """Show problems that are known without a check; a check under way is dropped."""
         self.answer = None
         self._query.forget()
-        self._show((), tuple(problems), "")
+        self._show((), tuple(problems), "", {})
 
     def _take(self, answer: Preflight) -> None:
         self.answer = answer
-        self._show(answer.statements, answer.problems, cost_text(answer.seconds, answer.memory))
+        self._show(answer.statements, answer.problems, cost_text(answer.seconds, answer.memory), answer.sharpness)
 
-    def _show(self, statements: tuple[str, ...], problems: tuple[str, ...], costs: str) -> None:
+    def _show(
+        self,
+        statements: tuple[str, ...],
+        problems: tuple[str, ...],
+        costs: str,
+        sharpness: Mapping[str, Mapping[str, str]],
+    ) -> None:
         set_text(self.problems, bullets(problems))
         set_text(self.statements, bullets(statements))
+        set_text(self.sharpness, sharpness_table(sharpness))
         set_text(self.cost, "" if problems else costs)
         self.checked.emit(not problems)

@@ -39,6 +39,8 @@ from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 from napari_swig_qmri.synthesis.sheets import FLAIR_CAVEAT
 
+SHORT_CAVEAT = "Do not judge lesions next to CSF by a synthetic T2-FLAIR."
+
 
 @dataclass(frozen=True, kw_only=True)
 class SynthesizeInputs:
@@ -76,7 +78,8 @@ class SynthesizeWidget(Dock):
         self.rendering = RenderingEditor()
         self.fields = FieldPreparation(self.rendering.map_box, self.sources, self)
         self.options = Foldable("Options", self.rendering)
-        self.caveat = wrapped_label(role="assumption")
+        self.caveat = wrapped_label(SHORT_CAVEAT, role="assumption")
+        self.caveat.setToolTip(FLAIR_CAVEAT)
         self.side_by_side = CheckBox(
             text="Side by side, hide other layers", value=True, tooltip="Show the contrasts in a grid of linked views."
         )
@@ -266,7 +269,6 @@ class SynthesizeWidget(Dock):
     def _update_state(self) -> None:
         """Update the texts and the enabled buttons after an input changed."""
         sequence = self.editor.value()
-        self.caveat.setText(FLAIR_CAVEAT)
         self.caveat.setVisible(isinstance(sequence, T2Flair))
         problem = self.rendering.show_problem(sequence)
         self.sources.show_sequence(sequence)

@@ -42,9 +42,7 @@ class NullPanel(QWidget):
         self.t1_box = FloatSpinBox(label="T1", min=1, max=1e3 * LONGEST_T1, step=10, value=1000)
         self.t1_box.native.setSuffix(" ms")
         self.t1_box.native.setDecimals(1)
-        self.pick_button = button(
-            "Take T1 from a voxel", "Click into a synthetic contrast afterwards to null the T1 there."
-        )
+        self.pick_button = button("From voxel", "Click into a synthetic contrast afterwards to null the T1 there.")
         self.pick_button.native.setCheckable(True)
         self.lock_box = CheckBox(
             text="Keep it nulled",
@@ -139,9 +137,9 @@ class NullPanel(QWidget):
 
     def _lay_out(self) -> None:
         rows = (
-            row(QLabel("Null"), self.tissue_box, self.t1_box),
+            row(QLabel("Null"), self.tissue_box, self.t1_box, self.pick_button, stretch=(0, 1, 1, 0)),
             row(self._and, self.other_box),
-            row(self.pick_button, self.lock_box, stretch=(1, 0)),
+            self.lock_box,
         )
         self.setLayout(column(*rows, self.note, spacing=2))
 

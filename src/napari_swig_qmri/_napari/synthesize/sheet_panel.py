@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any
 from magicgui.widgets import CheckBox
 from napari.components import ViewerModel
 from napari.layers import Image
+from napari.utils.notifications import notification_manager
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QInputDialog, QListWidget, QListWidgetItem, QWidget
 
@@ -19,6 +20,7 @@ from napari_swig_qmri._napari.parts.appearance import set_text, show_note, wrapp
 from napari_swig_qmri._napari.parts.boxes import button, column, row
 from napari_swig_qmri._napari.parts.contrast_layers import sheet_layer
 from napari_swig_qmri._napari.parts.map_sets import SourceList
+from napari_swig_qmri._napari.parts.one_by_one import OneByOne
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
 from napari_swig_qmri._napari.result_layers import origin_of
@@ -72,7 +74,7 @@ class SheetPanel(QWidget):
         self.open_button = button("Open…", "Read a protocol from a TOML file.", self.open_protocol)
         self.save_button = button("Save…", "Save the protocol as a TOML file, for other subjects.", self.save_protocol)
         self.show_button = button(
-            "Show sheet", "Show all contrasts, computed from the last ticked source, in a grid.", self.show_sheet
+            "Show sheet", "Show all contrasts, computed from the last ticked source, in a grid.", self.start_sheet
         )
         self.format_boxes = {name: CheckBox(text=text, value=name == "png") for name, text in FORMATS.items()}
         self.format_problem = wrapped_label(role="problem")
@@ -83,6 +85,7 @@ class SheetPanel(QWidget):
             "Compute all contrasts and write them to a folder.",
             unchanged="Files that were already written are kept.",
         )
+        self._adding = OneByOne(self)
         self._lay_out()
         self._connect()
         self._show_protocol()
@@ -111,23 +114,49 @@ class SheetPanel(QWidget):
         """Show every contrast of the protocol, in place of the present sheet; returns the layers."""
         if self._protocol is None:
             return []
-        source, field = self._sources.value()[-1], self._rendering.field_layer
         try:
-            tuples = [sheet_layer(source, contrast, field) for contrast in self._protocol.contrasts]
+            for piece in self._pieces(self._protocol):
+                piece()
         except ValueError as error:
             show_note(self.message, str(error), problem=True)
             return []
+        return self.layers
+
+    def start_sheet(self) -> None:
+        """Like `show_sheet`, one contrast after the other, so that the window responds in the meantime."""
+        if self._protocol is not None and not self._adding.is_running:
+            show_note(self.message, "Adding the contrasts…")
+            self._adding.start(self._pieces(self._protocol))
+
+    def _pieces(self, protocol: Protocol) -> Iterator[Callable[[], None]]:
+        """Functions that compute the contrasts one by one, replace the present sheet, and add the layers one by one."""
+        source, field = self._sources.value()[-1], self._rendering.field_layer
+        layers: list[Image] = []
+
+        def make(contrast: NamedContrast) -> None:
+            data, attributes, _ = sheet_layer(source, contrast, field)
+            layers.append(Image(data, **attributes))
+
+        for contrast in protocol.contrasts:
+            yield partial(make, contrast)
+        yield self._open
+        for layer in layers:
+            yield partial(self._add, layer)
+        yield self.shown.emit
+
+    def _open(self) -> None:
+        """Remove the present sheet."""
         self.opening.emit()
         self._viewer.canvas.grid.enabled = False
         for layer in self.layers:
             self._viewer.layers.remove(layer)
-        layers = [Image(data, **attributes) for data, attributes, _ in tuples]
-        self._volumes.add(layers)
-        for layer in layers:
-            layer.name_overlay.visible = True
-        self.layers = layers
-        self.shown.emit()
-        return layers
+        self.layers = []
+        show_note(self.message, "")
+
+    def _add(self, layer: Image) -> None:
+        self.layers.append(layer)  # first, because removed layers are forgotten
+        self._volumes.add([layer])
+        layer.name_overlay.visible = True
 
     def export_to(self, folder: Path) -> None:
         """Compute every contrast of the protocol and write it to a folder, in the background."""
@@ -232,6 +261,7 @@ class SheetPanel(QWidget):
 
     def _connect(self) -> None:
         self.list.itemDoubleClicked.connect(self.rename_contrast)
+        self._adding.failed.connect(self._refuse)
         self.export.requested.connect(self._ask_folder)
         self.export.succeeded.connect(self._report_files)
         for box in self.format_boxes.values():
@@ -257,6 +287,11 @@ class SheetPanel(QWidget):
         problem = _missing_package(self.formats())
         set_text(self.format_problem, problem)
         self.export.set_ready(has_contrasts and self._has_maps and bool(self.formats()) and not problem)
+
+    def _refuse(self, error: Exception) -> None:
+        show_note(self.message, str(error), problem=True)
+        if not isinstance(error, ValueError):
+            notification_manager.receive_error(type(error), error, error.__traceback__)
 
     def _ask_folder(self) -> None:
         folder = QFileDialog.getExistingDirectory(self, "Write the sheet to this folder")
