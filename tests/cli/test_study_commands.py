@@ -46,6 +46,10 @@ def test_simulate_without_maps_draws_the_built_in_head(run: Run) -> None:
     assert guide["Simulation"]["lesion"] is True
     assert guide["Simulation"]["guides"] == ["T1w", "T2w", "FLAIR"]
     assert "Sources" not in guide
+    assert guide["Simulation"]["texture"] is False
+    assert run("simulate", "--texture", "--voxel-size", 10, "--factor", "1x1x2", "-o", "uneven").exit_code == 0
+    uneven = load("uneven/truth/sub-01_T1map.nii.gz")
+    assert 0.01 < np.median(np.abs(uneven / np.maximum(high, 1e-3) - 1)[high > 0.5]) < 0.1
 
 
 def test_simulate_names_its_files_like_the_maps_and_keeps_those_that_exist(run: Run, maps: Path) -> None:

@@ -85,6 +85,9 @@ def _simulate(
         float, typer.Option(metavar="T", help="Field strength of the built-in head in T: 1.5 or 3.")
     ] = 3.0,
     lesion: Annotated[bool, typer.Option(help="Add a lesion to the built-in head.")] = True,
+    texture: Annotated[
+        bool, typer.Option("--texture", help="Make the tissues of the built-in head uneven, as in the demonstration.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the built-in head and of the noise.")] = 0,
     units: Units = None,
     overwrite: Overwrite = False,
@@ -108,6 +111,7 @@ def _simulate(
             voxel_size=size,
             field_strength=field_strength,
             lesion=lesion,
+            texture=texture,
             seed=seed,
         )
         print_report(simulate_files(given, output, settings, overwrite=overwrite, dry_run=dry_run), as_json)

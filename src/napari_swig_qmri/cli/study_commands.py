@@ -33,12 +33,13 @@ from napari_swig_qmri.evaluation.scores import (
 )
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.simulation.phantom import make_phantom
+from napari_swig_qmri.simulation.textured_head import make_textured_head
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
     from napari_swig_qmri.data.inputs import MapFiles
 
-PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion")  # without effect on maps from files
+PHANTOM_SETTINGS = ("voxel_size", "field_strength", "lesion", "texture")  # without effect on maps from files
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +55,7 @@ class Simulation:
     voxel_size: tuple[float, float, float]  # mm, of the built-in head
     field_strength: float  # T, of the built-in head
     lesion: bool  # in the built-in head
+    texture: bool  # of the tissues of the built-in head
     seed: int  # of the built-in head and of the noise
 
     def recorded(self, *, is_phantom: bool) -> dict[str, Any]:
@@ -207,7 +209,8 @@ def _simulated(
     yield Progress(0.0, "Drawing the head" if is_phantom else "Degrading")
     if maps is None:
         size, tesla = settings.voxel_size, settings.field_strength
-        phantom = make_phantom(size, field_strength=tesla, seed=settings.seed, lesion=settings.lesion)
+        draw = make_textured_head if settings.texture else make_phantom
+        phantom = draw(size, field_strength=tesla, seed=settings.seed, lesion=settings.lesion)
         maps, mask = phantom.maps, phantom.mask
     else:
         mask = positive_voxels(maps)
