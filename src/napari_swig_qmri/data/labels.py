@@ -8,8 +8,9 @@ import numpy as np
 from nibabel.affines import apply_affine
 from scipy.ndimage import find_objects
 
+from napari_swig_qmri.data.recognition.tissue import median
 from napari_swig_qmri.data.resampling import on_grid
-from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, bright_voxels
+from napari_swig_qmri.data.volumes import BRIGHT, BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -17,7 +18,8 @@ if TYPE_CHECKING:
     IntArray = npt.NDArray[np.integer[Any]]
 
 LEAST_SHARED = 0.5  # of the shorter extent along each axis; less is another place
-WHOLLY_SHARED = 0.9  # less is told
+LEAST_COVERED = 0.25  # of the mask, or of the tissue if that is smaller; less is another place
+WHOLLY_COVERED = 0.9  # less is told
 SAMPLES = 20_000  # voxels of a mask that are compared with those of the maps
 
 
@@ -66,11 +68,11 @@ def mask_on(mask: Volume, grid: VoxelGrid, owner: str) -> tuple[BoolArray, tuple
 def coverage_notices(mask: BoolArray, grid: VoxelGrid, maps: QuantitativeMaps) -> tuple[str, ...]:
     """Notice on a mask ``(x, y, z)`` if less than 90 % of it, or of the tissue if that is smaller, is common to both.
 
-    Raises ValueError if less than half is, with the distance of their centres.
+    Raises ValueError if less than a quarter is, with the distance of their centres.
     """
     measured = np.isfinite(maps.data).all(axis=0) & (maps.data != 0).any(axis=0)
     if "PD" in maps.names:
-        measured &= bright_voxels(maps["PD"])  # without the noise of air
+        measured &= np.nan_to_num(maps["PD"]) > BRIGHT * (median(maps["PD"]) or 0)  # without the noise of air
     inside = np.argwhere(mask)
     if not len(inside) or not measured.any():
         return ()
@@ -79,13 +81,13 @@ def coverage_notices(mask: BoolArray, grid: VoxelGrid, maps: QuantitativeMaps) -
     covered = measured[tuple(voxels[in_grid].astype(int).T)].sum() / len(voxels)
     sizes = [len(inside) * np.prod(grid.voxel_size), measured.sum() * np.prod(maps.grid.voxel_size)]
     share = covered * sizes[0] / min(sizes)
-    if share >= WHOLLY_SHARED:
+    if share >= WHOLLY_COVERED:
         return ()
     centres = grid.world(inside.mean(axis=0)), maps.grid.world(np.argwhere(measured).mean(axis=0))
     covers = f"only {share:.0%} of the mask lies on" if sizes[0] < sizes[1] else f"the mask covers only {share:.0%} of"
     distance = np.linalg.norm(centres[0] - centres[1])
     text = f"{covers} the tissue of the maps, from whose centre its own lies {distance:.0f} mm away"
-    if share < LEAST_SHARED:
+    if share < LEAST_COVERED:
         raise ValueError(f"{text}: choose a mask of the same head in the same place, or correct its header.")
     return (f"{text[0].upper()}{text[1:]}.",)
 
