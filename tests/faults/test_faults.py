@@ -33,16 +33,24 @@ def write_for_ever(writer: Writer, folder: Path) -> None:
         value = 3 - value
 
 
+def wait(folder: Path, generator: np.random.Generator, *, for_a_write: bool) -> None:
+    """Wait for a random time, after a write has begun or in any case."""
+    end = time.monotonic() + 2
+    while for_a_write and not any(leftovers(folder)) and time.monotonic() < end:
+        time.sleep(0.0002)
+    time.sleep(generator.uniform(0, 0.003 if for_a_write else 0.1))
+
+
 @pytest.mark.parametrize("kind", WRITERS)
 def test_a_killed_write_leaves_the_old_file_or_the_new_one(tmp_path: Path, kind: str) -> None:
     writer, generator = WRITERS[kind], np.random.default_rng(1)
     for value in (2, 1):
         writer.write(tmp_path, value)
     n_unfinished = 0
-    for _ in range(N_KILLED):
+    for number in range(N_KILLED):
         process = FORK.Process(target=write_for_ever, args=(writer, tmp_path))
         process.start()
-        time.sleep(generator.uniform(0.005, 0.12))
+        wait(tmp_path, generator, for_a_write=number % 2 == 0)
         process.kill()
         process.join()
         assert writer.read(tmp_path) <= {1, 2}

@@ -198,8 +198,8 @@ def _check_memory(path: Path, needed: int) -> None:
     size, (much, ratio) = path.stat().st_size, _BELIEVED
     if needed > max(much, ratio * size):
         raise UnreadableError(
-            f"{path.name} unpacks from {size / 1e6:.2g} to {needed / 1e6:,.0f} MB, more than images do: unpack it "
-            "first if this is right."
+            f"{path.name} has {size / 1e6:.2g} MB, but takes {needed / 1e6:,.0f} MB in memory, more than images do: "
+            "unpack it first if this is right."
         )
 
 
