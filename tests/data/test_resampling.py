@@ -144,6 +144,22 @@ def test_the_outermost_voxels_continue_beyond_the_field_of_view_without_counting
     assert not seen[32:].any()
 
 
+def test_voxels_that_coincide_keep_their_values_in_any_storage_order_and_field_of_view() -> None:
+    data, seen = np.random.default_rng(0).random(FINE.shape), np.ones(FINE.shape, bool)
+    seen[:, 0] = False
+    part = FINE.box((3, 0, 2), (15, 25, 9))
+    flipped = VoxelGrid(
+        (9, 15, 25), part.affine @ np.array([[0, -1, 0, 14], [0, 0, 1, 0], [-1, 0, 0, 8], [0, 0, 0, 1]])
+    )
+    moved, there = drained(resampled(data, seen, FINE, flipped))
+    expected = data[3:18, :, 2:11][::-1, :, ::-1].transpose(2, 0, 1)
+    np.testing.assert_array_equal(moved[..., :22], expected)
+    np.testing.assert_array_equal(moved[..., 22:], expected[..., -1:].repeat(3, axis=-1))
+    assert there[..., 1:22].all()
+    assert not there[..., 0].any()
+    assert not there[..., 22:].any()
+
+
 def test_what_was_cut_away_does_not_ring_into_what_was_measured() -> None:
     data, seen = np.full(FINE.shape, 7.0), np.ones(FINE.shape, bool)
     data[:9], seen[:9] = 0, False

@@ -84,7 +84,8 @@ def resampled(
 
     Along axes where `target` is coarser, frequencies that it cannot hold are first removed by a windowed sinc; nothing
     is smoothed elsewhere. Voxels that were not measured take the nearest measured values before, so that they do not
-    ring, and are 0 afterwards. Images on aligned grids are not interpolated. Yields between steps of the work.
+    ring, and are 0 afterwards. Images whose voxels coincide with those of `target`, in any storage order and field of
+    view, are not interpolated. Yields between steps of the work.
 
     Parameters
     ----------
@@ -109,6 +110,9 @@ def resampled(
     data = np.nan_to_num(data)
     if source.is_aligned_with(target):
         return data, seen
+    if source.has_voxels_of(target):
+        inside = on_grid(seen.astype(np.uint8), source, target, order=0, mode="grid-constant", cval=0)
+        return on_grid(data, source, target, order=0, mode="nearest"), inside > 0
     if not seen.any():
         return np.zeros(target.shape, np.float32), np.zeros(target.shape, bool)
     data = filled(data, ~seen, seen, source.voxel_size)

@@ -172,7 +172,11 @@ def _on_grid(
     data = filled(data, gaps, seen, guide.grid.voxel_size)
     if guide.grid.is_aligned_with(grid):
         return data, seen
-    notices.append(f"{guide.name} lies on another grid and was resampled to the high-resolution grid.")
+    if guide.grid.has_voxels_of(grid):
+        how = "was put into the order and field of view of the high-resolution grid; its values are unchanged."
+    else:
+        how = "lies on another grid and was resampled to the high-resolution grid."
+    notices.append(f"{guide.name} {how}")
     return (yield from resampled(data, seen, guide.grid, grid))
 
 
