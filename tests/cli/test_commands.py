@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -12,6 +13,7 @@ from cli_cases import AFFINE, NAMES, Run, load, save_maps, sidecar_of
 from typer.testing import CliRunner
 
 from napari_swig_qmri.cli.app import app
+from napari_swig_qmri.cli.console import NOT_TO_BE_USED
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.simulation.phantom import make_phantom
 from napari_swig_qmri.synthesis.protocol import Protocol, write_protocol
@@ -105,6 +107,23 @@ def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) 
     assert "bare_T2w.json, a sidecar of bare_T2w.nii.gz, is damaged: only EchoTime could be read" in damaged.stderr
 
 
+def test_a_result_that_should_not_be_used_is_written_and_exits_with_4(run: Run, case: Path) -> None:
+    image = nib.load(case / "guides" / "sub-03_T1w.nii.gz")
+    nib.save(nib.Nifti1Image(image.get_fdata()[:, ::-1], image.affine), "turned_T1w.nii.gz")
+    shutil.copy(case / "guides" / "sub-03_T1w.json", "turned_T1w.json")
+    words = ("super-resolve", case / "lr", "--guide", "turned_T1w.nii.gz", *REGRESSION)
+    result = run(*words, "--json")
+    assert result.exit_code == 4
+    report = json.loads(result.stdout)
+    assert report["verdict"] == "do not use"
+    assert report["reasons"][0].startswith("Worse than interpolation")
+    sidecar = sidecar_of(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))
+    assert (sidecar["Verdict"], sidecar["Reasons"]) == (report["verdict"], report["reasons"])
+    in_words = run(*words, "--overwrite")
+    assert in_words.exit_code == 4
+    assert "Verdict: do not use: Worse than interpolation" in in_words.stdout
+
+
 @pytest.mark.parametrize(
     ("words", "code", "sentence"),
     [
@@ -165,7 +184,7 @@ def test_every_notice_is_printed_once_on_stderr_and_reported(run: Run, maps: Pat
     )
     write_protocol(Protocol.usual(), "brain.toml")
     result = run(*words.split(), "--json")
-    assert result.exit_code == 0, result.stderr
+    assert result.exit_code in (0, NOT_TO_BE_USED), result.stderr  # a guide without contrast helps no map
     notices = json.loads(result.stdout)["notices"]
     assert "sub-07 T2map: interpolated onto the voxels of the other maps." in notices
     assert any(notice.startswith("sub-07 T1map: ") for notice in notices)  # its unit was assumed

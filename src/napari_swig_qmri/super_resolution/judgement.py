@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 LEAST_LEFT = 0.2  # of an error that is left when noise is subtracted
+LEAST_ERROR = 0.002  # of interpolation, relative: maps without detail cannot be worse
 RESIDUAL_WEIGHT = torch.tensor([1.5, 1.5, 0.5])  # PD, T1, T2; truncated T2 maps ring around CSF, which is no error
 DOUBTFUL, WORSE = (
     0.8,
@@ -86,7 +87,7 @@ def expected_errors(rehearsal: Rehearsal, relative: Tensor, noise: Tensor, probl
     solved, interpolated, left = (
         _without_noise(errors, NOISE_MEDIAN * noise) for errors in (rehearsal.solved, rehearsal.interpolated, left)
     )
-    return torch.hypot(solved, RESIDUAL_WEIGHT * left) / interpolated.clamp(min=1e-6)
+    return torch.hypot(solved, RESIDUAL_WEIGHT * left) / interpolated.clamp(min=LEAST_ERROR)
 
 
 def systematic_errors(relative: Tensor, problem: Problem) -> Tensor:
