@@ -19,7 +19,7 @@ from napari_swig_qmri.data.provenance import generated_by
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.options import Options
-from napari_swig_qmri.super_resolution.results import SuperResolution
+from napari_swig_qmri.super_resolution.results import SuperResolution, Verdict
 
 HR = VoxelGrid((12, 14, 10), np.diag([1.0, 1.0, 1.0, 1.0]))
 LR = HR.with_shape((6, 7, 5))
@@ -86,6 +86,7 @@ class FakeEngine:
     preflights: list[dict[str, Any]] = field(default_factory=list)
     runs: list[dict[str, Any]] = field(default_factory=list)
     errors: tuple[float, float] = (0.9, 0.8)  # cross-scale, before and after adapting
+    verdict: Verdict = field(default_factory=Verdict)
     closed: threading.Event = field(default_factory=threading.Event)
 
     def preflight(self, maps: MapsLike, guides: Sequence[GuideLike], options: Options, *, mask: Any = None) -> Any:
@@ -113,6 +114,7 @@ class FakeEngine:
         return fake_result(
             maps,
             guides,
+            self.verdict,
             method=options.method,
             weights=weights and {"name": weights, "sha256": "0123456789abcdef"},
             adapted=adapted if options.adapt else None,
@@ -137,7 +139,9 @@ class FakePreflight:
     sharpness: Any = field(default_factory=dict)
 
 
-def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **parameters: Any) -> SuperResolution:
+def fake_result(
+    maps: QuantitativeMaps, guides: Sequence[WeightedImage], verdict: Verdict | None = None, **parameters: Any
+) -> SuperResolution:
     """Result with every part filled: enlarged maps, and half the guide as what was synthesised."""
     grid = guides[0].grid if guides else maps.grid
     factors = [n // m for n, m in zip(grid.shape, maps.grid.shape, strict=True)]
@@ -149,6 +153,7 @@ def fake_result(maps: QuantitativeMaps, guides: Sequence[WeightedImage], **param
         lr_residual=QuantitativeMaps(data=0.01 * maps.data, grid=maps.grid, names=maps.names),
         lr_maps=maps,
         gains=tuple(800.0 for _ in guides),
+        verdict=verdict or Verdict(),
         notices=("Nothing was computed: this is a stand-in.",),
         parameters={"method": "fake"} | parameters,
     )

@@ -14,6 +14,7 @@ from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.results import Verdict
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
 Make = Callable[[FakeEngine], SuperResolveWidget]
@@ -44,6 +45,24 @@ def shown_results(viewer: ViewerModel) -> list[str]:
 
 def action(widget: SuperResolveWidget) -> str:
     return str(widget.run_panel.run_button.text)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "text", "role"),
+    [
+        (Verdict(), "Verdict: good. Nothing speaks against these maps.", "text"),
+        (Verdict("look", ("T2 is off.",)), "Verdict: look at these maps before you use them. T2 is off.", "assumption"),
+        (Verdict("do not use", ("Worse.",)), "Verdict: do not use these maps. Worse.", "problem"),
+    ],
+)
+def test_the_verdict_is_shown_in_words_and_in_a_colour(
+    make: Make, engine: FakeEngine, verdict: Verdict, text: str, role: str
+) -> None:
+    engine.verdict = verdict
+    widget = make(engine)
+    run(widget, "posterior")
+    assert widget.results.verdict.text() == text
+    assert widget.results.verdict.property("role") == role
 
 
 def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, widget: SuperResolveWidget) -> None:

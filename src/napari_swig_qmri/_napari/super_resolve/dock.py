@@ -272,7 +272,6 @@ class SuperResolveWidget(Dock):
                 model=result_label(result),
                 result=result,
                 method=str(result.parameters["method"]),
-                verdict=result.verdict,
                 inputs=request.inputs,
                 snapshot=request.snapshot,
                 layers=tuple(added),

@@ -19,7 +19,6 @@ from napari_swig_qmri.super_resolution.results import (
     GOOD,
     LOOK,
     SuperResolution,
-    Verdict,
     save_super_resolution,
 )
 
@@ -51,7 +50,6 @@ class FinishedRun:
     model: str  # the same with the name of the model: M_12 (T1w + T2w), posterior
     result: SuperResolution
     method: str  # that ran
-    verdict: Verdict
     inputs: SuperResolveInputs
     snapshot: Snapshot
     layers: tuple[Layer, ...]
@@ -236,9 +234,9 @@ class ResultPanel(QWidget):
         self.save_button.enabled = not self._saving.is_running
         self.box.tooltip = "" if run is None else for_qt(run.model)
         if run is not None:
-            words, role = VERDICTS[run.verdict.word]
+            words, role = VERDICTS[run.result.verdict.word]
             set_role(self.verdict, role)
-            set_text(self.verdict, " ".join([words, *run.verdict.reasons]))
+            set_text(self.verdict, " ".join([words, *run.result.verdict.reasons]))
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()

@@ -77,8 +77,8 @@ class Snapshot:
         """The same with arrays of its own, as they are when it is first asked for: painting does not change them."""
         return replace(
             self,
-            maps=tuple((np.array(data), *more) for data, *more in self.maps),
-            guides=tuple((np.array(data), *more) for data, *more in self.guides),
+            maps=tuple((np.array(data), *rest) for data, *rest in self.maps),  # type: ignore[misc]
+            guides=tuple((np.array(data), *rest) for data, *rest in self.guides),  # type: ignore[misc]
             mask=None if self.mask is None else (np.array(self.mask[0]), self.mask[1]),
         )
 
@@ -96,10 +96,12 @@ class Snapshot:
     @cached_property
     def fingerprint(self) -> int:
         """Checksum of values and places of the layers, as they are when it is first asked for."""
-        layers = [each[:2] for each in (*self.maps, *self.guides)] + ([self.mask] if self.mask else [])
+        layers: list[tuple[Any, dict[str, Any]]] = [(each[0], each[1]) for each in self.maps]
+        layers += [(each[0], each[1]) for each in self.guides]
+        layers += [self.mask] if self.mask else []
         found = 0
         for data, attributes in layers:
-            found = zlib.crc32(np.asarray(data).ravel(order="K"), found)
+            found = zlib.crc32(np.asarray(data).ravel(order="K").data, found)
             found = zlib.crc32(repr([attributes[name] for name in PLACE]).encode(), found)
         return found
 
