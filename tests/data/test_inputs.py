@@ -110,3 +110,21 @@ def test_results_beside_measured_maps_are_left_out_unless_they_are_named(folder:
     for path in folder.glob("sub-07_T*map*"):
         path.unlink()
     np.testing.assert_allclose(read_maps([folder], "ms").maps["T1"], 9e-3 * numbered(), rtol=1e-5)
+
+
+def test_a_folder_gives_ordinary_guides_only(folder: Path) -> None:
+    """Phases are no weighted images, and enhanced ones and single inversions are guides only by name."""
+    names = ("ce-gadolinium_T1w", "part-phase_T1w", "inv-1_MP2RAGE")
+    others = [save(folder / f"sub-07_{name}.nii.gz", numbered()) for name in names]
+    with pytest.warns(UserWarning, match="Left out: sub-07 ce-gadolinium T1w .* sub-07 inv-1 MP2RAGE .*by its name"):
+        guides = read_guides([folder])
+    assert [guide.suffix for guide in guides] == ["T1w", "T2w"]
+    assert read_guides([others[0]])[0].suffix == "T1w"
+
+
+def test_maps_that_are_not_used_are_mentioned(folder: Path) -> None:
+    save(folder / "sub-07_R2starmap.nii.gz", 20 + 0.01 * numbered())
+    save(folder.parent / "fmap" / "sub-07_TB1map.nii.gz", np.ones_like(numbered()))
+    notices = read_maps([folder], "ms").notices
+    assert any("sub-07 R2starmap: left out" in notice for notice in notices)
+    assert any("sub-07_TB1map.nii.gz: a map of the transmit field, not used here" in notice for notice in notices)

@@ -18,6 +18,7 @@ from napari_swig_qmri.data.interpretation import (
     map_notices,
     map_volumes,
     uniform_image,
+    with_pd_scale_of,
 )
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar
 from napari_swig_qmri.data.volumes import VoxelGrid
@@ -169,3 +170,40 @@ def test_uniform_images_of_another_range_are_refused_and_unmeasured_voxels_are_z
         uniform_image(np.array([[[-4095, 0, 4095.0]]]), np.ones((1, 1, 3), bool), "x", [])
     seen = np.array([[[False, True, True]]])
     np.testing.assert_allclose(uniform_image(data, seen, "x", [])[0, 0], (0, 2048 / 4095 - 0.5, 0.5), atol=1e-6)
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(100, 0.01), (0.01, 100), (1, 1), (4000, 1)])
+def test_pd_in_percent_is_compared_as_a_fraction(factor, expected):
+    pd = volume(data=(0.6 + 0.001 * numbered()).astype(np.float32), suffix="PDmap", unit="arbitrary")
+    reference = as_maps([pd])
+    maps = as_maps([volume(data=factor * pd.data, suffix="PDmap", unit="arbitrary")])
+    scaled, notices = with_pd_scale_of(maps, reference)
+    np.testing.assert_allclose(scaled["PD"], expected * maps["PD"], rtol=1e-6)
+    assert bool(notices) == (expected != 1)
+
+
+@pytest.mark.parametrize("name", ["sub-01_part-phase_T1w", "t1_mprage_ph", "sub-01_T1w_imaginary", "t1_tfe_real"])
+def test_parts_of_complex_images_are_never_guides(name):
+    with pytest.raises(ValueError, match="which cannot be a guide: choose the magnitude"):
+        as_guide(volume(name=name, suffix="T1w"))
+    with pytest.raises(ValueError, match="is the phase of an image"):
+        as_guide(volume(suffix="T1w", sidecar={"ImageType": ["ORIGINAL", "PRIMARY", "P", "ND"]}))
+    as_guide(volume(name=name, suffix="T1w", sidecar={"Suffix": "T1w"}))  # as the user says
+
+
+@pytest.mark.parametrize(
+    ("name", "sidecar", "is_enhanced"),
+    [
+        ("sub-01_ce-gadolinium_T1w", {}, True),
+        ("T1_post_gad", {}, True),
+        ("BraTS_001_t1ce", {}, True),
+        ("T1w", {"ContrastBolusAgent": "Gadovist"}, True),
+        ("T1w", {"SeriesDescription": "Ax T1 +C"}, True),
+        ("T1w", {"ContrastBolusAgent": "NONE"}, False),
+        ("sub-post_T1w", {}, False),
+        ("T1w_pre_contrast", {}, False),
+    ],
+)
+def test_an_image_after_a_contrast_agent_is_a_guide_with_a_warning(name, sidecar, is_enhanced):
+    _, notices = as_guide(volume(name=name, suffix="T1w", sidecar={**SPIN_ECHO, **sidecar}))
+    assert any("after a contrast agent" in notice for notice in notices) == is_enhanced

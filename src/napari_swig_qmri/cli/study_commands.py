@@ -15,7 +15,7 @@ from napari_swig_qmri.cli.statements import map_statements
 from napari_swig_qmri.data.coercion import mask_from
 from napari_swig_qmri.data.files import write_volumes
 from napari_swig_qmri.data.inputs import read_maps, subject_of
-from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
+from napari_swig_qmri.data.interpretation import guide_volume, map_volumes, with_pd_scale_of
 from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
@@ -111,10 +111,11 @@ def evaluate_files(
     grid = reference.maps.grid
     mask, about_mask = mask_from(mask_path, grid, reference.maps, "the reference")
     mask = positive_voxels(reference.maps) if mask is None else mask
-    notices = (*given.notices, *reference.notices, *about_mask)
+    maps, about_scale = with_pd_scale_of(given.maps, reference.maps)
+    notices = (*given.notices, *reference.notices, *about_scale, *about_mask)
     say(*notices)
     check_place("the maps", given.maps.grid, grid, "the reference")
-    maps = interpolated(given.maps, grid) if interpolate else given.maps
+    maps = interpolated(maps, grid) if interpolate else maps
     if dry_run:
         statements = [*map_statements(given), *(f"Reference: {each}" for each in map_statements(reference))]
         return plan_report([*statements, f"Would score {mask.sum()} voxels."], notices)

@@ -15,7 +15,7 @@ from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced, part_of
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.recognition.suffixes import SUFFIX_KEY
-from napari_swig_qmri.data.recognition.tissue import tissue_values
+from napari_swig_qmri.data.recognition.tissue import median, tissue_values
 from napari_swig_qmri.data.resampling import mostly_seen, on_grid, resampled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
@@ -29,6 +29,7 @@ QUANTITY_OF_SUFFIX = {
 }
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
+_PERCENT = (60, 160)  # ratios of the medians of two PD maps, of which one is in percent and one a fraction
 _LARGEST_CUBE, _LONGEST_CUBE = 2.0, 1.6  # mm and ratio of edges; voxels of 3D acquisitions are smaller and more even
 AGENT_WARNING = (
     "Acquired after a contrast agent, which shortens T1: use it only if the maps were acquired after it too; "
@@ -98,14 +99,35 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
             np.percentile(sample, (50, 99))
             for sample in (tissue_values(maps[name]), everywhere[:: max(1, everywhere.size // 1_000_000)])
         ]
-        median = ranges[0][0]
+        middle_of_head = ranges[0][0]
         if all(middle > high or top < low for middle, top in ranges):  # of the head, and of head and air
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
-                f"{name}{image} has a median of {median:.3g} s, but {name} lies between {low:g} and {high:g} s; "
-                'its unit is wrong: correct "Units" in its sidecar, or choose it (--units on the command line, units= '
-                "in Python)."
+                f"{name}{image} has a median of {middle_of_head:.3g} s, but {name} lies between {low:g} and "
+                f'{high:g} s; its unit is wrong: correct "Units" in its sidecar, or choose it (--units on the command '
+                "line, units= in Python)."
             )
+
+
+def with_pd_scale_of(maps: QuantitativeMaps, reference: QuantitativeMaps) -> tuple[QuantitativeMaps, tuple[str, ...]]:
+    """Maps whose PD is in percent where that of the reference is a fraction, or the reverse, with PD on its scale.
+
+    Returns the maps and one sentence on the change, if any. Arbitrary scales differ by other factors and are kept.
+    """
+    if "PD" not in maps.names or "PD" not in reference.names:
+        return maps, ()
+    sizes = [median(each["PD"]) for each in (maps, reference)]
+    ratio = sizes[0] / sizes[1] if sizes[0] and sizes[1] else 1.0
+    low, high = _PERCENT
+    factor = 0.01 if low < ratio < high else 100.0
+    if factor == 100 and not low < 1 / ratio < high:
+        return maps, ()
+    data = maps.data.copy()
+    data[maps.names.index("PD")] *= factor
+    units = ("percent", "a fraction") if factor < 1 else ("a fraction", "percent")
+    told = f"PD is {units[0]} in the maps and {units[1]} in the reference, by the size of the values"
+    notice = f"{told}: that of the maps was multiplied by {factor:g}."
+    return replace(maps, data=data), (notice,)
 
 
 def quantity_values(volume: Volume) -> FloatArray:

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri.data.recognition.sidecars import REMEDY, field_strength_of, from_sidecar, to_sidecar
+from napari_swig_qmri.data.recognition.sidecars import (
+    REMEDY,
+    field_strength_of,
+    from_sidecar,
+    sequence_in,
+    to_sidecar,
+)
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,
@@ -329,3 +335,59 @@ def test_field_strength_is_that_on_which_sidecars_agree() -> None:
     assert field_strength_of({}, three, text, {"MagneticFieldStrength": "unknown"}) == 3
     assert field_strength_of(three, {"MagneticFieldStrength": 1.5}) is None
     assert field_strength_of({}) is None
+
+
+NAMED_BY_FILE: dict[tuple[str, str, str], str | None] = {  # suffix, file name, header text -> sequence; None is open
+    ("T1w", "t1_mprage_sag_p2_iso_5", ""): "mprage",
+    ("T1w", "sub-01_acq-MPRAGE_T1w", ""): "mprage",
+    ("T1w", "sT1W_3D_TFE", ""): "mprage",
+    ("T1w", "t1_vibe_tra", ""): "spgr",
+    ("T1w", "Ax_FSPGR_3D", ""): "spgr",
+    ("T1w", "Sag_T1_BRAVO", ""): "mprage",
+    ("T1w", "t1_se_tra", ""): "spin-echo",
+    ("T2w", "t2_space_sag", ""): "tse",
+    ("T2w", "Sag_CUBE_T2", ""): "tse",
+    ("FLAIR", "t2_tirm_tra_dark-fluid", ""): "t2-flair",
+    ("STIR", "scan", ""): "stir",
+    ("T1w", "sub-01_T1w", "TE=3.3;TI=900;Time=101500.000"): "mprage",
+    ("T1w", "anna", "3T 3D GR\\IR TR=2300ms/TE=2.98ms/FA=9deg"): "mprage",
+    ("T1w", "anna", "TE=2.5;TR=8"): "spgr",
+    ("T1w", "sub-01_T1w", ""): None,
+    ("T1w", "sub-01_T1w", "TE=3.3"): None,
+}
+
+
+@pytest.mark.parametrize(("suffix", "name", "header"), NAMED_BY_FILE)
+def test_file_name_and_header_tell_the_sequence_where_the_sidecar_does_not(suffix: str, name: str, header: str) -> None:
+    sequence = NAMED_BY_FILE[suffix, name, header]
+    assert sequence_in({}, suffix, name, header)[0] == sequence
+    model, said = from_sidecar({}, suffix, name, header)
+    assert any("Please check: nothing names the sequence" in each for each in said) == (sequence is None)
+    if sequence:
+        assert type(model) is SEQUENCES[sequence]
+    if not header:
+        assert sequence_in({"ScanningSequence": "SE"}, "T1w", name)[0] == "spin-echo"
+
+
+def test_settings_of_the_header_fill_gaps_of_the_sidecar_and_are_told() -> None:
+    model, said = from_sidecar({"RepetitionTime": 2.3}, "T1w", "anna", "TE=3.3;TI=900;FA=9")
+    assert isinstance(model, Mprage)
+    assert (model.echo_time, model.inversion_time, model.repetition_time) == (0.0033, 0.9, 2.3)
+    assert any("EchoTime 3.3 ms, InversionTime 900 ms, FlipAngle 9.0 taken from the header" in each for each in said)
+    assert read({"EchoTime": 0.002, "InversionTime": 1.1}, "T1w").echo_time == 0.002
+
+
+def test_an_open_sequence_is_that_of_its_voxels() -> None:
+    assert isinstance(from_sidecar({}, "T1w", is_3d=True)[0], Mprage)
+    assert isinstance(from_sidecar({}, "T1w", is_3d=False)[0], SpinEcho)
+
+
+def test_a_centric_order_keeps_its_zero() -> None:
+    sidecar = {**to_sidecar(Mprage.from_typical()), "NumberShots": [0, 120], "InversionTime": 0.2}
+    model = read(sidecar)
+    assert isinstance(model, Mprage)
+    assert (model.n_partitions, model.centre_fraction) == (120, 0)
+
+
+def test_repetition_of_inversions_has_two_spellings() -> None:
+    assert read({"RepetitionTimeInversion": 5, "InversionTime": [0.7, 2.5]}, "UNIT1").repetition_time == 5

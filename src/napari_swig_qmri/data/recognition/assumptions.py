@@ -11,6 +11,7 @@ from typing import Any
 
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, SignalModel, Stir, T2Flair, nulling_inversion_time
 
+_SHORTEST_INVERSION = 0.01  # s, of those that are assumed
 SHORTEST_SPACING = 1e-3  # s, of the echoes of a train
 IDEAL = (  # settings whose defaults are assumed without a notice
     "centre_fraction",
@@ -41,7 +42,7 @@ def assumptions(sequence: type[SignalModel], settings: Mapping[str, Any]) -> dic
     if "echo_train_length" in known:
         assumed |= fitted_train(known, assumed)
     if "inversion_time" in assumed and sequence in _NULLED:
-        assumed["inversion_time"] = _nulling(_NULLED[sequence], {**known, **assumed})
+        assumed["inversion_time"] = max(_SHORTEST_INVERSION, _nulling(_NULLED[sequence], {**known, **assumed}))
     if "n_partitions" in assumed:
         assumed["n_partitions"] = _fitting_block(sequence, known)
     return assumed
