@@ -9,13 +9,7 @@ from typing import Any
 
 import pytest
 
-from napari_swig_qmri.data.recognition.sidecars import (
-    REMEDY,
-    field_strength_of,
-    from_sidecar,
-    sequence_in,
-    to_sidecar,
-)
+from napari_swig_qmri.data.recognition.sidecars import REMEDY, field_strength_of, from_sidecar, sequence_in, to_sidecar
 from napari_swig_qmri.physics.signal_models import (
     SEQUENCES,
     DoubleInversionRecovery,
