@@ -10,7 +10,7 @@ import typer
 
 from napari_swig_qmri.cli.guide_sequences import AUTO, GuideSequence, parse_sequence
 from napari_swig_qmri.data.inputs import check_given_once, read_guides
-from napari_swig_qmri.data.interpretation import AGENT_WARNING, as_guide, is_contrast_enhanced
+from napari_swig_qmri.data.interpretation import AGENT_WARNING, as_guide, is_contrast_enhanced, is_map
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import Volume, WeightedImage
 
@@ -45,7 +45,13 @@ def read_guides_with(paths: Sequence[Path], texts: Sequence[str]) -> tuple[list[
 
 
 def _guide(volume: Volume, sequence: GuideSequence) -> WeightedImage:
-    """Guide of a file with the sequence that is told; it keeps the notices that are not about its sequence."""
+    """Guide of a file with the sequence that is told; it keeps the notices that are not about its sequence.
+
+    With a sequence, an image that looks like a map is a guide all the same.
+    """
+    if sequence.name != AUTO and is_map(volume):
+        told = f"Taken as a guide because of its --sequence, although it looks like a {volume.suffix}."
+        volume = replace(volume, suffix=None, unit=None, notices=(told,))
     read = as_guide(volume)[0]
     if sequence.is_auto and read.sequence is None:
         raise ValueError(
