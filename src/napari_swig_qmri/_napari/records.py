@@ -94,4 +94,5 @@ def _viewers() -> Iterator[Any]:
     napari = sys.modules.get("napari.components")
     if napari is None:
         return
-    yield from [each for each in gc.get_objects() if napari.ViewerModel in type(each).__mro__]
+    kinds = {napari.ViewerModel, *napari.ViewerModel.__subclasses__()}
+    yield from [each for each in gc.get_objects() if type(each) in kinds]
