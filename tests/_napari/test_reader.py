@@ -140,3 +140,17 @@ def test_a_file_that_cannot_be_read_costs_the_others_a_notice(tmp_path):
         assert len(get_reader(paths)(paths)) == 1
     with pytest.raises(ValueError, match=r"^bad\.nii could not be read"):
         get_reader(paths[1])(paths[1])
+
+
+def test_notifications_hold_no_html(tmp_path):
+    name = "<img src='x.png'>_T1w.nii"
+    paths = [save(tmp_path / "sub-1_T1w.nii"), str(tmp_path / name)]
+    (tmp_path / name).write_bytes(b"bad")
+    for opened in (paths, [str(tmp_path)]):
+        with pytest.warns(Notice) as seen:
+            get_reader(opened)(opened)
+        text = " ".join(str(notice.message) for notice in seen)
+        assert "‹img src='x.png'›_T1w.nii could not be read" in text
+        assert "<" not in text
+    with pytest.raises(ValueError, match="‹img"):
+        get_reader(paths[1])(paths[1])

@@ -12,13 +12,14 @@ from typing import Any
 from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri._napari.records import LayerRecord
-from napari_swig_qmri.data.files import read_folder, read_volumes, with_distinct_names
+from napari_swig_qmri.data.files import read_volumes, volumes_in, with_distinct_names
 from napari_swig_qmri.data.folders import has_images
 from napari_swig_qmri.data.image_files import READABLE
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.recognition.suffixes import RESIDUAL_UNITS
 from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.wording import for_notification
 
 PLUGIN = "napari-swig-qmri"
 Paths = str | Path | Sequence[str | Path]
@@ -51,7 +52,7 @@ def read(path: Paths) -> list[LayerData]:
 
 def tell(notice: str) -> None:
     """Warn with a `Notice` from the plugin, not from a line of code, once for each text."""
-    warnings.warn_explicit(notice, Notice, PLUGIN, 1, registry=_SHOWN)
+    warnings.warn_explicit(for_notification(notice), Notice, PLUGIN, 1, registry=_SHOWN)
 
 
 def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
@@ -92,11 +93,14 @@ def _read_each(paths: Sequence[Path]) -> tuple[list[Volume], list[str]]:
     problems: list[str] = []
     for path in paths:
         try:
-            volumes += read_folder(path) if path.is_dir() else read_volumes(path)
+            found, left_out = volumes_in(path) if path.is_dir() else (read_volumes(path), ())
         except (ValueError, OSError) as error:
             problems.append(str(error))
+        else:
+            volumes += found
+            problems += left_out
     if not volumes:
-        raise ValueError(" ".join(problems) or "no file was given: choose one or more.")
+        raise ValueError(for_notification(" ".join(problems)) or "no file was given: choose one or more.")
     return volumes, problems
 
 

@@ -16,6 +16,7 @@ from napari_swig_qmri.data.image_files import EXTENSIONS, files_of, split_extens
 from napari_swig_qmri.data.output import check_free
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.volumes import Volume
+from napari_swig_qmri.data.wording import for_notification
 
 DEFAULT_EXTENSION = ".nii.gz"
 _SUBJECT = ("sub-", "ses-")
@@ -52,7 +53,7 @@ def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> l
     check_free(_files_of(target), overwrite=may_replace)
     written = write_volume(_with_sources(volume, target.parent), target, overwrite=may_replace)
     if replaced:
-        warnings.warn(f"Replaced {', '.join(replaced)} in {target.parent}.", stacklevel=2)
+        warnings.warn(for_notification(f"Replaced {', '.join(replaced)} in {target.parent}."), stacklevel=2)
     _warn_about([volume])
     return [str(file) for file in written]
 
@@ -179,4 +180,4 @@ def _warn_about(volumes: Sequence[Volume]) -> None:
     """Warn about volumes whose layers were placed by their own transform."""
     notices = [volume.notices[-1] for volume in volumes if volume.path is None and volume.notices]
     if notices:
-        warnings.warn("\n".join(notices), stacklevel=3)
+        warnings.warn(for_notification("\n".join(notices)), stacklevel=3)

@@ -166,9 +166,18 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, default_unit:
     >>> [volume.name for volume in read_folder(folder)]
     ['sub-01 T1map', 'sub-01 T1w']
     """
-    folder = Path(path)
+    volumes, left_out = volumes_in(Path(path), time_unit, default_unit)
+    for sentence in left_out:
+        warnings.warn(sentence, stacklevel=2)
+    return volumes
+
+
+def volumes_in(
+    folder: Path, time_unit: str | None = None, default_unit: str | None = None
+) -> tuple[list[Volume], tuple[str, ...]]:
+    """Volumes of a folder as of `read_folder`, and the sentence on the images that were left out, if there are any."""
     files, problems = find_images(folder)
-    volumes = []
+    volumes: list[Volume] = []
     for file in files:
         try:
             volumes += read_volumes(file, time_unit, default_unit=default_unit)
@@ -177,9 +186,8 @@ def read_folder(path: str | Path, time_unit: str | None = None, *, default_unit:
     if not volumes:
         reasons = " ".join(problems) or _no_nifti(folder)
         raise ValueError(f"no image could be read from {folder}. {reasons} Choose a folder with NIfTI files.")
-    if problems:
-        warnings.warn(f"Left out of {folder.name}: {' '.join(problems)}", stacklevel=2)
-    return sorted(with_distinct_names(volumes, folder), key=_display_order)
+    left_out = (f"Left out of {folder.name}: {' '.join(problems)}",) if problems else ()
+    return sorted(with_distinct_names(volumes, folder), key=_display_order), left_out
 
 
 def with_distinct_names(volumes: Sequence[Volume], folder: Path | None = None) -> list[Volume]:

@@ -44,6 +44,11 @@ def for_qt(text: str) -> str:
     return f'<span style="white-space: pre-wrap">{html.escape(shown)}</span>'
 
 
+def for_notification(text: str) -> str:
+    """Text with ‹ › in place of angle brackets: napari cuts notifications to fit, and shows tags in them as HTML."""
+    return for_terminal(text).replace("<", "‹").replace(">", "›")
+
+
 def csv_text(rows: Iterable[Sequence[Any]]) -> str:
     """Rows as comma-separated values; text that a spreadsheet would run as a formula gets an apostrophe in front."""
     text = io.StringIO()
