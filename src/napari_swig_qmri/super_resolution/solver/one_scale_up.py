@@ -75,7 +75,7 @@ def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[Non
         above = yield from prepare_like(problem, coarse, grid, problem.lr_guides, problem.lr_grid)
     except ValueError:  # no tissue left
         return None
-    log_maps = yield from _solved(above, gains * above.gain_units, refined)
+    log_maps = yield from _solved(above, gains.float() * above.gain_units, refined)
     log_maps[0] += float(np.log(above.pd_unit))
     factors = np.divide(problem.lr_grid.shape, grid.shape)
     cubic = [zoom(volume.numpy(), factors, order=3, mode="nearest", grid_mode=True) for volume in coarse]

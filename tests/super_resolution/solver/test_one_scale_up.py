@@ -1,0 +1,54 @@
+"""A problem one scale up: the rehearsal of a run, where the LR maps are what is looked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from engine_cases import degraded, slab, textured
+
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.solver.gains import start_gains
+from napari_swig_qmri.super_resolution.solver.one_scale_up import rehearse
+from napari_swig_qmri.super_resolution.solver.problem import prepare
+
+
+def problem(maps=None, factor=2.0, n_guides=2, change=lambda guide: guide):
+    lr, guides = degraded(slab().maps if maps is None else maps, n_guides, factor)
+    return drained(prepare(lr, [change(guide) for guide in guides], guides[0].grid))
+
+
+def rehearsed(case, *, refined=True):
+    return drained(rehearse(case, start_gains(case), refined=refined))
+
+
+@pytest.mark.parametrize("factor", [2.0, (1, 1, 4), (2, 2, 1)])
+def test_right_guides_beat_interpolation(factor):
+    errors = rehearsed(problem(factor=factor))
+    assert (errors.solved < 0.8 * errors.interpolated).all()
+
+
+def test_guides_of_another_head_do_not():
+    errors = rehearsed(problem(change=lambda guide: replace(guide, data=guide.data[:, ::-1].copy())))
+    assert (errors.solved > errors.interpolated).all()
+
+
+def test_the_scale_of_guides_and_pd_does_not_matter():
+    case = problem()
+    brighter = problem(change=lambda guide: replace(guide, data=40 * guide.data))
+    torch.testing.assert_close(rehearsed(brighter).solved, rehearsed(case).solved, rtol=1e-3, atol=0)
+
+
+def test_a_regression_is_rehearsed_without_signal_models():
+    case = problem()
+    wrong = replace(case, sequences=case.sequences[::-1])
+    torch.testing.assert_close(rehearsed(wrong, refined=False).solved, rehearsed(case, refined=False).solved)
+    assert (rehearsed(wrong).solved > rehearsed(case).solved).any()
+
+
+def test_maps_without_detail_to_leave_out_are_not_rehearsed():
+    box = QuantitativeMaps(data=textured((16, 16, 12)), grid=VoxelGrid((16, 16, 12), np.eye(4)))
+    assert rehearsed(problem(box, factor=1.0)) is None
