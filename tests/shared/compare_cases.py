@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -27,12 +28,17 @@ def acquired() -> Volume:
     return Volume(data=data, grid=GRID, name="sub-01 T2w", suffix="T2w", sidecar=to_sidecar(T2W))
 
 
-def comparison_viewer() -> ViewerModel:
-    """A viewer in the radiological view with LR maps, SR maps, the T2w image of the SR maps, and a mask."""
+def comparison_viewer(tilt: np.ndarray | None = None) -> ViewerModel:
+    """A viewer in the radiological view with LR maps, SR maps, the T2w image of the SR maps, and a drawn mask.
+
+    `tilt` (4, 4) turns the head about the origin of the scanner.
+    """
     viewer = ViewerModel()
     viewer.scene.camera.orientation2d = ("up", "left")
-    add(viewer, *[make_map(suffix, GRID.with_shape((12, 14, 10))) for suffix in MEDIANS])
-    add(viewer, *[make_map(suffix, GRID, sidecar=MADE, name=f"{suffix} SR") for suffix in MEDIANS], acquired())
+    hr = GRID if tilt is None else VoxelGrid(GRID.shape, tilt @ GRID.affine)
+    add(viewer, *[make_map(suffix, hr.with_shape((12, 14, 10))) for suffix in MEDIANS])
+    add(viewer, *[make_map(suffix, hr, sidecar=MADE, name=f"{suffix} SR") for suffix in MEDIANS])
+    add(viewer, replace(acquired(), grid=hr))
     mask = np.zeros(GRID.shape[::-1], np.uint8)
     mask[4:16, 5:23, 5:20] = 1
     viewer.add_labels(mask, name="brain")

@@ -10,6 +10,7 @@ import pytest
 from compare_cases import GAIN, GRID, MADE, T2W, comparison_viewer
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from volume_cases import rotation
 from widget_cases import HR, LR, MEDIANS, add, make_map
 
 from napari_swig_qmri._napari.parts.view import choose_neurological, choose_radiological, sides_of
@@ -48,6 +49,19 @@ def compare(widget: SynthesizeWidget, qtbot: QtBot) -> None:
     """Press the button and wait for the scores."""
     widget.compare.button.native.click()
     qtbot.waitUntil(lambda: bool(widget.compare.table.text()), timeout=10_000)
+
+
+def test_a_tilted_head_has_the_scores_of_a_straight_one_in_the_mask_that_is_drawn_on_it(qtbot: QtBot) -> None:
+    tables = []
+    for tilt in (None, rotation((12, 9, -14))):
+        viewer = comparison_viewer(tilt)
+        widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+        qtbot.addWidget(widget)
+        widget.editor.set_value(T2W)
+        widget.compare.mask_box.value = viewer.layers["brain"]
+        compare(widget, qtbot)
+        tables.append(widget.compare.table.text())
+    assert tables[0] == tables[1]
 
 
 def test_one_click_shows_four_panes_on_one_scale_with_scores(
