@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from napari_swig_qmri.cli.console import print_json, refusals
-from napari_swig_qmri.cli.parameters import examples
+from napari_swig_qmri.cli.parameters import Quiet, examples
 from napari_swig_qmri.data.wording import for_terminal
 
 if TYPE_CHECKING:
@@ -31,10 +31,11 @@ def add_info_command(app: typer.Typer) -> None:
 
 def _info(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Image files, or folders that hold them.")],
+    quiet: Quiet = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list with an object per image.")] = False,
 ) -> None:
     """Print what is understood of images: kind, unit, sequence, how sure that is and why, and how to say otherwise."""
-    with refusals():
+    with refusals(quiet):
         from napari_swig_qmri.data.understanding import images_in, understand
 
         found = {path: understand(path) for path in images_in(paths)}
