@@ -59,7 +59,7 @@ def test_it_says_what_the_window_says_and_writes_nothing(case: Path) -> None:
 
 
 def test_it_needs_no_output_folder_but_a_run_does(case: Path) -> None:
-    assert "HR 1 × 1 × 1 mm" in dry_run(case).stdout
+    assert "1 × 1 × 1 mm, 16 × 16 × 12 voxels" in dry_run(case).stdout
     maps = [str(path) for path in sorted(case.glob("*map.nii.gz"))]
     assert CliRunner().invoke(app, ["super-resolve", *maps]).exit_code == 2
 
