@@ -28,22 +28,24 @@ _PARTS = {"phase": "phase", "phase map": "phase", "p": "phase", "imaginary": "im
 _SHORT_PARTS = {"i": "imaginary part", "r": "real part", "i_ffe": "imaginary part", "r_ffe": "real part"}
 _SHORT_WORDS = r"fa|md|rd|ad|ct|us|rho|loc|trace|kf|f|f0|rb|res|over|pet|afi|warp|t1diff"  # only at the end of a name
 _NUMBERS_AT_END = r"(?:[-_ .]+(?:[0-9]+[ab]?|[ei][0-9]+|nd))*$"  # of series, echoes and images, by dcm2niix
-_GREY_OF_FREESURFER = {
-    **dict.fromkeys(("t1", "orig", "rawavg", "nu", "norm", "brain", "brainmask", "brain.finalsurfs", "orig_nu"), "T1w"),
-    **dict.fromkeys(("t2", "t2.prenorm", "t2.norm"), "T2w"),
-    **dict.fromkeys(("flair", "flair.prenorm", "flair.norm"), "FLAIR"),
-}
+_GREY_OF_FREESURFER = (  # files of its stream, by kind
+    ("T1w", r"t1|orig(?:_nu)?|rawavg|nu(?:\..*)?|norm(?:\..*)?|brain(?:\..*)?|brainmask(?:\..*)?|antsdn\..*|synthsr.*"),
+    ("T2w", r"t2(?:\..*)?"),
+    ("FLAIR", r"flair(?:\..*)?"),
+)
 _LABELS_OF_FREESURFER = (
-    r"(?:aseg|aparc|wmparc|filled|ribbon|[lr]h\.ribbon|[lr]h\.[a-z]*labels).*|wm(?:\.seg|\.asegedit)?"
+    r"(?:aseg|aparc|wmparc|filled|ribbon|[lr]h\.ribbon|[lr]h\.[a-z]*labels|thalamicnuclei|brainstem|synthseg).*"
+    r"|wm(?:\.seg|\.asegedit)?"
 )
 _SPM_TISSUE = r"^(?!mp2rage)(?:u_|m0|[smwr]){0,5}(?:c[1-6]|p[0-6])(?=[a-z])"
 _SPM_FIELD = r"^(?:w?j|i?y|u|v|def|bias|rp)_(?=.)"
 _LESION_TOOL = r"^(?:ples|lesion)_(?:lpa|lga|lbm)"
 _SPM_STEPS = r"^(?:[rwmsabiu]){1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3}))"  # keep the kind of an image
 _QUANTITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
+_UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
-_TISSUE_AT_END = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
+_TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 
 
 def find_suffix(evidence: Evidence) -> tuple[str | None, tuple[str, ...]]:
@@ -163,8 +165,8 @@ def _by_freesurfer(evidence: Evidence) -> Kind | None:
     if not is_mgz and evidence.folder != "mri":
         return None
     reason = f"FreeSurfer writes {evidence.stem!r}."
-    if stem in _GREY_OF_FREESURFER:
-        suffix = _GREY_OF_FREESURFER[stem]
+    suffix = next((suffix for suffix, pattern in _GREY_OF_FREESURFER if re.fullmatch(pattern, stem)), None)
+    if suffix:
         return Kind(suffix=suffix, confidence="likely", reasons=(reason,), notices=(_taken(suffix, reason),))
     if re.fullmatch(_LABELS_OF_FREESURFER, stem):
         return Kind(suffix="dseg", confidence="likely", reasons=(reason,), notices=(_taken("dseg", reason),))
@@ -215,7 +217,7 @@ def _meaning(source: str, text: str, evidence: Evidence) -> Kind | None:
         made_by = _made_by_spm(text.lower())
         if made_by:
             return _none(made_by, why)
-        words = re.sub(_SPM_STEPS, "", words)
+        words = prepared(re.sub(_SPM_STEPS, "registered_", text, flags=re.IGNORECASE))
     return (
         _not_an_image(source, words, text, evidence)
         or _explicit(why, words, text, evidence)
@@ -236,19 +238,21 @@ def _not_an_image(source: str, words: str, text: str, evidence: Evidence) -> Kin
     """Kind of what was made from an image, of masks and labels, and of other kinds of images."""
     why = f"{source}, {text!r}"
     explicit = _last_explicit(words)
-    if explicit in MAP_UNITS and is_spread(explicit, text):
-        return _spread(explicit, source, text)
+    quantity = explicit or next(iter(capital_rates(text)), None)
+    if quantity in MAP_UNITS and is_spread(quantity, text):
+        return _spread(quantity, source, text)
     if explicit in MAP_UNITS and re.search(r"(?:map|fit)[-_ ]?(?:R2|RSQ)(?![0-9a-z])", text):
         return _none("the goodness of a fit", why)
     derived = _at_place(found("derived", words), words)
     if derived:
         return _none(derived[-1][2].meaning, why)
-    for group in ("mask", "dseg"):
-        if source == "its name" and found(group, words):
-            return _label(group, why, evidence)
-    if source == "its name" and re.search(_TISSUE_AT_END, words) and not explicit:
-        return _none("a map of one tissue", why)
     is_exact = any(words.endswith(suffix.lower()) for suffix in CONTRASTS)
+    for group in ("mask", "dseg"):
+        if source == "its name" and found(group, words) and not (group == "dseg" and is_exact):
+            return _label(group, why, evidence)
+    tissue = re.search(_TISSUE, words)
+    if source == "its name" and tissue and (not explicit or tissue.end() == len(words)):
+        return _none("a map of one tissue", why)
     others = _at_place(found("other", words), words)
     if others and not is_exact and not (explicit in MAP_UNITS and others[-1][0] < found("map", words)[-1][0]):
         return _none(f"{others[-1][2].meaning}", why)
@@ -271,10 +275,24 @@ def _explicit(why: str, words: str, text: str, evidence: Evidence) -> Kind | Non
         is_exact = suffix in SUFFIXES and text.split("_")[-1].split(" ")[-1] == suffix
         if is_exact and why.startswith("its name"):
             return Kind(suffix=suffix, reasons=(f"Its name ends in {suffix}, a BIDS suffix.",))
+        unknown = _unknown_after(suffix, text)
+        if unknown:
+            return _ask(suffix, f"{why}, in which {unknown!r} may change what it is")
         return _decided(suffix, "likely", why)
     if is_enhanced(text) and re.search(r"(?<![a-z0-9])t1|gado", words):
         return _decided("T1w", "likely", why)
     return None
+
+
+def _unknown_after(suffix: str, name: str) -> str | None:
+    """First word after the suffix of a name that begins like one of BIDS, if nothing tells that it keeps the kind."""
+    _, is_there, rest = name.partition(f"_{suffix}_")
+    if not (name.startswith("sub-") and is_there):
+        return None
+    words = [word for word in re.split(r"[^a-z0-9]+", prepared(rest)) if word]
+    harmless = (word for word in words if any(found(group, word) for group in ("step", "plain", "agent")))
+    known = {*harmless, *(word for word in words if re.fullmatch(r"[a-z]?[0-9]+[a-z]{0,2}|registered|to|in|of", word))}
+    return next((word for word in words if word not in known), None)
 
 
 def _last_explicit(words: str) -> str | None:
@@ -307,8 +325,12 @@ def _by_method(evidence: Evidence) -> Kind | None:
     """Kind by the name of a method, which maps and images of it share, or by a whole name."""
     words = prepared(evidence.stem)
     method = next((each for each in METHODS if re.search(rf"(?<![a-z0-9]){each.lower()}(?![a-z0-9])", words)), None)
+    why = f"its name, {evidence.stem!r}"
+    if method == "MP2RAGE":
+        return _decided("UNIT1", "likely", why) if re.search(_UNI, words) else _ask(method, why)
     suffix = _WHOLE_NAMES.get(words, method)
-    return _decided(suffix, "likely", f"its name, {evidence.stem!r}") if suffix else None
+    is_last = suffix and (words in _WHOLE_NAMES or words.endswith(suffix.lower()))
+    return _decided(suffix, "likely" if is_last else "ask", why) if suffix else None
 
 
 def _maker(text: str, evidence: Evidence) -> str | None:

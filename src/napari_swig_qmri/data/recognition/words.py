@@ -53,7 +53,10 @@ _SEQUENCES = (  # key of `SEQUENCES` and regular expression; the first match cou
 _ENTITIES = "sub|ses|run|space|from|to|res|task|dir|tpl|den|cohort|hemi|echo|flip|inv|chunk|split|recording|mode"
 _NEUTRAL = rf"(?<![a-z0-9])(?:{_ENTITIES})-[a-z0-9+]+"
 _ACQUIRED = r"(?<![a-z0-9])(?:acq|rec)-[a-z0-9+]+"
-_TARGET = r"[-_ ](?:to|2)[-_ ](?:mni|std|t1w?|t2w?|flair|pdw?|[a-z]*space)[a-z0-9]*|(?<=[-_ ])in[-_ ]t1w?[-_ ]?space"
+_TARGET = (
+    r"(?:[-_ ]to[-_ ]|(?<=reg)2_?)(?:mni|std|t1w?|t2w?|flair|pdw?|[a-z]*space)[a-z0-9]*"
+    r"|(?<=[-_ ])in[-_ ](?:t[12]w?|flair)(?:[-_ ]?space)?(?![a-z0-9])"
+)
 _STANDARD = r"(?<=[-_ ])mni[a-z0-9]*|^mni[a-z0-9]*"
 
 
@@ -71,7 +74,8 @@ def prepared(text: str, with_acquisition: bool = False) -> str:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", text)
     lower = re.sub(r"(?<=[0-9])(?=(?:t1|t2|flair|pd)(?![0-9]))", "_", apart.lower())
     lower = re.sub(r"(?<![a-z0-9])([23]d)(?=t1|t2|flair|pd|tof)", r"\1_", lower)
-    for pattern in (_NEUTRAL, _TARGET, _STANDARD, *([] if with_acquisition else [_ACQUIRED])):
+    lower = re.sub(_TARGET, "_registered", lower)
+    for pattern in (_NEUTRAL, _STANDARD, *([] if with_acquisition else [_ACQUIRED])):
         lower = re.sub(pattern, "", lower)
     return lower
 
