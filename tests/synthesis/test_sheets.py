@@ -36,6 +36,7 @@ from napari_swig_qmri.synthesis.sheets import (
     SMALL_TEXT,
     SPACING,
     Sheet,
+    check_sheet,
     picture,
     render,
     write_sheet,
@@ -181,6 +182,8 @@ def test_names_are_safe_and_different(tmp_path: Path) -> None:
 def test_files_are_replaced_only_on_request(tmp_path: Path) -> None:
     for form in FORMATS:
         drained(write_sheet(sheet(T2W), tmp_path, [form]))
+        with pytest.raises(FileExistsError, match="already in"):
+            check_sheet(T2W, sheet(T2W).subject, tmp_path, [form])  # before the contrasts are computed
         with pytest.raises(FileExistsError, match="already in"):
             drained(write_sheet(sheet(T2W), tmp_path, [form]))
         drained(write_sheet(sheet(T2W), tmp_path, [form], overwrite=True))

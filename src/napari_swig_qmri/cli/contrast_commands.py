@@ -22,7 +22,7 @@ from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast
 from napari_swig_qmri.synthesis.protocol import read_protocol
 from napari_swig_qmri.synthesis.rendering import PLAIN, Rendering
 from napari_swig_qmri.synthesis.sequence_tables import shown_settings
-from napari_swig_qmri.synthesis.sheets import check_formats, render, write_sheet
+from napari_swig_qmri.synthesis.sheets import check_formats, check_sheet, render, write_sheet
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
@@ -85,10 +85,12 @@ def sheet_files(
         lines = [f"{each.name}: {settings_text(each.sequence)}." for each in protocol.contrasts]
         statements = (*map_statements(given), *lines, f"Would write {', '.join(formats)} files to {output}.")
         return plan_report(statements, given.notices)
+    subject = subject_of(given.volumes)
+    check_sheet(protocol, subject, output, formats, overwrite)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     strength = {} if tesla is None else {"MagneticFieldStrength": tesla}
     origin = {**strength, "Sources": [str(path.absolute()) for path in (*given.paths, *other_paths)]}
-    sheet = drain(render(maps, protocol, subject_of(given.volumes), origin))
+    sheet = drain(render(maps, protocol, subject, origin))
     files = drain(write_sheet(sheet, output, formats, overwrite))
     names = ", ".join(contrast.name for contrast in protocol.contrasts)
     text = f"{names} of {sheet.subject} written to {output}: {RESEARCH_NOTICE} only."

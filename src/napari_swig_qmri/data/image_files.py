@@ -32,6 +32,7 @@ _BELIEVED = 300e6, 250  # bytes in memory, ratio of compression; beyond both, a 
 _REASONS = {
     MemoryError: "it needs more memory than there is",
     RecursionError: "it is nested too deeply",
+    KeyError: "its header has an unknown code",
     ImportError: "a package that its format needs is not installed",
     ModuleNotFoundError: "a package that its format needs is not installed",
 }
@@ -183,6 +184,8 @@ def _check_claim(path: Path, shape: Sequence[int], dtype: np.dtype[Any], offset:
     """Refuse a file that cannot hold the voxels that its header claims."""
     if any(n < 0 for n in shape) or not dtype.itemsize:
         raise UnreadableError(f"{path.name} could not be read: its header claims {_text(shape)} voxels of {dtype}.")
+    if not all(shape):
+        raise UnreadableError(f"{path.name} has no voxels: its shape is {_text(shape)}. Export it again.")
     n, size = math.prod(map(int, shape)), path.stat().st_size
     claimed = offset + n * dtype.itemsize
     if claimed > size * (_DEFLATE if _is_packed(path) else 1):

@@ -73,7 +73,7 @@ def render(
                 data=np.asarray(lazy),
                 grid=maps.grid,
                 name=contrast.name,
-                suffix=find_suffix(Evidence(stem=contrast.name))[0],
+                suffix=_suffix_of(contrast.name),
                 sidecar=to_sidecar(contrast.sequence) | lazy.rendering.to_sidecar() | made | dict(origin or {}),
             )
         )
@@ -93,6 +93,16 @@ def check_formats(formats: Sequence[str]) -> None:
         require_pydicom()
 
 
+def check_sheet(
+    protocol: Protocol, subject: str, folder: Path, formats: Sequence[str], overwrite: bool = False
+) -> None:
+    """Check before anything is computed that `write_sheet` can write the sheet; raises its errors."""
+    check_formats(formats)
+    check_output(folder)
+    paths = _sheet_paths(protocol, subject, folder)
+    check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
+
+
 def write_sheet(
     sheet: Sheet, folder: Path, formats: Sequence[str], overwrite: bool = False
 ) -> Generator[Progress, None, list[Path]]:
@@ -102,10 +112,8 @@ def write_sheet(
     folder of DICOM slices in ``dicom``. Files without a BIDS name are listed in ``.bidsignore``.
     ValueError if a format is unknown; FileExistsError if a file exists and `overwrite` is False.
     """
-    check_formats(formats)
-    check_output(folder)
-    paths = _sheet_paths(sheet, folder)
-    check_free([path for each in formats for path in paths[each]], overwrite, "overwrite it")
+    check_sheet(sheet.protocol, sheet.subject, folder, formats, overwrite)
+    paths = _sheet_paths(sheet.protocol, sheet.subject, folder)
     study = DicomStudy.new(sheet.protocol.title) if "dicom" in formats else None
     folder.mkdir(parents=True, exist_ok=True)
     written: list[Path] = []
@@ -119,19 +127,19 @@ def write_sheet(
             written += _write_nifti(sheet, folder, paths["nifti"], overwrite)
         elif study is not None:
             written += yield from _write_dicom(sheet, study, paths["dicom"])
-    ends = zip(_file_ends(sheet), sheet.volumes, strict=True)
+    ends = zip(_file_ends(sheet.protocol), sheet.volumes, strict=True)
     without_suffix = [f"*_{end}.*" for end, volume in ends if not volume.suffix]
     return [*written, *ignore_in_dataset(folder, ["/dicom", "*_sheet.png", *without_suffix])]
 
 
-def _sheet_paths(sheet: Sheet, folder: Path) -> dict[str, list[Path]]:
+def _sheet_paths(protocol: Protocol, subject: str, folder: Path) -> dict[str, list[Path]]:
     """Files of each format, or folders of DICOM series."""
-    entities = [part for part in sheet.subject.split("_") if part.startswith(("sub-", "ses-"))]
+    entities = [part for part in subject.split("_") if part.startswith(("sub-", "ses-"))]
     anat = folder.joinpath(*entities, "anat")
     return {
-        "png": [folder / f"{sheet.subject}_sheet.png"],
-        "nifti": [anat / f"{sheet.subject}_{end}.nii.gz" for end in _file_ends(sheet)],
-        "dicom": [folder / "dicom" / sheet.subject / label for label in _contrast_labels(sheet)],
+        "png": [folder / f"{subject}_sheet.png"],
+        "nifti": [anat / f"{subject}_{end}.nii.gz" for end in _file_ends(protocol)],
+        "dicom": [folder / "dicom" / subject / label for label in _contrast_labels(protocol)],
     }
 
 
@@ -154,22 +162,27 @@ def _write_dicom(sheet: Sheet, study: DicomStudy, folders: Sequence[Path]) -> Ge
     return written
 
 
-def _contrast_labels(sheet: Sheet) -> list[str]:
+def _contrast_labels(protocol: Protocol) -> list[str]:
     """Names of the contrasts reduced to letters and digits, with a number where two would be the same."""
     names: list[str] = []
-    for number, volume in enumerate(sheet.volumes, start=1):
-        name = re.sub(r"[^A-Za-z0-9]", "", volume.name) or "contrast"
+    for number, contrast in enumerate(protocol.contrasts, start=1):
+        name = re.sub(r"[^A-Za-z0-9]", "", contrast.name) or "contrast"
         names.append(f"{name}{number}" if name in names else name)
     return names
 
 
-def _file_ends(sheet: Sheet) -> list[str]:
+def _file_ends(protocol: Protocol) -> list[str]:
     """Ends of the NIfTI file names: ``desc-synthetic_T2w``, or ``desc-syntheticDIR`` where BIDS has no suffix."""
     names = []
-    for label, volume in zip(_contrast_labels(sheet), sheet.volumes, strict=True):
-        kind = "" if label == volume.suffix else label
-        names.append(f"desc-synthetic{kind}" + (f"_{volume.suffix}" if volume.suffix else ""))
+    for label, contrast in zip(_contrast_labels(protocol), protocol.contrasts, strict=True):
+        suffix = _suffix_of(contrast.name)
+        kind = "" if label == suffix else label
+        names.append(f"desc-synthetic{kind}" + (f"_{suffix}" if suffix else ""))
     return names
+
+
+def _suffix_of(name: str) -> str | None:
+    return find_suffix(Evidence(stem=name))[0]
 
 
 def picture(sheet: Sheet, columns: int | None = None) -> Picture:

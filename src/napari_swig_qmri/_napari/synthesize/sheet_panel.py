@@ -33,7 +33,7 @@ from napari_swig_qmri.physics.weighting import display_name
 from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 from napari_swig_qmri.synthesis.protocol import NamedContrast, Protocol, described, read_protocol, write_protocol
-from napari_swig_qmri.synthesis.sheets import FORMATS, check_formats, render, write_sheet
+from napari_swig_qmri.synthesis.sheets import FORMATS, check_formats, check_sheet, render, write_sheet
 
 TOML = "Protocol (*.toml)"
 
@@ -324,5 +324,6 @@ def _exported(
     overwrite: bool,
 ) -> Generator[Progress, None, list[Path]]:
     """Render a protocol and write it; returns the paths of the files."""
+    check_sheet(protocol, subject, folder, formats, overwrite)
     sheet = yield from render(read_maps(), protocol, subject, origin)
     return (yield from write_sheet(sheet, folder, formats, overwrite))
