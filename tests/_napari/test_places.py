@@ -24,6 +24,7 @@ ALLOWED = {
     "parts/transmit_layers.py": {"fields_of"},  # only its identity
     "parts/viewer_layers.py": {"unit_of", "volume_of"},  # one image alone; pairs data and attributes
     "placement.py": {"place"},
+    "super_resolve/snapshot.py": {"Snapshot.fingerprint"},  # a checksum
     "synthesize/blend_panel.py": {
         "BlendPanel._show",
         "BlendPanel.follow",
