@@ -131,7 +131,7 @@ def parse_sequence(text: str) -> GuideSequence:
     typer.BadParameter
         If a setting is unknown or no number.
     """
-    words = [part.strip() for part in text.split(",")]
+    words = [part.strip() for part in text.strip().rstrip(",").split(",")]
     n_words = next((i for i, part in enumerate(words) if "=" in part), len(words))  # the name may hold commas
     name, parts = ", ".join(words[:n_words]) or AUTO, words[n_words:]
     if not text.strip():
@@ -145,6 +145,8 @@ def parse_sequence(text: str) -> GuideSequence:
             raise _wrong(text, f"{key or part!r} is no setting; they are {', '.join(KEYS).upper()} and {FIELD}")
         if number is None:
             raise _wrong(text, f"{value!r} is no number with a unit such as 15ms, 2.3s or 9deg")
+        if KEYS.get(key.lower()) in settings:
+            raise _wrong(text, f"{key} is given twice")
         if key.lower() == FIELD:
             strength = float(number[1])
         else:
