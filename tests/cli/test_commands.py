@@ -130,6 +130,8 @@ def test_a_result_that_should_not_be_used_is_written_and_exits_with_4(run: Run, 
         ("guides --guide guides/sub-03_T1w.nii.gz", 1, "no PD, T1 or T2 map"),
         ("lr --guide lr/sub-03_T1map.nii.gz", 1, "a guide is a weighted image"),
         ("lr --guide nowhere.nii.gz", 1, "nowhere.nii.gz does not exist"),
+        ("lr --guide nowhere", 1, "nowhere does not exist"),
+        ("--t1 nowhere --guide guides", 1, "nowhere does not exist"),
         (
             "lr --guide zeros.nii.gz",
             1,

@@ -34,6 +34,7 @@ GUIDE = WeightedImage(
         ("Spin-Echo, tr = 0.5 s, te = 15", SpinEcho(repetition_time=0.5, echo_time=0.015)),
         ("TE=15ms", SpinEcho(repetition_time=0.7, echo_time=0.015)),
         ("auto", GUIDE.sequence),
+        ("auto,", GUIDE.sequence),
         ("spgr,TR=15ms,TE=3ms,FA=20deg", Spgr(repetition_time=0.015, echo_time=0.003, flip_angle=math.radians(20))),
         (
             "mprage,TR=2.3s,TI=900ms,TE=3,FA=9°,PARTITIONS=160,ESP=7",
@@ -77,6 +78,7 @@ def test_what_is_not_given_is_assumed_with_a_notice() -> None:
         ("spin-echo,TE=fast", "'fast' is no number with a unit"),
         ("spin-echo,TX=3", "'TX' is no setting; they are TR, TE"),
         ("spin-echo,TR=500,15", "'15' is no setting"),
+        ("spin-echo,TE=3,TE=4ms", "TE is given twice"),
         ("spin-echo,field=3T", "field goes with a preset only"),
         ("", "it must have the form"),
     ],

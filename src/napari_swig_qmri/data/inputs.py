@@ -58,8 +58,7 @@ def read_inputs(
     named = named or {}
     volumes = [_read_as(quantity, path, units) for quantity, path in named.items()]
     for path in paths:
-        if not path.exists():
-            raise FileNotFoundError(f"{path} does not exist: check the name.")
+        _check_exists(path)
         if path.is_dir():
             found = read_folder(path, units)
             volumes += [each for each in found if QUANTITY_OF_SUFFIX.get(each.suffix or "") not in named]
@@ -74,8 +73,14 @@ def read_inputs(
     return volumes
 
 
+def _check_exists(path: Path) -> None:
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist: check the name.")
+
+
 def _read_as(quantity: str, path: Path, units: str | None) -> Volume:
     """Map of a quantity, or of its rate if the file says so, of a file that need not say what it holds."""
+    _check_exists(path)
     content, evidence = read_content(path, units)
     kind = find_kind(evidence)
     found = kind.suffix
@@ -184,6 +189,7 @@ def read_guides(paths: Sequence[Path]) -> list[Volume]:
     """
     volumes: list[Volume] = []
     for path in paths:
+        _check_exists(path)
         if not path.is_dir():
             volumes.append(read_volume(path))
             continue
