@@ -15,7 +15,6 @@ from napari_swig_qmri.data.output import append_text, check_output, replacing, w
 WRITES = {"write_text", "write_bytes", "to_filename", "savefig", "save", "save_as", "save_file", "touch", "tofile"}
 WRITES |= {"open", "savetxt", "savez", "imwrite", "imsave", "rename", "replace", "copyfile"}
 OWN = {  # methods of the same names, which use this module
-    "region_panel.py: self.save(Path(name))",
     "examples.py: self._make(index).save(path)",
     "training.py: run.save(folder)",
     "training.py: cast('SwigNet', run.average.module).save(folder / FILE, about)",
@@ -81,6 +80,8 @@ def _writes(call: ast.Call) -> bool:
     """Whether a call has the name of one that writes a file, and writes no `part`."""
     is_method = isinstance(call.func, ast.Attribute)
     name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    if is_method and getattr(call.func.value, "id", "") == "self":  # a method of the same class
+        return False
     if name not in WRITES or any("part" in getattr(each, "id", "") for each in ast.walk(call)):
         return False
     if name == "open":

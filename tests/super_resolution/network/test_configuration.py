@@ -48,6 +48,7 @@ def test_a_configuration_is_read_and_its_paths_are_relative_to_its_folder(tmp_pa
         ("width = 16", "width = 0", "a width of 1 to 4096"),
         ("loss =", "loss", "is no training configuration"),
         ('output = "out"', 'output = "out"\nbatch_size = 0', "batch_size must be 1 or more, but it is 0"),
+        ('output = "out"', f'output = "out"\nn_steps = {"9" * 400}', "n_steps must be 1,000,000,000 or less"),
         ('output = "out"', 'output = "out"\nema = 1.0', "ema must be at least 0 and below 1"),
         ('output = "out"', 'output = "out"\nprecision = "half"', "the precision must be float32 or bfloat16"),
         ('output = "out"', 'output = "out"\nterms = {"lr maps" = 5.0}', "terms must be among truth, guides, LR maps"),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Configuration = TypeVar("Configuration")
 
+LARGEST_COUNT = 1_000_000_000
 HR_MAPS = "maps"  # scheme of HR maps of the user
 PHANTOM = "phantom"  # scheme of the procedural head
 PHANTOM_VOXEL = 1.0  # mm, of its labels
@@ -86,10 +87,13 @@ def _first_problem(error: Exception) -> str:
 
 
 def check_counts(configuration: object, names: Iterable[str]) -> None:
-    """Raise a ValueError if one of these fields is below 1."""
+    """Raise a ValueError if one of these fields is below 1, or too large to be meant."""
     for name in names:
-        if getattr(configuration, name) < 1:
-            raise ValueError(f"{name} must be 1 or more, but it is {getattr(configuration, name)}.")
+        count = getattr(configuration, name)
+        if count < 1:
+            raise ValueError(f"{name} must be 1 or more, but it is {count}.")
+        if count > LARGEST_COUNT:
+            raise ValueError(f"{name} must be {LARGEST_COUNT:,} or less, but it is {count}.")
 
 
 def as_json(configuration: Any, *, leave_out: Iterable[str], **other: Any) -> str:
