@@ -152,6 +152,21 @@ def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
     torch.testing.assert_close(posterior.prior_precision, torch.eye(3) / ONE_SCALE_DOWN)
 
 
+def test_a_resampled_guide_counts_less_where_it_has_detail():
+    """An edge of 100 in a guide of gain 100; the flat rest and the other guide keep their precision."""
+    case, gains = problem(), torch.tensor([800.0, 100.0])
+    guides = torch.full_like(case.guides, 400.0)
+    guides[:, :12] = 500.0
+    prediction = Prediction(maps=torch.ones(3, *case.hr_grid.shape), covariance=torch.eye(3), noise=NOISE)
+    one, two = (
+        make_posterior(replace(case, guides=guides, guide_resampled=which), prediction, gains).guide_precision
+        for which in ((False, False), (False, True))
+    )
+    torch.testing.assert_close(two[0], one[0])
+    torch.testing.assert_close(two[1, 20:], one[1, 20:])
+    assert (two[1, 11:13] < 0.1 * one[1, 11:13]).all()  # an error near 0.2 / 2 against a noise of 0.01
+
+
 @pytest.mark.parametrize("level", [0.01, 6.0])
 def test_nothing_may_be_far_above_water_or_the_lr_maps(level):
     """Worked by hand: 1.1 times water, or 1.1 times a map that is brighter (a receive field, overshooting fits)."""

@@ -58,6 +58,7 @@ class Problem:
     guides: Tensor  # (guide, X, Y, Z), gaps filled
     lr_guides: Tensor  # (guide, x, y, z), the guides truncated to the LR grid
     guide_valid: Tensor  # (guide, X, Y, Z) bool
+    guide_resampled: tuple[bool, ...]  # per guide, whether it was interpolated
     sequences: tuple[SignalModel, ...]
     pd_unit: float  # PD of water in the unit of the PD map
     truncate: TruncationOperator
@@ -131,6 +132,7 @@ def prepare(
         guides=images,
         lr_guides=lr_guides,
         guide_valid=guide_valid,
+        guide_resampled=tuple(not guide.grid.has_voxels_of(hr_grid) for guide in guides),
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=clean.pd_unit,
         truncate=truncate,

@@ -42,7 +42,7 @@ def spikes_of(pd: FloatArray, valid: BoolArray, level: float) -> BoolArray:
     if not (high.any() or low.any()):
         return high
     around = median_filter(np.where(valid, pd, 0), 3)
-    return (high & (pd > ISOLATED * around)) | (low & (around > TISSUE_PD * level))
+    return np.asarray((high & (pd > ISOLATED * around)) | (low & (around > TISSUE_PD * level)))
 
 
 def is_bright_in_head(pd: FloatArray, valid: BoolArray, head: BoolArray, level: float) -> bool:
