@@ -73,6 +73,15 @@ def test_minc_files_read_in_their_place(tmp_path: Path) -> None:
         write_volume(found, tmp_path / "copy.mnc")
 
 
+@pytest.mark.parametrize(("size", "code"), [(2**31 - 16, 6), (64, 2), (-16, 6), (0, 0)])
+def test_damaged_extensions_of_a_header_are_left_out(tmp_path: Path, size: int, code: int) -> None:
+    whole = nifti(vox_offset=512)
+    extension = b"\x01\0\0\0" + struct.pack("<ii", size, code)
+    found = read_nifti(saved(tmp_path / "a.nii", whole[:348] + extension + b"\xff" * 152 + whole[352:]))
+    np.testing.assert_array_equal(found.data, numbered())
+    assert "extensions of its header are damaged" in found.notices[0]
+
+
 CLAIMS = {
     "voxels beyond the file": nifti(dim=(3, 2000, 2000, 400, 1, 1, 1, 1)),
     "terabytes": nifti(dim=(7, 32767, 32767, 32767, 32767, 32767, 1, 1)),

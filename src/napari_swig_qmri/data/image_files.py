@@ -18,6 +18,7 @@ import nibabel as nib
 import numpy as np
 from nibabel.fileholders import FileHolder
 from nibabel.freesurfer.mghformat import MGHHeader
+from nibabel.spatialimages import HeaderDataError
 
 from napari_swig_qmri.data.wording import shortened
 
@@ -99,8 +100,8 @@ def open_image(path: Path) -> Iterator[tuple[Any, tuple[str, ...]]]:
             for file, is_packed in zip(files, packed, strict=True)
             if is_packed != file.name.lower().endswith((".gz", ".mgz"))
         )
-        image = _IMAGES.get(path.suffix.lower(), _nifti)(files, opened)
-        yield image, notices
+        image, doubts = _IMAGES.get(path.suffix.lower(), _nifti)(files, opened)
+        yield image, (*notices, *doubts)
 
 
 @contextmanager
@@ -116,8 +117,8 @@ def _is_packed(path: Path) -> bool:
         return file.read(2) == _GZIP
 
 
-def _nifti(files: Sequence[Path], opened: Sequence[Any]) -> Any:
-    """Image of a NIfTI file, or of a pair of header and image."""
+def _nifti(files: Sequence[Path], opened: Sequence[Any]) -> tuple[Any, tuple[str, ...]]:
+    """Image of a NIfTI file, or of a pair of header and image, and a notice if extensions of the header are damaged."""
     head, name, is_pair = opened[0].read(540), files[0].name, len(files) > 1
     if len(head) < 348:
         raise UnreadableError(
@@ -135,9 +136,14 @@ def _nifti(files: Sequence[Path], opened: Sequence[Any]) -> Any:
     _check_claim(files[-1], header.get_data_shape(), header.get_data_dtype(), offset)
     whole = head + opened[0].read(max(0, _LARGEST_HEADER if is_pair else offset - len(head)))
     if kind in _ANALYZE:
-        return kind.from_file_map(_file_map(kind, files, opened, whole), mmap=False)
-    header = kind.header_class.from_fileobj(BytesIO(whole))
-    return kind(kind.ImageArrayProxy(opened[-1], header, mmap=False), None, header)
+        return kind.from_file_map(_file_map(kind, files, opened, whole), mmap=False), ()
+    notices: tuple[str, ...] = ()
+    try:
+        header = kind.header_class.from_fileobj(BytesIO(whole))
+    except (ValueError, LookupError, HeaderDataError):
+        header = kind.header_class(head[: kind.header_class.sizeof_hdr])  # fails if the header itself is damaged
+        notices = ("The extensions of its header are damaged and were left out.",)
+    return kind(kind.ImageArrayProxy(opened[-1], header, mmap=False), None, header), notices
 
 
 def _file_map(kind: Any, files: Sequence[Path], opened: Sequence[Any], head: bytes) -> dict[str, FileHolder]:
@@ -148,14 +154,14 @@ def _file_map(kind: Any, files: Sequence[Path], opened: Sequence[Any], head: byt
     return holders | {each: FileHolder(filename=str(position)) for each in others}
 
 
-def _mgh(files: Sequence[Path], opened: Sequence[Any]) -> Any:
+def _mgh(files: Sequence[Path], opened: Sequence[Any]) -> tuple[Any, tuple[str, ...]]:
     """Image of a FreeSurfer file. Its footer is not read, which would mean to unpack all of it."""
     header = MGHHeader(opened[0].read(MGHHeader.template_dtype.itemsize))
     _check_claim(files[0], header.get_data_shape(), header.get_data_dtype(), header.get_data_offset())
-    return nib.Nifti1Image(nib.MGHImage.ImageArrayProxy(opened[0], header, mmap=False), header.get_affine())
+    return nib.Nifti1Image(nib.MGHImage.ImageArrayProxy(opened[0], header, mmap=False), header.get_affine()), ()
 
 
-def _minc(files: Sequence[Path], opened: Sequence[Any]) -> Any:
+def _minc(files: Sequence[Path], opened: Sequence[Any]) -> tuple[Any, tuple[str, ...]]:
     """Image of a MINC file; MINC 2 needs h5py."""
     if _is_packed(files[0]):
         raise UnreadableError(f"{files[0].name} is compressed, other than its name says: unpack it with gunzip.")
@@ -166,7 +172,7 @@ def _minc(files: Sequence[Path], opened: Sequence[Any]) -> Any:
             f"{files[0].name} is a MINC 2 file, which needs h5py: run `pip install h5py`, or convert it to NIfTI."
         ) from None
     _check_memory(files[0], math.prod(image.shape) * 8)
-    return nib.Nifti1Image(image.get_fdata(dtype=float_type(image.get_data_dtype())), image.affine)
+    return nib.Nifti1Image(image.get_fdata(dtype=float_type(image.get_data_dtype())), image.affine), ()
 
 
 _IMAGES = {".mgz": _mgh, ".mgh": _mgh, ".mnc": _minc}
