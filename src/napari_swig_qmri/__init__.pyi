@@ -78,6 +78,7 @@ from .super_resolution.plan import plan as plan
 from .super_resolution.preflight import Preflight as Preflight
 from .super_resolution.preflight import preflight as preflight
 from .super_resolution.results import SuperResolution as SuperResolution
+from .super_resolution.results import Verdict as Verdict
 from .super_resolution.results import save_super_resolution as save_super_resolution
 from .synthesis.lazy_contrast import lazy_contrast as lazy_contrast
 from .synthesis.lazy_contrast import synthesise as synthesise

@@ -16,10 +16,12 @@ import torch
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
+from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure
 from napari_swig_qmri.super_resolution.solver.problem import FLOOR, Problem
+from napari_swig_qmri.super_resolution.solver.tissue import MIN_TISSUE
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -91,8 +93,10 @@ def expected_errors(rehearsal: Rehearsal, relative: Tensor, noise: Tensor, probl
 
 
 def systematic_errors(relative: Tensor, problem: Problem) -> Tensor:
-    """Median magnitude ``(3,)`` of the smooth relative LR residual in flat tissue, away from borders and noise."""
-    flat = flattest(problem.tissue & problem.lr_valid, lr_structure(problem))
+    """Median magnitude ``(3,)`` of the smooth relative LR residual in flat tissue, away from borders, CSF and noise."""
+    tissue = problem.tissue & problem.lr_valid
+    dry = tissue & (fluid_share(problem) < NEAR_FLUID)
+    flat = flattest(dry if int(dry.sum()) >= MIN_TISSUE else tissue, lr_structure(problem))
     return _median_over(gaussian_average(relative, SMOOTH_WINDOW), flat)
 
 

@@ -37,6 +37,7 @@ class Verdict:
 
     Examples
     --------
+    >>> from napari_swig_qmri import Verdict
     >>> str(Verdict("look", ("The guides disagree with the T2 map.",)))
     'look: The guides disagree with the T2 map.'
     """

@@ -38,13 +38,18 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     be three times as large. `log_maps` ``(3, X, Y, Z)`` is the minimum of the loosened posterior.
     """
     _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
-    edges = problem.lr_grid.voxel_size
-    fluid = gaussian_average((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
+    fluid = fluid_share(problem)
     t1 = t1 / torch.where(fluid > NEAR_FLUID, FLUID_FACTOR, 1.0)
     excess = torch.maximum(t1, t2 * (fluid < NEAR_FLUID)) * problem.tissue * _off_the_ends(problem)
     neighbours = max_pool3d((excess * (fluid <= MOSTLY_FLUID))[None], 3, stride=1, padding=1)[0]
     excess = torch.maximum(excess, neighbours)  # the border of a conflict is part of it
     return problem.interpolate(((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1))
+
+
+def fluid_share(problem: Problem) -> Tensor:
+    """Smoothed share of LR voxels with CSF, ``(x, y, z)``."""
+    edges = problem.lr_grid.voxel_size
+    return gaussian_average((problem.lr_maps[2] > FLUID_T2).float(), [max(edges) / edge for edge in edges])
 
 
 def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
