@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from napari_swig_qmri.data.wording import shortened
 DESCRIPTION = "dataset_description.json"  # in the root folder of every BIDS dataset
 _LARGEST = 4_000_000  # bytes; no sidecar is that large
 _LONGEST_MENDED = 100_000  # characters of a damaged sidecar in which entries are searched
+_MOST_ENTITIES = 8  # of a name, whose subsets are looked up
 _STRING = r'"(?:[^"\\\n]|\\.)*"'
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
 _TRAILING_COMMA = re.compile(rf"({_STRING})|,(?=\s*[}}\]])")
@@ -120,25 +122,25 @@ def _sidecar_paths(image: Path, stem: str, root: Path | None) -> list[Path]:
     if root is None:
         return paths
     *entities, suffix = stem.split("_")
+    subsets = (
+        combination
+        for n in range(min(len(entities), _MOST_ENTITIES), -1, -1)
+        for combination in combinations(entities[:_MOST_ENTITIES], n)
+    )
+    names = ["_".join((*subset, suffix)) + ".json" for subset in subsets]  # looked up, as folders may be large
     folders = [image.parent, *image.parent.parents]
     for folder in folders[: folders.index(root) + 1]:
-        names = sorted(_json_files(folder, suffix), key=lambda path: -path.stem.count("_"))
-        paths += [p for p in names if p != of_image and _applies(p.stem.split("_"), entities, suffix)]
+        paths += [folder / name for name in names if (folder / name).is_file() and folder / name != of_image]
     return paths[::-1]
 
 
-def _json_files(folder: Path, suffix: str = "") -> list[Path]:
-    """JSON files of a folder whose name ends in a suffix, in the order of their names."""
+def _json_names(folder: Path) -> list[str]:
+    """Names of the JSON files of a folder in their order."""
     try:
         with os.scandir(folder) as entries:
-            names = sorted(entry.name for entry in entries if entry.name.endswith(f"{suffix}.json"))
+            return sorted(entry.name for entry in entries if entry.name.endswith(".json"))
     except OSError:
         return []
-    return [folder / name for name in names]
-
-
-def _applies(parts: Sequence[str], entities: Sequence[str], suffix: str) -> bool:
-    return parts[-1] == suffix and set(parts[:-1]) <= set(entities)
 
 
 def _of_inversions(image: Path, stem: str, root: Path | None) -> tuple[dict[str, Any], tuple[str, ...]]:
@@ -149,10 +151,11 @@ def _of_inversions(image: Path, stem: str, root: Path | None) -> tuple[dict[str,
     notices: list[str] = []
     for number in (1, 2):
         spelled = re.compile(rf"(?<![a-z0-9])inv[-_]?{number}(?![0-9])", re.IGNORECASE)
-        names = [path for path in _json_files(image.parent) if spelled.search(path.stem) and _is_of(path.stem, base)]
-        if not names:
+        stems = (name.removesuffix(".json") for name in _json_names(image.parent))
+        block = next((each for each in stems if spelled.search(each) and _is_of(each, base)), None)
+        if block is None:
             return {}, ()
-        content, told = _merged([*_sidecar_paths(names[0], names[0].stem, root)], image)
+        content, told = _merged(_sidecar_paths(image.with_name(f"{block}.nii"), block, root), image)
         blocks.append(content)
         notices += told
     merged: dict[str, Any] = {**blocks[1], **blocks[0]}
