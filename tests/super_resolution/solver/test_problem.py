@@ -77,6 +77,20 @@ def test_a_mask_says_where_tissue_is_looked_for(box):
     assert not tissue[7:].any()
 
 
+def test_with_a_mask_only_its_voxels_have_to_be_shared(box):
+    lr, guides = box
+    few = [replace(g, data=g.data[:8], grid=g.grid.box((0, 0, 0), (8, 20, 16))) for g in guides]
+    with pytest.raises(ValueError, match="T1w and T2w cover only 33% of the tissue"):
+        prepared(lr, few)
+    assert prepared(lr, few, np.ones((8, 20, 16))).tissue[:4].any()
+    part = replace(lr, data=lr.data[:, :4], grid=lr.grid.box((0, 0, 0), (4, 10, 8)))
+    with pytest.raises(ValueError, match="the low-resolution maps cover 33% of the head in T1w and T2w"):
+        prepared(part, guides)
+    mask = np.zeros((24, 20, 16))
+    mask[:8] = 1
+    assert prepared(part, guides, mask).tissue.any()
+
+
 def test_missing_maps_are_assumed_and_said(box):
     lr, guides = box
     problem = prepared(QuantitativeMaps(data=lr.data[1:2], grid=lr.grid, names=("T1",)), guides)

@@ -115,7 +115,8 @@ def prepare(
     allowed, counted = seen, guide_valid
     if mask is not None:
         inside = torch.as_tensor(np.asarray(mask) > 0.5)
-        allowed, counted = allowed & (truncate(inside.to(dtype)) > 0.5), guide_valid & inside
+        in_mask = (truncate(inside.to(dtype)) > 0.5) & torch.as_tensor(within)  # truncation repeats it beyond the grid
+        allowed, counted = allowed & in_mask, guide_valid & inside
     has_clear_pd = clean.shows_head or (measured[0] and not guides)
     brightness = lr_maps[0] if has_clear_pd else head_brightness(None, lr_guides) * torch.as_tensor(within)
     tissue = find_tissue(lr_maps, brightness, allowed)
