@@ -122,7 +122,7 @@ def layer_matrix(attributes: Mapping[str, Any], ndim: int) -> FloatArray:
     skew = np.eye(ndim)
     if shear.ndim == 2:
         skew = shear
-    elif shear.size:
+    elif shear.any():
         skew[np.triu_indices(ndim, 1)] = shear
     turn = np.eye(ndim) if rotate is None else np.asarray(rotate, dtype=float)
     scale = attributes.get("scale")

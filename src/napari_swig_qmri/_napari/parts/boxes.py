@@ -201,7 +201,7 @@ class MiddleElided(QObject):
             style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
         )
         names = [self._box.itemText(index) for index in range(self._box.count())]
-        return shortened(option.currentText, names, partial(elided, self._box, width=width - MARGIN))
+        return shortened(option.currentText or "", names, partial(elided, self._box, width=width - MARGIN))
 
 
 def elided(widget: QWidget, text: str, *, width: int) -> str:

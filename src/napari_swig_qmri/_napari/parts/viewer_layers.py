@@ -120,7 +120,8 @@ def volume_of(layer: Image | Labels) -> Volume:
 def facts_of(layer: Image) -> LayerFacts:
     """Properties of a layer that the choice of layers depends on; reads no voxels."""
     record = LayerRecord.of(layer)
-    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
+    place = {name: getattr(layer, name) for name in ("scale", "translate", "rotate", "shear")}  # quicker than a tuple
+    matrix = layer_matrix(place | {"affine": layer.affine.affine_matrix}, layer.ndim)
     return LayerFacts(
         name=layer.name,
         suffix=record.volume.suffix,
