@@ -142,6 +142,7 @@ def test_pins_stay_on_other_maps(dock: InspectWidget, viewer: ViewerModel, qtbot
     dock.maps.native.setCurrentIndex(1)
     assert rows(dock) == ["Pin 1", "Pin 2"]
     assert dock.curves.table.text() != before
+    dock.maps.native.setCurrentIndex(0)
     move(dock, viewer, qtbot, at((7, 2, 9), HR))
     assert dock.curves.hint.text() == "Voxel 7, 2, 9 at S 9.0, A 2.0, R 7.0 mm"
     dock.pin((500.0, 0.0, 0.0))
@@ -167,6 +168,10 @@ def test_pins_are_drawn_in_colours_of_their_own(dock: InspectWidget, viewer: Vie
     colours = [labels.get_color(1), labels.get_color(2), layer.border_color[0]]
     assert all(np.abs(one - other).max() > 0.1 for one, other in combinations(colours, 2))
     assert viewer.layers.selection.active is viewer.layers[0]
+    viewer.layers.selection.active = layer
+    dock.maps.native.setCurrentIndex(1)  # maps with other voxels
+    (layer,) = [layer for layer in viewer.layers if isinstance(layer, Points)]
+    np.testing.assert_allclose(layer.scale, [2, 2, 2])
     viewer.layers.remove(layer)
     assert "Pin 1" not in dock.curves.table.text()  # as if "Remove pins" were pressed
     dock.pin(at((7, 2, 9), HR))
@@ -181,7 +186,6 @@ def test_the_newest_maps_are_read_until_the_user_chooses(lr_viewer: ViewerModel,
     assert texts_of(lr_dock.maps) == ["SR", "LR"]
     assert lr_dock.value().maps == "SR"
     lr_dock.maps.native.setCurrentIndex(1)
-    lr_dock.maps.native.activated.emit(1)
     add(lr_viewer, make_guide("T1w"))
     assert lr_dock.value().maps == "LR"
 

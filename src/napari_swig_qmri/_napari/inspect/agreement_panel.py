@@ -171,7 +171,8 @@ def _first_pair(sources: Sequence[RegionSource]) -> tuple[str, str]:
     alike = [pair for pair in combinations(sources, 2) if are_alike(pair[0].kind, pair[1].kind)]
     if not alike:
         return sources[0].name, sources[-1].name
-    first, second = sorted(min(alike, key=_rank), key=lambda source: not source.is_synthetic)
+    best = min(alike, key=_rank)
+    first, second = sorted(best, key=lambda source: not source.is_synthetic)
     return first.name, second.name
 
 

@@ -83,7 +83,8 @@ class InspectWidget(Dock):
         self._labelled_maps: LabelledMaps | None = None  # chosen maps and labels, once they are needed
         self._pins: list[tuple[str, FloatArray]] = []  # name, scanner position in mm
         self._pin_layer = PinLayer(napari_viewer)
-        self._has_chosen = False  # whether the user chose the maps
+        self._has_chosen = False  # whether the user, or a script, chose the maps
+        self._is_proposing = False
         self._followed: WeakSet[Any] = WeakSet()  # layers whose events are connected
         self.maps = ChoiceBox(label="Maps", tooltip="Maps to read")
         self.regions = ChoiceBox(label="Regions", none="none", tooltip="Labels layer with the regions to inspect")
@@ -179,8 +180,8 @@ class InspectWidget(Dock):
             layout.insertLayout(0, Form(self.maps, self.regions))  # type: ignore[attr-defined]
 
     def _connect(self) -> None:
+        self.maps.changed.connect(self._keep_maps)  # first: what follows may list the layers again
         self.maps.changed.connect(self._forget_maps)
-        self.maps.native.activated.connect(self._keep_maps)
         self.regions.changed.connect(self._forget_regions)
         self.regions.changed.connect(self._offer_images)
         self.curves.sequence_changed.connect(self._follow_sequence)
@@ -213,9 +214,11 @@ class InspectWidget(Dock):
         for layer in contrasts:
             self._connect_events(layer, ("data",), self._follow_contrast)
         self._followed.update((*layers, *labels, *contrasts))
+        self._is_proposing = True
         self.maps.set_choices([(source.label, source.key) for source in sources])
         if sources and not self._has_chosen:
             self.maps.value = sources[0].key
+        self._is_proposing = False
         had_labels = len(self.regions) > 1
         self.regions.set_choices([(layer.name, layer) for layer in labels])
         self.regions.enabled = bool(labels)
@@ -358,7 +361,7 @@ class InspectWidget(Dock):
         return entries
 
     def _keep_maps(self) -> None:
-        self._has_chosen = True
+        self._has_chosen = self._has_chosen or not self._is_proposing
 
     def _required_maps(self) -> LabelledMaps:
         maps = self._read_labelled_maps()

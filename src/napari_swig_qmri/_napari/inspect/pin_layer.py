@@ -30,6 +30,7 @@ class PinLayer:
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.layer: Points | None = None
+        self._is_changing = False  # while the viewer, which calls back, adds or removes the layer
 
     @property
     def was_removed(self) -> bool:
@@ -38,22 +39,32 @@ class PinLayer:
 
     def show(self, pins: Sequence[tuple[str, FloatArray, str]], maps: Image | None) -> None:
         """Show pins as triples of name, position (S, A, R) in mm and colour, on the voxels of the layer `maps`."""
+        if self._is_changing:
+            return
         if not pins or maps is None:
             self.remove()
             return
         names, positions, colours = zip(*pins, strict=True)
         if self.layer is None or self.was_removed or not np.allclose(self.layer.scale, maps.scale[-3:]):
-            self.remove()
-            self.layer = _new_layer(maps)
-            active = self._viewer.layers.selection.active
-            self._viewer.add_layer(self.layer)
-            self._viewer.layers.selection.active = active  # so that the layer controls do not change
+            self._replace(_new_layer(maps))
         layer = self.layer
         layer.translate = maps.translate[-3:]
         layer.data = np.round([maps.world_to_data(position) for position in positions])
         layer.features = {"name": list(names)}
         layer.text = TEXT
         layer.border_color = list(colours)
+
+    def _replace(self, layer: Points) -> None:
+        """Show another layer in place of the present one."""
+        layers = self._viewer.layers
+        active, old, self.layer = layers.selection.active, self.layer, layer
+        self._is_changing = True
+        self._viewer.add_layer(layer)
+        if old is not None and old in layers:
+            layers.remove(old)
+        self._is_changing = False
+        if active is not old and active in layers:
+            layers.selection.active = active  # so that the layer controls do not change
 
     def remove(self) -> None:
         """Remove the markers from the picture."""
