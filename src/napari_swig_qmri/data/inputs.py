@@ -67,7 +67,7 @@ def read_inputs(
             if not all(map(_is_input, of_file)):
                 raise ValueError(
                     f"{path.name} is a {of_file[0].suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
-                    "leave it out, or put --guide before it if it is a guide."
+                    "leave it out, or put --guide before it if it is a guide, or --pd, --t1 or --t2 if it is a map."
                 )
             volumes += of_file
     return volumes

@@ -65,6 +65,7 @@ IMAGE_TYPES: list[tuple[str | list[str], str | None]] = [
     (["DERIVED", "PRIMARY", "T2", "NONE"], None),
     (["DERIVED", "SECONDARY", "MPR", "T2"], None),
     (["DERIVED", "SECONDARY", "MIP", "PD"], None),
+    (["DERIVED", "PRIMARY", "DIFFUSION", "ADC", "T2 MAP"], None),
     (["DERIVED", "PRIMARY", "QMAP", "T2"], "T2map"),
     (["DERIVED", "PRIMARY", "M", "T2_STAR MAP", "ND"], "T2starmap"),
     (["DERIVED", "PRIMARY", "B1"], "TB1map"),

@@ -125,6 +125,7 @@ VENDORS: list[tuple[dict[str, Any], str | None, type[SignalModel]]] = [
     ({"SeriesDescription": "Sag 3D BRAVO"}, "T1w", Mprage),
     ({"ProtocolName": "sT1W_3D_TFE"}, "T1w", Mprage),
     ({"ScanningSequence": "GR", "InversionTime": 0.45, "PulseSequenceName": "EFGRE3D"}, "T1w", Mprage),
+    ({"ScanningSequence": "GR", "SequenceVariant": "SK_SP_MP", "RepetitionTime": 0.008}, "T1w", Mprage),
     ({"SequenceName": "*fl3d1"}, "T1w", Spgr),
     ({"ProtocolName": "Ax 3D FSPGR"}, "T1w", Spgr),
     ({"ProtocolName": "T1W_FFE"}, "T1w", Spgr),

@@ -23,6 +23,11 @@ from napari_swig_qmri.data.recognition.words import Hit, capital_rates, found, n
 
 HOW_TO_CORRECT = f'if wrong, put "{SUFFIX_KEY}": "T1map" (or another BIDS suffix) into its sidecar'
 _BIDS_NAME = r"sub-[a-zA-Z0-9+]+(?:_[a-zA-Z0-9]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)"
+_OTHER_IMAGE_TYPES = {
+    **dict.fromkeys(("MIP", "MINIP", "MNIP", "PROJECTION IMAGE"), "a projection"),
+    **dict.fromkeys(("DIFFUSION", "ADC", "TRACEW", "FA"), "diffusion"),
+    **dict.fromkeys(("ASL", "PERFUSION"), "perfusion"),
+}
 _MAY_BE_PART = re.compile("ph|real|imag")  # quick to look for in thousands of names
 _PARTS = {"phase": "phase", "phase map": "phase", "p": "phase", "imaginary": "imaginary part", "real": "real part"}
 _SHORT_PARTS = {"i": "imaginary part", "r": "real part", "i_ffe": "imaginary part", "r_ffe": "real part"}
@@ -175,6 +180,11 @@ def _by_freesurfer(evidence: Evidence) -> Kind | None:
 
 def _by_image_type(evidence: Evidence) -> Kind | None:
     """Kind by the DICOM image type: a map if it says so, not if it only repeats a contrast."""
+    others = [
+        meaning for token, meaning in _OTHER_IMAGE_TYPES.items() if token in evidence.image_type.upper().split("/")
+    ]
+    if others:
+        return _none(others[0], f"its DICOM image type, {evidence.image_type!r}")
     suffix = _suffix_of_image_type(evidence)
     explicit = _last_explicit(prepared(evidence.stem))
     is_star = (suffix, explicit) == ("T2starmap", "T2starw")

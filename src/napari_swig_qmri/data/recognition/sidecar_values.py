@@ -75,7 +75,7 @@ class SidecarValues:
     numbers: Mapping[str, tuple[float, ...]]  # by BIDS key, in s and degrees
     names: str  # all texts that may name the sequence, lower case
     other_names: str  # file name and header text, lower case; they count after `names`
-    codes: frozenset[str]  # DICOM scanning sequence: SE, IR, GR, EP
+    codes: frozenset[str]  # DICOM scanning sequence: SE, IR, GR, EP; MP if prepared
     titles: frozenset[str]  # texts as written, lower case
     label: str  # name of the image in messages
     notices: tuple[str, ...]  # assumptions and ignored values, one sentence each
@@ -97,6 +97,8 @@ def parse_sidecar(sidecar: Mapping[str, Any], suffix: str | None, name: str = ""
     plain = {re.sub(r"[^a-z0-9]", "", str(key).lower()): value for key, value in sidecar.items()}
     texts = {key: text for key, names in _TEXTS.items() if (text := _text(plain, (key.lower(), *names)))}
     codes = frozenset(re.findall("SE|IR|GR|EP", texts.pop("ScanningSequence", "").upper()))
+    if "MP" in re.findall("[A-Z]+", _text(plain, ("sequencevariant", "00180021")).upper()):
+        codes |= {"MP"}
     is_uniform = "uni" in re.findall("[a-z]+", texts.pop("ImageType", ""))
     names = " ".join((*texts.values(), "unit1" if is_uniform else ""))
     names = re.sub(r"k.?space", "", names)  # SPACE is a turbo spin echo

@@ -186,7 +186,8 @@ def _choose(parsed: SidecarValues, suffix: str, is_3d: bool) -> _Choice:
     source = "the sidecar"
     if named is None and not parsed.codes & {"GR", "SE", "IR"}:
         named, source = named_sequence(parsed.other_names), "the file name or header"
-    has_inversion = "IR" in parsed.codes or "InversionTime" in parsed.numbers
+    is_prepared = "MP" in parsed.codes and suffix in ("t1w", "inplanet1", "")
+    has_inversion = is_prepared or "IR" in parsed.codes or "InversionTime" in parsed.numbers
     if suffix == "unit1" or named == "mp2rage-uni" or suffix == "mp2rage":
         uniform, notices = _uniform_image(parsed, suffix)
         return _Choice(name=uniform, source=source, notices=notices)

@@ -37,7 +37,7 @@ _SPELLINGS = {
     "mHz": ("mhz", "1/1000 s", "1/ks"),
     "1/ms": ("1/ms", "ms^-1", "ms-1", "khz", "1/msec", "per millisecond"),
     "arbitrary": ("arbitrary", "a.u.", "au", "arb", "arb.", "arbitrary units"),
-    "percent": ("percent", "%", "pu"),
+    "percent": ("percent", "%", "pu", "p.u.", "percent units"),
 }
 _UNIT_IN_TEXT = (  # matched only if no number precedes: "20 ms" is a setting of the scan
     ("1/ms", r"1/ms(?:ec)?\b|ms\^?-1"),
