@@ -45,17 +45,17 @@ class PinLayer:
             self.remove()
             return
         names, positions, colours = zip(*pins, strict=True)
-        if self.layer is None or self.was_removed or not np.allclose(self.layer.scale, maps.scale[-3:]):
-            self._replace(_new_layer(maps))
         layer = self.layer
+        if layer is None or self.was_removed or not np.allclose(layer.scale, maps.scale[-3:]):
+            layer = self._replace(_new_layer(maps))
         layer.translate = maps.translate[-3:]
         layer.data = np.round([maps.world_to_data(position) for position in positions])
         layer.features = {"name": list(names)}
         layer.text = TEXT
         layer.border_color = list(colours)
 
-    def _replace(self, layer: Points) -> None:
-        """Show another layer in place of the present one."""
+    def _replace(self, layer: Points) -> Points:
+        """Show another layer in place of the present one, and return it."""
         layers = self._viewer.layers
         active, old, self.layer = layers.selection.active, self.layer, layer
         self._is_changing = True
@@ -65,6 +65,7 @@ class PinLayer:
         self._is_changing = False
         if active is not old and active in layers:
             layers.selection.active = active  # so that the layer controls do not change
+        return layer
 
     def remove(self) -> None:
         """Remove the markers from the picture."""
