@@ -31,7 +31,7 @@ NOISE = 0.03  # relative, of the maps that stand in for super-resolved ones
 
 
 def main(folder: Path, voxel_size: float) -> None:
-    """Show panes with scores, a curtain, a checkerboard and a sheet."""
+    """Show panes with scores, a swipe, a checkerboard and a sheet."""
     folder.mkdir(parents=True, exist_ok=True)
     viewer = napari.Viewer()
     viewer.window.resize(*WINDOW)
@@ -82,6 +82,7 @@ def sheet(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Four contrasts of the SR maps."""
     unfold(dock, 1)
     dock.sheet.show_button.native.click()
+    wait_until(lambda: len(dock.sheet.layers) == 4)
     wait(0.5)
     viewer.reset_view()
     show(dock, dock.sheet)
