@@ -21,7 +21,7 @@ from napari_swig_qmri.data.recognition.tissue import is_binary, is_grey, unit_of
 from napari_swig_qmri.data.recognition.units import is_spread, parse_unit, unit_in
 from napari_swig_qmri.data.recognition.words import Hit, capital_rates, found, named_sequence, prepared
 
-HOW_TO_CORRECT = f'if wrong, put "{SUFFIX_KEY}": "T1map" (or another BIDS suffix) into its sidecar'
+_HOW_TO_CORRECT = 'if wrong, put "{}": "{}" (or another BIDS suffix) into its sidecar'
 _BIDS_NAME = r"sub-[a-zA-Z0-9+]+(?:_[a-zA-Z0-9]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)"
 _OTHER_IMAGE_TYPES = {
     **dict.fromkeys(("MIP", "MINIP", "MNIP", "PROJECTION IMAGE"), "a projection"),
@@ -47,6 +47,7 @@ _SPM_FIELD = r"^(?:w?j|i?y|u|v|def|bias|rp)_(?=.)"
 _LESION_TOOL = r"^(?:ples|lesion)_(?:lpa|lga|lbm)"
 _SPM_STEPS = r"^(?:[rwmsabiu]){1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3}))"  # keep the kind of an image
 _QUANTITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
+_IN_WORDS = {"arbitrary": "fractions of water"}
 _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
@@ -380,8 +381,10 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
         return _ask(weighted, f"{why}, and values that may also be those of a {quantity} map")
     if unit is None:
         return _decided(weighted, "likely", f"{why}, and values that are not those of a {quantity} map")
-    kind = _decided(f"{quantity}map", "likely", f"{why}, and values like those of a head in {unit}")
-    return replace(kind, notices=tuple(f"{notice[:-1]}; {HOW_TO_CORRECT}." for notice in kind.notices))
+    kind = _decided(
+        f"{quantity}map", "likely", f"{why}, and values like those of a head in {_IN_WORDS.get(unit, unit)}"
+    )
+    return replace(kind, notices=tuple(f"{notice[:-1]}; {_correction(kind.suffix)}." for notice in kind.notices))
 
 
 def _suffix_of_image_type(evidence: Evidence) -> str | None:
@@ -433,9 +436,17 @@ def _spread(suffix: str, source: str, text: str) -> Kind:
 def _decided(suffix: str, confidence: Confidence, why: str) -> Kind:
     sentence = f"Taken as {suffix} because of {why}."
     notice = (
-        f"Please check: {sentence[0].lower()}{sentence[1:-1]}; {HOW_TO_CORRECT}." if confidence == "ask" else sentence
+        f"Please check: {sentence[0].lower()}{sentence[1:-1]}; {_correction(suffix)}."
+        if confidence == "ask"
+        else sentence
     )
     return Kind(suffix=suffix, confidence=confidence, reasons=(sentence,), notices=(notice,))
+
+
+def _correction(suffix: str | None) -> str:
+    """Clause on how to say that an image has another kind, with the likeliest one."""
+    other = "T1map" if suffix not in MAP_UNITS else f"{str(suffix).removesuffix('map')}w"
+    return _HOW_TO_CORRECT.format(SUFFIX_KEY, other)
 
 
 def _ask(suffix: str, why: str) -> Kind:
