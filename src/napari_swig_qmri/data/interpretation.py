@@ -11,8 +11,9 @@ import numpy as np
 from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.nifti import header_text
+from napari_swig_qmri.data.recognition.acquisition import is_enhanced, part_of
 from napari_swig_qmri.data.recognition.evidence import Evidence
-from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced, part_of
+from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.recognition.suffixes import SUFFIX_KEY
 from napari_swig_qmri.data.recognition.tissue import median, tissue_values

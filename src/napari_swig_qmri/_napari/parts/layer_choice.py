@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES
+from napari_swig_qmri.data.recognition.acquisition import is_enhanced
 from napari_swig_qmri.data.recognition.evidence import Evidence
-from napari_swig_qmri.data.recognition.kinds import find_suffix, is_enhanced
+from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES
 
 if TYPE_CHECKING:

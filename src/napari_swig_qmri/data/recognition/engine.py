@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from napari_swig_qmri.data.recognition.acquisition import is_enhanced
 from napari_swig_qmri.data.recognition.evidence import Confidence, Evidence, Kind
-from napari_swig_qmri.data.recognition.kinds import find_kind, is_enhanced
+from napari_swig_qmri.data.recognition.kinds import find_kind
 from napari_swig_qmri.data.recognition.sidecars import sequence_in
 from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, SUFFIX_KEY, USED, WEIGHTED
 from napari_swig_qmri.data.recognition.units import Unit, judge_unit

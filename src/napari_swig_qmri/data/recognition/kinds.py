@@ -6,7 +6,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
+from napari_swig_qmri.data.recognition.acquisition import is_enhanced, part_of
 from napari_swig_qmri.data.recognition.evidence import LONGEST_TEXT, Confidence, Evidence, Kind
+from napari_swig_qmri.data.recognition.programs import (
+    made_by_spm,
+    maker_of,
+    of_freesurfer,
+    other_image_type,
+    suffix_of_image_type,
+    without_spm_steps,
+)
 from napari_swig_qmri.data.recognition.suffixes import (
     CONTRASTS,
     LABELS,
@@ -18,34 +27,12 @@ from napari_swig_qmri.data.recognition.suffixes import (
     SUFFIXES,
 )
 from napari_swig_qmri.data.recognition.tissue import is_binary, is_grey, unit_of_map
-from napari_swig_qmri.data.recognition.units import is_spread, parse_unit, unit_in
-from napari_swig_qmri.data.recognition.words import Hit, capital_rates, found, named_sequence, prepared
+from napari_swig_qmri.data.recognition.units import is_spread
+from napari_swig_qmri.data.recognition.words import NUMBERS_AT_END, Hit, capital_rates, found, named_sequence, prepared
 
 _HOW_TO_CORRECT = 'if wrong, put "{}": "{}" (or another BIDS suffix) into its sidecar'
 _BIDS_NAME = r"sub-[a-zA-Z0-9+]+(?:_[a-zA-Z0-9]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)"
-_OTHER_IMAGE_TYPES = {
-    **dict.fromkeys(("MIP", "MINIP", "MNIP", "PROJECTION IMAGE"), "a projection"),
-    **dict.fromkeys(("DIFFUSION", "ADC", "TRACEW", "FA"), "diffusion"),
-    **dict.fromkeys(("ASL", "PERFUSION"), "perfusion"),
-}
-_MAY_BE_PART = re.compile("ph|real|imag")  # quick to look for in thousands of names
-_PARTS = {"phase": "phase", "phase map": "phase", "p": "phase", "imaginary": "imaginary part", "real": "real part"}
-_SHORT_PARTS = {"i": "imaginary part", "r": "real part", "i_ffe": "imaginary part", "r_ffe": "real part"}
 _SHORT_WORDS = r"fa|md|rd|ad|ct|us|rho|loc|trace|kf|f|f0|rb|res|over|pet|afi|warp|t1diff"  # only at the end of a name
-_NUMBERS_AT_END = r"(?:[-_ .]+(?:[0-9]+[ab]?|[ei][0-9]+|nd))*$"  # of series, echoes and images, by dcm2niix
-_GREY_OF_FREESURFER = (  # files of its stream, by kind
-    ("T1w", r"t1|orig(?:_nu)?|rawavg|nu(?:\..*)?|norm(?:\..*)?|brain(?:\..*)?|brainmask(?:\..*)?|antsdn\..*|synthsr.*"),
-    ("T2w", r"t2(?:\..*)?"),
-    ("FLAIR", r"flair(?:\..*)?"),
-)
-_LABELS_OF_FREESURFER = (
-    r"(?:aseg|aparc|wmparc|filled|ribbon|[lr]h\.ribbon|[lr]h\.[a-z]*labels|thalamicnuclei|brainstem|synthseg).*"
-    r"|wm(?:\.seg|\.asegedit)?"
-)
-_SPM_TISSUE = r"^(?!mp2rage)(?:u_|m0|[smwr]){0,5}(?:c[1-6]|p[0-6])(?=[a-z])"
-_SPM_FIELD = r"^(?:w?j|i?y|u|v|def|bias|rp)_(?=.)"
-_LESION_TOOL = r"^(?:ples|lesion)_(?:lpa|lga|lbm)"
-_SPM_STEPS = r"^(?:[rwmsabiu]){1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3}))"  # keep the kind of an image
 _QUANTITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
 _IN_WORDS = {"arbitrary": "fractions of water"}
 _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
@@ -90,41 +77,6 @@ def quantities_of_stack(evidence: Evidence, n: int) -> tuple[str, ...]:
     return tuple(f"{each.upper()}map" for each in order) if len(set(order)) == len(order) == n else ()
 
 
-def part_of(stem: str, evidence: Evidence) -> str | None:
-    """Phase, real or imaginary part, if an image is one by its name or DICOM image type; None for magnitudes."""
-    if not evidence.image_type and not _MAY_BE_PART.search(stem.lower()):
-        return None
-    about = prepared(f"{stem} {evidence.series}", with_acquisition=True)
-    if named_sequence(about) == "psir":
-        return None  # the sign belongs to the signal
-    words = prepared(stem)
-    end = len(re.sub(_NUMBERS_AT_END, "", words))
-    hits = [hit for hit in found("part", words) if hit[0] >= end or re.match("part|phase|phs", words[-hit[1] : hit[0]])]
-    if hits:
-        return hits[-1][2].meaning
-    tokens = [token.strip().lower() for token in evidence.image_type.split("/")]
-    shown = next((_PARTS[token] for token in tokens if token in _PARTS), None)
-    return shown or next((_SHORT_PARTS[token] for token in tokens[2:] if token in _SHORT_PARTS), None)
-
-
-def is_enhanced(stem: str, sidecar: Evidence | None = None) -> bool:
-    """Whether an image was acquired after a contrast agent, by its name (``ce-``, post, gad, t1c) or sidecar."""
-    words = prepared(stem)
-    if re.search(r"(?:^|_)ce-(?!none|no(?:_|$)|without)", words):
-        return True
-    if re.search(r"(?<![a-z0-9])(?:pre|without|no|non)[-_ ]?(?:contrast|gad\w*|gd|ce|c|km)(?![a-z0-9])", words):
-        return False
-    if found("agent", words):
-        return True
-    if sidecar is None:
-        return False
-    keys = ("ContrastBolusAgent", "ContrastBolusIngredient")
-    told = " ".join(str(sidecar.sidecar.get(key, "")) for key in keys).strip().lower()
-    if told:
-        return told not in ("none", "no", "n/a", "no contrast", "none none")
-    return bool(found("agent", prepared(sidecar.series))) and not re.search("pre[-_ ]contrast", sidecar.series.lower())
-
-
 _UNKNOWN = Kind(
     confidence="ask",
     reasons=("Neither name, sidecar nor header tell its kind.",),
@@ -165,28 +117,16 @@ def _by_bids_name(evidence: Evidence) -> Kind | None:
 
 
 def _by_freesurfer(evidence: Evidence) -> Kind | None:
-    """Kind of a file of FreeSurfer, which are named by the step of its stream that wrote them."""
-    is_mgz = evidence.path is not None and evidence.path.name.lower().endswith((".mgz", ".mgh"))
-    stem = evidence.stem.lower()
-    if not is_mgz and evidence.folder != "mri":
-        return None
-    reason = f"FreeSurfer writes {evidence.stem!r}."
-    suffix = next((suffix for suffix, pattern in _GREY_OF_FREESURFER if re.fullmatch(pattern, stem)), None)
-    if suffix:
-        return Kind(suffix=suffix, confidence="likely", reasons=(reason,), notices=(_taken(suffix, reason),))
-    if re.fullmatch(_LABELS_OF_FREESURFER, stem):
-        return Kind(suffix="dseg", confidence="likely", reasons=(reason,), notices=(_taken("dseg", reason),))
-    return None
+    suffix = of_freesurfer(evidence)
+    return _decided(suffix, "likely", f"its name, {evidence.stem!r}, of FreeSurfer") if suffix else None
 
 
 def _by_image_type(evidence: Evidence) -> Kind | None:
     """Kind by the DICOM image type: a map if it says so, not if it only repeats a contrast."""
-    others = [
-        meaning for token, meaning in _OTHER_IMAGE_TYPES.items() if token in evidence.image_type.upper().split("/")
-    ]
-    if others:
-        return _none(others[0], f"its DICOM image type, {evidence.image_type!r}")
-    suffix = _suffix_of_image_type(evidence)
+    other = other_image_type(evidence)
+    if other:
+        return _none(other, f"its DICOM image type, {evidence.image_type!r}")
+    suffix = suffix_of_image_type(evidence)
     explicit = _last_explicit(prepared(evidence.stem))
     is_star = (suffix, explicit) == ("T2starmap", "T2starw")
     if suffix is None or (suffix in MAP_UNITS and explicit in CONTRASTS and not is_star):
@@ -225,24 +165,15 @@ def _meaning(source: str, text: str, evidence: Evidence) -> Kind | None:
     words = prepared(text)
     why = f"{source}, {text!r}"
     if is_name:
-        made_by = _made_by_spm(text.lower())
+        made_by = made_by_spm(text.lower())
         if made_by:
             return _none(made_by, why)
-        words = prepared(re.sub(_SPM_STEPS, "registered_", text, flags=re.IGNORECASE))
+        words = prepared(without_spm_steps(text))
     return (
         _not_an_image(source, words, text, evidence)
         or _explicit(why, words, text, evidence)
         or _plain(why, words, text, evidence)
     )
-
-
-def _made_by_spm(name: str) -> str | None:
-    """Meaning of the prefix that SPM and its toolboxes put before a name; None if the prefix keeps the kind."""
-    if re.match(_SPM_TISSUE, name):
-        return "a tissue map of SPM"
-    if re.match(_SPM_FIELD, name):
-        return "a deformation or correction of SPM"
-    return "a lesion probability" if re.match(_LESION_TOOL, name) else None
 
 
 def _not_an_image(source: str, words: str, text: str, evidence: Evidence) -> Kind | None:
@@ -315,7 +246,7 @@ def _last_explicit(words: str) -> str | None:
 def _plain(why: str, words: str, text: str, evidence: Evidence) -> Kind | None:
     """Kind by a plain T1, T2 or PD, a rate, or a method; the values decide where the name does not."""
     bare = [hit[2].meaning for hit in found("bare", words)]
-    maker = _maker(text, evidence)
+    maker = maker_of(text, evidence)
     rates = capital_rates(text)
     if bare and bare[-1] in _QUANTITIES:
         if {"PD", "T2"} <= set(bare) and not maker:
@@ -344,26 +275,6 @@ def _by_method(evidence: Evidence) -> Kind | None:
     return _decided(suffix, "likely" if is_last else "ask", why) if suffix else None
 
 
-def _maker(text: str, evidence: Evidence) -> str | None:
-    """What makes a plain T1 a map: a program, a unit, or a description; None if nothing does."""
-    about = f"{evidence.series} {evidence.header_text}"[:LONGEST_TEXT].lower()
-    words = prepared(text, with_acquisition=True)
-    by_program = found("maker", words) or found("maker", prepared(about, with_acquisition=True))
-    if by_program:
-        return by_program[-1][2].meaning
-    if re.search(r"(?<![a-z0-9])mp2rage(?![a-z0-9])", words):
-        return "MP2RAGE"
-    fitted = [hit for hit in found("fit", words) if hit[1] == 0]
-    if fitted and re.fullmatch(r"[a-z0-9]+_(?:t1|t2|pd|b1|m0)", words):
-        return "QUIT"
-    if evidence.folder == "fitresults":
-        return "qMRLab"
-    named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", text)  # "MS" is the disease
-    if parse_unit(evidence.sidecar.get("Units")) or unit_in(about, "s") or named_unit:
-        return "its unit"
-    return "its description" if re.search(r"\bmap\b", about) else None
-
-
 def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) -> Kind:
     """Map or weighted image, whichever the values of a plain T1, T2 or PD look like."""
     weighted = _QUANTITIES[quantity]
@@ -387,34 +298,9 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
     return replace(kind, notices=tuple(f"{notice[:-1]}; {_correction(kind.suffix)}." for notice in kind.notices))
 
 
-def _suffix_of_image_type(evidence: Evidence) -> str | None:
-    """Suffix of the map or synthetic contrast in the DICOM image type of a derived image (SyMRI, scanners)."""
-    if not evidence.image_type:
-        return None
-    tokens = [token.strip().lower().replace("_", " ") for token in evidence.image_type.split("/")]
-    text = " ".join(tokens)
-    if re.search("multi qmap|myc", text):
-        return None
-    if "synthetic" in text:
-        contrast = re.search(r"(?<![a-z0-9])(?:(flair|stir)|(t1|t2|pd)w?)(?![a-z0-9])", text)
-        return contrast and (contrast[1].upper() if contrast[1] else f"{contrast[2].upper()}w")
-    if "uni" in tokens:
-        return "UNIT1"
-    maps = [re.fullmatch(r"(r[12]|b1)|(t2 ?star|t2 ?\*|t1|t2|pd|r1|r2|b1) ?map", token) for token in tokens]
-    named = next((match for match in maps if match), None)
-    if named is None and ("qmap" in tokens or _maker(evidence.stem, evidence)) and "derived" in tokens:
-        named = next((re.fullmatch(r"(t1|t2|pd)", token) for token in tokens if token in ("t1", "t2", "pd")), None)
-    quantity = named and (named[1] or named[2])
-    if not quantity:
-        return None
-    if quantity.startswith("t2") and quantity != "t2":
-        return "T2starmap"
-    return {"b1": "TB1map"}.get(quantity, f"{quantity.upper()}map")
-
-
 def _at_place(hits: list[Hit], words: str) -> list[Hit]:
     """Hits without short words that stand before the end of a name, where they may be initials."""
-    trimmed = len(re.sub(_NUMBERS_AT_END, "", words))
+    trimmed = len(re.sub(NUMBERS_AT_END, "", words))
     return [
         hit
         for hit in hits
@@ -451,7 +337,3 @@ def _correction(suffix: str | None) -> str:
 
 def _ask(suffix: str, why: str) -> Kind:
     return _decided(suffix, "ask", why)
-
-
-def _taken(suffix: str, reason: str) -> str:
-    return f"Taken as {suffix}: {reason}"

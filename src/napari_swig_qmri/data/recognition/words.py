@@ -35,6 +35,7 @@ GROUPS = {
     "weighted": "weighted image",
     "bare": "map or weighted image: the values decide",
 }
+NUMBERS_AT_END = r"(?:[-_ .]+(?:[0-9]+[ab]?|[ei][0-9]+|nd))*$"  # of series, echoes and images, by dcm2niix
 _SEQUENCES = (  # key of `SEQUENCES` and regular expression; the first match counts; < and > exclude a letter there
     ("mp2rage-uni", r"mp2rage|unit1"),
     ("psir", r"psir|phase.?sensitive"),
