@@ -58,7 +58,7 @@ def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tu
     data, grid, shape = maps.data, maps.grid, list(maps.grid.shape)
     ratios = [1.0, 1.0, 1.0]
     for axis, n in enumerate(maps.grid.shape):
-        whole = _limit(_spectra(np.nan_to_num(data), axis), n)
+        whole = _limit(_spectra(np.nan_to_num(data, posinf=0, neginf=0), axis), n)
         if whole is not None:
             shape[axis] = whole.support
         elif (limit := _limit(_tapered_spectra(data, inside, axis), n)) is not None:
@@ -70,7 +70,7 @@ def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tu
         shape = [n if ratio > 1 else kept for n, ratio, kept in zip(grid.shape, ratios, shape, strict=True)]
     for axis, (n, kept) in enumerate(zip(grid.shape, shape, strict=True)):
         if kept < n:
-            data = _cropped(np.nan_to_num(data), axis, n, kept)
+            data = _cropped(np.nan_to_num(data, posinf=0, neginf=0), axis, n, kept)
     grid = grid.with_shape((shape[0], shape[1], shape[2]))
     notice = (
         f"{joined(maps.names)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
@@ -101,7 +101,7 @@ def _tapered_spectra(data: FloatArray, inside: BoolArray, axis: int) -> list[Flo
     taper = np.where((place > 0) & (place < 1), np.sin(np.pi * np.clip(place, 0, 1)) ** 3, 0)
     taper /= np.linalg.norm(taper, axis=1, keepdims=True)
     spectra = []
-    for each in np.moveaxis(np.nan_to_num(data), axis + 1, -1).reshape(len(data), *where.shape):
+    for each in np.moveaxis(np.nan_to_num(data, posinf=0, neginf=0), axis + 1, -1).reshape(len(data), *where.shape):
         values = each[long]
         mean = (values * taper).sum(axis=1, keepdims=True) / taper.sum(axis=1, keepdims=True)
         spectra.append(_mean_log_power((values - mean) * taper))
