@@ -14,7 +14,10 @@ _OTHER_IMAGE_TYPES = {
     **dict.fromkeys(("ASL", "PERFUSION"), "perfusion"),
 }
 _GREY_OF_FREESURFER = (  # files of its stream, by kind
-    ("T1w", r"t1|orig(?:_nu)?|rawavg|nu(?:\..*)?|norm(?:\..*)?|brain(?:\..*)?|brainmask(?:\..*)?|antsdn\..*|synthsr.*"),
+    (
+        "T1w",
+        r"t1|orig(?:_nu)?|rawavg|nu(?:[._].*)?|norm(?:\..*)?|brain(?:\..*)?|brainmask(?:\..*)?|antsdn\..*|synthsr.*",
+    ),
     ("T2w", r"t2(?:\..*)?"),
     ("FLAIR", r"flair(?:\..*)?"),
 )

@@ -58,6 +58,7 @@ _TARGET = (
     r"(?:[-_ ]to[-_ ]|(?<=reg)2_?)(?:mni|std|t1w?|t2w?|flair|pdw?|[a-z]*space)[a-z0-9]*"
     r"|(?<=[-_ ])in[-_ ](?:t[12]w?|flair)(?:[-_ ]?space)?(?![a-z0-9])"
 )
+_CORRECTED = r"[-_ ](?:n4[-_ ]?)?bias[-_ ]?(?:field)?[-_ ]?correct(?:ed|ion)"
 _STANDARD = r"(?<=[-_ ])mni[a-z0-9]*|^mni[a-z0-9]*"
 
 
@@ -75,7 +76,7 @@ def prepared(text: str, with_acquisition: bool = False) -> str:
     apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[0-9])(?=[A-Z][a-z])", "_", text)
     lower = re.sub(r"(?<=[0-9])(?=(?:t1|t2|flair|pd)(?![0-9]))", "_", apart.lower())
     lower = re.sub(r"(?<![a-z0-9])([23]d)(?=t1|t2|flair|pd|tof)", r"\1_", lower)
-    lower = re.sub(_TARGET, "_registered", lower)
+    lower = re.sub(_CORRECTED, "_corrected", re.sub(_TARGET, "_registered", lower))
     for pattern in (_NEUTRAL, _STANDARD, *([] if with_acquisition else [_ACQUIRED])):
         lower = re.sub(pattern, "", lower)
     return lower
