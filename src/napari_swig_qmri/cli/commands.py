@@ -59,7 +59,7 @@ def super_resolve_files(
     started = time.perf_counter()
     result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
-    say(*(notice for notice in result.notices if notice not in planned.notices))
+    say(*(notice for notice in result.notices if notice not in planned.notices), *result.verdict.reasons)
     sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
@@ -95,7 +95,7 @@ def _super_resolution_report(result: SuperResolution, files: Sequence[Path], sec
         *(f"gain of {name}: {gain:.5g}" for name, gain in gains.items()),
         *(f"LR residual of {name}: {100 * value:.3g} % (median over tissue)" for name, value in residual.items()),
         *(f"wrote {path}" for path in files),
-        f"Verdict: {result.verdict}",
+        f"Verdict: {result.verdict.word}",
         f"These maps are {RESEARCH_NOTICE}.",
     ]
     return {
