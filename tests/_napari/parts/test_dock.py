@@ -140,6 +140,7 @@ def is_tab(window: Any, outer: QDockWidget) -> bool:
 def test_docks_become_tabs_with_short_titles(make_napari_viewer_proxy: Callable[..., Any], qtbot: QtBot) -> None:
     viewer = make_napari_viewer_proxy(show=True)
     docks = [each(viewer) for each in DOCKS]
+    size = viewer.__wrapped__.window._qt_window.size()
     for dock in docks:
         viewer.window.add_dock_widget(dock, name=f"{type(dock).__name__} (a plugin)")
     window, outer = docks[0].window(), [dock.parentWidget() for dock in docks]
@@ -147,4 +148,5 @@ def test_docks_become_tabs_with_short_titles(make_napari_viewer_proxy: Callable[
         assert isinstance(each, QDockWidget)
         qtbot.waitUntil(partial(is_tab, window, each))
     assert [each.windowTitle() for each in outer] == ["Super-resolve", "Synthesize", "Inspect"]
+    qtbot.waitUntil(lambda: window.size() == size)  # docks one above the other needed more
     qtbot.waitUntil(lambda: not docks[-1].visibleRegion().isEmpty())  # the one that was opened last

@@ -10,9 +10,11 @@ import pytest
 from compare_cases import GAIN, GRID, MADE, T2W, comparison_viewer
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
+from qtpy.QtWidgets import QScrollArea
 from volume_cases import rotation
 from widget_cases import HR, LR, MEDIANS, add, make_map
 
+from napari_swig_qmri._napari.parts.dock import WIDTH
 from napari_swig_qmri._napari.parts.view import choose_neurological, choose_radiological, sides_of
 from napari_swig_qmri._napari.parts.viewer_layers import image_layers
 from napari_swig_qmri._napari.records import LayerRecord, with_record
@@ -153,6 +155,11 @@ def test_a_contrast_that_is_shown_is_compared_not_added_again(
     assert widget.live.layers == live
     names = [layer.name for layer in viewer.layers]
     assert len(set(names)) == len(names)
+    area = widget.findChild(QScrollArea)
+    assert area is not None
+    assert not area.isAncestorOf(widget.compare.table)  # scores stay in sight while the sliders scroll
+    widget.resize(WIDTH, 640)  # in a window of 1280 x 800
+    assert widget.minimumSizeHint().height() <= 640
 
 
 def test_pressing_again_or_removing_a_contrast_ends_the_comparison(

@@ -266,6 +266,7 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
         readout: Any = slider.native.findChild(QDoubleSpinBox)
         readout.setDecimals(min(2, max(0, 4 - math.ceil(math.log10(high)))))  # 888 and not 888.46 ms
     spin_box: Any = slider.native.findChild(QAbstractSpinBox)
+    spin_box.setStyleSheet("background: transparent; border: 0; min-width: 0; padding: 0;")
     spin_box.setFixedWidth(spin_box.fontMetrics().horizontalAdvance(WIDEST) + 6)  # the rest is for the slider
     return slider
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from qtpy.QtCore import QEvent, QObject, Qt, QTimer
+from qtpy.QtCore import QEvent, QObject, QSize, Qt, QTimer
 from qtpy.QtGui import QShowEvent
 from qtpy.QtWidgets import (
     QAbstractSlider,
@@ -65,6 +66,11 @@ class WheelGuard(QObject):
             each.installEventFilter(self)
 
 
+def _resize(window: QMainWindow, size: QSize) -> None:
+    if exists(window) and not window.isMaximized():
+        window.resize(size)
+
+
 def _is_turned(widget: object) -> bool:
     return isinstance(widget, TURNED) and not isinstance(widget, QScrollBar)
 
@@ -112,9 +118,10 @@ class Dock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Become a tab beside the other docks: one above the other, they would be too low."""
         super().showEvent(event)
-        QTimer.singleShot(0, self._join_tabs)  # later, because napari is still placing the dock
+        QTimer.singleShot(0, partial(self._join_tabs, self.window().size()))  # later: napari is still placing the dock
 
-    def _join_tabs(self) -> None:
+    def _join_tabs(self, size: QSize) -> None:
+        """Become a tab of the other docks, and give the window its size before it made room for this one."""
         outer, window = (self.parentWidget(), self.window()) if exists(self) else (None, None)
         if not isinstance(outer, QDockWidget) or not isinstance(window, QMainWindow):
             return
@@ -129,6 +136,8 @@ class Dock(QWidget):
             window.tabifyDockWidget(first, each)
         if apart or not self._is_placed:
             outer.raise_()
+        if apart:
+            QTimer.singleShot(0, partial(_resize, window, size))
         self._is_placed = True
 
     def _follow_theme(self, _event: object = None) -> None:
