@@ -7,9 +7,9 @@ import numpy as np
 from napari_swig_qmri import degrade, make_phantom
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
+from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.prediction import predict
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 EXTENT = ((-84, 84), (-124, 92), (-10, 54))  # mm
 TRUE = {"T1w": 812.0, "T2w": 95.0, "FLAIR": 400.0}

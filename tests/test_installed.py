@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from volume_cases import numbered, volume
 
-from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.storage.files import write_volume
 
 pytestmark = [pytest.mark.gui, pytest.mark.slow]
 

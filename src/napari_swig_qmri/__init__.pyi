@@ -6,11 +6,11 @@ from ._napari.parts.view import show_radiologically as show_radiologically
 from ._napari.result_layers import result_layers as result_layers
 from ._napari.super_resolve.script import super_resolve_layers as super_resolve_layers
 from .data.coercion import Guide as Guide
-from .data.files import read_folder as read_folder
-from .data.files import read_volume as read_volume
-from .data.files import write_volume as write_volume
 from .data.interpretation import as_guide as as_guide
 from .data.interpretation import as_maps as as_maps
+from .data.storage.files import read_folder as read_folder
+from .data.storage.files import read_volume as read_volume
+from .data.storage.files import write_volume as write_volume
 from .data.truncation import KSpaceTruncation as KSpaceTruncation
 from .data.volumes import (
     QuantitativeMaps as QuantitativeMaps,

@@ -26,7 +26,7 @@ from napari_swig_qmri._napari.parts.preferences import (
 )
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
-from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.storage.files import write_volume
 from napari_swig_qmri.physics.signal_models import TurboSpinEcho
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.synthesis.composites import LINE

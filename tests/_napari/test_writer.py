@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.reader import get_reader
 from napari_swig_qmri._napari.result_layers import result_layers
 from napari_swig_qmri._napari.writer import write_layer, write_layers
-from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.data.storage.files import read_volume, write_volume
 
 PLUGIN = "napari-swig-qmri"
 TILT = rotation((5, -3, 8))

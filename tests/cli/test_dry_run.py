@@ -12,9 +12,9 @@ from engine_cases import degraded, textured
 from typer.testing import CliRunner, Result
 
 from napari_swig_qmri.cli.app import app
-from napari_swig_qmri.data.files import read_volume, write_volume
 from napari_swig_qmri.data.interpretation import as_guide, as_maps, map_volumes
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
+from napari_swig_qmri.data.storage.files import read_volume, write_volume
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.preflight import preflight

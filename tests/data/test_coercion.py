@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from napari_swig_qmri.data.coercion import Guide, guides_from, maps_from, mask_from
-from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from volume_cases import volume
 
-from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.transmit_field import as_transmit_map, transmit_field_on
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, volume
 
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.interpretation import as_guide
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import csv_text, for_qt, for_terminal
 from napari_swig_qmri.evaluation.regions import as_csv, statistics

@@ -26,8 +26,8 @@ from fuzz_seeds import images, texts, weights
 from volume_cases import AFFINE, numbered
 
 from napari_swig_qmri._napari.reader import read
-from napari_swig_qmri.data.files import read_folder, read_volumes
 from napari_swig_qmri.data.interpretation import as_guide, is_map
+from napari_swig_qmri.data.storage.files import read_folder, read_volumes
 from napari_swig_qmri.physics.user_equation import UserEquation
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.network.training import read_config

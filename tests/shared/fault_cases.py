@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from volume_cases import AFFINE
 
-from napari_swig_qmri.data.dicom_export import DicomStudy, write_series
-from napari_swig_qmri.data.files import describe_dataset, ignore_in_dataset, read_volume, write_volume
-from napari_swig_qmri.data.output import write_text
+from napari_swig_qmri.data.storage.dicom_export import DicomStudy, write_series
+from napari_swig_qmri.data.storage.files import describe_dataset, ignore_in_dataset, read_volume, write_volume
+from napari_swig_qmri.data.storage.output import write_text
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.physics.signal_models import SpinEcho

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from volume_cases import small_run
 
-from napari_swig_qmri.data.files import read_folder
 from napari_swig_qmri.data.interpretation import as_maps
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.storage.files import read_folder
 from napari_swig_qmri.super_resolution.results import Verdict, save_super_resolution
 
 

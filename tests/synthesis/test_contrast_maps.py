@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from export_cases import EXPORTS, write
 
-from napari_swig_qmri.data.files import read_folder
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, as_maps, is_map, quantity_values
+from napari_swig_qmri.data.storage.files import read_folder
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES, Mprage, Spgr, SpinEcho
 from napari_swig_qmri.physics.user_equation import UserEquation

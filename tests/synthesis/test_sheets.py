@@ -13,8 +13,8 @@ import pytest
 from nibabel.affines import from_matvec
 from PIL import Image
 
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.provenance import is_computed
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import (
     Mp2rageUni,

@@ -12,12 +12,12 @@ from typing import Any
 from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri._napari.records import LayerRecord
-from napari_swig_qmri.data.files import read_volumes, volumes_in, with_distinct_names
-from napari_swig_qmri.data.folders import has_images
-from napari_swig_qmri.data.image_files import READABLE
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.recognition.suffixes import RESIDUAL_UNITS
+from napari_swig_qmri.data.storage.files import read_volumes, volumes_in, with_distinct_names
+from napari_swig_qmri.data.storage.folders import has_images
+from napari_swig_qmri.data.storage.image_files import READABLE
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import for_notification
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from napari_swig_qmri._napari.layers import LayerData, from_layer
-from napari_swig_qmri.data.files import write_volume, write_volumes
-from napari_swig_qmri.data.image_files import EXTENSIONS, files_of, split_extension
-from napari_swig_qmri.data.output import check_free
 from napari_swig_qmri.data.provenance import is_result
+from napari_swig_qmri.data.storage.files import write_volume, write_volumes
+from napari_swig_qmri.data.storage.image_files import EXTENSIONS, files_of, split_extension
+from napari_swig_qmri.data.storage.output import check_free
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import for_notification
 

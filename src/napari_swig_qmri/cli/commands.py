@@ -14,9 +14,9 @@ from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.guide_inputs import read_guides_with
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
 from napari_swig_qmri.data.inputs import paths_of, read_maps, subject_of
-from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
+from napari_swig_qmri.data.storage.output import check_output
 from napari_swig_qmri.data.volumes import bright_voxels
 from napari_swig_qmri.data.wording import cost_text, size_text
 from napari_swig_qmri.super_resolution.results import SuperResolution, save_super_resolution

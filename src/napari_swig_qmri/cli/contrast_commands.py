@@ -10,12 +10,12 @@ from napari_swig_qmri.cli.console import Report, drain, plan_report
 from napari_swig_qmri.cli.contrast_inputs import read_contrast_maps
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.statements import map_statements
-from napari_swig_qmri.data.files import write_volume
-from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.inputs import subject_of
-from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, made_here, relative_sources
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of, to_sidecar
+from napari_swig_qmri.data.storage.files import write_volume
+from napari_swig_qmri.data.storage.image_files import split_extension
+from napari_swig_qmri.data.storage.output import check_output
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.progress import staged
 from napari_swig_qmri.synthesis.lazy_contrast import lazy_contrast

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from napari_swig_qmri.cli.console import say
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, maps_among, paths_of, read_inputs
 from napari_swig_qmri.data.interpretation import T2STAR_SUFFIXES, moved_to, quantity_values
 from napari_swig_qmri.data.labels import offset_text
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.synthesis.contrast_maps import ContrastMaps
 

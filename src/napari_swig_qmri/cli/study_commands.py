@@ -13,13 +13,13 @@ import numpy as np
 from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.statements import map_statements
 from napari_swig_qmri.data.coercion import mask_from
-from napari_swig_qmri.data.files import write_volumes
 from napari_swig_qmri.data.inputs import read_maps, subject_of
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes, with_pd_scale_of
 from napari_swig_qmri.data.labels import check_place
-from napari_swig_qmri.data.output import check_output
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.resampling import interpolated
+from napari_swig_qmri.data.storage.files import write_volumes
+from napari_swig_qmri.data.storage.output import check_output
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.evaluation.scores import (

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.files import read_content, read_folder, read_volumes, volume_of
 from napari_swig_qmri.data.inputs import MapFiles, maps_among
-from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX, as_guide
+from napari_swig_qmri.data.interpretation import as_guide
 from napari_swig_qmri.data.labels import coverage_notices, mask_on
-from napari_swig_qmri.data.nifti import NiftiContent, header_text, magnitude, nifti_content, spatial
 from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
 from napari_swig_qmri.data.recognition.kinds import find_kind
-from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
+from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, QUANTITY_OF_SUFFIX
 from napari_swig_qmri.data.recognition.units import with_kind
+from napari_swig_qmri.data.storage.files import read_content, read_folder, read_volumes, volume_of
+from napari_swig_qmri.data.storage.nifti import NiftiContent, header_text, magnitude, nifti_content, spatial
 from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SignalModel
 from napari_swig_qmri.physics.weighting import weighting_of

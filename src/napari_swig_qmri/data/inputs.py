@@ -10,10 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from napari_swig_qmri.data.files import read_content, read_folder, read_volume, read_volumes, volume_of
-from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.interpretation import (
-    QUANTITY_OF_SUFFIX,
     T2STAR_SUFFIXES,
     as_maps,
     is_contrast_enhanced,
@@ -24,7 +21,9 @@ from napari_swig_qmri.data.interpretation import (
 from napari_swig_qmri.data.provenance import is_computed, is_result
 from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
 from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix
-from napari_swig_qmri.data.recognition.suffixes import WEIGHTED
+from napari_swig_qmri.data.recognition.suffixes import QUANTITY_OF_SUFFIX, WEIGHTED
+from napari_swig_qmri.data.storage.files import read_content, read_folder, read_volume, read_volumes, volume_of
+from napari_swig_qmri.data.storage.image_files import split_extension
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
 from napari_swig_qmri.data.wording import joined
 

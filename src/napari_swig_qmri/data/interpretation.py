@@ -8,26 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from napari_swig_qmri.data.image_files import split_extension
 from napari_swig_qmri.data.labels import check_place
-from napari_swig_qmri.data.nifti import header_text
 from napari_swig_qmri.data.recognition.acquisition import is_enhanced, part_of
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
-from napari_swig_qmri.data.recognition.suffixes import SUFFIX_KEY
+from napari_swig_qmri.data.recognition.suffixes import QUANTITY_OF_SUFFIX, SUFFIX_KEY
 from napari_swig_qmri.data.recognition.tissue import median, tissue_values
 from napari_swig_qmri.data.resampling import mostly_seen, on_grid, resampled
+from napari_swig_qmri.data.storage.image_files import split_extension
+from napari_swig_qmri.data.storage.nifti import header_text
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, SignalModel
 from napari_swig_qmri.physics.weighting import UNIFORM
 from napari_swig_qmri.progress import drained
 
-QUANTITY_OF_SUFFIX = {
-    **{"PDmap": "PD", "M0map": "PD", "S0map": "PD"},
-    **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
-}
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
 _PERCENT = (60, 160)  # ratios of the medians of two PD maps, of which one is in percent and one a fraction

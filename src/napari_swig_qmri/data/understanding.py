@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from napari_swig_qmri.data.folders import image_paths
-from napari_swig_qmri.data.image_files import one_sentence, open_image, split_extension
-from napari_swig_qmri.data.nifti import header_text, read_nifti
 from napari_swig_qmri.data.recognition.bids import dataset_root, read_sidecar
 from napari_swig_qmri.data.recognition.engine import Recognition, recognise
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_kind, quantities_of_stack
 from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
+from napari_swig_qmri.data.storage.folders import image_paths
+from napari_swig_qmri.data.storage.image_files import one_sentence, open_image, split_extension
+from napari_swig_qmri.data.storage.nifti import header_text, read_nifti
 
 
 def images_in(paths: Sequence[Path]) -> list[Path]:

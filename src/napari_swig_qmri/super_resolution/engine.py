@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.plan import RunPlan
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 SLABS_OF_NETWORK = 30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
 AIR = 0.05  # PD relative to water; a voxel below it is air

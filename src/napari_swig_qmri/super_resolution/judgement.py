@@ -15,13 +15,13 @@ import torch
 
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, Problem
+from napari_swig_qmri.super_resolution.preparation.tissue import MIN_TISSUE
 from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure
-from napari_swig_qmri.super_resolution.solver.problem import FLOOR, Problem
-from napari_swig_qmri.super_resolution.solver.tissue import MIN_TISSUE
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import VoxelGrid
     from napari_swig_qmri.super_resolution.engine import Solution
     from napari_swig_qmri.super_resolution.plan import RunPlan
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 NOTABLE_CONFLICT = 1e-4  # fraction of the voxels
 

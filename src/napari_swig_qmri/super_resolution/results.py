@@ -10,14 +10,14 @@ from typing import Any
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.data.files import UNKNOWN, describe_dataset, ignore_in_dataset, write_volumes
 from napari_swig_qmri.data.interpretation import map_volumes
-from napari_swig_qmri.data.output import check_free, check_output
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, made_here, relative_sources, version_of
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.data.recognition.suffixes import RESULTS
+from napari_swig_qmri.data.storage.files import UNKNOWN, describe_dataset, ignore_in_dataset, write_volumes
+from napari_swig_qmri.data.storage.output import check_free, check_output
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
 GOOD, LOOK, DO_NOT_USE = "good", "look", "do not use"  # verdicts

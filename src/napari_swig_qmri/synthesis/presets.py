@@ -22,7 +22,7 @@ from typing import Any
 import platformdirs
 import tomli_w
 
-from napari_swig_qmri.data.output import check_free, write_text
+from napari_swig_qmri.data.storage.output import check_free, write_text
 from napari_swig_qmri.data.toml_files import parse_toml, read_toml
 from napari_swig_qmri.data.wording import shortened
 from napari_swig_qmri.physics.sequence import Contrast

@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 
-from napari_swig_qmri.data.output import write_text
+from napari_swig_qmri.data.storage.output import write_text
 from napari_swig_qmri.data.toml_files import read_toml
 from napari_swig_qmri.data.wording import shortened
 from napari_swig_qmri.physics.sequence import Contrast, summary

@@ -12,13 +12,13 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_swig_qmri.data.dicom_export import DicomStudy, radiological_slices, require_pydicom, write_series
-from napari_swig_qmri.data.files import describe_dataset, ignore_in_dataset, write_volumes
-from napari_swig_qmri.data.output import check_free, check_output, replacing
 from napari_swig_qmri.data.provenance import generated_by, made_here, relative_sources
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
+from napari_swig_qmri.data.storage.dicom_export import DicomStudy, radiological_slices, require_pydicom, write_series
+from napari_swig_qmri.data.storage.files import describe_dataset, ignore_in_dataset, write_volumes
+from napari_swig_qmri.data.storage.output import check_free, check_output, replacing
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.data.wording import for_terminal
 from napari_swig_qmri.physics.signal_models import T2Flair

@@ -23,8 +23,8 @@ from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, MapChoice
 from napari_swig_qmri._napari.super_resolve.snapshot import SuperResolveInputs
 from napari_swig_qmri.cli.app import app
-from napari_swig_qmri.data.files import read_folder
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
+from napari_swig_qmri.data.storage.files import read_folder
 from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
 
 Make = Callable[..., SuperResolveWidget]

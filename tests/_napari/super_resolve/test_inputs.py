@@ -14,8 +14,8 @@ from widget_cases import case, layers_of, make_guide, make_map
 
 from napari_swig_qmri._napari.parts.viewer_layers import sequence_of, volume_of
 from napari_swig_qmri._napari.super_resolve.inputs import GuideChoice, GuideList, MapChoice, MapChooser
-from napari_swig_qmri.data.files import read_volume, write_volume
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar
+from napari_swig_qmri.data.storage.files import read_volume, write_volume
 from napari_swig_qmri.physics.signal_models import SpinEcho, T2Flair
 
 

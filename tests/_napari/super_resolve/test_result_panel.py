@@ -12,7 +12,7 @@ from widget_cases import FakeEngine, add, make_guide, make_map
 
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
-from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.results import Verdict
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS

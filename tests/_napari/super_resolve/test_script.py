@@ -16,7 +16,7 @@ from widget_cases import HR, MEDIANS, add, add_case, case, make_guide, make_map
 
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.super_resolve.script import super_resolve_layers
-from napari_swig_qmri.data.files import write_volume
+from napari_swig_qmri.data.storage.files import write_volume
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.physics.signal_models import SpinEcho
 from napari_swig_qmri.progress import Progress

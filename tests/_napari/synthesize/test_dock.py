@@ -19,8 +19,8 @@ from napari_swig_qmri._napari.parts.contrast_layers import common_limits
 from napari_swig_qmri._napari.reader import read
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeInputs, SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, is_computed
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.physics.signal_models import Mp2rageUni, Mprage, Spgr, SpinEcho, T2Flair
 from napari_swig_qmri.physics.user_equation import EQUATION, UserEquation

@@ -19,7 +19,7 @@ from napari_swig_qmri._napari.parts import transmit_layers
 from napari_swig_qmri._napari.records import LayerRecord, with_record
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
-from napari_swig_qmri.data.files import read_volume, write_volume
+from napari_swig_qmri.data.storage.files import read_volume, write_volume
 from napari_swig_qmri.data.transmit_field import transmit_field_on
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 from napari_swig_qmri.synthesis.rendering import Rendering

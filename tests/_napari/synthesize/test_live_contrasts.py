@@ -15,8 +15,8 @@ from pytestqt.qtbot import QtBot
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.writer import write_layer
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.provenance import is_computed
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.physics.signal_models import T2Flair
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast

@@ -19,7 +19,7 @@ from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
 from napari_swig_qmri._napari.synthesize.side_by_side import PAIR_STRIDE
 from napari_swig_qmri._napari.writer import write_layer
-from napari_swig_qmri.data.files import read_volume
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.physics.signal_models import InversionRecovery, Mp2rageUni, T2Flair
 from napari_swig_qmri.physics.user_equation import UserEquation

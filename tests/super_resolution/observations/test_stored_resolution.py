@@ -87,6 +87,7 @@ def test_maps_of_a_head_alone_keep_their_values_and_places():
         pytest.param(lambda: np.stack([zoom(each[::2, ::2, ::2], 2, order=1) for each in anatomy()]), id="linear"),
         pytest.param(lambda: np.stack([zoom(each[::2, ::2, ::2], 2, order=3) for each in anatomy()]), id="cubic"),
         pytest.param(lambda: gaussian_filter(anatomy(), (0, 1, 1, 1)), id="smooth"),
+        pytest.param(lambda: gaussian_filter(anatomy(), (0, 4, 4, 4))[:, ::2, ::2, ::2], id="smooth and coarse"),
         pytest.param(lambda: np.ones((3, *STORED)), id="constant"),
         pytest.param(lambda: anatomy()[:, :12, :12, :8], id="small"),
         pytest.param(lambda: np.zeros((3, *STORED)), id="empty"),

@@ -14,9 +14,9 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, richest_blocks, start_gains
 from napari_swig_qmri.super_resolution.solver.prediction import predict
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 GRID = VoxelGrid((32, 24, 20), np.eye(4))
 

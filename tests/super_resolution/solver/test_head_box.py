@@ -17,6 +17,7 @@ from volume_cases import rotation
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.head_box import (
     HEAD,
     HEAD_MARGIN,
@@ -27,7 +28,6 @@ from napari_swig_qmri.super_resolution.solver.head_box import (
 )
 from napari_swig_qmri.super_resolution.solver.map_estimate import estimate_maps
 from napari_swig_qmri.super_resolution.solver.prediction import make_posterior, predict
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 SHAPE = (64, 56, 10)
 GRID = VoxelGrid(SHAPE, np.eye(4))

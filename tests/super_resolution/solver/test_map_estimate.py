@@ -12,10 +12,10 @@ from engine_cases import GAINS, degraded, textured
 from napari_swig_qmri.data.truncation import linear_interpolation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.map_estimate import estimate_maps, measure_noise_of_maps
 from napari_swig_qmri.super_resolution.solver.prediction import make_posterior, predict
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 SHAPE = (28, 24, 20)
 TRUTH = QuantitativeMaps(data=textured(SHAPE), grid=VoxelGrid(SHAPE, np.eye(4)))

@@ -11,9 +11,9 @@ from engine_cases import degraded, slab, textured
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
 from napari_swig_qmri.super_resolution.solver.one_scale_up import rehearse
-from napari_swig_qmri.super_resolution.solver.problem import prepare
 
 
 def problem(maps=None, factor=2.0, n_guides=2, change=lambda guide: guide):

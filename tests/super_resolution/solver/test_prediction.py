@@ -13,6 +13,7 @@ from engine_cases import degraded, textured
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, prepare
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ABOVE_WATER,
     MISSING_VARIANCE,
@@ -30,7 +31,6 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     predict,
     upper_limits_of,
 )
-from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, prepare
 
 SHAPE = (24, 20, 16)
 LEVELS = torch.tensor([0.01, 0.02, 0.03])

@@ -23,7 +23,7 @@ from napari_swig_qmri._napari.inspect.agreement_panel import AgreementPanel, Reg
 from napari_swig_qmri._napari.parts.appearance import shortened, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import button, column, elided, row
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
-from napari_swig_qmri.data.output import write_text
+from napari_swig_qmri.data.storage.output import write_text
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import for_qt
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, as_csv, tabulate

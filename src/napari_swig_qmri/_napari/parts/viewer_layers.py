@@ -27,7 +27,7 @@ from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS
 from napari_swig_qmri.data.recognition.units import UNIT_FACTORS, find_unit, with_kind
-from napari_swig_qmri.data.sidecar_file import add_to_sidecar
+from napari_swig_qmri.data.storage.sidecar_file import add_to_sidecar
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.synthesis.lazy_array import LazyArray
 from napari_swig_qmri.synthesis.partial_volume import LazyPartialVolume

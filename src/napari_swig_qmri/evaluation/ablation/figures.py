@@ -18,8 +18,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, ScalarFormatter
 
-from napari_swig_qmri.data.output import replacing
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.storage.output import replacing
 from napari_swig_qmri.evaluation.ablation.claims import BASELINE, Score
 from napari_swig_qmri.physics.quantities import QUANTITIES
 

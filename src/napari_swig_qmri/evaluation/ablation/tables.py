@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.data.output import write_text
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
+from napari_swig_qmri.data.storage.output import write_text
 from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.evaluation.ablation.claims import MEASURES, PairedTest, Score, paired_tests, verdicts
 from napari_swig_qmri.physics.quantities import QUANTITIES

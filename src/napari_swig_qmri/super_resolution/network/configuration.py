@@ -13,8 +13,8 @@ import nibabel as nib
 import numpy as np
 from pydantic import AfterValidator, TypeAdapter, ValidationError, ValidationInfo
 
-from napari_swig_qmri.data.files import read_volume
 from napari_swig_qmri.data.inputs import MapFiles, read_maps
+from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.toml_files import read_toml
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.data.wording import shortened

@@ -35,9 +35,9 @@ from napari_swig_qmri.super_resolution.network.self_supervision import (
     solve_maps,
 )
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
-from napari_swig_qmri.super_resolution.solver.problem import Problem, prepare
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -22,6 +22,7 @@ from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import Progress, between, drained, mapped, staged
 from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
+from napari_swig_qmri.super_resolution.preparation.problem import Problem
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
 from napari_swig_qmri.super_resolution.solver.one_scale_up import prepare_like
@@ -34,7 +35,6 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     make_posterior,
     predict,
 )
-from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 if TYPE_CHECKING:
     from torch import Tensor

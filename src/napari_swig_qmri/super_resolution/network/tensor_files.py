@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from napari_swig_qmri.data.output import replacing
+from napari_swig_qmri.data.storage.output import replacing
 from napari_swig_qmri.data.wording import shortened
 
 if TYPE_CHECKING:

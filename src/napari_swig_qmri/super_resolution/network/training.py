@@ -27,7 +27,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader
 
-from napari_swig_qmri.data.output import check_output, write_text
+from napari_swig_qmri.data.storage.output import check_output, write_text
 from napari_swig_qmri.data.wording import csv_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import Progress

@@ -22,6 +22,7 @@ LEAST_RATIO = 1.1  # of the stored frequencies to the measured ones; interpolate
 MOST_RATIO = 6.0
 SIMPLE_RATIOS = (5 / 4, 4 / 3, 3 / 2, 8 / 5, 5 / 3, 2.0, 5 / 2, 3.0, 4.0)
 RATIO_TOLERANCE = 0.03  # relative, within which a ratio is taken for a simple one
+LOWEST_LIMIT = 5.5  # cycles per field of view; the spectrum of smooth maps falls off below
 SHORTEST_LINE = 24  # voxels
 FEWEST_LINES = 30
 MOST_LINES = 20_000
@@ -133,9 +134,9 @@ def _limit(spectra: list[FloatArray], n: int) -> _Limit | None:
     """Limit of the measured frequencies along an axis of `n` voxels, from the map that shows it best; None without."""
     found = [limit for limit in map(_drop, spectra) if limit is not None]
     best = max(found, key=lambda limit: limit.drop, default=None)
-    if best is None or best.drop < LEAST_DROP or not LEAST_RATIO <= n / (2 * best.frequency) <= MOST_RATIO:
+    if best is None or best.drop < LEAST_DROP or best.frequency < LOWEST_LIMIT:
         return None
-    return best
+    return best if LEAST_RATIO <= n / (2 * best.frequency) <= MOST_RATIO else None
 
 
 def _drop(spectrum: FloatArray) -> _Limit | None:

@@ -17,7 +17,7 @@ from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpola
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # LR multipliers are kept only where the conflict is below this

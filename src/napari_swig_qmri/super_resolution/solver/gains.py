@@ -25,8 +25,8 @@ from napari_swig_qmri.super_resolution.solver.prediction import Prediction, make
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
     Block = tuple[NegativeLogPosterior, Tensor]  # posterior of a block, and which of its LR voxels are tissue
 

@@ -12,8 +12,8 @@ from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.prediction import Prediction
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 HEAD = 0.2  # PD relative to water, above which a voxel belongs to the head
 HEAD_WINDOW = 1.0  # standard deviation in LR voxels of the average of PD, which suppresses specks of noise

@@ -18,8 +18,8 @@ from napari_swig_qmri.super_resolution.solver.prediction import Noise, lr_struct
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
-    from napari_swig_qmri.super_resolution.solver.problem import Problem
 
 DENOISED_PLANES = 16  # most planes that are denoised at a time
 FIRST_STEPS, LAST_STEPS = 2, 2  # Gauss-Newton steps before and after conflicts are sought

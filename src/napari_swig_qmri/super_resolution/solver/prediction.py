@@ -15,6 +15,7 @@ from napari_swig_qmri.data.truncation import (
     TruncationOperator,
     linear_interpolation,
 )
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise_statistics import (
     local_variance,
@@ -23,7 +24,6 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
     subsample,
 )
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.problem import FLOOR, GUIDE_FLOOR, Problem
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ import pytest
 from paths import PACKAGE
 from volume_cases import AFFINE, numbered
 
-from napari_swig_qmri.data.files import read_folder, read_volume, write_volume
-from napari_swig_qmri.data.image_files import READABLE, UnreadableError, one_sentence
-from napari_swig_qmri.data.nifti import read_nifti
+from napari_swig_qmri.data.storage.files import read_folder, read_volume, write_volume
+from napari_swig_qmri.data.storage.image_files import READABLE, UnreadableError, one_sentence
+from napari_swig_qmri.data.storage.nifti import read_nifti
 
 MB = 1e6
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import median_filter
 
-from napari_swig_qmri.super_resolution.solver.tissue import MIN_TISSUE, TISSUE_PD, TISSUE_T1, TISSUE_T2
+from napari_swig_qmri.super_resolution.preparation.tissue import MIN_TISSUE, TISSUE_PD, TISSUE_T1, TISSUE_T2
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps

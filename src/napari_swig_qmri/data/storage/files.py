@@ -12,22 +12,21 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.folders import find_images, has_dicom
-from napari_swig_qmri.data.image_files import files_of, one_sentence, split_extension
-from napari_swig_qmri.data.interpretation import QUANTITY_OF_SUFFIX
-from napari_swig_qmri.data.nifti import (
+from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
+from napari_swig_qmri.data.recognition.bids import DESCRIPTION, dataset_root, read_sidecar, short_name
+from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
+from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix, quantities_of_stack
+from napari_swig_qmri.data.recognition.suffixes import LABELS, QUANTITY_OF_SUFFIX, SUFFIX_KEY
+from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, with_kind
+from napari_swig_qmri.data.storage.folders import find_images, has_dicom
+from napari_swig_qmri.data.storage.image_files import files_of, one_sentence, split_extension
+from napari_swig_qmri.data.storage.nifti import (
     NiftiContent,
     header_text,
     read_nifti,
     write_nifti,
 )
-from napari_swig_qmri.data.output import Part, append_text, check_free, replacing, write_text
-from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, generated_by
-from napari_swig_qmri.data.recognition.bids import DESCRIPTION, dataset_root, read_sidecar, short_name
-from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
-from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix, quantities_of_stack
-from napari_swig_qmri.data.recognition.suffixes import LABELS, SUFFIX_KEY
-from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, with_kind
+from napari_swig_qmri.data.storage.output import Part, append_text, check_free, replacing, write_text
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
 
 UNKNOWN = "weighted"  # in place of the BIDS suffix in names of images that have none

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, numbered, rotation, stored_as, volume
 
-from napari_swig_qmri.data.files import read_folder, read_volume, write_volume
-from napari_swig_qmri.data.image_files import split_extension
-from napari_swig_qmri.data.nifti import NiftiContent, read_nifti, write_nifti
+from napari_swig_qmri.data.storage.files import read_folder, read_volume, write_volume
+from napari_swig_qmri.data.storage.image_files import split_extension
+from napari_swig_qmri.data.storage.nifti import NiftiContent, read_nifti, write_nifti
 
 SHEAR = np.array([[1, 0.2, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1.0]])
 TILTED = rotation((5, -10, 20)) @ AFFINE
@@ -190,7 +190,7 @@ def test_a_killed_write_keeps_the_old_file(tmp_path):
         "import os, sys, nibabel as nib\n"
         "from pathlib import Path\n"
         "from dataclasses import replace\n"
-        "from napari_swig_qmri.data.nifti import read_nifti, write_nifti\n"
+        "from napari_swig_qmri.data.storage.nifti import read_nifti, write_nifti\n"
         "def die(self, name):\n"
         "    Path(name).write_bytes(b'half')\n"
         "    os._exit(9)\n"

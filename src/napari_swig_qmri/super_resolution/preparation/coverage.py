@@ -10,7 +10,7 @@ from nibabel.affines import apply_affine
 
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.wording import joined
-from napari_swig_qmri.super_resolution.solver.tissue import head_brightness, is_bright
+from napari_swig_qmri.super_resolution.preparation.tissue import head_brightness, is_bright
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from napari_swig_qmri.data.image_files import split_extension
-from napari_swig_qmri.data.output import write_text
+from napari_swig_qmri.data.storage.image_files import split_extension
+from napari_swig_qmri.data.storage.output import write_text
 
 
 def add_to_sidecar(image: Path, fields: Mapping[str, Any]) -> Path:

@@ -10,9 +10,9 @@ import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 
-from napari_swig_qmri.data.affines import affine_of
-from napari_swig_qmri.data.image_files import UnreadableError, files_of, float_type, one_sentence, open_image
-from napari_swig_qmri.data.output import Part, replacing
+from napari_swig_qmri.data.storage.affines import affine_of
+from napari_swig_qmri.data.storage.image_files import UnreadableError, files_of, float_type, one_sentence, open_image
+from napari_swig_qmri.data.storage.output import Part, replacing
 from napari_swig_qmri.data.volumes import FloatArray
 
 _SLAB = 1 << 25  # bytes that are read at a time

@@ -8,7 +8,7 @@ import torch
 from volume_cases import rotation
 
 from napari_swig_qmri.data.volumes import VoxelGrid, WeightedImage
-from napari_swig_qmri.super_resolution.solver.coverage import head_notices, tissue_notices
+from napari_swig_qmri.super_resolution.preparation.coverage import head_notices, tissue_notices
 
 HR = VoxelGrid((40, 40, 40), np.eye(4))
 LR = HR.with_shape((20, 20, 20))

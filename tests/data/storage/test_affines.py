@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, CODES, rotation, stored_as
 
-from napari_swig_qmri.data.affines import affine_of
+from napari_swig_qmri.data.storage.affines import affine_of
 
 SHAPE = (256, 300, 200)
 LEFT_HANDED = np.diag([-1.0, 1.0, 1.0, 1.0])

@@ -11,7 +11,7 @@ from nibabel.affines import from_matvec
 
 from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
 from napari_swig_qmri.data.wording import joined, size_text
-from napari_swig_qmri.super_resolution.solver.alignment import is_parallel, reordered
+from napari_swig_qmri.super_resolution.preparation.alignment import is_parallel, reordered
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage

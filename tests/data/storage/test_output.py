@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from paths import PACKAGE
 
-from napari_swig_qmri.data.output import append_text, check_output, replacing, write_text
+from napari_swig_qmri.data.storage.output import append_text, check_output, replacing, write_text
 
 WRITES = {"write_text", "write_bytes", "to_filename", "savefig", "save", "save_as", "save_file", "touch", "tofile"}
 WRITES |= {"open", "savetxt", "savez", "imwrite", "imsave", "rename", "replace", "copyfile"}

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from napari_swig_qmri.data.image_files import READABLE, split_extension
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.suffixes import LABELS, MAP_UNITS, WEIGHTED
+from napari_swig_qmri.data.storage.image_files import READABLE, split_extension
 
 _OTHER_MODALITIES = {"func", "dwi", "perf", "pet", "meg", "eeg", "sourcedata", "code"}
 _MAX_DEPTH = 6  # levels of subfolders: derivatives/pipeline/sub/ses/anat and one more

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE, numbered, rotation, stored_as, volume
 
-from napari_swig_qmri.data.dicom_export import (
+from napari_swig_qmri.data.storage.dicom_export import (
     BURNED_IN,
     LARGEST,
     DicomStudy,

@@ -10,7 +10,7 @@ from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff
 from volume_cases import CODES, rotation
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
-from napari_swig_qmri.super_resolution.solver.alignment import align_axes, is_parallel, reordered
+from napari_swig_qmri.super_resolution.preparation.alignment import align_axes, is_parallel, reordered
 
 HR = VoxelGrid((24, 20, 16), from_matvec(np.eye(3), [5, 6, 7]))
 LR = HR.with_shape((12, 10, 8))

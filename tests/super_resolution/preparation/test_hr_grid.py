@@ -9,7 +9,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff
 from volume_cases import CODES, rotation
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
-from napari_swig_qmri.super_resolution.solver.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
+from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 
 GRID = VoxelGrid((24, 20, 16), np.eye(4))
 LR = QuantitativeMaps(data=np.ones((3, 12, 10, 8)), grid=GRID.with_shape((12, 10, 8)))

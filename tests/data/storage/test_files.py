@@ -11,7 +11,9 @@ import pytest
 from export_cases import EXPORTS, Exported, truth, write
 from volume_cases import AFFINE, numbered, volume
 
-from napari_swig_qmri.data.files import (
+from napari_swig_qmri.data.interpretation import as_maps, is_map
+from napari_swig_qmri.data.recognition.units import with_kind
+from napari_swig_qmri.data.storage.files import (
     describe_dataset,
     ignore_in_dataset,
     read_folder,
@@ -19,8 +21,6 @@ from napari_swig_qmri.data.files import (
     read_volumes,
     write_volume,
 )
-from napari_swig_qmri.data.interpretation import as_maps, is_map
-from napari_swig_qmri.data.recognition.units import with_kind
 
 KINDS = {
     "SyMRI": {"T1map": "ms", "T2map": "ms", "PDmap": "arbitrary"},

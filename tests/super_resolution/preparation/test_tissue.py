@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_swig_qmri.super_resolution.solver.tissue import find_tissue, head_brightness
+from napari_swig_qmri.super_resolution.preparation.tissue import find_tissue, head_brightness
 
 SHAPE = (10, 8, 6)
 EVERYWHERE = torch.ones(SHAPE, dtype=torch.bool)

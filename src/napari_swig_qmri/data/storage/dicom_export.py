@@ -19,8 +19,8 @@ import numpy.typing as npt
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, io_orientation, ornt_transform
 from PIL import Image, ImageDraw, ImageFont
 
-from napari_swig_qmri.data.output import replacing
 from napari_swig_qmri.data.provenance import generated_by
+from napari_swig_qmri.data.storage.output import replacing
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import for_terminal
 

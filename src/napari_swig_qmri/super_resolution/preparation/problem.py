@@ -22,16 +22,16 @@ from napari_swig_qmri.data.truncation import (
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
-from napari_swig_qmri.super_resolution.solver.alignment import align_axes
-from napari_swig_qmri.super_resolution.solver.coverage import LEAST_OF_A_GUIDE, head_notices, tissue_notices
-from napari_swig_qmri.super_resolution.solver.proton_density import (
+from napari_swig_qmri.super_resolution.preparation.alignment import align_axes
+from napari_swig_qmri.super_resolution.preparation.coverage import LEAST_OF_A_GUIDE, head_notices, tissue_notices
+from napari_swig_qmri.super_resolution.preparation.proton_density import (
     WATER_PD,
     is_bright_in_head,
     pd_of_water,
     spikes_of,
     tissue_level,
 )
-from napari_swig_qmri.super_resolution.solver.tissue import AIR, find_tissue, head_brightness, is_bright
+from napari_swig_qmri.super_resolution.preparation.tissue import AIR, find_tissue, head_brightness, is_bright
 
 if TYPE_CHECKING:
     import numpy.typing as npt

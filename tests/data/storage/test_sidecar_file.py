@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from napari_swig_qmri.data.sidecar_file import add_to_sidecar
+from napari_swig_qmri.data.storage.sidecar_file import add_to_sidecar
 
 
 def test_other_fields_stay(tmp_path: Path) -> None:

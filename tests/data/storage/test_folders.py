@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from volume_cases import AFFINE
 
-from napari_swig_qmri.data.files import read_folder
-from napari_swig_qmri.data.folders import find_images, has_dicom, has_images
+from napari_swig_qmri.data.storage.files import read_folder
+from napari_swig_qmri.data.storage.folders import find_images, has_dicom, has_images
 
 IMAGE = nib.Nifti1Image(np.ones((4, 4, 4), np.uint8), AFFINE).to_bytes()
 

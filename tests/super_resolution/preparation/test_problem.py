@@ -16,7 +16,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedI
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import degrade
-from napari_swig_qmri.super_resolution.solver.problem import WATER_PD, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import WATER_PD, prepare
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Files of images: found, opened, read and written."""

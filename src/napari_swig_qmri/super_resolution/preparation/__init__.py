@@ -1,0 +1,1 @@
+"""LR maps and guides brought to one HR and one LR grid, and what they share."""
