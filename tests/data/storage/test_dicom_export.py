@@ -133,6 +133,6 @@ def test_a_sheared_grid_is_refused(tmp_path: Path) -> None:
 
 
 def test_without_pydicom_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "pydicom.uid", None)
+    monkeypatch.setitem(sys.modules, "pydicom", None)
     with pytest.raises(ModuleNotFoundError, match=r"napari-swig-qmri\[dicom\]"):
         DicomStudy.new("Brain")

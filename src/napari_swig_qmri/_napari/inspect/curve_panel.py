@@ -16,9 +16,8 @@ from qtpy.QtWidgets import QLabel, QWidget
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, wrapped_label
-from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery, is_torch_loaded, load_torch
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
-from napari_swig_qmri._napari.parts.loading import is_loaded, load
 from napari_swig_qmri._napari.parts.plots import (
     Plot,
     colour_upright,
@@ -66,7 +65,7 @@ class CurvePanel(QWidget):
         super().__init__()
         self._fixed: list[Entry] = []  # pins and regions
         self._cursor: Entry | None = None
-        self._is_loading = not is_loaded()  # torch, which computes signals
+        self._is_loading = not is_torch_loaded()  # torch, which computes signals
         self._sweep: Sweep | None = None  # of the shown sequence over the chosen setting
         self._fixed_rows: list[Row] = []
         self._cursor_rows: list[Row] = []
@@ -104,7 +103,7 @@ class CurvePanel(QWidget):
         self._loading = BackgroundQuery(self, pause=0)
         self._loading.answered.connect(self._start_drawing)
         if self._is_loading:
-            self._loading.ask(load)
+            self._loading.ask(load_torch)
 
     @property
     def is_ready(self) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import sys
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from functools import partial
@@ -142,3 +144,15 @@ def _result(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any
 def _exists(reference: ref[QObject]) -> bool:
     target = reference()
     return target is not None and exists(target)
+
+
+def is_torch_loaded() -> bool:
+    """Whether torch is imported completely; while another thread imports it, importing it would wait."""
+    module = sys.modules.get("torch")
+    return module is not None and not getattr(module.__spec__, "_initializing", False)
+
+
+def load_torch() -> None:
+    """Import torch and the signals that need it; for a thread, since it would block a window for seconds."""
+    importlib.import_module("torch")
+    importlib.import_module("napari_swig_qmri.physics.epg")
