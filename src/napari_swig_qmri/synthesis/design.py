@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy.optimize import minimize
-from scipy.stats import qmc
 
 from napari_swig_qmri.data.volumes import FloatArray
 from napari_swig_qmri.physics.nulling import nulled_from, nulled_time
@@ -191,6 +189,8 @@ def _settings_at(problem: DesignProblem, position: FloatArray) -> dict[str, floa
 
 def _best_of_spread(problem: DesignProblem) -> Generator[Progress, None, FloatArray]:
     """The best positions ``(start, setting)`` of those that a Sobol sequence spreads over the unit cube."""
+    from scipy.stats import qmc  # takes half a second, which opening a dock need not wait for
+
     positions = qmc.Sobol(len(problem.limits), scramble=False).random(N_SOBOL)
     scores = np.zeros(N_SOBOL)
     for index, position in enumerate(positions):
@@ -203,6 +203,8 @@ def _best_of_spread(problem: DesignProblem) -> Generator[Progress, None, FloatAr
 
 def _refined_position(problem: DesignProblem, starts: FloatArray) -> Generator[Progress, None, FloatArray]:
     """The best position ``(setting,)`` of those that the simplex searches from all starts end at."""
+    from scipy.optimize import minimize  # loaded late, as `qmc` is
+
     scale = max(_efficiency_at(problem, _settings_at(problem, start)) for start in starts) or 1.0
 
     def loss(position: FloatArray) -> float:

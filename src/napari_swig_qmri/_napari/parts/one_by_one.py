@@ -12,8 +12,11 @@ if TYPE_CHECKING:
     Piece = Callable[[], object]
 
 
+PAUSE = 5  # ms, in which the window paints and answers
+
+
 class OneByOne(QObject):
-    """Calls functions in their order, one per turn of the event loop. An error ends the work.
+    """Calls functions in their order, with a pause after each. An error ends the work.
 
     It does nothing more once it is destroyed, as with the dock that it belongs to.
     """
@@ -25,7 +28,7 @@ class OneByOne(QObject):
         super().__init__(parent)
         self._pieces: Iterator[Piece] | None = None
         self._timer = QTimer(self)
-        self._timer.setInterval(0)
+        self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._go_on)
 
     @property
