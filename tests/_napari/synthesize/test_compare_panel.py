@@ -189,7 +189,7 @@ def test_the_view_is_restored_once_all_layers_are_deleted(
     elif what == "comparison":
         compare(widget, qtbot)
     else:
-        widget.sheet.show_button.native.click()
+        widget.sheet.show_sheet()
     assert viewer.canvas.grid.enabled
     viewer.scene.camera.zoom = 40
     viewer.layers.clear()
@@ -285,7 +285,7 @@ def test_marks_are_hidden_by_panes_and_sheets_and_shown_again(
     widget.compare.button.native.click()
     assert all(layer.visible for layer in marks)
     assert viewer.canvas.grid.stride == PAIR_STRIDE
-    widget.sheet.show_button.native.click()
+    widget.sheet.show_sheet()
     assert viewer.canvas.grid.stride == 1
     assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers
 
