@@ -208,7 +208,7 @@ def test_maps_and_masks_that_cannot_be_compared_are_named(
     viewer.add_labels(np.zeros(GRID.shape[::-1], np.uint8), name="empty")
     compare(widget, qtbot)
     widget.compare.mask_box.value = viewer.layers["empty"]
-    qtbot.waitUntil(lambda: "no brain tissue" in widget.compare.message.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "is empty" in widget.compare.message.text(), timeout=10_000)
     assert widget.compare.table.isHidden()
     widget.compare.stop()
     widget.editor.set_value(Mprage.from_typical())
