@@ -189,7 +189,7 @@ def test_the_view_is_restored_once_all_layers_are_deleted(
     elif what == "comparison":
         compare(widget, qtbot)
     else:
-        widget.sheet.show_button.native.click()
+        widget.sheet.show_sheet()
     assert viewer.canvas.grid.enabled
     viewer.scene.camera.zoom = 40
     viewer.layers.clear()
@@ -208,7 +208,7 @@ def test_maps_and_masks_that_cannot_be_compared_are_named(
     viewer.add_labels(np.zeros(GRID.shape[::-1], np.uint8), name="empty")
     compare(widget, qtbot)
     widget.compare.mask_box.value = viewer.layers["empty"]
-    qtbot.waitUntil(lambda: "no brain tissue" in widget.compare.message.text(), timeout=10_000)
+    qtbot.waitUntil(lambda: "is empty" in widget.compare.message.text(), timeout=10_000)
     assert widget.compare.table.isHidden()
     widget.compare.stop()
     widget.editor.set_value(Mprage.from_typical())
@@ -285,7 +285,7 @@ def test_marks_are_hidden_by_panes_and_sheets_and_shown_again(
     widget.compare.button.native.click()
     assert all(layer.visible for layer in marks)
     assert viewer.canvas.grid.stride == PAIR_STRIDE
-    widget.sheet.show_button.native.click()
+    widget.sheet.show_sheet()
     assert viewer.canvas.grid.stride == 1
     assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers
 

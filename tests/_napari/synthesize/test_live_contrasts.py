@@ -150,7 +150,7 @@ def test_only_another_setting_stops_freezing(
     elif meanwhile == "marks":
         widget.rendering.mark.value = True
     else:
-        widget.sheet.show_button.native.click()
+        widget.sheet.show_sheet()
     gate.set()
     qtbot.waitUntil(lambda: all(isinstance(layer.data, np.ndarray) for layer in layers))
     assert widget.live.layers == []

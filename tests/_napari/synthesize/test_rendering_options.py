@@ -157,7 +157,7 @@ def test_a_marked_flair_has_both_caveats_and_marks_voxels_next_to_fluid(qtbot: Q
     widget.side_by_side.value = False
     (live,) = widget.run()
     widget.rendering.mark.value = True
-    assert (widget.caveat.text(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, PARTIAL_VOLUME_CAVEAT)
+    assert (widget.caveat.toolTip(), widget.rendering.caveat.text()) == (FLAIR_CAVEAT, PARTIAL_VOLUME_CAVEAT)
     assert (widget.caveat.isHidden(), widget.rendering.caveat.isHidden()) == (False, False)
     marks = viewer.layers[f"Partial volume in {live.name}"]
     marked = from_layer(*marks.as_layer_data_tuple()[:2]).data

@@ -94,7 +94,7 @@ def test_a_sheet_shows_every_contrast_of_the_last_source_with_its_options(
     widget.editor.set_value(UserEquation(text="PD * exp(-TE/T2)"))
     widget.sheet.add_button.native.click()
     widget.rendering.set_value(Rendering())
-    widget.sheet.show_button.native.click()
+    widget.sheet.show_sheet()
     layers = widget.sheet.layers
     assert [layer for layer in viewer.layers if layer.visible] == layers
     assert [layer.name for layer in layers] == [f"{name} synthetic (SR)" for name in (*USUAL, "equation")]
@@ -103,7 +103,7 @@ def test_a_sheet_shows_every_contrast_of_the_last_source_with_its_options(
     assert [layer.data.rendering for layer in layers] == [*[Rendering()] * 4, noisy]
     assert LayerRecord.of(layers[-1]).volume.sidecar["Rendering"]["SNR"] == 25
     n_layers = len(viewer.layers)
-    widget.sheet.show_button.native.click()  # replaces the sheet
+    widget.sheet.show_sheet()  # replaces the sheet
     assert len(viewer.layers) == n_layers
     assert viewer.canvas.grid.enabled
     assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers

@@ -118,7 +118,9 @@ class Dock(QWidget):
     def showEvent(self, event: QShowEvent | None) -> None:
         """Become a tab beside the other docks: one above the other, they would be too low."""
         super().showEvent(event)
-        QTimer.singleShot(0, partial(self._join_tabs, self.window().size()))  # later: napari is still placing the dock
+        window = self.window()
+        if window is not None:
+            QTimer.singleShot(0, partial(self._join_tabs, window.size()))  # later: napari is still placing the dock
 
     def _join_tabs(self, size: QSize) -> None:
         """Become a tab of the other docks, and give the window its size before it made room for this one."""
