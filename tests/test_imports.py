@@ -22,6 +22,7 @@ def loaded_after(code: str) -> set[str]:
     return set(done.stdout.split("\n")[-2].split())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "module",
     [
@@ -39,6 +40,7 @@ def test_asking_what_there_is_loads_nothing() -> None:
     assert loaded_after("import napari_swig_qmri; dir(napari_swig_qmri); napari_swig_qmri.__version__") == set()
 
 
+@pytest.mark.slow
 def test_files_open_without_torch(tmp_path: Path) -> None:
     path = str(tmp_path / "sub-01_T1map.nii.gz")
     nib.save(nib.Nifti1Image(np.ones((4, 5, 6), np.float32), np.eye(4)), path)
@@ -46,6 +48,7 @@ def test_files_open_without_torch(tmp_path: Path) -> None:
     assert loaded_after(code) == set()
 
 
+@pytest.mark.slow
 def test_the_engine_loads_torch_but_no_window() -> None:
     assert loaded_after("from napari_swig_qmri import super_resolve") == {"torch"}
 

@@ -38,6 +38,7 @@ def guides_of(case: Path, *names: str) -> list[object]:
     return [word for name in names for word in ("--guide", case / "guides" / f"sub-03_{name}.nii.gz")]
 
 
+@pytest.mark.slow
 def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_made(run: Run, case: Path) -> None:
     words = ("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w", "FLAIR"), "-o", "out")
     result = run(*words, "--json")
@@ -63,6 +64,7 @@ def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_m
     assert "--overwrite" in again.stderr
 
 
+@pytest.mark.slow
 def test_a_folder_of_guides_a_mask_and_a_voxel_size_can_be_given(run: Run, case: Path) -> None:
     words = ("super-resolve", case / "lr", "--guide", case / "guides", *REGRESSION)
     result = run(*words, "--mask", case / "mask.nii.gz")

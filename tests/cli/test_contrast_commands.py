@@ -45,6 +45,7 @@ def test_a_refocusing_angle_is_recorded_unless_it_is_the_ideal(run: Run, maps: P
     assert 0.7 < np.median(load("low.nii.gz") / load("ideal.nii.gz")) < 0.99
 
 
+@pytest.mark.slow
 def test_transmit_field_noise_and_sign_are_applied_and_recorded(run: Run, maps: Path) -> None:
     words = ("--sequence", "ir-se", "--tr", 4000, "--te", 15, "--ti", 600)
     options = ("--b1", 0.9, "--snr", 30, "--seed", 4, "--sign", "signed")
@@ -197,6 +198,7 @@ def test_existing_files_are_kept_without_overwrite(run: Run, maps: Path) -> None
     assert load("x.nii.gz").shape == SHAPE
 
 
+@pytest.mark.slow
 def test_sheet_writes_every_contrast_of_a_protocol(run: Run, maps: Path) -> None:
     write_protocol(Protocol.usual(), "brain.toml")
     save("b1.nii.gz", np.full(SHAPE, 0.8))

@@ -43,6 +43,7 @@ PAIRS = {
 pairs = pytest.mark.parametrize(("hr", "lr"), PAIRS.values(), ids=PAIRS)
 
 
+@pytest.mark.slow
 @pairs
 def test_adjoint_linear_and_constants(hr, lr):
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)

@@ -53,6 +53,7 @@ def test_air_keeps_pd_and_has_the_shortest_times():
     assert torch.equal(cleaned[:, 1], maps[:, 1])
 
 
+@pytest.mark.slow
 def test_a_network_takes_nothing_above_what_is_highest():
     maps, guides = degraded(slab().maps)
     planned = plan(maps, guides, Options(device="cpu"))

@@ -21,6 +21,7 @@ from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 
+@pytest.mark.slow
 def test_what_comes_back_belongs_together():
     lr, guides = case()
     result = usual()
@@ -85,6 +86,7 @@ def test_a_subset_of_the_maps(names):
         assert ours < errors(interpolated, where=tissue())[NAMES.index(name)]
 
 
+@pytest.mark.slow
 def test_outside_the_mask_the_maps_are_zero():
     mask = slab().mask
     result = solved(*case(), mask=mask)

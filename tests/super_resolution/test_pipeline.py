@@ -57,6 +57,7 @@ def test_the_scale_of_guides_and_pd_does_not_matter():
     np.testing.assert_allclose(np.array(result.gains) * 250 / 40, usual().gains, rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_the_input_is_left_alone():
     lr, guides = degraded(slab().maps)
     before = lr.data.copy(), [g.data.copy() for g in guides]
@@ -106,6 +107,7 @@ def weights(tmp_path):
     return tmp_path / "weights.safetensors"
 
 
+@pytest.mark.slow
 def test_an_untrained_network_gives_the_maps_of_the_posterior(tmp_path):
     SwigNet().save(tmp_path / "untrained.safetensors", {})
     result = solved(*case(), method="network", weights=tmp_path / "untrained.safetensors")
@@ -159,6 +161,7 @@ def test_a_cuda_device_gives_the_same_maps(memory_limit):
     assert relative(result.maps, usual().maps, where=slab().mask, share=0.999) < 1e-3
 
 
+@pytest.mark.slow
 def test_progress_rises_and_says_what_is_done():
     _, steps, longest = paced(super_resolution_steps(*case()))
     assert all(isinstance(step, Progress) for step in steps)

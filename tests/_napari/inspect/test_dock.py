@@ -52,6 +52,7 @@ def lr_dock(lr_viewer: ViewerModel, qtbot: QtBot) -> InspectWidget:
     return open_dock(lr_viewer, qtbot)
 
 
+@pytest.mark.slow
 def test_a_script_sets_inputs_gets_them_back_and_measures(viewer: ViewerModel, dock: InspectWidget) -> None:
     add_labels(viewer, labelled())
     inputs = InspectInputs(

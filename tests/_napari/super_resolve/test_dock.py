@@ -86,6 +86,7 @@ def test_value_is_what_was_set(viewer: ViewerModel, widget: SuperResolveWidget) 
     assert widget.options_fold.button.text() == "Options: method network"
 
 
+@pytest.mark.slow
 def test_the_engine_is_asked_once_per_pause(
     viewer: ViewerModel, widget: SuperResolveWidget, engine: FakeEngine, qtbot: QtBot
 ) -> None:
@@ -133,6 +134,7 @@ def test_a_synthesised_image_is_known_by_its_maker_not_by_words(
     assert proposed == ([] if "GeneratedBy" in sidecar else [layer])
 
 
+@pytest.mark.slow
 def test_a_run_adds_layers_in_the_place_of_the_guides(
     viewer: ViewerModel, widget: SuperResolveWidget, engine: FakeEngine
 ) -> None:
@@ -155,6 +157,7 @@ def test_a_run_adds_layers_in_the_place_of_the_guides(
     assert engine.runs[0]["maps"]["T1"].max() < 2  # seconds, although the layer shows ms
 
 
+@pytest.mark.slow
 def test_a_second_run_adds_numbered_layers(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
     layers = add_small_case(viewer)
     first, second = widget.run(), widget.run()

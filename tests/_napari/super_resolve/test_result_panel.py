@@ -102,6 +102,7 @@ def test_the_button_says_how_the_next_run_differs(
     assert action(widget) == "Run again with no guide, network"
 
 
+@pytest.mark.slow
 def test_switching_results_keeps_the_kind_of_layer_shown(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
     widget.run()
     looked_at = ["sub-01 T1w residual", "T1 SR (ms)"]
@@ -115,6 +116,7 @@ def test_switching_results_keeps_the_kind_of_layer_shown(viewer: ViewerModel, wi
     assert viewer.layers.selection.active is viewer.layers["T1 SR (ms)"]
 
 
+@pytest.mark.slow
 def test_only_a_network_is_adapted(widget: SuperResolveWidget, engine: FakeEngine, qtbot: QtBot) -> None:
     run(widget, "posterior")
     assert widget.results.adapt_button.native.isHidden()

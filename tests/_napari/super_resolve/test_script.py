@@ -40,6 +40,7 @@ def test_layers_are_chosen_resolved_and_added() -> None:
     assert [step.fraction for step in steps] == sorted(step.fraction for step in steps)
 
 
+@pytest.mark.slow
 def test_maps_guides_and_mask_can_be_named() -> None:
     viewer = ViewerModel()
     layers = add_case(viewer)

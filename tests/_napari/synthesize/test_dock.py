@@ -90,6 +90,7 @@ def test_sources_follow_the_layers(widget: SynthesizeWidget, viewer: ViewerModel
     assert not widget.add_button.enabled
 
 
+@pytest.mark.slow
 def test_contrasts_are_lazy_and_lie_on_their_maps(widget: SynthesizeWidget, viewer: ViewerModel) -> None:
     layers = widget.run()
     assert [layer.name for layer in layers] == ["T2-FLAIR synthetic (LR)", "T2-FLAIR synthetic (SR)"]

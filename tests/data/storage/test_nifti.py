@@ -184,6 +184,7 @@ def test_a_failed_write_keeps_the_old_file_and_leaves_nothing_else(tmp_path, mon
     assert [path.name for path in tmp_path.iterdir()] == ["a.nii"]
 
 
+@pytest.mark.slow
 def test_a_killed_write_keeps_the_old_file(tmp_path):
     write_volume(volume(), tmp_path / "a.nii")
     script = (

@@ -18,6 +18,7 @@ from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 QUICK = AdaptationSettings(n_steps=6, check_every=2, patch=16)
 
 
+@pytest.mark.slow
 def test_a_bad_network_gets_better_in_the_same_way_every_time_and_stays_itself():
     network = trained_network()
     torch.nn.init.constant_(network.tail.bias, 2.0)

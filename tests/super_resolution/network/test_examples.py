@@ -49,6 +49,7 @@ def test_a_second_scan_uses_the_first_scan_alone():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("loss", "kind"),
     [("supervised", LabelledExample), ("bootstrapped", LabelledExample), ("self-supervised", ScanExample)],
@@ -73,6 +74,7 @@ def test_other_settings_have_examples_of_their_own(config):
     assert len(folders) == 3 + 2  # validation does not depend on the loss
 
 
+@pytest.mark.slow
 def test_draws_depend_on_their_number_and_the_seed_alone(config):
     examples = config.dataset()
     (first, one), (second, two) = (DrawnExamples(examples, 7)[3] for _ in range(2))

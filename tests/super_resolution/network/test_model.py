@@ -37,6 +37,7 @@ def random_input(seed: int = 0) -> NetworkInput:
     )
 
 
+@pytest.mark.slow
 def test_an_untrained_network_corrects_nothing():
     inputs = random_input()
     kept = drained(correct(SwigNet(), inputs, n_planes=8))

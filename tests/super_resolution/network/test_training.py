@@ -44,6 +44,7 @@ def test_the_learning_rate_warms_up_and_slows_down():
     assert rates[1000] == pytest.approx(0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", ["supervised", "bootstrapped", "self-supervised"])
 def test_a_run_trains_logs_and_writes_weights(config, loss):
     weights = drained(train(replace(config, loss=loss)))
@@ -152,6 +153,7 @@ def test_two_processes_take_the_steps_of_one_with_the_same_batch(config, tmp_pat
         torch.testing.assert_close(together[name], alone[name], rtol=1e-3, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_command_trains_on_maps_and_says_what_was_assumed_about_them(config, tmp_path):
     truth = subject().truth
     for name in truth.names:
