@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from npe2 import PluginManifest
-from paths import DOCS
 from pytestqt.qtbot import QtBot
 from qtpy.QtCore import QPoint, Qt
 from qtpy.QtTest import QTest
-from skimage.io import imread
 from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, make_map
 
 from napari_swig_qmri._napari.inspect.dock import InspectWidget
@@ -151,16 +146,3 @@ def dock_name(command: str) -> str:
     manifest = PluginManifest.from_distribution(PLUGIN)
     docks = manifest.contributions.widgets or []
     return next(str(dock.display_name) for dock in docks if dock.command == f"{PLUGIN}.{command}")
-
-
-@pytest.mark.slow
-@pytest.mark.gui
-@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 19), ("inspect_tour", 11), ("compare_tour", 4)])
-def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
-    script = DOCS / "examples" / f"{tour}.py"
-    words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    pictures = {path.name: imread(path) for path in tmp_path.glob("*.png")}
-    assert len(pictures) == n_pictures + (tour == "compare_tour" and find_spec("napari_orthogonal_views") is not None)
-    assert all(picture[..., :3].std() > 10 for picture in pictures.values())
