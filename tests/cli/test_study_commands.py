@@ -60,7 +60,8 @@ def test_simulate_names_its_files_like_the_maps_and_keeps_those_that_exist(run: 
     assert Path("case/lr/sub-anna_T1map.nii.gz").is_file()
     again = run(*words)
     assert again.exit_code == 1
-    assert "already in case: choose another folder or use --overwrite" in again.stderr
+    assert "already in case/" in again.stderr
+    assert "choose another folder or use --overwrite" in again.stderr
     assert run(*words, "--overwrite").exit_code == 0
 
 

@@ -119,11 +119,11 @@ def test_a_mask_beside_the_measured_voxels_is_told_and_one_far_from_them_is_refu
     maps = QuantitativeMaps(data=head[None], grid=grid, names=("PD",))
     said = {shift: mask_from(np.roll(head, shift, axis=0) > 0, grid, maps)[1] for shift in (0, 1, 4)}
     assert said[0] == said[1] == ()
-    assert said[4] == ("The mask covers only 60% of the tissue of the maps, from whose centre its own lies 4 mm away.",)
+    assert said[4] == ("The mask covers only 60% of the tissue of the maps; their centres are 4 mm apart.",)
     spiky = head.copy()
     spiky[tuple(np.random.default_rng(0).integers(0, 20, (3, 100)))] = 50  # outliers of a fit, in air, too
     assert mask_from(head > 0, grid, replace(maps, data=spiky[None]))[1] == ()
-    with pytest.raises(ValueError, match="its own lies 8 mm away: choose a mask"):
+    with pytest.raises(ValueError, match="their centres are 8 mm apart: choose a mask"):
         mask_from(np.roll(head, 8, axis=0) > 0, grid, maps)
 
 

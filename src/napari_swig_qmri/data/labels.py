@@ -86,7 +86,7 @@ def coverage_notices(mask: BoolArray, grid: VoxelGrid, maps: QuantitativeMaps) -
     centres = grid.world(inside.mean(axis=0)), maps.grid.world(np.argwhere(measured).mean(axis=0))
     covers = f"only {share:.0%} of the mask lies on" if sizes[0] < sizes[1] else f"the mask covers only {share:.0%} of"
     distance = np.linalg.norm(centres[0] - centres[1])
-    text = f"{covers} the tissue of the maps, from whose centre its own lies {distance:.0f} mm away"
+    text = f"{covers} the tissue of the maps; their centres are {distance:.0f} mm apart"
     if share < LEAST_COVERED:
         raise ValueError(f"{text}: choose a mask of the same head in the same place, or correct its header.")
     return (f"{text[0].upper()}{text[1:]}.",)

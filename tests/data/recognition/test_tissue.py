@@ -119,3 +119,13 @@ def test_a_brain_mask_of_grey_values_is_an_image() -> None:
     values, is_head = head("T1w")
     assert find_kind(Evidence(stem="brainmask", values=values)).suffix == "T1w"
     assert find_kind(Evidence(stem="brainmask", values=is_head.astype(float))).suffix == "mask"
+
+
+@pytest.mark.parametrize(
+    ("description", "image", "kind"),
+    [("T1_map", "T1w", "T1map"), ("MOLLI T1 mapping", "T1", "T1map"), ("MOLLI T1 mapping", "T1w", "T1w")],
+)
+def test_a_description_says_map_or_leaves_it_to_the_values(description: str, image: str, kind: str) -> None:
+    values = head(image)[0] * (1e3 if image == "T1" else 1)
+    found = find_kind(Evidence(stem="T1", values=values, sidecar={"SeriesDescription": description}))
+    assert (found.suffix, found.confidence) == (kind, "likely")

@@ -67,11 +67,26 @@ def test_a_blob_keeps_its_place_whatever_the_storage_order_and_tilt():
     np.testing.assert_allclose(centre, (14, 13, 16), atol=0.1)
 
 
+def test_values_stay_where_the_finer_guide_was_not_measured():
+    t1w, t2w = tissues()
+    coarse, grid = sliced(t2w, 3)
+    part = np.where(np.arange(32)[:, None, None] < 16, t1w, np.nan)
+    (_, sharp), _ = sharpened(guide(part, HR, "T1w", T1W), guide(coarse, grid))
+    np.testing.assert_array_equal(sharp.data[20:], np.repeat(coarse, 3, 2)[20:].astype(np.float32))
+    elsewhere = VoxelGrid(HR.shape, from_matvec(np.eye(3), [500, 0, 0]))
+    (_, sharp), _ = sharpened(guide(t1w, elsewhere, "T1w", T1W), guide(coarse, grid))
+    np.testing.assert_array_equal(sharp.data, np.repeat(coarse, 3, 2).astype(np.float32))
+
+
 @pytest.mark.parametrize(
     "guides",
     [
         pytest.param(lambda t1, t2, c, g: (guide(t1, HR, "T1w", T1W), guide(t2, HR)), id="both fine"),
         pytest.param(lambda t1, t2, c, g: (guide(c, g),), id="alone"),
+        pytest.param(
+            lambda t1, t2, c, g: (guide(t1, HR, "T1w", T1W), guide(t2[:23], HR.with_shape((23, 28, 30)))),
+            id="hardly coarser",
+        ),
         pytest.param(lambda t1, t2, c, g: (guide(c, g), guide(c, g, "PDw")), id="both coarse"),
         pytest.param(
             lambda t1, t2, c, g: (guide(t1, HR, "UNI", Mp2rageUni.from_typical()), guide(c, g)), id="signed partner"

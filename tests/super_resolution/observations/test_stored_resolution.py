@@ -70,6 +70,16 @@ def test_the_limit_is_found_behind_edges_of_head_and_field_of_view(kind, ratio):
     np.testing.assert_allclose(found.grid.voxel_size, ratio, rtol=0.02)
 
 
+def test_a_map_without_a_value_takes_none_from_the_others():
+    _, stored = measured(tuple(n // 2 for n in STORED))
+    stored = np.where(HEAD, stored, 0)
+    stored[2, 30:40, 28:36, 20:30] = 0  # a fit that failed
+    found, _ = at_measured_resolution(maps_of(stored))
+    hole = (slice(16, 19), slice(15, 17), slice(11, 14))
+    assert (found.data[2][hole] == 0).all()
+    assert (found.data[:2][(slice(None), *hole)] > 0).all()
+
+
 def test_maps_of_a_head_alone_keep_their_values_and_places():
     low, stored = measured(tuple(n // 2 for n in STORED))
     found, _ = at_measured_resolution(maps_of(np.where(HEAD, stored, np.nan)))

@@ -279,7 +279,8 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
     """Map or weighted image, whichever the values of a plain T1, T2 or PD look like."""
     weighted = _QUANTITIES[quantity]
     about = prepared(f"{words} {evidence.series}", with_acquisition=True)
-    is_said = bool(found("plain", about) or is_enhanced(words, evidence) or evidence.series)
+    is_described = bool(evidence.series) and "mapping" not in evidence.series.lower()  # also of images that are fitted
+    is_said = bool(found("plain", about) or is_enhanced(words, evidence) or is_described)
     is_worked_on = bool(found("step", about))
     if re.search(r"(?<![a-z0-9])(?:t[12]s?|pd)[-_ ]?(?:gre|ffe|fl[23]d)", about) and quantity == "T2":
         weighted = "T2starw"
@@ -291,7 +292,8 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
     if not is_clear:
         return _ask(weighted, f"{why}, and values that may also be those of a {quantity} map")
     if unit is None:
-        return _decided(weighted, "likely", f"{why}, and values that are not those of a {quantity} map")
+        unlike = "" if is_said else f", and values that are not those of a {quantity} map"
+        return _decided(weighted, "likely", f"{why}{unlike}")
     kind = _decided(
         f"{quantity}map", "likely", f"{why}, and values like those of a head in {_IN_WORDS.get(unit, unit)}"
     )

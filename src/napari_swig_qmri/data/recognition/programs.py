@@ -72,7 +72,7 @@ def maker_of(text: str, evidence: Evidence) -> str | None:
     named_unit = re.search(r"(?:[Tt][12])[-_ (\[]+(?:ms|msec|sec)(?![A-Za-z0-9])", text)  # "MS" is the disease
     if parse_unit(evidence.sidecar.get("Units")) or unit_in(about, "s") or named_unit:
         return "its unit"
-    return "its description" if re.search(r"\bmap\b", about) else None
+    return "its description" if re.search(r"(?<![a-z0-9])maps?(?![a-z0-9])", about) else None
 
 
 def other_image_type(evidence: Evidence) -> str | None:

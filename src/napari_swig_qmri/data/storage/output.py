@@ -12,6 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
 
+from napari_swig_qmri.data.recognition.bids import DESCRIPTION
+
 Part = Callable[[Path], Path]  # target -> file to write in its place
 
 _REMEDY = "choose another folder or use --overwrite"
@@ -99,11 +101,13 @@ def check_output(
 
 def _check_free_in(folder: Path, files: Sequence[str], remedy: str) -> None:
     beginnings = tuple(file[:-1] for file in files if file.endswith("*"))
-    existing = [file for file in files if not file.endswith("*") and (folder / file).exists()]
-    if beginnings:
-        existing += sorted(name for _, _, names in os.walk(folder) for name in names if name.startswith(beginnings))
+    existing = [folder / file for file in files if not file.endswith("*") and (folder / file).exists()]
+    for place, folders, names in os.walk(folder) if beginnings else ():
+        folders[:] = [each for each in folders if not Path(place, each, DESCRIPTION).exists()]  # datasets of their own
+        existing += [Path(place, name) for name in names if name.startswith(beginnings)]
     if existing:
-        raise FileExistsError(f"{existing[0]} already in {folder}: {remedy}.")
+        found = min(existing)
+        raise FileExistsError(f"{found.name} already in {found.parent}: {remedy}.")
 
 
 def check_free(paths: Sequence[Path], overwrite: bool, remedy: str = "remove it first") -> None:
@@ -120,5 +124,5 @@ def check_folder(folder: Path) -> None:
 
 
 def _flush(path: Path) -> None:
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what may be written
         os.fsync(file.fileno())

@@ -64,10 +64,9 @@ def _edges_along(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
 def _fine_grid(grid: VoxelGrid, hr_grid: VoxelGrid) -> VoxelGrid | None:
     """Grid of a coarse guide divided to the voxels of the HR grid along its coarse axes; None if it has none."""
     ratios = np.asarray(grid.voxel_size) / _edges_along(hr_grid, grid)
-    if ratios.max() < COARSE:
-        return None
-    x, y, z = (n * round(ratio) if ratio >= COARSE else n for n, ratio in zip(grid.shape, ratios, strict=True))
-    return grid.with_shape((x, y, z))
+    factors = np.where(ratios >= COARSE, ratios.round().astype(int), 1)
+    x, y, z = (np.array(grid.shape) * factors).tolist()
+    return grid.with_shape((x, y, z)) if factors.max() > 1 else None
 
 
 def _partner(guide: WeightedImage, fine_grid: VoxelGrid, guides: Sequence[WeightedImage]) -> WeightedImage | None:
@@ -85,13 +84,13 @@ def _partner(guide: WeightedImage, fine_grid: VoxelGrid, guides: Sequence[Weight
 def _sharpened(
     guide: WeightedImage, partner: WeightedImage, fine_grid: VoxelGrid
 ) -> Generator[None, None, WeightedImage]:
-    """The guide on `fine_grid`; 0 where it was not measured itself."""
+    """The guide on `fine_grid`, with its own values where the partner was not measured."""
     fine, fine_seen = yield from resampled(partner.data, has_value(partner.data), partner.grid, fine_grid)
     average = _Average.between(fine_grid, guide.grid)
     seen = has_value(guide.data)
     measured = np.where(seen, guide.data, 0)
     floor = FLOOR * float(np.median(measured[seen]))
-    fine = np.maximum(fine, FLOOR * float(np.median(fine[fine_seen]))) if fine_seen.any() else fine
+    fine = np.maximum(fine, FLOOR * float(np.median(fine[fine_seen])) if fine_seen.any() else 1.0)
     yield
     weight = seen & (average(fine_seen.astype(float)) > 0.5)
     slope, intercept = _relation(
@@ -104,7 +103,7 @@ def _sharpened(
         ratio = np.where(weight, np.maximum(measured, floor) / average(sharp), 1.0)
         ratio = np.clip(ratio, 1 / LARGEST_CORRECTION, LARGEST_CORRECTION)
         sharp = sharp * np.exp(average.interpolated(np.log(ratio)))
-    sharp = np.where(average.repeated(seen.astype(float)) > 0, sharp, 0)
+    sharp = np.where(average.repeated(weight.astype(float)) > 0, sharp, average.repeated(measured))
     return replace(guide, data=sharp.astype(np.float32), grid=fine_grid)
 
 

@@ -67,7 +67,7 @@ def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tu
     if ratios == [1.0, 1.0, 1.0] and tuple(shape) == maps.grid.shape:
         return maps, ()
     if max(ratios) > 1:
-        data, grid = _read_at_centres(data, grid, inside, ratios)
+        data, grid = _read_at_centres(data, grid, ratios)
         shape = [n if ratio > 1 else kept for n, ratio, kept in zip(grid.shape, ratios, shape, strict=True)]
     for axis, (n, kept) in enumerate(zip(grid.shape, shape, strict=True)):
         if kept < n:
@@ -184,10 +184,8 @@ def _cropped(data: FloatArray, axis: int, n: int, kept: int) -> FloatArray:
     return np.moveaxis(np.tensordot(matrix, data, axes=(1, axis + 1)), 0, axis + 1)
 
 
-def _read_at_centres(
-    data: FloatArray, grid: VoxelGrid, inside: BoolArray, ratios: list[float]
-) -> tuple[FloatArray, VoxelGrid]:
-    """Maps at the centres of voxels that are coarser by `ratios`, and their grid; outside the head as before."""
+def _read_at_centres(data: FloatArray, grid: VoxelGrid, ratios: list[float]) -> tuple[FloatArray, VoxelGrid]:
+    """Maps at the centres of voxels that are coarser by `ratios`, and their grid; NaN or 0 where most has no value."""
     step = np.asarray(ratios)
     shape = np.maximum(1, (np.asarray(grid.shape) / step + 1e-6).astype(int))
     first = (np.asarray(grid.shape) - shape * step) / 2 + (step - 1) / 2
@@ -195,8 +193,13 @@ def _read_at_centres(
     affine[:3, :3] = grid.affine[:3, :3] * step
     affine[:3, 3] = grid.world(first)
     coarse = VoxelGrid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    read = [_read(volume, grid, coarse) for volume in data]
+    return np.stack(read), coarse
+
+
+def _read(volume: FloatArray, grid: VoxelGrid, coarse: VoxelGrid) -> FloatArray:
+    inside = np.isfinite(volume) & (volume != 0)
     nearest = distance_transform_edt(~inside, return_distances=False, return_indices=True)
-    read = np.stack([on_grid(each[tuple(nearest)], grid, coarse, 5, mode="nearest", decimals=9) for each in data])
+    values = on_grid(volume[tuple(nearest)], grid, coarse, 5, mode="nearest", decimals=9)
     share = on_grid(inside.astype(np.float32), grid, coarse, mode="nearest", decimals=9)
-    outside = np.nan if np.isnan(data).any() else 0.0
-    return np.where(share > 0.5, read, outside), coarse
+    return np.where(share > 0.5, values, np.nan if np.isnan(volume).any() else 0.0)
