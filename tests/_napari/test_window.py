@@ -16,9 +16,7 @@ from widget_cases import HR, MEDIANS, FakeEngine, add, add_case, make_guide, mak
 
 from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.parts.appearance import exists
-from napari_swig_qmri._napari.parts.preferences import (
-    PLUGIN,
-)
+from napari_swig_qmri._napari.parts.preferences import PLUGIN
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri.data.storage.files import write_volume

@@ -120,7 +120,10 @@ def test_packed_images_with_damaged_headers(tmp_path: Path) -> None:
         (tmp_path / "a.nii.gz").write_bytes(content)
         use_image(tmp_path / "a.nii.gz")
 
-    tried("headers", lambda generator: gzip.compress(damaged(seeds, BINARY, generator), 1), use)
+    assert (
+        tried("headers", lambda generator: gzip.compress(damaged(seeds, BINARY, generator), 1), use)["refused"]
+        or N < 20
+    )
 
 
 def test_sidecars(tmp_path: Path) -> None:
@@ -132,7 +135,9 @@ def test_sidecars(tmp_path: Path) -> None:
             (tmp_path / f"{name}.json").write_bytes(content)
             use_image(tmp_path / f"{name}.nii")
 
-    tried("sidecar", lambda generator: damaged(TEXTS["sidecar"], TEXT, generator), use)
+    assert tried("sidecar", lambda generator: damaged(TEXTS["sidecar"], TEXT, generator), use)[
+        "read"
+    ]  # a damaged sidecar does not block its image
 
 
 def test_folders_lose_nothing_but_the_damaged_file(tmp_path: Path) -> None:
@@ -177,11 +182,15 @@ def test_toml_files(tmp_path: Path, kind: str) -> None:
         path.write_bytes(content)
         READERS[kind](path)
 
-    tried(kind, lambda generator: damaged(TEXTS[kind], TEXT, generator), use)
+    outcomes = tried(kind, lambda generator: damaged(TEXTS[kind], TEXT, generator), use)
+    assert outcomes["refused"] or N < 20
 
 
 def test_equations() -> None:
-    tried("equation", lambda generator: damaged(TEXTS["equation"], TEXT, generator), use_equation)
+    assert (
+        tried("equation", lambda generator: damaged(TEXTS["equation"], TEXT, generator), use_equation)["refused"]
+        or N < 20
+    )
 
 
 @pytest.mark.parametrize("mutators", [BINARY, TEXT], ids=["bytes", "header"])
@@ -192,4 +201,7 @@ def test_weights(tmp_path: Path, mutators: tuple) -> None:
         path.write_bytes(content)
         SwigNet.from_pretrained(path)
 
-    tried(f"weights {len(mutators)}", lambda generator: damaged([weights()], mutators, generator), use)
+    assert (
+        tried(f"weights {len(mutators)}", lambda generator: damaged([weights()], mutators, generator), use)["refused"]
+        or N < 20
+    )

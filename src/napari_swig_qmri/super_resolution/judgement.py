@@ -33,14 +33,12 @@ NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 
 LEAST_LEFT = 0.2  # of an error that is left when noise is subtracted
 LEAST_ERROR = 0.002  # of interpolation, relative: maps without detail cannot be worse
 RESIDUAL_WEIGHT = torch.tensor([1.5, 1.5, 0.5])  # PD, T1, T2; truncated T2 maps ring around CSF, which is no error
-DOUBTFUL, WORSE = (
-    0.8,
-    1.05,
-)  # expected error over that of interpolation: look above the first, do not use above the second
+DOUBTFUL = 0.8  # expected error over that of interpolation from which a result needs a look
+WORSE = 1.05  # and above which it should not be used
 SYSTEMATIC = 0.04  # relative smooth LR residual in flat tissue above which a map needs a look
 SMOOTH_WINDOW = 0.7  # standard deviation in LR voxels
-WORSE_TEXT = "Worse than interpolation: the expected error is {} that of interpolated maps."
-DOUBTFUL_TEXT = "Perhaps no better than interpolation: the expected error is {} that of interpolated maps."
+WORSE_TEXT = "Worse than interpolation: the expected error over that of interpolated maps is {}."
+DOUBTFUL_TEXT = "Perhaps no better than interpolation: the expected error over that of interpolated maps is {}."
 SYSTEMATIC_TEXT = "In flat tissue the result differs from the measured maps by {}."
 REMEDY = "Check that guides and maps show the same head in the same place, and the sequences, gains and units given."
 UNTESTED = "The result could not be tested: the maps hold too little tissue, or no detail that could be left out."
@@ -67,8 +65,8 @@ def verdict_of(solution: Solution, lr_residual: Tensor, rehearsal: Rehearsal | N
     doubtful = {name: error for name, error in expected.items() if DOUBTFUL < error <= WORSE}
     off = {name: error for name, error in systematic.items() if not error <= SYSTEMATIC}
     reasons = [
-        *([WORSE_TEXT.format(_listed(worse, "{:.2g} times"))] if worse else []),
-        *([DOUBTFUL_TEXT.format(_listed(doubtful, "{:.2g} times"))] if doubtful else []),
+        *([WORSE_TEXT.format(_listed(worse, "{:.2g}"))] if worse else []),
+        *([DOUBTFUL_TEXT.format(_listed(doubtful, "{:.2g}"))] if doubtful else []),
         *([SYSTEMATIC_TEXT.format(_listed(off, "{:.0%}"))] if off else []),
         *([REMEDY] if worse or off else []),
     ]
