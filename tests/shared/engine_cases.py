@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,12 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 from napari_swig_qmri.simulation.phantom import Phantom, make_phantom
+from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
 
 GAINS = (812.0, 95.0, 300.0)  # scanner units
@@ -63,12 +67,15 @@ def objective(
             sequences=sequences,
             guides=guides,
             guide_precision=precision.view(-1, 1, 1, 1),
-            lr_maps=lr_maps,
-            lr_variance=(0.01 * lr_maps).square(),
-            truncate=truncate,
+            lr=Observation(values=lr_maps, variance=(0.01 * lr_maps).square(), operator=truncate),
             prior_mean=truncate.zero_filled(lr_maps).log(),
             prior_precision=torch.diag(torch.tensor([0.03, 0.05, 0.06], dtype=torch.float64).square().reciprocal()),
         ),
         hr,
         lr,
     )
+
+
+def with_lr_maps(posterior: NegativeLogPosterior, lr_maps: Tensor) -> NegativeLogPosterior:
+    """Posterior with other LR maps ``(3, x, y, z)``."""
+    return replace(posterior, lr=replace(posterior.lr, values=lr_maps))

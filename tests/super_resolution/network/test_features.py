@@ -67,7 +67,7 @@ def test_the_scale_of_pd_and_guides_does_not_matter():
         posterior,
         guides=2 * posterior.guides,
         guide_precision=posterior.guide_precision / 4,
-        lr_maps=posterior.lr_maps * twice,
+        lr=replace(posterior.lr, values=posterior.lr.values * twice),
         prior_mean=posterior.prior_mean + twice.log(),
     )
     first = drained(make_network_input(posterior, truncate, log_maps, NOTHING, NOISE))

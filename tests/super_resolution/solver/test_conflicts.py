@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
 import pytest
 import torch
-from engine_cases import objective
+from engine_cases import objective, with_lr_maps
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
@@ -30,8 +29,10 @@ def box():
         lr_grid=lr,
         truncate=KSpaceTruncation(hr, lr, dtype=torch.float64),
         interpolate=linear_interpolation(hr, lr, dtype=torch.float64),
-        lr_maps=posterior.lr_maps,
+        lr_maps=posterior.lr.values,
         tissue=torch.ones(lr.shape, dtype=torch.bool),
+        lr_valid=torch.ones(lr.shape, dtype=torch.bool),
+        measured=(True, True, True),
     )
     return posterior, problem
 
@@ -44,8 +45,8 @@ def conflict_with(change, fluid=()):
     posterior, problem = box()
     noise = 0.01 * torch.randn(change.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     log_maps = posterior.prior_mean
-    fitted = posterior.truncate(log_maps.exp())
-    measured = replace(posterior, lr_maps=fitted * (1 + noise + change))
+    fitted = posterior.lr.operator(log_maps.exp())
+    measured = with_lr_maps(posterior, fitted * (1 + noise + change))
     lr_maps = problem.lr_maps.clone()
     lr_maps[T2, list(fluid)] = 1.0
     problem = SimpleNamespace(**{**vars(problem), "lr_maps": lr_maps})
@@ -53,7 +54,7 @@ def conflict_with(change, fluid=()):
 
 
 def lesion(quantity, size=0.2):
-    change = torch.zeros_like(box()[0].lr_maps)
+    change = torch.zeros_like(box()[0].lr.values)
     change[(quantity, *LESION)] = size
     return change
 
@@ -80,7 +81,7 @@ def test_noise_pd_and_ringing_are_no_conflict(change):
 
 @pytest.mark.parametrize("plane", [0, -1])
 def test_the_ends_of_the_field_of_view_are_no_conflict(plane):
-    change = torch.zeros_like(box()[0].lr_maps)
+    change = torch.zeros_like(box()[0].lr.values)
     change[T1, plane] = 0.2
     assert conflict_with(change)[plane].abs().max() < 0.1
 
@@ -117,10 +118,10 @@ def test_in_a_conflict_guides_have_no_weight_and_the_lr_maps_are_the_prior():
 
 def test_a_restart_drops_log_maps_and_multipliers_in_a_conflict():
     posterior, _ = box()
-    iterate = Iterate(posterior.prior_mean + 0.1, torch.ones_like(posterior.lr_maps))
+    iterate = Iterate(posterior.prior_mean + 0.1, (torch.ones_like(posterior.lr.values),))
     kept = restart(iterate, posterior, torch.zeros(SHAPE, dtype=torch.float64))
     assert torch.equal(kept.log_maps, iterate.log_maps)
-    assert (kept.multipliers == 1).all()
+    assert (kept.multipliers[0] == 1).all()
     dropped = restart(iterate, posterior, torch.ones(SHAPE, dtype=torch.float64))
     torch.testing.assert_close(dropped.log_maps, posterior.prior_mean)
-    assert (dropped.multipliers == 0).all()
+    assert (dropped.multipliers[0] == 0).all()

@@ -7,11 +7,13 @@ from functools import cache
 
 import pytest
 import torch
-from engine_cases import objective
+from engine_cases import objective, with_lr_maps
 
+from napari_swig_qmri.data.truncation import SeparableOperator
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.gauss_newton import MAX_STEP, Iterate, gauss_newton_step, refine
+from napari_swig_qmri.super_resolution.solver.observation import Contrast, Observation
 
 SHAPE = (12, 8, 6)
 
@@ -63,8 +65,8 @@ def test_steps_end_where_the_gradient_vanishes(n_guides):
 
 def test_multipliers_end_at_the_weighted_lr_residual():
     """Where the gradient vanishes, v = (Q_lr - D Q) / sigma_lr^2."""
-    expected = box().lr_residual(converged().log_maps) / box().lr_variance
-    torch.testing.assert_close(converged().multipliers, expected, rtol=1e-5, atol=1e-5)
+    expected = box().lr_residual(converged().log_maps) / box().lr.variance
+    torch.testing.assert_close(converged().multipliers[0], expected, rtol=1e-5, atol=1e-5)
 
 
 def test_few_inner_iterations_are_enough():
@@ -75,10 +77,10 @@ def test_few_inner_iterations_are_enough():
 
 def test_the_step_leaves_its_start_alone():
     start = start_of(box())
-    log_maps, multipliers = start.log_maps.clone(), start.multipliers.clone()
+    log_maps, multipliers = start.log_maps.clone(), start.multipliers[0].clone()
     stepped(box(), start)
     assert torch.equal(start.log_maps, log_maps)
-    assert torch.equal(start.multipliers, multipliers)
+    assert torch.equal(start.multipliers[0], multipliers)
 
 
 def test_background_has_finite_values_and_gradients():
@@ -86,16 +88,16 @@ def test_background_has_finite_values_and_gradients():
     low = torch.tensor([q.bounds[0] for q in QUANTITIES.values()], dtype=torch.float64).log().view(3, 1, 1, 1)
     log_maps = box().prior_mean.clone()
     log_maps[:, :4] = low
-    guides, lr_maps = box().guides.clone(), box().lr_maps.clone()
+    guides, lr_maps = box().guides.clone(), box().lr.values.clone()
     guides[:, :4], lr_maps[:, :2] = 0, 0
-    empty = replace(box(), guides=guides, lr_maps=lr_maps)
+    empty = with_lr_maps(replace(box(), guides=guides), lr_maps)
     assert torch.isfinite(empty(log_maps))
     assert torch.isfinite(gradient(empty, log_maps)).all()
     assert torch.isfinite(stepped(empty, Iterate.at(log_maps, empty)).log_maps).all()
 
 
 def test_far_from_the_lr_maps_steps_are_limited_and_end_inside_the_bounds():
-    wild = replace(box(), lr_maps=50 * box().lr_maps, prior_precision=1e-3 * box().prior_precision)
+    wild = with_lr_maps(replace(box(), prior_precision=1e-3 * box().prior_precision), 50 * box().lr.values)
     iterate, largest = start_of(wild), []
     for _ in range(5):
         before, iterate = iterate, stepped(wild, iterate)
@@ -121,6 +123,50 @@ def test_progress_rises_to_one():
     fractions = list(refine(box(2), start_of(box(2)), n_steps=2, n_planes=5))
     assert fractions == sorted(set(fractions))
     assert fractions[-1] == 1.0
+
+
+def with_coarse_guide(posterior, operator):
+    """The posterior with its last guide as an observation through an operator from the HR grid."""
+    values = operator(posterior.guides[-1:])
+    coarse = Observation(
+        values=values,
+        variance=torch.full_like(values, 1 / float(posterior.guide_precision[-1])),
+        operator=operator,
+        signals=Contrast(posterior.sequences[-1]),
+    )
+    fewer = {name: getattr(posterior, name)[:-1] for name in ("sequences", "guides", "guide_precision")}
+    return replace(posterior, **fewer, coarse=(coarse,), coarse_guides=(len(posterior.guides) - 2,))
+
+
+def identity(shape):
+    x, y, z = (torch.eye(n, dtype=torch.float64) for n in shape)
+    return SeparableOperator((x, y, z))
+
+
+def slices_of(factor):
+    x, y, z = SHAPE
+    thick = torch.eye(z // factor, dtype=torch.float64).repeat_interleave(factor, 1) / factor
+    return SeparableOperator((torch.eye(x, dtype=torch.float64), torch.eye(y, dtype=torch.float64), thick))
+
+
+def test_a_guide_on_the_hr_grid_may_be_an_observation():
+    """The dual system then gives what the voxelwise path gives."""
+    dual = with_coarse_guide(box(), identity(SHAPE))
+    log_maps = stepped(dual, start_of(dual), n_steps=10, n_iterations=60).log_maps
+    torch.testing.assert_close(log_maps, converged().log_maps, rtol=0, atol=1e-6)
+
+
+def test_thick_slices_end_where_the_gradient_vanishes():
+    dual = with_coarse_guide(box(), slices_of(3))
+    end = stepped(dual, start_of(dual), n_steps=12, n_iterations=40)
+    assert gradient(dual, end.log_maps).norm() < 1e-6 * gradient(dual, dual.prior_mean + 0.1).norm()
+
+
+def test_slabs_do_not_show_where_slices_are_thick():
+    x = torch.eye(4, dtype=torch.float64).repeat_interleave(3, 1) / 3  # along the axis that is cut into slabs
+    thick = SeparableOperator((x, *identity(SHAPE).matrices[1:]))
+    dual = with_coarse_guide(box(), thick)
+    torch.testing.assert_close(refined(dual, 5), refined(dual), rtol=0, atol=1e-9)
 
 
 class LimitedModel:

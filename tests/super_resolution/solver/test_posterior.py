@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from engine_cases import objective, textured
+from engine_cases import objective, textured, with_lr_maps
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.super_resolution.solver.posterior import LOOSENING, clamp_to_bounds, signal_and_slope
+from napari_swig_qmri.super_resolution.solver.observation import signal_and_slope
+from napari_swig_qmri.super_resolution.solver.posterior import LOOSENING, clamp_to_bounds
 
 
 @pytest.fixture
@@ -34,10 +35,10 @@ def test_its_three_terms_are_those_of_the_equation(posterior):
             posterior.sequences, posterior.guides, posterior.guide_precision, strict=True
         )
     )
-    lr = ((posterior.lr_maps - posterior.truncate(maps)) / posterior.lr_variance.sqrt()).square().sum()
+    lr = ((posterior.lr.values - posterior.lr.operator(maps)) / posterior.lr.variance.sqrt()).square().sum()
     prior = 0.01**2 * posterior.prior_precision.sum() * maps[0].numel()
     torch.testing.assert_close(posterior(log_maps), guide + lr + prior)
-    torch.testing.assert_close(posterior.lr_residual(log_maps), posterior.lr_maps - posterior.truncate(maps))
+    torch.testing.assert_close(posterior.lr_residual(log_maps), posterior.lr.values - posterior.lr.operator(maps))
 
 
 def test_gains_rescale_the_guides_and_their_noise(posterior):
@@ -54,7 +55,7 @@ def test_the_loosened_posterior_trusts_the_lr_maps_less(posterior):
     """Guide term and prior vanish at the truth as a prior mean."""
     log_maps = posterior.prior_mean
     without = replace(posterior, guide_precision=0 * posterior.guide_precision)
-    moved = replace(without, lr_maps=1.1 * without.lr_maps)
+    moved = with_lr_maps(without, 1.1 * without.lr.values)
     torch.testing.assert_close(LOOSENING * moved.loosened()(log_maps), moved(log_maps))
 
 
@@ -108,8 +109,8 @@ def test_a_block_is_the_objective_with_its_surroundings_held(posterior):
     """Changes inside a block change both objectives by the same amount, when the block sees all LR voxels."""
     hr, lr = (slice(0, 5), slice(2, 8), slice(0, 6)), (slice(0, 4), slice(0, 4), slice(0, 3))
     log_maps = posterior.prior_mean
-    residual = posterior.lr_residual(log_maps)
-    part = posterior.restricted(hr, lr, log_maps, residual, "cpu")
+    residuals = [each.residual(log_maps.exp()) for each in posterior.observations]
+    part = posterior.restricted(hr, lr, log_maps, residuals, "cpu")
     block = (slice(None), *hr)
     changed = log_maps.clone()
     changed[block] += 0.05 * torch.randn(changed[block].shape, generator=torch.Generator().manual_seed(0))

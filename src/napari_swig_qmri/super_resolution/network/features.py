@@ -59,7 +59,7 @@ def make_network_input(
     """
     volumes = log_maps.new_empty(N_FEATURES, *log_maps.shape[1:])
     unit = torch.empty_like(log_maps)
-    measured = posterior.lr_variance < MISSING_VARIANCE
+    measured = (posterior.lr.variance < MISSING_VARIANCE).all(0)
     residual = truncate.zero_filled(posterior.lr_residual(log_maps) * measured)
     for first in range(0, log_maps.shape[1], FEATURE_PLANES):
         planes = slice(first, first + FEATURE_PLANES)

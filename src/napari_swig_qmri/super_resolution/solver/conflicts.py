@@ -12,15 +12,17 @@ from napari_swig_qmri.super_resolution.solver.filters import binomial_average, g
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
+from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor, lr_variance
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
+    from napari_swig_qmri.super_resolution.solver.observation import Observation
 
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # LR multipliers are kept only where the conflict is below this
+LEAST_AGREEMENT = 1e-3  # 1 - conflict of a voxel of a coarse guide that has no weight
 FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
 NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
 FLUID_FACTOR = 3.0  # the T1 residual is divided by this next to CSF
@@ -56,7 +58,7 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
     """Square of the smooth LR residual over its 95th percentile in tissue; ``(3, x, y, z)``."""
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     residual = binomial_average(posterior.lr_residual(log_maps)).square()
-    residual = residual / binomial_average(floor * posterior.lr_variance)
+    residual = residual / binomial_average(floor * lr_variance(problem, noise))
     usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
     return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
 
@@ -79,12 +81,19 @@ def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: 
     return replace(
         posterior,
         guide_precision=posterior.guide_precision * (1 - conflict).square(),
+        coarse=tuple(_unused_in(conflict, each) for each in posterior.coarse),
         prior_mean=clamp_to_bounds(torch.lerp(posterior.prior_mean, interpolated, conflict), posterior.upper_limits),
     )
+
+
+def _unused_in(conflict: Tensor, coarse: Observation) -> Observation:
+    """Coarse guide without weight where `conflict` ``(X, Y, Z)`` is 1."""
+    agreement = (1 - coarse.operator(conflict)).clamp(min=LEAST_AGREEMENT).square()
+    return replace(coarse, variance=coarse.variance / agreement)
 
 
 def restart(iterate: Iterate, posterior: NegativeLogPosterior, conflict: Tensor) -> Iterate:
     """Iterate moved to the prior mean where `conflict` ``(X, Y, Z)`` is 1, with multipliers of zero around it."""
     log_maps = torch.lerp(iterate.log_maps, posterior.prior_mean, conflict)
-    agreed = posterior.truncate(conflict) < AGREED
-    return Iterate(log_maps, iterate.multipliers * agreed)
+    kept = [each.operator(conflict) < AGREED for each in posterior.observations]
+    return Iterate(log_maps, tuple(v * agreed for v, agreed in zip(iterate.multipliers, kept, strict=True)))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
-    Block = tuple[NegativeLogPosterior, Tensor]  # posterior of a block, and which of its LR voxels are tissue
+    Block = tuple[NegativeLogPosterior, Tensor, Tensor]  # posterior of a block, its LR maps, and where they are tissue
 
 ROUNDS = 3
 GAIN_PROBE = 0.02  # relative change of a gain by which its effect is measured
@@ -103,11 +103,14 @@ def _blocks_and_starts(
 ) -> tuple[list[Block], list[Iterate]]:
     """Loosened posteriors of the blocks with the most tissue, and the prior mean inside each."""
     log_maps = posterior.prior_mean
-    residual = posterior.lr_residual(log_maps)
+    maps = log_maps.exp()
+    residuals = [each.residual(maps) for each in posterior.observations]
+    del maps
     blocks, starts = [], []
     for hr, lr in richest_blocks(problem):
-        part = posterior.restricted(hr, lr, log_maps, residual, device)
-        blocks.append((part.loosened(), problem.tissue[lr].to(device)))
+        part = posterior.restricted(hr, lr, log_maps, residuals, device)
+        lr_maps = problem.lr_maps[(slice(None), *lr)].to(device)
+        blocks.append((part.loosened(), lr_maps, problem.tissue[lr].to(device)))
         starts.append(Iterate.at(log_maps[(slice(None), *hr)].to(device), part))
     return blocks, starts
 
@@ -134,7 +137,7 @@ def _solve_blocks(
 ) -> Generator[None, None, list[Iterate]]:
     """Solutions of the blocks with the logarithms of the gains changed by `change` ``(guide,)``."""
     solved = []
-    for (posterior, _), start in zip(blocks, starts, strict=True):
+    for (posterior, *_), start in zip(blocks, starts, strict=True):
         rescaled = posterior.rescaled(change.exp())
         steps = refine(rescaled, start, n_steps=n_steps, n_planes=BLOCK_PLANES, device=rescaled.guides.device)
         solved.append((yield from mapped(steps, lambda _: None)))
@@ -144,8 +147,8 @@ def _solve_blocks(
 def _bias(blocks: Sequence[Block], solved: Sequence[Iterate], measured: Tensor) -> Tensor:
     """Median relative LR residual over tissue, of each measured map."""
     relative = [
-        (posterior.lr_residual(iterate.log_maps) / posterior.lr_maps)[measured][:, tissue]
-        for (posterior, tissue), iterate in zip(blocks, solved, strict=True)
+        (posterior.lr_residual(iterate.log_maps) / lr_maps)[measured][:, tissue]
+        for (posterior, lr_maps, tissue), iterate in zip(blocks, solved, strict=True)
     ]
     return torch.cat(relative, dim=1).median(-1).values.cpu()
 

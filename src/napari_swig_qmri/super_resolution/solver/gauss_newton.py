@@ -1,13 +1,16 @@
 """Minimising the negative log posterior by Gauss-Newton steps over the whole volume, computed slab by slab.
 
 In each step the signal models are linearised in the log maps. Guides and prior alone then give a 3 x 3 system per
-voxel with inverse C and a step d of their own. The LR term adds multipliers v, one per LR value, with
+voxel with inverse C and a step d of their own. Images on grids of their own, the LR maps and guides with thick slices,
+add multipliers v, one per value, with
 
-    (sigma_lr^2 + D Q C Q D^T) v = Q_lr - D(Q + Q d),
+    (R + B C B^T) v = y - A(s + J d),    B = A J,
 
-solved by conjugate gradients with 3 x 3 diagonal blocks as preconditioner: an eighth of the unknowns of the HR problem
-at a factor of two, and a few iterations, for D D^T is nearly the identity. The step is d + C Q D^T v. Only D couples
-voxels, and it is a sum over slabs of HR planes. Results do not depend on the thickness of the slabs; memory does.
+R the variances, s the volumes that the values y are averages of, and J their derivatives by the log maps. It is solved
+by conjugate gradients with the diagonal blocks of the voxels as preconditioner: an eighth of the unknowns of the HR
+problem at a factor of two, and a few iterations, for A A^T is nearly the identity. The step is d + C B^T v. Only A
+couples voxels, and it is a sum over slabs of HR planes. Results do not depend on the thickness of the slabs; memory
+does.
 """
 
 from __future__ import annotations
@@ -20,9 +23,11 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.progress import mapped
+from napari_swig_qmri.super_resolution.solver.observation import change_of_volumes, change_of_volumes_adjoint
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
     PAIRS,
+    inner_product,
     invert_voxelwise,
     multiply_voxelwise,
     symmetric_rows,
@@ -39,58 +44,94 @@ MAX_STEP = 1.0  # largest change of a log map in one Gauss-Newton step
 
 @dataclass(frozen=True, eq=False)
 class Iterate:
-    """Current log maps, and the LR multipliers that the next step starts from."""
+    """Current log maps, and the multipliers of every observation that the next step starts from."""
 
     log_maps: Tensor  # (3, X, Y, Z)
-    multipliers: Tensor  # (3, x, y, z)
+    multipliers: tuple[Tensor, ...]  # like the values of the observations
 
     @classmethod
     def at(cls, log_maps: Tensor, posterior: NegativeLogPosterior) -> Iterate:
         """First iterate, with multipliers of zero."""
-        return cls(log_maps, torch.zeros_like(posterior.lr_maps))
+        return cls(log_maps, tuple(torch.zeros_like(each.values) for each in posterior.observations))
 
 
 @dataclass(frozen=True, eq=False)
 class LinearisedSlab:
-    """Quadratic model of guide term and prior in a slab of HR planes."""
+    """Quadratic model of guide term and prior in a slab of HR planes, and the observations of these planes."""
 
     planes: slice
-    truncate: SeparableOperator  # from these planes to the LR grid
+    operators: tuple[SeparableOperator, ...]  # from these planes to the grids of the observations
+    slopes: tuple[Tensor, ...]  # of their volumes, by the log maps
     step: Tensor  # (3, n, Y, Z), of the log maps
-    covariance: Tensor  # (6, n, Y, Z), of the maps; entries at `PAIRS`
+    covariance: Tensor  # (6, n, Y, Z), of the log maps; entries at `PAIRS`
 
-    def response(self, multipliers: Tensor) -> Tensor:
-        """Change of the maps ``(3, n, Y, Z)`` caused by LR multipliers ``(3, x, y, z)``."""
-        return multiply_voxelwise(symmetric_rows(self.covariance), self.truncate.adjoint(multipliers))
+    def response(self, multipliers: Sequence[Tensor]) -> Tensor:
+        """Change of the log maps ``(3, n, Y, Z)`` caused by multipliers: C B^T v."""
+        force = torch.zeros_like(self.step)
+        for operator, slope, each in zip(self.operators, self.slopes, multipliers, strict=True):
+            force += change_of_volumes_adjoint(slope, operator.adjoint(each))
+        return multiply_voxelwise(symmetric_rows(self.covariance), force)
+
+    def observed(self, change: Tensor) -> list[Tensor]:
+        """Change of the values of every observation caused by one of the log maps ``(3, n, Y, Z)``."""
+        return [
+            operator(change_of_volumes(slope, change))
+            for operator, slope in zip(self.operators, self.slopes, strict=True)
+        ]
 
     def to(self, device: torch.device | str) -> LinearisedSlab:
         """Return the slab with its volumes on a device."""
-        return replace(self, step=self.step.to(device), covariance=self.covariance.to(device))
+        return replace(
+            self,
+            slopes=tuple(slope.to(device) for slope in self.slopes),
+            step=self.step.to(device),
+            covariance=self.covariance.to(device),
+        )
 
 
 @dataclass(frozen=True, eq=False)
-class LrSystem:
-    """Linear system of the LR multipliers, (sigma_lr^2 + D Q C Q D^T) v = target."""
+class DualSystem:
+    """Linear system of the multipliers of all observations, (R + B C B^T) v = target.
+
+    Multipliers and targets are one vector. `blocks` are the diagonal blocks of B C B^T.
+    """
 
     slabs: Sequence[LinearisedSlab]
-    lr_variance: Tensor  # (3, x, y, z)
-    diagonal: Tensor  # (6, x, y, z), 3 x 3 diagonal blocks of D Q C Q D^T; entries at `PAIRS`
-    target: Tensor  # (3, x, y, z)
+    variances: Sequence[Tensor]  # (n, x, y, z) of each observation
+    blocks: Sequence[Tensor]  # (n, n, x, y, z) of each
+    target: Tensor
 
-    def apply(self, multipliers: Tensor) -> Generator[None, None, Tensor]:
-        """Left-hand side for multipliers ``(3, x, y, z)``; yields after every slab."""
-        image = self.lr_variance * multipliers
+    def parts(self, vector: Tensor) -> list[Tensor]:
+        """Parts ``(n, x, y, z)`` of a vector, one of each observation."""
+        sizes = [variance.numel() for variance in self.variances]
+        return [part.view_as(each) for part, each in zip(vector.split(sizes), self.variances, strict=True)]
+
+    def apply(self, vector: Tensor) -> Generator[None, None, Tensor]:
+        """Left-hand side for multipliers; yields after every slab."""
+        multipliers = self.parts(vector)
+        image = joined([variance * part for variance, part in zip(self.variances, multipliers, strict=True)])
         for kept in self.slabs:
-            slab = kept.to(multipliers.device)
-            image += slab.truncate(slab.response(multipliers))
+            slab = kept.to(vector.device)
+            image += joined(slab.observed(slab.response(multipliers)))
             yield
         return image
 
-    def preconditioner(self) -> Tensor:
-        """Inverse of the diagonal blocks, ``(3, 3, x, y, z)``."""
-        blocks = torch.stack([torch.stack(row) for row in symmetric_rows(self.diagonal)])
-        blocks.diagonal(dim1=0, dim2=1).add_(self.lr_variance.movedim(0, -1))
-        return invert_voxelwise(blocks)
+    def preconditioner(self) -> list[Tensor]:
+        """Inverse of the diagonal blocks of the left-hand side, ``(n, n, x, y, z)`` of each observation."""
+        whole = [block.clone() for block in self.blocks]
+        for block, variance in zip(whole, self.variances, strict=True):
+            block.diagonal(dim1=0, dim2=1).add_(variance.movedim(0, -1))
+        return [invert_voxelwise(block) for block in whole]
+
+    def preconditioned(self, preconditioner: Sequence[Tensor], vector: Tensor) -> Tensor:
+        """Preconditioner times a vector."""
+        parts = zip(preconditioner, self.parts(vector), strict=True)
+        return joined([multiply_voxelwise(block, part) for block, part in parts])
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """One vector of the entries of several tensors."""
+    return torch.cat([part.reshape(-1) for part in parts])
 
 
 def refine(
@@ -149,7 +190,7 @@ def gauss_newton_step(
 ) -> Generator[float, None, Iterate]:
     """Minimise the quadratic model of the posterior around `start`; yields the finished fraction.
 
-    Slabs of `n_planes` HR planes are computed on `device` one after another, and kept on `store` in between. The LR
+    Slabs of `n_planes` HR planes are computed on `device` one after another, and kept on `store` in between. The
     multipliers are found by `n_iterations` of conjugate gradients.
     """
     n = start.log_maps.shape[1]
@@ -160,7 +201,7 @@ def gauss_newton_step(
         system = yield from _linearise(posterior, start.log_maps, cuts, device, store)
         multipliers = yield from _solve_multipliers(system, start.multipliers, n_iterations)
         updated = yield from _update(start.log_maps, system.slabs, multipliers, posterior.upper_limits)
-        return Iterate(updated, multipliers.to(updated.device))
+        return Iterate(updated, tuple(each.to(updated.device) for each in multipliers))
 
     return (yield from mapped(steps(), lambda _: next(passes) / n_passes))
 
@@ -171,57 +212,83 @@ def _linearise(
     cuts: Sequence[slice],
     device: torch.device | str,
     store: torch.device | str,
-) -> Generator[None, None, LrSystem]:
-    """Linearise guide term and prior slab by slab, and set up the system of the LR multipliers."""
-    slabs = []
-    target = posterior.lr_maps.to(device, copy=True)
-    diagonal = target.new_zeros(len(PAIRS), *target.shape[1:])
+) -> Generator[None, None, DualSystem]:
+    """Linearise all terms slab by slab, and set up the system of the multipliers."""
+    slabs, blocks = [], [_empty_blocks(each.values, device) for each in posterior.observations]
+    targets = [each.values.to(device, copy=True) for each in posterior.observations]
     for planes in cuts:
-        slab, maps = _linearise_slab(posterior, log_maps, planes, device)
-        target -= slab.truncate(maps * (1 + slab.step))
-        diagonal += slab.truncate.squared()(slab.covariance)
+        slab, volumes = _linearise_slab(posterior, log_maps, planes, device)
+        change = slab.observed(slab.step)
+        for target, block, operator, slope, volume, part in zip(
+            targets, blocks, slab.operators, slab.slopes, volumes, change, strict=True
+        ):
+            target -= operator(volume) + part
+            block += _diagonal_blocks(slope, slab.covariance, operator)
         slabs.append(slab.to(store))
         yield
-    return LrSystem(slabs, posterior.lr_variance.to(device), diagonal, target)
+    variances = [each.variance.to(device) for each in posterior.observations]
+    return DualSystem(slabs, variances, blocks, joined(targets))
+
+
+def _empty_blocks(values: Tensor, device: torch.device | str) -> Tensor:
+    n = len(values)
+    return values.new_zeros((n, n, *values.shape[1:]), device=device)
+
+
+def _diagonal_blocks(slope: Tensor, covariance: Tensor, operator: SeparableOperator) -> Tensor:
+    """Diagonal blocks ``(n, n, x, y, z)`` of B C B^T for the covariance ``(6, n, Y, Z)`` of a slab."""
+    rows = symmetric_rows(covariance)
+    if slope.ndim == covariance.ndim:
+        entries = torch.stack([slope[i] * rows[i][j] * slope[j] for i, j in PAIRS])
+        return torch.stack([torch.stack(row) for row in symmetric_rows(operator.squared()(entries))])
+    by_volume = [multiply_voxelwise(rows, row) for row in slope]
+    squared, n = operator.squared(), len(slope)
+    upper = {(i, j): squared(inner_product(slope[i], by_volume[j])) for i in range(n) for j in range(i, n)}
+    return torch.stack([torch.stack([upper[min(i, j), max(i, j)] for j in range(n)]) for i in range(n)])
 
 
 def _linearise_slab(
     posterior: NegativeLogPosterior, log_maps: Tensor, planes: slice, device: torch.device | str
-) -> tuple[LinearisedSlab, Tensor]:
-    """Linearise guide term and prior in a slab; returns its maps ``(3, n, Y, Z)`` too."""
+) -> tuple[LinearisedSlab, list[Tensor]]:
+    """Linearise all terms in a slab; returns the volumes ``(n, n, Y, Z)`` of its observations too."""
     part = posterior.part((planes, slice(None), slice(None)), device=device)
     maps, covariance, step = part.linearised(log_maps[:, planes].to(device))
-    of_maps = torch.stack([maps[i] * covariance[i, j] * maps[j] for i, j in PAIRS])
-    return LinearisedSlab(planes, part.truncate, step, of_maps), maps
+    entries = torch.stack([covariance[i, j] for i, j in PAIRS])
+    volumes, slopes = zip(*(each.linearised(maps) for each in part.observations), strict=True)
+    operators = tuple(each.operator for each in part.observations)
+    return LinearisedSlab(planes, operators, slopes, step, entries), list(volumes)
 
 
-def _solve_multipliers(system: LrSystem, start: Tensor, n_iterations: int) -> Generator[None, None, Tensor]:
-    """Solve for the LR multipliers ``(3, x, y, z)`` by preconditioned conjugate gradients; yields after every slab."""
+def _solve_multipliers(
+    system: DualSystem, start: Sequence[Tensor], n_iterations: int
+) -> Generator[None, None, list[Tensor]]:
+    """Solve for the multipliers of every observation by preconditioned conjugate gradients; yields after every slab."""
     preconditioner = system.preconditioner()
-    tiny = torch.finfo(start.dtype).tiny
-    solution = start.to(system.target.device)
+    tiny = torch.finfo(system.target.dtype).tiny
+    solution = joined(start).to(system.target.device)
     residual = system.target - (yield from system.apply(solution))
-    direction = preconditioned = multiply_voxelwise(preconditioner, residual)
+    direction = preconditioned = system.preconditioned(preconditioner, residual)
     size = (residual * preconditioned).sum()
     for _ in range(n_iterations):
         image = yield from system.apply(direction)
         length = size / (direction * image).sum().clamp(min=tiny)
         solution = solution + length * direction
         residual = residual - length * image
-        preconditioned = multiply_voxelwise(preconditioner, residual)
+        preconditioned = system.preconditioned(preconditioner, residual)
         previous, size = size, (residual * preconditioned).sum()
         direction = preconditioned + size / previous.clamp(min=tiny) * direction
-    return solution
+    return system.parts(solution)
 
 
 def _update(
-    log_maps: Tensor, slabs: Sequence[LinearisedSlab], multipliers: Tensor, upper_limits: Sequence[float]
+    log_maps: Tensor, slabs: Sequence[LinearisedSlab], multipliers: Sequence[Tensor], upper_limits: Sequence[float]
 ) -> Generator[None, None, Tensor]:
     """Log maps after the step of every slab; yields after each."""
-    updated = torch.empty_like(log_maps)
+    updated, device = torch.empty_like(log_maps), multipliers[0].device
     for kept in slabs:
-        slab, before = kept.to(multipliers.device), log_maps[:, kept.planes].to(multipliers.device)
-        step = slab.step + slab.response(multipliers) / before.exp()
+        slab = kept.to(device)
+        step = slab.step + slab.response(multipliers)
+        before = log_maps[:, slab.planes].to(device)
         after = clamp_to_bounds(before + step.clamp(-MAX_STEP, MAX_STEP), upper_limits)
         updated[:, slab.planes] = after.to(log_maps.device)
         yield

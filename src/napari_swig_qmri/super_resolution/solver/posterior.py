@@ -1,9 +1,10 @@
 """Negative log posterior of HR maps, given LR maps, guides and the prior. The solver minimises it.
 
-    sum_k |f_k(Q) - W_k|^2 / sigma_k^2  +  |D Q - Q_lr|^2 / sigma_lr^2  +  (log Q - mean)^T C^-1 (log Q - mean)
+    sum_k |f_k(Q) - W_k|^2 / sigma_k^2 + sum_o |A_o s_o(Q) - y_o|^2 / sigma_o^2 + (log Q - mean)^T C^-1 (log Q - mean)
 
-f_k are the signal models of the guides W_k, D the truncation of k-space. The unknowns are the logarithms of the maps,
-inside the bounds of their quantities.
+f_k are the signal models of the guides W_k on the HR grid, and y_o the images on grids of their own: the LR maps, for
+which A is the truncation of k-space, and guides with thick slices. The unknowns are the logarithms of the maps, inside
+the bounds of their quantities.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.solver.observation import Observation, signal_and_slope
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.truncation import SeparableOperator, Slices
+    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.physics.signal_models import SignalModel
 
 EVERYWHERE = (slice(None), slice(None), slice(None))
@@ -32,7 +34,7 @@ LOOSENING = 9.0  # factor on the LR variance while gains and conflicts are sough
 
 @dataclass(frozen=True, eq=False, kw_only=True)
 class NegativeLogPosterior:
-    """Guide term, LR term and prior of log maps ``(3, X, Y, Z)``: PD relative to water, T1 and T2 in s.
+    """Guide term, observations and prior of log maps ``(3, X, Y, Z)``: PD relative to water, T1 and T2 in s.
 
     Calling it with log maps returns twice the negative log posterior, up to a constant.
     """
@@ -40,19 +42,24 @@ class NegativeLogPosterior:
     sequences: tuple[SignalModel, ...]
     guides: Tensor  # (guide, X, Y, Z), in units of PD
     guide_precision: Tensor  # (guide, 1, 1, 1) or (guide, X, Y, Z), 1 / noise variance; 0 = not used
-    lr_maps: Tensor  # (3, x, y, z)
-    lr_variance: Tensor  # (3, x, y, z); large without a measurement
-    truncate: SeparableOperator
+    lr: Observation  # the LR maps
     prior_mean: Tensor  # (3, X, Y, Z), log maps
     prior_precision: Tensor  # (3, 3), inverse covariance of log maps
     upper_limits: tuple[float, ...] = UPPER_BOUNDS  # of the solution, per quantity
+    lr_reading: Tensor | None = None  # (3, n, x, y, z), from LR residuals to those of maps; None: they are maps
+    coarse: tuple[Observation, ...] = ()  # guides with thick slices
+    coarse_guides: tuple[int, ...] = ()  # their positions among the guides
 
     def __call__(self, log_maps: Tensor) -> Tensor:
-        """Sum of the three terms, a scalar."""
+        """Sum of all terms, a scalar."""
         maps, departure = log_maps.exp(), log_maps - self.prior_mean
-        lr_term = ((self.truncate(maps) - self.lr_maps).square() / self.lr_variance).sum()
         prior = (departure * multiply_voxelwise(self._prior_precision_per_voxel(), departure)).sum()
-        return lr_term + prior + self.guide_term(maps)
+        return prior + self.guide_term(maps) + sum(each.misfit(maps) for each in self.observations)
+
+    @property
+    def observations(self) -> tuple[Observation, ...]:
+        """LR maps and coarse guides."""
+        return (self.lr, *self.coarse)
 
     def guide_terms(self) -> Iterator[tuple[SignalModel, Tensor, Tensor]]:
         """Iterate over the terms of the guides: signal model, image ``(X, Y, Z)`` and precision of each."""
@@ -66,44 +73,67 @@ class NegativeLogPosterior:
         return sum(misfits, maps.new_zeros(()))
 
     def lr_residual(self, log_maps: Tensor) -> Tensor:
-        """Measured minus truncated maps, ``(3, x, y, z)``."""
-        return self.lr_maps - self.truncate(log_maps.exp())
+        """LR residual as one of the LR maps, ``(3, x, y, z)``: measured minus expected values."""
+        residual = self.lr.residual(log_maps.exp())
+        return residual if self.lr_reading is None else multiply_voxelwise(self.lr_reading, residual)
 
     def loosened(self) -> NegativeLogPosterior:
         """Posterior with a larger LR variance, so that disagreement with the guides stays in the LR residual."""
-        return replace(self, lr_variance=LOOSENING * self.lr_variance)
+        return replace(self, lr=replace(self.lr, variance=LOOSENING * self.lr.variance))
 
     def rescaled(self, gain_factors: Tensor) -> NegativeLogPosterior:
         """Posterior after the gains are multiplied by `gain_factors` ``(guide,)``."""
         factors = gain_factors.view(-1, 1, 1, 1).to(self.guides)
-        return replace(self, guides=self.guides / factors, guide_precision=self.guide_precision * factors.square())
+        coarse = [
+            replace(each, values=each.values / factor, variance=each.variance / factor.square())
+            for each, factor in zip(self.coarse, factors[list(self.coarse_guides)], strict=True)
+        ]
+        return replace(
+            self,
+            guides=self.guides / factors,
+            guide_precision=self.guide_precision * factors.square(),
+            coarse=tuple(coarse),
+        )
 
-    def part(self, hr: Slices, lr: Slices = EVERYWHERE, device: torch.device | str = "cpu") -> NegativeLogPosterior:
-        """Posterior of the maps in a block of HR voxels and of their contribution to a block of LR voxels."""
-        block, lr_block = (slice(None), *hr), (slice(None), *lr)
+    def part(
+        self, hr: Slices, rows: Sequence[Slices] | None = None, device: torch.device | str = "cpu"
+    ) -> NegativeLogPosterior:
+        """Posterior of the maps in a block of HR voxels.
+
+        `rows` are the voxels of each observation that are compared with the block; all of them if None.
+        """
+        block = (slice(None), *hr)
         varies = self.guide_precision.shape[1:] != (1, 1, 1)
+        kept = rows or [EVERYWHERE] * len(self.observations)
+        lr, *coarse = (each.part(hr, voxels, device) for each, voxels in zip(self.observations, kept, strict=True))
+        reading = self.lr_reading
         return replace(
             self,
             guides=self.guides[block].to(device),
             guide_precision=(self.guide_precision[block] if varies else self.guide_precision).to(device),
-            lr_maps=self.lr_maps[lr_block].to(device),
-            lr_variance=self.lr_variance[lr_block].to(device),
-            truncate=self.truncate.restricted(hr, lr, device),
+            lr=lr,
+            lr_reading=None if reading is None else reading[(slice(None), slice(None), *kept[0])].to(device),
+            coarse=tuple(coarse),
             prior_mean=self.prior_mean[block].to(device),
             prior_precision=self.prior_precision.to(device),
         )
 
     def restricted(
-        self, hr: Slices, lr: Slices, log_maps: Tensor, lr_residual: Tensor, device: torch.device | str
+        self, hr: Slices, lr: Slices, log_maps: Tensor, residuals: Sequence[Tensor], device: torch.device | str
     ) -> NegativeLogPosterior:
         """Posterior of the maps in a block, with the maps outside it held at `log_maps` ``(3, X, Y, Z)``.
 
-        `hr` are the voxels of the block, `lr` those that are compared with it, and `lr_residual` ``(3, x, y, z)`` is
-        that of `log_maps`.
+        `hr` are the voxels of the block, `lr` those of the LR maps that are compared with it, and `residuals` those of
+        every observation for `log_maps`.
         """
-        part = self.part(hr, lr, device)
-        inside = part.truncate(log_maps[(slice(None), *hr)].to(device).exp())
-        return replace(part, lr_maps=lr_residual[(slice(None), *lr)].to(device) + inside)
+        rows = [lr, *(each.rows_in(hr) for each in self.coarse)]
+        part = self.part(hr, rows, device)
+        maps = log_maps[(slice(None), *hr)].to(device).exp()
+        first, *others = (
+            replace(each, values=residual[(slice(None), *voxels)].to(device) + each.expected(maps))
+            for each, residual, voxels in zip(part.observations, residuals, rows, strict=True)
+        )
+        return replace(part, lr=first, coarse=tuple(others))
 
     def linearised(self, log_maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Gauss-Newton model of guide term and prior alone, around log maps ``(3, X, Y, Z)``.
@@ -136,15 +166,6 @@ class NegativeLogPosterior:
 
     def _prior_precision_per_voxel(self) -> Tensor:
         return self.prior_precision.view(N_QUANTITIES, N_QUANTITIES, 1, 1, 1)
-
-
-def signal_and_slope(sequence: SignalModel, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Signal ``(X, Y, Z)`` of maps ``(3, X, Y, Z)``, and its derivatives by their logarithms ``(3, X, Y, Z)``."""
-    with torch.enable_grad():
-        variables = maps.detach().requires_grad_()
-        signal = sequence(*variables)
-        (slope,) = torch.autograd.grad(signal.sum(), variables)
-    return signal.detach(), slope * maps
 
 
 def clamp_to_bounds(log_maps: Tensor, upper_limits: Sequence[float] = UPPER_BOUNDS) -> Tensor:

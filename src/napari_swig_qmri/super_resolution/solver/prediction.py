@@ -23,6 +23,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
     scatter_matrix,
     subsample,
 )
+from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 
@@ -250,9 +251,11 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
         sequences=problem.sequences,
         guides=problem.guides / gains.view(-1, 1, 1, 1),
         guide_precision=precision / (1 + precision * resampling_variance(problem, gains)) * problem.guide_valid,
-        lr_maps=problem.lr_maps - problem.lr_outside,
-        lr_variance=lr_variance(problem, noise),
-        truncate=problem.truncate,
+        lr=Observation(
+            values=problem.lr_maps - problem.lr_outside,
+            variance=lr_variance(problem, noise),
+            operator=problem.truncate,
+        ),
         prior_mean=clamp_to_bounds(prediction.maps.clamp(min=1e-6).log(), upper_limits),
         prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
         upper_limits=upper_limits,
