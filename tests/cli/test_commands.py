@@ -9,7 +9,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
-from cli_cases import AFFINE, NAMES, Run, load, save_maps, sidecar_of
+from cli_cases import AFFINE, NAMES, Run, load, save, save_maps, sidecar_of
 from typer.testing import CliRunner
 
 from napari_swig_qmri.cli.app import app
@@ -62,6 +62,24 @@ def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_m
     again = run(*words)
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
+
+
+def test_a_slab_of_maps_in_guides_of_the_whole_head_gives_a_result_of_the_slab(run: Run, case: Path) -> None:
+    for path in (case / "lr").glob("*.nii.gz"):
+        maps, sidecar = nib.load(path).slicer[:, :, 2:4], {} if "PD" in path.name else {"Units": "s"}
+        save(Path("slab") / path.name, maps.get_fdata(), sidecar, maps.affine)
+    words = ("super-resolve", "slab", *guides_of(case, "T1w", "T2w"), *REGRESSION)
+    result = run(*words, "--mask", case / "mask.nii.gz")
+    assert result.exit_code == 0, result.stderr
+    assert "The low-resolution maps cover 33% of the head from foot to head in" in result.stderr
+    (path,) = Path("out").rglob("*_T1map.nii*")
+    found, truth = nib.load(path), nib.load(case / "truth" / "sub-03_T1map.nii.gz")
+    np.testing.assert_allclose(found.affine[:3, 3], truth.affine[:3] @ [0, 0, 2, 1], atol=1e-4)
+    assert found.shape == (*truth.shape[:2], 8)
+    known = load(path) > 0
+    assert known.any((0, 1)).sum() == 6
+    error = np.abs(load(path) / load(case / "truth" / "sub-03_T1map.nii.gz")[:, :, 2:10] - 1)[known]
+    assert np.median(error) < 0.05
 
 
 @pytest.mark.slow

@@ -135,3 +135,15 @@ def test_a_missing_device_is_said():
 def test_auto_finds_a_device():
     assert choose_device("auto").type in ("cuda", "mps", "cpu")
     assert choose_device("cpu") == torch.device("cpu")
+
+
+def test_a_mask_with_the_shape_of_the_reference_lies_on_it_where_the_result_is_a_part():
+    lr, guides = case()
+    part = QuantitativeMaps(data=lr.data[..., 2:6], grid=lr.grid.box((0, 0, 2), (*lr.grid.shape[:2], 4)))
+    mask = np.zeros(guides[0].grid.shape)
+    mask[:24, :, 6:10] = 1
+    inside = plan(part, guides, FAST, mask).mask
+    assert inside.shape == (*guides[0].grid.shape[:2], 12)
+    np.testing.assert_array_equal(inside, mask[:, :, 2:14] > 0)
+    with pytest.raises(ValueError, match="the mask has the shape"):
+        plan(part, guides, FAST, mask[1:])

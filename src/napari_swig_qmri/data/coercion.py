@@ -129,20 +129,26 @@ def guides_from(guides: Sequence[GuideLike]) -> tuple[WeightedImage, ...]:
 
 
 def mask_from(
-    mask: MaskLike | None, grid: VoxelGrid, maps: QuantitativeMaps, owner: str = "the result"
+    mask: MaskLike | None,
+    grid: VoxelGrid,
+    maps: QuantitativeMaps,
+    owner: str = "the result",
+    reference: VoxelGrid | None = None,
 ) -> tuple[BoolArray | None, tuple[str, ...]]:
     """Mask ``(X, Y, Z)`` on a grid, and notices on its place; None without a mask.
 
     Parameters
     ----------
     mask
-        An image, which its affine brings to the grid, or an array with the shape of the grid.
+        An image, which its affine brings to the grid, or an array with the shape of the grid or of `reference`.
     grid
         Grid of the result or of reference maps.
     maps
         Maps whose tissue the mask should cover.
     owner
         Name of the image of the grid, for messages.
+    reference
+        Grid of which the other one is a part.
 
     Raises
     ------
@@ -151,6 +157,8 @@ def mask_from(
     """
     if mask is None:
         return None, ()
+    if isinstance(mask, np.ndarray) and reference is not None and mask.shape == reference.shape != grid.shape:
+        mask = Volume(data=np.asarray(mask > 0.5, np.float32), grid=reference, name="mask")
     if isinstance(mask, np.ndarray):
         inside = np.asarray(mask > 0.5)
         if inside.shape != grid.shape:

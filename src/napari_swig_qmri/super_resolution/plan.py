@@ -58,7 +58,7 @@ class RunPlan:
     hr_grid
         Grid of the result.
     reference
-        Index of the guide whose field of view `hr_grid` has; None without a guide.
+        Index of the guide whose field of view `hr_grid` has, or a part of it; None without a guide.
     device
         Device that computes.
     network
@@ -155,7 +155,9 @@ def plan(
     check_guides(images)
     hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
     check_detail(measured, images, hr_grid, options.voxel_size)
-    inside, about_mask = mask_from(mask, hr_grid, measured)
+    reference = reference_index(images, options.reference) if images else None
+    of_reference = None if reference is None else images[reference].grid
+    inside, about_mask = mask_from(mask, hr_grid, measured, reference=of_reference)
     device = choose_device(options.device, options.dtype)
     memory = _memory(options, hr_grid, device, len(images))
     _check_memory(memory)
@@ -168,7 +170,7 @@ def plan(
         options=options,
         mask=inside,
         hr_grid=hr_grid,
-        reference=reference_index(images, options.reference) if images else None,
+        reference=reference,
         device=device,
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),

@@ -106,6 +106,54 @@ def test_other_voxels_keep_the_field_of_view():
     np.testing.assert_allclose(grid.field_of_view, GRID.field_of_view)
 
 
+def of_a_part(shape, corner, *, padded=False):
+    """LR maps of a box of the head; padded ones have the whole field of view, and no value outside the box."""
+    data = np.full(LR.data.shape, np.nan)
+    box = (slice(None), *(slice(first, first + n) for first, n in zip(corner, shape, strict=True)))
+    data[box] = 1
+    if padded:
+        return QuantitativeMaps(data=data, grid=LR.grid)
+    return QuantitativeMaps(data=data[box], grid=LR.grid.box(corner, shape))
+
+
+@pytest.mark.parametrize("padded", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "corner"), [((12, 10, 3), (0, 0, 2)), ((3, 10, 8), (9, 0, 0)), ((8, 2, 7), (1, 0, 1))]
+)
+@pytest.mark.parametrize("codes", ["RAS", "LSA", "PIR"])
+@pytest.mark.parametrize("voxel_size", [None, 1.0])
+def test_where_the_maps_end_inside_the_head_the_grid_ends_one_voxel_of_them_further(
+    shape, corner, padded, codes, voxel_size
+):
+    orientation = axcodes2ornt(codes)
+    stored = tuple(GRID.shape[i] for i in np.argsort(orientation[:, 0]))
+    guide = image(VoxelGrid(stored, GRID.affine @ inv_ornt_aff(orientation, GRID.shape)))
+    maps = of_a_part(shape, corner, padded=padded)
+    grid = choose_hr_grid(maps, [guide], voxel_size, None)
+    first, last = (grid.world(each) for each in (np.zeros(3), np.array(grid.shape) - 1))
+    low, high = 2 * np.array(corner) - 2, 2 * (np.array(corner) + shape) + 1  # centres of the outer voxels in mm
+    np.testing.assert_allclose(np.minimum(first, last), np.maximum(low, 0), atol=1e-6)
+    np.testing.assert_allclose(np.maximum(first, last), np.minimum(high, np.array(GRID.shape) - 1), atol=1e-6)
+    assert guide.grid.has_voxels_of(grid)
+    (notice,) = hr_grid_notices(maps, [guide], grid)
+    assert notice.startswith("The low-resolution maps cover ")
+    assert notice.endswith(" in guide: the result ends where they do.")
+
+
+def test_the_grid_beside_a_tilted_guide_ends_with_the_maps_as_well():
+    maps = of_a_part((12, 10, 3), (0, 0, 2), padded=True)
+    grid = choose_hr_grid(maps, [image(tilted(GRID, (4, 3, 6)))], None, None)
+    assert grid.shape == (24, 20, 10)
+    np.testing.assert_allclose(grid.world(np.zeros(3)), (0, 0, 2), atol=1e-6)
+
+
+def test_maps_that_leave_out_air_or_little_of_the_head_keep_the_grid_of_the_guide():
+    head = image(GRID)
+    head.data[:, :, 12:] = 0.01
+    assert choose_hr_grid(of_a_part((12, 10, 6), (0, 0, 0)), [head], None, None) is head.grid
+    assert choose_hr_grid(of_a_part((11, 10, 8), (1, 0, 0)), [FINE], None, None) is FINE.grid
+
+
 def test_a_reference_that_is_no_guide_is_refused():
     with pytest.raises(ValueError, match="the reference must be a guide from 0 to 1, but it is 2"):
         choose_hr_grid(LR, [COARSE, FINE], None, 2)

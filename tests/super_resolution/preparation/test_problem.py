@@ -79,16 +79,10 @@ def test_a_mask_says_where_tissue_is_looked_for(box):
 
 def test_with_a_mask_only_its_voxels_have_to_be_shared(box):
     lr, guides = box
-    few = [replace(g, data=g.data[:8], grid=g.grid.box((0, 0, 0), (8, 20, 16))) for g in guides]
-    with pytest.raises(ValueError, match="T1w and T2w cover only 33% of the tissue"):
+    few = [replace(g, data=g.data[:2], grid=g.grid.box((0, 0, 0), (2, 20, 16))) for g in guides]
+    with pytest.raises(ValueError, match=r"T1w and T2w cover only 8\..% of the tissue"):
         prepared(lr, few)
-    assert prepared(lr, few, np.ones((8, 20, 16))).tissue[:4].any()
-    part = replace(lr, data=lr.data[:, :4], grid=lr.grid.box((0, 0, 0), (4, 10, 8)))
-    with pytest.raises(ValueError, match="the low-resolution maps cover 33% of the head in T1w and T2w"):
-        prepared(part, guides)
-    mask = np.zeros((24, 20, 16))
-    mask[:8] = 1
-    assert prepared(part, guides, mask).tissue.any()
+    assert prepared(lr, few, np.ones((2, 20, 16))).tissue[:1].any()
 
 
 def test_missing_maps_are_assumed_and_said(box):
@@ -227,7 +221,7 @@ def test_images_that_hardly_overlap_are_refused(box):
     lr, guides = box
     with pytest.raises(ValueError, match=r"T1w covers nothing of the low-resolution maps; .* 500 mm apart"):
         prepared(lr, [apart(guide, [500, 0, 0]) for guide in guides])
-    with pytest.raises(ValueError, match=r"T1w and T2w cover only 8\..% of the tissue .* at least 50% are needed"):
+    with pytest.raises(ValueError, match=r"T1w and T2w cover only 8\..% of the tissue .* at least 10% are needed"):
         prepared(lr, [apart(guide, [22, 0, 0]) for guide in guides])
     with pytest.raises(ValueError, match=r"T2w covers only 8\..% of the tissue .* at least 10% are needed"):
         prepared(lr, [guides[0], apart(guides[1], [22, 0, 0])])

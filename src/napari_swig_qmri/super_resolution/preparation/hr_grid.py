@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from nibabel.affines import from_matvec
 
+from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
 from napari_swig_qmri.data.wording import joined, size_text
-from napari_swig_qmri.super_resolution.preparation.alignment import is_parallel, reordered
+from napari_swig_qmri.super_resolution.preparation.alignment import align_axes, is_parallel, reordered
+from napari_swig_qmri.super_resolution.preparation.coverage import head_share, reach_of
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 
 FINER = 0.99  # a voxel edge below this fraction of another counts as finer
+MARGIN = 1.0  # LR voxels around the maps that the result covers as well
 TOLERANCE = 1e-3  # voxels; centres that coincide may differ by rounding of the affines
 
 
@@ -31,18 +34,44 @@ def choose_hr_grid(
     Its axes are those of the maps, stored in the order of the reference guide. Along each axis it has the voxels of the
     finest guide, or of the reference if one was chosen, but none coarser than those of the maps. It covers the field
     of view of the reference, or its bounding box within that of the maps where the reference is tilted against them.
-    With a `voxel_size` in mm, one number or three, it keeps this field of view and gets these voxels.
+    With a `voxel_size` in mm, one number or three, it keeps this field of view and gets these voxels. Where the maps
+    end inside the head, it is cut to what they cover and one LR voxel around it.
 
-    ValueError if there is no such guide.
+    ValueError if there is no such guide, or if it shows hardly anything of what the maps show.
     """
-    grid = _grid_of_guides(maps.grid, guides, reference) if guides else maps.grid
-    if voxel_size is None:
-        return grid
-    if guides and is_parallel(guides[reference_index(guides, reference)].grid, maps.grid):
-        grid = guides[reference_index(guides, reference)].grid
+    if not guides:
+        return maps.grid if voxel_size is None else _resized(maps.grid, voxel_size)
+    chosen = guides[reference_index(guides, reference)]
+    grid = _grid_of_guides(maps.grid, guides, reference)
+    if voxel_size is not None:
+        grid = _resized(chosen.grid if is_parallel(chosen.grid, maps.grid) else grid, voxel_size)
+    return _cut(grid, maps) if head_share(maps, chosen).is_part else grid
+
+
+def _resized(grid: VoxelGrid, voxel_size: float | Sequence[float]) -> VoxelGrid:
+    """Grid with voxels of a size in mm, one number or three, and the same field of view."""
     sizes = np.broadcast_to(np.asarray(voxel_size, float), (3,))
     x, y, z = (max(1, round(extent / size)) for extent, size in zip(grid.field_of_view, sizes, strict=True))
     return grid.with_shape((x, y, z))
+
+
+def _cut(grid: VoxelGrid, maps: QuantitativeMaps) -> VoxelGrid:
+    """Part of a grid with parallel axes in the measured part of the maps and one LR voxel around it.
+
+    The grid itself if they have nothing in common.
+    """
+    turned = align_axes(maps, grid)
+    spacing, first = relative_axes(grid, turned.grid)  # LR voxels in voxels of `grid`
+    ends = np.clip(reach_of(turned), -0.5, np.array(turned.grid.shape)[:, None] - 0.5)
+    ends += np.array([-MARGIN, MARGIN])  # in LR voxels
+    low, high = (first[:, None] + spacing[:, None] * ends).T
+    begin = np.maximum(np.ceil(low + 0.5 - TOLERANCE), 0).astype(int)
+    stop = np.minimum(np.floor(high + 0.5 + TOLERANCE), grid.shape).astype(int)
+    if (stop <= begin).any():
+        return grid
+    x, y, z = begin.tolist()
+    nx, ny, nz = (stop - begin).tolist()
+    return grid.box((x, y, z), (nx, ny, nz))
 
 
 def reference_index(guides: Sequence[WeightedImage], reference: int | None) -> int:
@@ -56,16 +85,20 @@ def reference_index(guides: Sequence[WeightedImage], reference: int | None) -> i
 
 def hr_grid_notices(maps: QuantitativeMaps, guides: Sequence[WeightedImage], hr_grid: VoxelGrid) -> tuple[str, ...]:
     """Sentences on an HR grid that is not simply that of a guide, and on guides that are coarser than the maps."""
+    shares = [(head_share(maps, guide), guide.name) for guide in guides]
+    least, name = min(shares, key=lambda each: each[0].share, default=(None, ""))
     tilted = [guide for guide in guides if not is_parallel(guide.grid, maps.grid)]
     size = size_text(hr_grid.voxel_size)
     notices = []
+    if least is not None and least.is_part:
+        notices.append(f"The low-resolution maps cover {least.text} in {name}: the result ends where they do.")
     if tilted:
         angles = joined([f"{guide.name} by {_angle(guide.grid, maps.grid):.1f}" for guide in tilted])
         notices.append(
             f"Tilted against the maps: {angles} degrees. The result has the axes of the maps, which are not "
             f"interpolated, and voxels of {size} mm."
         )
-    elif guides and not any(hr_grid.is_aligned_with(guide.grid) for guide in guides):
+    elif guides and not any(hr_grid.has_voxels_of(guide.grid) for guide in guides):
         notices.append(f"No guide has the voxels of the result, {size} mm, which are along the axes of the maps.")
     for guide in guides:
         sizes = _sizes_along(guide.grid, reordered(maps.grid, guide.grid))

@@ -23,7 +23,7 @@ from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMap
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.super_resolution.preparation.alignment import align_axes
-from napari_swig_qmri.super_resolution.preparation.coverage import LEAST_OF_A_GUIDE, head_notices, tissue_notices
+from napari_swig_qmri.super_resolution.preparation.coverage import LEAST_OF_A_GUIDE, tissue_notices
 from napari_swig_qmri.super_resolution.preparation.proton_density import (
     WATER_PD,
     is_bright_in_head,
@@ -112,16 +112,15 @@ def prepare(
     clean = _clean_maps(maps, lr, lr_guides, within, about_maps)
     lr_maps, seen = clean.data, torch.as_tensor(clean.seen)
     measured = tuple(name in maps.names for name in QUANTITIES)
-    allowed, counted = seen, guide_valid
+    allowed = seen
     if mask is not None:
         inside = torch.as_tensor(np.asarray(mask) > 0.5)
         in_mask = (truncate(inside.to(dtype)) > 0.5) & torch.as_tensor(within)  # truncation repeats it beyond the grid
-        allowed, counted = allowed & in_mask, guide_valid & inside
+        allowed = seen & in_mask
     has_clear_pd = clean.shows_head or (measured[0] and not guides)
     brightness = lr_maps[0] if has_clear_pd else head_brightness(None, lr_guides) * torch.as_tensor(within)
     tissue = find_tissue(lr_maps, brightness, allowed)
     about_guides += tissue_notices(tissue, lr.grid, hr_grid, guides)
-    about_maps += head_notices(seen, lr.grid, hr_grid, images, counted, [guide.name for guide in guides])
     problem = Problem(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
