@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
+import subprocess
+import sys
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,6 +67,67 @@ def test_a_folder_that_may_not_be_written_to_is_refused(tmp_path: Path) -> None:
         pytest.skip("the user may write everywhere")
     with pytest.raises(PermissionError, match=r"nothing can be written to .*\(Permission denied\)"):
         check_output(tmp_path / "new")
+
+
+def left_by_a_dead_process(target: Path) -> Path:
+    """What a process leaves that ends in the middle of writing a file."""
+    words = ("import os, sys; from pathlib import Path", "from napari_swig_qmri.data.storage.output import replacing")
+    block = "with replacing() as part: part(Path(sys.argv[1])).write_text('half'); os._exit(1)"
+    subprocess.run([sys.executable, "-c", "; ".join(words) + f"\n{block}", str(target)], check=False)
+    (left,) = (path for path in target.parent.iterdir() if path.name.endswith(f".part{target.name}"))
+    return left
+
+
+def aged(path: Path, days: float) -> Path:
+    path.write_text("half")
+    os.utime(path, (time.time() - 86400 * days,) * 2)
+    return path
+
+
+def test_what_a_killed_write_left_is_removed_when_its_file_is_written_again(tmp_path: Path) -> None:
+    old = (
+        left_by_a_dead_process(tmp_path / "a_T1w.nii")
+        if os.name == "posix"
+        else aged(tmp_path / ".ffffffff.parta_T1w.nii", 2)
+    )
+    others = [
+        aged(tmp_path / ".12ab34cd.parta_T1w.nii", 0.9),  # of a process that nothing names
+        aged(tmp_path / ".12ab34cd.partother_a_T1w.nii", 9),  # of another file
+        aged(tmp_path / ".parta_T1w.nii", 9),  # of other software
+        aged(tmp_path / "x.12ab34cd.parta_T1w.nii", 9),
+    ]
+    older = [aged(tmp_path / f".{n}0000000.parta_T1w.nii", 1.1) for n in range(2)]
+    with replacing() as part:
+        running = part(tmp_path / "a_T1w.nii")
+        running.write_text("new")
+        aged(running, 9)
+        write_text("first", tmp_path / "a_T1w.nii")
+        assert not any(path.exists() for path in (old, *older))
+        assert all(path.exists() for path in (running, *others))
+    assert (tmp_path / "a_T1w.nii").read_text() == "half"
+    for path in others:
+        path.unlink()
+    assert [path.name for path in tmp_path.iterdir()] == ["a_T1w.nii"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="only there processes can be asked for")
+def test_what_another_process_writes_is_kept(tmp_path: Path) -> None:
+    words = ("import sys; from pathlib import Path", "from napari_swig_qmri.data.storage.output import replacing")
+    block = "with replacing() as part: part(Path(sys.argv[1])).write_text('theirs'); print(flush=True); input()"
+    command = [sys.executable, "-c", "; ".join(words) + f"\n{block}", str(tmp_path / "a")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        write_text("ours", tmp_path / "a")
+        check_output(tmp_path)
+        process.communicate(b"\n")
+    assert process.returncode == 0
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {"a": "theirs"}
+
+
+def test_what_a_killed_trial_of_a_folder_left_is_removed_by_the_next(tmp_path: Path) -> None:
+    aged(tmp_path / ".12ab34cd.part", 2)
+    check_output(tmp_path)
+    assert not list(tmp_path.iterdir())
 
 
 def test_nothing_is_written_but_by_this_module() -> None:

@@ -7,10 +7,14 @@ together are renamed after all of them were written.
 from __future__ import annotations
 
 import os
+import platform
+import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from uuid import uuid4
+from zlib import crc32
 
 from napari_swig_qmri.data.recognition.bids import DESCRIPTION
 
@@ -18,6 +22,10 @@ Part = Callable[[Path], Path]  # target -> file to write in its place
 
 _REMEDY = "choose another folder or use --overwrite"
 _TRIED = bytes(1 << 16)  # written to a folder to try it
+_STALE = 24 * 3600.0  # s after which a file of an unknown process is no longer being written
+_MACHINE = f"{crc32(platform.node().encode()):08x}"
+_PROCESS = uuid4().hex[:8]  # tells processes apart that have the same number, as in containers; forked ones share it
+_MARK = re.compile(r"\.[0-9a-f]{8}(?:\.([0-9a-f]{8})-([0-9a-f]{8})-(\d+))?\.part")
 
 
 @contextmanager
@@ -26,12 +34,15 @@ def replacing() -> Iterator[Part]:
 
     Yields a function that returns the file to write in place of a target. It lies in the same folder and keeps the
     extension; the files of one block share the beginning of their names, as the halves of an image must. Folders are
-    not made.
+    not made. What a killed process left of an earlier attempt at a target is removed.
     """
-    mark, parts = f".{uuid4().hex[:8]}.part", dict[Path, Path]()
+    mark, parts = _new_mark(), dict[Path, Path]()
 
     def part(target: Path) -> Path:
-        return parts.setdefault(target, target.with_name(f"{mark}{target.name}"))
+        if target not in parts:
+            _remove_stale(target.parent, target.name)
+            parts[target] = target.with_name(f"{mark}{target.name}")
+        return parts[target]
 
     try:
         yield part
@@ -87,7 +98,8 @@ def check_output(
     if not overwrite and folder.is_dir():
         _check_free_in(folder, list(map(str, files)), remedy)
     place = next(each for each in (folder, *folder.absolute().parents) if each.exists())
-    tried = place / f".{uuid4().hex[:8]}.part"
+    _remove_stale(place)
+    tried = place / _new_mark()
     try:
         tried.write_bytes(_TRIED)
     except OSError as error:
@@ -121,6 +133,35 @@ def check_folder(folder: Path) -> None:
     """Raise FileExistsError if `folder` is a file."""
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder} is a file, but the results go into a folder: choose another name.")
+
+
+def _new_mark() -> str:
+    """Begin of the names of unfinished files, which names their process."""
+    return f".{uuid4().hex[:8]}.{_MACHINE}-{_PROCESS}-{os.getpid()}.part"
+
+
+def _remove_stale(folder: Path, name: str = "") -> None:
+    """Remove what killed processes left of a file of that name, or of trying the folder."""
+    with suppress(OSError):  # there is no such folder, or it may not be read or changed
+        for path in folder.iterdir():
+            mark = _MARK.match(path.name) if path.name.startswith(".") else None
+            if mark is not None and path.name == f"{mark[0]}{name}" and not _is_written(path, *mark.groups()):
+                path.unlink(missing_ok=True)
+
+
+def _is_written(path: Path, machine: str | None, process: str | None, number: str | None) -> bool:
+    """Whether a process may still write an unfinished file: one that runs here, or an unknown one within a day."""
+    if machine != _MACHINE or number is None or os.name != "posix":  # elsewhere, asking for a process may end it
+        return time.time() - path.stat().st_mtime < _STALE
+    if int(number) == os.getpid():
+        return process == _PROCESS
+    try:
+        os.kill(int(number), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it belongs to somebody else
+        return True
+    return True
 
 
 def _flush(path: Path) -> None:
