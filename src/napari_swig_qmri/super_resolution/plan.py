@@ -163,7 +163,7 @@ def plan(
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if options.method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
-    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype)))
+    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images))
     return RunPlan(
         maps=measured,
         guides=images,

@@ -23,6 +23,7 @@ from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMap
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.super_resolution.preparation.alignment import align_axes
+from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide, coarse_guide
 from napari_swig_qmri.super_resolution.preparation.coverage import LEAST_OF_A_GUIDE, tissue_notices
 from napari_swig_qmri.super_resolution.preparation.proton_density import (
     WATER_PD,
@@ -59,6 +60,7 @@ class Problem:
     lr_guides: Tensor  # (guide, x, y, z), the guides truncated to the LR grid
     guide_valid: Tensor  # (guide, X, Y, Z) bool
     guide_resampled: tuple[bool, ...]  # per guide, whether it was interpolated
+    coarse: tuple[CoarseGuide, ...]  # guides with thick slices as measured; `guides` holds them sharpened
     sequences: tuple[SignalModel, ...]
     pd_unit: float  # PD of water in the unit of the PD map
     truncate: TruncationOperator
@@ -89,11 +91,12 @@ def prepare(
     hr_grid: VoxelGrid,
     mask: npt.NDArray[Any] | None = None,
     dtype: torch.dtype = torch.float32,
+    as_measured: Sequence[WeightedImage] | None = None,
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides to one HR and one LR grid; yields between volumes.
 
-    `mask` ``(X, Y, Z)`` on the HR grid holds the voxels that may be tissue, where it exceeds 0.5. ValueError if maps,
-    guides and mask do not fit together.
+    `mask` ``(X, Y, Z)`` on the HR grid holds the voxels that may be tissue, where it exceeds 0.5. `as_measured` are the
+    guides before some of them were sharpened. ValueError if maps, guides and mask do not fit together.
     """
     check_mask(mask, hr_grid)
     for guide in guides:
@@ -133,6 +136,7 @@ def prepare(
         lr_guides=lr_guides,
         guide_valid=guide_valid,
         guide_resampled=tuple(not guide.grid.has_voxels_of(hr_grid) for guide in guides),
+        coarse=_coarse_guides(guides, as_measured or guides, hr_grid, dtype),
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=clean.pd_unit,
         truncate=truncate,
@@ -143,6 +147,18 @@ def prepare(
     yield
     _check_fit(problem, [guide.name for guide in guides])
     return problem
+
+
+def _coarse_guides(
+    guides: Sequence[WeightedImage], as_measured: Sequence[WeightedImage], hr_grid: VoxelGrid, dtype: torch.dtype
+) -> tuple[CoarseGuide, ...]:
+    """Those guides as measured that were sharpened, along the axes of the HR grid."""
+    found = [
+        coarse_guide(number, measured, hr_grid, dtype)
+        for number, (guide, measured) in enumerate(zip(guides, as_measured, strict=True))
+        if guide is not measured
+    ]
+    return tuple(each for each in found if each is not None)
 
 
 def _stack_guides(

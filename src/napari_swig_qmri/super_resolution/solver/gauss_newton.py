@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.truncation import SeparableOperator
 
-N_ITERATIONS = 5  # of conjugate gradients in one Gauss-Newton step
+N_ITERATIONS = {False: 5, True: 10}  # of conjugate gradients in one Gauss-Newton step, without and with coarse guides
 MAX_STEP = 1.0  # largest change of a log map in one Gauss-Newton step
 
 
@@ -186,13 +186,14 @@ def gauss_newton_step(
     n_planes: int,
     device: torch.device | str = "cpu",
     store: torch.device | str = "cpu",
-    n_iterations: int = N_ITERATIONS,
+    n_iterations: int | None = None,
 ) -> Generator[float, None, Iterate]:
     """Minimise the quadratic model of the posterior around `start`; yields the finished fraction.
 
     Slabs of `n_planes` HR planes are computed on `device` one after another, and kept on `store` in between. The
-    multipliers are found by `n_iterations` of conjugate gradients.
+    multipliers are found by `n_iterations` of conjugate gradients; by default 5, or 10 with coarse guides.
     """
+    n_iterations = n_iterations or N_ITERATIONS[bool(posterior.coarse)]
     n = start.log_maps.shape[1]
     cuts = [slice(first, min(first + n_planes, n)) for first in range(0, n, n_planes)]
     passes, n_passes = count(1), len(cuts) * (n_iterations + 3)

@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.truncation import Slices, relative_axes
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.observation import rows_in
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.physics.sequence import SignalModel
+    from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.prediction import Prediction
 
 HEAD = 0.2  # PD relative to water, above which a voxel belongs to the head
 HEAD_WINDOW = 1.0  # standard deviation in LR voxels of the average of PD, which suppresses specks of noise
 HEAD_MARGIN = 3  # LR voxels to each side
+SMALLEST = 1e-3  # of the maps outside the box, whose contrast is computed
 TOLERANCE = 1e-4  # HR voxels; centres that coincide may differ by rounding of the affines
 
 
@@ -69,11 +73,26 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
         guides=problem.guides[hr],
         lr_guides=problem.lr_guides[lr],
         guide_valid=problem.guide_valid[hr],
+        coarse=tuple(_cropped(each, problem.sequences[each.guide], held, box.hr) for each in problem.coarse),
         truncate=truncate,
         interpolate=problem.interpolate.restricted(box.lr, box.hr),
         tissue=problem.tissue[box.lr],
     )
     return part, replace(prediction, maps=inside)
+
+
+def _cropped(coarse: CoarseGuide, sequence: SignalModel, held: Tensor, hr: Slices) -> CoarseGuide:
+    """Voxels of a coarse guide inside a block of HR voxels, with the maps outside held at `held` ``(3, X, Y, Z)``."""
+    rows = rows_in(coarse.average, hr)
+    average = coarse.average.restricted(hr, rows)
+    signal = sequence(*held.clamp(min=SMALLEST))
+    return replace(
+        coarse,
+        image=coarse.image[rows],
+        valid=coarse.valid[rows],
+        average=average,
+        outside=coarse.average(signal)[rows] - average(signal[hr]),
+    )
 
 
 def insert_box(inside: Tensor, box: Box, outside: Tensor) -> Tensor:

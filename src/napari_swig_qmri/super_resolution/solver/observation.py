@@ -76,13 +76,6 @@ class Observation:
         """
         return (maps, maps) if self.signals is None else self.signals.linearised(maps)
 
-    def rows_in(self, hr: Slices) -> Slices:
-        """Voxels of the values whose largest weight lies in a block of HR voxels."""
-        x, y, z = (
-            _range_in(matrix.abs().argmax(1), within) for matrix, within in zip(self.operator.matrices, hr, strict=True)
-        )
-        return x, y, z
-
     def part(self, hr: Slices, rows: Slices, device: torch.device | str = "cpu") -> Observation:
         """Observation of a block of HR voxels by the voxels `rows`."""
         block = (slice(None), *rows)
@@ -92,6 +85,12 @@ class Observation:
             variance=self.variance[block].to(device),
             operator=self.operator.restricted(hr, rows, device),
         )
+
+
+def rows_in(operator: SeparableOperator, hr: Slices) -> Slices:
+    """Rows of an operator, per axis, whose largest weight lies in a block of HR voxels."""
+    x, y, z = (_range_in(matrix.abs().argmax(1), within) for matrix, within in zip(operator.matrices, hr, strict=True))
+    return x, y, z
 
 
 def _range_in(positions: Tensor, within: slice) -> slice:

@@ -122,4 +122,5 @@ def _cropped(problem: Problem) -> Problem:
         lr_guides=problem.lr_guides[:, x, y, z],
         lr_valid=problem.lr_valid[x, y, z],
         tissue=problem.tissue[x, y, z],
+        coarse=(),
     )

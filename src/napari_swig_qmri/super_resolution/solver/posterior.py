@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.solver.observation import Observation, signal_and_slope
+from napari_swig_qmri.super_resolution.solver.observation import Observation, rows_in, signal_and_slope
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class NegativeLogPosterior:
         `hr` are the voxels of the block, `lr` those of the LR maps that are compared with it, and `residuals` those of
         every observation for `log_maps`.
         """
-        rows = [lr, *(each.rows_in(hr) for each in self.coarse)]
+        rows = [lr, *(rows_in(each.operator, hr) for each in self.coarse)]
         part = self.part(hr, rows, device)
         maps = log_maps[(slice(None), *hr)].to(device).exp()
         first, *others = (
