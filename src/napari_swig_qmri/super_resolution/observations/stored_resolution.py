@@ -3,6 +3,7 @@
 Scanners and their software zero-fill k-space, so that maps of 2 mm are often stored with 1 mm voxels. Their spectrum
 then ends at the measured frequencies. Maps without a value outside the head, or cut after zero-filling, have this
 limit too, but it is hidden by the edges of what remains: the spectrum is taken from tapered lines inside the head.
+Other software interpolates maps between the measured voxels, which are then found as such (`interpolation`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from napari_swig_qmri.data.resampling import on_grid
 from napari_swig_qmri.data.truncation import truncation_matrix
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.data.wording import joined, size_text
+from napari_swig_qmri.super_resolution.observations.interpolation import at_samples, find_lattice
 
 LEAST_DROP = 3.5  # of the logarithm of the power; without a limit at most 2.4 on real maps, with one at least 6
 LEAST_RATIO = 1.1  # of the stored frequencies to the measured ones; interpolated maps fall off closer to the end
@@ -49,35 +51,59 @@ def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tu
     Returns
     -------
     maps
-        The same maps where all axes were stored as measured. Along other axes k-space is cut to the measured
-        frequencies. Where edges of the head or of a cut field of view hide them, the maps, which have no detail
-        finer than the measured voxels, are read at the centres of these by quintic splines.
+        The same maps where all axes were stored as measured. Interpolated axes get the samples back that they were
+        interpolated from. Along zero-filled axes k-space is cut to the measured frequencies. Where edges of the head
+        or of a cut field of view hide them, the maps, which have no detail finer than the measured voxels, are read
+        at the centres of these by quintic splines.
     notices
         One sentence, or none.
     """
-    inside = np.isfinite(maps.data).all(axis=0) & (maps.data != 0).all(axis=0)
-    data, grid, shape = maps.data, maps.grid, list(maps.grid.shape)
-    ratios = [1.0, 1.0, 1.0]
-    for axis, n in enumerate(maps.grid.shape):
+    data, between, how = _without_interpolation(maps.data, maps.grid)
+    data, grid = _without_zero_filling(data, between)
+    if grid is maps.grid:
+        return maps, ()
+    signs = [f"values between the measured voxels were interpolated {how}"] if how else []
+    signs += ["their spectrum ends there"] if grid is not between else []
+    notice = (
+        f"{joined(maps.names)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
+        f"{size_text(grid.voxel_size)} mm: {joined(signs)}. The measured voxels are used."
+    )
+    return QuantitativeMaps(data=data.astype(maps.data.dtype), grid=grid, names=maps.names), (notice,)
+
+
+def _without_interpolation(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, VoxelGrid, str]:
+    """Maps ``(quantity, x, y, z)`` at the samples they were interpolated from, their grid, and how this was done."""
+    inside = _has_all(data)
+    lattices = {axis: find_lattice(data, inside, axis) for axis in range(3)}  # before any axis is changed by rounding
+    found = {axis: lattice for axis, lattice in lattices.items() if lattice is not None}
+    for axis, lattice in found.items():
+        data, grid = at_samples(data, grid, axis, lattice)
+    return data, grid, joined(dict.fromkeys(each.kernel.name for each in found.values())) if found else ""
+
+
+def _has_all(data: FloatArray) -> BoolArray:
+    """Voxels ``(x, y, z)`` where all maps have a value."""
+    return np.asarray(np.isfinite(data).all(axis=0) & (data != 0).all(axis=0))
+
+
+def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, VoxelGrid]:
+    """Maps ``(quantity, x, y, z)`` on voxels that hold the frequencies of their spectrum, and their grid."""
+    inside, shape, ratios = _has_all(data), list(grid.shape), [1.0, 1.0, 1.0]
+    for axis, n in enumerate(grid.shape):
         whole = _limit(_spectra(np.nan_to_num(data, posinf=0, neginf=0), axis), n)
         if whole is not None:
             shape[axis] = whole.support
         elif (limit := _limit(_tapered_spectra(data, inside, axis), n)) is not None:
             ratios[axis] = _simple(n / (2 * limit.frequency))
-    if ratios == [1.0, 1.0, 1.0] and tuple(shape) == maps.grid.shape:
-        return maps, ()
+    if ratios == [1.0, 1.0, 1.0] and tuple(shape) == grid.shape:
+        return data, grid
     if max(ratios) > 1:
         data, grid = _read_at_centres(data, grid, ratios)
         shape = [n if ratio > 1 else kept for n, ratio, kept in zip(grid.shape, ratios, shape, strict=True)]
     for axis, (n, kept) in enumerate(zip(grid.shape, shape, strict=True)):
         if kept < n:
             data = _cropped(np.nan_to_num(data, posinf=0, neginf=0), axis, n, kept)
-    grid = grid.with_shape((shape[0], shape[1], shape[2]))
-    notice = (
-        f"{joined(maps.names)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
-        f"{size_text(grid.voxel_size)} mm: their spectrum ends there. The measured voxels are used."
-    )
-    return QuantitativeMaps(data=data.astype(maps.data.dtype), grid=grid, names=maps.names), (notice,)
+    return data, grid.with_shape((shape[0], shape[1], shape[2]))
 
 
 def _spectra(data: FloatArray, axis: int) -> list[FloatArray]:
