@@ -131,6 +131,25 @@ def test_false_claims_are_refused_in_a_sentence_and_take_no_memory(tmp_path: Pat
         assert [each.name for each in read_folder(tmp_path)] == ["sub-1 T1w"]
 
 
+@pytest.mark.slow  # as large as real ones
+@pytest.mark.parametrize(("n_slices", "datatype"), [(640, np.uint8), (300, np.int32)])
+def test_large_masks_that_pack_well_are_read(tmp_path: Path, n_slices: int, datatype: type) -> None:
+    shape = (512, 512, n_slices)
+    head = nib.Nifti1Image(np.zeros((1, 1, 1), datatype), AFFINE).header
+    head.set_data_shape(shape)
+    plane = np.zeros(shape[:2], datatype)
+    plane[100:300, 150:350] = 1
+    path = tmp_path / "sub-1_mask.nii.gz"
+    with gzip.open(path, "wb") as file:
+        file.write(head.binaryblock + bytes(4))
+        for _ in range(n_slices):
+            file.write(plane.tobytes())
+    assert path.stat().st_size < 2 * MB
+    found = read_nifti(path).data
+    assert found.shape == shape
+    assert found[:, :, -1].sum() == 40_000
+
+
 def too_deep() -> None:
     too_deep()
 

@@ -29,7 +29,7 @@ _GZIP = b"\x1f\x8b"
 _CIFTI = range(3000, 3100)  # intent codes of values on surfaces
 _LARGEST_HEADER = 1 << 24  # bytes of a header file with its extensions
 _DEFLATE = 1032  # largest ratio of compression
-_BELIEVED = 300e6, 250  # bytes in memory, ratio of compression; beyond both, a file is refused
+_BELIEVED = 8 * 512**3, 250  # bytes in memory, ratio of compression; beyond both, a file is refused; masks pack well
 _REASONS = {
     MemoryError: "it needs more memory than there is",
     RecursionError: "it is nested too deeply",
