@@ -18,6 +18,7 @@ from napari_swig_qmri.super_resolution.engine import solve
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.outcome import result_of
 from napari_swig_qmri.super_resolution.plan import plan
+from napari_swig_qmri.super_resolution.solver.one_scale_up import Unrehearsed
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 
@@ -101,7 +102,7 @@ def with_echo_time(guide, seconds):
 
 def test_a_result_without_a_number_is_never_returned():
     planned = plan(*case(), Options(method="regression"))
-    solution = drained(solve(planned))
-    assert np.isfinite(result_of(solution, None, planned).maps.data).all()
+    solution, untested = drained(solve(planned)), Unrehearsed("nothing was tried")
+    assert np.isfinite(result_of(solution, untested, planned).maps.data).all()
     with pytest.raises(ValueError, match="the run found no value of PD"):
-        result_of(replace(solution, maps=torch.full_like(solution.maps, torch.nan)), None, planned)
+        result_of(replace(solution, maps=torch.full_like(solution.maps, torch.nan)), untested, planned)

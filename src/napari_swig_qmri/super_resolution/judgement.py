@@ -21,13 +21,13 @@ from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Ve
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest
+from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal, Unrehearsed
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.engine import Solution
-    from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
 
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 LEAST_LEFT = 0.2  # of an error that is left when noise is subtracted
@@ -41,10 +41,12 @@ WORSE_TEXT = "Worse than interpolation: the expected error over that of interpol
 DOUBTFUL_TEXT = "Perhaps no better than interpolation: the expected error over that of interpolated maps is {}."
 SYSTEMATIC_TEXT = "In flat tissue the result differs from the measured maps by {}."
 REMEDY = "Check that guides and maps show the same head in the same place, and the sequences, gains and units given."
-UNTESTED = "The result could not be tested: the maps hold too little tissue, or no detail that could be left out."
+UNTESTED = "The result could not be tested: {}."
 
 
-def verdict_of(solution: Solution, lr_residual: Tensor, rehearsal: Rehearsal | None, problem: Problem) -> Verdict:
+def verdict_of(
+    solution: Solution, lr_residual: Tensor, rehearsal: Rehearsal | Unrehearsed, problem: Problem
+) -> Verdict:
     """Verdict on a solution.
 
     Parameters
@@ -52,12 +54,12 @@ def verdict_of(solution: Solution, lr_residual: Tensor, rehearsal: Rehearsal | N
     lr_residual
         ``(3, x, y, z)``, measured minus truncated maps, with PD relative to water.
     rehearsal
-        Errors one scale up, None if there was no rehearsal. Without a guide nothing needs to be tested.
+        Errors one scale up, or why there are none. Without a guide nothing needs to be tested.
     """
     if not problem.sequences:
         return Verdict()
-    if rehearsal is None:
-        return Verdict(LOOK, (UNTESTED,))
+    if isinstance(rehearsal, Unrehearsed):
+        return Verdict(LOOK, (UNTESTED.format(rehearsal.reason),))
     relative = lr_residual / torch.maximum(problem.lr_maps, torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1))
     expected = _named(expected_errors(rehearsal, relative, solution.noise.lr_maps, problem), problem)
     systematic = _named(systematic_errors(relative, problem), problem)

@@ -24,15 +24,15 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.engine import Solution
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
-    from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
+    from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal, Unrehearsed
 
 NOTABLE_CONFLICT = 1e-4  # fraction of the voxels
 
 
-def result_of(solution: Solution, rehearsal: Rehearsal | None, plan: RunPlan) -> SuperResolution:
+def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunPlan) -> SuperResolution:
     """Return the result of a run in the units of its inputs, with synthesised guides, residuals and provenance.
 
-    `rehearsal` holds the errors one scale up, for the verdict; None if that could not be solved.
+    `rehearsal` holds the errors one scale up, for the verdict, or why there are none.
 
     Raises
     ------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -51,4 +52,22 @@ def test_a_regression_is_rehearsed_without_signal_models():
 
 def test_maps_without_detail_to_leave_out_are_not_rehearsed():
     box = QuantitativeMaps(data=textured((16, 16, 12)), grid=VoxelGrid((16, 16, 12), np.eye(4)))
-    assert rehearsed(problem(box, factor=1.0)) is None
+    assert rehearsed(problem(box, factor=1.0)).reason == "the maps hold no detail that could be left out"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"sequences": ()}, "there is no guide"),
+        ({"lr_maps": 0}, "the maps hold too little tissue"),
+        ({"lr_guides": -1}, "with half the detail, guide 1 has no positive signal over the tissue .* correct its sign"),
+        (
+            {"lr_maps": 60},
+            "with half the detail, the T1 map has a median of .* correct its unit, .*",
+        ),
+    ],
+)
+def test_a_run_that_cannot_be_rehearsed_says_why(change, reason):
+    case = problem()
+    changed = {name: value if name == "sequences" else value * getattr(case, name) for name, value in change.items()}
+    assert re.fullmatch(reason, drained(rehearse(replace(case, **changed), start_gains(case), refined=True)).reason)

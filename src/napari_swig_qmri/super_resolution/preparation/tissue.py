@@ -16,6 +16,10 @@ MIN_TISSUE = 100  # LR voxels
 AIR = 0.15  # of the 99th percentile of the guides, below which a voxel is no part of the head
 
 
+class NoTissueError(ValueError):
+    """Maps without a voxel that may be tissue."""
+
+
 def head_brightness(pd: Tensor | None, lr_guides: Tensor) -> Tensor:
     """Image ``(x, y, z)`` that is bright in the head: the PD map, else the mean of the guides, else 1 everywhere."""
     if pd is not None:
@@ -40,7 +44,7 @@ def find_tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
     """Voxels of brain tissue without CSF, boolean ``(x, y, z)``.
 
     Falls back to all bright voxels where T1 and T2 leave fewer than 100, and to all valid ones where none is bright.
-    ValueError if no voxel is valid.
+    NoTissueError if no voxel is valid.
 
     Parameters
     ----------
@@ -50,7 +54,7 @@ def find_tissue(lr_maps: Tensor, brightness: Tensor, valid: Tensor) -> Tensor:
         ``(x, y, z)``, see `head_brightness`, and boolean, voxels that may be tissue.
     """
     if not valid.any():
-        raise ValueError("the mask covers no voxel of the low-resolution maps that has a value: choose another one.")
+        raise NoTissueError("the mask covers no voxel of the low-resolution maps that has a value: choose another one.")
     bright = valid & is_bright(brightness, valid)
     tissue = bright
     for volume, (low, high) in ((lr_maps[1], TISSUE_T1), (lr_maps[2], TISSUE_T2)):

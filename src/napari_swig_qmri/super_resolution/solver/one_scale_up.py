@@ -15,6 +15,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedI
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
+from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.prediction import (
@@ -39,6 +40,13 @@ class Rehearsal:
     interpolated: Tensor  # by cubic splines
 
 
+@dataclass(frozen=True)
+class Unrehearsed:
+    """Why a run could not be rehearsed: a clause such as ``the maps hold too little tissue``."""
+
+    reason: str
+
+
 def prepare_like(
     problem: Problem, lr_maps: Tensor, lr_grid: VoxelGrid, guides: Tensor, hr_grid: VoxelGrid
 ) -> Generator[None, None, Problem]:
@@ -52,10 +60,11 @@ def prepare_like(
     return (yield from prepare(QuantitativeMaps(data=data, grid=lr_grid, names=names), images, hr_grid))
 
 
-def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[None, None, Rehearsal | None]:
+def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[None, None, Rehearsal | Unrehearsed]:
     """Solve a problem one scale up and compare the solution, and cubic interpolation, with the LR maps.
 
-    Yields between the longer steps. None if the LR maps cannot be truncated further, or hold too little tissue.
+    Yields between the longer steps. `Unrehearsed` if there is no guide, or if the LR maps cannot be truncated further
+    or do not fit the guides there.
 
     Parameters
     ----------
@@ -66,15 +75,18 @@ def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[Non
     """
     problem = _cropped(problem)
     grid = grid_one_scale_up(problem)
-    if not problem.sequences or any(n > n_lr for n, n_lr in zip(grid.shape, problem.lr_grid.shape, strict=True)):
-        return None
-    if grid.shape == problem.lr_grid.shape:
-        return None
+    if not problem.sequences:
+        return Unrehearsed("there is no guide")
+    is_larger = any(n > n_lr for n, n_lr in zip(grid.shape, problem.lr_grid.shape, strict=True))
+    if is_larger or grid.shape == problem.lr_grid.shape:
+        return Unrehearsed("the maps hold no detail that could be left out")
     coarse = KSpaceTruncation(problem.lr_grid, grid)(problem.lr_maps.float())
     try:
         above = yield from prepare_like(problem, coarse, grid, problem.lr_guides, problem.lr_grid)
-    except ValueError:  # no tissue left
-        return None
+    except NoTissueError:
+        return Unrehearsed("the maps hold too little tissue")
+    except ValueError as refusal:
+        return Unrehearsed(f"with half the detail, {str(refusal).rstrip('.')}")
     log_maps = yield from _solved(above, gains.float() * above.gain_units, refined)
     log_maps[0] += float(np.log(above.pd_unit))
     factors = np.divide(problem.lr_grid.shape, grid.shape)
