@@ -28,6 +28,15 @@ from .evaluation.scores import evaluate as evaluate
 from .evaluation.scores import tissue_errors as tissue_errors
 from .metrics import hfen as hfen
 from .metrics import ssim as ssim
+from .physics.mapping import MappingProtocol as MappingProtocol
+from .physics.mapping_readouts import Mp2rage as Mp2rage
+from .physics.mapping_readouts import Qalas as Qalas
+from .physics.mapping_series import IrMese as IrMese
+from .physics.mapping_series import IrSeries as IrSeries
+from .physics.mapping_series import Mdme as Mdme
+from .physics.mapping_series import Mese as Mese
+from .physics.mapping_series import Mpm as Mpm
+from .physics.mapping_series import Vfa as Vfa
 from .physics.mupa_zte import MupaZte as MupaZte
 from .physics.quantities import QUANTITIES as QUANTITIES
 from .physics.signal_models import (

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-import torch
+from typing import TYPE_CHECKING
 
 from napari_swig_qmri.physics.gradient_echoes import spoiled_steady_state
-from napari_swig_qmri.physics.sequence import angle_field, check_settings, plain_field, relax, time_field
+from napari_swig_qmri.physics.mapping import MappingProtocol, stacked
+from napari_swig_qmri.physics.sequence import angle_field, plain_field, relax, time_field
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +22,7 @@ N_PREPARATIONS = 2  # inversion and T2 preparation
 
 
 @dataclass(frozen=True, kw_only=True)
-class MupaZte:
+class MupaZte(MappingProtocol):
     """Signed images of a MuPa-ZTE scan in the steady state of its cycle, in closed form.
 
     A spoke of flip angle a and length TR turns M into 1 + (M cos a - 1) E, E = exp(-TR/T1). After n spokes
@@ -43,7 +42,7 @@ class MupaZte:
     torch.Size([12])
     """
 
-    title: ClassVar[str] = "MuPa-ZTE"
+    title = "MuPa-ZTE"
 
     flip_angle: float = angle_field("Flip angle", math.radians(60), default=math.radians(2))
     repetition_time: float = time_field("Time from spoke to spoke (TR)", 2e-4, 0.1, default=1.5e-3)
@@ -53,9 +52,6 @@ class MupaZte:
     preparation_delay: float = time_field("Delay after a preparation", 0.0, 10.0, default=0.01)
     segment_delay: float = time_field("Delay after a segment", 0.0, 10.0, default=0.005)
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
-
-    def __post_init__(self) -> None:
-        check_settings(self)
 
     @property
     def n_images(self) -> int:
@@ -84,12 +80,12 @@ class MupaZte:
         Images ``(n_images, ...)``.
         """
         decay = (-self.preparation_echo_time / t2).exp()
-        end, _ = self._cycle(torch.zeros_like(t1), t1, decay)
+        end, _ = self._cycle(0 * t1, t1, decay)
         relaxing = self.cycle_duration - self.preparation_echo_time
         shrink = math.cos(self.flip_angle) ** (self.n_images * self.n_spokes) * (-relaxing / t1).exp()
         steady = end / (1 + self.inversion_efficiency * shrink * decay)
         _, means = self._cycle(steady, t1, decay)
-        return pd * torch.stack(means)
+        return pd * stacked(means)
 
     def _cycle(self, start: Tensor, t1: Tensor, decay: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Magnetisation at the end of a cycle and its mean over each segment, for PD 1.

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from napari_swig_qmri.physics.mupa_zte import MupaZte
+from napari_swig_qmri.physics.protocols import PROTOCOLS
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.dictionary import Dictionary, make_dictionary, match
 
@@ -50,6 +51,14 @@ def test_values_between_the_entries_are_found_far_inside_a_step(dictionary: Dict
     truth = (low + (high - low) * torch.rand(500, 3, generator=generator)).T
     maps = drained(match(MODEL(*truth), dictionary))
     assert float((maps / truth).log().abs().max()) < 1e-3 * dictionary.step  # rounding of float32
+
+
+@pytest.mark.parametrize("name", ["qalas", "mdme", "ir-mese"])
+def test_maps_of_other_protocols_come_back_from_their_images(name: str) -> None:
+    model = PROTOCOLS[name]()
+    truth = torch.tensor([WHITE, GREY, (0.9, 2.0, 0.2)]).T
+    maps = drained(match(model(*truth), make_dictionary(model)))
+    torch.testing.assert_close(maps, truth, rtol=2e-3, atol=0)  # rounding of float32
 
 
 def test_pd_is_a_scale(dictionary: Dictionary) -> None:
