@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 import pytest
 import typer
-from cli_cases import AFFINE, SHAPE, Run, sidecar_of
+from cli_cases import AFFINE, SHAPE, Run, save, sidecar_of
 
 from napari_swig_qmri.cli.console import NOT_TO_BE_USED
+from napari_swig_qmri.cli.guide_inputs import read_guides_with
 from napari_swig_qmri.cli.guide_sequences import GuideSequence, parse_sequence
+from napari_swig_qmri.data.recognition.sidecars import bids_key
 from napari_swig_qmri.data.volumes import VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import Mprage, Spgr, SpinEcho, TurboSpinEcho
 
@@ -70,6 +73,43 @@ def test_what_is_not_given_is_assumed_with_a_notice() -> None:
     (notice,) = parse_sequence("spgr,TR=8ms").on(GUIDE, None).notices
     assert "usual settings are assumed: TE" in notice
     assert "TR" not in notice
+
+
+NOT_OF_ALL = ("TR=6", "FA=0.2rad", "ESP=8ms", "TE=700ms")  # which some sequences do not have, or no scanner plays out
+
+
+@pytest.mark.parametrize("suffix", ["T1w", "T2w", "FLAIR", "UNIT1"])
+@pytest.mark.parametrize("sidecar", [{}, {"RepetitionTime": 3.0, "EchoTime": 0.01}, {"PulseSequenceType": "MPRAGE"}])
+@pytest.mark.parametrize(
+    ("text", "settings"),
+    [
+        ("TE=15ms", {"echo_time": 0.015}),
+        ("TR=6", {"repetition_time": 0.006}),
+        ("TR=9s", {"repetition_time": 9}),
+        ("TI=0.9s", {"inversion_time": 0.9}),
+        ("FA=0.2rad", {"flip_angle": 0.2}),
+        ("ESP=8ms", {"echo_spacing": 0.008}),
+        ("TE=700ms", {"echo_time": 0.7}),
+        ("TE=40,TR=20s", {"echo_time": 0.04, "repetition_time": 20}),
+    ],
+)
+def test_what_is_given_alone_is_used_and_never_called_assumed(
+    tmp_path: Path, suffix: str, sidecar: dict[str, object], text: str, settings: dict[str, float]
+) -> None:
+    path = tmp_path / f"sub-01_{suffix}.nii.gz"
+    save(path, np.ones(SHAPE), sidecar)
+    guides: list[WeightedImage] = []
+    with suppress(ValueError):
+        guides = read_guides_with([path], [text])[1]
+    assert guides or text in NOT_OF_ALL
+    for guide in guides:
+        assert [getattr(guide.sequence, name) for name in settings] == pytest.approx(list(settings.values()))
+        missing = " ".join(notice.split(" missing from ")[0] for notice in guide.notices if " missing from " in notice)
+        assert not any(f" {bids_key(name)} " in missing for name in settings)
+
+
+def test_what_is_assumed_gives_way_to_what_is_given() -> None:
+    assert parse_sequence("spgr,TE=30ms").on(GUIDE, None).sequence.repetition_time > 0.03
 
 
 @pytest.mark.parametrize(

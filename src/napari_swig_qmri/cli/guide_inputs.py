@@ -52,7 +52,9 @@ def _guide(volume: Volume, sequence: GuideSequence) -> WeightedImage:
     if sequence.name != AUTO and is_map(volume):
         told = f"Taken as a guide because of its --sequence, although it looks like a {volume.suffix}."
         volume = replace(volume, suffix=None, unit=None, notices=(told,))
-    read = as_guide(volume)[0]
+    read = as_guide(replace(volume, sidecar={**volume.sidecar, **sequence.in_sidecar}))[0]
+    if read.sequence is None:  # what is told does not fit the rest, which is refused below
+        read = as_guide(volume)[0]
     if sequence.is_auto and read.sequence is None:
         raise ValueError(
             f"the sequence of the guide {volume.source} is unknown: give it in the sidecar, or after its --guide as in "

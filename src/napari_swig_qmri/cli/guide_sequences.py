@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 from napari_swig_qmri.cli.contrast_options import DEFAULT_FIELD, setting_text
-from napari_swig_qmri.data.recognition.sidecars import completed
+from napari_swig_qmri.data.recognition.sidecars import bids_key, completed
 from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, find_preset
@@ -82,6 +82,18 @@ class GuideSequence:
         sequence = replace(preset.contrast, **self._values(type(preset.contrast)))
         said = f"{guide.name}: settings of the preset {preset.name} at {preset.field_strength:g} T."
         return replace(guide, sequence=sequence, notices=(said,))
+
+    @property
+    def in_sidecar(self) -> dict[str, float | str]:
+        """Settings of a sequence that is not named, as in a sidecar: the others are assumed to fit them."""
+        if self.name != AUTO:
+            return {}
+        units = {field.name: field.metadata["unit"] for kind in SEQUENCES.values() for field in settings_of(kind)}
+        told = {}
+        for name, (number, unit) in self.settings.items():
+            shown = math.degrees(number) if unit == "rad" else number
+            told[bids_key(name)] = f"{shown} {unit or 'ms'}" if units[name] == "s" else shown
+        return told
 
     @property
     def _settings_text(self) -> str:

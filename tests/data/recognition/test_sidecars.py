@@ -386,3 +386,9 @@ def test_a_centric_order_keeps_its_zero() -> None:
 
 def test_repetition_of_inversions_has_two_spellings() -> None:
     assert read({"RepetitionTimeInversion": 5, "InversionTime": [0.7, 2.5]}, "UNIT1").repetition_time == 5
+
+
+def test_a_repetition_time_of_read_outs_is_not_called_missing():
+    _, notices = from_sidecar({"RepetitionTime": 0.009, "PulseSequenceType": "MPRAGE"}, "T1w")
+    assert "RepetitionTimePreparation (2300 ms)" in notices[-1]
+    assert "RepetitionTime (" not in notices[-1]

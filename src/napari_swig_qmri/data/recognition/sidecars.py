@@ -94,9 +94,9 @@ def from_sidecar(
     try:
         model, assumed = fitting(SEQUENCES[choice.name], settings, assumed)
     except ValueError as error:
-        said = (_assumption_sentence(assumed, parsed.label),) if assumed else ()
+        said = (_assumption_sentence(assumed, parsed),) if assumed else ()
         return None, (*notices, *said, f"The settings of {parsed.label} exclude each other: {error}")
-    return model, (*notices, _assumption_sentence(assumed, parsed.label)) if assumed else notices
+    return model, (*notices, _assumption_sentence(assumed, parsed)) if assumed else notices
 
 
 def sequence_in(
@@ -116,12 +116,16 @@ def sequence_in(
 
 
 def completed(kind: type[SignalModel], settings: Mapping[str, Any]) -> tuple[SignalModel, dict[str, Any]]:
-    """Return a sequence with `settings` (s, rad) and usual values of those that are missing, and the latter by name.
+    """Return a sequence with `settings` (s, rad) and fitting usual values of the missing ones, and the latter by name.
 
     ValueError if the settings exclude each other.
     """
-    assumed = assumptions(kind, settings)
-    return kind(**settings, **assumed), assumed
+    return fitting(kind, settings, assumptions(kind, settings))
+
+
+def bids_key(setting: str) -> str:
+    """Return the key in a sidecar of a setting, a field of a sequence."""
+    return "RepetitionTime" if setting == "repetition_time" else _KEYS[setting][0]
 
 
 def to_sidecar(model: Contrast) -> dict[str, Any]:
@@ -159,7 +163,7 @@ def _equation_to_sidecar(equation: UserEquation) -> dict[str, Any]:
     sidecar: dict[str, Any] = {"PulseSequenceType": equation.title, "SignalEquation": equation.text}
     for field in mentioned_settings(equation.text):
         value = getattr(equation, field.name)
-        key = "RepetitionTime" if field.name == "repetition_time" else _KEYS[field.name][0]
+        key = bids_key(field.name)
         sidecar[key] = round(math.degrees(value), 9) if field.name == "flip_angle" else value
     return sidecar
 
@@ -306,10 +310,12 @@ def _split_shots(shots: Sequence[float], settings: dict[str, Any]) -> None:
     settings["centre_fraction"] = 0.5 if before == n // 2 else before / n
 
 
-def _assumption_sentence(assumed: Mapping[str, Any], label: str) -> str:
-    shown = []
+def _assumption_sentence(assumed: Mapping[str, Any], parsed: SidecarValues) -> str:
+    shown, label = [], parsed.label
     for name, value in assumed.items():
-        key = "RepetitionTime" if name == "repetition_time" else _KEYS[name][0]
+        key = bids_key(name)
+        if name == "repetition_time" and key in parsed.numbers:  # which is that of the read-outs
+            key = "RepetitionTimePreparation"
         if name.endswith("flip_angle"):
             shown.append(f"{key} ({math.degrees(value):g} degrees)")
         else:
