@@ -112,6 +112,20 @@ def test_maps_in_another_unit_than_their_sidecars_say_are_refused_until_the_unit
         assert "its unit is wrong" in run(name, "ms", *rest).stderr
 
 
+@pytest.mark.parametrize("names", [NAMES, NAMES[1:], NAMES[1:2]])
+def test_residuals_are_reported_over_tissue_and_not_over_fluid(run: Run, case: Path, names: tuple[str, ...]) -> None:
+    given = [word for name in names for word in (f"--{name[:2].lower()}", case / "lr" / f"sub-03_{name}.nii.gz")]
+    result = run("super-resolve", *given, *guides_of(case, "T1w", "T2w"), *REGRESSION, "--json")
+    assert result.exit_code in (0, NOT_TO_BE_USED), result.stderr
+    pd, t1, t2 = (load(case / "lr" / f"sub-03_{name}.nii.gz") for name in NAMES)
+    tissue = (pd > 0.35) & (t1 > 0.2) & (t1 < 2.5) & (t2 < 0.15)
+    for name in names:
+        (path,) = Path("out").rglob(f"*_{name.removesuffix('map')}residual.nii.gz")
+        share = np.abs(load(path) / load(case / "lr" / f"sub-03_{name}.nii.gz"))
+        reported = json.loads(result.stdout)["median_relative_lr_residual"][name.removesuffix("map")]
+        assert (reported, name) == (pytest.approx(np.nanmedian(share[tissue]), rel=0.02), name)
+
+
 def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) -> None:
     nib.save(nib.load(case / "guides" / "sub-03_T2w.nii.gz"), "bare_T2w.nii.gz")
     words = ("super-resolve", case / "lr", "--guide", "bare_T2w.nii.gz", *REGRESSION)

@@ -17,12 +17,12 @@ from napari_swig_qmri.data.inputs import paths_of, read_maps, subject_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.storage.output import check_output
-from napari_swig_qmri.data.volumes import bright_voxels
 from napari_swig_qmri.data.wording import cost_text, size_text
 from napari_swig_qmri.super_resolution.results import SuperResolution, save_super_resolution
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
+    from napari_swig_qmri.data.volumes import BoolArray
     from napari_swig_qmri.super_resolution.options import Options
     from napari_swig_qmri.super_resolution.plan import RunPlan
 
@@ -63,7 +63,7 @@ def super_resolve_files(
     sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
-    return _super_resolution_report(result, files, seconds)
+    return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
 
 
 def _plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
@@ -82,9 +82,9 @@ def _plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
     )
 
 
-def _super_resolution_report(result: SuperResolution, files: Sequence[Path], seconds: float) -> Report:
-    first = result.lr_maps.data[0]
-    tissue = bright_voxels(first)
+def _super_resolution_report(
+    result: SuperResolution, tissue: BoolArray, files: Sequence[Path], seconds: float
+) -> Report:
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
     residual = dict(zip(result.lr_maps.names, np.nanmedian(relative, axis=1).tolist(), strict=True))
