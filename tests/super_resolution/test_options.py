@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from napari_swig_qmri.physics.mapping_readouts import Qalas
 from napari_swig_qmri.super_resolution.options import METHODS, Options
 
 
@@ -27,6 +28,11 @@ from napari_swig_qmri.super_resolution.options import METHODS, Options
         ({"guide_noise": [np.nan]}, "every noise level must be a number above 0"),
         ({"lr_noise": {"T1": np.nan}}, "every noise level must be a number above 0"),
         ({"memory_limit": np.nan}, "every memory limit must be a number above 0"),
+        ({"maps_from": "mrf"}, "maps_from must be one of auto, averaged, unknown, mupa-zte"),
+        ({"maps_from": {"mrf": {}}}, "the protocol of maps must be one of mupa-zte, qalas"),
+        ({"maps_from": {"qalas": {"echo_time": 1}}}, "3D-QALAS has no setting 'echo_time'"),
+        ({"maps_from": {"qalas": {"repetition_time": 2}}}, "3D-QALAS cannot be played out"),
+        ({"maps_from": {}}, "maps_from names one protocol"),
         ({"voxel_size": 0}, "the voxel size must be above 0 mm"),
         ({"voxel_size": np.nan}, "the voxel size must be above 0 mm"),
         ({"voxel_size": (1, 1)}, "the voxel size must be one number or three"),
@@ -35,6 +41,14 @@ from napari_swig_qmri.super_resolution.options import METHODS, Options
 def test_impossible_options_are_refused(options, sentence):
     with pytest.raises(ValueError, match=sentence):
         Options(**options)
+
+
+def test_a_protocol_with_its_settings_survives_json():
+    options = Options(maps_from=Qalas(repetition_time=5.0))
+    stored = json.loads(json.dumps(options.to_json()))
+    assert stored["maps_from"]["qalas"]["repetition_time"] == 5.0
+    assert Options(**stored) == options
+    assert Options(**stored).protocol == options.protocol
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -56,6 +70,7 @@ def test_options_are_values_that_become_json(method):
         {"voxel_size": True},
         {"adapt": "no"},
         {"weights": 3},
+        {"maps_from": 3},
         {"reference": "T1w"},
     ],
 )

@@ -16,6 +16,7 @@ from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
 from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
 from napari_swig_qmri.cli.info import add_info_command
+from napari_swig_qmri.cli.map_protocol import parse_maps_from, protocol_names
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -31,7 +32,7 @@ from napari_swig_qmri.cli.parameters import (
     three_numbers,
 )
 from napari_swig_qmri.cli.study_app import add_study_commands
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, Options
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, MAPS_FROM, Options
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 
 app = typer.Typer(
@@ -73,6 +74,7 @@ def _program(
     "super-resolve",
     epilog=examples(
         "swig-qmri super-resolve case/lr --guide case/guides -o out",
+        "swig-qmri super-resolve lr --maps-from qalas,TR=4.5s --guide t1w.nii.gz --guide t2w.nii.gz -o out",
         "swig-qmri super-resolve --t1 t1.nii.gz --t2 t2.nii.gz --units ms --guide flair.nii.gz --dry-run",
         "swig-qmri super-resolve lr --guide a.nii.gz --sequence spin-echo,TR=500ms,TE=15ms -o out",
         'swig-qmri super-resolve lr --guide a.nii --sequence auto --guide b.nii --sequence "T2w TSE,field=1.5T" -o out',
@@ -132,6 +134,14 @@ def _super_resolve(
             help="Take maps and guides as stored, whatever was measured.",
         ),
     ] = False,
+    maps_from: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME,KEY=VALUE...",
+            autocompletion=protocol_names,
+            help=f"Protocol that the maps were fitted to: {', '.join(MAPS_FROM)}; settings as in qalas,TR=4.5s,FA=4.",
+        ),
+    ] = AUTO,
     units: Units = None,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
@@ -155,6 +165,7 @@ def _super_resolve(
             voxel_size=size,
             keep_noise=keep_noise,
             resolution=not no_resolution,
+            maps_from=parse_maps_from(maps_from),
         )
         report = super_resolve_files(
             given, guide or [], sequence or [], output, options, mask, overwrite=overwrite, dry_run=dry_run

@@ -7,16 +7,17 @@ path may hold any character, ``C:\data\my guide=1,2.nii.gz`` as well.
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from napari_swig_qmri.cli.contrast_options import DEFAULT_FIELD, setting_text
+from napari_swig_qmri.cli.settings_text import Number, in_si, read_settings, split_name
 from napari_swig_qmri.data.recognition.sidecars import bids_key, completed
-from napari_swig_qmri.physics.sequence import SHOWN_PER_UNIT, settings_of
+from napari_swig_qmri.physics.sequence import settings_of
 from napari_swig_qmri.physics.signal_models import SEQUENCES, SignalModel
 from napari_swig_qmri.synthesis.presets import Preset, all_presets, find_preset
 
@@ -38,8 +39,6 @@ KEYS = {  # of a setting on the command line, in lower case: its field of a sequ
     "partitions": "n_partitions",
     "efficiency": "inversion_efficiency",
 }
-PER_UNIT = {"s": {"ms": 1e-3, "s": 1.0}, "rad": {"deg": math.pi / 180, "°": math.pi / 180, "rad": 1.0}, "1": {}}
-UNITS = {"s": "ms or s", "rad": "deg", "1": "no unit"}  # of settings, in words
 FORM = "NAME,KEY=VALUE,... such as spin-echo,TR=500ms,TE=15ms, the name of a preset, or auto"
 
 
@@ -48,7 +47,7 @@ class GuideSequence:
     """What ``--sequence`` says about a guide."""
 
     name: str = AUTO  # `AUTO`, a key of `SEQUENCES`, or the name of a preset
-    settings: Mapping[str, tuple[float, str]] = field(default_factory=dict)  # number and unit by field name
+    settings: Mapping[str, Number] = field(default_factory=dict)  # number and unit by field name
     field_strength: float | None = None  # T, of the preset
 
     @property
@@ -117,20 +116,16 @@ class GuideSequence:
 
     def _values(self, kind: type[SignalModel]) -> dict[str, Any]:
         """Settings in s and rad; ValueError if the sequence does not have one, or a unit does not fit."""
-        known = {each.name: each for each in settings_of(kind)}
-        values: dict[str, Any] = {}
-        for name, (number, unit) in self.settings.items():
-            key = next(key for key, field_name in KEYS.items() if field_name == name).upper()
-            if name not in known:
-                keys = ", ".join(key.upper() for key, field_name in KEYS.items() if field_name in known)
-                raise ValueError(f"{kind.title} has no {key}: its settings are {keys}.")
-            quantity = known[name].metadata["unit"]
-            if unit and unit not in PER_UNIT[quantity]:
-                raise ValueError(f"{key} has the unit {unit!r}, but {UNITS[quantity]} is needed.")
-            values[name] = number * (PER_UNIT[quantity][unit] if unit else 1 / SHOWN_PER_UNIT[quantity])
-            if str(known[name].type) == "int" and number.is_integer():
-                values[name] = int(number)
-        return values
+        known = [each.name for each in settings_of(kind)]
+        if unknown := [name for name in self.settings if name not in known]:
+            keys = ", ".join(key.upper() for key, field_name in KEYS.items() if field_name in known)
+            raise ValueError(f"{kind.title} has no {_key(unknown[0])}: its settings are {keys}.")
+        return in_si(kind, self.settings, lambda setting: _key(setting.name))
+
+
+def _key(name: str) -> str:
+    """Key of a setting by the name of its field."""
+    return next(key for key, field_name in KEYS.items() if field_name == name).upper()
 
 
 def parse_sequence(text: str) -> GuideSequence:
@@ -143,26 +138,13 @@ def parse_sequence(text: str) -> GuideSequence:
     typer.BadParameter
         If a setting is unknown or no number.
     """
-    words = [part.strip() for part in text.strip().rstrip(",").split(",")]
-    n_words = next((i for i, part in enumerate(words) if "=" in part), len(words))  # the name may hold commas
-    name, parts = ", ".join(words[:n_words]) or AUTO, words[n_words:]
     if not text.strip():
         raise _wrong(text, f"it must have the form {FORM}")
-    settings: dict[str, tuple[float, str]] = {}
-    strength = None
-    for part in parts:
-        key, _, value = (each.strip() for each in part.partition("="))
-        number = re.fullmatch(r"([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?)\s*(ms|s|deg|°|rad|t|)", value.lower())
-        if key.lower() not in (*KEYS, FIELD):
-            raise _wrong(text, f"{key or part!r} is no setting; they are {', '.join(KEYS).upper()} and {FIELD}")
-        if number is None:
-            raise _wrong(text, f"{value!r} is no number with a unit such as 15ms, 2.3s or 9deg")
-        if KEYS.get(key.lower()) in settings:
-            raise _wrong(text, f"{key} is given twice")
-        if key.lower() == FIELD:
-            strength = float(number[1])
-        else:
-            settings[KEYS[key.lower()]] = (float(number[1]), number[2])
+    name, parts = split_name(text)
+    name = name or AUTO
+    numbers = read_settings(parts, (*(key.upper() for key in KEYS), FIELD), partial(_wrong, text))
+    settings = {KEYS[key]: number for key, number in numbers.items() if key != FIELD}
+    strength = numbers[FIELD][0] if FIELD in numbers else None
     lowered = name.lower()
     name = lowered if lowered in (AUTO, *SEQUENCES) else name
     if strength is not None and name in (AUTO, *SEQUENCES):

@@ -12,6 +12,7 @@ from napari_swig_qmri.data.labels import check_place
 from napari_swig_qmri.data.recognition.acquisition import is_enhanced, part_of
 from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.kinds import find_suffix
+from napari_swig_qmri.data.recognition.protocols import common_protocol, protocol_of
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.recognition.suffixes import QUANTITY_OF_SUFFIX, SUFFIX_KEY
 from napari_swig_qmri.data.recognition.tissue import median, tissue_values
@@ -77,7 +78,8 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
     data = np.stack([quantity_values(moved_to(by_quantity[name], grid)) for name in names])
-    maps = QuantitativeMaps(data=data, grid=grid, names=names)
+    protocol = common_protocol(protocol_of(_evidence(volume)) for volume in volumes)
+    maps = QuantitativeMaps(data=data, grid=grid, names=names, protocol=protocol)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
     return maps
 

@@ -155,6 +155,7 @@ class QuantitativeMaps:
     data: FloatArray  # (quantity, x, y, z)
     grid: VoxelGrid
     names: tuple[str, ...] = ("PD", "T1", "T2")  # quantities along the first axis, keys of `QUANTITIES`
+    protocol: str | None = None  # that the maps were fitted to, by their files, a key of `PROTOCOLS`; None if unknown
 
     def __post_init__(self) -> None:
         _check_real(self.data, f"array of the maps {', '.join(self.names)}")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Mdme(MappingProtocol):
-    """Multi-dynamic multi-echo (QRAPMASTER; SyMRI, MAGiC, SyntAc): two echoes at each of several saturation delays.
+    """Multi-dynamic multi-echo (QRAPMASTER; SyMRI, MAGiC): two echoes at each of several saturation delays.
 
     A pulse of angle s turns M of a slice into M cos(s); after a delay TD follow a 90 degree pulse and the echoes,
     PD [1 - (1 - cos s) E(TD) - cos(s) E(TR)] exp(-TE/T2). The duration of the echo train is neglected, as in the fit
@@ -196,7 +196,7 @@ class Vfa(MappingProtocol):
 
     repetition_time: float = time_field("Repetition time (TR)", 5e-4, 60.0, default=0.015)
     flip_angle: float = angle_field("Smallest flip angle", default=math.radians(4))
-    last_flip_angle: float = angle_field("Largest flip angle", default=math.radians(24))
+    last_flip_angle: float = angle_field("Largest flip angle (FA2)", default=math.radians(24))
     n_angles: int = plain_field("Flip angles", 1, 64, 2)
 
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor) -> Tensor:

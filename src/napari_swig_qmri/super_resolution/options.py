@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from pathlib import Path
 from types import NoneType
 from typing import Any, Final
 
 import numpy as np
+
+from napari_swig_qmri.physics.mapping import MappingProtocol
+from napari_swig_qmri.physics.protocols import PROTOCOLS, protocol_from, protocol_name
 
 METHODS: Mapping[str, str] = {
     "regression": "local regression of the maps on the guides; fast, no signal equations",
@@ -18,6 +21,8 @@ METHODS: Mapping[str, str] = {
 }
 DEFAULT_METHOD: Final = "network"
 MAX_GUIDES = 5
+AUTO, AVERAGED, UNKNOWN = "auto", "averaged", "unknown"  # values of `maps_from` beside the protocols
+MAPS_FROM = (AUTO, AVERAGED, UNKNOWN, *PROTOCOLS)
 DTYPES = ("float32", "float64")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
@@ -59,6 +64,10 @@ class Options:
     resolution
         Use the maps at the voxel size they were measured with, where they are stored on finer voxels, and give guides
         with thick slices the detail of a finer guide.
+    maps_from
+        What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
+        or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
+        ones; ``"unknown"`` for a scan of an unknown protocol; ``"auto"`` for what the files of the maps name.
     keep_noise
         Return the maximum of the posterior itself. By default it is averaged over neighbouring voxels that differ
         by no more than noise.
@@ -92,6 +101,7 @@ class Options:
     adapt: bool = False
     keep_noise: bool = False
     resolution: bool = True
+    maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
     def __post_init__(self) -> None:
         """Check each option by itself, and those that exclude each other."""
@@ -107,6 +117,9 @@ class Options:
             raise ValueError(
                 "the network needs maps without noise: leave out keep_noise, or choose the method posterior."
             )
+        if isinstance(self.maps_from, str) and self.maps_from not in MAPS_FROM:
+            raise ValueError(f"maps_from must be one of {', '.join(MAPS_FROM)}, but it is {self.maps_from!r}.")
+        _ = self.protocol  # refuses impossible settings
         if self.dtype not in DTYPES:
             raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {self.dtype!r}.")
         if not isinstance(self.device, str) or self.device.split(":")[0] not in DEVICES:
@@ -131,6 +144,7 @@ class Options:
             "adapt": ((bool,), "True or False"),
             "keep_noise": ((bool,), "True or False"),
             "resolution": ((bool,), "True or False"),
+            "maps_from": ((str, MappingProtocol, Mapping), "the name of a protocol, or a protocol"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),
             "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),
         }
@@ -138,6 +152,18 @@ class Options:
             value = getattr(self, name)
             if not isinstance(value, kinds):
                 raise TypeError(f"{name} must be {text}, but it is {value!r}.")
+
+    @property
+    def protocol(self) -> MappingProtocol | None:
+        """Protocol that `maps_from` names, with its settings; None for auto, averaged and unknown."""
+        if isinstance(self.maps_from, Mapping):
+            if len(self.maps_from) != 1:
+                raise ValueError(f"maps_from names one protocol with its settings, but it is {self.maps_from!r}.")
+            ((name, settings),) = self.maps_from.items()
+            return protocol_from(name, settings)
+        if isinstance(self.maps_from, str):
+            return PROTOCOLS[self.maps_from]() if self.maps_from in PROTOCOLS else None
+        return self.maps_from
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Options) and self.to_json() == other.to_json()
@@ -153,6 +179,8 @@ def _plain(value: Any) -> Any:
     """Value made of None, texts, numbers, lists and dicts only."""
     if isinstance(value, Mapping):
         return {str(name): _plain(each) for name, each in value.items()}
+    if isinstance(value, MappingProtocol):
+        return {protocol_name(value): asdict(value)}
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, np.ndarray | np.generic):

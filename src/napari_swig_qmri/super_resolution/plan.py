@@ -16,6 +16,8 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
+from napari_swig_qmri.super_resolution.observations.lr_signals import LrSignals
+from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
 from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
@@ -67,6 +69,8 @@ class RunPlan:
         First 16 digits of the SHA-256 of the weights; None without a network.
     problem
         Maps and guides on one pair of grids, as the solver takes them.
+    lr_signals
+        Signals that the LR maps were fitted to; None if the LR maps are averages of HR maps.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -92,6 +96,7 @@ class RunPlan:
     network: SwigNet | None
     weights_sha256: str | None
     problem: Problem
+    lr_signals: LrSignals | None
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -148,6 +153,7 @@ def plan(
     measured, notices = maps_from(maps, units)
     images = guides_from(guides)
     check_maps(measured)
+    signals, about_origin = signals_of_maps(options, measured)
     if options.resolution:
         measured, about_resolution = at_measured_resolution(measured)
         notices += about_resolution
@@ -175,10 +181,12 @@ def plan(
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),
         problem=problem,
+        lr_signals=signals,
         memory=memory,
         seconds=_seconds(options, hr_grid, len(images)),
         notices=(
             *notices,
+            *about_origin,
             *_about(images),
             *hr_grid_notices(measured, [each for each in images if each in sharp], hr_grid),
             *about_sharpening,

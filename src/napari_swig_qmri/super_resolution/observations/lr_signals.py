@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -64,6 +64,10 @@ class LrSignals:
     def n_components(self) -> int:
         """Number of volumes."""
         return len(self.components)
+
+    def to(self, device: torch.device | str) -> LrSignals:
+        """Return the same signals on a device."""
+        return replace(self, components=self.components.to(device), table=self.table.to(device))
 
     def __call__(self, maps: Tensor) -> Tensor:
         """Components ``(n_components, ...)`` of maps PD, T1 and T2 ``(3, ...)``, times in s, in the unit of PD."""
