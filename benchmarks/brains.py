@@ -17,7 +17,7 @@ from napari_swig_qmri import KSpaceTruncation, Options, QuantitativeMaps, VoxelG
 from napari_swig_qmri.evaluation.scores import MapScores
 from napari_swig_qmri.simulation.label_maps import BRAINWEB_LABELS, anatomy_of
 from napari_swig_qmri.simulation.tissue_maps import random_maps
-from napari_swig_qmri.super_resolution.options import DEFAULT_METHOD, METHODS
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, METHODS
 
 FIELD_STRENGTH = 3.0  # T
 CORNER, SHAPE = (20, 20, 60), (140, 180, 64)  # of the slab, in voxels of 1 mm
@@ -60,10 +60,12 @@ def brains_of(paths: Sequence[Path]) -> Iterator[Brain]:
 
 
 def resolved(
-    lr_maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: argparse.Namespace
+    lr_maps: QuantitativeMaps, guides: Sequence[WeightedImage], options: argparse.Namespace, maps_from: str = AUTO
 ) -> QuantitativeMaps:
-    """Return SR maps by the chosen method."""
-    return super_resolve(lr_maps, guides, Options(method=options.method, weights=options.weights)).maps
+    """Return SR maps by the chosen method, of LR maps that were fitted to `maps_from`."""
+    return super_resolve(
+        lr_maps, guides, Options(method=options.method, weights=options.weights, maps_from=maps_from)
+    ).maps
 
 
 def interpolated(lr_maps: QuantitativeMaps, grid: VoxelGrid) -> Mapping[str, QuantitativeMaps]:

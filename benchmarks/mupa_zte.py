@@ -25,6 +25,7 @@ from napari_swig_qmri.physics.mupa_zte import MupaZte
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.super_resolution.options import MAPS_FROM
 from napari_swig_qmri.super_resolution.solver.dictionary import make_dictionary, match
 
 GAINS = (812.0, 95.0, 400.0)
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--short", type=float, default=2.0, metavar="MM", help="voxel edge of the 1-minute scan")
     parser.add_argument("--long", type=float, nargs="+", default=[1.5, 1.25], metavar="MM", help="of 5-minute scans")
     parser.add_argument("--noise", type=float, default=NOISE, help=f"in 2 mm voxels after a minute ({NOISE:g})")
+    parser.add_argument("--maps-from", choices=MAPS_FROM, default="mupa-zte", help="what SR takes the maps for")
     options = parser.parse_args()
     scans = [Scan(minutes=1, edge=options.short), *(Scan(minutes=5, edge=edge) for edge in options.long)]
     rows, found = [], []
@@ -85,7 +87,7 @@ def candidates(brain: Brain, scans: list[Scan], options: object) -> Iterator[tup
         yield f"{scan.title}, images zero filled", matched(truncate.zero_filled(images), grid)
     _, guides = degrade(brain.truth, 1, USUAL_GUIDES, guide_noise=options.guide_noise, gains=GAINS)
     for n, kind in ((2, "two guides"), (3, "three guides")):
-        yield f"{scans[0].title}, SR, {kind}", resolved(measured[0], guides[:n], options)
+        yield f"{scans[0].title}, SR, {kind}", resolved(measured[0], guides[:n], options, options.maps_from)
 
 
 def acquired(
