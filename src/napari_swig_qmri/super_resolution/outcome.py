@@ -15,6 +15,7 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.judgement import verdict_of
 from napari_swig_qmri.super_resolution.results import SuperResolution
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         If a super-resolved map holds no finite value above 0.
     """
     problem = plan.problem
-    left = problem.lr_maps - problem.truncate(solution.maps)
+    left = lr_residual(problem, solution.maps)
     gains = tuple((solution.gains / problem.gain_units).tolist())
     return SuperResolution(
         maps=_sr_maps(solution, plan),

@@ -10,11 +10,11 @@ import torch
 
 from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.physics.signals import signal_and_slope
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import RunPlan
 from napari_swig_qmri.super_resolution.plan import plan as plan_run
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
-from napari_swig_qmri.super_resolution.solver.observation import signal_and_slope
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike

@@ -11,9 +11,10 @@ from engine_cases import objective, with_lr_maps
 
 from napari_swig_qmri.data.truncation import SeparableOperator
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.physics.signals import SingleSignal
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.gauss_newton import MAX_STEP, Iterate, gauss_newton_step, refine
-from napari_swig_qmri.super_resolution.solver.observation import Contrast, Observation
+from napari_swig_qmri.super_resolution.solver.observation import Observation
 
 SHAPE = (12, 8, 6)
 
@@ -132,7 +133,7 @@ def with_coarse_guide(posterior, operator):
         values=values,
         variance=torch.full_like(values, 1 / float(posterior.guide_precision[-1])),
         operator=operator,
-        signals=Contrast(posterior.sequences[-1]),
+        signals=SingleSignal(posterior.sequences[-1]),
     )
     fewer = {name: getattr(posterior, name)[:-1] for name in ("sequences", "guides", "guide_precision")}
     return replace(posterior, **fewer, coarse=(coarse,), coarse_guides=(len(posterior.guides) - 2,))

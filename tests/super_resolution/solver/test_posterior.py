@@ -11,7 +11,7 @@ from engine_cases import objective, textured, with_lr_maps
 
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SEQUENCES
-from napari_swig_qmri.super_resolution.solver.observation import signal_and_slope
+from napari_swig_qmri.physics.signals import signal_and_slope
 from napari_swig_qmri.super_resolution.solver.posterior import LOOSENING, clamp_to_bounds
 
 

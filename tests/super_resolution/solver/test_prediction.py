@@ -14,9 +14,9 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, prepare
+from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_variance
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ABOVE_WATER,
-    MISSING_VARIANCE,
     ONE_SCALE_DOWN,
     UNKNOWN_SD,
     WATER,
@@ -26,7 +26,6 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     guide_features,
     interpolate_with_floor,
     log_with_floor,
-    lr_variance,
     make_posterior,
     predict,
     upper_limits_of,
@@ -109,7 +108,7 @@ def test_without_a_guide_the_prediction_is_the_interpolation_with_a_smaller_lr_r
 
 def test_lr_variance_is_relative_to_the_value_with_a_floor():
     case = problem()
-    variance = lr_variance(case, NOISE)
+    variance = lr_variance(case, NOISE.lr_maps)
     seen = case.lr_valid
     typical = case.lr_maps[:, case.tissue].abs().median(-1).values
     for i, level in enumerate(LEVELS.tolist()):
@@ -122,7 +121,7 @@ def test_lr_variance_is_relative_to_the_value_with_a_floor():
 def test_what_was_not_measured_has_no_weight():
     seen = problem().lr_valid.clone()
     seen[3, 4, 5] = False
-    variance = lr_variance(replace(problem(), lr_valid=seen, measured=(False, True, True)), NOISE)
+    variance = lr_variance(replace(problem(), lr_valid=seen, measured=(False, True, True)), NOISE.lr_maps)
     assert (variance[:, 3, 4, 5] == MISSING_VARIANCE).all()
     assert (variance[0] == MISSING_VARIANCE).all()
     assert (variance[1:, seen] < 1).all()

@@ -24,6 +24,7 @@ from napari_swig_qmri.super_resolution.network.features import NetworkInput, mak
 from napari_swig_qmri.super_resolution.network.tensor_files import read_tensors, write_tensors
 from napari_swig_qmri.super_resolution.preparation.problem import Problem
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
 from napari_swig_qmri.super_resolution.solver.one_scale_up import prepare_like
 from napari_swig_qmri.super_resolution.solver.prediction import (
@@ -31,7 +32,6 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     MIN_LR_NOISE,
     Noise,
     grid_one_scale_up,
-    lr_variance,
     make_posterior,
     predict,
 )
@@ -133,7 +133,7 @@ def make_scan_example(
         guide_weight=guide_weight,
         guide_deviation=MORE_NOISE * least / gains,
         lr_maps=lr_target / noisy.map_units,
-        lr_deviation=lr_variance(noisy, replace(measured_noise, lr_maps=MORE_NOISE * relative)).sqrt(),
+        lr_deviation=lr_variance(noisy, MORE_NOISE * relative).sqrt(),
         rows_x=rows_x,
         rows_y=rows_y,
         rows_z=rows_z,

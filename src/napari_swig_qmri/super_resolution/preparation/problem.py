@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.physics.signal_models import SignalModel
+    from napari_swig_qmri.physics.signals import Signals
 
 TYPICAL = {"PD": WATER_PD, "T1": 1.2, "T2": 0.08}  # of brain tissue, for a map that was not measured
 FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # lowest values whose logarithm is taken
@@ -53,7 +54,8 @@ class Problem:
     lr_grid: VoxelGrid
     lr_maps: Tensor  # (3, x, y, z), gaps filled; a map that was not measured is constant
     measured: tuple[bool, ...]  # per quantity
-    lr_outside: Tensor  # (3, x, y, z), contribution of voxels outside the HR grid to the LR maps
+    lr_signals: Signals | None  # that the LR maps were fitted to; None: they are averages of the HR maps
+    lr_outside: Tensor  # (n, x, y, z), contribution of voxels outside the HR grid to the LR maps or their signals
     lr_seen: Tensor  # (x, y, z) bool, voxels with a measurement
     lr_valid: Tensor  # (x, y, z) bool, those of them inside the HR grid, which the solution is compared with
     guides: Tensor  # (guide, X, Y, Z), gaps filled
@@ -92,11 +94,14 @@ def prepare(
     mask: npt.NDArray[Any] | None = None,
     dtype: torch.dtype = torch.float32,
     as_measured: Sequence[WeightedImage] | None = None,
+    lr_signals: Signals | None = None,
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides to one HR and one LR grid; yields between volumes.
 
     `mask` ``(X, Y, Z)`` on the HR grid holds the voxels that may be tissue, where it exceeds 0.5. `as_measured` are the
-    guides before some of them were sharpened. ValueError if maps, guides and mask do not fit together.
+    guides before some of them were sharpened, `lr_signals` the signals that the maps were fitted to.
+
+    ValueError if maps, guides and mask do not fit together.
     """
     check_mask(mask, hr_grid)
     for guide in guides:
@@ -128,7 +133,8 @@ def prepare(
         hr_grid=hr_grid,
         lr_grid=lr.grid,
         lr_maps=lr_maps.to(dtype),
-        lr_outside=torch.zeros(lr_maps.shape, dtype=dtype),
+        lr_signals=lr_signals,
+        lr_outside=torch.zeros_like((lr_maps if lr_signals is None else lr_signals(lr_maps)).to(dtype)),
         measured=measured,
         lr_seen=seen,
         lr_valid=seen & torch.as_tensor(within & ~clean.spikes),

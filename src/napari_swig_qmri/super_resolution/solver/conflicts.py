@@ -10,9 +10,10 @@ from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor, lr_variance
+from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,7 +59,7 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
     """Square of the smooth LR residual over its 95th percentile in tissue; ``(3, x, y, z)``."""
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
     residual = binomial_average(posterior.lr_residual(log_maps)).square()
-    residual = residual / binomial_average(floor * lr_variance(problem, noise))
+    residual = residual / binomial_average(floor * lr_variance(problem, noise.lr_maps))
     usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
     return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
 

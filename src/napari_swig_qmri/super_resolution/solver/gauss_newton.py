@@ -104,7 +104,7 @@ class DualSystem:
     def parts(self, vector: Tensor) -> list[Tensor]:
         """Parts ``(n, x, y, z)`` of a vector, one of each observation."""
         sizes = [variance.numel() for variance in self.variances]
-        return [part.view_as(each) for part, each in zip(vector.split(sizes), self.variances, strict=True)]
+        return [part.view_as(each) for part, each in zip(torch.split(vector, sizes), self.variances, strict=True)]
 
     def apply(self, vector: Tensor) -> Generator[None, None, Tensor]:
         """Left-hand side for multipliers; yields after every slab."""

@@ -62,12 +62,13 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
     inside, truncate = prediction.maps[hr], problem.truncate.restricted(box.hr, box.lr)
     measured = problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5
     held = prediction.maps * measured
+    volumes = held if problem.lr_signals is None else problem.lr_signals(held)
     part = replace(
         problem,
         hr_grid=problem.hr_grid.box(*_corner_and_shape(box.hr)),
         lr_grid=problem.lr_grid.box(*_corner_and_shape(box.lr)),
         lr_maps=problem.lr_maps[lr],
-        lr_outside=problem.truncate(held)[lr] - truncate(held[hr]),
+        lr_outside=problem.truncate(volumes)[lr] - truncate(volumes[hr]),
         lr_seen=problem.lr_seen[box.lr],
         lr_valid=problem.lr_valid[box.lr],
         guides=problem.guides[hr],

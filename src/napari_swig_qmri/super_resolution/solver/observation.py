@@ -9,7 +9,7 @@ fitted to, or the contrast of a guide. A is a separable operator from HR voxels 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -19,33 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.truncation import SeparableOperator, Slices
-    from napari_swig_qmri.physics.sequence import SignalModel
-
-
-class Signals(Protocol):
-    """Volumes as functions of HR maps ``(3, ...)``."""
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        """Volumes ``(n, ...)``."""
-
-    def linearised(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Volumes ``(n, ...)`` and their derivatives by the log maps ``(n, 3, ...)``."""
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The contrast of a guide, one volume."""
-
-    sequence: SignalModel
-
-    def __call__(self, maps: Tensor) -> Tensor:
-        """Signal ``(1, ...)`` of maps ``(3, ...)``."""
-        return self.sequence(*maps)[None]
-
-    def linearised(self, maps: Tensor) -> tuple[Tensor, Tensor]:
-        """Signal ``(1, ...)`` and its derivatives by the log maps ``(1, 3, ...)``."""
-        signal, slope = signal_and_slope(self.sequence, maps)
-        return signal[None], slope[None]
+    from napari_swig_qmri.physics.signals import Signals
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -111,12 +85,3 @@ def change_of_volumes_adjoint(slope: Tensor, volumes: Tensor) -> Tensor:
     if slope.ndim == volumes.ndim:
         return slope * volumes
     return torch.stack([inner_product(column, volumes) for column in slope.movedim(1, 0)])
-
-
-def signal_and_slope(sequence: SignalModel, maps: Tensor) -> tuple[Tensor, Tensor]:
-    """Signal ``(X, Y, Z)`` of maps ``(3, X, Y, Z)``, and its derivatives by their logarithms ``(3, X, Y, Z)``."""
-    with torch.enable_grad():
-        variables = maps.detach().requires_grad_()
-        signal = sequence(*variables)
-        (slope,) = torch.autograd.grad(signal.sum(), variables)
-    return signal.detach(), slope * maps

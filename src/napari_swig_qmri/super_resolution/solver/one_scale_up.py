@@ -135,4 +135,5 @@ def _cropped(problem: Problem) -> Problem:
         lr_valid=problem.lr_valid[x, y, z],
         tissue=problem.tissue[x, y, z],
         coarse=(),
+        lr_signals=None,
     )

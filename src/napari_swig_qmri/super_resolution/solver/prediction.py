@@ -15,15 +15,24 @@ from napari_swig_qmri.data.truncation import (
     TruncationOperator,
     linear_interpolation,
 )
+from napari_swig_qmri.physics.signals import SingleSignal
 from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.lr_term import (
+    MISSING_VARIANCE,
+    lr_observation,
+    lr_reading,
+    lr_residual,
+    lr_variance,
+    signal_residual,
+)
 from napari_swig_qmri.super_resolution.solver.noise_statistics import (
     local_variance,
     noise_level,
     scatter_matrix,
     subsample,
 )
-from napari_swig_qmri.super_resolution.solver.observation import Contrast, Observation
+from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 
@@ -34,10 +43,10 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
 
 MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
+MIN_SIGNAL_NOISE = 0.002  # of the PD of water; smaller levels cannot be measured
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
-MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
 UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
@@ -55,6 +64,7 @@ class Noise:
 
     lr_maps: Tensor  # (3,)
     guides: Tensor  # (guide,)
+    lr_signals: Tensor | None = None  # (n,), of the signals that LR maps were fitted to, in units of PD
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -131,7 +141,7 @@ def predict(
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
-    corrected = _correct(scale, maps, lr_variance(problem, noise).sqrt())
+    corrected = _correct(scale, maps, lr_residual(problem, maps), lr_variance(problem, noise.lr_maps).sqrt())
     return Prediction(maps=corrected, covariance=covariance, noise=noise)
 
 
@@ -149,13 +159,13 @@ def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
     return clamp_to_bounds(log_maps).exp_()
 
 
-def _correct(scale: _Scale, maps: Tensor, deviation: Tensor) -> Tensor:
-    """Maps ``(3, X, Y, Z)`` after their LR residual is added, weighted by a local Wiener filter.
+def _correct(scale: _Scale, maps: Tensor, residual: Tensor, deviation: Tensor) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` after their LR residual ``(3, x, y, z)`` is added, weighted by a local Wiener filter.
 
     The weight is 1 - noise variance / mean square of the residual nearby, with the standard deviation `deviation`
     ``(3, x, y, z)`` of the noise.
     """
-    residual = scale.weight * (scale.maps - scale.truncate(maps))
+    residual = scale.weight * residual
     excess = gaussian_average((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
     return add_lr_correction(maps, scale.truncate.zero_filled((1 - 1 / excess) * residual))
 
@@ -172,7 +182,16 @@ def measure_noise(
         yield
     if guide_noise is None:
         guide_noise = yield from _guide_noise(problem)
-    return Noise(lr_maps=lr_noise, guides=guide_noise)
+    return Noise(lr_maps=lr_noise, guides=guide_noise, lr_signals=_signal_noise(problem, maps))
+
+
+def _signal_noise(problem: Problem, maps: Tensor) -> Tensor | None:
+    """Noise ``(n,)`` of the signals that LR maps were fitted to, from their residual to predicted maps; else None."""
+    if problem.lr_signals is None:
+        return None
+    structure, residual = lr_structure(problem), signal_residual(problem, problem.lr_signals, maps)
+    levels = [noise_level(volume, problem.tissue, structure) for volume in residual]
+    return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_SIGNAL_NOISE)
 
 
 def lr_structure(problem: Problem) -> Tensor:
@@ -187,7 +206,8 @@ def pure_tissue(problem: Problem) -> Tensor:
 
 
 def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
-    residual = log_with_floor(problem.lr_maps) - log_with_floor(problem.truncate(maps))
+    measured = log_with_floor(problem.lr_maps)
+    residual = measured - log_with_floor(problem.lr_maps - lr_residual(problem, maps))
     structure = lr_structure(problem)
     levels = [noise_level(volume, problem.tissue, structure) for volume in residual]
     levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
@@ -235,8 +255,8 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
         truncate=truncate,
     )
     predicted = yield from _regress(scale)
-    deviation = truncate(lr_variance(problem, noise).clamp(max=1)).clamp(min=1e-12).sqrt()
-    predicted = _correct(scale, predicted, deviation)
+    deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
+    predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
     covariance = _without_noise(scatter_matrix(subsample(errors)), noise)
     known = torch.tensor(problem.measured, dtype=covariance.dtype)
@@ -260,11 +280,8 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
         sequences=problem.sequences,
         guides=problem.guides / gains.view(-1, 1, 1, 1),
         guide_precision=precision / (1 + precision * error) * problem.guide_valid,
-        lr=Observation(
-            values=problem.lr_maps - problem.lr_outside,
-            variance=lr_variance(problem, noise),
-            operator=problem.truncate,
-        ),
+        lr=lr_observation(problem, noise.lr_maps, noise.lr_signals),
+        lr_reading=None if problem.lr_signals is None else lr_reading(problem, problem.lr_signals),
         prior_mean=clamp_to_bounds(prediction.maps.clamp(min=1e-6).log(), upper_limits),
         prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
         upper_limits=upper_limits,
@@ -282,7 +299,7 @@ def _coarse_observation(coarse: CoarseGuide, problem: Problem, noise: Noise, gai
         values=values,
         variance=variance.masked_fill(~coarse.valid, MISSING_VARIANCE),
         operator=coarse.average,
-        signals=Contrast(problem.sequences[coarse.guide]),
+        signals=SingleSignal(problem.sequences[coarse.guide]),
     )
 
 
@@ -325,22 +342,3 @@ def upper_limits_of(problem: Problem) -> tuple[float, ...]:
         highest = max(water, float(subsample(values).quantile(0.999)))
         limits.append(ABOVE_WATER * highest if measured else math.inf)
     return tuple(limits)
-
-
-def lr_variance(problem: Problem, noise: Noise) -> Tensor:
-    """Noise variance of the LR maps ``(3, x, y, z)``, very large without a measurement."""
-    size = noise_reference(problem.lr_maps, problem.tissue)
-    variance = (noise.lr_maps.view(-1, 1, 1, 1) * size).square()
-    variance[:, ~problem.lr_valid] = MISSING_VARIANCE
-    variance[~torch.tensor(problem.measured)] = MISSING_VARIANCE
-    return variance
-
-
-def noise_reference(lr_maps: Tensor, tissue: Tensor) -> Tensor:
-    """Value ``(3, x, y, z)`` that the relative noise of LR maps refers to: the map itself, with a floor.
-
-    The floor prevents low values, which ring around CSF or lie in air, from counting as measured without noise.
-    """
-    size = lr_maps.abs()
-    typical = size[:, tissue].median(-1).values.view(-1, 1, 1, 1)
-    return torch.maximum(torch.maximum(size, 0.1 * gaussian_average(size, 1.0)), 0.5 * typical)
