@@ -1,0 +1,93 @@
+"""Scores with guides that are turned against the maps, and with guides that are not.
+
+    python benchmarks/tilted.py [LABELS] [--degrees 4 3 6] [--voxel-size 2] [--noise 0.01] [--method network]
+
+LABELS is a BrainWeb label map at 0.5 mm, of which a slab of 1 mm is taken; without it the built-in head. Guides are
+computed from the truth, resampled once to the turned grid by quintic splines, and get their noise there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from brains import brains_of, cells, interpolated, solver_options, table
+from nibabel.affines import from_matvec
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from napari_swig_qmri import (
+    Options,
+    QuantitativeMaps,
+    VoxelGrid,
+    WeightedImage,
+    degrade,
+    evaluate,
+    make_phantom,
+    super_resolve,
+)
+from napari_swig_qmri.data.resampling import resampled
+from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.progress import drained
+
+SLAB = ((-72, 72), (-84, 84), (-30, 42))  # mm of the built-in head
+N_GUIDES = 2  # T1w and T2w
+HEADING = ("guides", "SSIM PD / T1 / T2", "HFEN", "median error, %", "verdict")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("labels", nargs="?", type=Path, help="BrainWeb label map at 0.5 mm")
+    parser.add_argument("--degrees", nargs=3, type=float, default=(4.0, 3.0, 6.0), help="about x, y and z (4 3 6)")
+    parser.add_argument("--voxel-size", type=float, default=2.0, help="of the built-in head in mm (2)")
+    parser.add_argument("--noise", type=float, default=0.01, help="of maps and guides, relative (0.01)")
+    solver_options(parser)
+    options = parser.parse_args()
+    truth, mask = head_of(options.labels, options.voxel_size)
+    lr_maps, guides = degrade(truth, 2.0, map_noise=options.noise)
+    guides = guides[:N_GUIDES]
+    rows = [
+        ("cubic splines of the maps", *cells(evaluate(interpolated(lr_maps, truth.grid)["cubic"], truth, mask)), "")
+    ]
+    for name, degrees in (
+        ("along the maps", (0.0, 0.0, 0.0)),
+        (f"turned by {size_text(options.degrees)} degrees", options.degrees),
+    ):
+        noisy = [with_noise(turned(guide, degrees), options.noise) for guide in guides]
+        result = super_resolve(lr_maps, noisy, Options(method=options.method, weights=options.weights))
+        rows.append((name, *cells(evaluate(result.maps, truth, mask)), result.verdict.word))
+    print(table(HEADING, rows))
+
+
+def head_of(labels: Path | None, voxel_size: float) -> tuple[QuantitativeMaps, NDArray[np.bool_]]:
+    """Return true maps and the mask of the brain."""
+    if labels is None:
+        head = make_phantom(voxel_size, extent=SLAB)
+        return head.maps, head.mask
+    (brain,) = brains_of([labels])
+    return brain.truth, brain.mask
+
+
+def turned(guide: WeightedImage, degrees: Sequence[float]) -> WeightedImage:
+    """Return a guide on its grid turned about its centre, without noise."""
+    if not any(degrees):
+        return guide
+    centre, turn = guide.grid.centre, Rotation.from_euler("xyz", degrees, degrees=True).as_matrix()
+    affine = from_matvec(turn, centre - turn @ centre) @ guide.grid.affine
+    grid = VoxelGrid(guide.grid.shape, affine)
+    data, seen = drained(resampled(guide.data, np.ones(guide.grid.shape, bool), guide.grid, grid))
+    return replace(guide, data=np.where(seen, np.maximum(data, 0), 0), grid=grid)
+
+
+def with_noise(guide: WeightedImage, noise: float) -> WeightedImage:
+    """Return a guide with Gaussian noise, relative to its median where it is not dark."""
+    sigma = noise * np.median(guide.data[guide.data > 0.2 * np.percentile(guide.data, 99)])
+    drawn = np.random.default_rng(0).standard_normal(guide.data.shape)
+    return replace(guide, data=np.where(guide.data > 0, np.abs(guide.data + sigma * drawn), 0))
+
+
+if __name__ == "__main__":
+    main()
