@@ -3,7 +3,8 @@
     python benchmarks/kernels.py [IMAGE] [--axis 2] [--degrees 6]
 
 IMAGE is a NIfTI file, of which the middle slice across `--axis` is taken; without it a T2-weighted slice of the
-built-in head. Exact values are those of the Fourier series of the slice. Errors are root mean squares relative to the slice.
+built-in head. Exact values are those of the Fourier series of the slice. Errors are root mean squares relative
+to the slice.
 """
 
 from __future__ import annotations

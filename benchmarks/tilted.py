@@ -30,7 +30,6 @@ from napari_swig_qmri import (
     super_resolve,
 )
 from napari_swig_qmri.data.resampling import resampled
-from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.progress import drained
 
 SLAB = ((-72, 72), (-84, 84), (-30, 42))  # mm of the built-in head
@@ -49,13 +48,10 @@ def main() -> None:
     truth, mask = head_of(options.labels, options.voxel_size)
     lr_maps, guides = degrade(truth, 2.0, map_noise=options.noise)
     guides = guides[:N_GUIDES]
-    rows = [
-        ("cubic splines of the maps", *cells(evaluate(interpolated(lr_maps, truth.grid)["cubic"], truth, mask)), "")
-    ]
-    for name, degrees in (
-        ("along the maps", (0.0, 0.0, 0.0)),
-        (f"turned by {size_text(options.degrees)} degrees", options.degrees),
-    ):
+    cubic = interpolated(lr_maps, truth.grid)["cubic"]
+    rows = [("none, cubic splines", *cells(evaluate(cubic, truth, mask)), "")]
+    turn = "turned by {:g}, {:g} and {:g} degrees".format(*options.degrees)
+    for name, degrees in (("along the maps", (0.0, 0.0, 0.0)), (turn, options.degrees)):
         noisy = [with_noise(turned(guide, degrees), options.noise) for guide in guides]
         result = super_resolve(lr_maps, noisy, Options(method=options.method, weights=options.weights))
         rows.append((name, *cells(evaluate(result.maps, truth, mask)), result.verdict.word))
