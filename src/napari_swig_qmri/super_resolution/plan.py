@@ -16,7 +16,6 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
-from napari_swig_qmri.super_resolution.observations.lr_signals import LrSignals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
 from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
 from napari_swig_qmri.super_resolution.options import Options
@@ -69,8 +68,6 @@ class RunPlan:
         First 16 digits of the SHA-256 of the weights; None without a network.
     problem
         Maps and guides on one pair of grids, as the solver takes them.
-    lr_signals
-        Signals that the LR maps were fitted to; None if the LR maps are averages of HR maps.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -96,7 +93,6 @@ class RunPlan:
     network: SwigNet | None
     weights_sha256: str | None
     problem: Problem
-    lr_signals: LrSignals | None
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -169,7 +165,7 @@ def plan(
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if options.method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
-    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images))
+    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
     return RunPlan(
         maps=measured,
         guides=images,
@@ -181,7 +177,6 @@ def plan(
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),
         problem=problem,
-        lr_signals=signals,
         memory=memory,
         seconds=_seconds(options, hr_grid, len(images)),
         notices=(

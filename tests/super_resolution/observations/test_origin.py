@@ -26,7 +26,7 @@ def test_the_option_decides() -> None:
     for given in ("mdme", Mdme(n_delays=3), {"mdme": {"n_delays": 3}}):
         signals, _ = signals_of_maps(Options(maps_from=given), named)
         assert signals is not None
-        assert signals.components.shape == (3, 8 if given == "mdme" else 6)
+        assert signals.components.shape == (4, 8 if given == "mdme" else 6)
 
 
 def test_auto_follows_the_files_and_says_so() -> None:

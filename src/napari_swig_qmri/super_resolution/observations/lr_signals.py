@@ -95,7 +95,7 @@ def _place(times: Tensor, bounds: tuple[float, float]) -> Tensor:
 
 def lr_signals(
     protocol: str | SeriesModel,
-    n_components: int = 3,
+    n_components: int = 4,
     *,
     device: torch.device | str = "cpu",
     dtype: torch.dtype = torch.float32,
