@@ -87,7 +87,7 @@ def test_panes_curtain_and_sheet_in_a_window(
     assert (np.abs(curtain[..., :3].astype(int) - LINE) < 8).all(axis=-1).sum() > 50  # colours are rounded
     dock.blend.mode_box.value = "off"
     dock.sheet.show_button.native.click()
-    qtbot.waitUntil(lambda: len(dock.sheet.layers) == 4, timeout=20_000)
+    qtbot.waitUntil(lambda: len(dock.sheet.layers) == 4, timeout=60_000)
     sheet = viewer.screenshot(flash=False)
     assert (panes != curtain).any()
     assert (sheet != panes).any()

@@ -10,7 +10,7 @@ from napari.layers import Labels, Layer
 from pytestqt.qtbot import QtBot
 from widget_cases import HR, LR
 
-from napari_swig_qmri._napari.inspect.dock import InspectWidget
+from napari_swig_qmri._napari.inspect.dock import READING, InspectWidget
 from napari_swig_qmri._napari.layers import to_layer_data
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox
 from napari_swig_qmri.data.volumes import Volume, VoxelGrid
@@ -47,6 +47,12 @@ def open_dock(viewer: ViewerModel, qtbot: QtBot, **options: Any) -> InspectWidge
 def move(dock: InspectWidget, viewer: ViewerModel, qtbot: QtBot, position: tuple[float, ...]) -> None:
     viewer.cursor.position = position
     qtbot.waitUntil(lambda: not dock._moves._timer.isActive())
+    wait_for_maps(dock, qtbot)
+
+
+def wait_for_maps(dock: InspectWidget, qtbot: QtBot) -> None:
+    """Wait until the maps that are chosen now have been read."""
+    qtbot.waitUntil(lambda: dock.curves.hint.text() != READING)
 
 
 def cells(dock: InspectWidget) -> list[str]:

@@ -28,12 +28,12 @@ def panel(qtbot: QtBot) -> AgreementPanel:
 
 def test_maps_of_one_kind_are_compared_first(panel: AgreementPanel, qtbot: QtBot) -> None:
     assert panel.images == ("T1 SR", "T1")
-    assert not panel.plot.isHidden()
+    assert not panel.place.isHidden()
     text = panel.summary.text()
     assert text.startswith("T1 SR minus T1, 2 means of regions: bias ")
     assert text.endswith(" ms.")
     panel.kind.choose(SCATTER)
-    assert panel.plot.getAxis("left").labelText == "T1 (ms)"
+    assert panel.place.plot.getAxis("left").labelText == "T1 (ms)"
     panel.points.choose(VOXELS)
     qtbot.waitUntil(lambda: f"{2 * 2 * 7 * 5} voxels" in panel.summary.text())
     panel.first.choose("T1w")
@@ -56,7 +56,7 @@ def test_images_of_different_kinds_or_units_are_refused(
     panel.first.choose(first)
     panel.second.choose(second)
     assert words in panel.summary.text()
-    assert panel.plot.isHidden()
+    assert panel.place.isHidden()
     qtbot.wait(50)
     assert words in panel.summary.text()  # a comparison that was under way is dropped
 
@@ -66,4 +66,4 @@ def test_one_region_is_too_little(panel: AgreementPanel) -> None:
     one = Volume(data=(labels.data == 1).astype(labels.data.dtype), grid=labels.grid, name="one", suffix="dseg")
     panel.show_table(table(one))
     assert panel.summary.text().startswith("Two images need at least two regions")
-    assert panel.plot.isHidden()
+    assert panel.place.isHidden()

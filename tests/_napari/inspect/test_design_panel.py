@@ -189,8 +189,8 @@ def test_known_regions_have_the_optimum_of_the_textbook_and_a_plot(qtbot: QtBot)
         panel.show_button.native.click()
     (design,) = wanted.args
     assert efficiency(design, panel.problem().tissues) > efficiency(panel.problem().sequence, panel.problem().tissues)
-    assert not panel.plot.isHidden()
-    assert panel.plot.getAxis("bottom").labelText == "TE (ms)"
+    assert not panel.place.isHidden()
+    assert panel.place.plot.getAxis("bottom").labelText == "TE (ms)"
     panel.limits["repetition_time"].box.value = False
     finish(panel, qtbot)
     assert panel.answer.text().startswith(f"Spin echo: TE {1e3 * by_hand:.4g} ms, TR 3000 ms.")

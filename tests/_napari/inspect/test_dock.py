@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows, texts_of
+from inspect_cases import VOXEL, add_labels, at, cells, labelled, move, open_dock, rows, texts_of, wait_for_maps
 from napari.components import ViewerModel
 from napari.layers import Points
 from napari.utils.colormaps import DirectLabelColormap
@@ -90,7 +90,7 @@ def test_without_maps_it_says_what_to_open(qtbot: QtBot) -> None:
     assert rows(dock) == []
     wrong = replace(make_map("T1map"), data=1000 * make_map("T1map").data)
     add(viewer, make_map("PDmap"), wrong, make_map("T2map"))
-    assert "unit" in dock.curves.hint.text()
+    qtbot.waitUntil(lambda: "unit" in dock.curves.hint.text())
 
 
 def test_the_voxel_under_the_cursor_is_read(lr_dock: InspectWidget, lr_viewer: ViewerModel, qtbot: QtBot) -> None:
@@ -101,10 +101,12 @@ def test_the_voxel_under_the_cursor_is_read(lr_dock: InspectWidget, lr_viewer: V
     assert lr_dock.curves.hint.text().startswith("Voxel 2, 3, 1 at ")
     before = lr_dock.curves.table.text()
     lr_viewer.layers[1].data = lr_viewer.layers[1].data * 1.5
+    wait_for_maps(lr_dock, qtbot)
     assert lr_dock.curves.table.text() != before
     data = lr_viewer.layers[1].data.copy()
     data[VOXEL[::-1]] = np.nan
     lr_viewer.layers[1].data = data
+    wait_for_maps(lr_dock, qtbot)
     assert "nothing was measured here" in lr_dock.curves.hint.text()
     assert "–" in lr_dock.curves.table.text()
     move(lr_dock, lr_viewer, qtbot, (500.0, 0.0, 0.0))
@@ -234,6 +236,7 @@ def test_standard_errors_are_shown_if_a_layer_has_them(dock: InspectWidget, view
     assert layer.name == "T1 standard error (ms)"
     for index in (0, 1):  # reads the maps again
         dock.maps.native.setCurrentIndex(index)
+    wait_for_maps(dock, qtbot)
     assert "± 12" in cells(dock)
 
 

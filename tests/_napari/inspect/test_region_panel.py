@@ -87,7 +87,7 @@ def test_long_names_are_shortened_rather_than_numbers(panel: RegionPanel, qtbot:
     last = len(HEADS) - 1
     qtbot.waitUntil(lambda: 300 < table.viewport().width() < 540)
     qtbot.waitUntil(lambda: table.columnViewportPosition(last) + table.columnWidth(last) <= table.viewport().width())
-    assert not table.horizontalScrollBar().isVisible()
+    qtbot.waitUntil(lambda: not table.horizontalScrollBar().isVisible())
 
 
 def test_images_without_a_voxel_in_a_region_are_named(panel: RegionPanel) -> None:

@@ -31,6 +31,7 @@ from widget_cases import add_case
 from napari_swig_qmri._napari.inspect.dock import InspectWidget
 from napari_swig_qmri._napari.parts.appearance import Foldable
 from napari_swig_qmri._napari.parts.dock import Dock
+from napari_swig_qmri._napari.parts.plots import PlotPlace
 from napari_swig_qmri._napari.super_resolve.dock import SuperResolveWidget
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 
@@ -48,6 +49,9 @@ def dock(request: pytest.FixtureRequest, viewer: ViewerModel, qtbot: QtBot) -> D
     qtbot.addWidget(dock)
     dock.resize(400, 500)
     dock.show()
+    qtbot.waitUntil(lambda: bool(dock.findChildren(Foldable)))
+    for place in dock.findChildren(PlotPlace):
+        assert place.plot  # that is made when it is first drawn
     for fold in dock.findChildren(Foldable):
         fold.set_unfolded(True)
     qtbot.waitUntil(lambda: scroll_bar(dock).maximum() > 0)
@@ -98,6 +102,7 @@ def test_the_wheel_changes_the_box_that_has_the_focus(viewer: ViewerModel, qtbot
     qtbot.waitExposed(dock)
     dock.activateWindow()
     box = dock.options.method_box.native
+    qtbot.waitUntil(lambda: dock.isAncestorOf(box))
     before = box.currentIndex()
     box.setCurrentIndex(0)
     box.setFocus()

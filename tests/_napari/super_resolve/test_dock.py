@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
@@ -249,7 +250,9 @@ def test_nothing_of_the_last_patient_is_left(viewer: ViewerModel, widget: SuperR
     assert not set(layers) & set(next_layers)
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), MemoryError(), KeyError("odd"), RuntimeError("out of memory")])
+@pytest.mark.parametrize(
+    "error", [SystemExit(3), MemoryError(), KeyError("odd"), torch.OutOfMemoryError("CUDA out of memory")]
+)
 def test_after_a_failure_the_next_run_works(
     viewer: ViewerModel, make: Make, error: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrappe
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, column
 from napari_swig_qmri._napari.parts.layer_choice import are_alike
-from napari_swig_qmri._napari.parts.plots import Plot, draw_agreement, draw_scatter, name_axes
+from napari_swig_qmri._napari.parts.plots import PlotPlace, draw_agreement, draw_scatter, name_axes
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.evaluation.regions import (
     RegionSource,
@@ -57,17 +57,17 @@ class AgreementPanel(QWidget):
         self.points = ChoiceBox(
             [("Means of regions", REGIONS), ("Voxels of regions", VOXELS)], label="of", tooltip="Points of the plot"
         )
-        self.plot = Plot()
+        self.place = PlotPlace()
         self.summary = wrapped_label()
         self._query = BackgroundQuery(self, pause=0)
         boxes = (self.first, self.second, self.kind, self.points)
-        self.setLayout(column(Form(*boxes), self.plot, self.summary))
+        self.setLayout(column(Form(*boxes), self.place, self.summary))
         for box in boxes:
             box.changed.connect(self._compare)
         self._query.progressed.connect(self._show_progress)
         self._query.answered.connect(self._draw)
         self._query.failed.connect(self._refuse)
-        self.plot.recoloured.connect(self._compare)
+        self.place.recoloured.connect(self._compare)
 
     @property
     def images(self) -> tuple[str | None, str | None]:
@@ -113,13 +113,13 @@ class AgreementPanel(QWidget):
             self._refuse(str(error))
             return
         unit = table.unit(first)
-        self.plot.setVisible(True)
+        self.place.setVisible(True)
         if self.kind.value == SCATTER:
-            name_axes(self.plot, with_unit(first, unit), with_unit(second, unit))
-            draw_scatter(self.plot, *pairs)
+            name_axes(self.place.plot, with_unit(first, unit), with_unit(second, unit))
+            draw_scatter(self.place.plot, *pairs)
         else:
-            name_axes(self.plot, with_unit("Mean of both", unit), with_unit("First − second", unit))
-            draw_agreement(self.plot, agreement)
+            name_axes(self.place.plot, with_unit("Mean of both", unit), with_unit("First − second", unit))
+            draw_agreement(self.place.plot, agreement)
         low, high = (digits(limit) for limit in agreement.limits)
         set_text(
             self.summary,
@@ -131,7 +131,7 @@ class AgreementPanel(QWidget):
         set_text(self.summary, f"{sentence(progress.stage)}… {100 * progress.fraction:.0f} %")
 
     def _refuse(self, reason: str) -> None:
-        self.plot.setVisible(False)
+        self.place.setVisible(False)
         set_text(self.summary, sentence(reason))
 
 

@@ -17,7 +17,7 @@ from napari_swig_qmri._napari.inspect.limit_row import LimitRow
 from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, native_of, row
-from napari_swig_qmri._napari.parts.plots import Plot, draw_landscape, name_axes
+from napari_swig_qmri._napari.parts.plots import PlotPlace, draw_landscape, name_axes
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.evaluation.regions import mean_tissue, surroundings
@@ -114,7 +114,7 @@ class DesignPanel(QWidget):
             partial(self._emit_sequence, self.image_wanted),
         )
         self._answer_buttons = QWidget()
-        self.plot = Plot()
+        self.place = PlotPlace()
         self.model = wrapped_label(MODEL, role="note")
         self._form = Form(self.first, self.second, self.nulled)
         self._grid = QGridLayout()
@@ -182,7 +182,7 @@ class DesignPanel(QWidget):
         self._grid.setContentsMargins(0, 0, 0, 0)
         self._answer_buttons.setLayout(row(self.use_button, self.show_button))
         search = (self._form, self._grid, Form(self.plane), self.run_panel)
-        self.setLayout(column(*search, self.answer, self.plot, self._answer_buttons, self.model))
+        self.setLayout(column(*search, self.answer, self.place, self._answer_buttons, self.model))
 
     def _fill_limits(self, sequence: Contrast) -> None:
         while (item := self._grid.takeAt(0)) is not None:
@@ -223,7 +223,7 @@ class DesignPanel(QWidget):
         self._design = self._problem = None
         set_text(self.answer, "")
         self._answer_buttons.setVisible(False)
-        self.plot.setVisible(False)
+        self.place.setVisible(False)
 
     def _show(self, design: Design) -> None:
         problem = self._problem
@@ -237,7 +237,7 @@ class DesignPanel(QWidget):
         texts += [AT_LIMIT.format(settings=at_limit)] if at_limit else []
         set_text(self.answer, " ".join(filter(None, texts)))
         self._answer_buttons.setVisible(True)
-        self.plot.setVisible(design.landscape is not None)
+        self.place.setVisible(design.landscape is not None)
         if design.landscape is not None:
             self._draw(design, settings)
 
@@ -253,9 +253,9 @@ class DesignPanel(QWidget):
             if sequence is not None
         ]
         name_axes(
-            self.plot, *(f"{short_label(each)} ({SCREEN_UNITS[each.metadata['unit']][1]})" for each in parameters)
+            self.place.plot, *(f"{short_label(each)} ({SCREEN_UNITS[each.metadata['unit']][1]})" for each in parameters)
         )
-        draw_landscape(self.plot, x, y, landscape.efficiency, marks)
+        draw_landscape(self.place.plot, x, y, landscape.efficiency, marks)
 
     def _emit_sequence(self, signal: Any) -> None:
         if self._design is not None:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
@@ -17,10 +16,11 @@ from superqt.utils import QSignalDebouncer, QSignalThrottler
 
 from napari_swig_qmri._napari.inspect.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._napari.inspect.design_panel import DesignPanel, LabelledMaps, Optimiser, design_title
-from napari_swig_qmri._napari.inspect.pin_layer import PinLayer, pin_colours
+from napari_swig_qmri._napari.inspect.pin_layer import PinLayer, pin_colours, pinning
 from napari_swig_qmri._napari.inspect.probe import Probe, place_text, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, sentence, wrapped_label
+from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.contrast_layers import contrast_layer
 from napari_swig_qmri._napari.parts.dock import Dock
@@ -41,9 +41,9 @@ from napari_swig_qmri.synthesis.lazy_contrast import LazyContrast
 FRAME = 16  # ms; moves of the cursor within a frame are shown together
 SETTLED = 300  # ms after the last stroke of a brush until the regions are read again
 MOST_CURVES = 8  # regions with a curve; the region table has all
-STILL = 4  # pixels that the mouse may move during a click
 PLACING_EVENTS = ("data", "scale", "translate", "rotate", "shear", "affine")  # events that change values or places
 OPEN_MAPS = "Open PD, T1 and T2 maps that lie on one grid."
+READING = "Reading the maps…"
 POINT = "Move the mouse over the maps. Shift-click pins a voxel."
 OUTSIDE = "The cursor is outside the maps."
 ONLY_2D = "Switch to 2D to read voxels: the depth of the cursor in 3D is unknown."
@@ -80,6 +80,7 @@ class InspectWidget(Dock):
         super().__init__(napari_viewer)
         self._sources: dict[tuple[int, ...], Source] = {}
         self._probe: Probe | None = None  # of the chosen maps, once it is needed
+        self._unreadable = ""  # why there is none
         self._labelled_maps: LabelledMaps | None = None  # chosen maps and labels, once they are needed
         self._pins: list[tuple[str, FloatArray]] = []  # name, scanner position in mm
         self._pin_layer = PinLayer(napari_viewer)
@@ -91,6 +92,7 @@ class InspectWidget(Dock):
         self.curves = CurvePanel(SpinEcho.from_typical())
         self.design = DesignPanel(optimiser)
         self.table = RegionPanel()
+        self._reading = BackgroundQuery(self, pause=0)  # of the probe
         self._moves = QSignalThrottler(parent=self)  # emits at once, then at most once per frame
         self._moves.setTimeout(FRAME)
         self._moves.triggered.connect(self._show_cursor)
@@ -180,6 +182,8 @@ class InspectWidget(Dock):
             layout.insertLayout(0, Form(self.maps, self.regions))  # type: ignore[attr-defined]
 
     def _connect(self) -> None:
+        self._reading.answered.connect(self._take_probe)
+        self._reading.failed.connect(self._refuse_maps)
         self.maps.changed.connect(self._keep_maps)  # first: what follows may list the layers again
         self.maps.changed.connect(self._forget_maps)
         self.regions.changed.connect(self._forget_regions)
@@ -190,7 +194,7 @@ class InspectWidget(Dock):
         self.design.image_wanted.connect(self._add_contrast)
         self._viewer.cursor.events.position.connect(self._follow_cursor)
         self._viewer.dims.events.ndisplay.connect(self._follow_cursor)
-        self._viewer.mouse_drag_callbacks.append(_pinning(ref(self)))
+        self._viewer.mouse_drag_callbacks.append(pinning(ref(self)))
         self.curves.plot.recoloured.connect(self._show_fixed)
         self.curves.plot.recoloured.connect(self._show_cursor)
 
@@ -284,7 +288,8 @@ class InspectWidget(Dock):
         layer.name_overlay.visible = True
 
     def _forget_maps(self) -> None:
-        self._probe = None
+        self._reading.forget()
+        self._probe, self._unreadable = None, ""
         self._forget_regions()
         self._show_cursor()
 
@@ -299,8 +304,16 @@ class InspectWidget(Dock):
             try:
                 self._probe = probe_of(source, self._viewer)
             except ValueError as error:
-                self.curves.show_cursor(None, sentence(str(error)))
+                self._refuse_maps(str(error))
         return self._probe
+
+    def _take_probe(self, probe: Probe) -> None:
+        self._probe = probe
+        self._show_cursor()
+
+    def _refuse_maps(self, problem: str) -> None:
+        self._unreadable = sentence(problem)
+        self._show_cursor()
 
     def _read_labelled_maps(self) -> LabelledMaps | None:
         """Chosen maps with the chosen labels on their grid."""
@@ -319,8 +332,12 @@ class InspectWidget(Dock):
             self.curves.show_cursor(None, ONLY_2D)
         elif len(position) < 3:
             self.curves.show_cursor(None, POINT)
-        elif (probe := self._read_probe()) is not None:
-            self._show_voxel(probe, position)
+        elif self._probe is not None:
+            self._show_voxel(self._probe, position)
+        else:
+            self.curves.show_cursor(None, self._unreadable or READING)
+            if not self._unreadable and not self._reading.is_running and (source := self._source) is not None:
+                self._reading.ask(partial(probe_of, source, self._viewer))
 
     def _show_voxel(self, probe: Probe, shown: Sequence[float]) -> None:
         position = probe.position(shown)
@@ -368,23 +385,6 @@ class InspectWidget(Dock):
         if maps is None:
             raise ValueError("the maps or labels were removed: choose others.")
         return maps
-
-
-def _pinning(dock: ref[InspectWidget]) -> Callable[..., Generator[None, None, None]]:
-    """Mouse callback that pins the voxel of a Shift-click while the dock exists."""
-
-    def pin_on_click(_viewer: Any, event: Any) -> Generator[None, None, None]:
-        if "Shift" not in event.modifiers:
-            return
-        start = tuple(event.pos)
-        yield
-        while event.type == "mouse_move":
-            yield
-        inspector = dock()
-        if inspector is not None and exists(inspector) and math.dist(start, event.pos) <= STILL:
-            inspector.pin(event.position)
-
-    return pin_on_click
 
 
 def _is_measurable(layer: Any) -> bool:

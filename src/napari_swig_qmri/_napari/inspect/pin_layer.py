@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import math
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from napari.layers import Points
 
+from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.parts.plots import PALETTE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Generator, Sequence
+    from weakref import ref
 
     from napari.components import ViewerModel
     from napari.layers import Image
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 NAME = "Pins"
 SIZE = 2.5  # voxels
 OPACITY = 0.9
+STILL = 4  # pixels that the mouse may move during a click
 LEAST_DISTANCE = 0.35  # of two colours (RGB in 0 to 1) that are not mistaken for each other
 TEXT = {"string": "{name}", "anchor": "upper_left", "size": 10, "color": "white"}
 
@@ -100,3 +104,20 @@ def _new_layer(maps: Image) -> Points:
     )
     layer.editable = False
     return layer
+
+
+def pinning(dock: ref[Any]) -> Callable[..., Generator[None, None, None]]:
+    """Mouse callback that pins the voxel of a Shift-click while the dock exists."""
+
+    def pin_on_click(_viewer: Any, event: Any) -> Generator[None, None, None]:
+        if "Shift" not in event.modifiers:
+            return
+        start = tuple(event.pos)
+        yield
+        while event.type == "mouse_move":
+            yield
+        inspector = dock()
+        if inspector is not None and exists(inspector) and math.dist(start, event.pos) <= STILL:
+            inspector.pin(event.position)
+
+    return pin_on_click

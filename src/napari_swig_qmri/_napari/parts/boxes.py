@@ -169,39 +169,41 @@ def add_part(layout: QVBoxLayout | QHBoxLayout, part: Part) -> None:
 
 
 class MiddleElided(QObject):
-    """Shortens the text of a combo box in its middle, because names of layers differ at their ends."""
+    """Shortens the text of a combo box in its middle, because names of layers differ at their ends.
+
+    It has no attributes: Python may have cleared them when the last events of a closed dock arrive.
+    """
 
     def __init__(self, box: QComboBox) -> None:
         super().__init__(box)
-        self._box = box
         box.installEventFilter(self)
 
     def text(self) -> str:
         """Text of the current choice, shortened to the width of the box."""
-        option = QStyleOptionComboBox()
-        self._box.initStyleOption(option)
-        return self._fit(option)
+        box, option = self.parent(), QStyleOptionComboBox()
+        assert isinstance(box, QComboBox)
+        box.initStyleOption(option)
+        return _fit(box, option)
 
     def eventFilter(self, watched: QObject | None, event: QEvent | None) -> bool:
         """Paint the box with the shortened text."""
-        if watched is not self._box or event is None or event.type() != QEvent.Type.Paint:
+        if not isinstance(watched, QComboBox) or event is None or event.type() != QEvent.Type.Paint:
             return False
-        option, painter = QStyleOptionComboBox(), QStylePainter(self._box)
-        self._box.initStyleOption(option)
-        option.currentText = self._fit(option)
+        option, painter = QStyleOptionComboBox(), QStylePainter(watched)
+        watched.initStyleOption(option)
+        option.currentText = _fit(watched, option)
         painter.drawComplexControl(QStyle.ComplexControl.CC_ComboBox, option)
         painter.drawControl(QStyle.ControlElement.CE_ComboBoxLabel, option)
         painter.end()
         return True
 
-    def _fit(self, option: QStyleOptionComboBox) -> str:
-        style = self._box.style()
-        field = QStyle.SubControl.SC_ComboBoxEditField
-        width = (
-            style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, self._box).width() if style else 0
-        )
-        names = [self._box.itemText(index) for index in range(self._box.count())]
-        return shortened(option.currentText or "", names, partial(elided, self._box, width=width - MARGIN))
+
+def _fit(box: QComboBox, option: QStyleOptionComboBox) -> str:
+    """Text of an option, shortened to the width of its box."""
+    style, field = box.style(), QStyle.SubControl.SC_ComboBoxEditField
+    width = style.subControlRect(QStyle.ComplexControl.CC_ComboBox, option, field, box).width() if style else 0
+    names = [box.itemText(index) for index in range(box.count())]
+    return shortened(option.currentText or "", names, partial(elided, box, width=width - MARGIN))
 
 
 def elided(widget: QWidget, text: str, *, width: int) -> str:

@@ -27,7 +27,7 @@ from qtpy.QtWidgets import (
 from napari_swig_qmri._napari.parts.appearance import exists, style_sheet
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Part, add_part, column
-from napari_swig_qmri._napari.parts.plots import Plot
+from napari_swig_qmri._napari.parts.plots import Plot, PlotPlace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -91,7 +91,11 @@ class Dock(QWidget):
         viewer.events.theme.connect(self._follow_theme)
 
     def lay_out(self, scrolled: Iterable[Part], fixed: Iterable[Part]) -> None:
-        """Put parts below each other: the first ones in a scrolling area, the others fixed below it."""
+        """Put parts below each other: the first ones in a scrolling area, the others fixed below it.
+
+        The area is filled in the next turn of the event loop. Otherwise napari, which places the dock in this turn,
+        would give every widget its style several times, and the window would not answer for twice as long.
+        """
         content, inner = QWidget(), column(*scrolled)
         inner.setContentsMargins(0, 0, 6, 0)
         inner.addStretch(1)
@@ -100,7 +104,7 @@ class Dock(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        area.setWidget(content)
+        QTimer.singleShot(0, partial(self._fill, area, content))
         outer = QVBoxLayout(self)
         outer.addWidget(area, 1)
         for part in fixed:
@@ -108,6 +112,12 @@ class Dock(QWidget):
         self.setMinimumWidth(WIDTH)
         WheelGuard(self, area)
         self._follow_theme()
+
+    def _fill(self, area: QScrollArea, content: QWidget) -> None:
+        if exists(self):
+            area.setWidget(content)
+            self._colour_plots()
+            self.order_tabs()
 
     def order_tabs(self) -> None:
         """Let the Tab key move from top to bottom, also through widgets that were added later."""
@@ -145,8 +155,12 @@ class Dock(QWidget):
     def _follow_theme(self, _event: object = None) -> None:
         if exists(self):
             self.setStyleSheet(style_sheet(self._viewer.theme))
-            for plot in self.findChildren(Plot):
-                plot.show_theme(self._viewer.theme)
+            self._colour_plots()
+
+    def _colour_plots(self) -> None:
+        plots: list[Plot | PlotPlace] = [*self.findChildren(Plot), *self.findChildren(PlotPlace)]
+        for plot in plots:
+            plot.show_theme(self._viewer.theme)
 
     def event(self, event: QEvent | None) -> bool:
         """Delete the widget after napari removed it from a closed dock."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from qtpy.QtCore import QObject, QTimer, Signal
@@ -12,12 +14,15 @@ if TYPE_CHECKING:
     Piece = Callable[[], object]
 
 
-PAUSE = 5  # ms, in which the window paints and answers
+PAUSE = 10  # ms
 
 
 class OneByOne(QObject):
     """Calls functions in their order, with a pause after each. An error ends the work.
 
+    In the pause the window paints what has changed, and then answers: a function follows in the second turn only.
+
+    Python's garbage is collected before: with torch loaded that takes 0.2 s, and would otherwise add to a function.
     It does nothing more once it is destroyed, as with the dock that it belongs to.
     """
 
@@ -27,6 +32,7 @@ class OneByOne(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._pieces: Iterator[Piece] | None = None
+        self._has_painted = False  # since the last function
         self._timer = QTimer(self)
         self._timer.setInterval(PAUSE)
         self._timer.timeout.connect(self._go_on)
@@ -38,10 +44,13 @@ class OneByOne(QObject):
 
     def start(self, pieces: Iterable[Piece]) -> None:
         """Start to call functions, in place of those that are left."""
-        self._pieces = iter(pieces)
+        self._pieces = chain([gc.collect], pieces)
         self._timer.start()
 
     def _go_on(self) -> None:
+        self._has_painted = not self._has_painted
+        if self._has_painted:
+            return
         try:
             piece = next(self._pieces or iter(()), None)
             if piece is not None:

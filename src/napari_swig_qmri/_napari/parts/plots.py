@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,8 +11,10 @@ from cmap import Colormap
 from napari.settings import get_settings
 from napari.utils.theme import get_theme
 from qtpy.QtCore import Signal
+from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import is_light
+from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri.data.wording import for_qt
 
 if TYPE_CHECKING:
@@ -69,6 +72,32 @@ class Plot(pg.PlotWidget):  # type: ignore[misc]
             axis.setPen(colours.secondary.as_hex())
             axis.setTextPen(colours.text.as_hex())
         self.recoloured.emit()
+
+
+class PlotPlace(QWidget):
+    """Place of a plot, which is made when it is first drawn: that takes 50 ms, and a dock has several."""
+
+    recoloured = Signal()  # as of the plot
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._theme = ""  # that of the settings
+        self.setLayout(column())
+
+    @cached_property
+    def plot(self) -> Plot:
+        """The plot."""
+        plot, layout = Plot(), self.layout()
+        if self._theme:
+            plot.show_theme(self._theme)
+        if layout is not None:
+            layout.addWidget(plot)
+        plot.recoloured.connect(self.recoloured)
+        return plot
+
+    def show_theme(self, theme: str) -> None:
+        """Take the colours of a theme of napari; a plot that was made is told by itself."""
+        self._theme = theme
 
 
 def name_axes(plot: Any, x: str, y: str) -> None:

@@ -18,7 +18,6 @@ from napari_swig_qmri._napari.records import LayerRecord
 
 if TYPE_CHECKING:
     from napari.components import Dims, ViewerModel
-    from npe2 import PluginContext
 
 _MARKS = {"swig_left_side": "middle_left", "swig_right_side": "middle_right"}  # overlays with letters -> place
 _PLATE = {"color": "white", "box": True, "box_color": (0.0, 0.0, 0.0, 0.6)}  # legible on every image and theme
@@ -170,8 +169,3 @@ def follow_current_view() -> None:
     viewer = current_viewer()
     if viewer is not None:
         follow_view(viewer)
-
-
-def on_activate(_context: PluginContext) -> None:
-    """Call `follow_current_view`, as sample data needs it."""
-    follow_current_view()

@@ -18,7 +18,7 @@ from napari_swig_qmri._napari.parts.layer_choice import (
     is_transmit_map,
     is_transmit_measurement,
 )
-from napari_swig_qmri._napari.placement import layer_matrix, same_frame
+from napari_swig_qmri._napari.placement import same_frame
 from napari_swig_qmri._napari.reader import tell
 from napari_swig_qmri._napari.records import LayerRecord, frame_of, record_frame, with_record
 from napari_swig_qmri.data.interpretation import as_maps, sequence_of_volume
@@ -101,7 +101,7 @@ def _show_in(layer: Layer, frame: FloatArray) -> None:
     record = LayerRecord.of(layer)
     if record.is_empty or same_frame(record.frame, frame) or isinstance(layer.data, LazyArray):
         return
-    if not np.allclose(layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim), record.shown_matrix, atol=1e-4):
+    if not np.allclose(matrix_of(layer), record.shown_matrix, atol=1e-4):
         return
     data, attributes, _ = to_layer_data(volume_of(layer), frame)
     layer.data, layer.scale, layer.translate = data, attributes["scale"], attributes["translate"]
@@ -117,11 +117,25 @@ def volume_of(layer: Image | Labels) -> Volume:
     return from_layer(data, attributes)
 
 
+def matrix_of(layer: Layer) -> FloatArray:
+    """Transform ``(ndim + 1, ndim + 1)`` from voxels to world; much quicker than through rotation and shear."""
+    matrix = np.eye(layer.ndim + 1)
+    matrix[:-1, -1] = layer.data_to_world(np.zeros(layer.ndim))
+    for index, axis in enumerate(np.eye(layer.ndim)):
+        matrix[:-1, index] = layer.data_to_world(axis) - matrix[:-1, -1]
+    return matrix
+
+
+def show(layer: Layer, visible: bool) -> None:
+    """Show or hide a layer; napari draws a layer anew even if it is told what it knows already."""
+    if layer.visible != visible:
+        layer.visible = visible
+
+
 def facts_of(layer: Image) -> LayerFacts:
     """Properties of a layer that the choice of layers depends on; reads no voxels."""
     record = LayerRecord.of(layer)
-    place = {name: getattr(layer, name) for name in ("scale", "translate", "rotate", "shear")}  # quicker than a tuple
-    matrix = layer_matrix(place | {"affine": layer.affine.affine_matrix}, layer.ndim)
+    matrix = matrix_of(layer)
     return LayerFacts(
         name=layer.name,
         suffix=record.volume.suffix,
@@ -218,7 +232,10 @@ def add_results(viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any]
 
 
 class ResultsToAdd:
-    """Adds the layers of one run on top of the others, the uppermost ones first, in pieces of one layer each."""
+    """Adds the layers of one run on top of the others, the uppermost ones first, in pieces of one layer each.
+
+    Layers are added hidden and shown in a piece of its own, because inserting and first drawing take equally long.
+    """
 
     def __init__(self, viewer: ViewerModel, results: Sequence[tuple[Any, dict[str, Any], str]]) -> None:
         self._viewer = viewer
@@ -227,11 +244,12 @@ class ResultsToAdd:
         self._added: dict[int, Layer] = {}  # by place in the results
 
     def pieces(self) -> Iterator[Callable[[], None]]:
-        """Functions that add one layer each, and at the end one that selects the uppermost."""
-        n_shown = sum(attributes.get("visible", True) for _, attributes, _ in self._results)
-        last = len(self._results)
-        for place in (*range(last - n_shown, last), *range(last - n_shown)):
+        """Functions that add or show one layer each, and at the end one that selects the uppermost."""
+        is_shown = [attributes.get("visible", True) for _, attributes, _ in self._results]
+        for place in sorted(range(len(is_shown)), key=is_shown.__getitem__, reverse=True):
             yield partial(self._add, place)
+            if is_shown[place]:
+                yield partial(self._show, place)
         yield self._select
 
     def layers(self) -> list[Layer]:
@@ -240,11 +258,14 @@ class ResultsToAdd:
 
     def _add(self, place: int) -> None:
         data, attributes, kind = self._results[place]
-        layer = Layer.create(data, _of_run(attributes, self._run), kind)
+        layer = Layer.create(data, {**_of_run(attributes, self._run), "visible": False}, kind)
         layers = self._viewer.layers
         above = [each for other, each in sorted(self._added.items()) if other > place and each in layers]
         layers.insert(layers.index(above[0]) if above else len(layers), layer)
         self._added[place] = layer
+
+    def _show(self, place: int) -> None:
+        show(self._added[place], True)
 
     def _select(self) -> None:
         top = self._added[max(self._added)]

@@ -96,7 +96,6 @@ class SuperResolveWidget(Dock):
         self._solver = solver
         self._inspector = inspector
         self._added: list[Layer] = []  # by the last run
-        self._request: RunRequest | None = None  # of the current or last run
         self._checked: SuperResolveInputs | None = None  # inputs of the last preflight
         self._checked_layers: Snapshot | None = None
         layers = partial(image_layers, napari_viewer)
@@ -167,12 +166,12 @@ class SuperResolveWidget(Dock):
 
     def adapt(self, run: FinishedRun) -> None:
         """Start a run with the inputs of a finished run that adapts its network first."""
-        self._start(RunRequest(run.inputs, run.snapshot.adapting(), base=run))
+        if run.adaptable is not None:
+            self._start(RunRequest(run.inputs, run.adaptable, base=run))
 
     def _start(self, request: RunRequest) -> None:
         if self.run_panel.is_running:
             return
-        self._request = request
         self.results.set_busy(True)
         self.run_panel.start(partial(_run, self._solver, request), self._layers_to_add)
 
@@ -202,6 +201,7 @@ class SuperResolveWidget(Dock):
         self.guides.refresh()
         self.options.mask_box.reset_choices()
         self.results.refresh()
+        self._added = [layer for layer in self._added if layer in self._viewer.layers]
         if self.results.shown is None and not self.run_panel.is_running:
             self.run_panel.show_message("")  # about layers that are gone
         if self.maps.is_untouched:
@@ -265,6 +265,8 @@ class SuperResolveWidget(Dock):
         if not added:
             self._refuse_adapting(outcome)
             return
+        is_first = result.parameters["method"] == "network" and request.base is None
+        adaptable = request.snapshot.adapting() if is_first else None
         self.results.add(
             FinishedRun(
                 number=LayerRecord.of(added[0]).run,
@@ -273,7 +275,8 @@ class SuperResolveWidget(Dock):
                 result=result,
                 method=str(result.parameters["method"]),
                 inputs=request.inputs,
-                snapshot=request.snapshot,
+                origin=request.snapshot.origin,
+                adaptable=adaptable,
                 layers=tuple(added),
                 names=tuple(attributes["name"] for _, attributes, _ in outcome.layers),
                 first_shown=tuple(attributes.get("visible", True) for _, attributes, _ in outcome.layers),
@@ -285,9 +288,8 @@ class SuperResolveWidget(Dock):
         took = duration_text(self.run_panel.seconds_since_start())
         done = f"Done in {took}: {len(added)} layers added, {RESEARCH_NOTICE}.{gained}"
         self.run_panel.show_message(done, notes=result.notices)
-        if result.parameters["method"] == "network" and request.base is None:
-            adapting = request.snapshot.adapting()
-            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adapting))
+        if adaptable is not None:
+            self.results.ask_about_adapting(partial(_ask_engine, self._inspector, adaptable))
 
     def _say_undone(self, _run: FinishedRun | None) -> None:
         self.run_panel.show_message("The adaptation was undone: its layers are removed, those from before are shown.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
@@ -13,6 +13,7 @@ from qtpy.QtWidgets import QFileDialog, QWidget
 from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
+from napari_swig_qmri._napari.parts.viewer_layers import show
 from napari_swig_qmri.data.wording import duration_text, for_qt
 from napari_swig_qmri.super_resolution.results import (
     DO_NOT_USE,
@@ -23,7 +24,7 @@ from napari_swig_qmri.super_resolution.results import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from napari.components import ViewerModel
     from napari.layers import Layer
@@ -51,7 +52,8 @@ class FinishedRun:
     result: SuperResolution
     method: str  # that ran
     inputs: SuperResolveInputs
-    snapshot: Snapshot
+    origin: Mapping[str, Any]  # sidecar fields of the results, as of `origin_of`
+    adaptable: Snapshot | None  # inputs to adapt the network to; None for other methods, which would only keep copies
     layers: tuple[Layer, ...]
     names: tuple[str, ...]  # of the layers, without the number of the run
     first_shown: tuple[bool, ...]  # whether each layer is visible at first
@@ -138,8 +140,8 @@ class ResultPanel(QWidget):
         self.adaptation_undone.emit(self.shown)
 
     def save(self, folder: Path) -> None:
-        """Save the shown run as a BIDS derivative dataset, in the background."""
-        if self.shown is not None:
+        """Save the shown run as a BIDS derivative dataset, in the background; ignored while a run is saved."""
+        if self.shown is not None and not self._saving.is_running:
             show_note(self.message, "Saving…")
             self._saving.ask(partial(_saved, self.shown, folder))
             self._update()
@@ -198,11 +200,11 @@ class ResultPanel(QWidget):
         wanted = before.visible_names() if before is not None else set()
         visible = [name in wanted for name in run.names]
         for layer, is_visible in zip(run.layers, visible if any(visible) else run.first_shown, strict=True):
-            layer.visible = is_visible
+            show(layer, is_visible)
         active = self._viewer.layers.selection.active
         for other in self._runs:
             for name, layer in zip(other.names, other.layers, strict=True) if other is not run else ():
-                layer.visible = False
+                show(layer, False)
                 if layer is active and name in run.names:
                     self._select(run.layers[run.names.index(name)])
 
@@ -226,7 +228,7 @@ class ResultPanel(QWidget):
         run = self.shown
         self.setVisible(run is not None)
         refusal, cost = (self._refusals.get(run), self._costs.get(run, "")) if run is not None else (None, "")
-        self.adapt_button.visible = run is not None and run.method == "network" and run.base is None
+        self.adapt_button.visible = run is not None and run.adaptable is not None
         self.adapt_button.enabled = not self._is_busy and refusal is None
         self.adapt_button.tooltip = for_qt(refusal or f"{ADAPT} {cost}".strip())
         self.undo_button.visible = run is not None and run.base is not None
@@ -244,8 +246,7 @@ class ResultPanel(QWidget):
 
 def _saved(run: FinishedRun, folder: Path) -> list[Path]:
     """Save a run with the files that it was made from; returns the written files."""
-    origin = run.snapshot.origin
-    sources, field_strength = origin.get("Sources", ()), origin.get("MagneticFieldStrength")
+    sources, field_strength = run.origin.get("Sources", ()), run.origin.get("MagneticFieldStrength")
     try:
         return save_super_resolution(run.result, folder, sources=sources, field_strength=field_strength)
     except FileExistsError as error:

@@ -14,7 +14,7 @@ from qtpy.QtWidgets import QWidget
 
 from napari_swig_qmri._napari.parts.appearance import exists, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column, layer_box
-from napari_swig_qmri._napari.placement import layer_matrix
+from napari_swig_qmri._napari.parts.viewer_layers import matrix_of
 from napari_swig_qmri.synthesis.composites import Checkerboard, Composite, Curtain, Pane, Pattern, Whole
 
 OFF, SWIPE, FLICKER, CHECKERBOARD = "off", "swipe", "flicker", "checkerboard"
@@ -227,13 +227,13 @@ def _images(viewer: ViewerModel) -> list[Layer]:
 
 
 def _is_unrotated(layer: Image) -> bool:
-    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)[:-1, :-1]
+    matrix = matrix_of(layer)[:-1, :-1]
     return bool(np.allclose(matrix, np.diag(np.diag(matrix)), atol=1e-6))
 
 
 def _pane(layer: Image) -> Pane:
     """Values and colours of a layer."""
-    matrix = layer_matrix(layer.as_layer_data_tuple()[1], layer.ndim)
+    matrix = matrix_of(layer)
     colours = np.asarray(layer.colormap.map(np.linspace(0, 1, COLOUR_STEPS)))[:, :3]
     low, high = (float(limit) for limit in layer.contrast_limits)
     s, a, r = (float(size) for size in np.diag(matrix)[:3])

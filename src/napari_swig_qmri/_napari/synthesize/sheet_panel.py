@@ -23,6 +23,7 @@ from napari_swig_qmri._napari.parts.map_sets import SourceList
 from napari_swig_qmri._napari.parts.one_by_one import OneByOne
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
+from napari_swig_qmri._napari.parts.viewer_layers import show
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
@@ -135,13 +136,14 @@ class SheetPanel(QWidget):
 
         def make(contrast: NamedContrast) -> None:
             data, attributes, _ = sheet_layer(source, contrast, field)
-            layers.append(Image(data, **attributes))
+            layers.append(Image(data, **attributes, visible=self._volumes.is_3d))  # in 3D, the panel shows it coarsely
 
         for contrast in protocol.contrasts:
             yield partial(make, contrast)
         yield self._open
         for layer in layers:
             yield partial(self._add, layer)
+            yield partial(show, layer, True)
         yield self.shown.emit
 
     def _open(self) -> None:

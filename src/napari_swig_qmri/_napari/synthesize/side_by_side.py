@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from napari_swig_qmri._napari.parts.viewer_layers import show
+
 PAIR_STRIDE = -2  # grid stride for two layers per cell, counted from the last layer
 
 
@@ -37,7 +39,7 @@ class SideBySide:
         grid = self._viewer.canvas.grid
         grid.enabled = False  # otherwise each change of a layer lays the grid out anew
         for layer in self._hidden:
-            layer.visible = layer.visible or not layers or layer in layers
+            show(layer, layer.visible or not layers or layer in layers)
         others = [each for each in self._viewer.layers if each.visible and each not in layers] if layers else []
         for layer in others:
             layer.visible = False
