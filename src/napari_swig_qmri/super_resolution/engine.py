@@ -96,9 +96,7 @@ def _network_of(plan: RunPlan) -> SwigNet | None:
 
 def _can_be_refined(plan: RunPlan) -> bool:
     """Whether the method goes beyond regression, and guides and maps allow it."""
-    problem = plan.problem
-    has_times = problem.measured[1] and problem.measured[2]
-    return plan.options.method != "regression" and bool(problem.sequences) and has_times
+    return plan.options.method != "regression" and bool(plan.problem.sequences)
 
 
 def _predicted(plan: RunPlan) -> Generator[None, None, Prediction]:

@@ -33,6 +33,7 @@ from napari_swig_qmri.super_resolution.preparation.proton_density import (
     tissue_level,
 )
 from napari_swig_qmri.super_resolution.preparation.tissue import AIR, find_tissue, head_brightness, is_bright
+from napari_swig_qmri.super_resolution.preparation.tissue_prior import TissuePrior, tissue_prior
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -41,7 +42,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.physics.signals import Signals
 
-TYPICAL = {"PD": WATER_PD, "T1": 1.2, "T2": 0.08}  # of brain tissue, for a map that was not measured
 FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # lowest values whose logarithm is taken
 GUIDE_FLOOR = 0.03  # of the median over tissue
 
@@ -52,7 +52,7 @@ class Problem:
 
     hr_grid: VoxelGrid
     lr_grid: VoxelGrid
-    lr_maps: Tensor  # (3, x, y, z), gaps filled; a map that was not measured is constant
+    lr_maps: Tensor  # (3, x, y, z), gaps filled; usual values of tissue for what was not measured
     measured: tuple[bool, ...]  # per quantity
     lr_signals: Signals | None  # that the LR maps were fitted to; None: they are averages of the HR maps
     lr_outside: Tensor  # (n, x, y, z), contribution of voxels outside the HR grid to the LR maps or their signals
@@ -69,6 +69,7 @@ class Problem:
     interpolate: SeparableOperator
     tissue: Tensor  # (x, y, z) bool, brain tissue without CSF
     notices: tuple[str, ...]
+    prior: TissuePrior | None = None  # of what was not measured; None if everything was
 
     @property
     def guide_levels(self) -> Tensor:
@@ -117,7 +118,7 @@ def prepare(
         lr_guide.copy_(truncate(image))
     yield
     within = _within(lr.grid, hr_grid)
-    clean = _clean_maps(maps, lr, lr_guides, within, about_maps)
+    clean = _clean_maps(maps, lr, lr_guides, within, about_maps, of_t2_star=sees_t2_star(guides))
     lr_maps, seen = clean.data, torch.as_tensor(clean.seen)
     measured = tuple(name in maps.names for name in QUANTITIES)
     allowed = seen
@@ -149,6 +150,7 @@ def prepare(
         interpolate=linear_interpolation(hr_grid, lr.grid, dtype=dtype),
         tissue=tissue & torch.as_tensor(within),
         notices=(*about_maps, *about_guides),
+        prior=clean.prior,
     )
     yield
     _check_fit(problem, [guide.name for guide in guides])
@@ -213,14 +215,22 @@ class _CleanMaps:
     spikes: BoolArray  # (x, y, z), those of them whose PD is impossible
     pd_unit: float  # PD of water in the unit of the PD map
     shows_head: bool  # whether there is a PD map that is high in the head and low in air
+    prior: TissuePrior | None  # of what was not measured; None if everything was
 
 
 def _clean_maps(
-    maps: QuantitativeMaps, lr: QuantitativeMaps, lr_guides: Tensor, within: BoolArray, notices: list[str]
+    maps: QuantitativeMaps,
+    lr: QuantitativeMaps,
+    lr_guides: Tensor,
+    within: BoolArray,
+    notices: list[str],
+    *,
+    of_t2_star: bool,
 ) -> _CleanMaps:
     """All three quantities on the LR grid, of which the voxels `within` the HR grid show what the guides show.
 
-    A missing map is constant, gaps in the head and spikes of PD are filled, and air is at the floor.
+    Gaps in the head and spikes of PD are filled, air is at the floor, and a quantity that was not measured has the
+    value that tissues with these maps usually have.
     """
     valid = np.isfinite(lr.data).all(axis=0) & (lr.data != 0).any(axis=0)
     n_bad = int((~np.isfinite(maps.data)).any(axis=0).sum())
@@ -245,16 +255,42 @@ def _clean_maps(
             volume = lr[name] / pd_unit if name == "PD" else lr[name]
             data[i] = np.where(valid, volume, FLOOR[name])
         else:
-            data[i] = TYPICAL[name]
-            notices.append(
-                f"There is no {name} map: the gains of the guides are found with a {name} of {TYPICAL[name]:g}, which "
-                "makes them uncertain."
-            )
+            data[i] = 1
     gaps = enclosed(~valid, valid)
     if gaps.any():
         gaps &= is_bright(head_brightness(None, lr_guides), torch.as_tensor(valid)).numpy()
     whole = torch.as_tensor(filled(data, gaps | spikes, valid & ~spikes, lr.grid.voxel_size))
-    return _CleanMaps(data=whole, seen=valid, spikes=spikes, pd_unit=pd_unit, shows_head=shows_head)
+    prior = None
+    if len(lr.names) < len(QUANTITIES):
+        head = valid & is_bright(head_brightness(None, lr_guides), torch.as_tensor(valid), AIR).numpy()
+        measured = [name in lr.names for name in QUANTITIES]
+        whole, prior = with_usual_values(whole, torch.as_tensor(head), measured, of_t2_star=of_t2_star)
+    return _CleanMaps(data=whole, seen=valid, spikes=spikes, pd_unit=pd_unit, shows_head=shows_head, prior=prior)
+
+
+def with_usual_values(
+    lr_maps: Tensor, head: Tensor, measured: Sequence[bool], *, of_t2_star: bool
+) -> tuple[Tensor, TissuePrior]:
+    """LR maps ``(3, x, y, z)`` with usual values of tissue for what was not measured, and the prior they are from.
+
+    The voxels of the `head` ``(x, y, z)`` tell the field strength. With `of_t2_star` T2 stands for T2*.
+    """
+    log_maps = log_with_floor(lr_maps)
+    prior = tissue_prior(log_maps[:, head if head.any() else torch.ones_like(head)], measured, of_t2_star=of_t2_star)
+    missing = ~torch.tensor(list(measured))
+    filled_in = lr_maps.clone()
+    filled_in[missing] = prior.moments(log_maps, measured)[0].exp()[missing]
+    return filled_in, prior
+
+
+def log_with_floor(maps: Tensor) -> Tensor:
+    """Logarithms of maps ``(3, ...)``, with a floor for values that truncation made negative."""
+    return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
+
+
+def sees_t2_star(guides: Sequence[WeightedImage]) -> bool:
+    """Whether T2 stands for T2*, because all guides are gradient echoes."""
+    return bool(guides) and all(guide.sequence is not None and guide.sequence.is_gradient_echo for guide in guides)
 
 
 def _within(grid: VoxelGrid, other: VoxelGrid) -> BoolArray:

@@ -79,7 +79,8 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
         interpolate=problem.interpolate.restricted(box.lr, box.hr),
         tissue=problem.tissue[box.lr],
     )
-    return part, replace(prediction, maps=inside)
+    unmeasured = prediction.unmeasured
+    return part, replace(prediction, maps=inside, unmeasured=None if unmeasured is None else unmeasured[hr])
 
 
 def _cropped(coarse: CoarseGuide, sequence: SignalModel, held: Tensor, hr: Slices) -> CoarseGuide:

@@ -46,6 +46,8 @@ class NegativeLogPosterior:
     lr: Observation  # the LR maps
     prior_mean: Tensor  # (3, X, Y, Z), log maps
     prior_precision: Tensor  # (3, 3), inverse covariance of log maps
+    unmeasured_precision: Tensor | None = None  # (n, X, Y, Z), of the log maps that were not measured, added to it
+    measured: tuple[bool, ...] = (True,) * N_QUANTITIES
     upper_limits: tuple[float, ...] = UPPER_BOUNDS  # of the solution, per quantity
     lr_reading: Tensor | None = None  # (3, n, x, y, z), from LR residuals to those of maps; None: they are maps
     coarse: tuple[Observation, ...] = ()  # guides with thick slices
@@ -117,6 +119,7 @@ class NegativeLogPosterior:
             coarse=tuple(coarse),
             prior_mean=self.prior_mean[block].to(device),
             prior_precision=self.prior_precision.to(device),
+            unmeasured_precision=None if self.unmeasured_precision is None else self.unmeasured_precision[block].to(device),
         )
 
     def restricted(
@@ -166,7 +169,14 @@ class NegativeLogPosterior:
         return hessian, descent
 
     def _prior_precision_per_voxel(self) -> Tensor:
-        return self.prior_precision.view(N_QUANTITIES, N_QUANTITIES, 1, 1, 1)
+        """Inverse covariance of log maps ``(3, 3, X, Y, Z)``, or ``(3, 3, 1, 1, 1)`` where everything was measured."""
+        known = self.prior_precision.view(N_QUANTITIES, N_QUANTITIES, 1, 1, 1)
+        if self.unmeasured_precision is None:
+            return known
+        whole = known.expand(-1, -1, *self.prior_mean.shape[1:]).clone()
+        unknown = torch.tensor(self.measured).logical_not()
+        whole[unknown, unknown] = self.unmeasured_precision
+        return whole
 
 
 def clamp_to_bounds(log_maps: Tensor, upper_limits: Sequence[float] = UPPER_BOUNDS) -> Tensor:

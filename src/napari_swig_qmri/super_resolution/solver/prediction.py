@@ -16,7 +16,7 @@ from napari_swig_qmri.data.truncation import (
     linear_interpolation,
 )
 from napari_swig_qmri.physics.signals import SingleSignal
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem, log_with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
     MISSING_VARIANCE,
@@ -35,6 +35,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
+from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, with_usual_maps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +48,6 @@ MIN_SIGNAL_NOISE = 0.002  # of the PD of water; smaller levels cannot be measure
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
-UNKNOWN_SD = 0.15  # of the logarithm of PD over the brain, where it was not measured
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
 WATER_WINDOW = 1.0  # standard deviation in LR voxels of the smoothing before the highest value is taken as limit
@@ -72,8 +72,9 @@ class Prediction:
     """HR maps of the regression, the covariance of their errors, and the noise of the problem."""
 
     maps: Tensor  # (3, X, Y, Z)
-    covariance: Tensor  # (3, 3) of the error of log maps, at LR scale
+    covariance: Tensor  # (3, 3) of the error of log maps, at LR scale; 0 for what was not measured
     noise: Noise
+    unmeasured: Tensor | None = None  # (n, X, Y, Z), variance of log maps that were not measured
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -96,11 +97,6 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
         relative = guides[i] / level
         features[i] = relative if sequence.is_signed else relative.clamp(min=GUIDE_FLOOR).log()
     return features
-
-
-def log_with_floor(maps: Tensor) -> Tensor:
-    """Logarithms of maps ``(3, ...)``, with a floor for values that truncation made negative."""
-    return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
 
 
 def interpolate_with_floor(lr_maps: Tensor, truncate: TruncationOperator) -> Tensor:
@@ -134,15 +130,14 @@ def predict(
     )
     yield
     maps = yield from _regress(scale)
-    for i, measured in enumerate(problem.measured):
-        if not measured:
-            maps[i] = problem.lr_maps[i].mean()
     yield
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
     corrected = _correct(scale, maps, lr_residual(problem, maps), lr_variance(problem, noise.lr_maps).sqrt())
-    return Prediction(maps=corrected, covariance=covariance, noise=noise)
+    yield
+    maps, own = with_usual_maps(corrected, problem)
+    return Prediction(maps=maps, covariance=covariance, noise=noise, unmeasured=own)
 
 
 def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
@@ -210,7 +205,8 @@ def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     residual = measured - log_with_floor(problem.lr_maps - lr_residual(problem, maps))
     structure = lr_structure(problem)
     levels = [noise_level(volume, problem.tissue, structure) for volume in residual]
-    levels[2] = min(levels[2], 1.5 * max(levels[:2]))  # T2 rings around CSF, which is not noise
+    if others := [level for level, measured in zip(levels[:2], problem.measured, strict=False) if measured]:
+        levels[2] = min(levels[2], 1.5 * max(others))  # T2 rings around CSF, which is not noise
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
 
@@ -258,14 +254,16 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
     predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
-    covariance = _without_noise(scatter_matrix(subsample(errors)), noise)
-    known = torch.tensor(problem.measured, dtype=covariance.dtype)
-    return covariance * known * known[:, None] + torch.diag((1 - known) * UNKNOWN_SD**2)
+    known = torch.tensor(problem.measured)
+    covariance = errors.new_zeros(len(errors), len(errors))
+    measured = _without_noise(scatter_matrix(subsample(errors[known])), noise.lr_maps[known])
+    covariance[known & known[:, None]] = measured.flatten()
+    return covariance
 
 
-def _without_noise(covariance: Tensor, noise: Noise) -> Tensor:
-    """Covariance ``(3, 3)`` minus that of the LR noise, which is limited so that it stays positive definite."""
-    own = torch.diag(torch.minimum(noise.lr_maps.square(), 0.7 * covariance.diagonal()))
+def _without_noise(covariance: Tensor, lr_noise: Tensor) -> Tensor:
+    """Covariance ``(n, n)`` minus that of the LR noise ``(n,)``, limited so that it stays positive definite."""
+    own = torch.diag(torch.minimum(lr_noise.square(), 0.7 * covariance.diagonal()))
     share: Tensor = torch.linalg.eigvals(torch.linalg.solve(covariance, own)).real.max()
     return covariance - own * (0.9 / share).clamp(max=1.0)
 
@@ -283,7 +281,9 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
         lr=lr_observation(problem, noise.lr_maps, noise.lr_signals),
         lr_reading=None if problem.lr_signals is None else lr_reading(problem, problem.lr_signals),
         prior_mean=clamp_to_bounds(prediction.maps.clamp(min=1e-6).log(), upper_limits),
-        prior_precision=torch.linalg.inv(ONE_SCALE_DOWN * prediction.covariance),
+        prior_precision=inverse_of_known(ONE_SCALE_DOWN * prediction.covariance, problem.measured),
+        unmeasured_precision=None if prediction.unmeasured is None else 1 / prediction.unmeasured,
+        measured=problem.measured,
         upper_limits=upper_limits,
         coarse=tuple(_coarse_observation(each, problem, noise, gains) for each in problem.coarse),
         coarse_guides=tuple(each.guide for each in problem.coarse),
