@@ -15,7 +15,7 @@ from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.weighting import model_label, weighting_of
-from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, provenance, residual_volumes
+from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, map_volumes_of, residual_volumes
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 
@@ -56,11 +56,11 @@ def result_layers(
     conflict = conflict_volume(result)
     diagnostics = [*residual_volumes(result), *([conflict] if conflict else [])]
     layers = [hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in diagnostics]
-    measured = map_volumes(result.lr_maps, "LR", origin)
-    super_resolved = map_volumes(result.maps, "SR", {**provenance(result), **origin})
-    for volume, lr_map in zip(super_resolved, measured, strict=True):
-        data, attributes, kind = to_layer_data(volume, frame)
-        layers.append((data, attributes | appearance(volume, contrast_limits(lr_map)), kind))
+    measured = {volume.suffix: volume for volume in map_volumes(result.lr_maps, "LR", origin)}
+    for volume in map_volumes_of(result):
+        data, attributes, kind = to_layer_data(_with_origin(volume, origin), frame)
+        limits = contrast_limits(measured.get(volume.suffix, volume))
+        layers.append((data, attributes | appearance(volume, limits), kind))
     return [_labelled(layer, result_label(result)) for layer in layers]
 
 

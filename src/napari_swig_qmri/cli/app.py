@@ -127,6 +127,10 @@ def _super_resolve(
     keep_noise: Annotated[
         bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
     ] = False,
+    all_maps: Annotated[
+        bool,
+        typer.Option("--all-maps", help="Write maps that were not measured as well, estimated and marked as such."),
+    ] = False,
     no_resolution: Annotated[
         bool,
         typer.Option(
@@ -164,6 +168,7 @@ def _super_resolve(
             device=device,
             voxel_size=size,
             keep_noise=keep_noise,
+            all_maps=all_maps,
             resolution=not no_resolution,
             maps_from=parse_maps_from(maps_from),
         )

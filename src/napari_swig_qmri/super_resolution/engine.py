@@ -59,8 +59,8 @@ class _Refined:
 def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
     """Solve the problem of a plan: regression, gains, most probable maps, correction by the network.
 
-    Regression alone runs without a guide and where T1 or T2 was not measured, since CSF then has no value to start
-    from. A PD that was not measured is an unknown like the others. The network needs all three maps.
+    Regression alone runs without a guide. A quantity that was not measured is an unknown like the others, with a wide
+    prior. The network needs all three maps.
 
     Yields
     ------

@@ -68,6 +68,9 @@ class Options:
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
         ones; ``"unknown"`` for a scan of an unknown protocol; ``"auto"`` for what the files of the maps name.
+    all_maps
+        Return what was not measured as well, estimated from the guides and the usual values of tissue. Results and
+        files mark these maps as not measured.
     keep_noise
         Return the maximum of the posterior itself. By default it is averaged over neighbouring voxels that differ
         by no more than noise.
@@ -100,6 +103,7 @@ class Options:
     weights: str | Path | None = None
     adapt: bool = False
     keep_noise: bool = False
+    all_maps: bool = False
     resolution: bool = True
     maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
@@ -120,6 +124,10 @@ class Options:
         if isinstance(self.maps_from, str) and self.maps_from not in MAPS_FROM:
             raise ValueError(f"maps_from must be one of {', '.join(MAPS_FROM)}, but it is {self.maps_from!r}.")
         _ = self.protocol  # refuses impossible settings
+        if self.method == "regression" and self.all_maps:
+            raise ValueError(
+                "the regression finds no map that was not measured: leave out all_maps, or choose the posterior."
+            )
         if self.dtype not in DTYPES:
             raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {self.dtype!r}.")
         if not isinstance(self.device, str) or self.device.split(":")[0] not in DEVICES:
@@ -143,6 +151,7 @@ class Options:
             "weights": ((str, Path, NoneType), "a name or a path"),
             "adapt": ((bool,), "True or False"),
             "keep_noise": ((bool,), "True or False"),
+            "all_maps": ((bool,), "True or False"),
             "resolution": ((bool,), "True or False"),
             "maps_from": ((str, MappingProtocol, Mapping), "the name of a protocol, or a protocol"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),

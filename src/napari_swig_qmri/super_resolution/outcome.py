@@ -14,6 +14,7 @@ from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.judgement import verdict_of
+from napari_swig_qmri.super_resolution.preparation.problem import sees_t2_star
 from napari_swig_qmri.super_resolution.results import SuperResolution
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
@@ -51,6 +52,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         lr_maps=_measured(plan, problem.lr_maps, problem.lr_grid),
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
+        estimated=_estimated(plan),
         verdict=verdict_of(solution, left, rehearsal, problem),
         notices=(*plan.notices, *_findings(solution, plan)),
         parameters=_parameters(solution, gains, plan),
@@ -63,7 +65,8 @@ def _sr_maps(solution: Solution, plan: RunPlan) -> QuantitativeMaps:
     inside = (problem.interpolate(problem.lr_seen.float()) > 0.5) & _covered(problem)
     if plan.mask is not None:
         inside &= torch.as_tensor(plan.mask)
-    maps = _measured(plan, solution.maps * inside, problem.hr_grid)
+    names = [name for name in QUANTITIES if name in plan.maps.names or name in _estimated(plan)]
+    maps = _named(plan, solution.maps * inside, problem.hr_grid, names)
     for name in maps.names:
         if not (np.isfinite(maps[name]).all() and (maps[name] > 0).any()):
             raise ValueError(f"the run found no value of {name}: check the guides, their sequences and the maps.")
@@ -72,9 +75,21 @@ def _sr_maps(solution: Solution, plan: RunPlan) -> QuantitativeMaps:
 
 def _measured(plan: RunPlan, volumes: Tensor, grid: VoxelGrid) -> QuantitativeMaps:
     """Volumes ``(3, ...)`` of the problem for the quantities that were measured, in their units."""
-    problem, names = plan.problem, tuple(name for name in QUANTITIES if name in plan.maps.names)
-    data = (volumes * problem.map_units)[torch.tensor(problem.measured)].numpy()
-    return QuantitativeMaps(data=data, grid=grid, names=names)
+    return _named(plan, volumes, grid, [name for name in QUANTITIES if name in plan.maps.names])
+
+
+def _named(plan: RunPlan, volumes: Tensor, grid: VoxelGrid, names: Sequence[str]) -> QuantitativeMaps:
+    """Volumes ``(3, ...)`` of the problem for some quantities, in their units."""
+    kept = torch.tensor([name in names for name in QUANTITIES])
+    return QuantitativeMaps(data=(volumes * plan.problem.map_units)[kept].numpy(), grid=grid, names=tuple(names))
+
+
+def _estimated(plan: RunPlan) -> dict[str, str]:
+    """Maps of the result that were not measured, and the quantities that they show: a T2 map may show T2*."""
+    if not plan.options.all_maps:
+        return {}
+    shown = {"T2": "T2*"} if sees_t2_star(plan.guides) else {}
+    return {name: shown.get(name, name) for name in QUANTITIES if name not in plan.maps.names}
 
 
 def _acquired(plan: RunPlan) -> tuple[WeightedImage, ...]:
@@ -123,8 +138,6 @@ def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str
 def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
     """Sentences on how the maps were made."""
     problem = plan.problem
-    if problem.sequences and not all(problem.measured[1:]):
-        yield "Without a T1 and a T2 map signal models cannot be used: the maps come from regression alone."
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
     if solution.conflict is not None:
@@ -134,8 +147,6 @@ def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
                 f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
                 f"(see the conflict map)."
             )
-    if plan.options.method == "network" and _method_that_ran(solution, plan.guides) == "posterior":
-        yield "Without a PD map the network was left out."
 
 
 def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> dict[str, Any]:
@@ -143,6 +154,7 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     problem, options, method = plan.problem, plan.options, _method_that_ran(solution, plan.guides)
     weights = {"name": str(options.weights or DEFAULT_WEIGHTS), "sha256": plan.weights_sha256}
     errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
+    noises = solution.noise.lr_maps.tolist()
     guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), strict=True)
     return {
         "method": method,
@@ -157,7 +169,7 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
         "options": options.to_json(),
         "lr_voxel_size": list(problem.lr_grid.voxel_size),
         "hr_voxel_size": list(problem.hr_grid.voxel_size),
-        "lr_noise": dict(zip(QUANTITIES, solution.noise.lr_maps.tolist(), strict=True)),
+        "lr_noise": {name: noise for name, noise in zip(QUANTITIES, noises, strict=True) if name in plan.maps.names},
         "guides": [
             {"name": guide.name, "sequence": type(sequence).__name__, **asdict(sequence), "gain": gain, "noise": noise}
             for guide, sequence, gain, noise in guides

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike, guides_from, maps_from, mask_from
-from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.data.wording import joined, size_text
+from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
@@ -161,9 +162,11 @@ def plan(
     of_reference = None if reference is None else images[reference].grid
     inside, about_mask = mask_from(mask, hr_grid, measured, reference=of_reference)
     device = choose_device(options.device, options.dtype)
-    memory = _memory(options, hr_grid, device, len(images))
+    is_complete = set(measured.names) == set(QUANTITIES)
+    method = options.method if is_complete or options.method == "regression" else "posterior"
+    memory = _memory(options, method, hr_grid, device, len(images))
     _check_memory(memory)
-    weights = weights_file(options.weights or DEFAULT_WEIGHTS) if options.method == "network" else None
+    weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
     return RunPlan(
@@ -178,7 +181,7 @@ def plan(
         weights_sha256=None if weights is None else fingerprint(weights),
         problem=problem,
         memory=memory,
-        seconds=_seconds(options, hr_grid, len(images)),
+        seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
             *notices,
             *about_origin,
@@ -187,8 +190,20 @@ def plan(
             *about_sharpening,
             *about_mask,
             *problem.notices,
+            *_about_network(options, measured, len(images)),
         ),
     )
+
+
+def _about_network(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:
+    """Sentence on maps that the network, which was asked for, was not trained on."""
+    missing = [name for name in QUANTITIES if name not in maps.names]
+    if options.method == "network" and missing and n_guides:
+        are = "were" if len(missing) > 1 else "was"
+        yield (
+            f"The network is left out: it was trained on measured PD, T1 and T2, but {joined(missing)} {are} not "
+            "measured."
+        )
 
 
 def _about(guides: Sequence[WeightedImage]) -> Iterator[str]:
@@ -203,12 +218,12 @@ def machine_memory() -> int | None:
         return None
 
 
-def _memory(options: Options, grid: VoxelGrid, device: torch.device, n_guides: int) -> int:
+def _memory(options: Options, method: str, grid: VoxelGrid, device: torch.device, n_guides: int) -> int:
     """Estimated peak memory in bytes: whole volumes, and the working memory of one slab."""
     n_voxels = math.prod(grid.shape)
-    n_volumes = VOLUMES[options.method] + 2 * n_guides + (VOLUMES_TO_ADAPT if options.adapt else 0)
+    n_volumes = VOLUMES[method] + 2 * n_guides + (VOLUMES_TO_ADAPT if options.adapt else 0)
     memory = 4 * n_voxels * n_volumes
-    if options.method != "regression":
+    if method != "regression":
         n_planes = planes_of_a_slab(grid.shape, device, options.memory_limit)
         memory += BYTES_PER_VOXEL * n_planes * n_voxels // grid.shape[0]
     return memory
@@ -224,7 +239,7 @@ def _check_memory(needed: int) -> None:
         )
 
 
-def _seconds(options: Options, grid: VoxelGrid, n_guides: int) -> float:
+def _seconds(options: Options, method: str, grid: VoxelGrid, n_guides: int) -> float:
     n_voxels = math.prod(grid.shape)
     adapting = SECONDS_TO_ADAPT + SECONDS_PER_VOXEL["posterior"] * n_voxels if options.adapt else 0.0
-    return adapting + SECONDS_PER_VOXEL[options.method] * n_voxels * (1 + 0.25 * max(0, n_guides - 2))
+    return adapting + SECONDS_PER_VOXEL[method] * n_voxels * (1 + 0.25 * max(0, n_guides - 2))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 TYPICAL_TISSUES = {"WM": (0.69, 0.9, 0.07), "GM": (0.81, 1.4, 0.09), "CSF": (1.0, 4.0, 1.5)}  # PD, T1 s, T2 s at 3 T
 TEXTURE = (0.02, 0.04, 0.05)  # standard deviation of log PD, T1 and T2 inside a tissue
+UNMEASURED = (0.1, 0.3, 0.3)  # of their values where they were not measured
 GUIDE_NOISE = 0.01  # relative to the signal of white matter
 SEEN, PARTLY_SEEN = 0.75, 0.3  # fraction of the standard deviation that the guides remove
 WORDS = ("well", "partly", "hardly")
@@ -97,32 +98,42 @@ def describe(plan: RunPlan) -> tuple[str, ...]:
 def _sharpness(plan: RunPlan) -> dict[str, dict[str, str]]:
     """`sharpness_of` the guides of a plan; empty without guides."""
     sequences = [guide.sequence for guide in plan.guides if guide.sequence is not None]
-    return sharpness_of(sequences) if sequences else {}
+    return sharpness_of(sequences, plan.maps.names) if sequences else {}
 
 
-def visible_share(sequences: Sequence[SignalModel], tissue: tuple[float, float, float]) -> tuple[float, ...]:
+def visible_share(
+    sequences: Sequence[SignalModel], tissue: tuple[float, float, float], measured: Sequence[str] = tuple(QUANTITIES)
+) -> tuple[float, ...]:
     """Fraction of the texture of PD, T1 and T2 in a tissue that the guides determine, from their Jacobian.
 
     1 - posterior standard deviation / prior standard deviation, for independent texture and 1 % noise in the guides.
+    Quantities that were not `measured` have a wide prior in place of their texture.
     """
+    spreads = [TEXTURE[i] if name in measured else UNMEASURED[i] for i, name in enumerate(QUANTITIES)]
     maps = torch.tensor(tissue).view(3, 1)
     reference = torch.tensor(TYPICAL_TISSUES["WM"]).view(3, 1)
-    prior = torch.diag(torch.tensor(TEXTURE).square().reciprocal())
+    prior = torch.diag(torch.tensor(spreads).square().reciprocal())
     precision = prior.clone()
     for sequence in sequences:
         _, slope = signal_and_slope(sequence, maps)
         noise = GUIDE_NOISE * float(sequence(*reference).abs())
         precision += slope @ slope.T / noise**2
     spread = torch.linalg.inv(precision).diagonal().sqrt()
-    return tuple((1 - spread / torch.tensor(TEXTURE)).tolist())
+    return tuple((1 - spread / torch.tensor(spreads)).tolist())
 
 
-def sharpness_of(sequences: Sequence[SignalModel]) -> dict[str, dict[str, str]]:
-    """How well guides of these sequences determine the detail of each map: one of `WORDS` by quantity and tissue."""
-    words: dict[str, dict[str, str]] = {name: {} for name in QUANTITIES}
+def sharpness_of(
+    sequences: Sequence[SignalModel], measured: Sequence[str] = tuple(QUANTITIES)
+) -> dict[str, dict[str, str]]:
+    """How well guides of these sequences determine the detail of each measured map.
+
+    One of `WORDS` by quantity and tissue.
+    """
+    words: dict[str, dict[str, str]] = {name: {} for name in QUANTITIES if name in measured}
     for tissue, values in TYPICAL_TISSUES.items():
-        for name, share in zip(QUANTITIES, visible_share(sequences, values), strict=True):
-            words[name][tissue] = _word(share)
+        for name, share in zip(QUANTITIES, visible_share(sequences, values, measured), strict=True):
+            if name in words:
+                words[name][tissue] = _word(share)
     return words
 
 

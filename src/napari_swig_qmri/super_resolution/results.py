@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from napari_swig_qmri.data.storage.files import UNKNOWN, describe_dataset, ignor
 from napari_swig_qmri.data.storage.output import check_free, check_output
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
 
+NOT_MEASURED = "not measured, estimated from the guides and the usual values of tissue"
 GOOD, LOOK, DO_NOT_USE = "good", "look", "do not use"  # verdicts
 
 
@@ -70,6 +71,9 @@ class SuperResolution:
         after interpolation or regression.
     gains
         Image value per unit of PD, one per guide.
+    estimated
+        Quantities by name of those `maps` that were not measured (``Options(all_maps=True)``); T2* for a T2 that only
+        gradient echoes see.
     verdict
         Whether the maps can be used, with reasons.
     notices
@@ -93,6 +97,7 @@ class SuperResolution:
     lr_maps: QuantitativeMaps
     conflict: FloatArray | None = None
     gains: tuple[float, ...] = ()
+    estimated: Mapping[str, str] = field(default_factory=dict)
     verdict: Verdict = Verdict()
     notices: tuple[str, ...] = ()
     parameters: Mapping[str, Any]
@@ -124,6 +129,19 @@ class SuperResolution:
     def save(self, folder: str | Path, *, stem: str | None = None, overwrite: bool = False) -> list[Path]:
         """Save everything as a BIDS derivative and return the paths; see `save_super_resolution`."""
         return save_super_resolution(self, folder, stem, overwrite)
+
+
+def map_volumes_of(result: SuperResolution) -> list[Volume]:
+    """Return the SR maps as volumes; names and sidecars of maps that were not measured say so."""
+    pairs = zip(result.maps.names, map_volumes(result.maps, "SR", provenance(result)), strict=True)
+    return [_as_estimate(each, result.estimated[name]) if name in result.estimated else each for name, each in pairs]
+
+
+def _as_estimate(volume: Volume, quantity: str) -> Volume:
+    """Volume of a map that was not measured."""
+    suffix = "T2starmap" if quantity == "T2*" else volume.suffix
+    sidecar = {**volume.sidecar, "Measured": False, "Description": f"{quantity}, {NOT_MEASURED}"}
+    return replace(volume, name=f"{quantity} estimate (not measured)", suffix=suffix, sidecar=sidecar)
 
 
 def residual_volumes(result: SuperResolution) -> list[Volume]:
@@ -253,8 +271,10 @@ def _stem_of(sources: Sequence[str | Path]) -> str:
 
 def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volume]]:
     """File names and volumes of a result, the SR maps first."""
-    maps = map_volumes(result.maps, "SR", provenance(result))
-    named = [(f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in maps]
+    named = []
+    for volume in map_volumes_of(result):
+        made = "swig" if volume.sidecar.get("Measured", True) else "swigestimated"
+        named.append((f"{stem}_desc-{made}_{volume.suffix}.nii.gz", volume))
     for index, volume in enumerate(synthesised_volumes(result), start=1):
         kinds = [other.suffix for other in synthesised_volumes(result)]
         number = "" if kinds.count(volume.suffix) == 1 else str(index)

@@ -90,7 +90,13 @@ def test_missing_maps_are_assumed_and_said(box):
     problem = prepared(QuantitativeMaps(data=lr.data[1:2], grid=lr.grid, names=("T1",)), guides)
     assert problem.measured == (False, True, False)
     assert [notice.split(":")[0] for notice in problem.notices] == ["There is no PD map", "There is no T2 map"]
-    assert problem.lr_maps[0].unique().numel() == 1
+    grey = problem.lr_maps[1] > 1.25
+    pd, _, t2 = problem.lr_maps
+    assert pd[grey].median() > 1.05 * pd[~grey].median()
+    assert t2[grey].median() > t2[~grey].median()
+    uniform = replace(guides[0], sequence=SEQUENCES["mp2rage-uni"].from_typical())
+    without_pd = prepared(QuantitativeMaps(data=lr.data[1:2], grid=lr.grid, names=("T1",)), [uniform])
+    assert not any("There is no" in notice for notice in without_pd.notices)
 
 
 @pytest.mark.parametrize("name", ["T1", "T2"])

@@ -13,19 +13,17 @@ from engine_cases import degraded, textured
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, log_with_floor, prepare
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_variance
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ABOVE_WATER,
     ONE_SCALE_DOWN,
-    UNKNOWN_SD,
     WATER,
     Noise,
     Prediction,
     cross_scale_covariance,
     guide_features,
     interpolate_with_floor,
-    log_with_floor,
     make_posterior,
     predict,
     upper_limits_of,
@@ -134,9 +132,31 @@ def test_the_covariance_is_positive_definite_whatever_noise_is_taken_off(level):
     assert torch.linalg.eigvalsh(covariance).min() > 0
 
 
-def test_a_quantity_that_was_not_measured_has_a_wide_prior_of_its_own():
-    covariance = covariance_of(replace(problem(), measured=(False, True, True)))
-    torch.testing.assert_close(covariance[0], torch.tensor([UNKNOWN_SD**2, 0.0, 0.0]))
+def without(*names):
+    maps, guides = degraded(truth_maps(), map_noise=0.01, guide_noise=0.01)
+    kept = [name for name in maps.names if name not in names]
+    subset = QuantitativeMaps(data=np.stack([maps[name] for name in kept]), grid=maps.grid, names=tuple(kept))
+    return drained(prepare(subset, guides, guides[0].grid))
+
+
+def test_what_was_not_measured_has_no_part_in_the_covariance_of_errors():
+    covariance = covariance_of(without("T2"))
+    assert (covariance[2] == 0).all()
+    assert (covariance[:, 2] == 0).all()
+    assert torch.linalg.eigvalsh(covariance[:2, :2]).min() > 0
+
+
+def test_what_was_not_measured_has_a_wide_prior_of_its_own_in_every_voxel():
+    """Wider at the border of CSF than in tissue, and around the values of tissue."""
+    case = without("T2")
+    prediction = drained(predict(case))
+    posterior = make_posterior(case, prediction, torch.tensor([800.0, 100.0]))
+    assert (posterior.prior_precision[2] == 0).all()
+    spread = posterior.unmeasured_precision[0].rsqrt()
+    assert spread[:14].median() == pytest.approx(0.3, abs=0.1)
+    assert spread[17:19].median() > 2 * spread[:14].median()
+    assert prediction.maps[2, :14].median() == pytest.approx(0.085, rel=0.15)
+    assert prediction.maps[2, 19:].median() > 0.3
 
 
 def test_the_objective_has_guides_in_units_of_pd_and_their_precision():
@@ -173,5 +193,6 @@ def test_nothing_may_be_far_above_water_or_the_lr_maps(level):
     assert upper_limits_of(flat) == pytest.approx([ABOVE_WATER * max(level, water) for water in WATER])
 
 
-def test_a_map_that_was_not_measured_has_no_limit():
-    assert upper_limits_of(replace(problem(), measured=(False, True, True)))[0] == float("inf")
+def test_what_was_not_measured_stays_below_water_except_pd_whose_scale_the_gains_set():
+    limits = upper_limits_of(replace(problem(), measured=(False, False, False)))
+    assert limits == (float("inf"), *(ABOVE_WATER * water for water in WATER[1:]))

@@ -8,12 +8,16 @@ import torch
 
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.protocols import PROTOCOLS
+from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.observations.lr_signals import LrSignals, lr_signals
 from napari_swig_qmri.super_resolution.options import AVERAGED, UNKNOWN, Options
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import QuantitativeMaps
     from napari_swig_qmri.physics.mapping import MappingProtocol
+
+
+AS_AVERAGES = "the maps are taken as averages of the finer ones"
 
 
 def signals_of_maps(options: Options, maps: QuantitativeMaps) -> tuple[LrSignals | None, tuple[str, ...]]:
@@ -30,6 +34,8 @@ def signals_of_maps(options: Options, maps: QuantitativeMaps) -> tuple[LrSignals
     if options.maps_from == AVERAGED:
         return None, ()
     if options.maps_from == UNKNOWN:
+        if set(maps.names) != set(QUANTITIES):
+            return None, (f"Signals of an unknown protocol need PD, T1 and T2: {AS_AVERAGES}.",)
         return lr_signals(UNKNOWN, dtype=dtype), ()
     if options.protocol is not None:
         if unlike := _difference(options.protocol, maps.names):
@@ -45,7 +51,7 @@ def _by_files(maps: QuantitativeMaps, dtype: torch.dtype) -> tuple[LrSignals | N
     protocol = PROTOCOLS[maps.protocol]()
     how = f"otherwise give maps_from, or --maps-from {maps.protocol} with its settings"
     if unlike := _difference(protocol, maps.names):
-        return None, (f"{unlike}: the maps are taken as averages of the finer ones; {how}.",)
+        return None, (f"{unlike}: {AS_AVERAGES}; {how}.",)
     told = f"The files name {protocol.title}: the signals of its usual settings are compared with those of the maps"
     return lr_signals(maps.protocol, dtype=dtype), (f"{told}; {how}.",)
 

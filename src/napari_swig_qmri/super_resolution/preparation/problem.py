@@ -129,6 +129,7 @@ def prepare(
     has_clear_pd = clean.shows_head or (measured[0] and not guides)
     brightness = lr_maps[0] if has_clear_pd else head_brightness(None, lr_guides) * torch.as_tensor(within)
     tissue = find_tissue(lr_maps, brightness, allowed)
+    about_maps += _missing_notices(maps.names, guides)
     about_guides += tissue_notices(tissue, lr.grid, hr_grid, guides)
     problem = Problem(
         hr_grid=hr_grid,
@@ -289,8 +290,21 @@ def log_with_floor(maps: Tensor) -> Tensor:
 
 
 def sees_t2_star(guides: Sequence[WeightedImage]) -> bool:
-    """Whether T2 stands for T2*, because all guides are gradient echoes."""
-    return bool(guides) and all(guide.sequence is not None and guide.sequence.is_gradient_echo for guide in guides)
+    """Whether T2 stands for T2*, because the guides that depend on either are gradient echoes."""
+    in_use = {name for guide in guides if guide.sequence for name in guide.sequence.maps_in_use}
+    return "T2*" in in_use and "T2" not in in_use
+
+
+def _missing_notices(names: Sequence[str], guides: Sequence[WeightedImage]) -> list[str]:
+    """Sentence for each quantity that guides depend on and that was not measured."""
+    in_use = {name for guide in guides if guide.sequence for name in guide.sequence.maps_in_use}
+    called = {name: "T2*" if name == "T2" and sees_t2_star(guides) else name for name in QUANTITIES}
+    return [
+        f"There is no {name} map: {called[name]} is solved for as an unknown with the usual values of tissue, on which "
+        f"the gains of the guides rest, and left out of the results."
+        for name in QUANTITIES
+        if name not in names and called[name] in in_use
+    ]
 
 
 def _within(grid: VoxelGrid, other: VoxelGrid) -> BoolArray:

@@ -30,7 +30,13 @@ Pair = tuple[tuple[slice, ...], tuple[slice, ...]]
 
 
 def denoise(
-    log_maps: Tensor, flat: Tensor, noise: Tensor, voxel_size: Sequence[float], *, n_planes: int
+    log_maps: Tensor,
+    flat: Tensor,
+    noise: Tensor,
+    voxel_size: Sequence[float],
+    *,
+    n_planes: int,
+    compared: Sequence[bool] = (True, True, True),
 ) -> Generator[float, None, Tensor]:
     """Log maps ``(3, X, Y, Z)`` with less noise; yields the finished fraction.
 
@@ -44,12 +50,14 @@ def denoise(
         Edges in mm. Distant neighbours get a smaller weight.
     n_planes
         Planes that are processed at a time.
+    compared
+        Maps by which voxels are found alike.
     """
     n = log_maps.shape[1]
     difference, weight = torch.empty_like(log_maps), log_maps.new_empty(log_maps.shape[1:])
     for first in range(0, n, n_planes):
         last, low = min(first + n_planes, n), max(0, first - 1)
-        mean, total = average_neighbours(log_maps[:, low : min(n, last + 1)], noise, voxel_size)
+        mean, total = average_neighbours(log_maps[:, low : min(n, last + 1)], noise, voxel_size, compared)
         inner = slice(first - low, last - low)
         difference[:, first:last] = mean[:, inner] - log_maps[:, first:last]
         weight[first:last] = total[inner]
@@ -58,12 +66,15 @@ def denoise(
     return difference.mul_(weight / (1 + weight)).mul_(share.view(-1, 1, 1, 1)).add_(log_maps)
 
 
-def average_neighbours(log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float]) -> tuple[Tensor, Tensor]:
+def average_neighbours(
+    log_maps: Tensor, noise: Tensor, voxel_size: Sequence[float], compared: Sequence[bool] = (True, True, True)
+) -> tuple[Tensor, Tensor]:
     """Mean of the 26 neighbours ``(3, X, Y, Z)``, weighted by similarity and distance, and the sum of the weights.
 
     Arguments are those of `denoise`. Voxels without a similar neighbour keep their values.
     """
-    scaled = log_maps / (SIMILAR * noise.clamp(min=LEAST_NOISE)).view(-1, 1, 1, 1)
+    used = torch.tensor(compared)
+    scaled = log_maps[used] / (SIMILAR * noise[used].clamp(min=LEAST_NOISE)).view(-1, 1, 1, 1)
     total, weights = torch.zeros_like(log_maps), log_maps.new_zeros(log_maps.shape[1:])
     smallest = min(voxel_size)
     for step in NEIGHBOURS:

@@ -72,8 +72,8 @@ def estimate_maps(
 def _denoise(problem: Problem, log_maps: Tensor, n_planes: int) -> Generator[float, None, Tensor]:
     """Log maps ``(3, X, Y, Z)`` without the white noise that flat tissue has."""
     flat, levels = measure_noise_of_maps(problem, log_maps)
-    planes = min(n_planes, DENOISED_PLANES)
-    return (yield from denoise(log_maps, flat, levels, problem.hr_grid.voxel_size, n_planes=planes))
+    planes, edges = min(n_planes, DENOISED_PLANES), problem.hr_grid.voxel_size
+    return (yield from denoise(log_maps, flat, levels, edges, n_planes=planes, compared=problem.measured))
 
 
 def measure_noise_of_maps(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:

@@ -109,7 +109,7 @@ class NegativeLogPosterior:
         varies = self.guide_precision.shape[1:] != (1, 1, 1)
         kept = rows or [EVERYWHERE] * len(self.observations)
         lr, *coarse = (each.part(hr, voxels, device) for each, voxels in zip(self.observations, kept, strict=True))
-        reading = self.lr_reading
+        reading, unmeasured = self.lr_reading, self.unmeasured_precision
         return replace(
             self,
             guides=self.guides[block].to(device),
@@ -119,7 +119,7 @@ class NegativeLogPosterior:
             coarse=tuple(coarse),
             prior_mean=self.prior_mean[block].to(device),
             prior_precision=self.prior_precision.to(device),
-            unmeasured_precision=None if self.unmeasured_precision is None else self.unmeasured_precision[block].to(device),
+            unmeasured_precision=None if unmeasured is None else unmeasured[block].to(device),
         )
 
     def restricted(

@@ -48,6 +48,7 @@ MIN_SIGNAL_NOISE = 0.002  # of the PD of water; smaller levels cannot be measure
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
+SAME_SCALE = 1.0  # the same where something was not measured, best of 0.5, 0.75 and 1 in all cases; no network uses it
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
 WATER_WINDOW = 1.0  # standard deviation in LR voxels of the smoothing before the highest value is taken as limit
@@ -272,6 +273,7 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
     """Posterior of a problem with gains ``(guide,)`` in scanner units per unit of PD."""
     noise = prediction.noise
     upper_limits = upper_limits_of(problem)
+    ratio = ONE_SCALE_DOWN if all(problem.measured) else SAME_SCALE
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
     error = resampling_variance(problem, gains) + sharpening_variance(problem, gains)
     return NegativeLogPosterior(
@@ -281,7 +283,7 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
         lr=lr_observation(problem, noise.lr_maps, noise.lr_signals),
         lr_reading=None if problem.lr_signals is None else lr_reading(problem, problem.lr_signals),
         prior_mean=clamp_to_bounds(prediction.maps.clamp(min=1e-6).log(), upper_limits),
-        prior_precision=inverse_of_known(ONE_SCALE_DOWN * prediction.covariance, problem.measured),
+        prior_precision=inverse_of_known(ratio * prediction.covariance, problem.measured),
         unmeasured_precision=None if prediction.unmeasured is None else 1 / prediction.unmeasured,
         measured=problem.measured,
         upper_limits=upper_limits,
@@ -339,6 +341,5 @@ def upper_limits_of(problem: Problem) -> tuple[float, ...]:
     limits = []
     for lr_map, water, measured in zip(problem.lr_maps, WATER, problem.measured, strict=True):
         values = gaussian_average(lr_map, WATER_WINDOW)[problem.lr_valid]
-        highest = max(water, float(subsample(values).quantile(0.999)))
-        limits.append(ABOVE_WATER * highest if measured else math.inf)
-    return tuple(limits)
+        limits.append(ABOVE_WATER * (max(water, float(subsample(values).quantile(0.999))) if measured else water))
+    return tuple(limits) if problem.measured[0] else (math.inf, *limits[1:])  # gains give PD its scale
