@@ -137,13 +137,22 @@ def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first:
     """
     spacing = n_hr / n_lr if spacing is None else spacing
     first = (spacing - 1) / 2 if first is None else first
+    waves, _ = truncation_waves(n_hr, n_lr, spacing, first)
+    matrix: FloatArray = waves.sum(-1) / n_hr
+    return matrix
+
+
+def truncation_waves(n_hr: int, n_lr: int, spacing: float, first: float) -> tuple[FloatArray, FloatArray]:
+    """Waves ``(n_lr, n_hr, kept)`` whose sum over `n_hr` is the truncation matrix, and their frequencies ``(kept,)``.
+
+    Frequencies are relative to the highest one. Weighted sums are truncation with a window of k-space.
+    """
     n_kept = round(n_hr / spacing, 3)  # number of LR voxels in the HR field of view
     frequencies = np.arange(-(n_hr // 2), n_hr - n_hr // 2)
     kept = frequencies[(frequencies >= -n_kept / 2) & (frequencies < n_kept / 2)]
     distance = (first + spacing * np.arange(n_lr))[:, None] - np.arange(n_hr)
-    # real part of the sum of e^{ikx} over the kept k: all frequencies come in pairs, except a single Nyquist term
-    matrix: FloatArray = np.cos(2 * np.pi / n_hr * distance[..., None] * kept).sum(-1) / n_hr
-    return matrix
+    # real part of e^{ikx} of the kept k: all frequencies come in pairs, except a single Nyquist term
+    return np.cos(2 * np.pi / n_hr * distance[..., None] * kept), np.abs(kept) / (n_kept / 2)
 
 
 def relative_axes(hr_grid: VoxelGrid, lr_grid: VoxelGrid) -> tuple[FloatArray, FloatArray]:

@@ -23,6 +23,7 @@ from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
+from napari_swig_qmri.super_resolution.solver.measured_response import with_measured_response
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
@@ -169,6 +170,8 @@ def plan(
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
+    if options.resolution:
+        problem = drained(with_measured_response(problem))
     return RunPlan(
         maps=measured,
         guides=images,

@@ -40,17 +40,22 @@ def find_head_box(problem: Problem) -> Box:
     """Bounding box of the head with a margin. Falls back to all measured voxels where PD is low or missing."""
     high = gaussian_average(problem.lr_maps[0], HEAD_WINDOW) > HEAD
     head = problem.lr_valid & high if (problem.lr_valid & high).any() else problem.lr_valid
-    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
-    hr, lr = [], []
-    for axis, (n, n_lr) in enumerate(zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)):
+    lr = []
+    for axis, n_lr in enumerate(problem.lr_grid.shape):
         planes = head.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist()
-        low, high_end = max(0, planes[0] - HEAD_MARGIN), min(n_lr, planes[-1] + 1 + HEAD_MARGIN)
-        start, end = first[axis] + spacing[axis] * low, first[axis] + spacing[axis] * (high_end - 1)
-        begin = 0 if low == 0 else max(0, math.ceil(start - TOLERANCE))
-        stop = n if high_end == n_lr else min(n, math.floor(end + TOLERANCE) + 1)
-        hr.append(slice(begin, stop))
-        lr.append(slice(low, high_end))
-    return Box((hr[0], hr[1], hr[2]), (lr[0], lr[1], lr[2]))
+        lr.append(slice(max(0, planes[0] - HEAD_MARGIN), min(n_lr, planes[-1] + 1 + HEAD_MARGIN)))
+    return box_of(problem, (lr[0], lr[1], lr[2]))
+
+
+def box_of(problem: Problem, lr: Slices) -> Box:
+    """Box of the LR voxels `lr`."""
+    spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+    hr = []
+    for axis, (n, n_lr) in enumerate(zip(problem.hr_grid.shape, problem.lr_grid.shape, strict=True)):
+        start, end = first[axis] + spacing[axis] * lr[axis].start, first[axis] + spacing[axis] * (lr[axis].stop - 1)
+        begin = 0 if lr[axis].start == 0 else max(0, math.ceil(start - TOLERANCE))
+        hr.append(slice(begin, n if lr[axis].stop == n_lr else min(n, math.floor(end + TOLERANCE) + 1)))
+    return Box((hr[0], hr[1], hr[2]), lr)
 
 
 def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Problem, Prediction]:
