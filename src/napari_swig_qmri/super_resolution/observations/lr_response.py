@@ -34,6 +34,8 @@ N_ROUNDS = 2  # over the axes
 N_EVALUATIONS = 35
 GAUSSIANS = (0.0, 6.0)  # range of the exponent at the highest frequency
 STARTS = ((0.3, 0.0), (0.9, 0.0), (0.7, 0.5))  # depth of a window, and its start relative to the highest frequency
+PROBES = ((0.35, 0.0), (0.35, 0.5), (0.9, 0.0), (0.9, 0.5))  # windows of which one must help before others are tried
+PROBED_GAIN = 0.03  # share of the misfit that it must remove
 FIRST_STEPS = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1))  # of the search from there
 
 
@@ -174,6 +176,9 @@ def _best(misfit: _Misfit, axis: Axis, least_gain: float) -> Response | None:
     """Response with the smallest misfit; None if it is not better than truncation by `least_gain`."""
     windowed = _Windowed.of(axis)
     plain = misfit(truncation_matrix(*axis))
+    probes = [averaging_matrix(*axis), *(windowed(_cosine(windowed.frequencies, *each)) for each in PROBES)]
+    if min(misfit(matrix) for matrix in probes) > (1 - PROBED_GAIN) * plain:
+        return None
     value, response = min(
         (_average(misfit, axis), _gaussian(misfit, windowed), _window(misfit, windowed)), key=lambda each: each[0]
     )
@@ -220,8 +225,7 @@ def _window(misfit: _Misfit, windowed: _Windowed) -> tuple[float, Response]:
     """Best window that falls as a cosine from 1 to 1 - depth at the highest frequency, and its misfit."""
 
     def matrix(depth: float, start: float) -> FloatArray:
-        place = np.clip((windowed.frequencies - start) / (1 - start), 0, 1)
-        return windowed(1 - depth * (1 - np.cos(np.pi * place)) / 2)
+        return windowed(_cosine(windowed.frequencies, depth, start))
 
     def cost(values: FloatArray) -> float:
         inside = np.clip(values, 0, (1.0, 0.9))
@@ -235,3 +239,9 @@ def _window(misfit: _Misfit, windowed: _Windowed) -> tuple[float, Response]:
     depth, start = np.clip(found.x, 0, (1.0, 0.9))
     value = float(found.fun) if depth > LEAST_DEPTH else np.inf
     return value, Response(matrix(depth, start), f"a window leaves {1 - depth:.0%} of their highest frequency")
+
+
+def _cosine(frequencies: FloatArray, depth: float, start: float) -> FloatArray:
+    """Window that falls from 1 to 1 - depth between `start` and the highest frequency."""
+    place = np.clip((frequencies - start) / (1 - start), 0, 1)
+    return np.asarray(1 - depth * (1 - np.cos(np.pi * place)) / 2)

@@ -36,7 +36,7 @@ N_PLANES = 16  # linearised at a time
 LEAST_PD, MOST_T2 = 0.35, 0.4  # relative to water and in s, of voxels that are compared
 LEAST_GAINS = (0.06, 0.1, 0.2)  # in each round, shares of the misfit that the response along an axis must remove: the
 # solution approaches the truth. In the last round, 0.24 or more were found with a window, 0.16 or less without one.
-MOST_VOXELS = 250_000  # HR voxels of the part of the head
+MOST_VOXELS = 150_000  # HR voxels of the part of the head
 MARGIN = 2  # LR voxels at its ends that are not compared
 
 
