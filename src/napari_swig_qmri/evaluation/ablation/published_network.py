@@ -26,12 +26,9 @@ from napari_swig_qmri.simulation.degradation import TRUE_TISSUE_PD
 from napari_swig_qmri.super_resolution.network.features import TYPICAL_LOG_MAPS
 from napari_swig_qmri.super_resolution.network.losses import clamp_to_range
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, ResidualBlock
+from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor
 from napari_swig_qmri.super_resolution.solver.lr_term import noise_reference
-from napari_swig_qmri.super_resolution.solver.prediction import (
-    MIN_GUIDE_NOISE,
-    MIN_LR_NOISE,
-    log_with_floor,
-)
+from napari_swig_qmri.super_resolution.solver.prediction import MIN_GUIDE_NOISE, MIN_LR_NOISE
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -133,4 +133,6 @@ def _mixture(tissue: Tensor, fluid: Tensor, share: float) -> Tensor:
 
 def _parts(log_maps: Tensor) -> Iterator[Tensor]:
     """Views ``(3, n)`` of contiguous log maps ``(3, ...)``, some voxels each."""
-    yield from log_maps.view(len(log_maps), -1).split(N_TOGETHER, dim=1)
+    flat = log_maps.view(len(log_maps), -1)
+    for first in range(0, flat.shape[1], N_TOGETHER):
+        yield flat[:, first : first + N_TOGETHER]

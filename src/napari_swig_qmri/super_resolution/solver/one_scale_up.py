@@ -14,16 +14,11 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, log_with_floor, prepare
 from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.prediction import (
-    grid_one_scale_up,
-    log_with_floor,
-    make_posterior,
-    predict,
-)
+from napari_swig_qmri.super_resolution.solver.prediction import grid_one_scale_up, make_posterior, predict
 
 if TYPE_CHECKING:
     from torch import Tensor

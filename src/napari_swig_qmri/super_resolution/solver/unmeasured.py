@@ -37,4 +37,5 @@ def with_usual_maps(maps: Tensor, problem: Problem) -> tuple[Tensor, Tensor | No
 def inverse_of_known(covariance: Tensor, measured: Sequence[bool]) -> Tensor:
     """Inverse ``(3, 3)`` of the covariance of the measured quantities; 0 for the others."""
     missing = torch.tensor([0.0 if known else 1.0 for known in measured], dtype=covariance.dtype).diag()
-    return torch.linalg.inv(covariance + missing) - missing
+    inverse: Tensor = torch.linalg.inv(covariance + missing)
+    return inverse - missing
