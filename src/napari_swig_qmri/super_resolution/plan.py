@@ -17,13 +17,15 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
+from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
 from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
-from napari_swig_qmri.super_resolution.options import Options
+from napari_swig_qmri.super_resolution.options import AUTO, UNKNOWN, Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.measured_response import with_measured_response
+from napari_swig_qmri.super_resolution.solver.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
@@ -172,6 +174,8 @@ def plan(
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
     if options.resolution:
         problem = drained(with_measured_response(problem))
+    if options.maps_from == AUTO and measured.protocol is None:
+        problem = drained(with_origin(problem, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)))
     return RunPlan(
         maps=measured,
         guides=images,

@@ -3,50 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
-import numpy as np
 import pytest
 import torch
-from engine_cases import GAINS, degraded, textured
-from scipy.ndimage import gaussian_filter
+from engine_cases import GAINS
+from fitted_case import SHAPE, SIGNALS, fitted, truth
 
-from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.observations.lr_signals import generic_signals, lr_signals
-from napari_swig_qmri.super_resolution.preparation.problem import prepare
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.head_box import Box, crop_to_box
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_observation, lr_reading, lr_residual, signal_residual
 from napari_swig_qmri.super_resolution.solver.prediction import make_posterior, predict
 
-SHAPE = (40, 24, 16)
-SIGNALS = lr_signals("unknown")
-
-
-@cache
-def truth():
-    """Tissue with a block of CSF, whose border is where averages of maps and of signals differ."""
-    fluid = np.zeros(SHAPE)
-    fluid[8:21, 5:16, 3:10] = 1
-    fluid = gaussian_filter(fluid, 0.8)
-    maps = (1 - fluid) * textured(SHAPE) + fluid * np.array([1.0, 4.0, 1.0])[:, None, None, None]
-    return torch.as_tensor(maps, dtype=torch.float32)
-
-
-@cache
-def problem():
-    """LR maps that are fitted to the truncated signals of the truth, without error."""
-    maps = QuantitativeMaps(data=truth().numpy(), grid=VoxelGrid(SHAPE, np.eye(4)))
-    averaged, guides = degraded(maps)
-    case = drained(prepare(averaged, guides, maps.grid, lr_signals=SIGNALS))
-    pd, *weighted = case.truncate(generic_signals(*truth()))
-    times = [1.5 / (pd / weighted[0]).log(), 0.08 / (pd / weighted[1]).log()]
-    return replace(case, lr_maps=torch.stack([pd, *times]) / case.map_units)
-
 
 def in_units(maps):
-    return maps / problem().map_units
+    return maps / fitted().map_units
 
 
 def near_fluid():
@@ -56,15 +27,15 @@ def near_fluid():
 
 
 def test_at_the_truth_signals_leave_nothing_where_maps_do():
-    left = signal_residual(problem(), SIGNALS, in_units(truth()))
+    left = signal_residual(fitted(), SIGNALS, in_units(truth()))
     assert left.abs().max() < 5e-3  # the table is interpolated
-    of_maps = (problem().lr_maps - problem().truncate(in_units(truth()))) / problem().lr_maps
+    of_maps = (fitted().lr_maps - fitted().truncate(in_units(truth()))) / fitted().lr_maps
     assert of_maps[2].abs().max() > 0.3
 
 
 def test_a_small_residual_of_signals_is_that_of_the_maps():
     """Where all maps are one per cent higher than the LR maps say, the residual is one per cent."""
-    flat = replace(problem(), lr_maps=torch.tensor([0.7, 0.9, 0.07]).view(3, 1, 1, 1).expand(3, 20, 12, 8).clone())
+    flat = replace(fitted(), lr_maps=torch.tensor([0.7, 0.9, 0.07]).view(3, 1, 1, 1).expand(3, 20, 12, 8).clone())
     hr = torch.tensor([0.7, 0.9, 0.07]).view(3, 1, 1, 1).expand(3, *SHAPE)
     for i in range(3):
         higher = hr.clone()
@@ -76,8 +47,8 @@ def test_a_small_residual_of_signals_is_that_of_the_maps():
 
 
 def test_the_reading_inverts_the_slope_over_tissue():
-    reading = lr_reading(problem(), SIGNALS)[..., 15, 5, 5]
-    maps = problem().lr_maps[:, 15:16, 5:6, 5:6]
+    reading = lr_reading(fitted(), SIGNALS)[..., 15, 5, 5]
+    maps = fitted().lr_maps[:, 15:16, 5:6, 5:6]
     slope = SIGNALS.linearised(maps)[1][..., 0, 0, 0] / maps.flatten()
     torch.testing.assert_close(reading @ slope, torch.eye(3), atol=0.05, rtol=0)
 
@@ -92,18 +63,18 @@ def errors(case):
 
 @pytest.mark.slow  # solves twice
 def test_maps_near_fluid_are_better_when_their_signals_are_compared():
-    plain = replace(problem(), lr_signals=None, lr_outside=torch.zeros_like(problem().lr_maps))
-    compared, averaged = errors(problem()), errors(plain)
+    plain = replace(fitted(), lr_signals=None, lr_outside=torch.zeros_like(fitted().lr_maps))
+    compared, averaged = errors(fitted()), errors(plain)
     assert (compared < averaged).all()
     assert compared[2] < 0.5 * averaged[2]
 
 
 def test_a_box_holds_the_signals_outside_it():
     """The observation of a block, with the truth around it, leaves the residual of the whole."""
-    prediction = replace(drained(predict(problem())), maps=in_units(truth()))
+    prediction = replace(drained(predict(fitted())), maps=in_units(truth()))
     box = Box((slice(0, 24), slice(0, 24), slice(0, 16)), (slice(0, 12), slice(0, 12), slice(0, 8)))
-    part, inside = crop_to_box(problem(), prediction, box)
+    part, inside = crop_to_box(fitted(), prediction, box)
     noise = torch.full((3,), 0.01)
-    whole, block = (lr_observation(case, noise, noise) for case in (problem(), part))
+    whole, block = (lr_observation(case, noise, noise) for case in (fitted(), part))
     expected = whole.residual(prediction.maps)[:, :12]
     torch.testing.assert_close(block.residual(inside.maps), expected, atol=1e-5, rtol=0)

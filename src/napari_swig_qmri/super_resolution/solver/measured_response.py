@@ -47,12 +47,12 @@ def with_measured_response(problem: Problem) -> Generator[None, None, Problem]:
     """
     if not problem.sequences or not all(problem.measured):
         return problem
-    box = _middle(problem)
+    box = middle_of_head(problem)
     head = _compared(problem, box)
     changed = problem
     responses: tuple[Response | None, ...] = ()
     for least_gain in LEAST_GAINS if head.any() else ():
-        maps = yield from _solved(changed, box)
+        maps = yield from loosely_solved(changed, box)
         responses = fitted_responses(maps.numpy(), problem.lr_maps.numpy(), head.numpy(), _axes(problem), least_gain)
         if not any(responses):
             return problem
@@ -63,7 +63,7 @@ def with_measured_response(problem: Problem) -> Generator[None, None, Problem]:
     return replace(changed, notices=(*problem.notices, notice)) if any(responses) else problem
 
 
-def _middle(problem: Problem) -> Box:
+def middle_of_head(problem: Problem) -> Box:
     """Box of the head, or a part of it in the middle of the tissue."""
     box = find_head_box(problem)
     share = (MOST_VOXELS / math.prod(each.stop - each.start for each in box.hr)) ** (1 / 3)
@@ -80,9 +80,15 @@ def _middle(problem: Problem) -> Box:
 
 def _compared(problem: Problem, box: Box) -> Tensor:
     """LR voxels ``(x, y, z)`` of the head inside a box, without CSF."""
+    solid = (problem.lr_maps[0] > LEAST_PD) & (problem.lr_maps[2] < MOST_T2)
+    return solid & inner_voxels(problem, box) & problem.lr_valid
+
+
+def inner_voxels(problem: Problem, box: Box) -> Tensor:
+    """LR voxels ``(x, y, z)`` inside a box, without those near its ends; boolean."""
     inside = torch.zeros_like(problem.lr_valid)
     inside[tuple(_inner(each, n) for each, n in zip(box.lr, problem.lr_grid.shape, strict=True))] = True
-    return inside & (problem.lr_maps[0] > LEAST_PD) & (problem.lr_maps[2] < MOST_T2) & problem.lr_valid
+    return inside
 
 
 def _inner(part: slice, n: int) -> slice:
@@ -95,7 +101,7 @@ def _axes(problem: Problem) -> list[Axis]:
     return list(zip(problem.hr_grid.shape, problem.lr_grid.shape, spacing.tolist(), first.tolist(), strict=True))
 
 
-def _solved(problem: Problem, box: Box) -> Generator[None, None, Tensor]:
+def loosely_solved(problem: Problem, box: Box) -> Generator[None, None, Tensor]:
     """Maps ``(3, X, Y, Z)`` that follow the guides in a box, and are interpolated elsewhere."""
     problem = replace(problem, lr_signals=None, lr_outside=torch.zeros_like(problem.lr_maps))
     lr_noise = torch.full((3,), LOOSE, dtype=problem.lr_maps.dtype)

@@ -1,0 +1,56 @@
+"""Whether LR maps are averages of HR maps or were fitted to averaged signals, decided by the voxels next to CSF."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_swig_qmri.super_resolution.solver.conflicts import fluid_share
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
+from napari_swig_qmri.super_resolution.solver.measured_response import inner_voxels, loosely_solved, middle_of_head
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
+
+NEAR_FLUID = (0.05, 0.6)  # smoothed share of LR voxels with CSF, where voxels hold both CSF and tissue
+LEAST_VOXELS = 200  # LR voxels that are compared
+FITTED = 0.3  # residual of T1 times that of T2 through signals over that of averages: .2 for fitted maps, others .45 on
+NOTICE = (
+    "Next to CSF the low-resolution maps follow averaged signals rather than averaged maps, as maps of a scanner do: "
+    "they are compared through generic signals. Name their protocol with maps_from, or --maps-from, for a better "
+    "result."
+)
+
+
+def with_origin(problem: Problem, signals: Signals) -> Generator[None, None, Problem]:
+    """Problem whose LR maps are compared through `signals` if this explains them much better than averages do.
+
+    A part of the head is solved so that it follows the guides. The median residuals of T1 and T2 in voxels next to CSF
+    are then compared. Nothing is decided without guides, PD, T1 or T2, or with few such voxels.
+    """
+    if not problem.sequences or not all(problem.measured):
+        return problem
+    box = middle_of_head(problem)
+    low, high = NEAR_FLUID
+    fluid = fluid_share(problem)
+    near = inner_voxels(problem, box) & problem.lr_valid & (fluid > low) & (fluid < high)
+    if int(near.sum()) < LEAST_VOXELS:
+        return problem
+    maps = yield from loosely_solved(problem, box)
+    fitted = replace(problem, lr_signals=signals, lr_outside=torch.zeros_like(signals(problem.lr_maps)))
+    ratio = _residual(fitted, maps, near) / _residual(problem, maps, near)
+    if float(ratio) > FITTED:
+        return problem
+    return replace(fitted, notices=(*problem.notices, NOTICE))
+
+
+def _residual(problem: Problem, maps: Tensor, where: Tensor) -> Tensor:
+    """Median relative LR residual of T1 times that of T2 in the voxels `where` ``(x, y, z)``."""
+    relative = (lr_residual(problem, maps) / problem.lr_maps)[1:, where].abs()
+    return relative.median(-1).values.clamp(min=1e-6).prod()
