@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ import torch
 from engine_cases import objective, with_lr_maps
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
+from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
@@ -93,6 +95,36 @@ def test_next_to_csf_only_a_larger_residual_of_t1_is_a_conflict():
     assert conflict_with(lesion(T1, small), csf)[LESION].max() < 0.1
     assert conflict_with(lesion(T1, large), csf)[LESION].max() > 0.9
     assert conflict_with(lesion(T2, large), csf)[LESION].max() < 0.1
+
+
+def signal_conflict_with(change, fluid=()):
+    """Conflict as of `conflict_with`, where the maps were fitted to signals with noise of 0.5 % of water."""
+    posterior, problem = box()
+    signals, log_maps = lr_signals("mupa-zte", dtype=torch.float64), posterior.prior_mean
+    average = posterior.lr.operator
+    fitted = average(log_maps.exp())
+    changed = signals(fitted * (1 + change)) - signals(fitted)
+    noise = torch.randn(changed.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    values = average(signals(log_maps.exp())) + changed + 0.005 * noise
+    measured = replace(posterior, lr=replace(posterior.lr, values=values, signals=signals))
+    lr_maps = problem.lr_maps.clone()
+    lr_maps[T2, list(fluid)] = 1.0
+    problem = SimpleNamespace(**{**vars(problem), "lr_maps": lr_maps})
+    levels = replace(NOISE, lr_signals=torch.full((len(values),), 0.005, dtype=torch.float64))
+    return problem.truncate(find_conflict(problem, measured, levels, log_maps))
+
+
+@pytest.mark.parametrize("quantity", [T1, T2])
+@pytest.mark.parametrize("fluid", [(), (3, 4, 8, 9)], ids=["tissue", "next to CSF"])
+def test_a_lesion_in_the_signals_is_a_conflict_next_to_csf_too(quantity, fluid):
+    conflict = signal_conflict_with(lesion(quantity, 0.4), fluid)
+    assert conflict[LESION].max() > 0.9
+    assert conflict[13:].abs().max() < 0.1
+
+
+@pytest.mark.parametrize("change", [lesion(T1, 0.0), lesion(PD), alternating()], ids=["noise", "PD", "ringing"])
+def test_noise_pd_and_ringing_of_signals_are_no_conflict(change):
+    assert signal_conflict_with(change).abs().max() < 0.1
 
 
 def test_without_a_conflict_guides_and_prior_stay():

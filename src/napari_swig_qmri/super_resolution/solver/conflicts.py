@@ -14,6 +14,7 @@ from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -26,7 +27,7 @@ AGREED = 0.01  # LR multipliers are kept only where the conflict is below this
 LEAST_AGREEMENT = 1e-3  # 1 - conflict of a voxel of a coarse guide that has no weight
 FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
 NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
-FLUID_FACTOR = 3.0  # the T1 residual is divided by this next to CSF
+FLUID_FACTOR = 3.0  # the residual of T1, or of signals, is divided by this next to CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over its 95th percentile in tissue
 
@@ -38,12 +39,18 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     lesion that is only in the guides or only in the LR maps stands out by a factor of thirty or more. Smoothing
     removes what changes sign from voxel to voxel, which is ringing and not anatomy. PD does not count, because guides
     hardly determine it. Next to CSF the residual of T2 is a misfit of its border: there only T1 counts, and needs to
-    be three times as large. `log_maps` ``(3, X, Y, Z)`` is the minimum of the loosened posterior.
+    be three times as large. Where LR maps were fitted to signals, the residual of these is compared, which CSF does
+    not falsify: it needs to be three times as large there, and T2 counts. `log_maps` ``(3, X, Y, Z)`` is the minimum
+    of the loosened posterior.
     """
-    _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
     fluid = fluid_share(problem)
-    t1 = t1 / torch.where(fluid > NEAR_FLUID, FLUID_FACTOR, 1.0)
-    excess = torch.maximum(t1, t2 * (fluid < NEAR_FLUID)) * problem.tissue * _off_the_ends(problem)
+    near = torch.where(fluid > NEAR_FLUID, FLUID_FACTOR, 1.0)
+    if noise.lr_signals is None:
+        _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
+        excess = torch.maximum(t1 / near, t2 * (fluid < NEAR_FLUID))
+    else:
+        excess = _relative_signal_residual(problem, posterior, noise.lr_signals, log_maps) / near
+    excess = excess * problem.tissue * _off_the_ends(problem)
     neighbours = max_pool3d((excess * (fluid <= MOSTLY_FLUID))[None], 3, stride=1, padding=1)[0]
     excess = torch.maximum(excess, neighbours)  # the border of a conflict is part of it
     return problem.interpolate(((excess - CONFLICT_STARTS) / (CONFLICT_WHOLE - CONFLICT_STARTS)).clamp(0, 1))
@@ -62,6 +69,20 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
     residual = residual / binomial_average(floor * lr_variance(problem, noise.lr_maps))
     usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
     return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
+
+
+def _relative_signal_residual(
+    problem: Problem, posterior: NegativeLogPosterior, noise: Tensor, log_maps: Tensor
+) -> Tensor:
+    """Square of the smooth residual of LR signals over its 95th percentile in tissue; ``(x, y, z)``.
+
+    The part that a change of PD alone would explain is left out. `noise` ``(n,)`` is that of the signals.
+    """
+    residual = posterior.lr.residual(log_maps.exp())
+    of_pd = posterior.lr.values / posterior.lr.values.norm(dim=0).clamp(min=1e-6)
+    residual = residual - of_pd * inner_product(of_pd, residual)
+    square = (binomial_average(residual) / noise.view(-1, 1, 1, 1)).square().sum(0)
+    return square / subsample(square[problem.tissue]).quantile(0.95).clamp(min=CONFLICT_USUAL)
 
 
 def _off_the_ends(problem: Problem) -> Tensor:
