@@ -8,20 +8,26 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from scipy.ndimage import gaussian_filter
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
+from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 from napari_swig_qmri.simulation.phantom import Phantom, make_phantom
+from napari_swig_qmri.super_resolution.observations.lr_signals import generic_signals, lr_signals
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
+    from napari_swig_qmri.data.volumes import FloatArray, WeightedImage
 
 GAINS = (812.0, 95.0, 300.0)  # scanner units
+FLUID_SHAPE = (40, 24, 16)
+GENERIC = lr_signals("unknown")
 WHITE, GREY = (0.70, 0.88, 0.068), (0.82, 1.42, 0.092)
 
 
@@ -79,3 +85,30 @@ def objective(
 def with_lr_maps(posterior: NegativeLogPosterior, lr_maps: Tensor) -> NegativeLogPosterior:
     """Posterior with other LR maps ``(3, x, y, z)``."""
     return replace(posterior, lr=replace(posterior.lr, values=lr_maps))
+
+
+@cache
+def tissue_and_fluid() -> Tensor:
+    """Tissue with a block of CSF, whose border is where averages of maps and of signals differ."""
+    fluid = np.zeros(FLUID_SHAPE)
+    fluid[8:21, 5:16, 3:10] = 1
+    fluid = gaussian_filter(fluid, 0.8)
+    maps = (1 - fluid) * textured(FLUID_SHAPE) + fluid * np.array([1.0, 4.0, 1.0])[:, None, None, None]
+    return torch.as_tensor(maps, dtype=torch.float32)
+
+
+@cache
+def averaged() -> Problem:
+    """LR maps that are truncated maps of the truth, without noise."""
+    maps = QuantitativeMaps(data=tissue_and_fluid().numpy(), grid=VoxelGrid(FLUID_SHAPE, np.eye(4)))
+    lr_maps, guides = degraded(maps)
+    return drained(prepare(lr_maps, guides, maps.grid))
+
+
+@cache
+def fitted() -> Problem:
+    """LR maps that are fitted to the truncated signals of the truth, without error."""
+    case = averaged()
+    pd, *weighted = case.truncate(generic_signals(*tissue_and_fluid()))
+    times = [1.5 / (pd / weighted[0]).log(), 0.08 / (pd / weighted[1]).log()]
+    return replace(case, lr_maps=torch.stack([pd, *times]) / case.map_units, lr_signals=GENERIC)

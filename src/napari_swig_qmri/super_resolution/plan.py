@@ -15,6 +15,8 @@ from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
+from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
+from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
@@ -24,8 +26,6 @@ from napari_swig_qmri.super_resolution.options import AUTO, UNKNOWN, Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.measured_response import with_measured_response
-from napari_swig_qmri.super_resolution.solver.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.super_resolution.examination.measured_response import inner_voxels, loosely_solved, middle_of_head
 from napari_swig_qmri.super_resolution.solver.conflicts import fluid_share
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
-from napari_swig_qmri.super_resolution.solver.measured_response import inner_voxels, loosely_solved, middle_of_head
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,22 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from fitted_case import SIGNALS, averaged, fitted
+from engine_cases import GENERIC, averaged, fitted
 
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.solver.origin_of_maps import NOTICE, with_origin
+from napari_swig_qmri.super_resolution.examination.origin_of_maps import NOTICE, with_origin
 
 
 def test_fitted_maps_are_told_from_averages():
     open_question = replace(fitted(), lr_signals=None)
-    found = drained(with_origin(open_question, SIGNALS))
-    assert found.lr_signals is SIGNALS
+    found = drained(with_origin(open_question, GENERIC))
+    assert found.lr_signals is GENERIC
     assert found.notices[-1] == NOTICE
-    assert drained(with_origin(averaged(), SIGNALS)) is averaged()
+    assert drained(with_origin(averaged(), GENERIC)) is averaged()
 
 
 def test_nothing_is_decided_without_guides_or_without_fluid():
     without = replace(fitted(), lr_signals=None, sequences=())
-    assert drained(with_origin(without, SIGNALS)) is without
+    assert drained(with_origin(without, GENERIC)) is without
     dry = replace(fitted(), lr_signals=None, lr_maps=torch.full_like(fitted().lr_maps, 0.1))
-    assert drained(with_origin(dry, SIGNALS)) is dry
+    assert drained(with_origin(dry, GENERIC)) is dry
