@@ -5,8 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+import torch
 from engine_cases import degraded, slab
 from run_cases import case, errors, solved, usual, zero_filled
+
+from napari_swig_qmri.super_resolution.judgement import DOUBTFUL, WORSE, expected_errors
+from napari_swig_qmri.super_resolution.plan import plan
+from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
 
 
 def with_echo_time(guide, seconds):
@@ -69,6 +74,28 @@ def test_a_result_that_is_better_than_interpolation_is_not_doubted(noise, domain
 def test_thick_slices_and_long_voxels_are_tested_on_a_part(factor):
     lr, guides = degraded(slab().maps, factor=factor)
     assert solved(lr, guides, method="posterior").verdict.word == "good"
+
+
+@pytest.mark.parametrize(
+    ("solved", "interpolated", "left", "noise", "true"),
+    [  # of PD, medians measured on a simulated head, and the error of the result over that of interpolation
+        (0.020, 0.035, 0.005, 0.011, 0.46),  # usual noise
+        (0.030, 0.041, 0.016, 0.029, 0.45),  # maps with 3 % noise
+        (0.043, 0.050, 0.029, 0.050, 0.42),  # 5 %
+        (0.074, 0.076, 0.066, 0.101, 0.29),  # 10 %
+        (0.030, 0.035, 0.008, 0.014, 0.80),  # one guide 1 mm off
+        (0.036, 0.035, 0.011, 0.016, 1.16),  # both
+        (0.039, 0.035, 0.011, 0.017, 1.19),  # both warped by up to 2 mm
+        (0.024, 0.035, 0.031, 0.011, 1.82),  # MPRAGE said to be a spin echo
+    ],
+)
+def test_errors_are_expected_on_the_right_side_of_the_limits_at_any_noise(solved, interpolated, left, noise, true):
+    problem = plan(*case()).problem
+    rehearsal = Rehearsal(solved=torch.full((3,), solved), interpolated=torch.full((3,), interpolated))
+    residual = torch.full_like(problem.lr_maps, left)
+    expected = expected_errors(rehearsal, residual, torch.full((3,), noise), problem)[0]
+    for limit in (DOUBTFUL, WORSE):
+        assert (expected > limit) == (true >= limit)
 
 
 def test_interpolation_alone_needs_no_test():

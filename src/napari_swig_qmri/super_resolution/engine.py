@@ -41,6 +41,7 @@ class Solution:
     gains: Tensor  # (guide,), image value per unit of PD
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
+    covariance: Tensor  # (3, 3), of the errors of log maps of the regression, at LR scale
     corrected: bool = False  # by the network
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
@@ -72,7 +73,13 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
     prediction = yield from staged(_predicted(plan), 0.0, 0.25 * end, "local regression on the guides")
     air, noise = air_off_the_head(problem, prediction.maps[0]), prediction.noise
     if not _can_be_refined(plan):
-        return Solution(maps=without_air(prediction.maps, air), gains=_start_gains(plan), conflict=None, noise=noise)
+        return Solution(
+            maps=without_air(prediction.maps, air),
+            gains=_start_gains(plan),
+            conflict=None,
+            noise=noise,
+            covariance=prediction.covariance,
+        )
     yield Progress(0.25 * end, "looking for the head")
     box = find_head_box(problem)
     refining = _refined(plan, *crop_to_box(problem, prediction, box))
@@ -85,6 +92,7 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
         gains=refined.gains,
         conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
+        covariance=prediction.covariance,
         corrected=refined.features is not None,
         adaptation=errors,
     )

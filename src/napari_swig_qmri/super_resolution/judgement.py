@@ -31,10 +31,11 @@ if TYPE_CHECKING:
 
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 LEAST_LEFT = 0.2  # of an error that is left when noise is subtracted
+CERTAIN_NOISE = 0.5  # of the error of interpolation; noise counts beyond it, since misfit raises its estimate
 LEAST_ERROR = 0.002  # of interpolation, relative: maps without detail cannot be worse
 RESIDUAL_WEIGHT = torch.tensor([1.5, 1.5, 0.5])  # PD, T1, T2; truncated T2 maps ring around CSF, which is no error
 DOUBTFUL = 0.8  # expected error over that of interpolation from which a result needs a look
-WORSE = 1.05  # and above which it should not be used
+WORSE = 1.0  # and above which it should not be used
 SYSTEMATIC = 0.04  # relative smooth LR residual in flat tissue above which a map needs a look
 SMOOTH_WINDOW = 0.7  # standard deviation in LR voxels
 WORSE_TEXT = "Worse than interpolation: the expected error over that of interpolated maps is {}."
@@ -83,13 +84,18 @@ def expected_errors(rehearsal: Rehearsal, relative: Tensor, noise: Tensor, probl
     relative
         LR residual over the LR maps, ``(3, x, y, z)``.
     noise
-        Relative standard deviation of the noise of the LR maps, ``(3,)``, which counts in no error.
+        Relative standard deviation of the noise of the LR maps, ``(3,)``. It is subtracted from all errors, since the
+        LR maps stand for the truth. Interpolated maps keep it, and the result what it has not removed.
     """
-    left = _median_over(relative, problem.tissue & problem.lr_valid)
-    solved, interpolated, left = (
-        _without_noise(errors, NOISE_MEDIAN * noise) for errors in (rehearsal.solved, rehearsal.interpolated, left)
+    left, noise = _median_over(relative, problem.tissue & problem.lr_valid), NOISE_MEDIAN * noise
+    solved, interpolated, misfit = (
+        _without_noise(errors, noise) for errors in (rehearsal.solved, rehearsal.interpolated, left)
     )
-    return torch.hypot(solved, RESIDUAL_WEIGHT * left) / interpolated.clamp(min=LEAST_ERROR)
+    interpolated = interpolated.clamp(min=LEAST_ERROR)
+    noisy = noise.square() - (CERTAIN_NOISE * interpolated).square()  # variance in interpolated maps
+    kept = noisy - left.square()  # by the result, which has removed what it leaves of the measured maps
+    error = torch.hypot(solved, RESIDUAL_WEIGHT * misfit).square() + kept.clamp(min=0)
+    return (error / (interpolated.square() + noisy.clamp(min=0))).sqrt()
 
 
 def systematic_errors(relative: Tensor, problem: Problem) -> Tensor:

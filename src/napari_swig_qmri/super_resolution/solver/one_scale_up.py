@@ -18,7 +18,12 @@ from napari_swig_qmri.super_resolution.preparation.problem import Problem, log_w
 from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.prediction import grid_one_scale_up, make_posterior, predict
+from napari_swig_qmri.super_resolution.solver.prediction import (
+    ONE_SCALE_DOWN,
+    grid_one_scale_up,
+    make_posterior,
+    predict,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +60,9 @@ def prepare_like(
     return (yield from prepare(QuantitativeMaps(data=data, grid=lr_grid, names=names), images, hr_grid))
 
 
-def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[None, None, Rehearsal | Unrehearsed]:
+def rehearse(
+    problem: Problem, gains: Tensor, covariance: Tensor, *, refined: bool
+) -> Generator[None, None, Rehearsal | Unrehearsed]:
     """Solve a problem one scale up and compare the solution, and cubic interpolation, with the LR maps.
 
     Yields between the longer steps. `Unrehearsed` if there is no guide, or if the LR maps cannot be truncated further
@@ -65,6 +72,9 @@ def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[Non
     ----------
     gains
         ``(guide,)``, scanner units per unit of PD of the problem.
+    covariance
+        ``(3, 3)``, of the errors of log maps that the regression makes at the scale of the LR maps, as the run measured
+        it. Another scale up, where much of the head is on the edge of something, it can be many times larger.
     refined
         Whether the regression is refined with the signal models, as in the run that is rehearsed.
     """
@@ -82,7 +92,7 @@ def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[Non
         return Unrehearsed("the maps hold too little tissue")
     except ValueError as refusal:
         return Unrehearsed(f"with half the detail, {str(refusal).rstrip('.')}")
-    log_maps = yield from _solved(above, gains.float() * above.gain_units, refined)
+    log_maps = yield from _solved(above, gains.float() * above.gain_units, covariance, refined)
     log_maps[0] += float(np.log(above.pd_unit))
     factors = np.divide(problem.lr_grid.shape, grid.shape)
     cubic = [zoom(volume.numpy(), factors, order=3, mode="nearest", grid_mode=True) for volume in coarse]
@@ -93,9 +103,10 @@ def rehearse(problem: Problem, gains: Tensor, *, refined: bool) -> Generator[Non
     )
 
 
-def _solved(problem: Problem, gains: Tensor, refined: bool) -> Generator[None, None, Tensor]:
-    """Log maps ``(3, X, Y, Z)`` of a problem with known gains."""
+def _solved(problem: Problem, gains: Tensor, covariance: Tensor, refined: bool) -> Generator[None, None, Tensor]:
+    """Log maps ``(3, X, Y, Z)`` of a problem with known gains and a known covariance of its regression errors."""
     prediction = yield from predict(problem)
+    prediction = replace(prediction, covariance=covariance.to(prediction.covariance.dtype) / ONE_SCALE_DOWN)
     if not refined:
         return log_with_floor(prediction.maps)
     posterior = make_posterior(problem, prediction, gains)
