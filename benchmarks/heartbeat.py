@@ -144,7 +144,7 @@ def main() -> None:
     beat.measure("opening Inspect", lambda: open_dock("Inspect"), inspect)
     beat.measure("opening Synthesize", lambda: open_dock("Synthesize"), lambda: "Synthesize" in docks)
     sheet = docks["Synthesize"].sheet
-    beat.measure("showing a sheet", sheet.start_sheet, lambda: len(sheet.layers) == 4)
+    beat.measure("showing a sheet", sheet.start_sheet, lambda: len(sheet.layers) == 4 and not sheet.is_adding)
     beat.measure("opening Super-resolve", lambda: open_dock("Super-resolve"), lambda: "Super-resolve" in docks)
     viewer.layers.clear()
     lr_maps, guides = degrade(truth, 2.0, {name: USUAL_GUIDES[name] for name in GUIDES})

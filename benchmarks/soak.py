@@ -1,16 +1,16 @@
-"""Memory, threads, layers and widgets of one window while runs are made and removed, then live contrasts.
+"""Memory, threads, layers and widgets of one window while live contrasts and runs are made and removed.
 
     xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/soak.py --plot docs/images/soak.png
 
-Each run super-resolves a small head, by regression and by the posterior in turn; its layers are removed before the next
-one. Each live contrast is added, moved and removed. Resident memory is read after Python's garbage was collected.
+Each live contrast is added, moved and removed. Each run super-resolves a slab of a head, by regression and by the
+posterior in turn, and its layers are removed before the next one. The state is read after every fifth repetition, when
+Python's garbage has been collected.
 """
 
 from __future__ import annotations
 
 import argparse
 import gc
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -33,7 +33,7 @@ EXTENT = ((-60, 60), (-72, 72), (0, 48))  # mm
 GUIDES = ("T1w", "T2w")
 METHODS = ("regression", "posterior")
 MEGABYTE = 2**20
-SHOWN = 10  # rows that are printed of each part
+EVERY = 5  # repetitions between two states
 
 
 @dataclass(frozen=True)
@@ -71,30 +71,31 @@ def wait(seconds: float) -> None:
     loop.exec()
 
 
-def repeated(name: str, n_times: int, action: Callable[[int], object], first: State) -> list[State]:
-    """States after each of several repetitions of an action, which are printed."""
+def repeated(name: str, n_times: int, action: Callable[[int], object]) -> dict[int, State]:
+    """States by the number of repetitions of an action, which are printed."""
     print(f"{name}\n{'':>6} {'  '.join(f'{each.name:>8}' for each in fields(State))}")
-    states = [first]
-    for number in range(n_times):
-        action(number)
-        states.append(State.now())
-        if (number + 1) % max(1, n_times // SHOWN) == 0:
-            row = (getattr(states[-1], each.name) for each in fields(State))
-            print(f"{number + 1:>6} {'  '.join(f'{value:>8.0f}' for value in row)}", flush=True)
-    half = [state.memory for state in states[len(states) // 2 :]]
-    growth = np.polyfit(np.arange(len(half)), half, 1)[0] if len(half) > 1 else 0.0
-    print(f"second half: {100 * growth:+.1f} MB in 100 repetitions; threads of Python: {threading.active_count()}")
+    states: dict[int, State] = {}
+    for number in range(n_times + 1):
+        if number % EVERY == 0:
+            states[number] = State.now()
+            row = (getattr(states[number], each.name) for each in fields(State))
+            print(f"{number:>6} {'  '.join(f'{value:>8.0f}' for value in row)}", flush=True)
+        if number < n_times:
+            action(number)
+    half = {number: state.memory for number, state in states.items() if number >= n_times / 2}
+    growth = np.polyfit(list(half), list(half.values()), 1)[0] if len(half) > 1 else 0.0
+    print(f"second half: {100 * growth:+.1f} MB in 100 repetitions")
     return states
 
 
-def draw(parts: dict[str, list[State]], path: Path) -> None:
+def draw(parts: dict[str, dict[int, State]], path: Path) -> None:
     """Draw all states over the number of repetitions."""
     figure = Figure(figsize=(8, 6), layout="constrained")
     axes = figure.subplots(2, 2, sharex=True)
     shown = {"memory": "memory (MB)", "threads": "threads", "layers": "layers that exist", "widgets": "widgets"}
     for axis, (key, label) in zip(axes.ravel(), shown.items(), strict=True):
         for name, states in parts.items():
-            axis.plot([getattr(state, key) for state in states], label=name)
+            axis.plot(list(states), [getattr(state, key) for state in states.values()], label=name)
         axis.set(ylabel=label, ylim=(0, None))
         axis.grid(alpha=0.3)
     axes[0, 0].legend(frameon=False)
@@ -107,7 +108,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--runs", type=int, default=200, metavar="N")
     parser.add_argument("--contrasts", type=int, default=200, metavar="N")
-    parser.add_argument("--voxel-size", type=float, default=3.0, metavar="MM", help="of the guides; maps are coarser")
+    parser.add_argument("--voxel-size", type=float, default=4.0, metavar="MM", help="of the guides; maps are coarser")
     parser.add_argument("--plot", type=Path, metavar="FILE")
     options = parser.parse_args()
     viewer = napari.Viewer()
@@ -133,10 +134,10 @@ def main() -> None:
     for number in range(len(METHODS)):  # what is loaded and drawn for the first time
         run(number)
         contrast(number)
-    runs = repeated("runs", options.runs, run, State.now())
-    contrasts = repeated("live contrasts", options.contrasts, contrast, State.now())
+    parts = {"live contrasts": repeated("live contrasts", options.contrasts, contrast)}
+    parts["runs"] = repeated("runs", options.runs, run)
     if options.plot:
-        draw({"runs": runs, "live contrasts": contrasts}, options.plot)
+        draw(parts, options.plot)
     viewer.close()
 
 

@@ -72,4 +72,5 @@ def duration_text(seconds: float) -> str:
 
 def cost_text(seconds: float, memory: int) -> str:
     """Sentence with the duration (s) and the memory (bytes) of a run."""
-    return f"Takes about {duration_text(seconds)} and {memory / 1e9:.1f} GB of memory."
+    size = f"{memory / 1e9:.1f} GB" if memory >= 1e8 else "less than 0.1 GB"
+    return f"Takes about {duration_text(seconds)} and {size} of memory."

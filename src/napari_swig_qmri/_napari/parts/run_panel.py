@@ -50,7 +50,6 @@ class RunPanel(QWidget):
         self.cancel_button = button("Cancel", "Stop the run. Layers and files stay as they are.", self.cancel)
         self.bar = ProgressBar(max=STEPS)
         self.stage = wrapped_label(role="note")
-        self.stage.setFixedHeight(STAGE_LINES * self.stage.fontMetrics().lineSpacing())  # else Cancel would move
         self.stage.setAlignment(Qt.AlignmentFlag.AlignTop)
         self.message = wrapped_label()
         self.details = wrapped_label(role="note")
@@ -101,6 +100,7 @@ class RunPanel(QWidget):
         self._started, self._expected = time.monotonic(), math.inf
         self.show_message("")
         self.bar.value = 0
+        self._reserve_lines()
         self._show_stage("Starting…")
         self._query.ask(lambda: with_time_left(job()))
         self._show_running(True)
@@ -172,6 +172,12 @@ class RunPanel(QWidget):
         self._show_stage(
             f"{progress.stage}…" if left is None else f"{progress.stage}: {slower}about {duration_text(left)} left"
         )
+
+    def _reserve_lines(self) -> None:
+        """Give the stage the height of its lines in the font of the theme; otherwise Cancel would move."""
+        self.stage.ensurePolished()
+        self.stage.setText("\n".join("x" * STAGE_LINES))
+        self.stage.setFixedHeight(self.stage.sizeHint().height())
 
     def _show_stage(self, text: str) -> None:
         set_text(self.stage, sentence(text))

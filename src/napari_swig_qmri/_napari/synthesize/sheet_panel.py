@@ -91,6 +91,11 @@ class SheetPanel(QWidget):
         self._connect()
         self._show_protocol()
 
+    @property
+    def is_adding(self) -> bool:
+        """Whether the layers of a sheet are being added."""
+        return self._adding.is_running
+
     def value(self) -> Protocol | None:
         """Current protocol; None without contrasts."""
         return self._protocol
