@@ -35,7 +35,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
-from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, with_usual_maps
+from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, nonlinearity, with_usual_maps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -276,6 +276,8 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
     ratio = ONE_SCALE_DOWN if all(problem.measured) else SAME_SCALE
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
     error = resampling_variance(problem, gains) + sharpening_variance(problem, gains)
+    if prediction.unmeasured is not None:
+        error += nonlinearity(problem.sequences, prediction.maps, prediction.unmeasured, problem.measured)
     return NegativeLogPosterior(
         sequences=problem.sequences,
         guides=problem.guides / gains.view(-1, 1, 1, 1),
