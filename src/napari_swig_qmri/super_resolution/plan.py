@@ -21,6 +21,7 @@ from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
+from napari_swig_qmri.super_resolution.observations.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
 from napari_swig_qmri.super_resolution.options import AUTO, UNKNOWN, Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
@@ -159,6 +160,9 @@ def plan(
         notices += about_resolution
     check_options(options, measured, len(images))
     check_guides(images)
+    if options.resolution:
+        images, about_guides = guides_at_measured_resolution(images, measured.grid)
+        notices += about_guides
     hr_grid = choose_hr_grid(measured, images, options.voxel_size, options.reference)
     check_detail(measured, images, hr_grid, options.voxel_size)
     reference = reference_index(images, options.reference) if images else None

@@ -24,6 +24,8 @@ LEAST_RATIO = 1.1  # of the stored frequencies to the measured ones; interpolate
 MOST_RATIO = 6.0
 SIMPLE_RATIOS = (5 / 4, 4 / 3, 3 / 2, 8 / 5, 5 / 3, 2.0, 5 / 2, 3.0, 4.0)
 RATIO_TOLERANCE = 0.03  # relative, within which a ratio is taken for a simple one
+GUIDE_TOLERANCE = 0.05  # of guides, where only the spectrum inside the head is known
+TAPER_WIDTH = 1.2  # cycles per field of view
 LOWEST_LIMIT = 5.5  # cycles per field of view; the spectrum of smooth maps falls off below
 SHORTEST_LINE = 24  # voxels
 FEWEST_LINES = 30
@@ -102,7 +104,7 @@ def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray
         shape = [n if ratio > 1 else kept for n, ratio, kept in zip(grid.shape, ratios, shape, strict=True)]
     for axis, (n, kept) in enumerate(zip(grid.shape, shape, strict=True)):
         if kept < n:
-            data = _cropped(np.nan_to_num(data, posinf=0, neginf=0), axis, n, kept)
+            data = cropped(np.nan_to_num(data, posinf=0, neginf=0), axis, n, kept)
     return data, grid.with_shape((shape[0], shape[1], shape[2]))
 
 
@@ -156,6 +158,20 @@ def _mean_log_power(lines: FloatArray) -> FloatArray:
     return result
 
 
+def measured_ratio(image: FloatArray, inside: BoolArray, axis: int, least_drop: float) -> float | None:
+    """Ratio of stored to measured frequencies of an image ``(x, y, z)`` along an axis, inside a region; None for 1.
+
+    Tapering widens spectra by about a frequency, which is taken off.
+    """
+    n = image.shape[axis]
+    drops = [_drop(spectrum) for spectrum in _tapered_spectra(image[None], inside, axis)]
+    limit = drops[0] if drops else None
+    if limit is None or limit.drop < least_drop or limit.frequency < LOWEST_LIMIT:
+        return None
+    ratio = _simple(n / (2 * (limit.frequency - TAPER_WIDTH)), GUIDE_TOLERANCE)
+    return ratio if LEAST_RATIO <= ratio <= MOST_RATIO else None
+
+
 def _limit(spectra: list[FloatArray], n: int) -> _Limit | None:
     """Limit of the measured frequencies along an axis of `n` voxels, from the map that shows it best; None without."""
     found = [limit for limit in map(_drop, spectra) if limit is not None]
@@ -192,13 +208,13 @@ def _level(spectrum: FloatArray, stop: int) -> FloatArray:
     return level
 
 
-def _simple(ratio: float) -> float:
+def _simple(ratio: float, tolerance: float = RATIO_TOLERANCE) -> float:
     """Nearest simple ratio, or the ratio itself if there is none nearby."""
     nearest = min(SIMPLE_RATIOS, key=lambda each: abs(np.log(ratio / each)))
-    return nearest if abs(ratio / nearest - 1) < RATIO_TOLERANCE else ratio
+    return nearest if abs(ratio / nearest - 1) < tolerance else ratio
 
 
-def _cropped(data: FloatArray, axis: int, n: int, kept: int) -> FloatArray:
+def cropped(data: FloatArray, axis: int, n: int, kept: int) -> FloatArray:
     """Maps ``(quantity, x, y, z)`` with k-space cut from `n` to `kept` samples along one axis.
 
     Zero-filling splits the highest frequency of an even number of samples into two halves; cutting keeps one of them.
