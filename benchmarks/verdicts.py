@@ -72,7 +72,7 @@ FAULTS: Mapping[str, Fault] = {
     "T2w half an LR voxel off": moved(1.0),
     "T2w two LR voxels off": moved(4.0),
     "TE of the T2w told as 0.7 of it": with_settings({}, {"echo_time": 0.7}),
-    "TE of the T2w told as 1.8 of it": with_settings({}, {"echo_time": 1.8}),
+    "TE of the T2w told as 1.7 of it": with_settings({}, {"echo_time": 1.7}),
     "TR of the T1w told as 1.3 of it": with_settings({"repetition_time": 1.3}, {}),
     "sequences exchanged": exchanged,
     "guides turned over": turned_over,
