@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
+from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_examined, solved_part
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
@@ -176,10 +177,7 @@ def plan(
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
-    if options.resolution:
-        problem = drained(with_measured_response(problem))
-    if options.maps_from == AUTO and measured.protocol is None:
-        problem = drained(with_origin(problem, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)))
+    problem = drained(_examined(problem, options, measured))
     return RunPlan(
         maps=measured,
         guides=images,
@@ -204,6 +202,17 @@ def plan(
             *_about_network(options, measured, len(images)),
         ),
     )
+
+
+def _examined(problem: Problem, options: Options, maps: QuantitativeMaps) -> Generator[None, None, Problem]:
+    """Problem with what a part of the head tells of its LR maps: windows, and the signals that they were fitted to."""
+    is_open = options.maps_from == AUTO and maps.protocol is None
+    if not can_be_examined(problem) or not (options.resolution or is_open):
+        return problem
+    part = yield from solved_part(problem)
+    if options.resolution:
+        problem, part = yield from with_measured_response(problem, part)
+    return with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
 
 
 def _about_network(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from engine_cases import degraded, slab
 
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
-from tests.shared.engine_cases import degraded, slab
 
 POSTERIOR = Options(method="posterior")
 

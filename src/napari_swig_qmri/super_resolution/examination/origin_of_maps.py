@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.examination.measured_response import inner_voxels, loosely_solved, middle_of_head
 from napari_swig_qmri.super_resolution.solver.conflicts import fluid_share
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 
@@ -16,6 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 NEAR_FLUID = (0.05, 0.6)  # smoothed share of LR voxels with CSF, where voxels hold both CSF and tissue
@@ -28,24 +27,19 @@ NOTICE = (
 )
 
 
-def with_origin(problem: Problem, signals: Signals) -> Generator[None, None, Problem]:
+def with_origin(problem: Problem, part: SolvedPart, signals: Signals) -> Problem:
     """Problem whose LR maps are compared through `signals` if this explains them much better than averages do.
 
-    A part of the head is solved so that it follows the guides. The median residuals of T1 and T2 in voxels next to CSF
-    are then compared. Nothing is decided without guides, PD, T1 or T2, or with few such voxels.
+    Compared are the median residuals of T1 and T2 in the voxels next to CSF of a `part` that follows the guides.
+    Nothing is decided with few such voxels.
     """
-    if not problem.sequences or not all(problem.measured):
-        return problem
-    box = middle_of_head(problem)
     low, high = NEAR_FLUID
     fluid = fluid_share(problem)
-    near = inner_voxels(problem, box) & problem.lr_valid & (fluid > low) & (fluid < high)
+    near = part.inner & (fluid > low) & (fluid < high)
     if int(near.sum()) < LEAST_VOXELS:
         return problem
-    maps = yield from loosely_solved(problem, box)
     fitted = replace(problem, lr_signals=signals, lr_outside=torch.zeros_like(signals(problem.lr_maps)))
-    ratio = _residual(fitted, maps, near) / _residual(problem, maps, near)
-    if float(ratio) > FITTED:
+    if float(_residual(fitted, part.maps, near) / _residual(problem, part.maps, near)) > FITTED:
         return problem
     return replace(fitted, notices=(*problem.notices, NOTICE))
 
