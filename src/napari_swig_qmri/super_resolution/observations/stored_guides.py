@@ -18,7 +18,7 @@ from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.observations.stored_resolution import cropped, measured_ratio
 from napari_swig_qmri.super_resolution.preparation.alignment import reordered
 
-LEAST_DROP = 2.3  # of the logarithm of the power; at most 1.4 on real images, at least 2.4 where noise fills k-space
+LEAST_DROP = 2.3  # of the logarithm of the power; at most 1.9 on real images, at least 2.4 where noise fills k-space
 HEAD = 0.3  # of the mean of bright voxels, above which a voxel belongs to the head
 LEAST_RATIO = 1.45  # of stored to measured frequencies; with 4/3 the stored guide gives better maps
 FINER = 0.8  # ratio of voxel edges below which one image is finer than another
