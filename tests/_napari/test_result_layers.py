@@ -15,7 +15,8 @@ from napari_swig_qmri._napari.layers import from_layer, to_layer_data
 from napari_swig_qmri._napari.placement import display_frame, same_frame
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import origin_of, result_label, result_layers
-from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri._napari.writer import write_layers
+from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 TILT = rotation((5, -3, 8))
@@ -41,6 +42,26 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden() -> None:
     t1 = layers[-2]
     np.testing.assert_allclose(from_layer(*t1.as_layer_data_tuple()[:2]).data, run.maps["T1"], rtol=2e-7)
     assert LayerRecord.of(t1).volume.sidecar["Parameters"] == run.parameters
+
+
+def only(maps: QuantitativeMaps, *names: str) -> QuantitativeMaps:
+    return replace(maps, data=np.stack([maps[name] for name in names]), names=names)
+
+
+def test_a_map_that_was_not_measured_says_so_as_layer_and_as_file(tmp_path: Path) -> None:
+    run = small_run()
+    measured = ("PD", "T1")
+    run = replace(
+        run, lr_maps=only(run.lr_maps, *measured), lr_residual=only(run.lr_residual, *measured), estimated={"T2": "T2"}
+    )
+    shown = [layer for layer in result_layers(run) if layer[1].get("visible", True)]
+    assert [attributes["name"] for _, attributes, _ in shown] == [
+        "PD SR",
+        "T1 SR (ms)",
+        "T2 estimate (not measured) (ms)",
+    ]
+    written = [Path(path).name for path in write_layers(tmp_path, shown) if path.endswith(".nii.gz")]
+    assert [name.endswith("desc-swigestimated_T2map.nii.gz") for name in written] == [False, False, True]
 
 
 def test_super_resolved_measured_and_reopened_maps_share_limits() -> None:

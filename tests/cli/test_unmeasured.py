@@ -54,6 +54,10 @@ def words_of(case: Path, names: tuple[str, ...], guides: tuple[str, ...]) -> lis
     return ["super-resolve", *maps, *images, "-o", "out", "--json"]
 
 
+def done_map(name: str) -> Path:
+    return next(Path("out").rglob(f"*desc-swig_{name}map.nii.gz"))
+
+
 def error_of(case: Path, path: Path, name: str) -> float:
     """Median relative error over the brain, without CSF."""
     truth = {each: load(case / "truth" / f"sub-01_{each}map.nii.gz") for each in ("PD", "T1", "T2")}
@@ -95,6 +99,22 @@ def test_all_maps_are_saved_on_request_and_their_files_say_that_they_were_not_me
     assert "Measured" not in sidecar_of(next(Path("out").rglob("*_T1map.nii.gz")))
     assert error_of(case, path, "T2") < 0.2  # its scale is that of usual tissue
     assert not list(Path("out").rglob("*T2residual*"))
+    again = run(
+        "synthesize",
+        "--pd",
+        done_map("PD"),
+        "--t1",
+        done_map("T1"),
+        "--t2",
+        path,
+        "--preset",
+        "T2w TSE",
+        "--field",
+        3,
+        "-o",
+        "t2w.nii.gz",
+    )
+    assert "was not measured but estimated" in again.stderr
 
 
 @pytest.mark.slow

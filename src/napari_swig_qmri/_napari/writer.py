@@ -127,6 +127,8 @@ def _file_name(volume: Volume) -> str:
 
     "sub-01 T1map (lr)" becomes ``sub-01_desc-lr_T1map``, and the T1 map of a run ``sub-01_desc-swig_T1map``.
     """
+    if volume.sidecar.get("Measured") is False:
+        return "_".join([*_subject_of(volume), "desc-swigestimated", volume.suffix or "image"])
     run = _RUN_NAME.fullmatch(volume.name)
     if run and is_result(volume):
         return "_".join([*_subject_of(volume), f"desc-swig{run['number'] or ''}", volume.suffix or "image"])

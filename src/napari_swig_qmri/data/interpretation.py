@@ -139,9 +139,13 @@ def quantity_values(volume: Volume) -> FloatArray:
 
 
 def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
-    """Notices on what `as_maps` changes in these maps, one sentence per map."""
+    """Notices on maps that were estimated, not measured, and on what `as_maps` changes; one sentence each."""
     grid = _common_grid(volumes)
-    notices = []
+    notices = [
+        f"{volume.name} was not measured but estimated, as its sidecar says; it is used like a measured map."
+        for volume in volumes
+        if volume.sidecar.get("Measured") is False
+    ]
     for volume in volumes:
         if volume.grid.is_aligned_with(grid):
             continue

@@ -199,7 +199,7 @@ def plan(
             *about_sharpening,
             *about_mask,
             *problem.notices,
-            *_about_network(options, measured, len(images)),
+            *_about_missing(options, measured, len(images)),
         ),
     )
 
@@ -215,9 +215,11 @@ def _examined(problem: Problem, options: Options, maps: QuantitativeMaps) -> Gen
     return with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
 
 
-def _about_network(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:
-    """Sentence on maps that the network, which was asked for, was not trained on."""
+def _about_missing(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:
+    """Sentences on what was not measured: whether it is returned, and that the network was not trained without it."""
     missing = [name for name in QUANTITIES if name not in maps.names]
+    if options.all_maps and missing:
+        yield f"Estimates of {joined(missing)} are returned as well, marked as not measured."
     if options.method == "network" and missing and n_guides:
         are = "were" if len(missing) > 1 else "was"
         yield (

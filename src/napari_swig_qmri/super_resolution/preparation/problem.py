@@ -301,7 +301,7 @@ def _missing_notices(names: Sequence[str], guides: Sequence[WeightedImage]) -> l
     called = {name: "T2*" if name == "T2" and sees_t2_star(guides) else name for name in QUANTITIES}
     return [
         f"There is no {name} map: {called[name]} is solved for as an unknown with the usual values of tissue, on which "
-        f"the gains of the guides rest, and left out of the results."
+        "the gains of the guides rest."
         for name in QUANTITIES
         if name not in names and called[name] in in_use
     ]
