@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
@@ -54,6 +55,8 @@ def nonlinearity(
     variance = maps.new_zeros(len(sequences), *maps.shape[1:])
     unknown = [i for i, known in enumerate(measured) if not known]
     for i, spread in zip(unknown, unmeasured, strict=True):
+        if i == list(QUANTITIES).index("PD"):  # a factor of the signal, which two steps find
+            continue
         factor = torch.ones_like(maps)
         factor[i] = spread.sqrt().exp()
         for each, sequence in zip(variance, sequences, strict=True):
