@@ -47,7 +47,7 @@ def test_three_components_measure_brain_tissue_as_well_as_all_images(name: str, 
     model, log_maps = MODELS[name], torch.tensor(tissue, dtype=torch.float64).log()
     columns = [("PD", "T1", "T2").index(quantity) for quantity in PROTOCOLS[name].measured]
     slopes = torch.autograd.functional.jacobian(lambda logs: model(*logs.exp()), log_maps)[:, columns]
-    reduced = lr_signals(name, dtype=torch.float64).components @ slopes
+    reduced = lr_signals(name, 3, dtype=torch.float64).components @ slopes
     least, noise = (torch.linalg.inv(each.T @ each).diagonal().sqrt() for each in (slopes, reduced))  # Cramer and Rao
     assert (noise < 1.15 * least).all()
 

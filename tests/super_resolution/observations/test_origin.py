@@ -20,6 +20,7 @@ MAPS = QuantitativeMaps(data=np.ones((3, 2, 3, 4), np.float32), grid=GRID)
 def test_the_option_decides() -> None:
     named = replace(MAPS, protocol="qalas")
     assert signals_of_maps(Options(maps_from="averaged"), named) == (None, ())
+    assert signals_of_maps(Options(maps_from="qalas", method="regression"), named) == (None, ())
     unknown, none = signals_of_maps(Options(maps_from="unknown"), named)
     assert unknown is not None
     assert (unknown.name, none) == ("unknown", ())

@@ -23,7 +23,8 @@ AS_AVERAGES = "the maps are taken as averages of the finer ones"
 def signals_of_maps(options: Options, maps: QuantitativeMaps) -> tuple[LrSignals | None, tuple[str, ...]]:
     """Signals that LR maps were fitted to, and a sentence if their files name the protocol.
 
-    None if LR maps are averages of HR maps. The table of the signals is on the CPU.
+    None if LR maps are averages of HR maps, and for regression alone, which compares maps. The table of the signals is
+    on the CPU.
 
     Raises
     ------
@@ -31,15 +32,15 @@ def signals_of_maps(options: Options, maps: QuantitativeMaps) -> tuple[LrSignals
         If the options name a protocol that measures other quantities than the maps.
     """
     dtype = getattr(torch, options.dtype)
-    if options.maps_from == AVERAGED:
+    if options.protocol is not None and (unlike := _difference(options.protocol, maps.names)):
+        raise ValueError(f"{unlike}: leave out maps_from, or choose {UNKNOWN!r}.")
+    if options.maps_from == AVERAGED or options.method == "regression":
         return None, ()
     if options.maps_from == UNKNOWN:
         if set(maps.names) != set(QUANTITIES):
             return None, (f"Signals of an unknown protocol need PD, T1 and T2: {AS_AVERAGES}.",)
         return lr_signals(UNKNOWN, dtype=dtype), ()
     if options.protocol is not None:
-        if unlike := _difference(options.protocol, maps.names):
-            raise ValueError(f"{unlike}: leave out maps_from, or choose {UNKNOWN!r}.")
         return lr_signals(options.protocol, dtype=dtype), ()
     return _by_files(maps, dtype)
 

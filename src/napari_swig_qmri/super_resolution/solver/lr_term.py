@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 MISSING_VARIANCE = 1e6  # of an LR voxel without a measurement
-FIT_ERROR = 2.0  # deviation of signals in units of their noise: fitted maps give the measured signals only roughly
 USUAL_NOISE = 0.01  # of the signals, in units of the PD of water
 LOOSE = 0.5  # change of a log map that is not believed, whatever the residual of the signals
 SMALLEST = 1e-8  # added to J^T J, so that it can be inverted where a map has no effect
@@ -43,7 +42,7 @@ def lr_observation(problem: Problem, noise: Tensor, signal_noise: Tensor | None)
         values, variance = problem.lr_maps - problem.lr_outside, lr_variance(problem, noise)
         return Observation(values=values, variance=variance, operator=problem.truncate)
     values = problem.lr_signals(problem.lr_maps) - problem.lr_outside
-    variance = (FIT_ERROR * signal_noise).square().view(-1, 1, 1, 1).expand_as(values)
+    variance = signal_noise.square().view(-1, 1, 1, 1).expand_as(values)
     return Observation(
         values=values,
         variance=variance.masked_fill(~problem.lr_valid, MISSING_VARIANCE),

@@ -111,7 +111,8 @@ def predict(
 ) -> Generator[None, None, Prediction]:
     """Regression of the LR maps on the guides, corrected by the LR residual where it exceeds the noise.
 
-    Yields between the longer steps.
+    Maps that were fitted to signals are not corrected: their residual next to CSF is no residual of maps. Yields
+    between the longer steps.
 
     Parameters
     ----------
@@ -135,9 +136,11 @@ def predict(
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, lr_features, noise)
-    corrected = _correct(scale, maps, lr_residual(problem, maps), lr_variance(problem, noise.lr_maps).sqrt())
+    if problem.lr_signals is None:
+        residual = lr_residual(problem, maps)
+        maps = _correct(scale, maps, residual, lr_variance(problem, noise.lr_maps).sqrt())
     yield
-    maps, own = with_usual_maps(corrected, problem)
+    maps, own = with_usual_maps(maps, problem)
     return Prediction(maps=maps, covariance=covariance, noise=noise, unmeasured=own)
 
 
@@ -252,8 +255,9 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
         truncate=truncate,
     )
     predicted = yield from _regress(scale)
-    deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
-    predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
+    if problem.lr_signals is None:
+        deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
+        predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
     known = torch.tensor(problem.measured)
     covariance = errors.new_zeros(len(errors), len(errors))
