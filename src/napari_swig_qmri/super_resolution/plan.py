@@ -15,6 +15,7 @@ from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
+from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
 from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_examined, solved_part
@@ -177,6 +178,8 @@ def plan(
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
     sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
+    if options.resolution:
+        problem = with_guide_support(problem, sharp)
     problem = drained(_examined(problem, options, measured))
     return RunPlan(
         maps=measured,

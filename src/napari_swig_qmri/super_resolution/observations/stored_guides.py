@@ -33,13 +33,14 @@ def guides_at_measured_resolution(
     A guide stays as it is stored along axes where its measured voxels are as large as those of the LR maps, and no
     other guide is finer: its detail could not be told from that of the maps.
     """
-    measured = [_measured_grid(guide) for guide in guides]
+    measured = [measured_grid(guide) for guide in guides]
     result, notices = [], []
     for guide, grid in zip(guides, measured, strict=True):
         own = np.asarray(grid.voxel_size)
         others = [other for each, other in zip(guides, measured, strict=True) if each is not guide]
         finer_others = [_edges(other, grid) <= FINER * own for other in others]
         is_used = (own <= FINER * _edges(lr_grid, grid)) | np.any([np.zeros(3, bool), *finer_others], axis=0)
+        is_used &= own >= LEAST_RATIO * np.asarray(guide.grid.voxel_size)
         x, y, z = np.where(is_used, grid.shape, guide.grid.shape).tolist()
         small = _at_shape(guide, (x, y, z))
         result.append(small)
@@ -56,7 +57,7 @@ def _edges(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
     return np.asarray(reordered(grid, axes).voxel_size)
 
 
-def _measured_grid(guide: WeightedImage) -> VoxelGrid:
+def measured_grid(guide: WeightedImage) -> VoxelGrid:
     """Grid of a guide with voxels of the size that it was measured with."""
     data = np.nan_to_num(np.asarray(guide.data, np.float32), posinf=0, neginf=0)
     bright = data[data > data.mean()]
@@ -64,7 +65,7 @@ def _measured_grid(guide: WeightedImage) -> VoxelGrid:
     shape = []
     for axis, n in enumerate(data.shape):
         ratio = measured_ratio(data, inside, axis, LEAST_DROP) if n >= SHORTEST_AXIS else None
-        shape.append(n if ratio is None or ratio < LEAST_RATIO else round(n / ratio))
+        shape.append(n if ratio is None else round(n / ratio))
     return guide.grid.with_shape((shape[0], shape[1], shape[2]))
 
 
