@@ -10,7 +10,7 @@ import torch
 
 from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.wording import size_text
-from napari_swig_qmri.super_resolution.observations.stored_guides import measured_grid
+from napari_swig_qmri.super_resolution.examination.stored_guides import measured_grid
 from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
 
 if TYPE_CHECKING:

@@ -27,7 +27,8 @@ def with_measured_response(problem: Problem, part: SolvedPart) -> Generator[None
 
     `part` is that of the problem as it is.
     """
-    changed, again, responses = problem, part, ()
+    changed, again = problem, part
+    responses: tuple[Response | None, ...] = ()
     head = part.inner & (problem.lr_maps[0] > LEAST_PD) & (problem.lr_maps[2] < MOST_T2)
     for least_gain in LEAST_GAINS if head.any() else ():
         maps, lr_maps = again.maps.numpy(), problem.lr_maps.numpy()

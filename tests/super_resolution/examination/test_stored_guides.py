@@ -5,7 +5,7 @@ from scipy.ndimage import gaussian_filter
 from napari_swig_qmri.data.truncation import truncation_matrix
 from napari_swig_qmri.data.volumes import VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
-from napari_swig_qmri.super_resolution.observations.stored_guides import guides_at_measured_resolution
+from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 
 STORED = (96, 88, 40)
 GRID = VoxelGrid(STORED, np.diag([0.5, 0.5, 1.0, 1.0]))
