@@ -105,6 +105,7 @@ def predict(
     scale = RegressionScale(
         maps=problem.lr_maps,
         usual_t2=_usual_t2(problem),
+        rings=problem.lr_signals is None,
         weight=problem.lr_valid.float(),
         coarse_features=lr_features,
         features=guide_features(problem, problem.guides),
@@ -212,6 +213,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     scale = RegressionScale(
         maps=coarse_maps,
         usual_t2=_usual_t2(problem),
+        rings=problem.lr_signals is None,
         weight=truncate(problem.lr_valid.float()).clamp(0, 1),
         coarse_features=truncate(lr_features),
         features=lr_features,

@@ -53,6 +53,7 @@ class RegressionScale:
 
     maps: Tensor  # (3, x, y, z)
     usual_t2: float  # s, of tissue
+    rings: bool  # whether truncation made the maps ring; maps that were fitted to truncated signals ring little
     weight: Tensor  # (x, y, z), 0 without a measurement
     coarse_features: Tensor  # (guide, x, y, z)
     features: Tensor  # (guide, X, Y, Z)
@@ -84,7 +85,8 @@ def regress(scale: RegressionScale, n_rounds: int = N_ROUNDS) -> Generator[None,
     if not len(scale.features):
         return interpolate_with_floor(scale.maps, scale.truncate)
     log_maps = log_with_floor(scale.maps)
-    log_maps[2].clamp_(min=math.log(LEAST_T2 * scale.usual_t2))
+    if scale.rings:
+        log_maps[2].clamp_(min=math.log(LEAST_T2 * scale.usual_t2))
     fit = yield from fit_regression(log_maps, scale.coarse_features, scale.weight)
     maps = clamp_to_bounds((yield from _applied(fit, scale))).exp_()
     features = scale.average(scale.features)
