@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
 
-from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
-    RATE_SPREAD,
     REGRESSION_WINDOW,
     RIDGE,
     SHRINK,
     add_lr_correction,
-    distribute,
     fit_regression,
-    maps_of_values,
-    regressed_values,
 )
 
 
@@ -65,33 +57,3 @@ def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():
     assert (corrected >= SHRINK * maps).all()
     assert (corrected <= GROW * maps).all()
     torch.testing.assert_close(add_lr_correction(maps, 0.01 * maps), 1.01 * maps)
-
-
-def test_the_functions_that_are_fitted_are_undone():
-    maps = torch.tensor([[0.7, 1.0], [0.9, 4.0], [0.03, 2.0]], dtype=torch.float64)
-    torch.testing.assert_close(maps_of_values(regressed_values(maps)), maps)
-
-
-def halved():
-    hr = VoxelGrid((24, 4, 4), np.eye(4))
-    return KSpaceTruncation(hr, hr.with_shape((12, 2, 2)), dtype=torch.float64)
-
-
-@pytest.mark.parametrize("power", [0, RATE_SPREAD])
-def test_a_residual_is_zero_filled_where_t2_is_alike(power):
-    residual, t2 = normal(3, 12, 2, 2), torch.full((24, 4, 4), 0.08, dtype=torch.float64)
-    change = distribute(halved(), residual, t2, power)
-    torch.testing.assert_close(change, halved().zero_filled(residual))
-
-
-def test_an_error_of_fluid_is_corrected_there_and_not_in_tissue():
-    """Zero filling the residual of fluid that is 20 % off changes tissue beside it by a tenth and more."""
-    t2 = torch.full((3, 24, 4, 4), 0.08, dtype=torch.float64)
-    t2[:, 8:16] = 1.5
-    truth = t2.clone()
-    truth[:, 8:16] = 1.8
-    residual = halved()(truth - t2)
-    change = distribute(halved(), residual, t2[2], RATE_SPREAD) / t2
-    assert change[0, :8].abs().max() > 0.1
-    assert change[2, :8].abs().max() < 1e-3
-    torch.testing.assert_close(change[2, 10:14].mean(), change.new_tensor(0.2), rtol=0, atol=0.05)
