@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from napari_swig_qmri.physics.sequence import check_settings
+from napari_swig_qmri.physics.sequence import check_settings, check_timing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -38,9 +38,7 @@ class MappingProtocol(ABC):
 
     def __post_init__(self) -> None:
         check_settings(self)
-        problem = self._timing_problem()
-        if problem:
-            raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
+        check_timing(self.title, self._timing_problem())
 
     @abstractmethod
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor) -> Tensor:

@@ -96,6 +96,12 @@ def in_shown_units(sequence: PulseSequence) -> dict[str, Any]:
     return shown
 
 
+def check_timing(title: str, problem: str | None) -> None:
+    """Raise ValueError if a clause names settings of the sequence `title` that exclude each other."""
+    if problem:
+        raise ValueError(f"{title} cannot be played out: {problem}; change one of them.")
+
+
 def check_settings(sequence: PulseSequence) -> None:
     """Raise TypeError if a setting is not a number, ValueError if it is out of range or a count is not whole."""
     for each in settings_of(sequence):
@@ -138,9 +144,7 @@ class Contrast(ABC):
 
     def __post_init__(self) -> None:
         check_settings(self)
-        problem = self._timing_problem()
-        if problem:
-            raise ValueError(f"{self.title} cannot be played out: {problem}; change one of them.")
+        check_timing(self.title, self._timing_problem())
 
     @abstractmethod
     def __call__(self, pd: Tensor, t1: Tensor, t2: Tensor, t2star: Tensor | None = None) -> Tensor:

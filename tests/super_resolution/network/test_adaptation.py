@@ -25,7 +25,7 @@ def test_a_bad_network_gets_better_in_the_same_way_every_time_and_stays_itself()
     given = {name: value.clone() for name, value in network.state_dict().items()}
     settings = replace(QUICK, learning_rate=3e-3)
     first, second = (drained(adapt(network, scan(), settings=settings)) for _ in range(2))
-    assert first.after < 0.98 * first.before
+    assert first.after < 0.97 * first.before
     assert all(torch.equal(value, given[name]) for name, value in network.state_dict().items())
     adapted, again = first.network.state_dict(), second.network.state_dict()
     assert all(torch.equal(adapted[name], again[name]) for name in adapted)
