@@ -9,6 +9,7 @@ from dataclasses import replace
 from napari_swig_qmri.data.recognition.acquisition import is_enhanced, part_of
 from napari_swig_qmri.data.recognition.evidence import LONGEST_TEXT, Confidence, Evidence, Kind
 from napari_swig_qmri.data.recognition.programs import (
+    is_first_of_fit,
     made_by_spm,
     maker_of,
     of_freesurfer,
@@ -28,16 +29,27 @@ from napari_swig_qmri.data.recognition.suffixes import (
 )
 from napari_swig_qmri.data.recognition.tissue import is_binary, is_grey, unit_of_map
 from napari_swig_qmri.data.recognition.units import is_spread
-from napari_swig_qmri.data.recognition.words import NUMBERS_AT_END, Hit, capital_rates, found, named_sequence, prepared
+from napari_swig_qmri.data.recognition.words import (
+    NUMBERS_AT_END,
+    Hit,
+    capital_rates,
+    found,
+    named_sequence,
+    prepared,
+    unknown_word,
+)
 
 _HOW_TO_CORRECT = 'if wrong, put "{}": "{}" (or another BIDS suffix) into its sidecar'
 _BIDS_NAME = r"sub-[a-zA-Z0-9+]+(?:_[a-zA-Z0-9]+-[a-zA-Z0-9+]+)*_([a-zA-Z0-9]+)"
 _SHORT_WORDS = r"fa|md|rd|ad|ct|us|rho|loc|trace|kf|f|f0|rb|res|over|pet|afi|warp|t1diff"  # only at the end of a name
+_SHORTEST_UNKNOWN = 3  # letters; shorter words are initials and directions
 _QUANTITIES = {"T1": "T1w", "T2": "T2w", "PD": "PDw"}
+_QUANTITY_NAMES = {"T1map": "T1", "T2map": "T2", "PDmap": "PD", "M0map": "M0", "S0map": "S0"}  # as plain words
 _IN_WORDS = {"arbitrary": "fractions of water"}
 _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
+_ONE_OF_SERIES = r"(?<![a-z0-9])(?:ti|te|fa|tsl)[-_ ]?[0-9]+"  # behind a map's name: an image that it was fitted to
 _TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 
 
@@ -169,11 +181,14 @@ def _meaning(source: str, text: str, evidence: Evidence) -> Kind | None:
         if made_by:
             return _none(made_by, why)
         words = prepared(without_spm_steps(text))
-    return (
-        _not_an_image(source, words, text, evidence)
-        or _explicit(why, words, text, evidence)
-        or _plain(why, words, text, evidence)
-    )
+    told = _not_an_image(source, words, text, evidence)
+    if told is not None:
+        return told
+    kind = _explicit(why, words, text) or _plain(why, words, text, evidence)
+    if not is_name or kind is None or kind.suffix is None or kind.confidence == "ask":
+        return kind
+    doubt = _doubt(kind, words, text)
+    return _ask(kind.suffix, f"{why}, {doubt}") if doubt else kind
 
 
 def _not_an_image(source: str, words: str, text: str, evidence: Evidence) -> Kind | None:
@@ -207,7 +222,7 @@ def _label(group: str, why: str, evidence: Evidence) -> Kind:
     return _decided(group, "sure", why)
 
 
-def _explicit(why: str, words: str, text: str, evidence: Evidence) -> Kind | None:
+def _explicit(why: str, words: str, text: str) -> Kind | None:
     """Kind by words that name it: a map, or a weighted image."""
     suffix = _last_explicit(words)
     is_t1_flair = suffix == "FLAIR" and re.search(r"(?<![a-z0-9])t1w?[-_ ].*(?:flair|dark)", words)
@@ -217,24 +232,39 @@ def _explicit(why: str, words: str, text: str, evidence: Evidence) -> Kind | Non
         is_exact = suffix in SUFFIXES and text.split("_")[-1].split(" ")[-1] == suffix
         if is_exact and why.startswith("its name"):
             return Kind(suffix=suffix, reasons=(f"Its name ends in {suffix}, a BIDS suffix.",))
-        unknown = _unknown_after(suffix, text)
-        if unknown:
-            return _ask(suffix, f"{why}, in which {unknown!r} may change what it is")
         return _decided(suffix, "likely", why)
     if is_enhanced(text) and re.search(r"(?<![a-z0-9])t1|gado", words):
         return _decided("T1w", "likely", why)
     return None
 
 
-def _unknown_after(suffix: str, name: str) -> str | None:
-    """First word after the suffix of a name that begins like one of BIDS, if nothing tells that it keeps the kind."""
-    _, is_there, rest = name.partition(f"_{suffix}_")
-    if not (name.startswith("sub-") and is_there):
+def _doubt(kind: Kind, words: str, name: str) -> str | None:
+    """Clause on what in a name makes its kind uncertain; None if nothing does."""
+    maps = {hit[2].meaning for hit in found("map", words)} | set(capital_rates(name))
+    is_map, named = kind.suffix in MAP_UNITS, {_QUANTITY_NAMES.get(each, each) for each in maps}
+    if is_map and maps:
+        named |= {hit[2].meaning for hit in found("bare", words)} - {"B1"}  # T1 maps are corrected for B1
+    if is_map and len(named) > 1:
+        return f"which names {' and '.join(sorted(named))}"
+    if kind.suffix == "T1w" and re.search(_UNI, words):
+        return "which also names the uniform image of MP2RAGE"
+    if kind.confidence == "sure":
         return None
-    words = [word for word in re.split(r"[^a-z0-9]+", prepared(rest)) if word]
-    harmless = (word for word in words if any(found(group, word) for group in ("step", "plain", "agent")))
-    known = {*harmless, *(word for word in words if re.fullmatch(r"[a-z]?[0-9]+[a-z]{0,2}|registered|to|in|of", word))}
-    return next((word for word in words if word not in known), None)
+    unknown = _unknown_after_kind(is_map, words, name)
+    return f"in which {unknown!r} may change what it is" if unknown else None
+
+
+def _unknown_after_kind(is_map: bool, words: str, name: str) -> str | None:
+    """First word behind the kind in a name that may change it; short ones count in names that begin like BIDS."""
+    if not is_map and not name.startswith("sub-") and found("plain", words):
+        return None  # a series of a scanner, with the words of its protocol
+    hits = [hit for group in ("map", "weighted", "bare") for hit in found(group, words)]
+    rates = [match.end() for match in re.finditer(r"(?<![a-z0-9])r[12](?![a-z0-9])", words)]
+    end = max([*(hit[0] for hit in hits), *rates], default=len(words))
+    of_series = re.search(_ONE_OF_SERIES, words[end:])
+    if of_series and is_map:
+        return of_series[0]
+    return unknown_word(words[end:], 1 if name.startswith("sub-") else _SHORTEST_UNKNOWN)
 
 
 def _last_explicit(words: str) -> str | None:
@@ -255,6 +285,8 @@ def _plain(why: str, words: str, text: str, evidence: Evidence) -> Kind | None:
             return _ask("FLAIR", f"{why}, which may also be a STIR")
         if maker:
             return _decided(f"{bare[-1]}map", "likely", f"{why} ({maker})")
+        if is_first_of_fit(words):
+            return _ask(_QUANTITIES[bare[-1]], f"{why}, which begins like a map fitted by QUIT")
         return _by_distribution(bare[-1], why, words, evidence)
     if rates and not found("weighted", words):
         return _decided(rates[-1], "likely", why)
@@ -302,7 +334,7 @@ def _by_distribution(quantity: str, why: str, words: str, evidence: Evidence) ->
 
 def _at_place(hits: list[Hit], words: str) -> list[Hit]:
     """Hits without short words that stand before the end of a name, where they may be initials."""
-    trimmed = len(re.sub(NUMBERS_AT_END, "", words))
+    trimmed = len(re.sub(NUMBERS_AT_END, "", words.removesuffix("_registered")))
     return [
         hit
         for hit in hits

@@ -64,8 +64,7 @@ def maker_of(text: str, evidence: Evidence) -> str | None:
         return by_program[-1][2].meaning
     if re.search(r"(?<![a-z0-9])mp2rage(?![a-z0-9])", words):
         return "MP2RAGE"
-    fitted = [hit for hit in found("fit", words) if hit[1] == 0]
-    if fitted and re.fullmatch(r"[a-z0-9]+_(?:t1|t2|pd|b1|m0)", words):
+    if is_first_of_fit(words) and re.fullmatch(r"[a-z0-9]+_(?:t1|t2|pd|b1|m0)", words):
         return "QUIT"
     if evidence.folder == "fitresults":
         return "qMRLab"
@@ -73,6 +72,11 @@ def maker_of(text: str, evidence: Evidence) -> str | None:
     if parse_unit(evidence.sidecar.get("Units")) or unit_in(about, "s") or named_unit:
         return "its unit"
     return "its description" if re.search(r"(?<![a-z0-9])maps?(?![a-z0-9])", about) else None
+
+
+def is_first_of_fit(words: str) -> bool:
+    """Whether a prepared name begins with what QUIT calls a method of fitting."""
+    return any(hit[1] == 0 for hit in found("fit", words))
 
 
 def other_image_type(evidence: Evidence) -> str | None:

@@ -32,6 +32,7 @@ GROUPS = {
     "fit": "as the first word before a plain T1: a map fitted by QUIT",
     "plain": "beside a plain T1: a weighted image",
     "step": "beside a plain T1: nothing but a step of processing",
+    "neutral": "says nothing about the kind of an image",
     "weighted": "weighted image",
     "bare": "map or weighted image: the values decide",
 }
@@ -40,23 +41,25 @@ _SEQUENCES = (  # key of `SEQUENCES` and regular expression; the first match cou
     ("mp2rage-uni", r"mp2rage|unit1"),
     ("psir", r"psir|phase.?sensitive"),
     ("dir", r"double.?inversion|<d?dir>(?!-|_(?:ap|pa|lr|rl))"),
-    ("mprage", r"mp.?rage|bravo|ir.?f?spgr|<tfl|<(?:3d|t1w?)?[_ -]?tfe|turbo.?(?:flash|field)"),
+    ("mprage", r"mp.?rage|bravo|ir.?f?spgr|spgr.*<ir.?prep|<tfl|<(?:3d|t1w?)?[_ -]?tfe|turbo.?(?:flash|field)"),
     ("stir", r"<stir"),
     ("t2-flair", r"flair|dark.?fluid|da.fl>|<tirm?>"),
     ("bssfp", r"bssfp|balanced|tru.?fi|true.?fisp|fiesta|<b.?ffe|<tfi>|<ciss"),
-    ("spgr", r"spgr|spoiled|<flash|<fl[23]d|vibe|lava|thrive|<t?[12]?w?_?ffe|<e?fgre|<gre>|gradient.?echo"),
+    ("spgr", r"spgr|spoiled|flash|<fl[23]d|vibe|lava|thrive|<t?[12]?w?_?ffe|<e?fgre|<gre>|gradient.?echo"),
     ("tse", r"[tf]se>|<space|<spc|<cube|<vista|brain.?view|<rare>|(?:turbo|fast).?spin|haste|propeller|<blade>"),
     ("ir-se", r"inversion.?recovery|<ir.?se>"),
     ("spin-echo", r"spin.?echo|<se>"),
     ("mprage", r"<mpr>"),  # last, because it also stands for multiplanar reformats
 )
 
+_KEEPING = ("map", "maker", "fit", "plain", "step", "neutral", "weighted", "bare", "agent")  # groups
 _ENTITIES = "sub|ses|run|space|from|to|res|task|dir|tpl|den|cohort|hemi|echo|flip|inv|chunk|split|recording|mode"
 _NEUTRAL = rf"(?<![a-z0-9])(?:{_ENTITIES})-[a-z0-9+]+"
 _ACQUIRED = r"(?<![a-z0-9])(?:acq|rec)-[a-z0-9+]+"
 _TARGET = (
-    r"(?:[-_ ]to[-_ ]|(?<=reg)2_?)(?:mni|std|t1w?|t2w?|flair|pdw?|[a-z]*space)[a-z0-9]*"
-    r"|(?<=[-_ ])in[-_ ](?:t[12]w?|flair)(?:[-_ ]?space)?(?![a-z0-9])"
+    r"(?:[-_ ]to[-_ ]|(?<=reg)2_?)(?:mni|std|t1w?|t2w?|flair|pdw?|bold|dwi|fa|asl|pet|ct|native"
+    r"|template|[a-z]*space)[a-z0-9]*"
+    r"|(?<=[-_ ])in[-_ ](?:t[12]w?|flair|bold|dwi|mni|std|native)(?:[-_ ]?space)?(?![a-z0-9])"
 )
 _CORRECTED = r"[-_ ](?:n4[-_ ]?)?bias[-_ ]?(?:field)?[-_ ]?correct(?:ed|ion)"
 _STANDARD = r"(?<=[-_ ])mni[a-z0-9]*|^mni[a-z0-9]*"
@@ -94,6 +97,17 @@ def found(group: str, text: str) -> list[Hit]:
 def capital_rates(text: str) -> list[str]:
     """Suffixes of rates written as plain R1 and R2 in a text, in their order."""
     return [f"{rate}map" for rate in re.findall(r"(?<![A-Za-z0-9])R[12](?![A-Za-z0-9])", text)]
+
+
+def unknown_word(text: str, n_letters: int) -> str | None:
+    """First word of a prepared text with so many letters or more that does not keep the kind of an image; else None.
+
+    Words of images, their sequences, processing and position keep it; numbers with a unit or a letter do, too.
+    """
+    for pattern in (*(_patterns(group)[0] for group in _KEEPING), *(pattern for _, pattern in _sequences())):
+        text = pattern.sub("_", text)
+    words = (word for word in re.split(r"[^a-z0-9]+", text) if len(word) >= n_letters)
+    return next((word for word in words if not re.fullmatch(r"[a-z]{0,3}[0-9]+[a-z]{0,2}|registered", word)), None)
 
 
 @cache
