@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 from napari.components import ViewerModel
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QFileDialog, QInputDialog
+from qtpy.QtWidgets import QFileDialog, QInputDialog, QWidget
 
+from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.synthesize.dock import SynthesizeWidget
 from napari_swig_qmri._napari.synthesize.sheet_panel import SheetPanel
@@ -109,6 +110,22 @@ def test_a_sheet_shows_every_contrast_of_the_last_source_with_its_options(
     assert [layer for layer in viewer.layers if layer.visible] == widget.sheet.layers
     widget.run()
     assert not any(layer.visible for layer in viewer.layers if layer.name.startswith("T1w synthetic"))
+
+
+@pytest.mark.slow
+def test_a_dock_closed_while_a_sheet_appears_leaves_cells_and_letters_to_later_grids(
+    viewer: ViewerModel, qtbot: QtBot
+) -> None:
+    widget = SynthesizeWidget(viewer)  # type: ignore[arg-type]
+    grid, left = viewer.canvas.grid, viewer.canvas.overlays["swig_left_side"]
+    widget.sheet.start_sheet()
+    qtbot.waitUntil(lambda: grid.shape == (2, 2) and not left.box, timeout=20_000)
+    place = QWidget()
+    widget.setParent(place)
+    widget.setParent(None)  # as napari does with the widget of a closed dock
+    qtbot.waitUntil(lambda: not exists(widget))
+    assert grid.shape == (-1, -1)
+    assert left.box
 
 
 @pytest.mark.slow

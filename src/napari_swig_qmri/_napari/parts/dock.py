@@ -27,6 +27,7 @@ from qtpy.QtWidgets import (
 from napari_swig_qmri._napari.parts.appearance import exists, style_sheet
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import Part, add_part, column
+from napari_swig_qmri._napari.parts.one_by_one import OneByOne
 from napari_swig_qmri._napari.parts.plots import Plot, PlotPlace
 
 if TYPE_CHECKING:
@@ -172,6 +173,8 @@ class Dock(QWidget):
         if exists(self) and self.parent() is None:
             for query in self.findChildren(BackgroundQuery):
                 query.forget()
+            for work in self.findChildren(OneByOne):
+                work.stop()
             self.deleteLater()
 
 

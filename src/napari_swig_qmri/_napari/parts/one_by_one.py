@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Generator
 from itertools import chain
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ class OneByOne(QObject):
     def __init__(self, parent: QObject) -> None:
         super().__init__(parent)
         self._pieces: Iterator[Piece] | None = None
+        self._generator: Generator[Piece, None, None] | None = None  # of these pieces
         self._has_painted = False  # since the last function
         self._timer = QTimer(self)
         self._timer.setInterval(PAUSE)
@@ -44,8 +46,18 @@ class OneByOne(QObject):
 
     def start(self, pieces: Iterable[Piece]) -> None:
         """Start to call functions, in place of those that are left."""
+        self.stop()
+        self._generator = pieces if isinstance(pieces, Generator) else None
         self._pieces = chain([gc.collect], pieces)
         self._timer.start()
+
+    def stop(self) -> None:
+        """Leave out the functions that are left, and let a generator of them clean up."""
+        self._timer.stop()
+        self._pieces = None
+        if self._generator is not None:
+            self._generator.close()
+            self._generator = None
 
     def _go_on(self) -> None:
         self._has_painted = not self._has_painted
@@ -57,12 +69,8 @@ class OneByOne(QObject):
                 piece()
                 return
         except Exception as error:  # Qt drops what a slot raises
-            self._end()
+            self.stop()
             self.failed.emit(error)
             return
-        self._end()
+        self.stop()
         self.done.emit()
-
-    def _end(self) -> None:
-        self._timer.stop()
-        self._pieces = None

@@ -17,6 +17,8 @@ from napari_swig_qmri._napari.placement import SPACE_AXES
 from napari_swig_qmri._napari.records import LayerRecord
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from napari.components import Dims, ViewerModel
 
 _MARKS = {"swig_left_side": "middle_left", "swig_right_side": "middle_right"}  # overlays with letters -> place
@@ -159,9 +161,19 @@ def _has_own_layers(viewer: ViewerModel) -> bool:
 def _letter(viewer: ViewerModel, _event: object = None) -> None:
     """Write the letters of the sides, and show them while the viewer has images of this plugin."""
     is_shown = _has_own_layers(viewer)
-    for key, letter in zip(_MARKS, sides_of(viewer), strict=True):
-        viewer.canvas.overlays[key].text = letter
-        viewer.canvas.overlays[key].visible = is_shown and bool(letter)
+    for letter, text in zip(_letters(viewer), sides_of(viewer), strict=True):
+        letter.text = text
+        letter.visible = is_shown and bool(text)
+
+
+def plates_of_letters(viewer: ViewerModel, shown: bool) -> Iterator[Callable[[], object]]:
+    """Functions that show or hide the plates of the letters, one side of all cells of a grid at a time."""
+    for letter in _letters(viewer):
+        yield partial(setattr, letter, "box", shown)
+
+
+def _letters(viewer: ViewerModel) -> list[TextOverlay]:
+    return [viewer.canvas.overlays[key] for key in _MARKS if key in viewer.canvas.overlays]
 
 
 def follow_current_view() -> None:

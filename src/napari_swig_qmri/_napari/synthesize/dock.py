@@ -102,7 +102,9 @@ class SynthesizeWidget(Dock):
         self.status = StatusLine(HELP)
         self.compare = ComparePanel(napari_viewer, self.live.volumes)
         self.blend = BlendPanel(napari_viewer)
-        self.sheet = SheetPanel(napari_viewer, self.live.volumes, self.sources, self.editor, self.rendering)
+        self.sheet = SheetPanel(
+            napari_viewer, self.live.volumes, self.sources, self.editor, self.rendering, self._side_by_side
+        )
         self.folds = (
             Foldable("Swipe, flicker, checkerboard", self.blend),
             Foldable("Protocol sheet: several contrasts at once", self.sheet),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -23,9 +23,9 @@ from napari_swig_qmri._napari.parts.map_sets import SourceList
 from napari_swig_qmri._napari.parts.one_by_one import OneByOne
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
 from napari_swig_qmri._napari.parts.transmit_layers import contrast_maps_of
-from napari_swig_qmri._napari.parts.viewer_layers import show
 from napari_swig_qmri._napari.result_layers import origin_of
 from napari_swig_qmri._napari.synthesize.rendering_options import RenderingEditor
+from napari_swig_qmri._napari.synthesize.side_by_side import SideBySide
 from napari_swig_qmri._napari.synthesize.volume_rendering import VolumeRendering
 from napari_swig_qmri.data.inputs import subject_in
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
@@ -56,9 +56,10 @@ class SheetPanel(QWidget):
         sources: SourceList,
         editor: AcquisitionEditor,
         rendering: RenderingEditor,
+        side_by_side: SideBySide,
     ) -> None:
         super().__init__()
-        self._viewer, self._volumes = viewer, volumes
+        self._viewer, self._volumes, self._side_by_side = viewer, volumes, side_by_side
         self._sources, self._editor, self._rendering = sources, editor, rendering
         self._protocol: Protocol | None = Protocol.usual()
         self._has_maps = False
@@ -134,8 +135,8 @@ class SheetPanel(QWidget):
             show_note(self.message, "Adding the contrasts…")
             self._adding.start(self._pieces(self._protocol))
 
-    def _pieces(self, protocol: Protocol) -> Iterator[Callable[[], None]]:
-        """Functions that compute the contrasts one by one, replace the present sheet, and add the layers one by one."""
+    def _pieces(self, protocol: Protocol) -> Generator[Callable[[], object], None, None]:
+        """Functions that compute the contrasts and show them in place of the present sheet, each a small part of it."""
         source, field = self._sources.value()[-1], self._rendering.field_layer
         layers: list[Image] = []
 
@@ -146,24 +147,22 @@ class SheetPanel(QWidget):
         for contrast in protocol.contrasts:
             yield partial(make, contrast)
         yield self._open
+        for layer in list(self.layers):
+            yield partial(self._viewer.layers.remove, layer)
         for layer in layers:
             yield partial(self._add, layer)
-            yield partial(show, layer, True)
+        yield from self._side_by_side.in_turn(layers)
         yield self.shown.emit
 
     def _open(self) -> None:
-        """Remove the present sheet."""
+        """End what would be shown beside the sheet."""
         self.opening.emit()
         self._viewer.canvas.grid.enabled = False
-        for layer in self.layers:
-            self._viewer.layers.remove(layer)
-        self.layers = []
         show_note(self.message, "")
 
     def _add(self, layer: Image) -> None:
         self.layers.append(layer)  # first, because removed layers are forgotten
         self._volumes.add([layer])
-        layer.name_overlay.visible = True
 
     def export_to(self, folder: Path) -> None:
         """Compute every contrast of the protocol and write it to a folder, in the background."""

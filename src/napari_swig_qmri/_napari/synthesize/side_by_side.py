@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
+from functools import partial
+from math import ceil, sqrt
 
 from napari.components import ViewerModel
 from napari.layers import Layer
 
+from napari_swig_qmri._napari.parts.view import plates_of_letters
 from napari_swig_qmri._napari.parts.viewer_layers import show
 
 PAIR_STRIDE = -2  # grid stride for two layers per cell, counted from the last layer
@@ -35,12 +38,14 @@ class SideBySide:
         pairs
             Pairs among them that share a cell, the upper layer second.
         """
-        self._shown = list(layers)
         grid = self._viewer.canvas.grid
+        if layers and not pairs and grid.enabled and grid.stride == 1 and self._is_shown(layers):
+            return
+        self._shown = list(layers)
         grid.enabled = False  # otherwise each change of a layer lays the grid out anew
         for layer in self._hidden:
             show(layer, layer.visible or not layers or layer in layers)
-        others = [each for each in self._viewer.layers if each.visible and each not in layers] if layers else []
+        others = self._others(layers) if layers else []
         for layer in others:
             layer.visible = False
         self._hidden = [*(each for each in self._hidden if not each.visible), *others] if layers else []
@@ -48,6 +53,41 @@ class SideBySide:
             grid.stride = PAIR_STRIDE if pairs else 1
             self._raise([each for pair in reversed(pairs) for each in pair] or layers)
         grid.enabled = bool(layers)
+
+    def in_turn(self, layers: Sequence[Layer]) -> Generator[Callable[[], object], None, None]:
+        """Functions that show layers with their names, like `show`, each a small part of it; the last one is on top.
+
+        All cells at once would block the window for a second: their first paint builds a shader program for every
+        image, name, letter and plate.
+        """
+        grid = self._viewer.canvas.grid
+        grid.enabled = False
+        self._shown = list(layers)
+        for layer in self._others(layers):
+            self._hidden.append(layer)
+            yield partial(show, layer, False)
+        _call(plates_of_letters(self._viewer, False))
+        n_columns = ceil(sqrt(len(layers)))
+        grid.stride, grid.shape = 1, (ceil(len(layers) / n_columns), n_columns)  # of the whole grid already
+        grid.enabled = True
+        try:
+            for layer in layers:
+                yield partial(show, layer, True)
+            for layer in layers:
+                yield partial(setattr, layer.name_overlay, "visible", True)
+            yield partial(setattr, grid, "shape", (-1, -1))
+            yield from plates_of_letters(self._viewer, True)
+        finally:
+            grid.shape = (-1, -1)
+            _call(plates_of_letters(self._viewer, True))
+
+    def _is_shown(self, layers: Sequence[Layer]) -> bool:
+        """Whether these layers are shown, and no others."""
+        return self._shown == list(layers) and all(each.visible for each in layers) and not self._others(layers)
+
+    def _others(self, layers: Sequence[Layer]) -> list[Layer]:
+        """Visible layers that are not among these."""
+        return [each for each in self._viewer.layers if each.visible and each not in layers]
 
     def is_in(self, cell: tuple[int, int] | None, layer: Layer) -> bool:
         """Whether a layer is in a grid cell (row, column); always True without a grid."""
@@ -58,3 +98,8 @@ class SideBySide:
         """Move layers above all others, the last one on top."""
         for layer in layers:
             self._viewer.layers.move(self._viewer.layers.index(layer), len(self._viewer.layers))
+
+
+def _call(pieces: Iterable[Callable[[], object]]) -> None:
+    for piece in pieces:
+        piece()
