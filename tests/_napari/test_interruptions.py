@@ -36,6 +36,10 @@ class Bench:
         self.dock = SuperResolveWidget(self.viewer, self._solve, self._check)  # type: ignore[arg-type]
         return self.dock
 
+    def close_window(self) -> None:
+        """Close the window in the same turn of the event loop, with both docks in it."""
+        self.viewer.close()  # type: ignore[attr-defined]
+
     def _check(self, *arguments: Any, **options: Any) -> Any:
         self.gate.wait(5)
         return self.engine.preflight(*arguments, **options)
@@ -67,7 +71,6 @@ class Bench:
         self.dock.run()
         self.repeat = lambda: self.dock.results.save(self.folder)
         self.repeat()
-        self.qtbot.wait(1)  # it starts in the next turn of the event loop
 
     def rendering(self) -> None:
         """A live contrast is computed for the 3D view."""
@@ -139,4 +142,28 @@ def test_after_every_interruption_the_next_run_works(
     add_case(bench.viewer)
     dock = bench.dock if exists(bench.dock) else bench.open_dock()
     assert "T1 SR (ms)" in [layer.name for layer in dock.run()]
+    assert not errors
+
+
+@pytest.mark.slow
+@pytest.mark.gui
+@pytest.mark.parametrize("stage", STAGES, ids=lambda stage: stage.__name__)
+def test_a_window_closed_at_any_stage_loses_no_save(
+    make_napari_viewer_proxy: Callable[..., Any],
+    qtbot: QtBot,
+    tmp_path: Path,
+    errors: list[object],
+    stage: Callable[[Bench], None],
+) -> None:
+    viewer = make_napari_viewer_proxy()
+    bench = Bench(viewer, qtbot, tmp_path)
+    for dock in (bench.dock, bench.synthesize):
+        viewer.window.add_dock_widget(dock)
+    stage(bench)
+    bench.close_window()
+    bench.gate.set()
+    if stage is Bench.saving:
+        qtbot.waitUntil(lambda: len(list(tmp_path.rglob("*.nii.gz"))) == N_SAVED)
+    bench.close_docks()
+    qtbot.wait(200)  # what threads answer now, nobody takes
     assert not errors

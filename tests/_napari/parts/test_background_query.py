@@ -131,3 +131,25 @@ def test_unexpected_errors_are_reported_to_napari(
     assert "KeyError: 'gains'" in reports.ends[0]
     assert reports.ends[1] == "ended"
     assert received[0][0] is KeyError
+
+
+@pytest.mark.parametrize("end", ["forgotten", "deleted"])
+def test_a_lasting_job_is_finished_after_its_window_was_closed_and_tells_its_failure(qtbot: QtBot, end: str) -> None:
+    parent, written = QObject(), list[int]()
+    query = BackgroundQuery(parent, lasting=True)
+
+    def write() -> Iterator[int]:
+        for count in range(3):
+            threading.Event().wait(0.01)
+            written.append(count)
+            yield count
+        raise OSError("The disk is full.")
+
+    query.ask(write)
+    if end == "forgotten":
+        query.forget()
+    else:
+        parent.deleteLater()
+    qtbot.waitUntil(lambda: any(each.message == "The disk is full." for each in notification_manager.records))
+    notification_manager.records.clear()
+    assert written == [0, 1, 2]

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import importlib
 import sys
+import threading
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from weakref import ref
 
-from napari.utils.notifications import notification_manager
+from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 from superqt.utils import create_worker
 
@@ -34,12 +35,21 @@ class Failure:
     error: Exception | None = None
 
 
+class Reporter(QObject):
+    """Carries the steps and the answer of a job from its thread to the main thread."""
+
+    stepped = Signal(object)
+    finished = Signal(object)
+
+
 @dataclass(eq=False)
 class Job:
-    """A function to call in a thread, and whether its result is still wanted."""
+    """A function to call in a thread, and whether its result is still wanted, and reported to someone."""
 
     function: Callable[[], Any]
     is_wanted: bool = True
+    is_followed: bool = True
+    reporter: Reporter = field(default_factory=Reporter)
 
 
 class BackgroundQuery(QObject):
@@ -47,6 +57,9 @@ class BackgroundQuery(QObject):
 
     A function may be a generator function. It then reports its progress, and stops at its next step once its
     result is no longer wanted or this object is deleted.
+
+    The functions of a lasting query, which write files, start at once. Only `stop` ends them: they outlast a closed
+    dock, window and program. A failure is then a notification of napari, which also prints it.
     """
 
     progressed = Signal(object)  # step of a generator
@@ -54,8 +67,9 @@ class BackgroundQuery(QObject):
     failed = Signal(str)  # one sentence why there is no result
     ended = Signal()  # a job has ended with a result, without one, or because of `stop`
 
-    def __init__(self, parent: QObject, pause: int = PAUSE) -> None:
+    def __init__(self, parent: QObject, pause: int = PAUSE, *, lasting: bool = False) -> None:
         super().__init__(parent)
+        self._is_lasting = lasting
         self._job: Job | None = None  # pending or running
         self._timer = QTimer(self)
         self._timer.setSingleShot(True)
@@ -71,13 +85,17 @@ class BackgroundQuery(QObject):
         """Call a function in a thread after a pause, unless another follows in the meantime."""
         self.forget()
         self._job = Job(function)
-        self._timer.start()
+        if self._is_lasting:
+            self._start_lasting(self._job)
+        else:
+            self._timer.start()
 
     def forget(self) -> None:
-        """Stop the current job at its next step and report nothing more about it."""
+        """Stop the current job at its next step, unless it is a lasting one, and report nothing more about it."""
         self._timer.stop()
         if self._job is not None:
-            self._job.is_wanted = False
+            self._job.is_wanted = self._is_lasting
+            self._job.is_followed = False
             self._job = None
 
     def stop(self) -> None:
@@ -94,6 +112,12 @@ class BackgroundQuery(QObject):
         worker.yielded.connect(self._report)
         worker.returned.connect(self._take)
         worker.start()
+
+    def _start_lasting(self, job: Job) -> None:
+        """Start a job in a thread that Python waits for when it ends; napari stops its own workers."""
+        job.reporter.stepped.connect(self._report)
+        job.reporter.finished.connect(self._take)
+        threading.Thread(target=_finish, args=(job, partial(_exists, ref(self)))).start()
 
     def _report(self, step: tuple[Job, Any]) -> None:
         job, progress = step
@@ -125,6 +149,20 @@ def _steps(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any]
         return job, Failure(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"), error)
     except BaseException as error:  # SystemExit ends the job, not the program
         return job, Failure(STOPPED.format(error=type(error).__name__))
+
+
+def _finish(job: Job, is_here: Callable[[], bool]) -> None:
+    """Carry out a lasting job, report its steps, and say why it failed if nobody else can."""
+    steps = _steps(job, lambda: True)
+    try:
+        while True:
+            job.reporter.stepped.emit(next(steps))
+    except StopIteration as end:
+        answer = end.value
+    _, result = answer
+    if isinstance(result, Failure) and not (job.is_followed and is_here()):
+        show_error(result.sentence)
+    job.reporter.finished.emit(answer)
 
 
 def _result(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, Any]:

@@ -31,21 +31,24 @@ SLOWER, SLACK = 1.5, 10.0  # a run is called slow if it takes this factor, and t
 class RunPanel(QWidget):
     """Run and Cancel buttons, a progress bar with stage and time left, and how the last run ended.
 
-    `unchanged` is the sentence shown after a cancelled run about what was left as it was.
+    `unchanged` is the sentence shown after a cancelled run about what was left as it was. A `lasting` job, which
+    writes files, ends as it should even if the window is closed.
     """
 
     requested = Signal()  # the Run button was pressed
     succeeded = Signal(object)  # the result of the job
     ended = Signal()  # the job succeeded, failed or was cancelled
 
-    def __init__(self, action: str, tooltip: str, *, unchanged: str = "No layers were added.") -> None:
+    def __init__(
+        self, action: str, tooltip: str, *, unchanged: str = "No layers were added.", lasting: bool = False
+    ) -> None:
         super().__init__()
         self._ready = True
         self._is_cancelled = False
         self._unchanged = unchanged
         self._started = 0.0
         self._expected = math.inf  # s from the start to the end, the shortest estimate of the current job
-        self._query = BackgroundQuery(self, pause=0)
+        self._query = BackgroundQuery(self, pause=0, lasting=lasting)
         self.run_button = button(action, tooltip, self.requested.emit)
         self.cancel_button = button("Cancel", "Stop the run. Layers and files stay as they are.", self.cancel)
         self.bar = ProgressBar(max=STEPS)

@@ -92,7 +92,7 @@ class ResultPanel(QWidget):
         tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
         self.undo_button = button("Undo adaptation", tooltip, self.undo)
         self.message = wrapped_label(role="note")
-        self._saving = BackgroundQuery(self, pause=0)
+        self._saving = BackgroundQuery(self, lasting=True)
         self._saving.answered.connect(self._say_saved)
         self._saving.failed.connect(partial(show_note, self.message, problem=True))
         self._saving.ended.connect(self._update)

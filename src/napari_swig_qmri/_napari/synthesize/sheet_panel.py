@@ -86,6 +86,7 @@ class SheetPanel(QWidget):
             "Export…",
             "Compute all contrasts and write them to a folder.",
             unchanged="Files that were already written are kept.",
+            lasting=True,
         )
         self._adding = OneByOne(self)
         self._lay_out()
