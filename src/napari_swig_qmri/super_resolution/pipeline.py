@@ -127,7 +127,8 @@ def super_resolution_steps(
 def _run(planned: RunPlan) -> Generator[Progress, None, SuperResolution]:
     yield Progress(0.0, "local regression on the guides")
     solution = yield from with_time_left(mapped(solve(planned), between(0.0, 0.94)))
-    testing = rehearse(planned.problem, solution.gains, solution.covariance, refined=solution.conflict is not None)
+    refined = None if solution.conflict is None else solution.maps
+    testing = rehearse(planned.problem, solution.gains, solution.covariance, refined)
     rehearsal = yield from staged(testing, 0.94, 1.0, "testing the guides one scale up")
     yield Progress(1.0, "comparing the result with the images")
     return result_of(solution, rehearsal, planned)

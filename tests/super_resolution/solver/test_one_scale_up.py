@@ -12,9 +12,9 @@ from engine_cases import degraded, slab, textured
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.preparation.problem import prepare
+from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor, prepare
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
-from napari_swig_qmri.super_resolution.solver.one_scale_up import rehearse
+from napari_swig_qmri.super_resolution.solver.one_scale_up import mixed_variance, rehearse
 from napari_swig_qmri.super_resolution.solver.prediction import predict
 
 
@@ -23,9 +23,10 @@ def problem(maps=None, factor=2.0, n_guides=2, change=lambda guide: guide):
     return drained(prepare(lr, [change(guide) for guide in guides], guides[0].grid))
 
 
-def rehearsed(case, *, refined=True):
-    covariance = drained(predict(case)).covariance
-    return drained(rehearse(case, start_gains(case), covariance, refined=refined))
+def rehearsed(case, *, refined=True, maps=None):
+    prediction = drained(predict(case))
+    maps = prediction.maps if maps is None else maps
+    return drained(rehearse(case, start_gains(case), prediction.covariance, maps if refined else None))
 
 
 @pytest.mark.parametrize("factor", [2.0, (1, 1, 4), (2, 2, 1)])
@@ -73,12 +74,22 @@ def test_a_run_that_cannot_be_rehearsed_says_why(change, reason):
     case = problem()
     changed = {name: value if name == "sequences" else value * getattr(case, name) for name, value in change.items()}
     assert re.fullmatch(
-        reason, drained(rehearse(replace(case, **changed), start_gains(case), torch.eye(3), refined=True)).reason
+        reason, drained(rehearse(replace(case, **changed), start_gains(case), torch.eye(3), None)).reason
     )
 
 
 def test_the_regression_is_trusted_as_far_as_the_run_found_it_right():
     case = problem()
-    trusted = drained(rehearse(case, start_gains(case), 1e-8 * torch.eye(3), refined=True))
+    maps = drained(predict(case)).maps
+    trusted = drained(rehearse(case, start_gains(case), 1e-8 * torch.eye(3), maps))
     torch.testing.assert_close(trusted.solved, rehearsed(case, refined=False).solved, rtol=0.02, atol=0)
     assert (rehearsed(case).solved < 0.9 * trusted.solved).any()
+
+
+def test_guides_are_trusted_less_where_voxels_of_the_lr_maps_are_mixed():
+    case = problem()
+    flat = case.interpolate(log_with_floor(case.lr_maps)).exp()  # HR maps without detail mix nothing
+    true = torch.as_tensor(slab().maps.data).float()
+    of_true, of_flat = (mixed_variance(case, maps)[:, case.tissue].median(-1).values for maps in (true, flat))
+    assert (of_true > 10 * of_flat).all()
+    assert (rehearsed(case, maps=true).solved < rehearsed(case, maps=flat).solved + 1e-4).all()

@@ -14,10 +14,12 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.preparation.problem import Problem, log_with_floor, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, Problem, log_with_floor, prepare
 from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ONE_SCALE_DOWN,
     grid_one_scale_up,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 N_STEPS = 2  # of Gauss-Newton: more change the errors by a hundredth
+MIXED_WINDOW = 0.5  # standard deviation in LR voxels of the average of squares of what mixed voxels change
 LARGEST_SHARE = 1 / 8  # of the HR voxels that the problem one scale up has; a larger LR grid is cropped
 
 
@@ -61,7 +64,7 @@ def prepare_like(
 
 
 def rehearse(
-    problem: Problem, gains: Tensor, covariance: Tensor, *, refined: bool
+    problem: Problem, gains: Tensor, covariance: Tensor, maps: Tensor | None
 ) -> Generator[None, None, Rehearsal | Unrehearsed]:
     """Solve a problem one scale up and compare the solution, and cubic interpolation, with the LR maps.
 
@@ -75,13 +78,14 @@ def rehearse(
     covariance
         ``(3, 3)``, of the errors of log maps that the regression makes at the scale of the LR maps, as the run measured
         it. Another scale up, where much of the head is on the edge of something, it can be many times larger.
-    refined
-        Whether the regression is refined with the signal models, as in the run that is rehearsed.
+    maps
+        Solved HR maps ``(3, X, Y, Z)`` if the run refined the regression with the signal models, None if not.
     """
-    problem = _cropped(problem)
-    grid = grid_one_scale_up(problem)
     if not problem.sequences:
         return Unrehearsed("there is no guide")
+    mixed = None if maps is None else mixed_variance(problem, maps)
+    problem, mixed = _cropped(problem, mixed)
+    grid = grid_one_scale_up(problem)
     is_larger = any(n > n_lr for n, n_lr in zip(grid.shape, problem.lr_grid.shape, strict=True))
     if is_larger or grid.shape == problem.lr_grid.shape:
         return Unrehearsed("the maps hold no detail that could be left out")
@@ -92,7 +96,7 @@ def rehearse(
         return Unrehearsed("the maps hold too little tissue")
     except ValueError as refusal:
         return Unrehearsed(f"with half the detail, {str(refusal).rstrip('.')}")
-    log_maps = yield from _solved(above, gains.float() * above.gain_units, covariance, refined)
+    log_maps = yield from _solved(above, gains.float() * above.gain_units, covariance, mixed)
     log_maps[0] += float(np.log(above.pd_unit))
     factors = np.divide(problem.lr_grid.shape, grid.shape)
     cubic = [zoom(volume.numpy(), factors, order=3, mode="nearest", grid_mode=True) for volume in coarse]
@@ -103,13 +107,29 @@ def rehearse(
     )
 
 
-def _solved(problem: Problem, gains: Tensor, covariance: Tensor, refined: bool) -> Generator[None, None, Tensor]:
-    """Log maps ``(3, X, Y, Z)`` of a problem with known gains and a known covariance of its regression errors."""
+def mixed_variance(problem: Problem, maps: Tensor) -> Tensor:
+    """Variance ``(guide, x, y, z)`` of LR guides around the signals of LR maps, in units of PD, for HR maps.
+
+    The signal of several tissues in one LR voxel is not that of its LR maps, even if HR guides follow the models.
+    """
+    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
+    lr_maps = torch.maximum(problem.lr_maps - lr_residual(problem, maps), floor)
+    differences = [problem.truncate(each(*maps)) - each(*lr_maps) for each in problem.sequences]
+    return torch.stack([gaussian_average(each.square(), MIXED_WINDOW) for each in differences])
+
+
+def _solved(problem: Problem, gains: Tensor, covariance: Tensor, mixed: Tensor | None) -> Generator[None, None, Tensor]:
+    """Log maps ``(3, X, Y, Z)`` of a problem with known gains and a known covariance of its regression errors.
+
+    They are those of the regression alone if the variance `mixed` ``(guide, X, Y, Z)`` of the guides is None.
+    """
     prediction = yield from predict(problem)
     prediction = replace(prediction, covariance=covariance.to(prediction.covariance.dtype) / ONE_SCALE_DOWN)
-    if not refined:
+    if mixed is None:
         return log_with_floor(prediction.maps)
     posterior = make_posterior(problem, prediction, gains)
+    precision, error = posterior.guide_precision, mixed / problem.gain_units.square().view(-1, 1, 1, 1)
+    posterior = replace(posterior, guide_precision=precision / (1 + precision * error))
     start = Iterate.at(posterior.prior_mean, posterior)
     n_planes = planes_of_a_slab(problem.hr_grid.shape, torch.device("cpu"), None)
     refining = refine(posterior, start, n_steps=N_STEPS, n_planes=n_planes, device="cpu")
@@ -120,19 +140,22 @@ def _median_error(log_maps: Tensor, target: Tensor, where: Tensor) -> Tensor:
     return (log_maps - target)[:, where].abs().median(-1).values
 
 
-def _cropped(problem: Problem) -> Problem:
-    """Planes with the most tissue along the least truncated axis, if the LR grid has too many voxels."""
+def _cropped(problem: Problem, volumes: Tensor | None) -> tuple[Problem, Tensor | None]:
+    """Planes with the most tissue along the least truncated axis, if the LR grid has too many voxels.
+
+    Crops a problem and LR volumes ``(n, x, y, z)`` alike.
+    """
     n_hr, n_lr = np.asarray(problem.hr_grid.shape), np.asarray(problem.lr_grid.shape)
     axis = int(np.argmin(n_hr / n_lr))
     kept = max(2, int(n_lr[axis] * LARGEST_SHARE * n_hr.prod() / n_lr.prod()))
     if kept >= n_lr[axis]:
-        return problem
+        return problem, volumes
     tissue = problem.tissue.movedim(axis, 0).flatten(1).sum(1).float()
     first = int(tissue.unfold(0, kept, 1).sum(1).argmax())
     x, y, z = (slice(first, first + kept) if each == axis else slice(0, int(n)) for each, n in enumerate(n_lr))
     nx, ny, nz = (round(n * kept / n_lr[axis]) if each == axis else n for each, n in enumerate(problem.hr_grid.shape))
     shape = (x.stop - x.start, y.stop - y.start, z.stop - z.start)
-    return replace(
+    part = replace(
         problem,
         hr_grid=problem.hr_grid.with_shape((nx, ny, nz)),  # only its shape is used
         lr_grid=problem.lr_grid.box((x.start, y.start, z.start), shape),
@@ -143,3 +166,4 @@ def _cropped(problem: Problem) -> Problem:
         coarse=(),
         lr_signals=None,
     )
+    return part, None if volumes is None else volumes[:, x, y, z]
