@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.mapping import MappingProtocol
 from napari_swig_qmri.physics.protocols import PROTOCOLS, protocol_from, protocol_name
 
@@ -22,7 +23,12 @@ METHODS: Mapping[str, str] = {
 DEFAULT_METHOD: Final = "network"
 MAX_GUIDES = 5
 AUTO, AVERAGED, UNKNOWN = "auto", "averaged", "unknown"  # values of `maps_from` beside the protocols
-MAPS_FROM = (AUTO, AVERAGED, UNKNOWN, *PROTOCOLS)
+MAPS_FROM: Mapping[str, str] = {
+    AUTO: "what files and names of the maps mention; without that, what the images show",
+    AVERAGED: "averages of maps on finer voxels, as simulated ones",
+    UNKNOWN: "a scan whose protocol is not known",
+    **{name: f"{kind.title}, which measures {joined(kind.measured)}" for name, kind in PROTOCOLS.items()},
+}
 DTYPES = ("float32", "float64")
 DEVICES = ("auto", "cuda", "mps", "cpu")
 

@@ -113,6 +113,11 @@ def test_problems_forbid_a_run(viewer: ViewerModel, widget: SuperResolveWidget) 
     assert not widget.run_panel.run_button.enabled
     with pytest.raises(ValueError, match="TE 700 ms"):
         widget.run()
+    widget.guides.set_value(())
+    widget.options.maps_from.box.value = "mdme"
+    widget.options.maps_from.setting_boxes()["repetition_time"].value = 1000
+    with pytest.raises(ValueError, match="do not fit into TR 1000 ms"):
+        widget.run()
 
 
 @pytest.mark.slow

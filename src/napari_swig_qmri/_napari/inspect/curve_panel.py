@@ -14,7 +14,7 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QLabel, QWidget
 
 from napari_swig_qmri._napari.inspect.value_table import Row, ValueTable
-from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, AcquisitionEditor, on_screen
+from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery, is_torch_loaded, load_torch
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, row
@@ -27,6 +27,7 @@ from napari_swig_qmri._napari.parts.plots import (
     new_pen,
     upright,
 )
+from napari_swig_qmri._napari.parts.setting_boxes import SCREEN_UNITS, on_screen
 from napari_swig_qmri.physics.sequence import Contrast, short_label, summary
 from napari_swig_qmri.synthesis.curves import (
     Sweep,

@@ -14,11 +14,11 @@ from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QWidget
 
 from napari_swig_qmri._napari.inspect.limit_row import LimitRow
-from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form, button, column, native_of, row
 from napari_swig_qmri._napari.parts.plots import PlotPlace, draw_landscape, name_axes
 from napari_swig_qmri._napari.parts.run_panel import RunPanel
+from napari_swig_qmri._napari.parts.setting_boxes import SCREEN_UNITS, on_screen
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.evaluation.regions import mean_tissue, surroundings
 from napari_swig_qmri.physics.nulling import NULLED_TISSUES

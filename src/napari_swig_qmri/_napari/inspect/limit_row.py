@@ -9,8 +9,8 @@ from typing import Any
 from magicgui.widgets import CheckBox, FloatSpinBox
 from qtpy.QtWidgets import QAbstractSpinBox
 
-from napari_swig_qmri._napari.parts.acquisition import on_screen
 from napari_swig_qmri._napari.parts.boxes import native_of
+from napari_swig_qmri._napari.parts.setting_boxes import on_screen
 from napari_swig_qmri.physics.sequence import short_label
 
 LARGEST = 1e6  # ms or degrees

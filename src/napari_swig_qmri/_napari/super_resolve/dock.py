@@ -212,7 +212,7 @@ class SuperResolveWidget(Dock):
 
     def _problems(self, inputs: SuperResolveInputs) -> list[str]:
         """Reasons why these inputs cannot be run, as far as they are known without a preflight."""
-        problems = self.guides.problems()
+        problems = [*self.guides.problems(), *filter(None, [self.options.problem()])]
         if not inputs.maps:
             facts = [facts_of(layer) for layer in image_layers(self._viewer)]
             problems.append(RESOLVED if any(each.is_synthetic and map_of(each) for each in facts) else NO_MAPS)

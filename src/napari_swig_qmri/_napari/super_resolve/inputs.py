@@ -11,7 +11,6 @@ from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_role
-from napari_swig_qmri._napari.parts.assumption_chip import AssumptionChip
 from napari_swig_qmri._napari.parts.boxes import Layers, button, column, layer_box, native_of, row
 from napari_swig_qmri._napari.parts.layer_choice import MAP_SUFFIXES
 from napari_swig_qmri._napari.parts.viewer_layers import (
@@ -23,6 +22,7 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     units_of,
     volume_of,
 )
+from napari_swig_qmri._napari.super_resolve.assumption_chip import AssumptionChip
 from napari_swig_qmri.data.recognition.sidecars import to_sidecar
 from napari_swig_qmri.physics.sequence import summary
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES

@@ -1,4 +1,4 @@
-"""Boxes for the options of a run: method, weights, voxel size, device, mask and memory."""
+"""Boxes for the options of a run: method, weights, protocol of the maps, voxel size, device, mask and memory."""
 
 from __future__ import annotations
 
@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from magicgui.widgets import ComboBox, FloatSpinBox
+from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, Form, Layers, layer_box
 from napari_swig_qmri._napari.parts.preferences import GIGABYTE
+from napari_swig_qmri._napari.super_resolve.map_protocol import MapProtocolEditor
 from napari_swig_qmri.super_resolution.options import DEVICES, METHODS, Options
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, WEIGHTS
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 
 NOTES = {
+    "all_maps": "Of PD, T1 and T2, those that were not measured are estimated from the guides and the usual values of "
+    "tissue. Layers and files mark them as not measured.",
     "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",
     "device": "auto takes the graphics card if the computer has one, otherwise the processor.",
     "mask": "A mask on the grid of the guides. Voxels outside the mask stay empty.",
@@ -79,6 +82,8 @@ class OptionsEditor(QWidget):
         self.method_box = ComboBox(label="Method", choices=[(name.capitalize(), name) for name in METHODS])
         self.weights_box = WeightsBox()
         self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
+        self.maps_from = MapProtocolEditor()
+        self.all_maps_box = CheckBox(text="Also maps that were not measured", tooltip=NOTES["all_maps"])
         self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"])
         self._device = ComboBox(label="Device", choices=DEVICES, tooltip=NOTES["device"])
         self.mask_box = layer_box(masks, label="Mask", tooltip=NOTES["mask"])
@@ -107,6 +112,8 @@ class OptionsEditor(QWidget):
             memory_limit=self._options.memory_limit if memory == self._shown[1] else round(memory * GIGABYTE) or None,
             adapt=self._options.adapt and is_network,
             keep_noise=self._options.keep_noise and not is_network,
+            all_maps=self.all_maps_box.value and self.method_box.value != "regression",
+            maps_from=self.maps_from.value(),
         )
 
     def _weights(self) -> str | Path | None:
@@ -115,6 +122,10 @@ class OptionsEditor(QWidget):
         if chosen == str(self._options.weights or DEFAULT_WEIGHTS):
             return self._options.weights
         return None if chosen == DEFAULT_WEIGHTS else chosen
+
+    def problem(self) -> str | None:
+        """Reason why the options are impossible; None if they are possible."""
+        return self.maps_from.problem()
 
     def set_value(self, options: Options) -> None:
         """Show these options."""
@@ -125,6 +136,8 @@ class OptionsEditor(QWidget):
         if options.device not in self._device.choices:
             self._device.choices = [*self._device.choices, options.device]
         self._device.value = options.device
+        self.all_maps_box.value = options.all_maps
+        self.maps_from.set_value(options.maps_from)
         edge, memory = _first(options.voxel_size), (options.memory_limit or 0) / GIGABYTE
         self._voxel_size.max, self._memory.max = max(self._voxel_size.max, edge), max(self._memory.max, memory)
         self._voxel_size.value, self._memory.value = edge, memory
@@ -137,7 +150,10 @@ class OptionsEditor(QWidget):
         self._form.addRow(self.method_note)
         self._form.add(self.weights_box)
         self._form.addRow(self.weights_note)
-        for box in (self._voxel_size, self._device, self.mask_box, self._memory):
+        self._form.add(self.maps_from.box)
+        self._form.addRow(self.maps_from)
+        self.maps_from.changed.connect(self.changed)
+        for box in (self.all_maps_box, self._voxel_size, self._device, self.mask_box, self._memory):
             self._form.add(box, note=box.tooltip or "")
             box.changed.connect(self.changed.emit)
         for box in (self.method_box, self.weights_box):
@@ -151,6 +167,7 @@ class OptionsEditor(QWidget):
         self.weights_note.setText(f"{sentence(explained(self.weights_box.chosen))}.")
         self.weights_note.setVisible(is_network)
         self._form.set_visible(self.weights_box, is_network)
+        self.all_maps_box.enabled = self.method_box.value != "regression"
         self.changed.emit()
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from napari_swig_qmri._napari.parts.acquisition import SCREEN_UNITS, on_screen
+from napari_swig_qmri._napari.parts.setting_boxes import SCREEN_UNITS, on_screen
 from napari_swig_qmri._napari.synthesize.sequence_panel import SequencePanel
 from napari_swig_qmri.physics.sequence import in_si_units, settings_of, short_label
 
