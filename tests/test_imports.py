@@ -29,6 +29,7 @@ def loaded_after(code: str) -> set[str]:
         "napari_swig_qmri",
         "napari_swig_qmri._napari.reader",
         "napari_swig_qmri._napari.writer",
+        "napari_swig_qmri._napari.sample_data",
         "napari_swig_qmri.cli.app",
     ],
 )

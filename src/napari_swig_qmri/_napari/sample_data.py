@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+import threading
 from typing import Any
 
 import numpy as np
@@ -9,12 +11,12 @@ import numpy as np
 from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri.data.interpretation import guide_volume, map_volumes
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.simulation.degradation import degrade
 from napari_swig_qmri.simulation.phantom import CLASSES, Extent, Phantom
 from napari_swig_qmri.simulation.textured_head import make_textured_head
 
 CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; small enough to super-resolve in seconds
 CASE_NOISE = 0.02  # relative, of LR maps and guides
+DEGRADATION = "napari_swig_qmri.simulation.degradation"  # needs torch, which is loaded while the head is made
 CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal
 
 
@@ -30,7 +32,12 @@ def phantom_2mm() -> list[LayerData]:
 
 def low_resolution_case(extent: Extent = CEREBRUM) -> list[LayerData]:
     """PD, T1 and T2 at 2 mm with T1w, T2w and FLAIR guides at 1 mm, all with noise."""
+    loading = threading.Thread(target=importlib.import_module, args=[DEGRADATION])
+    loading.start()
     truth = make_textured_head(1.0, extent=extent)
+    loading.join()
+    from napari_swig_qmri.simulation.degradation import degrade  # not at the top: it loads torch
+
     lr_maps, guides = degrade(
         truth.maps,
         2,

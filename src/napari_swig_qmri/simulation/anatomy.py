@@ -7,6 +7,7 @@ right side also describe the left. Fields are distances in mm, negative inside t
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
@@ -23,6 +24,7 @@ from napari_swig_qmri.simulation.shapes import (
     tube,
     waves,
 )
+from napari_swig_qmri.simulation.threads import in_threads
 
 HEAD_LATTICE = Lattice((-99, -138, -102), (99, 120, 114), 3)
 BRAIN_LATTICE = Lattice((-78, -117, -75), (78, 81, 87), 3)
@@ -55,19 +57,24 @@ AQUEDUCT = ((0, -31, -2, 1.2), (0, -35, -14, 1.2), (0, -40, -24, 2))
 @lru_cache(maxsize=2)
 def head(seed: int = 0) -> dict[str, Field]:
     """All fields of one head by name; the seed varies folds, asymmetry, thicknesses, lesions and texture."""
-    fields = {}
-    for lattice, shapes in (
+    parts = (
+        (BRAIN_LATTICE, _cerebrum),  # first, because it takes longest
         (HEAD_LATTICE, _outside),
-        (BRAIN_LATTICE, _cerebrum),
         (DEEP_LATTICE, _deep),
         (FACE_LATTICE, _face),
-    ):
-        for name, values in shapes(lattice, seed).items():
-            fields[name] = spline_field(values, lattice)
-    fields["lesion"] = spline_field(_lesions(PERIVENTRICULAR_LATTICE, seed), PERIVENTRICULAR_LATTICE)
-    for name, values in _textures(BRAIN_LATTICE, seed).items():
-        fields[name] = spline_field(values, BRAIN_LATTICE)
+        (PERIVENTRICULAR_LATTICE, _lesions),
+        (BRAIN_LATTICE, _textures),
+    )
+    fields: dict[str, Field] = {}
+    for part in in_threads(lambda each: _fields_of(*each, seed), parts):
+        fields |= part
     return fields
+
+
+def _fields_of(
+    lattice: Lattice, shapes: Callable[[Lattice, int], Mapping[str, FloatArray]], seed: int
+) -> dict[str, Field]:
+    return {name: spline_field(values, lattice) for name, values in shapes(lattice, seed).items()}
 
 
 def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatArray:
@@ -285,7 +292,7 @@ def _face(lattice: Lattice, seed: int) -> dict[str, FloatArray]:
     }
 
 
-def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
+def _lesions(lattice: Lattice, seed: int, count: int = 9) -> dict[str, FloatArray]:
     """Lesions as in multiple sclerosis: ovoids perpendicular to the lateral ventricles, and a few farther away."""
     p, _ = _positions(lattice, seed)
     generator = np.random.default_rng((seed, 40))
@@ -305,7 +312,7 @@ def _lesions(lattice: Lattice, seed: int, count: int = 9) -> FloatArray:
             0.8 * thickness,
         )
         result = np.minimum(result, tube(p, (start, end)))
-    return result + 0.8 * _noise(p, 9, seed, 41)
+    return {"lesion": result + 0.8 * _noise(p, 9, seed, 41)}
 
 
 def _textures(lattice: Lattice, seed: int) -> dict[str, FloatArray]:

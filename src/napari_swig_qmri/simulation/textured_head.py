@@ -17,6 +17,7 @@ from scipy.ndimage import gaussian_filter
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
 from napari_swig_qmri.simulation.phantom import CLASSES, WHOLE_HEAD, Extent, Phantom, make_phantom
 from napari_swig_qmri.simulation.shapes import Field, Lattice, Point, spline_field
+from napari_swig_qmri.simulation.threads import in_threads
 
 TEXTURE_LATTICE = Lattice((-92, -126, -80), (92, 110, 108), 2.5)
 MYELIN_REACH = 1.3  # mm, standard deviation of the spread of white matter into the deep layers of the cortex
@@ -78,12 +79,17 @@ def _log_changes(phantom: Phantom, seed: int) -> FloatArray:
         (start + step * np.arange(n)).astype(np.float32)
         for start, step, n in zip(starts, steps, grid.shape, strict=True)
     ]
-    fields = [_random_field(deviations, (seed, 60 + i))(*axes) for i, deviations in enumerate(FIELDS.values())]
-    total = np.zeros(grid.shape, np.float32)
-    for name, fraction in zip(CLASSES, phantom.fractions, strict=True):
-        for weight, values in zip(WEIGHTS[name], fields, strict=True):
-            if weight:
-                total += np.float32(weight) * fraction * values
+    weights = np.array([WEIGHTS[name] for name in CLASSES], np.float32)
+
+    def change(index: int) -> FloatArray:
+        """Relative change of R1 with one field, whose amplitude depends on the tissue."""
+        values = _random_field(tuple(FIELDS.values())[index], (seed, 60 + index))(*axes)
+        used = np.flatnonzero(weights[:, index])
+        amplitude = np.tensordot(weights[used, index], phantom.fractions[used], 1)
+        result: FloatArray = amplitude * values
+        return result
+
+    total = sum(in_threads(change, range(len(FIELDS))))
     white, grey = (phantom.fractions[CLASSES.index(name)] for name in ("WM", "GM"))
     near = gaussian_filter(white, [MYELIN_REACH / step for step in steps])
     depth = grey * (near - 0.25)  # 0 in the middle of the cortex
