@@ -44,13 +44,26 @@ def test_air_is_dark_and_off_the_head(box):
     assert air[7, :7].all()
 
 
-def test_air_keeps_pd_and_has_the_shortest_times():
-    maps = torch.full((3, 2, 2, 2), 0.5)
-    air = torch.zeros(2, 2, 2, dtype=torch.bool)
-    air[0] = True
-    cleaned = without_air(maps, air)
+def test_air_keeps_pd_and_has_the_shortest_times(box):
+    _, problem = box
+    maps = torch.full((3, 8, 8, 6), 0.5, dtype=torch.float64)
+    air = torch.zeros(8, 8, 6, dtype=torch.bool)
+    air[:4] = True
+    cleaned = without_air(maps, air, problem)
     assert cleaned[:, 0, 0, 0].tolist() == pytest.approx([0.5, T1.bounds[0], T2.bounds[0]])
-    assert torch.equal(cleaned[:, 1], maps[:, 1])
+    assert torch.equal(cleaned[:, 4:], maps[:, 4:])
+
+
+def test_times_of_voxels_without_pd_do_not_exceed_those_of_the_lr_maps(box):
+    _, problem = box
+    problem.lr_maps = torch.full_like(problem.lr_maps, 0.3)
+    maps = torch.full((3, 8, 8, 6), 4.0, dtype=torch.float64)
+    maps[0, :4] = AIR / 2
+    maps[1, 0], maps[2, 0] = 0.1, 0.1
+    cleaned = without_air(maps, torch.zeros(8, 8, 6, dtype=torch.bool), problem)
+    torch.testing.assert_close(cleaned[1:, 0], maps[1:, 0])
+    torch.testing.assert_close(cleaned[1:, 1:4], torch.full_like(maps[1:, 1:4], 0.3))
+    assert torch.equal(cleaned[:, 4:], maps[:, 4:])
 
 
 @pytest.mark.slow

@@ -74,7 +74,7 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
     air, noise = air_off_the_head(problem, prediction.maps[0]), prediction.noise
     if not _can_be_refined(plan):
         return Solution(
-            maps=without_air(prediction.maps, air),
+            maps=without_air(prediction.maps, air, problem),
             gains=_start_gains(plan),
             conflict=None,
             noise=noise,
@@ -88,7 +88,7 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
     if refined.features is not None:
         log_maps, errors = yield from mapped(_corrected(plan, refined, noise), between(end, 1.0))
     return Solution(
-        maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air),
+        maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air, problem),
         gains=refined.gains,
         conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
@@ -205,8 +205,13 @@ def air_off_the_head(problem: Problem, pd: Tensor) -> Tensor:
     return (pd < AIR) & (problem.interpolate(head.to(pd.dtype)) < 0.5)
 
 
-def without_air(maps: Tensor, air: Tensor) -> Tensor:
-    """Maps ``(3, X, Y, Z)`` with T1 and T2 at their lower bounds in `air` ``(X, Y, Z)``."""
-    shortest = torch.tensor([0.0, T1.bounds[0], T2.bounds[0]], dtype=maps.dtype).view(-1, 1, 1, 1)
-    is_time = torch.tensor([False, True, True]).view(-1, 1, 1, 1)
-    return torch.where(is_time & air, shortest, maps)
+def without_air(maps: Tensor, air: Tensor, problem: Problem) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` with T1 and T2 at their lower bounds in `air` ``(X, Y, Z)``.
+
+    Elsewhere noise alone determines the times of voxels without PD: they are no longer than the LR maps around them.
+    """
+    times = [maps[0]]
+    for quantity, image, lr_map in zip((T1, T2), maps[1:], problem.lr_maps[1:], strict=True):
+        limited = torch.where(maps[0] < AIR, image.minimum(problem.interpolate(lr_map)), image)
+        times.append(limited.clamp(min=quantity.bounds[0]).masked_fill(air, quantity.bounds[0]))
+    return torch.stack(times)
