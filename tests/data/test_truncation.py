@@ -211,3 +211,37 @@ def test_a_tilt_below_the_tolerance_is_accepted():
     tilt = Rotation.from_euler("z", 0.3, degrees=True).as_matrix()
     hr, lr = grid((8, 8, 8)), grid((4, 4, 4), (2, 2, 2), tilt)
     torch.testing.assert_close(KSpaceTruncation(hr, lr)(torch.ones(hr.shape)), torch.ones(lr.shape))
+
+
+@pytest.mark.parametrize(("n_hr", "n_lr"), [(12, 6), (13, 6), (15, 5), (16, 4)])
+def test_open_ends_keep_the_laws_of_truncation(n_hr, n_lr):
+    """Only the open axis differs from truncation that joins its ends."""
+    hr = grid((8, 9, n_hr))
+    lr = hr.with_shape((4, 6, n_lr))
+    truncate = KSpaceTruncation(hr, lr, dtype=torch.float64, open_axes=(2,))
+    assert_adjoint(truncate, (2, *hr.shape), (2, *lr.shape))
+    ones = truncate(torch.ones(hr.shape, dtype=torch.float64))
+    torch.testing.assert_close(ones, torch.ones(lr.shape, dtype=torch.float64))
+    joined = KSpaceTruncation(hr, lr, dtype=torch.float64)
+    assert [torch.equal(a, b) for a, b in zip(truncate.matrices, joined.matrices, strict=True)] == [True, True, False]
+
+
+def test_open_ends_know_nothing_of_the_other_end():
+    """An image of two levels is truncated near its ends as one that goes on with them."""
+    hr, long = grid((1, 1, 48)), grid((1, 1, 144), origin=(-20.0, 3.0, -41.0))
+    lr = hr.with_shape((1, 1, 12))
+    steps = torch.ones(1, 1, 144, dtype=torch.float64)
+    steps[..., 72:] = 2
+    expected = KSpaceTruncation(long, lr, dtype=torch.float64)(steps)
+    opened, joined = (
+        KSpaceTruncation(hr, lr, dtype=torch.float64, open_axes=axes)(steps[..., 48:96]) for axes in ((2,), ())
+    )
+    assert (opened - expected).abs().max() < 0.001 < 0.05 < (joined - expected).abs().max()
+
+
+def test_a_blob_keeps_its_place_between_open_ends():
+    hr = grid((1, 1, 40))
+    lr = hr.with_shape((1, 1, 20))
+    centre = hr.world(np.array([0, 0, 17.3]))
+    low = KSpaceTruncation(hr, lr, dtype=torch.float64, open_axes=(2,))(blob(hr, centre, 3.0))
+    np.testing.assert_allclose(centroid(low, lr), centroid(blob(hr, centre, 3.0), hr), atol=1e-3)

@@ -5,7 +5,8 @@ Operators are separable: one real matrix per axis, so that an image of n^3 voxel
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid
 if TYPE_CHECKING:
     from torch import Tensor
 
+REACH = 20  # LR voxels beyond an open end from which the kernel spreads something
 MAX_ANGLE = 0.5  # degrees between the axes of two grids that still count as parallel
 
 Slices = tuple[slice, slice, slice]
@@ -71,7 +73,7 @@ class KSpaceTruncation(TruncationOperator):
 
     Constants stay constant and content keeps its world position, for even and odd sizes, ratios of voxel sizes that are
     not whole numbers, thick slices, and fields of view that are shifted or of different size. HR images are taken as
-    periodic in their field of view.
+    periodic in their field of view, unless their ends along some axes are open.
 
     Parameters
     ----------
@@ -79,6 +81,8 @@ class KSpaceTruncation(TruncationOperator):
         Grids of the images ``(..., X, Y, Z)`` before and ``(..., x, y, z)`` after truncation.
     device, dtype
         Device and dtype of the matrices.
+    open_axes
+        Axes along which the field of view ends in tissue: there HR images continue with their end values.
 
     Raises
     ------
@@ -101,9 +105,11 @@ class KSpaceTruncation(TruncationOperator):
         lr_grid: VoxelGrid,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
+        open_axes: Collection[int] = (),
     ) -> None:
         spacing, _ = relative_axes(hr_grid, lr_grid)
-        super().__init__(_matrices(truncation_matrix, hr_grid, lr_grid, dtype, device), float(np.prod(spacing)))
+        of_axes = [open_matrix if axis in open_axes else truncation_matrix for axis in range(3)]
+        super().__init__(_matrices(of_axes, hr_grid, lr_grid, dtype, device), float(np.prod(spacing)))
 
 
 def linear_interpolation(
@@ -113,7 +119,7 @@ def linear_interpolation(
 
     Raises ValueError if the axes of the grids are not parallel.
     """
-    return SeparableOperator(_matrices(_interpolation_matrix, hr_grid, lr_grid, dtype))
+    return SeparableOperator(_matrices([_interpolation_matrix] * 3, hr_grid, lr_grid, dtype))
 
 
 def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first: float | None = None) -> FloatArray:
@@ -140,6 +146,26 @@ def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first:
     waves, _ = truncation_waves(n_hr, n_lr, spacing, first)
     matrix: FloatArray = waves.sum(-1) / n_hr
     return matrix
+
+
+def open_matrix(n_hr: int, n_lr: int, spacing: float, first: float) -> FloatArray:
+    """Matrix ``(n_lr, n_hr)`` like `truncation_matrix` for HR images that continue with their end values.
+
+    Constants stay constant.
+    """
+    before, inside, beyond = open_kernel(n_hr, n_lr, spacing, first)
+    inside[:, 0] += before.sum(axis=1)
+    inside[:, -1] += beyond.sum(axis=1)
+    matrix: FloatArray = inside / inside.sum(axis=1, keepdims=True)
+    return matrix
+
+
+def open_kernel(n_hr: int, n_lr: int, spacing: float, first: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Sinc kernel of each LR voxel along an axis at the HR voxels before the field of view, inside and beyond it."""
+    n_beyond = math.ceil(REACH * spacing)
+    distance = (first + spacing * np.arange(n_lr))[:, None] - np.arange(-n_beyond, n_hr + n_beyond)
+    before, inside, beyond = np.split(np.sinc(distance / spacing) / spacing, [n_beyond, n_beyond + n_hr], axis=1)
+    return before, inside, beyond
 
 
 def truncation_waves(n_hr: int, n_lr: int, spacing: float, first: float) -> tuple[FloatArray, FloatArray]:
@@ -173,14 +199,14 @@ def relative_axes(hr_grid: VoxelGrid, lr_grid: VoxelGrid) -> tuple[FloatArray, F
 
 
 def _matrices(
-    matrix_of_axis: Callable[[int, int, float, float], FloatArray],
+    of_axes: Sequence[Callable[[int, int, float, float], FloatArray]],
     hr_grid: VoxelGrid,
     lr_grid: VoxelGrid,
     dtype: torch.dtype,
     device: torch.device | str = "cpu",
 ) -> tuple[Tensor, Tensor, Tensor]:
-    axes = zip(hr_grid.shape, lr_grid.shape, *relative_axes(hr_grid, lr_grid), strict=True)
-    a, b, c = (torch.as_tensor(matrix_of_axis(*axis), device=device, dtype=dtype) for axis in axes)
+    axes = zip(of_axes, hr_grid.shape, lr_grid.shape, *relative_axes(hr_grid, lr_grid), strict=True)
+    a, b, c = (torch.as_tensor(matrix_of(*axis), device=device, dtype=dtype) for matrix_of, *axis in axes)
     return a, b, c
 
 

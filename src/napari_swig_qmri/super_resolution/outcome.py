@@ -49,7 +49,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         guides=_acquired(plan),
         synthesised=_synthesised(solution, plan),
         lr_residual=_measured(plan, left.masked_fill(~problem.lr_valid, torch.nan), problem.lr_grid),
-        lr_maps=_measured(plan, problem.lr_maps, problem.lr_grid),
+        lr_maps=_measured(plan, problem.measured_lr_maps, problem.lr_grid),
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         estimated=_estimated(plan),

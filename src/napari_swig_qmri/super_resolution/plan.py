@@ -17,6 +17,7 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
 from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
+from napari_swig_qmri.super_resolution.examination.open_ends import with_open_ends
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_examined, solved_part
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
@@ -181,6 +182,8 @@ def plan(
     if options.resolution:
         problem = with_guide_support(problem, sharp)
     problem = drained(_examined(problem, options, measured))
+    if options.resolution:
+        problem = drained(with_open_ends(problem))
     return RunPlan(
         maps=measured,
         guides=images,

@@ -9,6 +9,7 @@ import pytest
 import torch
 from engine_cases import objective, with_lr_maps
 
+from napari_swig_qmri.data.open_ends import UnseenCovariance, unseen_covariance
 from napari_swig_qmri.data.truncation import SeparableOperator
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signals import SingleSignal
@@ -62,6 +63,16 @@ def test_steps_end_where_the_gradient_vanishes(n_guides):
     """Without guides prior and LR maps remain."""
     start = gradient(box(n_guides), box(n_guides).prior_mean + 0.1).norm()
     assert gradient(box(n_guides), converged(n_guides).log_maps).norm() < 1e-6 * start
+
+
+def test_what_comes_from_beyond_open_ends_has_a_covariance():
+    along = [torch.as_tensor(unseen_covariance(n, n // 2, 2.0, 0.5, (True, True))) for n in SHAPE]
+    unseen = UnseenCovariance((along[0], along[1], along[2]), torch.full((3, 3), 1e-3, dtype=torch.float64))
+    posterior = replace(box(), lr=replace(box().lr, unseen=unseen))
+    found = stepped(posterior, start_of(posterior), n_steps=8, n_iterations=15)
+    start = gradient(posterior, posterior.prior_mean + 0.1).norm()
+    assert gradient(posterior, found.log_maps).norm() < 1e-5 * start
+    assert not torch.allclose(found.log_maps, converged().log_maps, atol=1e-4)
 
 
 def test_multipliers_end_at_the_weighted_lr_residual():

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
+    from napari_swig_qmri.data.open_ends import UnseenCovariance
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.physics.signals import Signals
 
@@ -52,7 +53,7 @@ class Problem:
 
     hr_grid: VoxelGrid
     lr_grid: VoxelGrid
-    lr_maps: Tensor  # (3, x, y, z), gaps filled; usual values of tissue for what was not measured
+    lr_maps: Tensor  # (3, x, y, z), gaps filled; usual values of tissue for what was not measured; without `lr_unseen`
     measured: tuple[bool, ...]  # per quantity
     lr_signals: Signals | None  # that the LR maps were fitted to; None: they are averages of the HR maps
     lr_outside: Tensor  # (n, x, y, z), contribution of voxels outside the HR grid to the LR maps or their signals
@@ -70,6 +71,18 @@ class Problem:
     tissue: Tensor  # (x, y, z) bool, brain tissue without CSF
     notices: tuple[str, ...]
     prior: TissuePrior | None = None  # of what was not measured; None if everything was
+    lr_unseen: Tensor | None = None  # (3, x, y, z), what came into the LR maps from beyond ends in tissue, as estimated
+    unseen: UnseenCovariance | None = None  # of the error of that estimate, in the LR maps or their signals
+
+    @property
+    def measured_lr_maps(self) -> Tensor:
+        """LR maps ``(3, x, y, z)`` with what came into them from beyond ends in tissue."""
+        return self.lr_maps if self.lr_unseen is None else self.lr_maps + self.lr_unseen
+
+    @property
+    def open_axes(self) -> tuple[int, ...]:
+        """Axes along which the field of view ends in tissue, so that truncation does not join its ends."""
+        return () if self.unseen is None else self.unseen.axes
 
     @property
     def guide_levels(self) -> Tensor:

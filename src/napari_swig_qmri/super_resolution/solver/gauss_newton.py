@@ -24,7 +24,7 @@ import torch
 
 from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.solver.observation import change_of_volumes, change_of_volumes_adjoint
-from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.posterior import EVERYWHERE, NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
     PAIRS,
     inner_product,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.truncation import SeparableOperator
+    from napari_swig_qmri.super_resolution.solver.observation import Observation
 
 N_ITERATIONS = {False: 5, True: 10}  # of conjugate gradients in one Gauss-Newton step, without and with coarse guides
 MAX_STEP = 1.0  # largest change of a log map in one Gauss-Newton step
@@ -97,19 +98,21 @@ class DualSystem:
     """
 
     slabs: Sequence[LinearisedSlab]
-    variances: Sequence[Tensor]  # (n, x, y, z) of each observation
+    observations: Sequence[Observation]  # on the device that computes
     blocks: Sequence[Tensor]  # (n, n, x, y, z) of each
     target: Tensor
 
     def parts(self, vector: Tensor) -> list[Tensor]:
         """Parts ``(n, x, y, z)`` of a vector, one of each observation."""
-        sizes = [variance.numel() for variance in self.variances]
-        return [part.view_as(each) for part, each in zip(torch.split(vector, sizes), self.variances, strict=True)]
+        sizes = [each.values.numel() for each in self.observations]
+        parts = zip(torch.split(vector, sizes), self.observations, strict=True)
+        return [part.view_as(each.values) for part, each in parts]
 
     def apply(self, vector: Tensor) -> Generator[None, None, Tensor]:
         """Left-hand side for multipliers; yields after every slab."""
         multipliers = self.parts(vector)
-        image = joined([variance * part for variance, part in zip(self.variances, multipliers, strict=True)])
+        parts = zip(self.observations, multipliers, strict=True)
+        image = joined([each.covariance_times(part) for each, part in parts])
         for kept in self.slabs:
             slab = kept.to(vector.device)
             image += joined(slab.observed(slab.response(multipliers)))
@@ -119,8 +122,8 @@ class DualSystem:
     def preconditioner(self) -> list[Tensor]:
         """Inverse of the diagonal blocks of the left-hand side, ``(n, n, x, y, z)`` of each observation."""
         whole = [block.clone() for block in self.blocks]
-        for block, variance in zip(whole, self.variances, strict=True):
-            block.diagonal(dim1=0, dim2=1).add_(variance.movedim(0, -1))
+        for block, each in zip(whole, self.observations, strict=True):
+            block.diagonal(dim1=0, dim2=1).add_(each.whole_variance().movedim(0, -1))
         return [invert_voxelwise(block) for block in whole]
 
     def preconditioned(self, preconditioner: Sequence[Tensor], vector: Tensor) -> Tensor:
@@ -227,8 +230,8 @@ def _linearise(
             block += _diagonal_blocks(slope, slab.covariance, operator)
         slabs.append(slab.to(store))
         yield
-    variances = [each.variance.to(device) for each in posterior.observations]
-    return DualSystem(slabs, variances, blocks, joined(targets))
+    observations = [each.part(EVERYWHERE, EVERYWHERE, device) for each in posterior.observations]
+    return DualSystem(slabs, observations, blocks, joined(targets))
 
 
 def _empty_blocks(values: Tensor, device: torch.device | str) -> Tensor:

@@ -83,6 +83,8 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
         truncate=truncate,
         interpolate=problem.interpolate.restricted(box.lr, box.hr),
         tissue=problem.tissue[box.lr],
+        lr_unseen=None if problem.lr_unseen is None else problem.lr_unseen[lr],
+        unseen=None if problem.unseen is None else problem.unseen.restricted(box.lr),
     )
     unmeasured = prediction.unmeasured
     return part, replace(prediction, maps=inside, unmeasured=None if unmeasured is None else unmeasured[hr])

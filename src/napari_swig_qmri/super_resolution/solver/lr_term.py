@@ -40,7 +40,7 @@ def lr_observation(problem: Problem, noise: Tensor, signal_noise: Tensor | None)
     """
     if problem.lr_signals is None or signal_noise is None:
         values, variance = problem.lr_maps - problem.lr_outside, lr_variance(problem, noise)
-        return Observation(values=values, variance=variance, operator=problem.truncate)
+        return Observation(values=values, variance=variance, operator=problem.truncate, unseen=problem.unseen)
     values = problem.lr_signals(problem.lr_maps) - problem.lr_outside
     variance = signal_noise.square().view(-1, 1, 1, 1).expand_as(values)
     return Observation(
@@ -48,7 +48,13 @@ def lr_observation(problem: Problem, noise: Tensor, signal_noise: Tensor | None)
         variance=variance.masked_fill(~problem.lr_valid, MISSING_VARIANCE),
         operator=problem.truncate,
         signals=problem.lr_signals,
+        unseen=problem.unseen,
     )
+
+
+def lr_volumes(problem: Problem, maps: Tensor) -> Tensor:
+    """Volumes ``(n, ...)`` of maps ``(3, ...)`` that truncation averages: signals, or the maps themselves."""
+    return maps if problem.lr_signals is None else problem.lr_signals(maps)
 
 
 def signal_residual(problem: Problem, signals: Signals, maps: Tensor) -> Tensor:

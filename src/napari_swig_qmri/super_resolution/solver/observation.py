@@ -18,6 +18,7 @@ from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_produc
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.data.open_ends import UnseenCovariance
     from napari_swig_qmri.data.truncation import SeparableOperator, Slices
     from napari_swig_qmri.physics.signals import Signals
 
@@ -30,6 +31,7 @@ class Observation:
     variance: Tensor  # (n, x, y, z); large without a measurement
     operator: SeparableOperator  # from HR voxels to those of the values
     signals: Signals | None = None  # None: the maps themselves
+    unseen: UnseenCovariance | None = None  # of what the values hold from beyond the HR voxels
 
     def expected(self, maps: Tensor) -> Tensor:
         """Values ``(n, x, y, z)`` of HR maps ``(3, X, Y, Z)``."""
@@ -41,7 +43,19 @@ class Observation:
 
     def misfit(self, maps: Tensor) -> Tensor:
         """Sum of squared residuals in units of their noise, a scalar."""
-        return (self.residual(maps).square() / self.variance).sum()
+        residual = self.residual(maps)
+        if self.unseen is None:
+            return (residual.square() / self.variance).sum()
+        return (residual * self.unseen.weighted(residual, self.variance)).sum()
+
+    def covariance_times(self, multipliers: Tensor) -> Tensor:
+        """Covariance of the values times multipliers ``(n, x, y, z)``."""
+        image = self.variance * multipliers
+        return image if self.unseen is None else image + self.unseen(multipliers)
+
+    def whole_variance(self) -> Tensor:
+        """Variance of each value with what it holds from beyond the HR voxels, ``(n, x, y, z)``."""
+        return self.variance if self.unseen is None else self.variance + self.unseen.diagonal()
 
     def linearised(self, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Volumes ``(n, X, Y, Z)`` of HR maps, and their slope: derivatives by the log maps.
@@ -58,6 +72,7 @@ class Observation:
             values=self.values[block].to(device),
             variance=self.variance[block].to(device),
             operator=self.operator.restricted(hr, rows, device),
+            unseen=None if self.unseen is None else self.unseen.restricted(rows, device),
         )
 
 

@@ -121,27 +121,36 @@ def predict(
     guide_noise
         ``(guide,)``, in scanner units; measured if None.
     """
-    lr_features = guide_features(problem, problem.lr_guides)
-    scale = _Scale(
-        maps=problem.lr_maps,
-        weight=problem.lr_valid.float(),
-        coarse_features=lr_features,
-        features=guide_features(problem, problem.guides),
-        interpolate=problem.interpolate,
-        truncate=problem.truncate,
-    )
+    scale = _scale_of(problem)
     yield
     maps = yield from _regress(scale)
     yield
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
-    covariance = yield from cross_scale_covariance(problem, lr_features, noise)
+    covariance = yield from cross_scale_covariance(problem, scale.coarse_features, noise)
     if problem.lr_signals is None:
         residual = lr_residual(problem, maps)
         maps = _correct(scale, maps, residual, lr_variance(problem, noise.lr_maps).sqrt())
     yield
     maps, own = with_usual_maps(maps, problem)
     return Prediction(maps=maps, covariance=covariance, noise=noise, unmeasured=own)
+
+
+def regressed(problem: Problem) -> Generator[None, None, Tensor]:
+    """Maps ``(3, X, Y, Z)`` by regression on the guides, not corrected by the LR residual."""
+    return (yield from _regress(_scale_of(problem)))
+
+
+def _scale_of(problem: Problem) -> _Scale:
+    """LR maps and guides of a problem."""
+    return _Scale(
+        maps=problem.lr_maps,
+        weight=problem.lr_valid.float(),
+        coarse_features=guide_features(problem, problem.lr_guides),
+        features=guide_features(problem, problem.guides),
+        interpolate=problem.interpolate,
+        truncate=problem.truncate,
+    )
 
 
 def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
@@ -245,7 +254,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     own noise is subtracted. `lr_features` ``(guide, x, y, z)`` are those of the guides on the LR grid.
     """
     grid = grid_one_scale_up(problem)
-    truncate = KSpaceTruncation(problem.lr_grid, grid)
+    truncate = KSpaceTruncation(problem.lr_grid, grid, open_axes=problem.open_axes)
     scale = _Scale(
         maps=truncate(problem.lr_maps),
         weight=truncate(problem.lr_valid.float()).clamp(0, 1),
