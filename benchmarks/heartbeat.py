@@ -4,8 +4,8 @@
 
 A timer is due every 20 ms. The longest gap between two of its ticks is the time for which the window was blocked; the
 functions that the main thread was in are listed with their share of it. A busy machine lengthens all gaps: the
-processor time of the main thread within the gap is what it would take on a quiet one. First of all, a bare image is
-inserted into the empty window, and shown: what napari itself needs for one layer.
+processor time of the main thread within the gap is what it would take on a quiet one. First come rows without the
+plugin: what napari itself needs to insert and show one image, and three in one call, and to show four in a grid.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -118,6 +119,21 @@ def solver(truth: QuantitativeMaps) -> Callable[..., object]:
     return solve
 
 
+def measure_napari(viewer: napari.Viewer, beat: Heartbeat, truth: QuantitativeMaps) -> None:
+    """Gaps of a window without the plugin."""
+    layers, grid = viewer.layers, viewer.canvas.grid
+    for words, count in (("a bare image", 1), ("three bare images", 3)):
+        bare = [Image(truth["PD"], contrast_limits=(0, 1), multiscale=False) for _ in range(count)]
+        beat.measure(f"inserting {words}", partial(layers.extend, bare), lambda bare=bare: len(layers) == len(bare))
+        layers.clear()
+    layers.extend([Image(truth["PD"], contrast_limits=(0, 1), multiscale=False) for _ in range(4)])
+    for layer in layers:
+        layer.name_overlay.visible = True
+    beat.measure("showing four bare images in a grid", partial(setattr, grid, "enabled", True), lambda: grid.enabled)
+    grid.enabled = False
+    layers.clear()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--voxel-size", type=float, default=1.0, metavar="MM")
@@ -127,9 +143,7 @@ def main() -> None:
     viewer = napari.Viewer()
     beat = Heartbeat()
     docks: dict[str, object] = {}
-    bare = Image(truth["PD"], contrast_limits=(0, 1), multiscale=False)
-    beat.measure("inserting a bare image", lambda: viewer.layers.append(bare), lambda: bare in viewer.layers)
-    viewer.layers.clear()
+    measure_napari(viewer, beat, truth)
     with TemporaryDirectory() as folder:
         for volume in map_volumes(truth, ""):
             write_volume(volume, Path(folder) / f"sub-01_{volume.suffix}.nii.gz")

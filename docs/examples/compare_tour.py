@@ -82,7 +82,7 @@ def sheet(viewer: napari.Viewer, dock: SynthesizeWidget, folder: Path) -> None:
     """Four contrasts of the SR maps."""
     unfold(dock, 1)
     dock.sheet.show_button.native.click()
-    wait_until(lambda: len(dock.sheet.layers) == 4)
+    wait_until(lambda: len(dock.sheet.layers) == 4 and not dock.sheet.is_adding)
     wait(0.5)
     viewer.reset_view()
     show(dock, dock.sheet)

@@ -62,7 +62,6 @@ def super_resolve(dock: SuperResolveWidget) -> None:
 def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     """Pictures of a voxel under the cursor, of pins, and of regions."""
     fold(dock, 0)
-    dock.maps.value = dock.maps.choices[-1]
     t1 = viewer.layers["T1 SR (ms)"]
     viewer.layers.selection.active = t1
     show_only(viewer, t1)

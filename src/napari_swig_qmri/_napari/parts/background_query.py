@@ -13,7 +13,6 @@ from weakref import ref
 
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QTimer, Signal
-from superqt.utils import create_worker
 
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri.progress import is_out_of_memory
@@ -86,7 +85,7 @@ class BackgroundQuery(QObject):
         self.forget()
         self._job = Job(function)
         if self._is_lasting:
-            self._start_lasting(self._job)
+            self._start()
         else:
             self._timer.start()
 
@@ -108,16 +107,14 @@ class BackgroundQuery(QObject):
             self._take((self._job, None))
 
     def _start(self) -> None:
-        worker: Any = create_worker(_steps, self._job, partial(_exists, ref(self)), _start_thread=False)
-        worker.yielded.connect(self._report)
-        worker.returned.connect(self._take)
-        worker.start()
-
-    def _start_lasting(self, job: Job) -> None:
-        """Start a job in a thread that Python waits for when it ends; napari stops its own workers."""
+        """Start the job in a thread that Python waits for when it ends; a thread that Qt ends by force would crash."""
+        job = self._job
+        if job is None:
+            return
         job.reporter.stepped.connect(self._report)
         job.reporter.finished.connect(self._take)
-        threading.Thread(target=_finish, args=(job, partial(_exists, ref(self)))).start()
+        is_here = partial(_exists, ref(self))
+        threading.Thread(target=_finish, args=(job, is_here, self._is_lasting)).start()
 
     def _report(self, step: tuple[Job, Any]) -> None:
         job, progress = step
@@ -138,40 +135,35 @@ class BackgroundQuery(QObject):
         self.ended.emit()
 
 
-def _steps(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, tuple[Job, Any]]:
-    """Yield the steps of a job and return its result or a `Failure`, each together with the job."""
+def _finish(job: Job, is_here: Callable[[], bool], is_lasting: bool) -> None:
+    """Carry out a job, report its steps and its answer, and say why a lasting one failed if nobody else can."""
+    answer = _answer(job, (lambda: True) if is_lasting else (lambda: is_here() and threading.main_thread().is_alive()))
+    if is_lasting and isinstance(answer, Failure) and not (job.is_followed and is_here()):
+        show_error(answer.sentence)
+    job.reporter.finished.emit((job, answer))
+
+
+def _answer(job: Job, is_needed: Callable[[], bool]) -> Any:
+    """Result of a job, or a `Failure`."""
     try:
-        return job, (yield from _result(job, is_needed))
+        return _result(job, is_needed)
     except (ValueError, TypeError, RuntimeError, OSError, MemoryError) as error:
         reason = str(error) or STOPPED.format(error=type(error).__name__)
-        return job, Failure(NO_MEMORY if is_out_of_memory(error) else reason)
+        return Failure(NO_MEMORY if is_out_of_memory(error) else reason)
     except Exception as error:  # otherwise the window would wait for ever
-        return job, Failure(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"), error)
+        return Failure(UNEXPECTED.format(error=f"{type(error).__name__}: {error}"), error)
     except BaseException as error:  # SystemExit ends the job, not the program
-        return job, Failure(STOPPED.format(error=type(error).__name__))
+        return Failure(STOPPED.format(error=type(error).__name__))
 
 
-def _finish(job: Job, is_here: Callable[[], bool]) -> None:
-    """Carry out a lasting job, report its steps, and say why it failed if nobody else can."""
-    steps = _steps(job, lambda: True)
-    try:
-        while True:
-            job.reporter.stepped.emit(next(steps))
-    except StopIteration as end:
-        answer = end.value
-    _, result = answer
-    if isinstance(result, Failure) and not (job.is_followed and is_here()):
-        show_error(result.sentence)
-    job.reporter.finished.emit(answer)
-
-
-def _result(job: Job, is_needed: Callable[[], bool]) -> Generator[tuple[Job, Any], None, Any]:
+def _result(job: Job, is_needed: Callable[[], bool]) -> Any:
+    """Result of a function, or of a generator function whose steps are reported as long as it is needed."""
     result = job.function()
     if not isinstance(result, Generator):
         return result
     try:
         while job.is_wanted and is_needed():
-            yield job, next(result)
+            job.reporter.stepped.emit((job, next(result)))
     except StopIteration as end:
         return end.value
     finally:

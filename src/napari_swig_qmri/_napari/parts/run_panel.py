@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 STEPS = 1000  # of the progress bar
-STAGE_LINES = 2
+STAGE_LINES = 3
 SLOWER, SLACK = 1.5, 10.0  # a run is called slow if it takes this factor, and these seconds, more than estimated
 
 
