@@ -69,7 +69,7 @@ class Options:
         Train the network on this subject first, for as long as that lowers its cross-scale error.
     resolution
         Use the maps at the voxel size they were measured with, where they are stored on finer voxels, and give guides
-        with thick slices the detail of a finer guide.
+        with thick slices the detail of a finer guide, and sharpen blurred guides.
     maps_from
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated

@@ -15,6 +15,7 @@ from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
+from napari_swig_qmri.super_resolution.examination.guide_blur import with_guide_blur
 from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
 from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
 from napari_swig_qmri.super_resolution.examination.open_ends import with_open_ends
@@ -181,7 +182,7 @@ def plan(
     problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
     if options.resolution:
         problem = with_guide_support(problem, sharp)
-    problem = drained(_examined(problem, options, measured))
+    problem = drained(_examined(problem, options, measured, images))
     if options.resolution:
         problem = drained(with_open_ends(problem))
     return RunPlan(
@@ -210,13 +211,19 @@ def plan(
     )
 
 
-def _examined(problem: Problem, options: Options, maps: QuantitativeMaps) -> Generator[None, None, Problem]:
-    """Problem with what a part of the head tells of its LR maps: windows, and the signals that they were fitted to."""
+def _examined(
+    problem: Problem, options: Options, maps: QuantitativeMaps, guides: Sequence[WeightedImage]
+) -> Generator[None, None, Problem]:
+    """Problem with what a part of the head tells of its images.
+
+    These are the blur of guides, windows of the LR maps, and the signals that they were fitted to.
+    """
     is_open = options.maps_from == AUTO and maps.protocol is None
     if not can_be_examined(problem) or not (options.resolution or is_open):
         return problem
     part = yield from solved_part(problem)
     if options.resolution:
+        problem, part = yield from with_guide_blur(problem, part, tuple(guide.name for guide in guides))
         problem, part = yield from with_measured_response(problem, part)
     return with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
 

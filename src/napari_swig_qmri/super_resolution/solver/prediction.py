@@ -189,7 +189,7 @@ def measure_noise(
         lr_noise = _lr_noise(problem, maps)
         yield
     if guide_noise is None:
-        guide_noise = yield from _guide_noise(problem)
+        guide_noise = yield from guide_noise_levels(problem)
     return Noise(lr_maps=lr_noise, guides=guide_noise, lr_signals=_signal_noise(problem, maps))
 
 
@@ -223,7 +223,8 @@ def _lr_noise(problem: Problem, maps: Tensor) -> Tensor:
     return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_LR_NOISE)
 
 
-def _guide_noise(problem: Problem) -> Generator[None, None, Tensor]:
+def guide_noise_levels(problem: Problem) -> Generator[None, None, Tensor]:
+    """Noise ``(guide,)`` of the guides in flat tissue, in scanner units; yields between them."""
     tissue = pure_tissue(problem)
     noise = []
     coarse = {each.guide: each for each in problem.coarse}
