@@ -1,6 +1,6 @@
 """Memory, threads, layers and widgets of one window while live contrasts and runs are made and removed.
 
-    xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/soak.py --plot docs/images/soak.png
+    xvfb-run -a -s "-screen 0 1600x1200x24" python benchmarks/soak.py --voxel-size 6 --plot docs/images/soak.png
 
 Each live contrast is added, moved and removed. Each run super-resolves a slab of a head, by regression and by the
 posterior in turn, and its layers are removed before the next one. The state is read after every fifth repetition, when
@@ -18,6 +18,7 @@ from typing import Any
 
 import napari
 import numpy as np
+import torch  # noqa: F401  # before the objects of imports are frozen
 from matplotlib.figure import Figure
 from napari.layers import Layer
 from qtpy.QtCore import QEventLoop, QObject, QTimer
@@ -111,6 +112,7 @@ def main() -> None:
     parser.add_argument("--voxel-size", type=float, default=4.0, metavar="MM", help="of the guides; maps are coarser")
     parser.add_argument("--plot", type=Path, metavar="FILE")
     options = parser.parse_args()
+    gc.freeze()  # napari collects garbage at every removed layer: of the window alone, not of all imports
     viewer = napari.Viewer()
     truth = make_phantom(options.voxel_size, extent=EXTENT).maps
     lr_maps, guides = degrade(truth, 2.0, {name: USUAL_GUIDES[name] for name in GUIDES})
