@@ -138,6 +138,10 @@ def _super_resolve(
             help="Take maps and guides as stored, whatever was measured.",
         ),
     ] = False,
+    no_pose: Annotated[
+        bool,
+        typer.Option("--no-pose", help="Leave guides where their headers put them, wherever the head has moved."),
+    ] = False,
     maps_from: Annotated[
         str,
         typer.Option(
@@ -170,6 +174,7 @@ def _super_resolve(
             keep_noise=keep_noise,
             all_maps=all_maps,
             resolution=not no_resolution,
+            pose=not no_pose,
             maps_from=parse_maps_from(maps_from),
         )
         report = super_resolve_files(

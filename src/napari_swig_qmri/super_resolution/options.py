@@ -70,6 +70,8 @@ class Options:
     resolution
         Use the maps at the voxel size they were measured with, where they are stored on finer voxels, and give guides
         with thick slices the detail of a finer guide, and sharpen blurred guides.
+    pose
+        Move guides to the LR maps where the head has moved between the scans.
     maps_from
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
@@ -111,6 +113,7 @@ class Options:
     keep_noise: bool = False
     all_maps: bool = False
     resolution: bool = True
+    pose: bool = True
     maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
     def __post_init__(self) -> None:
@@ -159,6 +162,7 @@ class Options:
             "keep_noise": ((bool,), "True or False"),
             "all_maps": ((bool,), "True or False"),
             "resolution": ((bool,), "True or False"),
+            "pose": ((bool,), "True or False"),
             "maps_from": ((str, MappingProtocol, Mapping), "the name of a protocol, or a protocol"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),
             "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),

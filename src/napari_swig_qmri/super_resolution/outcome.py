@@ -155,7 +155,8 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     weights = {"name": str(options.weights or DEFAULT_WEIGHTS), "sha256": plan.weights_sha256}
     errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
     noises = solution.noise.lr_maps.tolist()
-    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), strict=True)
+    poses = plan.poses or [None] * len(plan.guides)
+    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), poses, strict=True)
     return {
         "method": method,
         "weights": weights if method == "network" else None,
@@ -171,8 +172,15 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
         "hr_voxel_size": list(problem.hr_grid.voxel_size),
         "lr_noise": {name: noise for name, noise in zip(QUANTITIES, noises, strict=True) if name in plan.maps.names},
         "guides": [
-            {"name": guide.name, "sequence": type(sequence).__name__, **asdict(sequence), "gain": gain, "noise": noise}
-            for guide, sequence, gain, noise in guides
+            {
+                "name": guide.name,
+                "sequence": type(sequence).__name__,
+                **asdict(sequence),
+                "gain": gain,
+                "noise": noise,
+                "pose": pose and pose.to_json(),  # None if none was looked for
+            }
+            for guide, sequence, gain, noise, pose in guides
         ],
         "notice": RESEARCH_NOTICE,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Generator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import torch
@@ -21,6 +21,7 @@ from napari_swig_qmri.super_resolution.examination.measured_response import with
 from napari_swig_qmri.super_resolution.examination.open_ends import with_open_ends
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_examined, solved_part
+from napari_swig_qmri.super_resolution.examination.pose import Pose, found_poses, moved_guides
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
@@ -35,6 +36,7 @@ from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerpri
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.physics.signals import Signals
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured
 VOLUMES = {"regression": 25, "posterior": 36, "network": 70}
@@ -77,6 +79,8 @@ class RunPlan:
         First 16 digits of the SHA-256 of the weights; None without a network.
     problem
         Maps and guides on one pair of grids, as the solver takes them.
+    poses
+        Pose of each guide against the LR maps, the identity where nothing was corrected; None if none was looked for.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -102,6 +106,7 @@ class RunPlan:
     network: SwigNet | None
     weights_sha256: str | None
     problem: Problem
+    poses: tuple[Pose, ...] | None
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -178,11 +183,8 @@ def plan(
     memory = _memory(options, method, hr_grid, device, len(images))
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
-    sharp, about_sharpening = drained(sharpened_guides(images, hr_grid)) if options.resolution else (images, ())
-    problem = drained(prepare(measured, sharp, hr_grid, inside, getattr(torch, options.dtype), images, signals))
-    if options.resolution:
-        problem = with_guide_support(problem, sharp)
-    problem = drained(_examined(problem, options, measured, images))
+    prepared = drained(_prepared(measured, images, hr_grid, inside, signals, options))
+    problem = drained(_examined(prepared.problem, options, measured, images))
     if options.resolution:
         problem = drained(with_open_ends(problem))
     return RunPlan(
@@ -196,19 +198,59 @@ def plan(
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),
         problem=problem,
+        poses=prepared.poses,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
             *notices,
             *about_origin,
             *_about(images),
-            *hr_grid_notices(measured, [each for each in images if each in sharp], hr_grid),
-            *about_sharpening,
+            *hr_grid_notices(measured, prepared.kept, hr_grid),
+            *prepared.notices,
             *about_mask,
             *problem.notices,
             *_about_missing(options, measured, len(images)),
         ),
     )
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Prepared:
+    """A problem whose guides are in place."""
+
+    problem: Problem
+    poses: tuple[Pose, ...] | None
+    kept: list[WeightedImage]  # guides as they came that were not sharpened
+    notices: tuple[str, ...]
+
+
+def _prepared(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    hr_grid: VoxelGrid,
+    mask: BoolArray | None,
+    signals: Signals | None,
+    options: Options,
+) -> Generator[None, None, _Prepared]:
+    """Problem with its guides where the maps have them, and thick slices sharpened."""
+    dtype = getattr(torch, options.dtype)
+
+    def prepared(placed: Sequence[WeightedImage]) -> Generator[None, None, _Prepared]:
+        sharp, notices = (yield from sharpened_guides(placed, hr_grid)) if options.resolution else (placed, ())
+        problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, placed, signals)
+        if options.resolution:
+            problem = with_guide_support(problem, sharp)
+        kept = [guide for guide, moved, each in zip(guides, placed, sharp, strict=True) if each is moved]
+        return _Prepared(problem=problem, poses=None, kept=kept, notices=tuple(notices))
+
+    result = yield from prepared(guides)
+    if not (options.pose and guides):
+        return result
+    poses = yield from found_poses(result.problem, guides)
+    if any(pose.is_corrected for pose in poses):
+        result = yield from prepared(moved_guides(guides, poses))
+    moves = [pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected]
+    return replace(result, poses=poses, notices=(*moves, *result.notices))
 
 
 def _examined(

@@ -54,7 +54,7 @@ def _is_signed(guide: WeightedImage) -> bool:
     return guide.sequence is not None and guide.sequence.is_signed
 
 
-def _edges_along(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
+def edges_along(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
     """Voxel edges ``(3,)`` in mm of a grid along the nearest axes of another one."""
     directions = np.abs(np.linalg.inv(axes.affine[:3, :3] / axes.voxel_size) @ grid.affine[:3, :3] / grid.voxel_size)
     edges: FloatArray = np.asarray(grid.voxel_size)[directions.argmax(axis=1)]
@@ -63,7 +63,7 @@ def _edges_along(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
 
 def _fine_grid(grid: VoxelGrid, hr_grid: VoxelGrid) -> VoxelGrid | None:
     """Grid of a coarse guide divided to the voxels of the HR grid along its coarse axes; None if it has none."""
-    ratios = np.asarray(grid.voxel_size) / _edges_along(hr_grid, grid)
+    ratios = np.asarray(grid.voxel_size) / edges_along(hr_grid, grid)
     factors = np.where(ratios >= COARSE, ratios.round().astype(int), 1)
     x, y, z = (np.array(grid.shape) * factors).tolist()
     return grid.with_shape((x, y, z)) if factors.max() > 1 else None
@@ -76,7 +76,7 @@ def _partner(guide: WeightedImage, fine_grid: VoxelGrid, guides: Sequence[Weight
         for other in guides
         if other is not guide
         and not _is_signed(other)
-        and (_edges_along(other.grid, fine_grid) <= AS_FINE * np.asarray(fine_grid.voxel_size)).all()
+        and (edges_along(other.grid, fine_grid) <= AS_FINE * np.asarray(fine_grid.voxel_size)).all()
     ]
     return min(fitting, key=lambda other: float(np.prod(other.grid.voxel_size)), default=None)
 
