@@ -1,4 +1,4 @@
-"""Gaussian blur along the axes of a grid, as a linear operator between images of the same voxels."""
+"""Gaussian blur and limits of k-space, as linear operators between images of the same voxels."""
 
 from __future__ import annotations
 
@@ -29,6 +29,21 @@ def gaussian_blur(grid: VoxelGrid, fwhm: Sequence[float], dtype: torch.dtype = t
         for n, width, edge in zip(grid.shape, fwhm, grid.voxel_size, strict=True)
     )
     return SeparableOperator((x, y, z))
+
+
+def band_limit(grid: VoxelGrid, shape: Sequence[int], dtype: torch.dtype = torch.float32) -> SeparableOperator:
+    """Zero-filling of a k-space with `shape` samples, for images that are continued by their mirror image."""
+    x, y, z = (
+        torch.as_tensor(_matrix(_limited(n, kept)), dtype=dtype) for n, kept in zip(grid.shape, shape, strict=True)
+    )
+    return SeparableOperator((x, y, z))
+
+
+def _limited(n: int, kept: int) -> FloatArray:
+    """Factors ``(n,)`` that fall from 1 to 0 around the highest of `kept` frequencies, which the mirror image blurs."""
+    if kept >= n:
+        return np.ones(n)
+    return np.clip(0.5 - (np.arange(n) - kept) / 4, 0, 1)
 
 
 def gaussian_response(n: int, fwhm: float) -> FloatArray:

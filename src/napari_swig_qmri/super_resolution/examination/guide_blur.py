@@ -15,12 +15,11 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.blur import gaussian_blur
+from napari_swig_qmri.super_resolution.examination.guide_support import with_sharpened_guides
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, solved_part
-from napari_swig_qmri.super_resolution.observations.deblurring import deblurred
 from napari_swig_qmri.super_resolution.observations.guide_width import Width, fitted_width
 from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
 from napari_swig_qmri.super_resolution.preparation.problem import FLOOR
-from napari_swig_qmri.super_resolution.solver.prediction import guide_noise_levels
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -101,25 +100,17 @@ def _sharpened(problem: Problem, widths: Mapping[int, float]) -> Generator[None,
     """Problem in which guides with a blur of these widths in mm are sharpened, and compared as measured."""
     if not widths:
         return problem
-    dtype, levels = problem.guides.dtype, problem.guide_levels
-    noise = yield from guide_noise_levels(problem)
+    yield
+    dtype = problem.guides.dtype
     operators = {guide: gaussian_blur(problem.hr_grid, (width,) * 3, dtype) for guide, width in widths.items()}
-    scale = levels.view(-1, 1, 1, 1)
-    guides = scale * (yield from deblurred(problem.guides / scale, operators, noise / levels))
-    coarse = list(problem.coarse)
-    lr_guides = problem.lr_guides.clone()
-    for guide, operator in operators.items():
-        if not problem.sequences[guide].is_signed:
-            guides[guide].clamp_(min=0)
-        image = problem.guides[guide]
-        lr_guides[guide] = problem.truncate(guides[guide])
-        coarse.append(
-            CoarseGuide(
-                guide=guide,
-                image=image,
-                valid=problem.guide_valid[guide],
-                average=operator,
-                outside=torch.zeros_like(image),
-            )
+    coarse = [
+        CoarseGuide(
+            guide=guide,
+            image=problem.guides[guide],
+            valid=problem.guide_valid[guide],
+            average=operator,
+            outside=torch.zeros_like(problem.guides[guide]),
         )
-    return replace(problem, guides=guides, lr_guides=lr_guides, coarse=tuple(coarse))
+        for guide, operator in operators.items()
+    ]
+    return replace(with_sharpened_guides(problem, operators), coarse=(*problem.coarse, *coarse))
