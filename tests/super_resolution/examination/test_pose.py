@@ -59,3 +59,11 @@ def test_known_moves_are_found_with_their_sign(sign):
     assert abs(second.degrees - 1.0) < 0.3
     assert np.dot(second.shift, sign * np.array([0.8, 0.6, 0.0])) > 1.5
     assert "corrected" in second.notice("T2w")
+
+
+def test_small_and_flat_images_are_left_alone():
+    maps, images = degraded(slab().maps)
+    flat = replace(images[1], data=np.ones_like(images[1].data))
+    assert not poses([images[0], flat], maps)[1].is_corrected
+    small = replace(maps, data=maps.data[:, 8:16, 8:16, 2:10], grid=maps.grid.box((8, 8, 2), (8, 8, 8)))
+    assert not any(pose.is_corrected for pose in poses(images, small))

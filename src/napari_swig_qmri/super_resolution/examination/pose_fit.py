@@ -93,11 +93,15 @@ def fitted_pose(
     if where.sum() < LEAST_VOXELS:
         return None
     moving, blocks = _Moving.of(image, problem, where), _blocks(where)
+    if moving.is_seen(np.eye(4)).sum() < LEAST_VOXELS:
+        return None
     fit = yield from _refined(np.eye(4), moving, explaining, blocks, 0.0, n_steps=1)
     if fit.displacement < UNMOVED:
         return replace(fit, converged=True)
     if fit.displacement > FAR * float(np.mean(problem.lr_grid.voxel_size)):
         fit = yield from _refined(np.eye(4), moving, explaining, blocks, COARSE_SCALE, N_STEPS)
+    if moving.is_seen(fit.affine).sum() < LEAST_VOXELS:
+        return None
     return (yield from _refined(fit.affine, moving, explaining, blocks, 0.0, N_STEPS))
 
 
@@ -109,20 +113,25 @@ def _refined(
     residual = None
     for _ in range(n_steps):
         yield
+        seen = moving.is_seen(affine)
+        if seen.sum() < LEAST_VOXELS and residual is not None:
+            converged = False
+            break
         values, slopes = moving.at(affine, blur)
-        step = _Step.of(values, slopes, known, moving.is_seen(affine), residual)
+        step = _Step.of(values, slopes, known, seen, residual)
         residual = step.residual
         change = rigid(step.pose, moving.centre)
         affine = change @ affine
         length = rms(apply_affine(change, moving.points) - moving.points)
-        if length < SMALL_STEP or rms(apply_affine(affine, moving.points) - moving.points) > LARGEST_MOVE:
+        converged = length < SMALL_STEP
+        if converged or rms(apply_affine(affine, moving.points) - moving.points) > LARGEST_MOVE:
             break
     return Fit(
         affine=affine,
         points=moving.points,
         error=step.error(blocks, moving.offsets),
         misfit=step.misfit(values),
-        converged=length < SMALL_STEP,
+        converged=converged,
     )
 
 
