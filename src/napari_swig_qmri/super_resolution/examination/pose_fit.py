@@ -215,7 +215,7 @@ class _Moving:
 
 def _differences(n: int) -> FloatArray:
     """Matrix ``(n, n)`` of central differences, one-sided at the ends."""
-    return np.gradient(np.eye(n), axis=0)
+    return np.asarray(np.gradient(np.eye(n), axis=0))
 
 
 def _regressors(explaining: Tensor, where: BoolArray, offsets: FloatArray) -> FloatArray:
