@@ -7,6 +7,7 @@ import torch
 
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.denoising import average_neighbours, denoise, noise_share
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
 SHAPE = (24, 20, 16)
 NOISE = torch.tensor([0.01, 0.02, 0.03])
@@ -20,8 +21,14 @@ def noisy(seed: int = 0, scale: float = 1.0) -> torch.Tensor:
     return scale * NOISE.view(-1, 1, 1, 1) * torch.randn(3, *SHAPE, generator=generator)
 
 
-def run(log_maps: torch.Tensor, flat: torch.Tensor = ALL, noise: torch.Tensor = NOISE, n_planes: int = 100):
-    return drained(denoise(log_maps, flat, noise, CUBE, n_planes=n_planes))
+def run(
+    log_maps: torch.Tensor,
+    flat: torch.Tensor = ALL,
+    noise: torch.Tensor = NOISE,
+    lr_noise: torch.Tensor = NOISE,
+    n_planes: int = 100,
+):
+    return drained(denoise(log_maps, flat, noise, lr_noise, CUBE, n_planes=n_planes))
 
 
 def test_noise_in_flat_tissue_falls_to_less_than_half_and_the_mean_stays():
@@ -62,6 +69,14 @@ def test_a_border_in_one_map_is_kept_in_all():
 def test_maps_without_noise_stay_as_they_are():
     texture = noisy()
     torch.testing.assert_close(run(texture, noise=torch.zeros(3)), texture, rtol=0, atol=1e-6)
+
+
+def test_noise_that_lr_maps_bring_is_averaged_too():
+    """Noise that neighbours share, with a smaller white part: the white level alone averages few of them."""
+    shared = gaussian_average(noisy(), 1.0)
+    before = 0.8 * shared * (NOISE / shared.std((1, 2, 3))).view(-1, 1, 1, 1) + noisy(1, 0.3)
+    alone, after = (run(before, noise=0.3 * NOISE, lr_noise=level) for level in (torch.zeros(3), NOISE))
+    assert (after.std((1, 2, 3)) < 0.95 * alone.std((1, 2, 3))).all()
 
 
 def test_where_there_is_no_flat_tissue_nothing_changes():

@@ -1,9 +1,12 @@
 """Removing noise from log maps: every voxel is averaged with those of its neighbours that hold the same tissue.
 
 A bilateral filter (Tomasi and Manduchi 1998) over all three maps at once: the map that differs most decides. Voxels
-are alike if they differ by little more than the noise of the maps, so that maps without noise stay unchanged. The
-average is mixed with the voxel by a Wiener weight: the variance of the noise over that of the differences to the
-neighbours, which have noise and texture.
+are alike if they differ by little more than the noise of the maps. The average is mixed with the voxel by a Wiener
+weight: the variance of the noise over that of the differences to the neighbours, which have noise and texture, so that
+maps without noise stay unchanged.
+
+The measured noise is white. What the noise of LR maps adds to the solution is not, and it is larger where the guides
+determine little: it widens what counts as alike, but does not raise the Wiener weight.
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SIMILAR = 1.75  # standard deviation of the weight of a difference, in standard deviations of the noise
+LR_NOISE_SHARE = 0.5  # of the noise of LR maps, the least that counts as alike; 0.3 to 1 are all better than none
 REACH = 2.0  # standard deviation of the spatial weight, in units of the smallest voxel edge
 LEAST_NOISE = 1e-5
 LEAST_WEIGHT = 0.5  # sum over the neighbours that a voxel needs, for its differences to be measured
@@ -33,6 +37,7 @@ def denoise(
     log_maps: Tensor,
     flat: Tensor,
     noise: Tensor,
+    lr_noise: Tensor,
     voxel_size: Sequence[float],
     *,
     n_planes: int,
@@ -46,6 +51,8 @@ def denoise(
         ``(X, Y, Z)``, boolean: tissue without structure, where voxels differ by noise and texture alone.
     noise
         ``(3,)``, standard deviation of white noise in the log maps.
+    lr_noise
+        ``(3,)``, standard deviation of the noise of the LR maps, relative to their values.
     voxel_size
         Edges in mm. Distant neighbours get a smaller weight.
     n_planes
@@ -53,11 +60,11 @@ def denoise(
     compared
         Maps by which voxels are found alike.
     """
-    n = log_maps.shape[1]
+    n, alike = log_maps.shape[1], torch.maximum(noise, LR_NOISE_SHARE * lr_noise)
     difference, weight = torch.empty_like(log_maps), log_maps.new_empty(log_maps.shape[1:])
     for first in range(0, n, n_planes):
         last, low = min(first + n_planes, n), max(0, first - 1)
-        mean, total = average_neighbours(log_maps[:, low : min(n, last + 1)], noise, voxel_size, compared)
+        mean, total = average_neighbours(log_maps[:, low : min(n, last + 1)], alike, voxel_size, compared)
         inner = slice(first - low, last - low)
         difference[:, first:last] = mean[:, inner] - log_maps[:, first:last]
         weight[first:last] = total[inner]

@@ -65,15 +65,17 @@ def estimate_maps(
     log_maps = (yield from staged(last, 0.45, 0.9, MATCHING)).log_maps
     if keep_noise:
         return MapEstimate(log_maps=log_maps, noise=log_maps.new_zeros(()), posterior=posterior, conflict=conflict)
-    smooth = yield from staged(_denoise(problem, log_maps, n_planes), 0.9, 1.0, "removing noise")
+    smooth = yield from staged(_denoise(problem, noise, log_maps, n_planes), 0.9, 1.0, "removing noise")
     return MapEstimate(log_maps=smooth, noise=log_maps.sub_(smooth), posterior=posterior, conflict=conflict)
 
 
-def _denoise(problem: Problem, log_maps: Tensor, n_planes: int) -> Generator[float, None, Tensor]:
+def _denoise(problem: Problem, noise: Noise, log_maps: Tensor, n_planes: int) -> Generator[float, None, Tensor]:
     """Log maps ``(3, X, Y, Z)`` without the white noise that flat tissue has."""
     flat, levels = measure_noise_of_maps(problem, log_maps)
     planes, edges = min(n_planes, DENOISED_PLANES), problem.hr_grid.voxel_size
-    return (yield from denoise(log_maps, flat, levels, edges, n_planes=planes, compared=problem.measured))
+    return (
+        yield from denoise(log_maps, flat, levels, noise.lr_maps, edges, n_planes=planes, compared=problem.measured)
+    )
 
 
 def measure_noise_of_maps(problem: Problem, log_maps: Tensor) -> tuple[Tensor, Tensor]:
