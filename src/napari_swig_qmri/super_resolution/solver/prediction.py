@@ -15,6 +15,7 @@ from napari_swig_qmri.data.truncation import (
     linear_interpolation,
 )
 from napari_swig_qmri.physics.signals import SingleSignal
+from napari_swig_qmri.super_resolution.observations.lr_signals import UNKNOWN
 from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
 MIN_SIGNAL_NOISE = 0.002  # of the PD of water; smaller levels cannot be measured
+FIT_ERROR = 2.0  # factor on the noise of signals for what a fit to them leaves wrong: 1 is worse in all maps, 3 alike
 PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
@@ -91,8 +93,8 @@ def predict(
 ) -> Generator[None, None, Prediction]:
     """Regression of the LR maps on the guides, corrected by the LR residual where it exceeds the noise.
 
-    Maps that were fitted to signals are regressed once and not corrected: their residual next to CSF is no residual of
-    maps. Yields between the longer steps.
+    Maps that were fitted to signals are not corrected: their residual next to CSF is no residual of maps. Yields
+    between the longer steps.
 
     Parameters
     ----------
@@ -103,13 +105,12 @@ def predict(
     """
     scale = _scale_of(problem)
     yield
-    fitted = problem.lr_signals is not None
-    maps = yield from regress(scale, n_rounds=0 if fitted else N_ROUNDS)
+    maps = yield from regress(scale, _rounds(problem))
     yield
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, scale.coarse_features, noise)
-    if not fitted:
+    if problem.lr_signals is None:
         maps = corrected(scale, maps, lr_variance(problem, noise.lr_maps).sqrt())
     yield
     maps, own = with_usual_maps(maps, problem)
@@ -118,7 +119,7 @@ def predict(
 
 def regressed(problem: Problem) -> Generator[None, None, Tensor]:
     """Maps ``(3, X, Y, Z)`` by regression on the guides, not corrected by the LR residual."""
-    return (yield from regress(_scale_of(problem)))
+    return (yield from regress(_scale_of(problem), _rounds(problem)))
 
 
 def _scale_of(problem: Problem) -> RegressionScale:
@@ -134,6 +135,11 @@ def _scale_of(problem: Problem) -> RegressionScale:
         truncate=problem.truncate,
         residual=partial(lr_residual, problem),
     )
+
+
+def _rounds(problem: Problem) -> int:
+    """Rounds of the regression; none for maps of a known protocol, whose T2 they cost .006 (others gain .003)."""
+    return 0 if problem.lr_signals is not None and problem.lr_signals.name != UNKNOWN else N_ROUNDS
 
 
 def _usual_t2(problem: Problem) -> float:
@@ -161,7 +167,7 @@ def _signal_noise(problem: Problem, maps: Tensor) -> Tensor | None:
         return None
     structure, residual = lr_structure(problem), signal_residual(problem, problem.lr_signals, maps)
     levels = [noise_level(volume, problem.tissue, structure) for volume in residual]
-    return torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_SIGNAL_NOISE)
+    return FIT_ERROR * torch.tensor(levels, dtype=maps.dtype).clamp(min=MIN_SIGNAL_NOISE)
 
 
 def lr_structure(problem: Problem) -> Tensor:
