@@ -98,7 +98,7 @@ def test_an_error_of_fluid_is_corrected_there_and_not_in_tissue():
 
 
 def test_air_takes_no_share_and_tissue_beside_it_takes_all():
-    """Half of the field of view is air. Tissue there would get half of what it needs at the border, if air took part."""
+    """Half of the field of view is air. At the border, tissue would get half of what it needs, if air took part."""
     tissue = torch.zeros(24, 4, 4, dtype=torch.float64)
     tissue[:12] = 1
     residual = halved()((0.1 * tissue).expand(3, -1, -1, -1))
