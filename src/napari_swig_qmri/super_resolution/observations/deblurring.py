@@ -39,7 +39,8 @@ def deblurred(
     """
     sharp = images.clone()
     for _ in range(N_ROUNDS):
-        weight = 1 / (sum(map(_steepness, sharp)) / EDGE**2 + ROUNDING**2).sqrt()
+        steepness = torch.stack([_steepness(image) for image in sharp]).sum(0)
+        weight = 1 / (steepness / EDGE**2 + ROUNDING**2).sqrt()
         for position, operator in operators.items():
             yield
             system = _System(operator, weight * (float(noise[position]) / EDGE) ** 2)
