@@ -28,7 +28,9 @@ def box():
     posterior, hr, lr = objective((8, 8, 6), n_guides=2)
     truncate = KSpaceTruncation(hr, lr, dtype=torch.float64)
     interpolate = linear_interpolation(hr, lr, dtype=torch.float64)
-    problem = SimpleNamespace(truncate=truncate, interpolate=interpolate, lr_maps=posterior.lr.values)
+    problem = SimpleNamespace(
+        measured=(True, True, True), truncate=truncate, interpolate=interpolate, lr_maps=posterior.lr.values
+    )
     return posterior, problem
 
 

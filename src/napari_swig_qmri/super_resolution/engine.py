@@ -208,10 +208,11 @@ def air_off_the_head(problem: Problem, pd: Tensor) -> Tensor:
 def without_air(maps: Tensor, air: Tensor, problem: Problem) -> Tensor:
     """Maps ``(3, X, Y, Z)`` with T1 and T2 at their lower bounds in `air` ``(X, Y, Z)``.
 
-    Elsewhere noise alone determines the times of voxels without PD: they are no longer than the LR maps around them.
+    Elsewhere noise alone determines the times of voxels whose measured PD is near 0: they are no longer than the LR
+    maps around them.
     """
-    times = [maps[0]]
+    times, empty = [maps[0]], (maps[0] < AIR) & problem.measured[0]
     for quantity, image, lr_map in zip((T1, T2), maps[1:], problem.lr_maps[1:], strict=True):
-        limited = torch.where(maps[0] < AIR, image.minimum(problem.interpolate(lr_map)), image)
+        limited = torch.where(empty, image.minimum(problem.interpolate(lr_map)), image)
         times.append(limited.clamp(min=quantity.bounds[0]).masked_fill(air, quantity.bounds[0]))
     return torch.stack(times)

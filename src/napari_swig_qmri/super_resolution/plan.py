@@ -36,7 +36,7 @@ from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerpri
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
-    from napari_swig_qmri.physics.signals import NamedSignals
+    from napari_swig_qmri.physics.signals import Signals
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured
 VOLUMES = {"regression": 25, "posterior": 36, "network": 70}
@@ -229,7 +229,7 @@ def _prepared(
     guides: Sequence[WeightedImage],
     hr_grid: VoxelGrid,
     mask: BoolArray | None,
-    signals: NamedSignals | None,
+    signals: Signals | None,
     options: Options,
 ) -> Generator[None, None, _Prepared]:
     """Problem with its guides where the maps have them, and thick slices sharpened."""

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-import numpy as np
-import pytest
 import torch
 
-from napari_swig_qmri.data.truncation import KSpaceTruncation
-from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
-    RATE_SPREAD,
     REGRESSION_WINDOW,
     RIDGE,
     SHRINK,
     add_lr_correction,
-    distribute,
     fit_regression,
-    maps_of_values,
-    regressed_values,
 )
 
 
@@ -65,43 +57,3 @@ def test_an_lr_correction_keeps_maps_positive_and_of_the_same_order():
     assert (corrected >= SHRINK * maps).all()
     assert (corrected <= GROW * maps).all()
     torch.testing.assert_close(add_lr_correction(maps, 0.01 * maps), 1.01 * maps)
-
-
-def test_the_functions_that_are_fitted_are_undone():
-    maps = torch.tensor([[0.7, 1.0], [0.9, 4.0], [0.03, 2.0]], dtype=torch.float64)
-    torch.testing.assert_close(maps_of_values(regressed_values(maps)), maps[1:])
-
-
-def halved():
-    hr = VoxelGrid((24, 4, 4), np.eye(4))
-    return KSpaceTruncation(hr, hr.with_shape((12, 2, 2)), dtype=torch.float64)
-
-
-@pytest.mark.parametrize("share", [1.0, 7.0])
-def test_a_residual_is_zero_filled_where_all_take_the_same_share(share):
-    residual = normal(3, 12, 2, 2)
-    change = distribute(halved(), residual, torch.full((24, 4, 4), share, dtype=torch.float64))
-    torch.testing.assert_close(change, halved().zero_filled(residual))
-
-
-def test_an_error_of_fluid_is_corrected_there_and_not_in_tissue():
-    """Zero filling the residual of fluid that is 20 % off changes tissue beside it by a tenth and more."""
-    t2 = torch.full((3, 24, 4, 4), 0.08, dtype=torch.float64)
-    t2[:, 8:16] = 1.5
-    truth = t2.clone()
-    truth[:, 8:16] = 1.8
-    residual = halved()(truth - t2)
-    change = distribute(halved(), residual, (t2[2] / 0.08) ** RATE_SPREAD) / t2
-    assert change[0, :8].abs().max() > 0.1
-    assert change[2, :8].abs().max() < 1e-3
-    torch.testing.assert_close(change[2, 10:14].mean(), change.new_tensor(0.2), rtol=0, atol=0.05)
-
-
-def test_air_takes_no_share_and_tissue_beside_it_takes_all():
-    """Half of the field of view is air. At the border, tissue would get half of what it needs, if air took part."""
-    tissue = torch.zeros(24, 4, 4, dtype=torch.float64)
-    tissue[:12] = 1
-    residual = halved()((0.1 * tissue).expand(3, -1, -1, -1))
-    change = distribute(halved(), residual, tissue)
-    assert change[2, 12:].abs().max() == 0
-    assert (change[2, 11] - 0.1).abs().max() < (change[0, 11] - 0.1).abs().max()

@@ -16,10 +16,10 @@ from napari_swig_qmri.super_resolution.solver.head_box import Box, box_of, crop_
 from napari_swig_qmri.super_resolution.solver.prediction import (
     Noise,
     Prediction,
+    interpolate_with_floor,
     make_posterior,
     predict,
 )
-from napari_swig_qmri.super_resolution.solver.regression import interpolate_with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -160,7 +160,7 @@ class _Moving:
         between = np.linalg.inv(problem.hr_grid.affine) @ problem.lr_grid.affine
         return cls(
             image=data,
-            spline=spline_filter(data, 3, np.float32, "mirror"),
+            spline=spline_filter(data, 3, data.dtype.type, "mirror"),
             grid=problem.hr_grid,
             truncate=problem.truncate,
             where=where,

@@ -59,7 +59,7 @@ def lr_volumes(problem: Problem, maps: Tensor) -> Tensor:
 
 def signal_residual(problem: Problem, signals: Signals, maps: Tensor) -> Tensor:
     """Residual ``(n, x, y, z)`` of the signals for HR maps ``(3, X, Y, Z)``, measured minus expected."""
-    return signals(problem.lr_maps) - problem.lr_outside - problem.truncate(signals(maps))
+    return signals(problem.lr_maps) - problem.truncate(signals(maps))
 
 
 def lr_reading(problem: Problem, signals: Signals) -> Tensor:
@@ -87,7 +87,7 @@ def lr_residual(problem: Problem, maps: Tensor) -> Tensor:
     """Residual ``(3, x, y, z)`` of the LR maps for HR maps ``(3, X, Y, Z)``, measured minus expected."""
     signals = problem.lr_signals
     if signals is None:
-        return problem.lr_maps - problem.lr_outside - problem.truncate(maps)
+        return problem.lr_maps - problem.truncate(maps)
     return multiply_voxelwise(lr_reading(problem, signals), signal_residual(problem, signals, maps))
 
 

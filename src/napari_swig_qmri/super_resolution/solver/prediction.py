@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_swig_qmri.data.truncation import (
     KSpaceTruncation,
+    SeparableOperator,
+    TruncationOperator,
     linear_interpolation,
 )
 from napari_swig_qmri.physics.signals import SingleSignal
-from napari_swig_qmri.super_resolution.observations.lr_signals import UNKNOWN
-from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor
+from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem, log_with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
     MISSING_VARIANCE,
@@ -34,7 +34,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
 )
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.regression import N_ROUNDS, RegressionScale, corrected, regress
+from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
 from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, nonlinearity, with_usual_maps
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ RESAMPLING_ERROR = 0.2  # of the detail of a guide, best of 0, 0.1, 0.2 and 0.3 
 SHARPENING_ERROR = 0.4  # of the detail inside thick slices that a finer guide has shaped
 LEAST_SHARPENING_ERROR = 0.05  # of the median over tissue
 DETAIL_WINDOW = 0.8  # standard deviation in HR voxels of the average that detail is the difference from
+CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -78,6 +79,18 @@ class Prediction:
     unmeasured: Tensor | None = None  # (n, X, Y, Z), variance of log maps that were not measured
 
 
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Scale:
+    """Maps on a coarse grid, features of the guides there and on a finer grid, and the operators between both."""
+
+    maps: Tensor  # (3, x, y, z)
+    weight: Tensor  # (x, y, z), 0 without a measurement
+    coarse_features: Tensor  # (guide, x, y, z)
+    features: Tensor  # (guide, X, Y, Z)
+    interpolate: SeparableOperator
+    truncate: TruncationOperator
+
+
 def guide_features(problem: Problem, guides: Tensor) -> Tensor:
     """Features of guides ``(guide, ...)`` for the regression: logarithms of magnitudes, signed images unchanged."""
     levels = problem.guide_levels
@@ -86,6 +99,12 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
         relative = guides[i] / level
         features[i] = relative if sequence.is_signed else relative.clamp(min=GUIDE_FLOOR).log()
     return features
+
+
+def interpolate_with_floor(lr_maps: Tensor, truncate: TruncationOperator) -> Tensor:
+    """Band-limited interpolation of maps ``(3, x, y, z)`` to ``(3, X, Y, Z)``, with a floor for values below it."""
+    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
+    return torch.maximum(truncate.zero_filled(lr_maps), floor)
 
 
 def predict(
@@ -105,13 +124,14 @@ def predict(
     """
     scale = _scale_of(problem)
     yield
-    maps = yield from regress(scale, _rounds(problem))
+    maps = yield from _regress(scale)
     yield
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, scale.coarse_features, noise)
     if problem.lr_signals is None:
-        maps = corrected(scale, maps, lr_variance(problem, noise.lr_maps).sqrt())
+        residual = lr_residual(problem, maps)
+        maps = _correct(scale, maps, residual, lr_variance(problem, noise.lr_maps).sqrt())
     yield
     maps, own = with_usual_maps(maps, problem)
     return Prediction(maps=maps, covariance=covariance, noise=noise, unmeasured=own)
@@ -119,31 +139,44 @@ def predict(
 
 def regressed(problem: Problem) -> Generator[None, None, Tensor]:
     """Maps ``(3, X, Y, Z)`` by regression on the guides, not corrected by the LR residual."""
-    return (yield from regress(_scale_of(problem), _rounds(problem)))
+    return (yield from _regress(_scale_of(problem)))
 
 
-def _scale_of(problem: Problem) -> RegressionScale:
+def _scale_of(problem: Problem) -> _Scale:
     """LR maps and guides of a problem."""
-    return RegressionScale(
+    return _Scale(
         maps=problem.lr_maps,
-        usual_t2=_usual_t2(problem),
-        rings=problem.lr_signals is None,
         weight=problem.lr_valid.float(),
         coarse_features=guide_features(problem, problem.lr_guides),
         features=guide_features(problem, problem.guides),
         interpolate=problem.interpolate,
         truncate=problem.truncate,
-        residual=partial(lr_residual, problem),
     )
 
 
-def _rounds(problem: Problem) -> int:
-    """Rounds of the regression; none for maps of a known protocol, whose T2 they cost .006 (others gain .003)."""
-    return 0 if problem.lr_signals is not None and problem.lr_signals.name != UNKNOWN else N_ROUNDS
+def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
+    """Maps ``(3, X, Y, Z)`` by local regression, or by band-limited interpolation without a guide."""
+    if not len(scale.features):
+        return interpolate_with_floor(scale.maps, scale.truncate)
+    fit = yield from fit_regression(log_with_floor(scale.maps), scale.coarse_features, scale.weight)
+    log_maps = scale.interpolate(fit.intercept)
+    for guide, image in enumerate(scale.features):
+        for quantity, log_map in enumerate(log_maps):
+            yield
+            log_map += scale.interpolate(fit.slope[quantity, guide]) * image
+    yield
+    return clamp_to_bounds(log_maps).exp_()
 
 
-def _usual_t2(problem: Problem) -> float:
-    return float(problem.lr_maps[2, problem.tissue].median())
+def _correct(scale: _Scale, maps: Tensor, residual: Tensor, deviation: Tensor) -> Tensor:
+    """Maps ``(3, X, Y, Z)`` after their LR residual ``(3, x, y, z)`` is added, weighted by a local Wiener filter.
+
+    The weight is 1 - noise variance / mean square of the residual nearby, with the standard deviation `deviation`
+    ``(3, x, y, z)`` of the noise.
+    """
+    residual = scale.weight * residual
+    excess = gaussian_average((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
+    return add_lr_correction(maps, scale.truncate.zero_filled((1 - 1 / excess) * residual))
 
 
 def measure_noise(
@@ -220,27 +253,22 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     """Covariance ``(3, 3)`` of the errors of predicted log maps, measured one scale up.
 
     The LR maps are truncated once more by the same factor, predicted from there, and compared with themselves. Their
-    own noise is subtracted. Only the first fit predicts: further rounds are for the ringing of the LR maps, and make
-    errors here less like those of HR maps. `lr_features` ``(guide, x, y, z)`` are those of the guides on the LR grid.
+    own noise is subtracted. `lr_features` ``(guide, x, y, z)`` are those of the guides on the LR grid.
     """
     grid = grid_one_scale_up(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid, open_axes=problem.open_axes)
-    coarse_maps = truncate(problem.lr_maps)
-    scale = RegressionScale(
-        maps=coarse_maps,
-        usual_t2=_usual_t2(problem),
-        rings=problem.lr_signals is None,
+    scale = _Scale(
+        maps=truncate(problem.lr_maps),
         weight=truncate(problem.lr_valid.float()).clamp(0, 1),
         coarse_features=truncate(lr_features),
         features=lr_features,
         interpolate=linear_interpolation(problem.lr_grid, grid),
         truncate=truncate,
-        residual=lambda maps: coarse_maps - truncate(maps),
     )
-    predicted = yield from regress(scale, n_rounds=0)
+    predicted = yield from _regress(scale)
     if problem.lr_signals is None:
         deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
-        predicted = corrected(scale, predicted, deviation)
+        predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
     known = torch.tensor(problem.measured)
     covariance = errors.new_zeros(len(errors), len(errors))
