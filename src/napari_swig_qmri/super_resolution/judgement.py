@@ -15,7 +15,7 @@ import torch
 
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, Problem
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, with_floor
 from napari_swig_qmri.super_resolution.preparation.tissue import MIN_TISSUE
 from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
@@ -61,7 +61,7 @@ def verdict_of(
         return Verdict()
     if isinstance(rehearsal, Unrehearsed):
         return Verdict(LOOK, (UNTESTED.format(rehearsal.reason),))
-    relative = lr_residual / torch.maximum(problem.lr_maps, torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1))
+    relative = lr_residual / with_floor(problem.lr_maps)
     expected = _named(expected_errors(rehearsal, relative, solution.noise.lr_maps, problem), problem)
     systematic = _named(systematic_errors(relative, problem), problem)
     worse = {name: error for name, error in expected.items() if not error <= WORSE}

@@ -19,7 +19,7 @@ from napari_swig_qmri.super_resolution.examination.guide_support import with_sha
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, solved_part
 from napari_swig_qmri.super_resolution.observations.guide_width import Width, fitted_width
 from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR
+from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -63,9 +63,9 @@ def with_guide_blur(
 
 def _fitted(problem: Problem, part: SolvedPart) -> dict[int, Width]:
     """Blur of the guides of a problem, in mm, given a part that may have been solved without it."""
-    lr_maps = _with_floor(problem.lr_maps)
+    lr_maps = with_floor(problem.lr_maps)
     maps = part.maps
-    averages = _with_floor(problem.truncate(maps))
+    averages = with_floor(problem.truncate(maps))
     compared = part.inner & (problem.lr_maps[0] > LEAST_PD) & (problem.lr_maps[2] < MOST_T2)
     seen = problem.truncate(problem.guide_valid.to(maps.dtype)) > LEAST_SEEN
     found = {}
@@ -89,11 +89,6 @@ def _width(problem: Problem, expected: FloatArray, measured: FloatArray, where: 
     ]
     width = float(np.sqrt(max(0.0, float(np.median(squares)))))
     return Width(width, float(np.median([each.gain for each in fits])))
-
-
-def _with_floor(maps: Tensor) -> Tensor:
-    floor = torch.tensor(list(FLOOR.values()), dtype=maps.dtype).view(-1, 1, 1, 1)
-    return torch.maximum(maps, floor)
 
 
 def _sharpened(problem: Problem, widths: Mapping[int, float]) -> Generator[None, None, Problem]:

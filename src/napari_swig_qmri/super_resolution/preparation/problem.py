@@ -297,9 +297,14 @@ def with_usual_values(
     return filled_in, prior
 
 
+def with_floor(maps: Tensor) -> Tensor:
+    """Maps ``(3, ...)`` with a floor for values that truncation made negative."""
+    return torch.stack([volume.clamp(min=floor) for volume, floor in zip(maps, FLOOR.values(), strict=True)])
+
+
 def log_with_floor(maps: Tensor) -> Tensor:
     """Logarithms of maps ``(3, ...)``, with a floor for values that truncation made negative."""
-    return torch.stack([volume.clamp(min=floor).log() for volume, floor in zip(maps, FLOOR.values(), strict=True)])
+    return with_floor(maps).log_()
 
 
 def sees_t2_star(guides: Sequence[WeightedImage]) -> bool:

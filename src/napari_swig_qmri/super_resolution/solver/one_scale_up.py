@@ -14,7 +14,7 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, Problem, log_with_floor, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, log_with_floor, prepare, with_floor
 from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
@@ -112,8 +112,7 @@ def mixed_variance(problem: Problem, maps: Tensor) -> Tensor:
 
     The signal of several tissues in one LR voxel is not that of its LR maps, even if HR guides follow the models.
     """
-    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
-    lr_maps = torch.maximum(problem.lr_maps - lr_residual(problem, maps), floor)
+    lr_maps = with_floor(problem.lr_maps - lr_residual(problem, maps))
     differences = [problem.truncate(each(*maps)) - each(*lr_maps) for each in problem.sequences]
     return torch.stack([gaussian_average(each.square(), MIXED_WINDOW) for each in differences])
 

@@ -16,7 +16,7 @@ from napari_swig_qmri.data.truncation import (
     linear_interpolation,
 )
 from napari_swig_qmri.physics.signals import SingleSignal
-from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, Problem, log_with_floor
+from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor, with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
     MISSING_VARIANCE,
@@ -103,8 +103,7 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
 
 def interpolate_with_floor(lr_maps: Tensor, truncate: TruncationOperator) -> Tensor:
     """Band-limited interpolation of maps ``(3, x, y, z)`` to ``(3, X, Y, Z)``, with a floor for values below it."""
-    floor = torch.tensor(list(FLOOR.values())).view(-1, 1, 1, 1)
-    return torch.maximum(truncate.zero_filled(lr_maps), floor)
+    return with_floor(truncate.zero_filled(lr_maps))
 
 
 def predict(
