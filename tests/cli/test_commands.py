@@ -133,7 +133,7 @@ def test_an_assumption_about_a_guide_is_printed_and_saved(run: Run, case: Path) 
     assert result.exit_code == 0, result.stderr
     saved = sidecar_of(next(Path("out").rglob("*desc-swig_T1map.nii.gz")))["Assumed"]
     assert any("bare T2w: EchoTime (90 ms)" in sentence for sentence in saved)
-    assert json.loads(result.stdout)["notices"] == saved
+    assert json.loads(result.stdout)["notices"] == [each.replace("`sequence`", "--sequence") for each in saved]
     assert "bare T2w: EchoTime (90 ms)" in result.stderr
     Path("bare_T2w.json").write_text('{"EchoTime": 0.09')
     damaged = run(*words, "--overwrite")
@@ -175,7 +175,7 @@ def test_a_result_that_should_not_be_used_is_written_and_exits_with_4(run: Run, 
         ("--t1 zeros.nii.gz --guide guides", 1, "zeros.nii.gz holds no value other than 0"),
         ("lr --guide guides --mask zeros.nii.gz", 1, "the mask zeros.nii.gz is empty"),
         ("lr --t2 lr/sub-03_T2map.nii.gz lr/sub-03_T2map.nii.gz", 1, "'lr/sub-03_T2map.nii.gz' (T2)"),
-        ("lr guides/sub-03_T1w.nii.gz", 1, "put --guide before it"),
+        ("lr guides/sub-03_T1w.nii.gz", 1, "name it as --guide"),
         ("lr --guide lr", 1, "no weighted image in lr"),
         ("lr --guide guides --guide guides/sub-03_T2w.nii.gz", 1, "the guide sub-03_T2w.nii.gz was given twice"),
         ("lr --guide guides --voxel-size 4x4x9", 1, "would be coarser than those of the maps"),

@@ -21,6 +21,7 @@ from napari_swig_qmri.progress import Progress
     [
         (ValueError("T1 is\n  wrong."), 1, "swig-qmri: T1 is wrong."),
         (ValueError(), 1, "swig-qmri: ValueError"),
+        (ValueError("leave out `all_maps`."), 1, "swig-qmri: leave out --all-maps."),
         (FileNotFoundError(2, "No such file", "maps"), 1, "swig-qmri: maps: No such file."),
         (OSError("disk full"), 1, "swig-qmri: disk full"),
         (MemoryError(), 1, "swig-qmri: there is not enough memory: choose a larger --voxel-size or"),
@@ -125,8 +126,8 @@ def test_drain_closes_the_work_when_it_is_interrupted(error: type[BaseException]
 def test_a_report_is_text_or_json_with_null_for_numbers_that_are_not_finite(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    report = {"a": float("nan"), "b": [1.0, float("inf")], "c": Path("x"), "text": "three entries"}
+    report = {"a": float("nan"), "b": [1.0, float("inf")], "c": Path("x"), "notices": ("use `t1`",), "text": "`t1`"}
     print_report(report, as_json=True)
-    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.0, None], "c": "x"}
+    assert json.loads(capsys.readouterr().out) == {"a": None, "b": [1.0, None], "c": "x", "notices": ["use --t1"]}
     print_report(report, as_json=False)
-    assert capsys.readouterr().out == "three entries\n"
+    assert capsys.readouterr().out == "--t1\n"

@@ -54,7 +54,7 @@ def test_a_named_file_is_the_map_that_it_is_named_whatever_its_own_name(folder: 
 def test_files_that_are_no_maps_are_refused(folder: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no\.nii does not exist"):
         read_inputs([Path("no.nii")])
-    with pytest.raises(ValueError, match=r"is a T1w, not a PD, T1 or T2 map: .* put --guide before it"):
+    with pytest.raises(ValueError, match=r"is a T1w, not a PD, T1 or T2 map: .* name it as `guide`"):
         read_inputs([folder / "sub-07_T1w.nii.gz"])
     with pytest.raises(ValueError, match="no PD, T1 or T2 map in "):
         read_maps([save(folder.parent / "only" / "sub-1_T1w.nii", numbered()).parent])

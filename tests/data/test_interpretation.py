@@ -61,7 +61,7 @@ def test_maps_that_do_not_fit_together_are_refused():
     [("T1map", "s", 1e3), ("T1map", "s", 1e-3), ("T2map", "s", 80), ("R2map", "1/s", 0.012)],
 )
 def test_times_in_a_wrong_unit_are_refused(suffix, unit, value):
-    with pytest.raises(ValueError, match=r"T. 'x' has a median of .* s, but T. lies between .* and . s; .*--units"):
+    with pytest.raises(ValueError, match=r"T. 'x' has a median of .* s, but T. lies between .* and . s; .*`units`"):
         as_maps([volume(data=np.full((3, 3, 3), value), suffix=suffix, unit=unit, name="x")])
 
 

@@ -16,7 +16,7 @@ from volume_cases import AFFINE, volume
 from napari_swig_qmri.data.interpretation import as_guide
 from napari_swig_qmri.data.storage.files import read_volume
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.data.wording import csv_text, for_qt, for_terminal
+from napari_swig_qmri.data.wording import csv_text, for_qt, for_terminal, with_names
 from napari_swig_qmri.evaluation.regions import as_csv, statistics
 
 FORMULAS = ['=HYPERLINK("x")', "+1", "-1+cmd|' /C calc'!A0", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "  =1", "＝1"]
@@ -90,3 +90,10 @@ def test_no_text_of_a_sidecar_takes_time(tmp_path: Path, sidecar: dict[str, obje
 
 def test_a_volume_may_have_any_name() -> None:
     assert isinstance(volume(name="\x1b[2J<b>=1"), Volume)
+
+
+def test_options_get_the_names_of_the_reader() -> None:
+    names = {"voxel_size": "--voxel-size"}
+    assert with_names("choose a smaller `voxel_size`.", names) == "choose a smaller --voxel-size."
+    others = "voxel_size `other` `pip install x` `voxel_size"
+    assert with_names(others, names) == others

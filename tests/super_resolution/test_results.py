@@ -43,7 +43,7 @@ def test_a_result_saves_itself(tmp_path):
     np.testing.assert_allclose(
         nib.load(saved["sub-02_desc-swig_T1map.nii.gz"]).get_fdata(), result.maps["T1"], rtol=1e-6
     )
-    with pytest.raises(FileExistsError, match="overwrite=True"):
+    with pytest.raises(FileExistsError, match="`overwrite`"):
         result.save(tmp_path, stem="sub-02")
     assert set(result.save(tmp_path, stem="sub-02", overwrite=True)) <= set(paths)
 
@@ -117,7 +117,7 @@ def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):
     assert [v.suffix for v in found[:3]] == ["PDmap", "T1map", "T2map"]
     assert not any(v.notices for v in found)
     np.testing.assert_array_equal(as_maps(found[:3]).data, run.maps.data)
-    with pytest.raises(FileExistsError, match="pass overwrite=True"):
+    with pytest.raises(FileExistsError, match="use `overwrite`"):
         save_super_resolution(run, tmp_path, stem="sub-02_ses-1")
     assert save_super_resolution(run, tmp_path, stem="sub-02_ses-1", overwrite=True)
     with pytest.raises(FileExistsError, match="is a file, but the results go into a folder"):

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_swig_qmri._napari.control_names import notification
 from napari_swig_qmri._napari.layers import LayerData, to_layers
 from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri._napari.records import LayerRecord
@@ -19,7 +20,6 @@ from napari_swig_qmri.data.storage.files import read_volumes, volumes_in, with_d
 from napari_swig_qmri.data.storage.folders import has_images
 from napari_swig_qmri.data.storage.image_files import READABLE
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.data.wording import for_notification
 
 PLUGIN = "napari-swig-qmri"
 Paths = str | Path | Sequence[str | Path]
@@ -52,7 +52,7 @@ def read(path: Paths) -> list[LayerData]:
 
 def tell(notice: str) -> None:
     """Warn with a `Notice` from the plugin, not from a line of code, once for each text."""
-    warnings.warn_explicit(for_notification(notice), Notice, PLUGIN, 1, registry=_SHOWN)
+    warnings.warn_explicit(notification(notice), Notice, PLUGIN, 1, registry=_SHOWN)
 
 
 def named_like_a_run(volumes: Sequence[Volume]) -> list[Volume]:
@@ -100,7 +100,7 @@ def _read_each(paths: Sequence[Path]) -> tuple[list[Volume], list[str]]:
             volumes += found
             problems += left_out
     if not volumes:
-        raise ValueError(for_notification(" ".join(problems)) or "no file was given: choose one or more.")
+        raise ValueError(notification(" ".join(problems)) or "no file was given: choose one or more.")
     return volumes, problems
 
 

@@ -10,13 +10,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from napari_swig_qmri._napari.control_names import notification
 from napari_swig_qmri._napari.layers import LayerData, from_layer
 from napari_swig_qmri.data.provenance import is_result
 from napari_swig_qmri.data.storage.files import write_volume, write_volumes
 from napari_swig_qmri.data.storage.image_files import EXTENSIONS, files_of, split_extension
 from napari_swig_qmri.data.storage.output import check_free
 from napari_swig_qmri.data.volumes import Volume
-from napari_swig_qmri.data.wording import for_notification
 
 DEFAULT_EXTENSION = ".nii.gz"
 _SUBJECT = ("sub-", "ses-")
@@ -53,7 +53,7 @@ def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> l
     check_free(_files_of(target), overwrite=may_replace)
     written = write_volume(_with_sources(volume, target.parent), target, overwrite=may_replace)
     if replaced:
-        warnings.warn(for_notification(f"Replaced {', '.join(replaced)} in {target.parent}."), stacklevel=2)
+        warnings.warn(notification(f"Replaced {', '.join(replaced)} in {target.parent}."), stacklevel=2)
     _warn_about([volume])
     return [str(file) for file in written]
 
@@ -182,4 +182,4 @@ def _warn_about(volumes: Sequence[Volume]) -> None:
     """Warn about volumes whose layers were placed by their own transform."""
     notices = [volume.notices[-1] for volume in volumes if volume.path is None and volume.notices]
     if notices:
-        warnings.warn(for_notification("\n".join(notices)), stacklevel=3)
+        warnings.warn(notification("\n".join(notices)), stacklevel=3)

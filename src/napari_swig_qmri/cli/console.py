@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import typer
 
-from napari_swig_qmri.data.wording import duration_text, for_terminal
+from napari_swig_qmri.data.wording import duration_text, for_terminal, with_names
 from napari_swig_qmri.progress import Progress, drained, is_out_of_memory
 
 REFUSED, NOT_TO_BE_USED = 1, 4  # exit codes; 2 is a usage error
@@ -23,14 +23,27 @@ INTERRUPTED = 130
 
 FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
 
+# Options of commands that messages name
+NAMED = (
+    *("adapt", "all_maps", "b1", "device", "guide", "interpolate", "keep_noise", "maps_from", "mask", "method"),
+    *("overwrite", "pd", "sequence", "t1", "t2", "units", "voxel_size", "weights"),
+)
+_OPTIONS = {name: f"--{name.replace('_', '-')}" for name in NAMED}
+_SENTENCES = ("notices", "reasons", "statements")  # entries of reports
+
 Report = dict[str, Any]  # JSON object of a command; its entry "text" is the report in words
 T = TypeVar("T")
+
+
+def shown(text: str) -> str:
+    """Text for a terminal, with the options of the commands where messages name those of Python."""
+    return for_terminal(with_names(text, _OPTIONS))
 
 
 def say(*sentences: str) -> None:
     """Print sentences on standard error, so that standard output holds results only."""
     for sentence in sentences:
-        typer.echo(for_terminal(sentence), err=True)
+        typer.echo(shown(sentence), err=True)
 
 
 def print_report(report: Report, as_json: bool) -> None:
@@ -38,9 +51,10 @@ def print_report(report: Report, as_json: bool) -> None:
     content = dict(report)
     text = content.pop("text")
     if as_json:
-        print_json(content)
+        named = {key: [with_names(each, _OPTIONS) for each in content[key]] for key in _SENTENCES if key in content}
+        print_json({**content, **named})
     else:
-        typer.echo(for_terminal(text))
+        typer.echo(shown(text))
 
 
 def print_json(content: Mapping[str, Any] | list[Any]) -> None:
@@ -158,7 +172,7 @@ def _warnings_as_sentences() -> Iterator[None]:
 
 def _one_line(error: BaseException) -> str:
     if is_out_of_memory(error):
-        return "there is not enough memory: choose a larger --voxel-size or close other programs."
+        return "there is not enough memory: choose a larger `voxel_size` or close other programs."
     if isinstance(error, OSError) and error.strerror and error.filename:
         return f"{error.filename}: {error.strerror}."
     return " ".join(str(error).split()) or type(error).__name__

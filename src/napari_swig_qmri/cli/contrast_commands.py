@@ -46,7 +46,7 @@ def synthesize_file(
     """
     rendering.check(sequence, has_map=b1_path is not None)
     stem, _ = split_extension(output, to_write=True)  # another extension is refused before the computation
-    remedy = "choose another name or use --overwrite"
+    remedy = "choose another name or use `overwrite`"
     check_output(output.parent, [output.name, f"{stem}.json"], overwrite=overwrite, remedy=remedy)
     given, maps, other_paths = read_contrast_maps(arguments, t2star_path, b1_path)
     if dry_run:

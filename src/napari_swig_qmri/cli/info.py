@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_swig_qmri.cli.console import print_json, refusals
+from napari_swig_qmri.cli.console import print_json, refusals, shown
 from napari_swig_qmri.cli.parameters import Quiet, examples
-from napari_swig_qmri.data.wording import for_terminal
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.recognition.engine import Recognition
@@ -42,7 +41,7 @@ def _info(
         if as_json:
             print_json([_object(path, recognised) for path, recognised in found.items()])
         else:
-            typer.echo(for_terminal(_text(found)))
+            typer.echo(shown(_text(found)))
 
 
 def _object(path: Path, recognised: Recognition) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def read_inputs(
             if not all(map(_is_input, of_file)):
                 raise ValueError(
                     f"{path.name} is a {of_file[0].suffix or 'file of unknown kind'}, not a PD, T1 or T2 map: "
-                    "leave it out, or put --guide before it if it is a guide, or --pd, --t1 or --t2 if it is a map."
+                    "leave it out, or name it as `guide`, or as `pd`, `t1` or `t2` if it is a map."
                 )
             volumes += of_file
     return volumes
@@ -127,7 +127,7 @@ def _unused(volumes: Sequence[Volume], maps: Sequence[Volume], t2star: Sequence[
     folders = dict.fromkeys(path.parent.parent / "fmap" for path in paths_of(maps))
     found = (path.name for folder in folders for path in sorted(folder.glob("*_TB1map.nii*")))
     beside = [name for name in found if name not in known]
-    use = "`swig-qmri synthesize --b1 FILE` takes it into account."
+    use = "it is taken into account where contrasts are synthesised, with `b1`."
     return (*told, *(f"{name}: a map of the transmit field, not used here; {use}" for name in (*fields, *beside)))
 
 

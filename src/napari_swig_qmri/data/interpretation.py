@@ -103,8 +103,7 @@ def check_times(maps: QuantitativeMaps, called: Mapping[str, str] | None = None)
             image = f" {called[name]!r}" if called else ""
             raise ValueError(
                 f"{name}{image} has a median of {middle_of_head:.3g} s, but {name} lies between {low:g} and "
-                f'{high:g} s; its unit is wrong: correct "Units" in its sidecar, or choose it (--units on the command '
-                "line, units= in Python)."
+                f'{high:g} s; its unit is wrong: correct "Units" in its sidecar, or give the right one with `units`.'
             )
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import html
 import io
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 _FORMULA = (*"=+-@\t\r\n", "＝", "＋", "－", "＠")  # first characters of formulas in spreadsheets
@@ -26,6 +27,14 @@ def shortened(text: object, length: int = 300) -> str:
     """Text in one line of at most `length` characters; of a longer one, the middle is left out."""
     line = " ".join(str(text).split())
     return line if len(line) <= length else f"{line[: length - length // 3 - 5]} ... {line[-(length // 3) :]}"
+
+
+def with_names(text: str, names: Mapping[str, str]) -> str:
+    """Message whose options have the `names` under which the reader knows them.
+
+    Messages name an option as in Python, in backquotes: ``choose a smaller `voxel_size` ``. Others stay as they are.
+    """
+    return re.sub(r"`(\w+)`", lambda quoted: names.get(quoted[1], quoted[0]), text)
 
 
 def for_terminal(text: str) -> str:

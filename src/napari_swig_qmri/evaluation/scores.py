@@ -282,12 +282,12 @@ def _valid_mask(sr: QuantitativeMaps, reference: QuantitativeMaps, mask: BoolArr
     if sr.grid.shape != reference.grid.shape:
         raise ValueError(
             f"the maps have {sr.grid.shape} voxels and the reference {reference.grid.shape}: interpolate the maps onto "
-            "the grid of the reference (--interpolate on the command line)."
+            "the grid of the reference (`interpolate`)."
         )
     if not sr.grid.is_aligned_with(reference.grid, tolerance=0.1 * min(reference.grid.voxel_size)):
         raise ValueError(
             f"the corners of the maps and of the reference lie {sr.grid.distance_to(reference.grid):.2f} mm apart: "
-            "interpolate the maps onto the grid of the reference (--interpolate on the command line)."
+            "interpolate the maps onto the grid of the reference (`interpolate`)."
         )
     if isinstance(mask, Volume):
         mask = mask_on(mask, reference.grid, "the reference")[0]

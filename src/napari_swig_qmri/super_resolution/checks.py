@@ -61,7 +61,7 @@ def check_detail(
     if not guides and hr_grid.is_aligned_with(maps.grid):
         raise ValueError(
             "without a guide and with the voxels of the maps, nothing would change: add a guide or choose a smaller "
-            "voxel size."
+            "`voxel_size`."
         )
     if voxel_size is None:
         return
@@ -72,7 +72,8 @@ def check_detail(
     if np.any(asked > 1.01 * edges):
         shown, largest = (size_text(sizes) for sizes in (asked, edges))
         raise ValueError(
-            f"voxels of {shown} mm would be coarser than those of the maps, {largest} mm: choose a smaller voxel size."
+            f"voxels of {shown} mm would be coarser than those of the maps, {largest} mm: choose a smaller "
+            "`voxel_size`."
         )
 
 
@@ -83,9 +84,7 @@ def check_guides(guides: Sequence[WeightedImage]) -> None:
     for guide in guides:
         check_grid(guide.grid, guide.name)
         if guide.sequence is None:
-            raise ValueError(
-                f"the sequence of guide {guide.name!r} is not known: {REMEDY}; in Python, pass Guide(image, sequence)."
-            )
+            raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
     check_distinct(guides)
 
 
@@ -96,7 +95,7 @@ def check_options(options: Options, maps: QuantitativeMaps, n_guides: int) -> No
     if options.adapt and set(maps.names) != set(QUANTITIES):
         raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.names)}: leave it out.")
     if options.all_maps and not n_guides:
-        raise ValueError("maps that were not measured need a guide, but there is none: leave out all_maps.")
+        raise ValueError("maps that were not measured need a guide, but there is none: leave out `all_maps`.")
     for values, what in ((options.gains, "gain"), (options.guide_noise, "noise level")):
         if values is not None and np.shape(values) != (n_guides,):
             came = len(values) if np.ndim(values) == 1 else repr(values)
@@ -108,6 +107,6 @@ def check_options(options: Options, maps: QuantitativeMaps, n_guides: int) -> No
 def _check_lr_noise(levels: Mapping[str, float], names: Sequence[str]) -> None:
     missing, other = [n for n in names if n not in levels], [n for n in levels if n not in names]
     if missing:
-        raise ValueError(f"lr_noise needs {' and '.join(names)}, but {' and '.join(missing)} is missing: add it.")
+        raise ValueError(f"`lr_noise` needs {' and '.join(names)}, but {' and '.join(missing)} is missing: add it.")
     if other:
-        raise ValueError(f"lr_noise names {' and '.join(map(str, other))}, but there is no such map: leave it out.")
+        raise ValueError(f"`lr_noise` names {' and '.join(map(str, other))}, but there is no such map: leave it out.")

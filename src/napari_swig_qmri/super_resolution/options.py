@@ -123,19 +123,19 @@ class Options:
             raise ValueError(f"the method must be one of {', '.join(METHODS)}, but it is {self.method!r}.")
         if self.method != "network" and (self.weights is not None or self.adapt):
             raise ValueError(
-                f"weights and adapt belong to the method network, but the method is {self.method!r}: leave them out, "
-                "or choose the network."
+                f"`weights` and `adapt` belong to the method network, but the method is {self.method!r}: leave them "
+                "out, or choose the network."
             )
         if self.method == "network" and self.keep_noise:
             raise ValueError(
-                "the network needs maps without noise: leave out keep_noise, or choose the method posterior."
+                "the network needs maps without noise: leave out `keep_noise`, or choose the method posterior."
             )
         if isinstance(self.maps_from, str) and self.maps_from not in MAPS_FROM:
-            raise ValueError(f"maps_from must be one of {', '.join(MAPS_FROM)}, but it is {self.maps_from!r}.")
+            raise ValueError(f"`maps_from` must be one of {', '.join(MAPS_FROM)}, but it is {self.maps_from!r}.")
         _ = self.protocol  # refuses impossible settings
         if self.method == "regression" and self.all_maps:
             raise ValueError(
-                "the regression finds no map that was not measured: leave out all_maps, or choose the posterior."
+                "the regression finds no map that was not measured: leave out `all_maps`, or choose the posterior."
             )
         if self.dtype not in DTYPES:
             raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {self.dtype!r}.")
@@ -177,7 +177,7 @@ class Options:
         """Protocol that `maps_from` names, with its settings; None for auto, averaged and unknown."""
         if isinstance(self.maps_from, Mapping):
             if len(self.maps_from) != 1:
-                raise ValueError(f"maps_from names one protocol with its settings, but it is {self.maps_from!r}.")
+                raise ValueError(f"`maps_from` names one protocol with its settings, but it is {self.maps_from!r}.")
             ((name, settings),) = self.maps_from.items()
             return protocol_from(name, settings)
         if isinstance(self.maps_from, str):

@@ -311,7 +311,7 @@ def _check_memory(needed: int) -> None:
     if available is not None and needed > available:
         raise TooLittleMemoryError(
             f"this needs about {needed / 1e9:.1f} GB of memory, but the machine has {available / 1e9:.1f} GB: choose a "
-            "larger voxel size, the method regression or a larger machine.",
+            "larger `voxel_size`, the `method` regression or a larger machine.",
             needed,
         )
 

@@ -249,7 +249,7 @@ def save_super_resolution(
     subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
     place = folder.joinpath(*subject, "anat") if subject else folder
     targets = [place / name for name in volumes]
-    check_free(targets, overwrite, "pass overwrite=True")
+    check_free(targets, overwrite, "use `overwrite`")
     place.mkdir(parents=True, exist_ok=True)
     origin: dict[str, Any] = relative_sources(sources, place)
     if field_strength is not None:

@@ -112,7 +112,7 @@ def test_the_sidecar_states_the_kind_if_the_name_does_not(tmp_path):
 @pytest.mark.parametrize("name", ["a.nii.gz", "a.hdr"])
 def test_files_are_only_overwritten_on_request(tmp_path, name):
     write_volume(volume(), tmp_path / name)
-    with pytest.raises(FileExistsError, match="choose another name or pass overwrite=True"):
+    with pytest.raises(FileExistsError, match="choose another name or use `overwrite`"):
         write_volume(volume(), tmp_path / name)
     write_volume(volume(data=2 * numbered()), tmp_path / name, overwrite=True)
     np.testing.assert_array_equal(read_volume(tmp_path / name).data, 2 * numbered())

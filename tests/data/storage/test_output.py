@@ -51,7 +51,7 @@ def test_a_place_is_tried_without_leaving_a_trace(tmp_path: Path) -> None:
     check_output(tmp_path, ["sub-2*", "sub-1_T1map.nii", "sub-?*"])  # only a star at the end has a meaning
     check_output(tmp_path, ["sub-[1]*"], overwrite=True)
     for taken in ("sub-[1]*", "sub-[1]*_T1map.nii"):
-        with pytest.raises(FileExistsError, match="choose another folder or use --overwrite"):
+        with pytest.raises(FileExistsError, match="choose another folder or use `overwrite`"):
             check_output(tmp_path, [taken])
     with pytest.raises(FileExistsError, match="is a file, but the results go into a folder"):
         check_output(tmp_path / "sub-[1]*_T1map.nii")

@@ -36,7 +36,7 @@ def test_auto_follows_the_files_and_says_so() -> None:
     assert signals is not None
     assert str(signals.table.dtype) == "torch.float64"
     assert "The files name 3D-QALAS" in notice
-    assert "--maps-from qalas" in notice
+    assert "`maps_from`" in notice
 
 
 def test_files_of_a_protocol_that_does_not_measure_all_maps_are_averages() -> None:

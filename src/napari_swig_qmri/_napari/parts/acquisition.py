@@ -9,6 +9,7 @@ from magicgui.widgets import ComboBox, TextEdit
 from qtpy.QtCore import QSignalBlocker, Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column, native_of
 from napari_swig_qmri._napari.parts.setting_boxes import SettingBoxes
@@ -64,7 +65,7 @@ class AcquisitionEditor(QWidget):
         names = [(sequence.title, name) for name, sequence in SEQUENCES.items()]
         names += [(UserEquation.title, EQUATION)] if equations else []
         self.sequence_box = ComboBox(
-            label="Sequence",
+            label=LABELS["sequence"],
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
             tooltip="Sequence of the image. Its signal equation relates the image to PD, T1 and T2.",
         )

@@ -10,6 +10,7 @@ from qtpy.compat import isalive
 from qtpy.QtCore import QObject, Qt
 from qtpy.QtWidgets import QFrame, QHBoxLayout, QLabel, QSizePolicy, QToolButton, QVBoxLayout, QWidget
 
+from napari_swig_qmri._napari.control_names import for_window
 from napari_swig_qmri.data.wording import for_qt
 
 _COLOURS = {  # role -> colour on dark and on light themes, with a contrast of at least 4.5 to 1
@@ -54,7 +55,7 @@ def wrapped_label(text: str = "", role: str = "text") -> QLabel:
 
 def set_text(label: QLabel, text: str) -> None:
     """Show a text, or hide the label if the text is empty."""
-    label.setText(text)
+    label.setText(for_window(text))
     label.setVisible(bool(text))
 
 
@@ -70,7 +71,8 @@ def unwrapped(thing: Any) -> Any:
 
 
 def sentence(text: str) -> str:
-    """Text with a capital first letter; error messages in code begin with a small one."""
+    """Message as the window shows it: with a capital first letter, and with the labels of the controls it names."""
+    text = for_window(text)
     return text[:1].upper() + text[1:]
 
 

@@ -14,6 +14,7 @@ from weakref import ref
 from napari.utils.notifications import notification_manager, show_error
 from qtpy.QtCore import QObject, QTimer, Signal
 
+from napari_swig_qmri._napari.control_names import notification
 from napari_swig_qmri._napari.parts.appearance import exists
 from napari_swig_qmri.progress import is_out_of_memory
 
@@ -139,7 +140,7 @@ def _finish(job: Job, is_here: Callable[[], bool], is_lasting: bool) -> None:
     """Carry out a job, report its steps and its answer, and say why a lasting one failed if nobody else can."""
     answer = _answer(job, (lambda: True) if is_lasting else (lambda: is_here() and threading.main_thread().is_alive()))
     if is_lasting and isinstance(answer, Failure) and not (job.is_followed and is_here()):
-        show_error(answer.sentence)
+        show_error(notification(answer.sentence))
     job.reporter.finished.emit((job, answer))
 
 

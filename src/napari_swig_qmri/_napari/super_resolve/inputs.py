@@ -9,6 +9,7 @@ from magicgui.widgets import CheckBox, ComboBox
 from qtpy.QtCore import QObject, Qt, Signal
 from qtpy.QtWidgets import QGridLayout, QLabel, QVBoxLayout, QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.acquisition import AcquisitionEditor
 from napari_swig_qmri._napari.parts.appearance import Foldable, set_role
 from napari_swig_qmri._napari.parts.boxes import Layers, button, column, layer_box, native_of, row
@@ -126,7 +127,8 @@ class MapChooser(QWidget):
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setSpacing(4)
         grid.setColumnStretch(1, 1)
-        self._unit_label = QLabel("Times are shown in ms. Unit in the file:")
+        self._unit_label = QLabel()
+        self._unit_label.setText(f"Times are shown in ms. {LABELS['units']}:")
         set_role(self._unit_label, "note")
         grid.addWidget(self._unit_label, 0, 0, 1, 3, Qt.AlignmentFlag.AlignRight)
         self.rows = {quantity: MapRow(quantity, layers, self) for quantity in MAP_SUFFIXES}

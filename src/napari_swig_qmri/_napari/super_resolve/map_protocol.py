@@ -8,6 +8,7 @@ from magicgui.widgets import ComboBox
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import Form, column
 from napari_swig_qmri._napari.parts.setting_boxes import SettingBoxes
@@ -38,7 +39,7 @@ class MapProtocolEditor(QWidget):
         super().__init__()
         self._given: MapsFrom = AUTO
         self._kinds = dict(PROTOCOLS)  # and the class of a protocol that a script gave
-        self.box = ComboBox(label="Maps from", choices=list(MAPS_FROM), tooltip="What the maps were fitted to.")
+        self.box = ComboBox(label=LABELS["maps_from"], choices=list(MAPS_FROM), tooltip="What the maps were fitted to.")
         self._note = wrapped_label("-", role="note")
         self._problem = wrapped_label(role="problem")
         form = Form()

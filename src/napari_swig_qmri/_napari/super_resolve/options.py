@@ -11,6 +11,7 @@ from magicgui.widgets import CheckBox, ComboBox, FloatSpinBox
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.appearance import sentence, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import CHOOSE_FILE, ChoiceBox, Form, Layers, layer_box
 from napari_swig_qmri._napari.parts.preferences import GIGABYTE
@@ -40,7 +41,7 @@ class WeightsBox(ChoiceBox):
     def __init__(self) -> None:
         self._files: list[str] = []
         self._chosen = DEFAULT_WEIGHTS
-        super().__init__(self._names, label="Weights", value=DEFAULT_WEIGHTS)
+        super().__init__(self._names, label=LABELS["weights"], value=DEFAULT_WEIGHTS)
         self.changed.connect(self._open)
 
     @property
@@ -80,16 +81,18 @@ class OptionsEditor(QWidget):
     def __init__(self, options: Options, masks: Layers, weights: str = DEFAULT_WEIGHTS) -> None:
         super().__init__()
         self._options, self._shown = options, (0.0, 0.0)
-        self.method_box = ComboBox(label="Method", choices=[(name.capitalize(), name) for name in METHODS])
+        self.method_box = ComboBox(label=LABELS["method"], choices=[(name.capitalize(), name) for name in METHODS])
         self.weights_box = WeightsBox()
         self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
         self.maps_from = MapProtocolEditor()
-        self.all_maps_box = CheckBox(text="Also maps that were not measured", tooltip=NOTES["all_maps"])
-        self.pose_box = CheckBox(text="Correct how the head has moved", tooltip=NOTES["pose"])
-        self._voxel_size = FloatSpinBox(label="Voxel size", min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"])
-        self._device = ComboBox(label="Device", choices=DEVICES, tooltip=NOTES["device"])
-        self.mask_box = layer_box(masks, label="Mask", tooltip=NOTES["mask"])
-        self._memory = FloatSpinBox(label="Memory limit", min=0, max=4096, step=1, tooltip=NOTES["memory"])
+        self.all_maps_box = CheckBox(text=LABELS["all_maps"], tooltip=NOTES["all_maps"])
+        self.pose_box = CheckBox(text=LABELS["pose"], tooltip=NOTES["pose"])
+        self._voxel_size = FloatSpinBox(
+            label=LABELS["voxel_size"], min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"]
+        )
+        self._device = ComboBox(label=LABELS["device"], choices=DEVICES, tooltip=NOTES["device"])
+        self.mask_box = layer_box(masks, label=LABELS["mask"], tooltip=NOTES["mask"])
+        self._memory = FloatSpinBox(label=LABELS["memory_limit"], min=0, max=4096, step=1, tooltip=NOTES["memory"])
         for box, text_of_zero, unit in (
             (self._voxel_size, "as the finest guide", " mm"),
             (self._memory, "automatic", " GB"),

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, show_note, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
@@ -88,7 +89,7 @@ class ResultPanel(QWidget):
         self.verdict = wrapped_label()
         self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
         self.save_button = button("Save result…", f"{SAVE} Existing files are kept.", self._ask_folder)
-        self.adapt_button = button("Adapt to this subject", "", lambda: self.adaptation_wanted.emit(self.shown))
+        self.adapt_button = button(LABELS["adapt"], "", lambda: self.adaptation_wanted.emit(self.shown))
         tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
         self.undo_button = button("Undo adaptation", tooltip, self.undo)
         self.message = wrapped_label(role="note")

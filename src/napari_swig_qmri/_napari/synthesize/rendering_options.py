@@ -14,6 +14,7 @@ from napari.utils.colormaps import DirectLabelColormap
 from qtpy.QtCore import Signal
 from qtpy.QtWidgets import QWidget
 
+from napari_swig_qmri._napari.control_names import LABELS
 from napari_swig_qmri._napari.parts.appearance import set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, Form
 from napari_swig_qmri._napari.parts.viewer_layers import file_name
@@ -55,7 +56,7 @@ class RenderingEditor(QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._field = FloatSpinBox(label="Transmit field (B1+)", min=10, max=200, step=5, value=100)
-        self.map_box = ChoiceBox(label="B1+ map", none="none")
+        self.map_box = ChoiceBox(label=LABELS["b1"], none="none")
         self._snr = FloatSpinBox(label="Signal-to-noise ratio", min=0, max=10_000, step=5, value=0)
         self._reference = ComboBox(label="Relative to", choices=REFERENCES)
         self._seed = SpinBox(label="Noise seed", min=0, max=999_999)

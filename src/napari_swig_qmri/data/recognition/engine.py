@@ -64,7 +64,7 @@ def _how_to_correct(kind: Kind, unit: Unit, used: str | None, sequence: str | No
     """What to write into the sidecar, or which option to give, if the answer is wrong."""
     if used in MAP_UNITS and kind.confidence != "ask":
         other = _OTHER_UNITS.get(unit.name or "", "arbitrary")
-        option = f"--units {other}, or " if unit.name in ("s", "ms") else ""
+        option = f"`units` {other}, or " if unit.name in ("s", "ms") else ""
         return f'{option}"Units": "{other}" or "{SUFFIX_KEY}": "T1w" in its sidecar'
     if used in WEIGHTED and sequence is None:
         return '"PulseSequenceType": "MPRAGE" (or another) with EchoTime and RepetitionTime in its sidecar'

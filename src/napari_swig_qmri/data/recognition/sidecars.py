@@ -23,7 +23,7 @@ from napari_swig_qmri.physics.signal_models import (
 )
 from napari_swig_qmri.physics.user_equation import UserEquation, mentioned_settings
 
-REMEDY = "give sequence, TR and TE (and TI) in the image's sidecar (JSON)"
+REMEDY = "give its `sequence`, or sequence, TR and TE (and TI) in the image's sidecar (JSON)"
 _LONGEST_STIR = 0.4  # s; TI between those that null fat and those that null fluid
 _SHORTEST_SPIN_ECHO = 0.006  # s; shorter TE are those of gradient echoes
 _LONGEST_READOUT = 0.1  # s; longest TR of a spoiled train of read-outs

@@ -254,7 +254,7 @@ def _store(volume: Volume, path: Path, part: Part, overwrite: bool) -> list[Path
         sidecar[SUFFIX_KEY] = volume.suffix
     if volume.unit is not None:
         sidecar["Units"] = volume.file_unit or volume.unit
-    check_free([*images, json_path], overwrite, "pass overwrite=True")
+    check_free([*images, json_path], overwrite, "use `overwrite`")
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist: make it first.")
     content = NiftiContent(data=in_file_unit(volume), affine=volume.grid.affine, header=volume.header)

@@ -20,7 +20,7 @@ from napari_swig_qmri.data.recognition.bids import DESCRIPTION
 
 Part = Callable[[Path], Path]  # target -> file to write in its place
 
-_REMEDY = "choose another folder or use --overwrite"
+_REMEDY = "choose another folder or use `overwrite`"
 _TRIED = bytes(1 << 16)  # written to a folder to try it
 _STALE = 24 * 3600.0  # s after which a file of an unknown process is no longer being written
 _MACHINE = f"{crc32(platform.node().encode()):08x}"

@@ -22,8 +22,7 @@ LEAST_VOXELS = 200  # LR voxels that are compared
 FITTED = 0.3  # residual of T1 times that of T2 through signals over that of averages: .2 for fitted maps, others .45 on
 NOTICE = (
     "Next to CSF the low-resolution maps follow averaged signals rather than averaged maps, as maps of a scanner do: "
-    "they are compared through generic signals. Name their protocol with maps_from, or --maps-from, for a better "
-    "result."
+    "they are compared through generic signals. Name their protocol with `maps_from` for a better result."
 )
 
 

@@ -33,7 +33,7 @@ def signals_of_maps(options: Options, maps: QuantitativeMaps) -> tuple[LrSignals
     """
     dtype = getattr(torch, options.dtype)
     if options.protocol is not None and (unlike := _difference(options.protocol, maps.names)):
-        raise ValueError(f"{unlike}: leave out maps_from, or choose {UNKNOWN!r}.")
+        raise ValueError(f"{unlike}: choose another value of `maps_from`, such as {UNKNOWN}.")
     if options.maps_from == AVERAGED or options.method == "regression":
         return None, ()
     if options.maps_from == UNKNOWN:
@@ -50,7 +50,7 @@ def _by_files(maps: QuantitativeMaps, dtype: torch.dtype) -> tuple[LrSignals | N
     if maps.protocol is None:  # the data do not decide yet
         return None, ()
     protocol = PROTOCOLS[maps.protocol]()
-    how = f"otherwise give maps_from, or --maps-from {maps.protocol} with its settings"
+    how = "otherwise name another one, or its settings, with `maps_from`"
     if unlike := _difference(protocol, maps.names):
         return None, (f"{unlike}: {AS_AVERAGES}; {how}.",)
     told = f"The files name {protocol.title}: the signals of its usual settings are compared with those of the maps"
