@@ -41,3 +41,10 @@ def test_waves_have_unit_variance_and_one_wavelength() -> None:
     frequency = np.fft.rfftfreq(len(x), 0.5)
     power = np.abs(np.fft.rfft(field)) ** 2
     assert power[frequency < 1.2 / 20].sum() > 0.98 * power.sum()  # along x, waves at an angle look longer
+
+
+def test_waves_on_axes_are_those_on_their_grid() -> None:
+    axes = np.ix_(*(np.linspace(-50, 60, n).astype(np.float32) for n in (7, 9, 11)))
+    grid = np.broadcast_arrays(*axes)
+    both = [waves(p, 20.0, np.random.default_rng(3), 12) for p in (axes, grid)]
+    np.testing.assert_allclose(*both, atol=1e-4)

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 
 import numpy as np
+from scipy.fft import irfftn, rfftn
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray
@@ -32,6 +33,7 @@ DEEP_LATTICE = Lattice((-46, -88, -64), (46, 46, 40), 2)
 FACE_LATTICE = Lattice((-60, -40, -90), (60, 110, 6), 2)
 PERIVENTRICULAR_LATTICE = Lattice((-54, -78, -15), (54, 60, 54), 1.5)
 
+FAR = 12.0  # mm from a lesion, beyond which its distance does not matter
 GYRUS_WAVELENGTH = 21.5  # mm, twice the distance between neighbouring sulci
 
 CORPUS_CALLOSUM = (  # y, z, radius in the midsagittal plane, from rostrum to splenium
@@ -85,8 +87,8 @@ def interhemispheric_fissure(fissure_x: FloatArray, core: FloatArray) -> FloatAr
 
 def _positions(lattice: Lattice, seed: int) -> tuple[Coordinates, Coordinates]:
     """Sample positions (x, y, z), 3-D each, slightly warped so that both sides differ, and the same with |x|."""
-    grid = np.meshgrid(*lattice.axes, indexing="ij")
-    x, y, z = (c + 1.1 * _noise(grid, 90, seed, i, 12) for i, c in enumerate(grid))
+    axes = np.ix_(*lattice.axes)
+    x, y, z = (c + 1.1 * _noise(axes, 90, seed, i, 12) for i, c in enumerate(axes))
     return (x, y, z), (np.abs(x), y, z)
 
 
@@ -213,7 +215,7 @@ def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> Fl
     frequency = [np.fft.fftfreq(n, lattice.spacing) for n in depth.shape]
     frequency[2] = np.fft.rfftfreq(depth.shape[2], lattice.spacing)
     radius = np.sqrt(sum(f**2 for f in np.meshgrid(*frequency, indexing="ij")))
-    band = np.exp(-(((radius * GYRUS_WAVELENGTH - 1) / 0.22) ** 2))
+    band = np.exp(-(((radius * GYRUS_WAVELENGTH - 1) / 0.22) ** 2)).astype(np.float32)
     near = np.abs(depth) < 9
     pattern = np.random.default_rng((seed, 30)).standard_normal(depth.shape).astype(np.float32)
     for _ in range(8):
@@ -227,9 +229,8 @@ def _folds(depth: FloatArray, p: Coordinates, lattice: Lattice, seed: int) -> Fl
 
 def _band_passed(pattern: FloatArray, band: FloatArray, where: BoolArray) -> FloatArray:
     """The pattern times `band` in Fourier space, scaled to unit standard deviation in the voxels of `where`."""
-    axes = (0, 1, 2)
-    filtered = np.fft.irfftn(np.fft.rfftn(pattern, axes=axes) * band, pattern.shape, axes=axes)
-    result: FloatArray = (filtered / filtered[where].std()).astype(np.float32)
+    filtered = irfftn(rfftn(pattern) * band, pattern.shape)
+    result: FloatArray = filtered / filtered[where].std()
     return result
 
 
@@ -297,7 +298,8 @@ def _lesions(lattice: Lattice, seed: int, count: int = 9) -> dict[str, FloatArra
     p, _ = _positions(lattice, seed)
     generator = np.random.default_rng((seed, 40))
     body = np.array(LATERAL_VENTRICLE)[1:-1]
-    result = np.full(p[0].shape, 99, np.float32)
+    result = np.full(p[0].shape, FAR, np.float32)
+    axes = lattice.axes
     for i in range(count):
         x, y, z, radius = body[i % len(body)] + generator.normal(0, 2, 4) * (1, 1, 1, 0)
         side = 1 if i % 2 else -1
@@ -311,7 +313,13 @@ def _lesions(lattice: Lattice, seed: int, count: int = 9) -> dict[str, FloatArra
             z + up * (gap + length),
             0.8 * thickness,
         )
-        result = np.minimum(result, tube(p, (start, end)))
+        reach = FAR + thickness
+        ends = [sorted(pair) for pair in zip(start[:3], end[:3], strict=True)]
+        near = tuple(
+            slice(*np.searchsorted(axis, (low - reach, high + reach)))
+            for axis, (low, high) in zip(axes, ends, strict=True)
+        )
+        result[near] = np.minimum(result[near], tube([c[near] for c in p], (start, end)))
     return {"lesion": result + 0.8 * _noise(p, 9, seed, 41)}
 
 

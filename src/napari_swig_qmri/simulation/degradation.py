@@ -12,6 +12,7 @@ from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signal_models import SignalModel, SpinEcho, T2Flair, TurboSpinEcho
+from napari_swig_qmri.simulation.threads import in_threads
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -98,12 +99,21 @@ def degrade(
     noisy = lr_maps.data * (1 + map_noise * generator.standard_normal(lr_maps.data.shape, dtype=np.float32))
     pd, t1, t2 = _bounded(maps, tensor)
     tissue = (pd > TRUE_TISSUE_PD * pd.max()).numpy()
-    guides = []
-    for (name, sequence), gain in zip(sequences.items(), gains, strict=True):
-        signal = sequence(pd, t1, t2).numpy()
-        deviation = guide_noise * float(np.median(np.abs(signal[tissue])))
-        data = np.float32(gain) * _with_noise(signal, sequence, deviation, generator)
-        guides.append(WeightedImage(data=data, grid=maps.grid, name=name, sequence=sequence))
+
+    def guide(name: str, gain: float, noise: Sequence[FloatArray]) -> WeightedImage:
+        signal = sequences[name](pd, t1, t2).numpy()
+        if noise:
+            deviation = np.float32(guide_noise * np.median(np.abs(signal[tissue])))
+            signal = _with_noise(signal, [deviation * each for each in noise])
+        return WeightedImage(data=np.float32(gain) * signal, grid=maps.grid, name=name, sequence=sequences[name])
+
+    def noise_of(sequence: SignalModel) -> list[FloatArray]:
+        n_parts = 0 if guide_noise == 0 else 1 if sequence.is_signed else 2
+        return [generator.standard_normal(maps.grid.shape, dtype=np.float32) for _ in range(n_parts)]
+
+    # drawn one after the other, while the images before are computed
+    parts = ((name, gain, noise_of(sequences[name])) for name, gain in zip(sequences, gains, strict=True))
+    guides = in_threads(lambda each: guide(*each), parts)
     return QuantitativeMaps(data=noisy, grid=lr_maps.grid, names=maps.names), guides
 
 
@@ -143,15 +153,12 @@ def _bounded(maps: QuantitativeMaps, tensor: Tensor) -> list[Tensor]:
     return [pd.clamp(min=0), t1.clamp(*QUANTITIES["T1"].bounds), t2.clamp(*QUANTITIES["T2"].bounds)]
 
 
-def _with_noise(
-    signal: FloatArray, sequence: SignalModel, deviation: float, generator: np.random.Generator
-) -> FloatArray:
-    """The signal with Rician noise in a magnitude image, with Gaussian noise in a signed one."""
-    if deviation == 0:
-        return signal
-    real: FloatArray = signal + deviation * generator.standard_normal(signal.shape, dtype=np.float32)
-    if sequence.is_signed:
-        return real
-    imaginary = deviation * generator.standard_normal(signal.shape, dtype=np.float32)
-    magnitude: FloatArray = np.hypot(real, imaginary)
-    return magnitude
+def _with_noise(signal: FloatArray, noise: Sequence[FloatArray]) -> FloatArray:
+    """The signal with real noise, or with the magnitude of real and imaginary noise, which is Rician."""
+    real, *imaginary = noise
+    real += signal
+    for each in imaginary:
+        np.square(real, out=real)
+        real += np.square(each, out=each)
+        np.sqrt(real, out=real)
+    return real

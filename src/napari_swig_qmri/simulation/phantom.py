@@ -25,7 +25,8 @@ Layer = tuple[str, FloatArray, tuple[slice, ...]]  # tissue, signed distance in 
 
 WHOLE_HEAD: Extent = ((-90, 90), (-124, 108), (-78, 106))  # mm: left-right, back-front, foot-head
 LARGEST_PAINTED = 1.25  # mm, edge of the largest voxel that is painted without supersampling
-SLAB_THICKNESS = 24  # slices that a thread paints at a time, to save memory
+SLAB_THICKNESS = 8  # planes across x that a thread paints at a time, so that they fit into its cache
+MARGIN = 2.0  # mm around the skin in which nothing but air is painted
 WHOLE_WINDOW = (slice(None), slice(None), slice(None))
 CEREBELLUM = Lattice((-60, -105, -72), (60, -30, 6), 1)  # box in which folia are drawn
 PHANTOM_FIELDS = (1.5, 3.0)  # T
@@ -157,13 +158,15 @@ def make_phantom(
     low, high = np.array(extent, float).T
     nx, ny, nz = (int(n) for n in np.maximum(np.round((high - low) / size), 1))
     grid = VoxelGrid((nx, ny, nz), from_matvec(np.diag(size), low + size / 2))
-    channels = _painted_in_slabs(grid, PHANTOM_FIELDS.index(field_strength), head(seed), lesion)
-    maps = QuantitativeMaps(data=_maps(channels[:3]), grid=grid)
-    return Phantom(maps=maps, fractions=channels[3:], field_strength=field_strength)
+    data, fractions = _painted_in_slabs(grid, PHANTOM_FIELDS.index(field_strength), head(seed), lesion)
+    maps = QuantitativeMaps(data=data, grid=grid)
+    return Phantom(maps=maps, fractions=fractions, field_strength=field_strength)
 
 
-def _painted_in_slabs(grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool) -> FloatArray:
-    """Channels of `_painted` on a grid along the axes, supersampled if its voxels are large; ``(channel, x, y, z)``."""
+def _painted_in_slabs(
+    grid: VoxelGrid, strength: int, fields: Mapping[str, Field], lesion: bool
+) -> tuple[FloatArray, FloatArray]:
+    """Maps and fractions on a grid along the axes, painted on finer voxels and averaged if its voxels are large."""
     size = np.asarray(grid.voxel_size)
     n_parts = np.ceil(size / LARGEST_PAINTED - 1e-6).astype(int)  # painted voxels per voxel and axis
     first = grid.world(np.zeros(3)) + size * (1 / n_parts - 1) / 2
@@ -172,13 +175,21 @@ def _painted_in_slabs(grid: VoxelGrid, strength: int, fields: Mapping[str, Field
         for start, step, n in zip(first, size / n_parts, n_parts * grid.shape, strict=True)
     )
     edge = float(np.prod(size / n_parts) ** (1 / 3))
-    n_slices = max(1, SLAB_THICKNESS // n_parts[2]) * n_parts[2]
+    n_planes = max(1, SLAB_THICKNESS // n_parts[0])
+    maps, fractions = (np.zeros((n, *grid.shape), np.float32) for n in (3, len(CLASSES)))
 
-    def slab(start: int) -> FloatArray:
-        window = Window(fields, (x, y, z[start : start + n_slices]))
-        return _averaged(_painted(window, edge, strength, lesion), n_parts)
+    def paint(start: int) -> None:
+        slab = Window(fields, (x[start * n_parts[0] : (start + n_planes) * n_parts[0]], y, z))
+        box = slab.box_of_head(n_parts)
+        if box is None:
+            return
+        painted = tuple(slice(n * part.start, n * part.stop) for n, part in zip(n_parts, box, strict=True))
+        channels = _averaged(_painted(Window(fields, slab.cut(painted)), edge, strength, lesion), n_parts)
+        where = (slice(None), slice(start + box[0].start, start + box[0].stop), *box[1:])
+        maps[where], fractions[where] = _maps(channels[:3]), channels[3:]
 
-    return np.concatenate(in_threads(slab, range(0, len(z), n_slices)), axis=-1)
+    in_threads(paint, range(0, grid.shape[0], n_planes))
+    return maps, fractions
 
 
 def _averaged(channels: FloatArray, n_parts: npt.NDArray[np.int_]) -> FloatArray:
@@ -204,22 +215,27 @@ def _painted(window: Window, edge: float, strength: int, lesion: bool) -> FloatA
     Layers are painted front to back; each covers a share of what earlier layers have left uncovered.
     """
     shape = tuple(len(axis) for axis in window.axes)
-    channels = np.zeros((3 + len(CLASSES), *shape), np.float32)
+    shares = np.zeros((len(PAINTED_TISSUES), *shape), np.float32)
     uncovered = np.ones(shape, np.float32)
+    by_tissue = dict(zip(PAINTED_TISSUES, shares, strict=True))
     for name, distance, where in _layers(window, lesion):
-        share = np.clip(0.5 - distance / edge, 0, 1)
-        if not share.any():
-            continue
+        share = np.multiply(distance, -1 / edge)
+        share += 0.5
+        np.clip(share, 0, 1, out=share)
         share *= uncovered[where]
         uncovered[where] -= share
-        tissue = PAINTED_TISSUES[name]
-        if name == "air":
-            continue
-        values = (tissue.pd, tissue.pd / tissue.t1[strength], tissue.pd / tissue.t2[strength])
-        for channel, value in zip(channels, values, strict=False):
-            channel[where] += value * share
-        channels[3 + CLASSES.index(tissue.kind)][where] += share
+        by_tissue[name][where] += share
+    channels = (_values(strength) @ shares.reshape(len(shares), -1)).reshape(-1, *shape)
     return _textured(channels, window)
+
+
+def _values(strength: int) -> FloatArray:
+    """PD, PD R1, PD R2 and the class of each tissue, ``(channel, tissue)``."""
+    rows = [
+        (each.pd, each.pd / each.t1[strength], each.pd / each.t2[strength], *(each.kind == name for name in CLASSES))
+        for each in PAINTED_TISSUES.values()
+    ]
+    return np.array(rows, np.float32).T
 
 
 def _textured(channels: FloatArray, window: Window) -> FloatArray:
@@ -244,6 +260,17 @@ class Window:
     def cut(self, where: tuple[slice, ...]) -> list[FloatArray]:
         """Axes of a part of the window."""
         return [axis[part] for axis, part in zip(self.axes, where, strict=True)]
+
+    def box_of_head(self, n_parts: npt.NDArray[np.int_]) -> tuple[slice, ...] | None:
+        """Index of the box around the head among blocks of `n_parts` ``(3,)`` voxels; None outside the head."""
+        inside = self("skin") < MARGIN
+        box = []
+        for axis, n in enumerate(n_parts):
+            planes = np.flatnonzero(inside.any(axis=tuple({0, 1, 2} - {axis}))) // n
+            if not len(planes):
+                return None
+            box.append(slice(int(planes[0]), int(planes[-1]) + 1))
+        return tuple(box)
 
     def part(self, name: str) -> tuple[slice, ...] | None:
         """Index of the part of the window in which a field is defined; None if there is none."""

@@ -53,23 +53,24 @@ class Field:
     def __call__(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Values on the grid of the positions ``x``, ``y`` and ``z`` (1-D each), in mm."""
         basis_x, basis_y, basis_z = (self._basis(p, axis) for axis, p in enumerate((x, y, z)))
-        columns = basis_y @ (self.coefficients @ basis_z.T)
-        values: FloatArray = (basis_x @ columns.reshape(len(columns), -1)).reshape(len(x), len(y), len(z))
+        n, *others = self.coefficients.shape
+        planes = (basis_x @ self.coefficients.reshape(n, -1)).reshape(len(x), *others)
+        values: FloatArray = (basis_y @ planes) @ basis_z.T
         return values
 
     def _basis(self, positions: FloatArray, axis: int) -> FloatArray:
         """Values of the cubic B-splines ``(position, coefficient)``; positions outside the lattice move to its edge."""
         n = self.coefficients.shape[axis]
         t = np.clip((positions - self.lattice.low[axis]) / self.lattice.spacing, 0, n - 1)
-        first = np.minimum(t.astype(int), n - 2)
+        index = np.minimum(t.astype(int), n - 2) + np.arange(-1, 3)[:, None]
+        distance = np.abs(t - index)
+        inner = 2 / 3 - distance**2 + distance**3 / 2
+        outer = (2 - np.minimum(distance, 2)) ** 3 / 6
+        index = np.abs(index)
+        index = np.minimum(index, 2 * (n - 1) - index)  # mirrored at both ends
         weights = np.zeros((len(t), n), np.float32)
-        for shift in range(-1, 3):
-            distance = np.abs(t - first - shift)
-            inner = 2 / 3 - distance**2 + distance**3 / 2
-            weight = np.where(distance < 1, inner, np.maximum(2 - distance, 0) ** 3 / 6)
-            index = first + shift
-            index = np.where(index < 0, -index, np.where(index > n - 1, 2 * (n - 1) - index, index))  # mirror
-            weights[np.arange(len(t)), index] += weight
+        for each, weight in zip(index, np.where(distance < 1, inner, outer), strict=True):
+            weights[np.arange(len(t)), each] += weight
         return weights
 
 
@@ -117,8 +118,13 @@ def waves(p: Coordinates, wavelength: float, generator: np.random.Generator, cou
     direction /= np.linalg.norm(direction, axis=1, keepdims=True)
     k = (2 * np.pi / wavelength * generator.uniform(0.85, 1.15, (count, 1)) * direction).astype(np.float32)
     phase = generator.uniform(0, 2 * np.pi, count).astype(np.float32)
-    total = np.zeros(np.broadcast_shapes(*(c.shape for c in p)), np.float32)
-    for (kx, ky, kz), shift in zip(k, phase, strict=True):
-        total += np.cos(kx * p[0] + ky * p[1] + kz * p[2] + shift)
+    if all(c.ndim == 3 and c.size == c.shape[axis] for axis, c in enumerate(p)):  # on a grid, a wave is a product
+        x, y, z = (np.exp(1j * np.outer(c.ravel(), along)) for c, along in zip(p, k.T, strict=True))
+        planes = x[:, None] * (y * np.exp(1j * phase))
+        total = (planes @ z.T).real.astype(np.float32)
+    else:
+        total = np.zeros(np.broadcast_shapes(*(c.shape for c in p)), np.float32)
+        for (kx, ky, kz), shift in zip(k, phase, strict=True):
+            total += np.cos(kx * p[0] + ky * p[1] + kz * p[2] + shift)
     result: FloatArray = total * np.sqrt(2 / count, dtype=np.float32)
     return result

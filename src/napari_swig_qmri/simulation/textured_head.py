@@ -15,7 +15,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps
-from napari_swig_qmri.simulation.phantom import CLASSES, WHOLE_HEAD, Extent, Phantom, make_phantom
+from napari_swig_qmri.simulation.phantom import CLASSES, SLAB_THICKNESS, WHOLE_HEAD, Extent, Phantom, make_phantom
 from napari_swig_qmri.simulation.shapes import Field, Lattice, Point, spline_field
 from napari_swig_qmri.simulation.threads import in_threads
 
@@ -65,35 +65,37 @@ def make_textured_head(
     (3, 10, 10, 2)
     """
     plain = make_phantom(voxel_size, extent=extent, field_strength=field_strength, seed=seed, lesion=lesion)
-    changes = np.exp(_log_changes(plain, seed))
-    pd, t1, t2 = plain.maps.data
-    data = np.stack([np.minimum(pd * changes[0], 1), t1 / changes[1], t2 / changes[2]]).astype(np.float32)
-    return replace(plain, maps=QuantitativeMaps(data=data, grid=plain.maps.grid))
+    return replace(plain, maps=QuantitativeMaps(data=_uneven(plain, seed), grid=plain.maps.grid))
 
 
-def _log_changes(phantom: Phantom, seed: int) -> FloatArray:
-    """Logarithm of the factors of PD, R1 and R2, ``(3, x, y, z)``."""
+def _uneven(phantom: Phantom, seed: int) -> FloatArray:
+    """Maps ``(3, x, y, z)`` of a phantom with the variation of R1 by the fields, and of the cortex by myelin."""
     grid = phantom.maps.grid
     starts, steps = grid.affine[:3, 3], grid.voxel_size
-    axes = [
+    x, y, z = (
         (start + step * np.arange(n)).astype(np.float32)
         for start, step, n in zip(starts, steps, grid.shape, strict=True)
-    ]
+    )
+    seeds = ((seed, 60 + index) for index in range(len(FIELDS)))
+    fields = in_threads(lambda each: _random_field(*each), list(zip(FIELDS.values(), seeds, strict=True)))
     weights = np.array([WEIGHTS[name] for name in CLASSES], np.float32)
-
-    def change(index: int) -> FloatArray:
-        """Relative change of R1 with one field, whose amplitude depends on the tissue."""
-        values = _random_field(tuple(FIELDS.values())[index], (seed, 60 + index))(*axes)
-        used = np.flatnonzero(weights[:, index])
-        amplitude = np.tensordot(weights[used, index], phantom.fractions[used], 1)
-        result: FloatArray = amplitude * values
-        return result
-
-    total = sum(in_threads(change, range(len(FIELDS))))
     white, grey = (phantom.fractions[CLASSES.index(name)] for name in ("WM", "GM"))
     near = gaussian_filter(white, [MYELIN_REACH / step for step in steps])
-    depth = grey * (near - 0.25)  # 0 in the middle of the cortex
-    return np.stack([share * total + myelin * depth for share, myelin in zip(SHARES, MYELIN, strict=True)])
+    result = phantom.maps.data.copy()
+
+    def change(start: int) -> None:
+        part = slice(start, start + SLAB_THICKNESS)
+        amplitudes = np.tensordot(weights.T, phantom.fractions[:, part], 1)
+        total = sum(each * field(x[part], y, z) for each, field in zip(amplitudes, fields, strict=True))
+        depth = grey[part] * (near[part] - 0.25)  # 0 in the middle of the cortex
+        pd, r1, r2 = (np.exp(share * total + myelin * depth) for share, myelin in zip(SHARES, MYELIN, strict=True))
+        slab = result[:, part]
+        slab[0] = np.minimum(slab[0] * pd, 1)
+        slab[1] /= r1
+        slab[2] /= r2
+
+    in_threads(change, range(0, len(x), SLAB_THICKNESS))
+    return result
 
 
 def _random_field(deviations: Point, seed: tuple[int, int]) -> Field:
