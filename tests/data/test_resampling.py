@@ -144,6 +144,19 @@ def test_the_outermost_voxels_continue_beyond_the_field_of_view_without_counting
     assert not seen[32:].any()
 
 
+@pytest.mark.parametrize(("shift", "n_seen"), [(0.3, 24), (0.8, 24), (0.97, 23)])
+def test_with_ends_a_voxel_that_overlaps_the_field_of_view_is_measured_and_has_the_nearest_value(
+    shift: float, n_seen: int
+) -> None:
+    moved_along_x = VoxelGrid(
+        FINE.shape, FINE.affine + from_matvec(np.zeros((3, 3)), [shift, 0, 0]) - np.diag([0, 0, 0, 1])
+    )
+    image = ramp(FINE)
+    moved, seen = drained(resampled(image, np.ones(FINE.shape, bool), FINE, moved_along_x, with_ends=True))
+    assert seen.any(axis=(1, 2)).sum() == seen.all(axis=(1, 2)).sum() == n_seen
+    np.testing.assert_allclose(moved[-1], image[-1], atol=0.1)
+
+
 def test_voxels_that_coincide_keep_their_values_in_any_storage_order_and_field_of_view() -> None:
     data, seen = np.random.default_rng(0).random(FINE.shape), np.ones(FINE.shape, bool)
     seen[:, 0] = False

@@ -18,6 +18,7 @@ Scalar = TypeVar("Scalar", bound=np.generic)
 N_PLANES = 16  # planes interpolated between two yields
 ALIASING = 1.02  # ratio of voxel edges above which the high frequencies of a finer image are removed
 LOBES, KAISER = 6, 5.0  # of the windowed sinc that removes them: zero crossings to each side, shape of the window
+OVERLAP = 0.45  # voxels beyond the end of a field of view whose values are the nearest ones, and count as measured
 MARGIN = 12  # copies of the outermost voxels around an image, so that its ends do not ring
 
 
@@ -78,7 +79,7 @@ def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
 
 
 def resampled(
-    data: FloatArray, seen: BoolArray, source: VoxelGrid, target: VoxelGrid
+    data: FloatArray, seen: BoolArray, source: VoxelGrid, target: VoxelGrid, *, with_ends: bool = False
 ) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
     """Image on another grid by quintic splines, and the mask of its measured voxels there.
 
@@ -95,11 +96,13 @@ def resampled(
         Measured voxels of `data`, ``(x, y, z)``.
     source, target
         Grids of `data` and of the result.
+    with_ends
+        Whether target voxels count as measured that lie in the field of view of `source` by a part of their volume.
 
     Returns
     -------
     Image ``(x, y, z)`` on `target`, finite, with the nearest values beyond the field of view of `source`, and its
-    measured voxels, all of which lie in that field of view.
+    measured voxels, whose centres lie in that field of view.
 
     Notes
     -----
@@ -123,15 +126,21 @@ def resampled(
             data = convolve1d(data, _low_pass(step), axis, mode="nearest")
             yield
     moved = yield from spline(data, source, target, order=5)
+    near: BoolArray = np.ones(target.shape, bool)
     if not seen.all():
-        near = yield from spline(seen.astype(np.float32), source, target, order=1)
-        moved *= near > 0.5
-    return moved, (yield from mostly_seen(seen, source, target))
+        near = (yield from spline(seen.astype(np.float32), source, target, order=1)) > 0.5
+        moved *= near
+    if not with_ends:
+        return moved, (yield from mostly_seen(seen, source, target))
+    least = 0.5 - OVERLAP * min(1.0, float(steps.min()))
+    return moved, near & (yield from mostly_seen(np.ones_like(seen), source, target, least))
 
 
-def mostly_seen(seen: BoolArray, source: VoxelGrid, target: VoxelGrid) -> Generator[None, None, BoolArray]:
-    """Mask of the target voxels of which more than half was measured, ``(x, y, z)``."""
-    return (yield from _in_slabs(seen.astype(np.float32), source, target, 1, mode="grid-constant", cval=0.0)) > 0.5
+def mostly_seen(
+    seen: BoolArray, source: VoxelGrid, target: VoxelGrid, least: float = 0.5
+) -> Generator[None, None, BoolArray]:
+    """Mask of the target voxels of which more than a share of `least` was measured, ``(x, y, z)``."""
+    return (yield from _in_slabs(seen.astype(np.float32), source, target, 1, mode="grid-constant", cval=0.0)) > least
 
 
 def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> Generator[None, None, FloatArray]:

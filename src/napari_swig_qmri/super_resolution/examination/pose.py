@@ -19,7 +19,7 @@ from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.super_resolution.examination.pose_contrasts import explaining_images
-from napari_swig_qmri.super_resolution.examination.pose_fit import Fit, compared_voxels, fitted_pose
+from napari_swig_qmri.super_resolution.examination.pose_fit import MOST_MISFIT, Fit, compared_voxels, fitted_pose
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 LEAST_MOVE = 0.1  # mm, RMS over the head, that is corrected
 LEAST_ERRORS = 4.0  # standard errors of the displacement that a move must exceed
 LEAST_MISFITS = 0.35  # LR voxel edges, times the misfit, that a move must exceed: mixed voxels bias a poor fit
-MOST_MISFIT = 0.7  # share of the standard deviation of a guide that may stay unexplained
 DECIMALS = 4  # of the numbers in the JSON
 
 

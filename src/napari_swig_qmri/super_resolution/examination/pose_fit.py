@@ -6,7 +6,7 @@ weights, a smooth shading and the six parameters of the pose are solved for toge
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     IntArray = npt.NDArray[np.intp]
 
-N_STEPS = 8
+N_STEPS = 20
 N_REWEIGHTINGS = 4
 CAUCHY = 2.4  # standard deviations of the residual at which a voxel has half its weight
 SMALL_STEP = 0.03  # mm, RMS over the head, below which the fit has converged
@@ -37,6 +37,7 @@ UNMOVED = 0.05  # mm; a first step below it is not followed by another one
 FAR = 0.4  # LR voxel edges; after a larger first step the fit starts on blurred images
 COARSE_SCALE = 1.5  # LR voxels, standard deviation of the blur
 LEAST_PD = 0.5  # relative to water, of voxels that are compared
+MOST_MISFIT = 0.7  # share of the standard deviation of a guide that may stay unexplained
 LARGEST_MOVE = 15.0  # mm, RMS over the head; the fit gives up beyond
 MARGIN = 2  # LR voxels at the ends of the field of view that are not compared, where truncation rings
 LEAST_VOXELS = 500  # LR voxels
@@ -98,11 +99,24 @@ def fitted_pose(
     fit = yield from _refined(np.eye(4), moving, explaining, blocks, 0.0, n_steps=1)
     if fit.displacement < UNMOVED:
         return replace(fit, converged=True)
-    if fit.displacement > FAR * float(np.mean(problem.lr_grid.voxel_size)):
-        fit = yield from _refined(np.eye(4), moving, explaining, blocks, COARSE_SCALE, N_STEPS)
-    if moving.is_seen(fit.affine).sum() < LEAST_VOXELS:
-        return None
-    return (yield from _refined(fit.affine, moving, explaining, blocks, 0.0, N_STEPS))
+    blurs = [0.0] if fit.displacement < FAR * float(np.mean(problem.lr_grid.voxel_size)) else [COARSE_SCALE, 0.0]
+    found = yield from _through(blurs, moving, explaining, blocks)
+    if found is not None and found.converged and found.misfit < MOST_MISFIT:
+        return found
+    return (yield from _through([2 * COARSE_SCALE, COARSE_SCALE, 0.0], moving, explaining, blocks))
+
+
+def _through(
+    blurs: Sequence[float], moving: _Moving, explaining: Tensor, blocks: IntArray
+) -> Generator[None, None, Fit | None]:
+    """Pose found at one blur after the other; None if the image leaves the maps."""
+    affine, fit = np.eye(4), None
+    for blur in blurs:
+        if moving.is_seen(affine).sum() < LEAST_VOXELS:
+            return None
+        fit = yield from _refined(affine, moving, explaining, blocks, blur, N_STEPS)
+        affine = fit.affine
+    return fit
 
 
 def _refined(

@@ -217,7 +217,7 @@ def _on_grid(
     else:
         how = "lies on another grid and was resampled to the high-resolution grid."
     notices.append(f"{guide.name} {how}")
-    return (yield from resampled(data, seen, guide.grid, grid))
+    return (yield from resampled(data, seen, guide.grid, grid, with_ends=True))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
