@@ -17,6 +17,11 @@ from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.examination.guide_blur import with_guide_blur
 from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
+from napari_swig_qmri.super_resolution.examination.header_shift import (
+    header_shift,
+    shift_notice,
+    with_shifted_header,
+)
 from napari_swig_qmri.super_resolution.examination.measured_response import with_measured_response
 from napari_swig_qmri.super_resolution.examination.open_ends import with_open_ends
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
@@ -160,8 +165,8 @@ def plan(
     """
     if not isinstance(options, Options):
         raise TypeError(f"options are given as Options(...), but {type(options).__name__} came.")
-    measured, notices = maps_from(maps, units)
-    images = guides_from(guides)
+    given, about_files = maps_from(maps, units)
+    measured, images, notices = given, guides_from(guides), about_files
     check_maps(measured)
     signals, about_origin = signals_of_maps(options, measured)
     if options.resolution:
@@ -184,6 +189,9 @@ def plan(
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
     prepared = drained(_prepared(measured, images, hr_grid, inside, signals, options))
+    if (shift := header_shift(measured, images, prepared.poses)) is not None:
+        planned = plan(with_shifted_header(given, shift), guides, options, mask)
+        return replace(planned, notices=(*about_files, shift_notice(shift), *planned.notices))
     problem = drained(_examined(prepared.problem, options, measured, images))
     if options.resolution:
         problem = drained(with_open_ends(problem))

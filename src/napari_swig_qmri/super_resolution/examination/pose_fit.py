@@ -110,7 +110,8 @@ def _through(
     blurs: Sequence[float], moving: _Moving, explaining: Tensor, blocks: IntArray
 ) -> Generator[None, None, Fit | None]:
     """Pose found at one blur after the other; None if the image leaves the maps."""
-    affine, fit = np.eye(4), None
+    affine: FloatArray = np.eye(4)
+    fit = None
     for blur in blurs:
         if moving.is_seen(affine).sum() < LEAST_VOXELS:
             return None
