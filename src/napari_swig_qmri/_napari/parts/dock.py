@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
 
 TAB = Qt.FocusPolicy.TabFocus
+PAUSE = 30  # ms in which the window answers before the dock is filled
 WIDTH = 330  # pixels; in a narrower dock parts would be cut off
 TURNED = (QAbstractSpinBox, QComboBox, QAbstractSlider, QGraphicsView)  # widgets that the wheel changes
 
@@ -94,8 +95,8 @@ class Dock(QWidget):
     def lay_out(self, scrolled: Iterable[Part], fixed: Iterable[Part]) -> None:
         """Put parts below each other: the first ones in a scrolling area, the others fixed below it.
 
-        The area is filled in the next turn of the event loop. Otherwise napari, which places the dock in this turn,
-        would give every widget its style several times, and the window would not answer for twice as long.
+        The area is filled a moment later. Otherwise napari, which places the dock in this turn of the event loop, would
+        give every widget its style several times, and in the next turn both would follow each other without a pause.
         """
         content, inner = QWidget(), column(*scrolled)
         inner.setContentsMargins(0, 0, 6, 0)
@@ -105,7 +106,7 @@ class Dock(QWidget):
         area.setWidgetResizable(True)
         area.setFrameShape(QFrame.Shape.NoFrame)
         area.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        QTimer.singleShot(0, partial(self._fill, area, content))
+        QTimer.singleShot(PAUSE, partial(self._fill, area, content))
         outer = QVBoxLayout(self)
         outer.addWidget(area, 1)
         for part in fixed:
