@@ -38,6 +38,7 @@ def test_controls_have_the_labels_that_messages_use(qtbot: QtBot) -> None:
         "mask": editor.mask_box.label,
         "all_maps": editor.all_maps_box.text,
         "pose": editor.pose_box.text,
+        "field": editor.field_box.text,
     }
     assert {name: sentence(f"`{name}`") for name in boxes} == {name: f"“{label}”" for name, label in boxes.items()}
     assert all("`" not in sentence(f"`{name}`") for name in {*NOTES} & {*Options().to_json()})

@@ -9,6 +9,7 @@ LABELS = {  # option as in Python -> label of its control
     "all_maps": "Also maps that were not measured",
     "b1": "B1+ map",
     "device": "Device",
+    "field": "Correct the shading by coils",
     "maps_from": "Maps from",
     "mask": "Mask",
     "memory_limit": "Memory limit",

@@ -142,6 +142,9 @@ def _super_resolve(
         bool,
         typer.Option("--no-pose", help="Leave guides where their headers put them, wherever the head has moved."),
     ] = False,
+    no_field: Annotated[
+        bool, typer.Option("--no-field", help="Leave guides with the shading by their receive coils.")
+    ] = False,
     maps_from: Annotated[
         str,
         typer.Option(
@@ -175,6 +178,7 @@ def _super_resolve(
             all_maps=all_maps,
             resolution=not no_resolution,
             pose=not no_pose,
+            field=not no_field,
             maps_from=parse_maps_from(maps_from),
         )
         report = super_resolve_files(

@@ -72,6 +72,8 @@ class Options:
         with thick slices the detail of a finer guide, and sharpen blurred guides.
     pose
         Move guides to the LR maps where the head has moved between the scans.
+    field
+        Divide guides by the smooth receive field of the coils that the PD map does not share.
     maps_from
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
@@ -114,6 +116,7 @@ class Options:
     all_maps: bool = False
     resolution: bool = True
     pose: bool = True
+    field: bool = True
     maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
     def __post_init__(self) -> None:
@@ -163,6 +166,7 @@ class Options:
             "all_maps": ((bool,), "True or False"),
             "resolution": ((bool,), "True or False"),
             "pose": ((bool,), "True or False"),
+            "field": ((bool,), "True or False"),
             "maps_from": ((str, MappingProtocol, Mapping), "the name of a protocol, or a protocol"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),
             "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),

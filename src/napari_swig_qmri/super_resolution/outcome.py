@@ -155,8 +155,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     weights = {"name": str(options.weights or DEFAULT_WEIGHTS), "sha256": plan.weights_sha256}
     errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
     noises = solution.noise.lr_maps.tolist()
-    poses = plan.poses or [None] * len(plan.guides)
-    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), poses, strict=True)
+    nothing = [None] * len(plan.guides)
+    poses, fields = plan.poses or nothing, plan.fields or nothing
+    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), poses, fields, strict=True)
     return {
         "method": method,
         "weights": weights if method == "network" else None,
@@ -179,8 +180,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
                 "gain": gain,
                 "noise": noise,
                 "pose": pose and pose.to_json(),  # None if none was looked for
+                "doctor": {**(field.to_json() if field else {})},
             }
-            for guide, sequence, gain, noise, pose in guides
+            for guide, sequence, gain, noise, pose, field in guides
         ],
         "notice": RESEARCH_NOTICE,
     }

@@ -16,7 +16,6 @@ from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.checks import check_detail, check_guides, check_maps, check_options
 from napari_swig_qmri.super_resolution.examination.guide_blur import with_guide_blur
-from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
 from napari_swig_qmri.super_resolution.examination.header_shift import (
     header_shift,
     shift_notice,
@@ -26,22 +25,22 @@ from napari_swig_qmri.super_resolution.examination.measured_response import with
 from napari_swig_qmri.super_resolution.examination.open_ends import with_open_ends
 from napari_swig_qmri.super_resolution.examination.origin_of_maps import with_origin
 from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_examined, solved_part
-from napari_swig_qmri.super_resolution.examination.pose import Pose, found_poses, moved_guides
+from napari_swig_qmri.super_resolution.examination.pose import Pose
+from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
+from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.network.model import SwigNet
-from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
 from napari_swig_qmri.super_resolution.observations.stored_resolution import at_measured_resolution
 from napari_swig_qmri.super_resolution.options import AUTO, UNKNOWN, Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
-from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
+from napari_swig_qmri.super_resolution.preparation.problem import Problem
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
-    from napari_swig_qmri.physics.signals import Signals
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured
 VOLUMES = {"regression": 25, "posterior": 36, "network": 70}
@@ -86,6 +85,8 @@ class RunPlan:
         Maps and guides on one pair of grids, as the solver takes them.
     poses
         Pose of each guide against the LR maps, the identity where nothing was corrected; None if none was looked for.
+    fields
+        Receive field that each guide was divided by, 1 where nothing was corrected; None if none was looked for.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -112,6 +113,7 @@ class RunPlan:
     weights_sha256: str | None
     problem: Problem
     poses: tuple[Pose, ...] | None
+    fields: tuple[ReceiveField, ...] | None
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -188,11 +190,11 @@ def plan(
     memory = _memory(options, method, hr_grid, device, len(images))
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
-    prepared = drained(_prepared(measured, images, hr_grid, inside, signals, options))
+    prepared = drained(prepared_guides(measured, images, hr_grid, inside, signals, options))
     if (shift := header_shift(measured, images, prepared.poses)) is not None:
         planned = plan(with_shifted_header(given, shift), guides, options, mask)
         return replace(planned, notices=(*about_files, shift_notice(shift), *planned.notices))
-    problem = drained(_examined(prepared.problem, options, measured, images))
+    problem = drained(_examined(prepared, options, measured, images))
     if options.resolution:
         problem = drained(with_open_ends(problem))
     return RunPlan(
@@ -207,6 +209,7 @@ def plan(
         weights_sha256=None if weights is None else fingerprint(weights),
         problem=problem,
         poses=prepared.poses,
+        fields=prepared.fields,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
@@ -222,56 +225,18 @@ def plan(
     )
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Prepared:
-    """A problem whose guides are in place."""
-
-    problem: Problem
-    poses: tuple[Pose, ...] | None
-    kept: list[WeightedImage]  # guides as they came that were not sharpened
-    notices: tuple[str, ...]
-
-
-def _prepared(
-    maps: QuantitativeMaps,
-    guides: Sequence[WeightedImage],
-    hr_grid: VoxelGrid,
-    mask: BoolArray | None,
-    signals: Signals | None,
-    options: Options,
-) -> Generator[None, None, _Prepared]:
-    """Problem with its guides where the maps have them, and thick slices sharpened."""
-    dtype = getattr(torch, options.dtype)
-
-    def prepared(placed: Sequence[WeightedImage]) -> Generator[None, None, _Prepared]:
-        sharp, notices = (yield from sharpened_guides(placed, hr_grid)) if options.resolution else (placed, ())
-        problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, placed, signals)
-        if options.resolution:
-            problem = with_guide_support(problem, sharp)
-        kept = [guide for guide, moved, each in zip(guides, placed, sharp, strict=True) if each is moved]
-        return _Prepared(problem=problem, poses=None, kept=kept, notices=tuple(notices))
-
-    result = yield from prepared(guides)
-    if not (options.pose and guides):
-        return result
-    poses = yield from found_poses(result.problem, guides)
-    if any(pose.is_corrected for pose in poses):
-        result = yield from prepared(moved_guides(guides, poses))
-    moves = [pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected]
-    return replace(result, poses=poses, notices=(*moves, *result.notices))
-
-
 def _examined(
-    problem: Problem, options: Options, maps: QuantitativeMaps, guides: Sequence[WeightedImage]
+    prepared: PreparedGuides, options: Options, maps: QuantitativeMaps, guides: Sequence[WeightedImage]
 ) -> Generator[None, None, Problem]:
     """Problem with what a part of the head tells of its images.
 
     These are the blur of guides, windows of the LR maps, and the signals that they were fitted to.
     """
+    problem, part = prepared.problem, prepared.part
     is_open = options.maps_from == AUTO and maps.protocol is None
     if not can_be_examined(problem) or not (options.resolution or is_open):
         return problem
-    part = yield from solved_part(problem)
+    part = part or (yield from solved_part(problem))
     if options.resolution:
         problem, part = yield from with_guide_blur(problem, part, tuple(guide.name for guide in guides))
         problem, part = yield from with_measured_response(problem, part)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 NOTES = {
     "pose": "Guides are moved to the low-resolution maps where the head has moved between the scans.",
+    "field": "Guides are divided by the smooth shading of their receive coils that the PD map does not share.",
     "all_maps": "Of PD, T1 and T2, those that were not measured are estimated from the guides and the usual values of "
     "tissue. Layers and files mark them as not measured.",
     "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",
@@ -87,6 +88,7 @@ class OptionsEditor(QWidget):
         self.maps_from = MapProtocolEditor()
         self.all_maps_box = CheckBox(text=LABELS["all_maps"], tooltip=NOTES["all_maps"])
         self.pose_box = CheckBox(text=LABELS["pose"], tooltip=NOTES["pose"])
+        self.field_box = CheckBox(text=LABELS["field"], tooltip=NOTES["field"])
         self._voxel_size = FloatSpinBox(
             label=LABELS["voxel_size"], min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"]
         )
@@ -119,6 +121,7 @@ class OptionsEditor(QWidget):
             keep_noise=self._options.keep_noise and not is_network,
             all_maps=self.all_maps_box.value and self.method_box.value != "regression",
             pose=self.pose_box.value,
+            field=self.field_box.value,
             maps_from=self.maps_from.value(),
         )
 
@@ -144,6 +147,7 @@ class OptionsEditor(QWidget):
         self._device.value = options.device
         self.all_maps_box.value = options.all_maps
         self.pose_box.value = options.pose
+        self.field_box.value = options.field
         self.maps_from.set_value(options.maps_from)
         edge, memory = _first(options.voxel_size), (options.memory_limit or 0) / GIGABYTE
         self._voxel_size.max, self._memory.max = max(self._voxel_size.max, edge), max(self._memory.max, memory)
@@ -160,7 +164,15 @@ class OptionsEditor(QWidget):
         self._form.add(self.maps_from.box)
         self._form.addRow(self.maps_from)
         self.maps_from.changed.connect(self.changed)
-        for box in (self.all_maps_box, self.pose_box, self._voxel_size, self._device, self.mask_box, self._memory):
+        for box in (
+            self.all_maps_box,
+            self.pose_box,
+            self.field_box,
+            self._voxel_size,
+            self._device,
+            self.mask_box,
+            self._memory,
+        ):
             self._form.add(box, note=box.tooltip or "")
             box.changed.connect(self.changed.emit)
         for box in (self.method_box, self.weights_box):

@@ -1,12 +1,14 @@
-"""The middle of the head, solved so that it follows the guides: what the LR maps contradict there is examined."""
+"""Parts of the head, solved so that they follow the guides: what the LR maps contradict there is examined."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 from napari_swig_qmri.progress import mapped
@@ -27,15 +29,18 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 LOOSE = 0.1  # relative noise of LR maps with which the solution follows the guides
-N_STEPS = 2  # of Gauss-Newton
+N_STEPS, N_STEPS_OF_PARTS = 2, 4  # of Gauss-Newton: in the middle, and in all parts
 N_PLANES = 16  # linearised at a time
-MOST_VOXELS = 100_000  # HR voxels of the part
-MARGIN = 2  # LR voxels at its ends that are not compared
+MOST_VOXELS = 100_000  # HR voxels of the middle
+MOST_IN_PARTS = 400_000  # HR voxels of all parts together; a head with fewer is one part
+PARTS_PER_AXIS = 2
+LEAST_TISSUE = 500  # LR voxels of a part, one of several
+MARGIN = 2  # LR voxels at the ends of a part that are not compared
 
 
 @dataclass(frozen=True, eq=False)
 class SolvedPart:
-    """Maps that follow the guides in a part of the head, and are interpolated elsewhere."""
+    """Maps that follow the guides in parts of the head, and are interpolated elsewhere."""
 
     maps: Tensor  # (3, X, Y, Z)
     inner: Tensor  # (x, y, z), boolean: measured LR voxels of the part, away from its ends
@@ -47,25 +52,38 @@ def can_be_examined(problem: Problem) -> bool:
 
 
 def solved_part(problem: Problem) -> Generator[None, None, SolvedPart]:
-    """Solve a part of the head with LR maps that count little; yields between the steps."""
-    box = _middle(problem)
-    inner = torch.zeros_like(problem.lr_valid)
-    inner[tuple(_inner(each, n) for each, n in zip(box.lr, problem.lr_grid.shape, strict=True))] = True
-    maps = yield from _solved(problem, box)
-    return SolvedPart(maps, inner & problem.lr_valid)
-
-
-def _middle(problem: Problem) -> Box:
-    """Box of the head, or a part of it in the middle of the tissue."""
+    """Solve the middle of the head with LR maps that count little; yields between the steps."""
     box = find_head_box(problem)
-    share = (MOST_VOXELS / math.prod(each.stop - each.start for each in box.hr)) ** (1 / 3)
+    middle = problem.tissue.nonzero().float().mean(0).tolist()
+    return (yield from _solved(problem, [_around(problem, box, middle, MOST_VOXELS)], N_STEPS))
+
+
+def solved_parts(problem: Problem) -> Generator[None, None, SolvedPart]:
+    """Solve the head in the same way, or parts on all its sides if it is large."""
+    box = find_head_box(problem)
+    if _n_voxels(box) <= MOST_IN_PARTS:
+        return (yield from _solved(problem, [box], N_STEPS_OF_PARTS))
+    places = (np.arange(PARTS_PER_AXIS) + 0.5) / PARTS_PER_AXIS
+    centres = product(*(each.start + places * (each.stop - each.start) for each in box.lr))
+    most = MOST_IN_PARTS // PARTS_PER_AXIS**3
+    parts = [_around(problem, box, centre, most) for centre in centres]
+    parts = [part for part in parts if problem.tissue[part.lr].sum() > LEAST_TISSUE]
+    return (yield from _solved(problem, parts, N_STEPS_OF_PARTS))
+
+
+def _n_voxels(box: Box) -> int:
+    return math.prod(each.stop - each.start for each in box.hr)
+
+
+def _around(problem: Problem, box: Box, centre: Sequence[float], most: int) -> Box:
+    """The box, or the part of it with at most `most` HR voxels around a centre in LR voxels."""
+    share = (most / _n_voxels(box)) ** (1 / 3)
     if share >= 1:
         return box
-    middle = problem.tissue.nonzero().float().mean(0).tolist()
     lr = []
-    for centre, whole in zip(middle, box.lr, strict=True):
+    for middle, whole in zip(centre, box.lr, strict=True):
         length = max(1, int(share * (whole.stop - whole.start)))
-        start = min(max(whole.start, round(centre - length / 2)), whole.stop - length)
+        start = min(max(whole.start, round(middle - length / 2)), whole.stop - length)
         lr.append(slice(start, start + length))
     return box_of(problem, (lr[0], lr[1], lr[2]))
 
@@ -75,16 +93,24 @@ def _inner(part: slice, n: int) -> slice:
     return slice(part.start + MARGIN * (part.start > 0), part.stop - MARGIN * (part.stop < n))
 
 
-def _solved(problem: Problem, box: Box) -> Generator[None, None, Tensor]:
-    """Maps ``(3, X, Y, Z)`` that follow the guides in a box, and are interpolated elsewhere."""
+def _solved(problem: Problem, boxes: Sequence[Box], n_steps: int) -> Generator[None, None, SolvedPart]:
+    """Maps that follow the guides in boxes, and the LR voxels inside."""
+    around = interpolate_with_floor(problem.lr_maps, problem.truncate)
+    maps, inner = around, torch.zeros_like(problem.lr_valid)
+    for box in boxes:
+        maps = insert_box((yield from _solved_box(problem, box, around, n_steps)), box, maps)
+        inner[tuple(_inner(each, n) for each, n in zip(box.lr, problem.lr_grid.shape, strict=True))] = True
+    return SolvedPart(maps, inner & problem.lr_valid)
+
+
+def _solved_box(problem: Problem, box: Box, around: Tensor, n_steps: int) -> Generator[None, None, Tensor]:
+    """Maps of a box that follow the guides, given interpolated maps ``(3, X, Y, Z)`` around it."""
     problem = replace(problem, lr_signals=None, lr_outside=torch.zeros_like(problem.lr_maps))
     lr_noise = torch.full((3,), LOOSE, dtype=problem.lr_maps.dtype)
-    around = interpolate_with_floor(problem.lr_maps, problem.truncate)
     unknown = Prediction(maps=around, covariance=torch.eye(3), noise=Noise(lr_maps=lr_noise, guides=lr_noise))
     part, _ = crop_to_box(problem, unknown, box)
     prediction = yield from predict(part, lr_noise)
     posterior = make_posterior(part, prediction, start_gains(part))
     start = Iterate.at(posterior.prior_mean, posterior)
-    refining = refine(posterior, start, n_steps=N_STEPS, n_planes=N_PLANES)
-    log_maps = (yield from mapped(refining, lambda _: None)).log_maps
-    return insert_box(log_maps.exp(), box, around)
+    refining = refine(posterior, start, n_steps=n_steps, n_planes=N_PLANES)
+    return (yield from mapped(refining, lambda _: None)).log_maps.exp()

@@ -93,7 +93,7 @@ def fitted_pose(
     where = head & (problem.truncate(valid.to(image.dtype)).numpy() > 0.95)
     if where.sum() < LEAST_VOXELS:
         return None
-    moving, blocks = _Moving.of(image, problem, where), _blocks(where)
+    moving, blocks = _Moving.of(image, problem, where), blocks_of(np.argwhere(where))
     if moving.is_seen(np.eye(4)).sum() < LEAST_VOXELS:
         return None
     fit = yield from _refined(np.eye(4), moving, explaining, blocks, 0.0, n_steps=1)
@@ -243,9 +243,9 @@ def _regressors(explaining: Tensor, where: BoolArray, offsets: FloatArray) -> Fl
     return scaled
 
 
-def _blocks(where: BoolArray) -> IntArray:
-    """Number of the block that each LR voxel lies in, ``(voxel,)``."""
-    blocks = np.argwhere(where) // BLOCK
+def blocks_of(voxels: IntArray) -> IntArray:
+    """Number of the block that each LR voxel lies in, ``(voxel,)``, from their indices ``(voxel, 3)``."""
+    blocks = voxels // BLOCK
     return np.unique(np.ravel_multi_index(tuple(blocks.T), tuple(blocks.max(axis=0) + 1)), return_inverse=True)[1]
 
 

@@ -1,0 +1,98 @@
+"""Problems whose guides are corrected: moved to where the maps have the head, and without their receive fields."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
+from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, can_be_examined, solved_part
+from napari_swig_qmri.super_resolution.examination.pose import Pose, found_poses, moved_guides
+from napari_swig_qmri.super_resolution.examination.receive_field import (
+    ReceiveField,
+    has_fields,
+    more_fields,
+    no_fields,
+    without_fields,
+)
+from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
+from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.super_resolution.options import Options
+
+N_ROUNDS = 3  # of looking for fields in a head that was solved with those found before
+SETTLED = 0.004  # RMS over tissue of a change of the fields after which they are as good as they get
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class PreparedGuides:
+    """A problem whose guides are in place, and what was done to them."""
+
+    problem: Problem
+    kept: list[WeightedImage]  # guides as they came that were not sharpened
+    notices: tuple[str, ...]
+    poses: tuple[Pose, ...] | None = None  # None if none was looked for
+    fields: tuple[ReceiveField, ...] | None = None  # None if none was looked for
+    part: SolvedPart | None = None  # of the problem, if it was solved
+
+
+def prepared_guides(
+    maps: QuantitativeMaps,
+    guides: Sequence[WeightedImage],
+    hr_grid: VoxelGrid,
+    mask: BoolArray | None,
+    signals: Signals | None,
+    options: Options,
+) -> Generator[None, None, PreparedGuides]:
+    """Bring maps and guides to common grids, and correct the guides as the options say; yields between the steps.
+
+    `signals` are those that the maps were fitted to, `mask` ``(X, Y, Z)`` lies on the HR grid.
+    """
+    dtype = getattr(torch, options.dtype)
+
+    def prepared(corrected: Sequence[WeightedImage]) -> Generator[None, None, PreparedGuides]:
+        sharp, notices = (yield from sharpened_guides(corrected, hr_grid)) if options.resolution else (corrected, ())
+        problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, corrected, signals)
+        if options.resolution:
+            problem = with_guide_support(problem, sharp)
+        kept = [guide for guide, before, after in zip(guides, corrected, sharp, strict=True) if before is after]
+        return PreparedGuides(problem=problem, kept=kept, notices=tuple(notices))
+
+    result, placed = (yield from prepared(guides)), guides
+    if options.pose and guides:
+        poses = yield from found_poses(result.problem, guides)
+        placed = moved_guides(guides, poses)
+        if any(pose.is_corrected for pose in poses):
+            result = yield from prepared(placed)
+        moves = [pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected]
+        result = replace(result, poses=poses, notices=(*moves, *result.notices))
+    if options.field and can_be_examined(result.problem):
+        result = yield from _without_fields(result, placed, prepared)
+    return result
+
+
+def _without_fields(
+    placed: PreparedGuides,
+    guides: Sequence[WeightedImage],
+    prepared: Callable[..., Generator[None, None, PreparedGuides]],
+) -> Generator[None, None, PreparedGuides]:
+    """The guides without their receive fields; `prepared` makes a problem of corrected guides."""
+    part, fields = (yield from solved_part(placed.problem)), no_fields(placed.problem)
+    if not has_fields(placed.problem, part):
+        return replace(placed, fields=fields, part=part)
+    result = placed
+    for _ in range(N_ROUNDS):
+        fields, change = yield from more_fields(result.problem, fields)
+        if not change:
+            break
+        result = yield from prepared(without_fields(guides, fields))
+        if change < SETTLED:
+            break
+    found = [field.notice(guide.name) for guide, field in zip(guides, fields, strict=True) if field.is_corrected]
+    return replace(result, poses=placed.poses, fields=fields, notices=(*placed.notices, *found))
