@@ -71,7 +71,7 @@ def curves(viewer: napari.Viewer, dock: InspectWidget, folder: Path) -> None:
     hover(viewer, 0.45, 0.55)
     shoot(viewer, folder / "inspect-voxel.png")
     for label in RANGES:
-        dock.pin(t1.data_to_world(voxel_like(t1.data, RANGES[label], middle[0])))
+        dock.pin(t1.data_to_world(voxel_like(t1.data, RANGES[label], middle[0], label / 4)))
     dock.curves.set_sequence(Mprage.from_typical())
     dock.curves.setting.choose("inversion_time")
     hover(viewer, 0.45, 0.55)
@@ -178,11 +178,11 @@ def brain(data: np.ndarray) -> np.ndarray:
     return (rows[:, None] / 0.72) ** 2 + (columns / 0.66) ** 2 < 1
 
 
-def voxel_like(data: np.ndarray, limits: tuple[float, float], index: int) -> tuple[int, int, int]:
-    """A voxel of a slice with a value between limits, in the middle of those."""
+def voxel_like(data: np.ndarray, limits: tuple[float, float], index: int, share: float) -> tuple[int, int, int]:
+    """A voxel of a slice with a value between limits, below a share of those."""
     row, column = np.nonzero(brain(data) & (data[index] > limits[0]) & (data[index] < limits[1]))
-    middle = len(row) // 2
-    return index, int(row[middle]), int(column[middle])
+    chosen = round(share * len(row))
+    return index, int(row[chosen]), int(column[chosen])
 
 
 def hover(viewer: napari.Viewer, x: float, y: float) -> None:
