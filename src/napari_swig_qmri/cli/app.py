@@ -145,6 +145,10 @@ def _super_resolve(
     no_field: Annotated[
         bool, typer.Option("--no-field", help="Leave guides with the shading by their receive coils.")
     ] = False,
+    correct_sequence: Annotated[
+        bool,
+        typer.Option("--correct-sequence", help="Take the sequence or time that fits a guide, not only report it."),
+    ] = False,
     maps_from: Annotated[
         str,
         typer.Option(
@@ -179,6 +183,7 @@ def _super_resolve(
             resolution=not no_resolution,
             pose=not no_pose,
             field=not no_field,
+            correct_sequence=correct_sequence,
             maps_from=parse_maps_from(maps_from),
         )
         report = super_resolve_files(

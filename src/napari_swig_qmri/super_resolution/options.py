@@ -74,6 +74,9 @@ class Options:
         Move guides to the LR maps where the head has moved between the scans.
     field
         Divide guides by the smooth receive field of the coils that the PD map does not share.
+    correct_sequence
+        Take the sequence or time that fits a guide where the one that it came with does not; otherwise this is only
+        told.
     maps_from
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
@@ -117,6 +120,7 @@ class Options:
     resolution: bool = True
     pose: bool = True
     field: bool = True
+    correct_sequence: bool = False
     maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
     def __post_init__(self) -> None:
@@ -167,6 +171,7 @@ class Options:
             "resolution": ((bool,), "True or False"),
             "pose": ((bool,), "True or False"),
             "field": ((bool,), "True or False"),
+            "correct_sequence": ((bool,), "True or False"),
             "maps_from": ((str, MappingProtocol, Mapping), "the name of a protocol, or a protocol"),
             "reference": ((int, np.integer, NoneType), "the index of a guide"),
             "lr_noise": ((Mapping, NoneType), "a dict by name of the map"),

@@ -157,7 +157,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     noises = solution.noise.lr_maps.tolist()
     nothing = [None] * len(plan.guides)
     poses, fields = plan.poses or nothing, plan.fields or nothing
-    guides = zip(plan.guides, problem.sequences, gains, solution.noise.guides.tolist(), poses, fields, strict=True)
+    noise = solution.noise.guides.tolist()
+    found = zip(poses, fields, plan.settings, strict=True)
+    guides = zip(plan.guides, problem.sequences, gains, noise, found, strict=True)
     return {
         "method": method,
         "weights": weights if method == "network" else None,
@@ -180,9 +182,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
                 "gain": gain,
                 "noise": noise,
                 "pose": pose and pose.to_json(),  # None if none was looked for
-                "doctor": {**(field.to_json() if field else {})},
+                "doctor": {**(field.to_json() if field else {}), **(setting.to_json() if setting else {})},
             }
-            for guide, sequence, gain, noise, pose, field in guides
+            for guide, sequence, gain, noise, (pose, field, setting) in guides
         ],
         "notice": RESEARCH_NOTICE,
     }

@@ -28,6 +28,7 @@ from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_ex
 from napari_swig_qmri.super_resolution.examination.pose import Pose
 from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
+from napari_swig_qmri.super_resolution.examination.settings import FittedSetting, fitted_settings, with_fitted
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
@@ -87,6 +88,8 @@ class RunPlan:
         Pose of each guide against the LR maps, the identity where nothing was corrected; None if none was looked for.
     fields
         Receive field that each guide was divided by, 1 where nothing was corrected; None if none was looked for.
+    settings
+        Sequence that explains each guide better than the one that it came with, None where that one fits.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -114,6 +117,7 @@ class RunPlan:
     problem: Problem
     poses: tuple[Pose, ...] | None
     fields: tuple[ReceiveField, ...] | None
+    settings: tuple[FittedSetting | None, ...]
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
@@ -194,7 +198,14 @@ def plan(
     if (shift := header_shift(measured, images, prepared.poses)) is not None:
         planned = plan(with_shifted_header(given, shift), guides, options, mask)
         return replace(planned, notices=(*about_files, shift_notice(shift), *planned.notices))
-    problem = drained(_examined(prepared, options, measured, images))
+    problem, settings = drained(_examined(prepared, options, measured, images))
+    told = [found.notice(image.name) for image, found in zip(images, settings, strict=True) if found]
+    if options.correct_sequence and told:
+        planned = plan(given, with_fitted(images, settings), replace(options, correct_sequence=False), mask)
+        corrected = [
+            found.notice(image.name, is_corrected=True) for image, found in zip(images, settings, strict=True) if found
+        ]
+        return replace(planned, options=options, settings=settings, notices=(*corrected, *planned.notices))
     if options.resolution:
         problem = drained(with_open_ends(problem))
     return RunPlan(
@@ -210,6 +221,7 @@ def plan(
         problem=problem,
         poses=prepared.poses,
         fields=prepared.fields,
+        settings=settings,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
@@ -218,6 +230,7 @@ def plan(
             *_about(images),
             *hr_grid_notices(measured, prepared.kept, hr_grid),
             *prepared.notices,
+            *told,
             *about_mask,
             *problem.notices,
             *_about_missing(options, measured, len(images)),
@@ -227,20 +240,24 @@ def plan(
 
 def _examined(
     prepared: PreparedGuides, options: Options, maps: QuantitativeMaps, guides: Sequence[WeightedImage]
-) -> Generator[None, None, Problem]:
-    """Problem with what a part of the head tells of its images.
+) -> Generator[None, None, tuple[Problem, tuple[FittedSetting | None, ...]]]:
+    """Problem with what a part of the head tells of its images, and settings that fit better than those said.
 
-    These are the blur of guides, windows of the LR maps, and the signals that they were fitted to.
+    The problem has the blur of guides, windows of the LR maps, and the signals that they were fitted to.
     """
     problem, part = prepared.problem, prepared.part
     is_open = options.maps_from == AUTO and maps.protocol is None
-    if not can_be_examined(problem) or not (options.resolution or is_open):
-        return problem
+    if not can_be_examined(problem):
+        return problem, (None,) * len(guides)
     part = part or (yield from solved_part(problem))
+    settings = fitted_settings(problem, part)
+    yield
     if options.resolution:
         problem, part = yield from with_guide_blur(problem, part, tuple(guide.name for guide in guides))
         problem, part = yield from with_measured_response(problem, part)
-    return with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
+    if is_open:
+        problem = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype))
+    return problem, settings
 
 
 def _about_missing(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:

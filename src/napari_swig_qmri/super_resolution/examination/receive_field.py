@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 ORDER = 2  # highest degree of the polynomials
 DEGREES = np.indices((ORDER + 1,) * 3).reshape(3, -1).sum(axis=0)
-LEAST_FIELD, LEAST_ERRORS = 0.015, 5.0  # RMS over tissue, and standard errors of it, of a field that is corrected
+LEAST_FIELD, LEAST_ERRORS = 0.022, 5.0  # RMS over tissue, and standard errors of it, of a field that is corrected
 LEAST_LOOK, LOOK_ERRORS = 0.008, 2.5  # the same in the middle of the head, for a field that is looked for
 LEAST_VOXELS = 500  # LR voxels
 BEYOND = 1.1  # times the extent of tissue around its middle, where a field stays as it is at that distance
@@ -85,13 +85,13 @@ def polynomials(points: FloatArray) -> FloatArray:
 
 def no_fields(problem: Problem) -> tuple[ReceiveField, ...]:
     """Fields of 1 for all guides."""
-    nothing = ReceiveField(_to_unit(problem), np.zeros(int((DEGREES <= ORDER).sum())))
+    nothing = ReceiveField(coordinates_of_tissue(problem), np.zeros(int((DEGREES <= ORDER).sum())))
     return (nothing,) * len(problem.sequences)
 
 
 def has_fields(problem: Problem, part: SolvedPart) -> bool:
     """Whether some guide looks shaded in the middle of the head, so that it is worth looking at all of it."""
-    found = [_fitted(problem, part, guide, _to_unit(problem)) for guide in range(len(problem.sequences))]
+    found = [_fitted(problem, part, guide, coordinates_of_tissue(problem)) for guide in range(len(problem.sequences))]
     return any(each is not None and each.rms > max(LEAST_LOOK, LOOK_ERRORS * each.error) for each in found)
 
 
@@ -123,7 +123,7 @@ def without_fields(guides: Sequence[WeightedImage], fields: Sequence[ReceiveFiel
     )
 
 
-def _to_unit(problem: Problem) -> FloatArray:
+def coordinates_of_tissue(problem: Problem) -> FloatArray:
     """Affine from mm to coordinates that reach from -1 to 1 over tissue, along the axes of the LR grid."""
     voxels = np.argwhere(problem.tissue.numpy())
     low, high = voxels.min(axis=0), voxels.max(axis=0)

@@ -1,0 +1,41 @@
+"""Settings that guides contradict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from engine_cases import degraded, slab
+
+from napari_swig_qmri import Mprage, Options, SpinEcho, plan
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+
+OPTIONS = Options(method="posterior", pose=False, resolution=False)
+
+
+def test_settings_that_fit_raise_no_doubt():
+    maps, images = degraded(slab().maps)
+    assert plan(maps, images, OPTIONS).settings == (None, None)
+
+
+def test_a_wrong_repetition_time_is_told_and_corrected_when_asked():
+    maps, (t1w, t2w) = degraded(slab().maps)
+    said = replace(t1w.sequence, repetition_time=1.4 * t1w.sequence.repetition_time)
+    told = plan(maps, [replace(t1w, sequence=said), t2w], OPTIONS)
+    found, none = told.settings
+    assert none is None
+    assert abs(found.fits.repetition_time / t1w.sequence.repetition_time - 1) < 0.1
+    assert told.problem.sequences[0] == said
+    assert any(notice.startswith("T1w: TR ") and "fits" in notice for notice in told.notices)
+    options = replace(OPTIONS, correct_sequence=True)
+    corrected = plan(maps, [replace(t1w, sequence=said), t2w], options)
+    assert corrected.problem.sequences[0] == found.fits
+    assert any(notice.startswith("T1w: TR ") and notice.endswith("corrected.") for notice in corrected.notices)
+
+
+def test_an_mprage_that_is_said_to_be_a_spin_echo_is_told():
+    sequences = {"T1w": Mprage.from_typical(), "T2w": USUAL_GUIDES["T2w"]}
+    maps, (t1w, t2w) = degrade(slab().maps, 2.0, sequences, gains=(812.0, 95.0))
+    found, none = plan(maps, [replace(t1w, sequence=SpinEcho.from_typical()), t2w], OPTIONS).settings
+    assert none is None
+    assert isinstance(found.fits, Mprage)
+    assert "looks like an MPRAGE" in found.notice("T1w")
