@@ -29,6 +29,8 @@ FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
 NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
 FLUID_FACTOR = 3.0  # the residual of T1, or of signals, is divided by this next to CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
+LEAST_LEVEL = (0.05, 0.2, 0.03)  # PD, T1 and T2 of LR maps, to which residuals are relative at least
+SINGLE_FACTOR = 16 / 9  # the square of a residual of T1 alone is divided by this
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over its 95th percentile in tissue
 
 
@@ -48,6 +50,7 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     if noise.lr_signals is None:
         _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
         excess = torch.maximum(t1 / near, t2 * (fluid < NEAR_FLUID))
+        excess = torch.maximum(excess, _compact_excess(problem, posterior, log_maps))
     else:
         excess = _relative_signal_residual(problem, posterior, noise.lr_signals, log_maps) / near
     excess = excess * problem.tissue * _off_the_ends(problem)
@@ -69,6 +72,20 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
     residual = residual / binomial_average(floor * lr_variance(problem, noise.lr_maps))
     usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
     return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
+
+
+def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor) -> Tensor:
+    """Excess ``(x, y, z)`` of single voxels, which a small lesion fills: of T1 alone, or of T1 and T2 together.
+
+    Lesions change T1 and T2 the same way. What mixed voxels, noise and moved images leave rarely does, so that the
+    product of both relative residuals tells lesions of one LR voxel.
+    """
+    inner = problem.tissue & _off_the_ends(problem)
+    level = problem.lr_maps.abs().maximum(torch.tensor(LEAST_LEVEL).view(-1, 1, 1, 1))
+    _, t1, t2 = posterior.lr_residual(log_maps) / level
+    excess = [(t1 * t2).clamp(min=0), t1.square()]
+    usual = [max(float(subsample(each[inner]).quantile(0.95)), CONFLICT_NOISE**2) for each in excess]
+    return torch.maximum(excess[0] / usual[0], excess[1] / (SINGLE_FACTOR * usual[1]))
 
 
 def _relative_signal_residual(
