@@ -135,7 +135,7 @@ def test_a_dry_run_speaks_of_maps_that_exist(run: Run, case: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("extra", "reason"), [(("--method", "regression"), "leave out all_maps"), ((), "need a guide")]
+    ("extra", "reason"), [(("--method", "regression"), "leave out --all-maps"), ((), "need a guide")]
 )
 def test_estimates_of_unmeasured_maps_need_signal_models(
     run: Run, case: Path, extra: tuple[str, ...], reason: str

@@ -15,7 +15,7 @@ from napari.components import ViewerModel
 from napari.layers import Image
 from napari.utils.notifications import notification_manager
 from pytestqt.qtbot import QtBot
-from qtpy.QtWidgets import QLabel
+from qtpy.QtWidgets import QLabel, QWidget
 from typer.testing import CliRunner
 from widget_cases import FakeEngine, add, add_case, case, make_guide, make_map
 
@@ -291,7 +291,15 @@ def test_a_run_computes_with_the_layers_as_they_were_at_its_start(
     np.testing.assert_allclose(shown.data[::2, ::2, ::2], before, rtol=1e-5)
 
 
-def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
+def focus_chain(widget: QWidget) -> list[QWidget]:
+    """Widgets in the order of the Tab key, from a widget back to it."""
+    chain = [widget.nextInFocusChain()]
+    while chain[-1] is not None and chain[-1] is not widget:
+        chain.append(chain[-1].nextInFocusChain())
+    return chain
+
+
+def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, widget: SuperResolveWidget, qtbot: QtBot) -> None:
     add_case(viewer)
     widget.guides.rows[0].editor.sequence_box.value = "mprage"
     rows = widget.guides.rows
@@ -304,8 +312,7 @@ def test_the_tab_key_goes_from_top_to_bottom(viewer: ViewerModel, widget: SuperR
         widget.guides.add_button.native,
         widget.run_panel.run_button.native,
     ]
-    chain = [widget.nextInFocusChain()]
-    while chain[-1] is not None and chain[-1] is not widget:
-        chain.append(chain[-1].nextInFocusChain())
+    qtbot.waitUntil(lambda: stops[0] in focus_chain(widget))  # the dock is filled once the window has answered
+    chain = focus_chain(widget)
     places = [chain.index(stop) for stop in stops]
     assert places == sorted(places)

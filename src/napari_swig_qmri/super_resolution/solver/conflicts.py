@@ -30,7 +30,9 @@ NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
 FLUID_FACTOR = 3.0  # the residual of T1, or of signals, is divided by this next to CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
 LEAST_LEVEL = (0.05, 0.2, 0.03)  # PD, T1 and T2 of LR maps, to which residuals are relative at least
-SINGLE_FACTOR = 16 / 9  # the square of a residual of T1 alone is divided by this
+LEAST_PD = 0.4  # relative to water, of LR voxels that hold no bone or air
+LEAST_SINGLE = 0.035  # relative LR residual of single voxels that is usual
+LEAST_COMMON = 0.26  # 95th percentile of what T1 and T2 have in common by chance alone
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over its 95th percentile in tissue
 
 
@@ -75,17 +77,29 @@ def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise:
 
 
 def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor) -> Tensor:
-    """Excess ``(x, y, z)`` of single voxels, which a small lesion fills: of T1 alone, or of T1 and T2 together.
+    """Excess ``(x, y, z)`` of single voxels, which a small lesion fills: of T1 and T2 together; 0 without both maps.
 
-    Lesions change T1 and T2 the same way. What mixed voxels, noise and moved images leave rarely does, so that the
-    product of both relative residuals tells lesions of one LR voxel.
+    Lesions change T1 and T2 the same way. What mixed voxels, noise and moved images leave rarely does: the smaller of
+    both squares, each over its 95th percentile, is compared with its own 95th percentile.
     """
+    if not (problem.measured[1] and problem.measured[2]):
+        return torch.zeros_like(problem.lr_maps[0])
     inner = problem.tissue & _off_the_ends(problem)
-    level = problem.lr_maps.abs().maximum(torch.tensor(LEAST_LEVEL).view(-1, 1, 1, 1))
+    level = problem.lr_maps.abs().maximum(problem.lr_maps.new_tensor(LEAST_LEVEL).view(-1, 1, 1, 1))
     _, t1, t2 = posterior.lr_residual(log_maps) / level
-    excess = [(t1 * t2).clamp(min=0), t1.square()]
-    usual = [max(float(subsample(each[inner]).quantile(0.95)), CONFLICT_NOISE**2) for each in excess]
-    return torch.maximum(excess[0] / usual[0], excess[1] / (SINGLE_FACTOR * usual[1]))
+    both = [each.square() / _usual(each.square(), inner, LEAST_SINGLE**2) for each in (t1, t2)]
+    common = torch.minimum(*both) * (t1 * t2 > 0) * _off_air(problem)
+    return common / _usual(common, inner, LEAST_COMMON)
+
+
+def _off_air(problem: Problem) -> Tensor:
+    """LR voxels without bone or air beside them, where PD was measured; boolean ``(x, y, z)``."""
+    lowest = -max_pool3d(-problem.lr_maps[None, :1], 3, stride=1, padding=1)[0, 0]
+    return (lowest > LEAST_PD) | (not problem.measured[0])
+
+
+def _usual(volume: Tensor, where: Tensor, least: float) -> float:
+    return max(float(subsample(volume[where]).quantile(0.95)), least)
 
 
 def _relative_signal_residual(
