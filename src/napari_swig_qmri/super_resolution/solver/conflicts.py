@@ -88,7 +88,7 @@ def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps:
     level = problem.lr_maps.abs().maximum(problem.lr_maps.new_tensor(LEAST_LEVEL).view(-1, 1, 1, 1))
     _, t1, t2 = posterior.lr_residual(log_maps) / level
     both = [each.square() / _usual(each.square(), inner, LEAST_SINGLE**2) for each in (t1, t2)]
-    common = torch.minimum(*both) * (t1 * t2 > 0) * _off_air(problem)
+    common: Tensor = torch.minimum(*both) * (t1 * t2 > 0) * _off_air(problem)
     return common / _usual(common, inner, LEAST_COMMON)
 
 
