@@ -23,6 +23,14 @@ class Signals(Protocol):
         """Volumes ``(n, ...)`` and their derivatives by the log maps ``(n, 3, ...)``."""
 
 
+class NamedSignals(Signals, Protocol):
+    """Volumes of a mapping protocol."""
+
+    @property
+    def name(self) -> str:
+        """Name of the protocol."""
+
+
 @dataclass(frozen=True)
 class SingleSignal:
     """The signal of one sequence as a volume."""

@@ -64,9 +64,9 @@ def errors(case):
 def test_maps_near_fluid_are_better_when_their_signals_are_compared():
     plain = replace(fitted(), lr_signals=None, lr_outside=torch.zeros_like(fitted().lr_maps))
     compared, averaged = errors(fitted()), errors(plain)
-    assert (compared[1:] < averaged[1:]).all()
-    assert compared[0] < 1.25 * averaged[0]  # PD next to fluid, where the regression of so small a box is not corrected
-    assert compared[2] < 0.5 * averaged[2]
+    assert compared[2] < 0.25 * averaged[2]
+    assert compared.sum() < 0.5 * averaged.sum()
+    assert (compared < 1.3 * averaged).all()  # PD and T1, whose regression only averages correct by the LR residual
 
 
 def test_a_box_holds_the_signals_outside_it():

@@ -13,7 +13,7 @@ from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
@@ -26,7 +26,7 @@ NOTICE = (
 )
 
 
-def with_origin(problem: Problem, part: SolvedPart, signals: Signals) -> Problem:
+def with_origin(problem: Problem, part: SolvedPart, signals: NamedSignals) -> Problem:
     """Problem whose LR maps are compared through `signals` if this explains them much better than averages do.
 
     Compared are the median residuals of T1 and T2 in the voxels next to CSF of a `part` that follows the guides.

@@ -18,10 +18,10 @@ from napari_swig_qmri.super_resolution.solver.head_box import Box, box_of, crop_
 from napari_swig_qmri.super_resolution.solver.prediction import (
     Noise,
     Prediction,
-    interpolate_with_floor,
     make_posterior,
     predict,
 )
+from napari_swig_qmri.super_resolution.solver.regression import interpolate_with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -109,7 +109,7 @@ def _solved_box(problem: Problem, box: Box, around: Tensor, n_steps: int) -> Gen
     lr_noise = torch.full((3,), LOOSE, dtype=problem.lr_maps.dtype)
     unknown = Prediction(maps=around, covariance=torch.eye(3), noise=Noise(lr_maps=lr_noise, guides=lr_noise))
     part, _ = crop_to_box(problem, unknown, box)
-    prediction = yield from predict(part, lr_noise)
+    prediction = yield from predict(part, lr_noise, refit_t2=False)  # which would follow the LR maps
     posterior = make_posterior(part, prediction, start_gains(part))
     start = Iterate.at(posterior.prior_mean, posterior)
     refining = refine(posterior, start, n_steps=n_steps, n_planes=N_PLANES)

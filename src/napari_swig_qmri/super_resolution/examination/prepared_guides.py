@@ -23,7 +23,7 @@ from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepa
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
-    from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.options import Options
 
 N_ROUNDS = 3  # of looking for fields in a head that was solved with those found before
@@ -47,7 +47,7 @@ def prepared_guides(
     guides: Sequence[WeightedImage],
     hr_grid: VoxelGrid,
     mask: BoolArray | None,
-    signals: Signals | None,
+    signals: NamedSignals | None,
     options: Options,
 ) -> Generator[None, None, PreparedGuides]:
     """Bring maps and guides to common grids, and correct the guides as the options say; yields between the steps.

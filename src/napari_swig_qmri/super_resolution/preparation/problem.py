@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.open_ends import UnseenCovariance
     from napari_swig_qmri.physics.signal_models import SignalModel
-    from napari_swig_qmri.physics.signals import Signals
+    from napari_swig_qmri.physics.signals import NamedSignals
 
 FLOOR = {"PD": 0.02, "T1": 0.02, "T2": 0.02}  # lowest values whose logarithm is taken
 GUIDE_FLOOR = 0.03  # of the median over tissue
@@ -55,7 +55,7 @@ class Problem:
     lr_grid: VoxelGrid
     lr_maps: Tensor  # (3, x, y, z), gaps filled; usual values of tissue for what was not measured; without `lr_unseen`
     measured: tuple[bool, ...]  # per quantity
-    lr_signals: Signals | None  # that the LR maps were fitted to; None: they are averages of the HR maps
+    lr_signals: NamedSignals | None  # that the LR maps were fitted to; None: they are averages of the HR maps
     lr_outside: Tensor  # (n, x, y, z), contribution of voxels outside the HR grid to the LR maps or their signals
     lr_seen: Tensor  # (x, y, z) bool, voxels with a measurement
     lr_valid: Tensor  # (x, y, z) bool, those of them inside the HR grid, which the solution is compared with
@@ -108,7 +108,7 @@ def prepare(
     mask: npt.NDArray[Any] | None = None,
     dtype: torch.dtype = torch.float32,
     as_measured: Sequence[WeightedImage] | None = None,
-    lr_signals: Signals | None = None,
+    lr_signals: NamedSignals | None = None,
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides to one HR and one LR grid; yields between volumes.
 

@@ -13,7 +13,8 @@ from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.prediction import Noise, interpolate_with_floor
+from napari_swig_qmri.super_resolution.solver.prediction import Noise
+from napari_swig_qmri.super_resolution.solver.regression import interpolate_with_floor
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product
 
 if TYPE_CHECKING:

@@ -5,18 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_swig_qmri.data.truncation import (
     KSpaceTruncation,
-    SeparableOperator,
-    TruncationOperator,
     linear_interpolation,
 )
 from napari_swig_qmri.physics.signals import SingleSignal
-from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor, with_floor
+from napari_swig_qmri.super_resolution.observations.lr_signals import UNKNOWN
+from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
     MISSING_VARIANCE,
@@ -34,7 +34,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
 )
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.regression import add_lr_correction, fit_regression
+from napari_swig_qmri.super_resolution.solver.regression import RegressionScale, corrected, regress
 from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, nonlinearity, with_usual_maps
 
 if TYPE_CHECKING:
@@ -50,6 +50,7 @@ PURE = 0.9  # interpolated share of tissue above which an HR voxel is all tissue
 MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
 SAME_SCALE = 1.0  # the same where something was not measured: better T1 and T2 in nine cases, and no network uses it
+T2_ERROR = 0.28  # of log T2 that was fitted again, at LR scale: .03 in most voxels, but up to 1 next to fluid
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
 WATER_WINDOW = 1.0  # standard deviation in LR voxels of the smoothing before the highest value is taken as limit
@@ -57,7 +58,6 @@ RESAMPLING_ERROR = 0.2  # of the detail of a guide, best of 0, 0.1, 0.2 and 0.3 
 SHARPENING_ERROR = 0.4  # of the detail inside thick slices that a finer guide has shaped
 LEAST_SHARPENING_ERROR = 0.05  # of the median over tissue
 DETAIL_WINDOW = 0.8  # standard deviation in HR voxels of the average that detail is the difference from
-CORRECTION_WINDOW = 1.0  # standard deviation in LR voxels
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -79,18 +79,6 @@ class Prediction:
     unmeasured: Tensor | None = None  # (n, X, Y, Z), variance of log maps that were not measured
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Scale:
-    """Maps on a coarse grid, features of the guides there and on a finer grid, and the operators between both."""
-
-    maps: Tensor  # (3, x, y, z)
-    weight: Tensor  # (x, y, z), 0 without a measurement
-    coarse_features: Tensor  # (guide, x, y, z)
-    features: Tensor  # (guide, X, Y, Z)
-    interpolate: SeparableOperator
-    truncate: TruncationOperator
-
-
 def guide_features(problem: Problem, guides: Tensor) -> Tensor:
     """Features of guides ``(guide, ...)`` for the regression: logarithms of magnitudes, signed images unchanged."""
     levels = problem.guide_levels
@@ -101,13 +89,8 @@ def guide_features(problem: Problem, guides: Tensor) -> Tensor:
     return features
 
 
-def interpolate_with_floor(lr_maps: Tensor, truncate: TruncationOperator) -> Tensor:
-    """Band-limited interpolation of maps ``(3, x, y, z)`` to ``(3, X, Y, Z)``, with a floor for values below it."""
-    return with_floor(truncate.zero_filled(lr_maps))
-
-
 def predict(
-    problem: Problem, lr_noise: Tensor | None = None, guide_noise: Tensor | None = None
+    problem: Problem, lr_noise: Tensor | None = None, guide_noise: Tensor | None = None, *, refit_t2: bool = True
 ) -> Generator[None, None, Prediction]:
     """Regression of the LR maps on the guides, corrected by the LR residual where it exceeds the noise.
 
@@ -120,17 +103,20 @@ def predict(
         ``(3,)``, relative to the value; measured if None.
     guide_noise
         ``(guide,)``, in scanner units; measured if None.
+    refit_t2
+        Whether T2 is fitted again by averages that do not ring, where this is better.
     """
-    scale = _scale_of(problem)
+    scale = _scale_of(problem, refit_t2)
     yield
-    maps = yield from _regress(scale)
+    maps = yield from regress(scale)
     yield
     noise = yield from measure_noise(problem, maps, lr_noise, guide_noise)
     yield
     covariance = yield from cross_scale_covariance(problem, scale.coarse_features, noise)
+    if scale.refits_t2:
+        covariance = _with_refitted_t2(covariance)
     if problem.lr_signals is None:
-        residual = lr_residual(problem, maps)
-        maps = _correct(scale, maps, residual, lr_variance(problem, noise.lr_maps).sqrt())
+        maps = corrected(scale, maps, lr_variance(problem, noise.lr_maps).sqrt())
     yield
     maps, own = with_usual_maps(maps, problem)
     return Prediction(maps=maps, covariance=covariance, noise=noise, unmeasured=own)
@@ -138,44 +124,32 @@ def predict(
 
 def regressed(problem: Problem) -> Generator[None, None, Tensor]:
     """Maps ``(3, X, Y, Z)`` by regression on the guides, not corrected by the LR residual."""
-    return (yield from _regress(_scale_of(problem)))
+    return (yield from regress(_scale_of(problem, refit_t2=False)))
 
 
-def _scale_of(problem: Problem) -> _Scale:
+def _scale_of(problem: Problem, refit_t2: bool) -> RegressionScale:
     """LR maps and guides of a problem."""
-    return _Scale(
+    return RegressionScale(
         maps=problem.lr_maps,
         weight=problem.lr_valid.float(),
         coarse_features=guide_features(problem, problem.lr_guides),
         features=guide_features(problem, problem.guides),
         interpolate=problem.interpolate,
         truncate=problem.truncate,
+        residual=partial(lr_residual, problem),
+        usual_t2=_usual_t2(problem),
+        refits_t2=refit_t2 and _can_refit_t2(problem),
     )
 
 
-def _regress(scale: _Scale) -> Generator[None, None, Tensor]:
-    """Maps ``(3, X, Y, Z)`` by local regression, or by band-limited interpolation without a guide."""
-    if not len(scale.features):
-        return interpolate_with_floor(scale.maps, scale.truncate)
-    fit = yield from fit_regression(log_with_floor(scale.maps), scale.coarse_features, scale.weight)
-    log_maps = scale.interpolate(fit.intercept)
-    for guide, image in enumerate(scale.features):
-        for quantity, log_map in enumerate(log_maps):
-            yield
-            log_map += scale.interpolate(fit.slope[quantity, guide]) * image
-    yield
-    return clamp_to_bounds(log_maps).exp_()
+def _can_refit_t2(problem: Problem) -> bool:
+    """Whether T2 is better fitted again: where PD tells air, and without signals of a known protocol."""
+    known = problem.lr_signals is not None and problem.lr_signals.name != UNKNOWN
+    return bool(problem.sequences) and all(problem.measured) and not known
 
 
-def _correct(scale: _Scale, maps: Tensor, residual: Tensor, deviation: Tensor) -> Tensor:
-    """Maps ``(3, X, Y, Z)`` after their LR residual ``(3, x, y, z)`` is added, weighted by a local Wiener filter.
-
-    The weight is 1 - noise variance / mean square of the residual nearby, with the standard deviation `deviation`
-    ``(3, x, y, z)`` of the noise.
-    """
-    residual = scale.weight * residual
-    excess = gaussian_average((residual / deviation).square(), CORRECTION_WINDOW).clamp(min=1)
-    return add_lr_correction(maps, scale.truncate.zero_filled((1 - 1 / excess) * residual))
+def _usual_t2(problem: Problem) -> float:
+    return float(problem.lr_maps[2, problem.tissue].median())
 
 
 def measure_noise(
@@ -256,23 +230,36 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     """
     grid = grid_one_scale_up(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid, open_axes=problem.open_axes)
-    scale = _Scale(
-        maps=truncate(problem.lr_maps),
+    coarse_maps = truncate(problem.lr_maps)
+    scale = RegressionScale(
+        maps=coarse_maps,
         weight=truncate(problem.lr_valid.float()).clamp(0, 1),
         coarse_features=truncate(lr_features),
         features=lr_features,
         interpolate=linear_interpolation(problem.lr_grid, grid),
         truncate=truncate,
+        residual=lambda maps: coarse_maps - truncate(maps),
+        usual_t2=_usual_t2(problem),
+        refits_t2=False,
     )
-    predicted = yield from _regress(scale)
+    predicted = yield from regress(scale)
     if problem.lr_signals is None:
         deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
-        predicted = _correct(scale, predicted, scale.maps - truncate(predicted), deviation)
+        predicted = corrected(scale, predicted, deviation)
     errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
     known = torch.tensor(problem.measured)
     covariance = errors.new_zeros(len(errors), len(errors))
     measured = _without_noise(scatter_matrix(subsample(errors[known])), noise.lr_maps[known])
     covariance[known & known[:, None]] = measured.flatten()
+    return covariance
+
+
+def _with_refitted_t2(covariance: Tensor) -> Tensor:
+    """Covariance ``(3, 3)`` of log maps whose T2 was fitted again: alone, with a spread of `T2_ERROR` or less."""
+    t2 = covariance[2, 2].clamp(max=T2_ERROR**2)
+    covariance = covariance.clone()
+    covariance[2], covariance[:, 2] = 0, 0
+    covariance[2, 2] = t2
     return covariance
 
 
