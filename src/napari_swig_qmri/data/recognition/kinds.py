@@ -49,7 +49,10 @@ _IN_WORDS = {"arbitrary": "fractions of water"}
 _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
-_ONE_OF_SERIES = r"(?<![a-z0-9])(?:ti|te|fa|tsl)[-_ ]?[0-9]+"  # behind a map's name: an image that it was fitted to
+_ONE_OF_SERIES = (
+    r"(?<![a-z0-9])(?:(?:ti|te|fa|tsl)[-_ ]?[0-9]+|e[2-9](?![a-z0-9]))"  # behind a map: what it is fitted to
+)
+_MAPPING = r"(?<![a-z0-9])(?:map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*)(?![a-z0-9])"  # maps, or what is mapped
 _TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 
 
@@ -248,8 +251,13 @@ def _doubt(kind: Kind, words: str, name: str) -> str | None:
         return f"which names {' and '.join(sorted(named))}"
     if kind.suffix == "T1w" and re.search(_UNI, words):
         return "which also names the uniform image of MP2RAGE"
+    contrasts = {hit[2].meaning[:2] for group in ("weighted", "bare") for hit in found(group, words)} & set(_QUANTITIES)
+    if kind.suffix not in (*MAP_UNITS, *LABELS) and len(contrasts) > 1:
+        return f"which names {' and '.join(sorted(contrasts))}"
     if kind.confidence == "sure":
         return None
+    if not is_map and re.search(_MAPPING, words):
+        return "which also speaks of mapping"
     unknown = _unknown_after_kind(is_map, words, name)
     return f"in which {unknown!r} may change what it is" if unknown else None
 

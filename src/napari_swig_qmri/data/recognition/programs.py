@@ -28,7 +28,9 @@ _LABELS_OF_FREESURFER = (
 _SPM_TISSUE = r"^(?!mp2rage)(?:u_|m0|[smwr]){0,5}(?:c[1-6]|p[0-6])(?=[a-z])"
 _SPM_FIELD = r"^(?:w?j|i?y|u|v|def|bias|rp)_(?=.)"
 _LESION_TOOL = r"^(?:ples|lesion)_(?:lpa|lga|lbm)"
-_SPM_STEPS = r"^(?:[rwmsabiu]){1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3}))"  # keep the kind of an image
+_SPM_STEPS = (  # keep the kind of an image; before its kind, or small before the capital of a person's name
+    r"^(?:(?i:[rwmsabiu]{1,3}(?=(?:3d_?)?(?:t1|t2|pd|flair|mprage|stir)(?![a-z]{3})))|[rwmsabiu]{1,3}(?=[A-Z][a-z0-9]))"
+)
 
 
 def of_freesurfer(evidence: Evidence) -> str | None:
@@ -52,7 +54,7 @@ def made_by_spm(name: str) -> str | None:
 
 def without_spm_steps(name: str) -> str:
     """Name without the prefix of steps of SPM that keep the kind of an image, such as ``m``, ``w`` and ``r``."""
-    return re.sub(_SPM_STEPS, "registered_", name, flags=re.IGNORECASE)
+    return re.sub(_SPM_STEPS, "registered_", name)
 
 
 def maker_of(text: str, evidence: Evidence) -> str | None:
