@@ -14,7 +14,7 @@ from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.simulation.phantom import CLASSES, Extent, Phantom
 from napari_swig_qmri.simulation.textured_head import make_textured_head
 
-CEREBRUM: Extent = ((-84, 84), (-124, 92), (-12, 84))  # mm; small enough to super-resolve in seconds
+CEREBRUM: Extent = ((-84, 84), (-124, 92), (4, 60))  # mm; small enough to open and to super-resolve in seconds
 CASE_NOISE = 0.02  # relative, of LR maps and guides
 DEGRADATION = "napari_swig_qmri.simulation.degradation"  # needs torch, which is loaded while the head is made
 CASE_GAINS = (812.0, 95.0, 400.0)  # scanner units per unit of signal

@@ -49,9 +49,7 @@ _IN_WORDS = {"arbitrary": "fractions of water"}
 _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
-_ONE_OF_SERIES = (
-    r"(?<![a-z0-9])(?:(?:ti|te|fa|tsl)[-_ ]?[0-9]+|e[2-9](?![a-z0-9]))"  # behind a map: what it is fitted to
-)
+_ONE_OF_SERIES = r"(?<![a-z0-9])(?:(?:ti|te|fa|tsl)[-_ ]?[0-9]+|e[2-9](?![a-z0-9]))"  # behind a map: fitted to it
 _MAPPING = r"(?<![a-z0-9])(?:map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*)(?![a-z0-9])"  # maps, or what is mapped
 _TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 
