@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 from nibabel.affines import apply_affine
-from scipy.ndimage import affine_transform, convolve1d, spline_filter
+from scipy.ndimage import affine_transform, convolve1d, map_coordinates, spline_filter
 
 from napari_swig_qmri.data.gaps import filled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.warping import Warp
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -79,7 +82,13 @@ def interpolated(maps: QuantitativeMaps, grid: VoxelGrid) -> QuantitativeMaps:
 
 
 def resampled(
-    data: FloatArray, seen: BoolArray, source: VoxelGrid, target: VoxelGrid, *, with_ends: bool = False
+    data: FloatArray,
+    seen: BoolArray,
+    source: VoxelGrid,
+    target: VoxelGrid,
+    *,
+    with_ends: bool = False,
+    warp: Warp | None = None,
 ) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
     """Image on another grid by quintic splines, and the mask of its measured voxels there.
 
@@ -98,6 +107,8 @@ def resampled(
         Grids of `data` and of the result.
     with_ends
         Whether target voxels count as measured that lie in the field of view of `source` by a part of their volume.
+    warp
+        Displacement of the voxels of `target`, if the image is warped.
 
     Returns
     -------
@@ -111,9 +122,9 @@ def resampled(
     radius 4 2.6 %, quintic splines 2.1 %. A sinc of radius 8 reaches 1.8 % with 19 times as many samples per voxel.
     """
     data = np.nan_to_num(data)
-    if source.is_aligned_with(target):
+    if warp is None and source.is_aligned_with(target):
         return data, seen
-    if source.has_voxels_of(target):
+    if warp is None and source.has_voxels_of(target):
         inside = on_grid(seen.astype(np.uint8), source, target, order=0, mode="grid-constant", cval=0)
         return on_grid(data, source, target, order=0, mode="nearest"), inside > 0
     if not seen.any():
@@ -125,47 +136,66 @@ def resampled(
         if step > ALIASING:
             data = convolve1d(data, _low_pass(step), axis, mode="nearest")
             yield
-    moved = yield from spline(data, source, target, order=5)
+    moved = yield from spline(data, source, target, order=5, warp=warp)
     near: BoolArray = np.ones(target.shape, bool)
     if not seen.all():
-        near = (yield from spline(seen.astype(np.float32), source, target, order=1)) > 0.5
+        near = (yield from spline(seen.astype(np.float32), source, target, order=1, warp=warp)) > 0.5
         moved *= near
     if not with_ends:
-        return moved, (yield from mostly_seen(seen, source, target))
+        return moved, (yield from mostly_seen(seen, source, target, warp=warp))
     least = 0.5 - OVERLAP * min(1.0, float(steps.min()))
-    return moved, near & (yield from mostly_seen(np.ones_like(seen), source, target, least))
+    return moved, near & (yield from mostly_seen(np.ones_like(seen), source, target, least, warp))
 
 
 def mostly_seen(
-    seen: BoolArray, source: VoxelGrid, target: VoxelGrid, least: float = 0.5
+    seen: BoolArray, source: VoxelGrid, target: VoxelGrid, least: float = 0.5, warp: Warp | None = None
 ) -> Generator[None, None, BoolArray]:
     """Mask of the target voxels of which more than a share of `least` was measured, ``(x, y, z)``."""
-    return (yield from _in_slabs(seen.astype(np.float32), source, target, 1, mode="grid-constant", cval=0.0)) > least
+    share = yield from _in_slabs(seen.astype(np.float32), source, target, 1, warp, mode="grid-constant", cval=0.0)
+    return share > least
 
 
-def spline(data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3) -> Generator[None, None, FloatArray]:
-    """Image ``(x, y, z)`` on another grid by splines in float32; yields between slabs.
+def spline(
+    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int = 3, warp: Warp | None = None
+) -> Generator[None, None, FloatArray]:
+    """Image ``(x, y, z)`` on another grid, or where a warp displaces its voxels, by splines in float32.
 
-    Beyond the field of view it has the nearest values.
+    Yields between slabs. Beyond the field of view it has the nearest values.
     """
     if order > 1:
         padded = np.pad(data, MARGIN, mode="edge")
         data = spline_filter(padded, order, np.float32, "mirror")
         x, y, z = padded.shape
         source = source.box((-MARGIN, -MARGIN, -MARGIN), (x, y, z))
-    return (yield from _in_slabs(data, source, target, order, mode="nearest"))
+    return (yield from _in_slabs(data, source, target, order, warp, mode="nearest"))
 
 
 def _in_slabs(
-    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int, **options: Any
+    data: FloatArray, source: VoxelGrid, target: VoxelGrid, order: int, warp: Warp | None, **options: Any
 ) -> Generator[None, None, FloatArray]:
-    """`on_grid` in float32, of spline coefficients if `order` exceeds 1; yields between slabs."""
+    """`on_grid`, warped if there is a warp, in float32, of spline coefficients if `order` exceeds 1.
+
+    Yields between slabs.
+    """
     result = np.empty(target.shape, np.float32)
     for first in range(0, target.shape[0], N_PLANES):
         yield
         planes = slice(first, first + N_PLANES)
-        result[planes] = on_grid(data, source, target, order, planes=planes, prefilter=False, **options)
+        if warp is None:
+            result[planes] = on_grid(data, source, target, order, planes=planes, prefilter=False, **options)
+        else:
+            places = _warped_places(source, target, planes, warp)
+            result[planes] = map_coordinates(data, places, np.float32, order, prefilter=False, **options)
     return result
+
+
+def _warped_places(source: VoxelGrid, target: VoxelGrid, planes: slice, warp: Warp) -> FloatArray:
+    """Voxel coordinates ``(3, n, Y, Z)`` in `source` of displaced voxels in planes of `target`."""
+    displacement = warp.displacement(planes)
+    voxels = np.indices(displacement.shape[1:], dtype=float)
+    voxels[0] += planes.start
+    points = target.world(np.moveaxis(voxels, 0, -1)) + np.moveaxis(displacement, 0, -1)
+    return np.moveaxis(apply_affine(np.linalg.inv(source.affine), points), -1, 0)
 
 
 def _low_pass(step: float) -> FloatArray:

@@ -1,7 +1,8 @@
 """Pose of the guides against the LR maps: heads move between scans, and what is not corrected costs detail.
 
 Every guide is moved to the maps, which are never resampled. A move is corrected where the head was displaced by more
-than the fit can be wrong; all other guides stay exactly as they are.
+than the fit can be wrong; all other guides stay exactly as they are. What a rigid move leaves, a smooth warp may
+explain: gradients and susceptibility distort guides.
 """
 
 from __future__ import annotations
@@ -18,13 +19,16 @@ from scipy.spatial.transform import Rotation
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import VoxelGrid
+from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.super_resolution.examination.pose_contrasts import explaining_images
 from napari_swig_qmri.super_resolution.examination.pose_fit import MOST_MISFIT, Fit, compared_voxels, fitted_pose
+from napari_swig_qmri.super_resolution.examination.warp_fit import WarpFit, fitted_warp
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.volumes import FloatArray, WeightedImage
+    from napari_swig_qmri.data.warping import Warp
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 LEAST_MOVE = 0.1  # mm, RMS over the head, that is corrected
@@ -35,10 +39,11 @@ DECIMALS = 4  # of the numbers in the JSON
 
 @dataclass(frozen=True, eq=False)
 class Pose:
-    """Rigid move of a guide to the LR maps; the identity if it was left alone."""
+    """Rigid move of a guide to the LR maps, the identity if it was left alone, and what is warped after it."""
 
     affine: FloatArray  # (4, 4), from points of the guide to the same points in the maps, in mm
     shift: FloatArray  # (3,), of the centre of the head, in mm along the scanner axes
+    warped: WarpFit | None = None  # with which the moved guide is read; None if it fits
 
     @property
     def degrees(self) -> float:
@@ -50,6 +55,11 @@ class Pose:
         """Whether the guide moves at all."""
         return not np.array_equal(self.affine, np.eye(4))
 
+    @property
+    def warp(self) -> Warp | None:
+        """Displacement of the HR voxels with which the moved guide is read; None if it is not warped."""
+        return self.warped.warp if self.warped else None
+
     def to_json(self) -> dict[str, Any]:
         """Shift in mm, rotation in degrees and affine."""
         return {
@@ -59,11 +69,10 @@ class Pose:
         }
 
     def notice(self, name: str) -> str:
-        """Sentence on a guide that was moved."""
-        return (
-            f"{name}: moved {np.linalg.norm(self.shift):.1f} mm and turned {self.degrees:.1f} degrees against the "
-            "maps: corrected."
-        )
+        """Sentence on a guide that was moved or warped."""
+        moved = [f"moved {np.linalg.norm(self.shift):.1f} mm", f"turned {self.degrees:.1f} degrees"]
+        warped = [f"warped by up to {self.warped.largest:.1f} mm"] if self.warped else []
+        return f"{name}: {joined([*(moved if self.is_corrected else []), *warped])} against the maps: corrected."
 
 
 def unmoved() -> Pose:
@@ -85,6 +94,26 @@ def found_poses(problem: Problem, guides: Sequence[WeightedImage]) -> Generator[
         fit = yield from fitted_pose(problem, image, valid, explaining, head)
         poses.append(_pose_of(fit, problem.lr_grid) if fit else unmoved())
     return tuple(poses)
+
+
+def with_warps(
+    problem: Problem, guides: Sequence[WeightedImage], poses: Sequence[Pose]
+) -> Generator[None, None, tuple[Pose, ...]]:
+    """Poses with the warps of guides that were moved to them; yields between the steps.
+
+    Guides with thick slices are only moved.
+    """
+    head, coarse = compared_voxels(problem), {each.guide for each in problem.coarse}
+    warped = []
+    for number, (guide, sequence, pose) in enumerate(zip(guides, problem.sequences, poses, strict=True)):
+        yield
+        fit = None
+        if number not in coarse:
+            explaining = explaining_images(problem, sequence, guide.grid)
+            image, valid = problem.guides[number], problem.guide_valid[number]
+            fit = yield from fitted_warp(problem, image, valid, explaining, head)
+        warped.append(replace(pose, warped=fit))
+    return tuple(warped)
 
 
 def _on_hr_grid(problem: Problem, number: int, guide: WeightedImage) -> Generator[None, None, tuple[Tensor, Tensor]]:

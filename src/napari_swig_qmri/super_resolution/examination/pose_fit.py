@@ -11,12 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from nibabel.affines import apply_affine, from_matvec
-from scipy.ndimage import affine_transform, binary_erosion, spline_filter
+from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
 
-from napari_swig_qmri.data.truncation import SeparableOperator
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage
 from napari_swig_qmri.super_resolution.preparation.tissue import head_brightness, is_bright
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     from torch import Tensor
 
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, VoxelGrid
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
     IntArray = npt.NDArray[np.intp]
@@ -93,7 +92,7 @@ def fitted_pose(
     where = head & (problem.truncate(valid.to(image.dtype)).numpy() > 0.95)
     if where.sum() < LEAST_VOXELS:
         return None
-    moving, blocks = _Moving.of(image, problem, where), blocks_of(np.argwhere(where))
+    moving, blocks = MovingImage.of(image, problem, where), blocks_of(np.argwhere(where))
     if moving.is_seen(np.eye(4)).sum() < LEAST_VOXELS:
         return None
     fit = yield from _refined(np.eye(4), moving, explaining, blocks, 0.0, n_steps=1)
@@ -107,7 +106,7 @@ def fitted_pose(
 
 
 def _through(
-    blurs: Sequence[float], moving: _Moving, explaining: Tensor, blocks: IntArray
+    blurs: Sequence[float], moving: MovingImage, explaining: Tensor, blocks: IntArray
 ) -> Generator[None, None, Fit | None]:
     """Pose found at one blur after the other; None if the image leaves the maps."""
     affine: FloatArray = np.eye(4)
@@ -121,10 +120,10 @@ def _through(
 
 
 def _refined(
-    affine: FloatArray, moving: _Moving, explaining: Tensor, blocks: IntArray, blur: float, n_steps: int
+    affine: FloatArray, moving: MovingImage, explaining: Tensor, blocks: IntArray, blur: float, n_steps: int
 ) -> Generator[None, None, Fit]:
     """Pose after at most `n_steps` from `affine` on, of images that are blurred by some LR voxels."""
-    known = _regressors(gaussian_average(explaining, blur) if blur else explaining, moving.where, moving.offsets)
+    known = regressors(gaussian_average(explaining, blur) if blur else explaining, moving.where, moving.offsets)
     residual = None
     for _ in range(n_steps):
         yield
@@ -132,7 +131,9 @@ def _refined(
         if seen.sum() < LEAST_VOXELS and residual is not None:
             converged = False
             break
-        values, slopes = moving.at(affine, blur)
+        image = moving.moved(affine)
+        values, gradient = moving.read(image, blur), moving.gradient(image, blur)
+        slopes = np.concatenate([-gradient, -np.cross(moving.offsets, gradient)], axis=1)
         step = _Step.of(values, slopes, known, seen, residual)
         residual = step.residual
         change = rigid(step.pose, moving.centre)
@@ -157,83 +158,7 @@ def rigid(pose: FloatArray, centre: FloatArray) -> FloatArray:
     return affine
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class _Moving:
-    """A guide that is moved on the HR grid, and read on LR voxels."""
-
-    image: FloatArray  # (X, Y, Z)
-    spline: FloatArray  # (X, Y, Z), its coefficients
-    grid: VoxelGrid
-    truncate: SeparableOperator
-    where: BoolArray  # (x, y, z)
-    points: FloatArray  # (voxel, 3), centres of these LR voxels in mm
-    margin: FloatArray  # (3,), of the field of view, in HR voxels
-
-    @classmethod
-    def of(cls, image: Tensor, problem: Problem, where: BoolArray) -> _Moving:
-        data = image.numpy() / float(image.abs().mean().clamp(min=1e-12))
-        between = np.linalg.inv(problem.hr_grid.affine) @ problem.lr_grid.affine
-        return cls(
-            image=data,
-            spline=spline_filter(data, 3, data.dtype.type, "mirror"),
-            grid=problem.hr_grid,
-            truncate=problem.truncate,
-            where=where,
-            points=apply_affine(problem.lr_grid.affine, np.argwhere(where)),
-            margin=np.abs(np.diag(between)[:3]),
-        )
-
-    @property
-    def centre(self) -> FloatArray:
-        centre: FloatArray = self.points.mean(axis=0)
-        return centre
-
-    @property
-    def offsets(self) -> FloatArray:
-        """Points ``(voxel, 3)`` relative to their centre."""
-        return self.points - self.centre
-
-    def at(self, affine: FloatArray, blur: float) -> tuple[FloatArray, FloatArray]:
-        """Moved image ``(voxel,)`` on the LR voxels, and its derivatives ``(voxel, 6)`` by shift and rotation.
-
-        Both are blurred by some LR voxels.
-        """
-        image = self.image if np.array_equal(affine, np.eye(4)) else self._moved(affine)
-        volume = torch.as_tensor(image)
-        along = [self._read(volume, blur, axis) for axis in range(3)]
-        gradient = np.stack(along, axis=1) @ np.linalg.inv(self.grid.affine[:3, :3])
-        return self._read(volume, blur), np.concatenate([-gradient, -np.cross(self.offsets, gradient)], axis=1)
-
-    def _moved(self, affine: FloatArray) -> FloatArray:
-        between = np.linalg.inv(affine @ self.grid.affine) @ self.grid.affine
-        options = {"order": 3, "mode": "nearest", "prefilter": False}
-        moved: FloatArray = affine_transform(self.spline, between[:3, :3], between[:3, 3], **options)
-        return moved
-
-    def _read(self, volume: Tensor, blur: float, axis: int | None = None) -> FloatArray:
-        """Volume ``(X, Y, Z)`` on the LR voxels, or its derivative along an axis per HR voxel; ``(voxel,)``."""
-        operator = self.truncate
-        if axis is not None:
-            matrices = list(operator.matrices)
-            matrices[axis] = matrices[axis] @ torch.as_tensor(_differences(volume.shape[axis]), dtype=volume.dtype)
-            operator = SeparableOperator((matrices[0], matrices[1], matrices[2]))
-        small = operator(volume)
-        values: FloatArray = (gaussian_average(small, blur) if blur else small).numpy()[self.where].astype(float)
-        return values
-
-    def is_seen(self, affine: FloatArray) -> BoolArray:
-        """Whether the LR voxels lie in the field of view of the moved guide, ``(voxel,)``."""
-        voxels = apply_affine(np.linalg.inv(affine @ self.grid.affine), self.points)
-        inside = (voxels > self.margin - 0.5) & (voxels < np.asarray(self.grid.shape) - 0.5 - self.margin)
-        return np.asarray(inside.all(axis=1))
-
-
-def _differences(n: int) -> FloatArray:
-    """Matrix ``(n, n)`` of central differences, one-sided at the ends."""
-    return np.asarray(np.gradient(np.eye(n), axis=0))
-
-
-def _regressors(explaining: Tensor, where: BoolArray, offsets: FloatArray) -> FloatArray:
+def regressors(explaining: Tensor, where: BoolArray, offsets: FloatArray) -> FloatArray:
     """Explaining images on the LR voxels and the shaded first one, ``(voxel, n + 3)``, of unit power."""
     images = explaining.numpy()[:, where].T.astype(float)
     shading = images[:, :1] * offsets / np.abs(offsets).max()

@@ -1,16 +1,17 @@
-"""Problems whose guides are corrected: moved to where the maps have the head, and without their receive fields."""
+"""Problems whose guides are corrected: moved and warped to where the maps have the head, without receive fields."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
 
 from napari_swig_qmri.super_resolution.examination.guide_support import with_guide_support
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, can_be_examined, solved_part
-from napari_swig_qmri.super_resolution.examination.pose import Pose, found_poses, moved_guides
+from napari_swig_qmri.super_resolution.examination.pose import Pose, found_poses, moved_guides, with_warps
 from napari_swig_qmri.super_resolution.examination.receive_field import (
     ReceiveField,
     has_fields,
@@ -23,6 +24,7 @@ from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepa
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.warping import Warp
     from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.options import Options
 
@@ -56,9 +58,11 @@ def prepared_guides(
     """
     dtype = getattr(torch, options.dtype)
 
-    def prepared(corrected: Sequence[WeightedImage]) -> Generator[None, None, PreparedGuides]:
+    def prepared(
+        corrected: Sequence[WeightedImage], warps: Sequence[Warp | None] | None = None
+    ) -> Generator[None, None, PreparedGuides]:
         sharp, notices = (yield from sharpened_guides(corrected, hr_grid)) if options.resolution else (corrected, ())
-        problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, corrected, signals)
+        problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, corrected, signals, warps)
         if options.resolution:
             problem = with_guide_support(problem, sharp)
         kept = [guide for guide, before, after in zip(guides, corrected, sharp, strict=True) if before is after]
@@ -70,7 +74,13 @@ def prepared_guides(
         placed = moved_guides(guides, poses)
         if any(pose.is_corrected for pose in poses):
             result = yield from prepared(placed)
-        moves = [pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected]
+        poses = yield from with_warps(result.problem, placed, poses)
+        prepared = partial(prepared, warps=[pose.warp for pose in poses])
+        if any(pose.warp for pose in poses):
+            result = yield from prepared(placed)
+        moves = [
+            pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected or pose.warp
+        ]
         result = replace(result, poses=poses, notices=(*moves, *result.notices))
     if options.field and can_be_examined(result.problem):
         result = yield from _without_fields(result, placed, prepared)

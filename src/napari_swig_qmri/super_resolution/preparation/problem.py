@@ -10,21 +10,19 @@ import numpy as np
 import torch
 from nibabel.affines import apply_affine
 
-from napari_swig_qmri.data.gaps import enclosed, filled, gaps_of, has_value
-from napari_swig_qmri.data.interpretation import uniform_image
-from napari_swig_qmri.data.resampling import resampled
+from napari_swig_qmri.data.gaps import enclosed, filled, has_value
 from napari_swig_qmri.data.truncation import (
     KSpaceTruncation,
     SeparableOperator,
     TruncationOperator,
     linear_interpolation,
 )
-from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
+from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.physics.signal_models import Mp2rageUni
 from napari_swig_qmri.super_resolution.preparation.alignment import align_axes
 from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide, coarse_guide
 from napari_swig_qmri.super_resolution.preparation.coverage import LEAST_OF_A_GUIDE, tissue_notices
+from napari_swig_qmri.super_resolution.preparation.guide_stack import stack_guides
 from napari_swig_qmri.super_resolution.preparation.proton_density import (
     WATER_PD,
     is_bright_in_head,
@@ -40,6 +38,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.open_ends import UnseenCovariance
+    from napari_swig_qmri.data.warping import Warp
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.physics.signals import NamedSignals
 
@@ -109,11 +108,13 @@ def prepare(
     dtype: torch.dtype = torch.float32,
     as_measured: Sequence[WeightedImage] | None = None,
     lr_signals: NamedSignals | None = None,
+    warps: Sequence[Warp | None] | None = None,
 ) -> Generator[None, None, Problem]:
     """Bring maps and guides to one HR and one LR grid; yields between volumes.
 
     `mask` ``(X, Y, Z)`` on the HR grid holds the voxels that may be tissue, where it exceeds 0.5. `as_measured` are the
-    guides before some of them were sharpened, `lr_signals` the signals that the maps were fitted to.
+    guides before some of them were sharpened, `lr_signals` the signals that the maps were fitted to, and `warps` the
+    displacements of the HR voxels with which guides are read.
 
     ValueError if maps, guides and mask do not fit together.
     """
@@ -124,7 +125,8 @@ def prepare(
     about_guides: list[str] = []
     lr = align_axes(maps, hr_grid)
     truncate = KSpaceTruncation(hr_grid, lr.grid, dtype=dtype)
-    images, guide_valid = yield from _stack_guides(guides, hr_grid, dtype, about_guides)
+    warps = warps or [None] * len(guides)
+    images, guide_valid = yield from stack_guides(guides, warps, hr_grid, dtype, about_guides)
     yield
     lr_guides = images.new_zeros((len(images), *lr.grid.shape))
     for lr_guide, image in zip(lr_guides, images, strict=True):
@@ -156,7 +158,9 @@ def prepare(
         guides=images,
         lr_guides=lr_guides,
         guide_valid=guide_valid,
-        guide_resampled=tuple(not guide.grid.has_voxels_of(hr_grid) for guide in guides),
+        guide_resampled=tuple(
+            warp is not None or not guide.grid.has_voxels_of(hr_grid) for guide, warp in zip(guides, warps, strict=True)
+        ),
         coarse=_coarse_guides(guides, as_measured or guides, hr_grid, dtype),
         sequences=tuple(_sequence_of(guide) for guide in guides),
         pd_unit=clean.pd_unit,
@@ -181,43 +185,6 @@ def _coarse_guides(
         if guide is not measured
     ]
     return tuple(each for each in found if each is not None)
-
-
-def _stack_guides(
-    guides: Sequence[WeightedImage], grid: VoxelGrid, dtype: torch.dtype, notices: list[str]
-) -> Generator[None, None, tuple[Tensor, Tensor]]:
-    """Guides on the HR grid ``(guide, X, Y, Z)``, and which of their voxels were measured."""
-    images = torch.zeros((len(guides), *grid.shape), dtype=dtype)
-    valid = torch.zeros(images.shape, dtype=torch.bool)
-    for index, guide in enumerate(guides):
-        yield
-        data, seen = yield from _on_grid(guide, grid, notices)
-        images[index], valid[index] = torch.as_tensor(data), torch.as_tensor(seen)
-    return images, valid
-
-
-def _on_grid(
-    guide: WeightedImage, grid: VoxelGrid, notices: list[str]
-) -> Generator[None, None, tuple[FloatArray, BoolArray]]:
-    """A guide on the HR grid with its gaps filled where it can be, else 0, and which voxels were measured."""
-    data = np.asarray(guide.data, np.float32)
-    seen = has_value(data)
-    gaps = gaps_of(data, seen)
-    n_bad = int((gaps | ~np.isfinite(data)).sum())
-    if n_bad:
-        notices.append(f"{n_bad} voxels of {guide.name} have no value and are not used.")
-    data = np.where(seen, data, 0)
-    if isinstance(guide.sequence, Mp2rageUni):
-        data = uniform_image(data, seen, guide.name, notices)
-    data = filled(data, gaps, seen, guide.grid.voxel_size)
-    if guide.grid.is_aligned_with(grid):
-        return data, seen
-    if guide.grid.has_voxels_of(grid):
-        how = "was put into the order and field of view of the high-resolution grid; its values are unchanged."
-    else:
-        how = "lies on another grid and was resampled to the high-resolution grid."
-    notices.append(f"{guide.name} {how}")
-    return (yield from resampled(data, seen, guide.grid, grid, with_ends=True))
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -1,0 +1,106 @@
+"""Guides that are moved or warped on the HR grid, and read on the LR grid."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from nibabel.affines import apply_affine
+from scipy.ndimage import affine_transform, map_coordinates, spline_filter
+
+from napari_swig_qmri.data.truncation import SeparableOperator
+from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, VoxelGrid
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class MovingImage:
+    """A guide that is moved on the HR grid, and read on LR voxels."""
+
+    image: FloatArray  # (X, Y, Z)
+    spline: FloatArray  # (X, Y, Z), its coefficients
+    grid: VoxelGrid
+    truncate: SeparableOperator
+    where: BoolArray  # (x, y, z)
+    points: FloatArray  # (voxel, 3), centres of these LR voxels in mm
+    margin: FloatArray  # (3,), of the field of view, in HR voxels
+
+    @classmethod
+    def of(cls, image: Tensor, problem: Problem, where: BoolArray) -> MovingImage:
+        """Image ``(X, Y, Z)`` on the HR grid of a problem, with a mean magnitude of 1."""
+        data = image.numpy() / float(image.abs().mean().clamp(min=1e-12))
+        between = np.linalg.inv(problem.hr_grid.affine) @ problem.lr_grid.affine
+        return cls(
+            image=data,
+            spline=spline_filter(data, 3, data.dtype.type, "mirror"),
+            grid=problem.hr_grid,
+            truncate=problem.truncate,
+            where=where,
+            points=apply_affine(problem.lr_grid.affine, np.argwhere(where)),
+            margin=np.abs(np.diag(between)[:3]),
+        )
+
+    @property
+    def centre(self) -> FloatArray:
+        """Mean ``(3,)`` of the points."""
+        centre: FloatArray = self.points.mean(axis=0)
+        return centre
+
+    @property
+    def offsets(self) -> FloatArray:
+        """Points ``(voxel, 3)`` relative to their centre."""
+        return self.points - self.centre
+
+    def moved(self, affine: FloatArray) -> FloatArray:
+        """Image ``(X, Y, Z)`` after a rigid move."""
+        if np.array_equal(affine, np.eye(4)):
+            return self.image
+        between = np.linalg.inv(affine @ self.grid.affine) @ self.grid.affine
+        options = {"order": 3, "mode": "nearest", "prefilter": False}
+        moved: FloatArray = affine_transform(self.spline, between[:3, :3], between[:3, 3], **options)
+        return moved
+
+    def warped(self, displacement: FloatArray) -> FloatArray:
+        """Image ``(X, Y, Z)`` read beside each voxel, by a displacement ``(3, X, Y, Z)`` in mm."""
+        steps = np.tensordot(np.linalg.inv(self.grid.affine[:3, :3]), displacement, axes=1)
+        places = steps + np.indices(self.grid.shape)
+        warped: FloatArray = map_coordinates(self.spline, places, np.float32, 3, "nearest", prefilter=False)
+        return warped
+
+    def gradient(self, image: FloatArray, blur: float = 0.0) -> FloatArray:
+        """Derivatives per mm of an image ``(X, Y, Z)`` on the LR voxels, ``(voxel, 3)``."""
+        along = [self.read(image, blur, axis) for axis in range(3)]
+        gradient: FloatArray = np.stack(along, axis=1) @ np.linalg.inv(self.grid.affine[:3, :3])
+        return gradient
+
+    def read(self, image: FloatArray, blur: float = 0.0, axis: int | None = None) -> FloatArray:
+        """Image ``(X, Y, Z)`` on the LR voxels, or its derivative along an axis per HR voxel; ``(voxel,)``.
+
+        It is blurred by some LR voxels.
+        """
+        volume, operator = torch.as_tensor(image), self.truncate
+        if axis is not None:
+            matrices = list(operator.matrices)
+            matrices[axis] = matrices[axis] @ torch.as_tensor(_differences(volume.shape[axis]), dtype=volume.dtype)
+            operator = SeparableOperator((matrices[0], matrices[1], matrices[2]))
+        small = operator(volume)
+        values: FloatArray = (gaussian_average(small, blur) if blur else small).numpy()[self.where].astype(float)
+        return values
+
+    def is_seen(self, affine: FloatArray) -> BoolArray:
+        """Whether the LR voxels lie in the field of view of the moved guide, ``(voxel,)``."""
+        voxels = apply_affine(np.linalg.inv(affine @ self.grid.affine), self.points)
+        inside = (voxels > self.margin - 0.5) & (voxels < np.asarray(self.grid.shape) - 0.5 - self.margin)
+        return np.asarray(inside.all(axis=1))
+
+
+def _differences(n: int) -> FloatArray:
+    """Matrix ``(n, n)`` of central differences, one-sided at the ends."""
+    return np.asarray(np.gradient(np.eye(n), axis=0))

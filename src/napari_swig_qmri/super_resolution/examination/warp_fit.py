@@ -1,0 +1,249 @@
+"""Smooth warp of a guide against the LR maps, by Gauss-Newton on the LR grid.
+
+The guide, warped and truncated to the LR grid, is compared with a weighted sum of images that explain its contrast, as
+for its pose. The warp is a displacement by cubic B-splines. Their coefficients and the weights of the images are solved
+for together, with Cauchy weights of the voxels, and a penalty on the bending of the warp.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from itertools import combinations_with_replacement
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from nibabel.affines import apply_affine
+from scipy.sparse.linalg import LinearOperator, cg
+
+from napari_swig_qmri.data.truncation import SeparableOperator, relative_axes
+from napari_swig_qmri.data.warping import Warp, spline_basis
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage
+from napari_swig_qmri.super_resolution.examination.pose_fit import (
+    CAUCHY,
+    DAMPING,
+    LARGEST_MOVE,
+    LEAST_VOXELS,
+    MOST_MISFIT,
+    SMALL_STEP,
+    regressors,
+    rms,
+)
+from napari_swig_qmri.super_resolution.examination.receive_field import coordinates_of_tissue, polynomials
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
+    from napari_swig_qmri.super_resolution.preparation.problem import Problem
+
+SPACING = 10.0  # LR voxel edges between the knots of the warp
+BENDING = 12.0  # penalty on squared second differences of the coefficients in LR voxel edges; noise of guides has 1
+N_STEPS = 8  # of Gauss-Newton
+N_REWEIGHTINGS = 2
+N_ITERATIONS, TOLERANCE = 30, 1e-2  # of conjugate gradients
+LEAST_WARP = 0.07  # LR voxel edges, RMS over the head, of a warp that is corrected
+MOST_LEFT = 0.86  # of the squared misfit, after a warp that is corrected
+DECIMALS = 2  # of the numbers in the JSON
+EXTREME = 98  # percentile over the head that counts as the largest displacement
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WarpFit:
+    """Warp of a guide, and how much it displaces the head."""
+
+    warp: Warp
+    rms: float  # mm, over the head
+    largest: float  # mm
+
+    def to_json(self) -> dict[str, float]:
+        """Displacement of the head in mm: RMS and largest."""
+        return {"rms_mm": round(self.rms, DECIMALS), "largest_mm": round(self.largest, DECIMALS)}
+
+
+def fitted_warp(
+    problem: Problem, image: Tensor, valid: Tensor, explaining: Tensor, head: BoolArray
+) -> Generator[None, None, WarpFit | None]:
+    """Warp of an image that is in its pose; None if it needs none. Yields between steps.
+
+    Parameters are those of `fitted_pose`.
+    """
+    where = head & (problem.truncate(valid.to(image.dtype)).numpy() > 0.95)
+    if where.sum() < LEAST_VOXELS:
+        return None
+    moving, edge = MovingImage.of(image, problem, where), float(np.prod(problem.lr_grid.voxel_size)) ** (1 / 3)
+    known, splines = _explaining(problem, moving, explaining), _Splines.of(problem, where, edge)
+    coefficients, residual, placed = splines.zero, None, moving.image
+    for number in range(N_STEPS):
+        yield
+        step = _Step.of(moving.read(placed), moving.gradient(placed), known, splines, coefficients, residual)
+        if number == 0 and (step.misfit > MOST_MISFIT or step.left > MOST_LEFT):
+            return None
+        coefficients, residual = coefficients + step.change, step.residual
+        if rms(splines.displacement(step.change)) < SMALL_STEP:
+            break
+        placed = moving.warped(splines.warp(coefficients).displacement())
+    displacement = splines.displacement(coefficients)
+    if rms(displacement) < LEAST_WARP * edge or rms(displacement) > LARGEST_MOVE:
+        return None
+    largest = float(np.percentile(np.linalg.norm(displacement, axis=1), EXTREME))
+    return WarpFit(warp=splines.warp(coefficients), rms=rms(displacement), largest=largest)
+
+
+def _explaining(problem: Problem, moving: MovingImage, explaining: Tensor) -> FloatArray:
+    """Explaining images on the LR voxels, the first one also with smooth shadings, ``(voxel, n)``."""
+    known = regressors(explaining, moving.where, moving.offsets)
+    to_unit = coordinates_of_tissue(problem)
+    return np.concatenate([known, known[:, :1] * polynomials(apply_affine(to_unit, moving.points))[:, 1:]], axis=1)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Splines:
+    """B-splines of a warp on the HR grid and on LR voxels."""
+
+    bases: tuple[FloatArray, FloatArray, FloatArray]  # on the HR grid
+    on_lr: SeparableOperator  # from coefficients to the LR grid
+    where: BoolArray  # (x, y, z), LR voxels that are compared
+    bends: tuple[SeparableOperator, ...]  # second differences of coefficients, with their weight
+
+    @classmethod
+    def of(cls, problem: Problem, where: BoolArray, edge: float) -> _Splines:
+        spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
+        bases, on_lr = [], []
+        for n, n_lr, step, start, size in zip(
+            problem.hr_grid.shape, problem.lr_grid.shape, spacing, first, problem.hr_grid.voxel_size, strict=True
+        ):
+            bases.append(spline_basis(np.arange(n, dtype=float), n, SPACING * edge / size))
+            on_lr.append(spline_basis(start + step * np.arange(n_lr), n, SPACING * edge / size))
+        return cls(
+            bases=(bases[0], bases[1], bases[2]),
+            on_lr=_operator(on_lr),
+            where=where,
+            bends=_bends([basis.shape[1] for basis in bases], BENDING**0.5 / edge),
+        )
+
+    @property
+    def zero(self) -> FloatArray:
+        """Coefficients ``(3, i, j, k)`` of no warp."""
+        return np.zeros((3, *(basis.shape[1] for basis in self.bases)))
+
+    def warp(self, coefficients: FloatArray) -> Warp:
+        """Warp with these coefficients."""
+        return Warp(coefficients, self.bases)
+
+    def displacement(self, coefficients: FloatArray) -> FloatArray:
+        """Displacement ``(voxel, 3)`` of the LR voxels in mm."""
+        volumes: FloatArray = self.on_lr(torch.as_tensor(coefficients)).numpy()
+        return volumes[:, self.where].T
+
+    def adjoint(self, vectors: FloatArray) -> FloatArray:
+        """Adjoint of `displacement`."""
+        volumes = np.zeros((3, *self.where.shape))
+        volumes[:, self.where] = vectors.T
+        return np.asarray(self.on_lr.adjoint(torch.as_tensor(volumes)))
+
+    def bending(self, coefficients: FloatArray) -> FloatArray:
+        """Gradient of half the penalty on bending."""
+        volumes = torch.as_tensor(coefficients)
+        return np.asarray(sum(bend.adjoint(bend(volumes)) for bend in self.bends))
+
+
+def _operator(matrices: Sequence[FloatArray]) -> SeparableOperator:
+    x, y, z = (torch.as_tensor(matrix) for matrix in matrices)
+    return SeparableOperator((x, y, z))
+
+
+def _bends(shape: Sequence[int], weight: float) -> tuple[SeparableOperator, ...]:
+    """Second differences of coefficients ``(..., i, j, k)`` along all pairs of axes, mixed ones counted twice."""
+    operators = []
+    for pair in combinations_with_replacement(range(3), 2):
+        matrices = [np.eye(n) for n in shape]
+        for axis in pair:
+            matrices[axis] = np.diff(matrices[axis], axis=0)
+        matrices[0] = matrices[0] * weight * len(set(pair)) ** 0.5
+        operators.append(_operator(matrices))
+    return tuple(operators)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class _Step:
+    """One step of Gauss-Newton: change of the warp, and the misfit before and after it."""
+
+    change: FloatArray  # (3, i, j, k), of the coefficients
+    residual: FloatArray  # (voxel,), after the change
+    left: float  # of the squared misfit
+    misfit: float  # share of the standard deviation of the guide, before the change
+
+    @classmethod
+    def of(
+        cls,
+        values: FloatArray,
+        gradient: FloatArray,
+        known: FloatArray,
+        splines: _Splines,
+        coefficients: FloatArray,
+        residual: FloatArray | None,
+    ) -> _Step:
+        if residual is None:
+            residual = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+        change = splines.zero
+        for _ in range(N_REWEIGHTINGS):
+            level = 1.4826 * np.median(np.abs(residual)) + 1e-9
+            weight = 1 / (1 + (residual / (CAUCHY * level)) ** 2) / level**2
+            unexplained = _Unexplained.by(known, weight)
+            before = unexplained(values)
+            change = _solved(before, gradient, weight, unexplained, splines, coefficients, change)
+            residual = unexplained(values + (gradient * splines.displacement(change)).sum(axis=1))
+        spread = np.average((values - np.average(values, weights=weight)) ** 2, weights=weight)
+        squares = [float(np.average(each**2, weights=weight)) for each in (before, residual)]
+        return cls(
+            change=change,
+            residual=residual,
+            left=squares[1] / max(squares[0], 1e-12),
+            misfit=float(np.sqrt(squares[0] / max(spread, 1e-12))),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Unexplained:
+    """Part of values ``(voxel,)`` that no weighted sum of known images explains."""
+
+    known: FloatArray  # (voxel, n)
+    weights: FloatArray  # (n, voxel), from values to the weights of the images
+
+    @classmethod
+    def by(cls, known: FloatArray, weight: FloatArray) -> _Unexplained:
+        weighted = known.T * weight
+        normal = weighted @ known
+        normal[np.diag_indices(len(normal))] *= 1 + DAMPING
+        return cls(known, np.linalg.solve(normal, weighted))
+
+    def __call__(self, values: FloatArray) -> FloatArray:
+        unexplained: FloatArray = values - self.known @ (self.weights @ values)
+        return unexplained
+
+
+def _solved(
+    before: FloatArray,
+    gradient: FloatArray,
+    weight: FloatArray,
+    unexplained: _Unexplained,
+    splines: _Splines,
+    coefficients: FloatArray,
+    start: FloatArray,
+) -> FloatArray:
+    """Change of the coefficients ``(3, i, j, k)`` that minimises the misfit and the bending of their sum."""
+    shape = coefficients.shape
+
+    def image(flat: FloatArray) -> FloatArray:
+        change = flat.reshape(shape)
+        moved = unexplained((gradient * splines.displacement(change)).sum(axis=1))
+        return (splines.adjoint(gradient * (weight * moved)[:, None]) + splines.bending(change)).ravel()
+
+    target = -splines.adjoint(gradient * (weight * before)[:, None]) - splines.bending(coefficients)
+    power = splines.adjoint(gradient**2 * weight[:, None]).ravel()
+    precondition = LinearOperator((target.size,) * 2, matvec=lambda flat: flat / (power + power.mean()))
+    operator = LinearOperator((target.size,) * 2, matvec=image)
+    found, _ = cg(operator, target.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=N_ITERATIONS, M=precondition)
+    return np.asarray(found).reshape(shape)
