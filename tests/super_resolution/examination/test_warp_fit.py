@@ -42,6 +42,12 @@ def test_guides_that_fit_are_left_exactly_alone(level: float) -> None:
     assert all(pose.warped is None for pose in warps(maps, images))
 
 
+def test_images_without_contrast_are_left_alone() -> None:
+    maps, (first, *_) = degraded(slab().maps)
+    flat = replace(maps, data=np.full_like(maps.data, 0.8))
+    assert all(pose.warped is None for pose in warps(flat, [replace(first, data=np.ones_like(first.data))]))
+
+
 @pytest.mark.parametrize("sign", [1, -1])
 def test_known_warps_are_found_with_their_sign(sign: int) -> None:
     maps, images = degraded(slab().maps)

@@ -216,7 +216,7 @@ class _Unexplained:
     def by(cls, known: FloatArray, weight: FloatArray) -> _Unexplained:
         weighted = known.T * weight
         normal = weighted @ known
-        normal[np.diag_indices(len(normal))] *= 1 + DAMPING
+        normal[np.diag_indices(len(normal))] += DAMPING * normal.diagonal().mean()
         return cls(known, np.linalg.solve(normal, weighted))
 
     def __call__(self, values: FloatArray) -> FloatArray:
@@ -243,7 +243,8 @@ def _solved(
 
     target = -splines.adjoint(gradient * (weight * before)[:, None]) - splines.bending(coefficients)
     power = splines.adjoint(gradient**2 * weight[:, None]).ravel()
-    precondition = LinearOperator((target.size,) * 2, matvec=lambda flat: flat / (power + power.mean()))
+    scale = power + power.mean() + 1e-12
+    precondition = LinearOperator((target.size,) * 2, matvec=lambda flat: flat / scale)
     operator = LinearOperator((target.size,) * 2, matvec=image)
     found, _ = cg(operator, target.ravel(), start.ravel(), rtol=TOLERANCE, maxiter=N_ITERATIONS, M=precondition)
     return np.asarray(found).reshape(shape)
