@@ -139,6 +139,21 @@ def test_a_network_changes_the_maps_the_same_in_slabs_and_in_float64(weights):
 
 
 @pytest.mark.slow
+def test_a_network_counts_only_as_far_as_the_noise_is_like_that_of_its_training(weights):
+    shares, changes = [], []
+    for level in (0.05, 0.066, 0.1):
+        noise = dict.fromkeys(NAMES, level)
+        run = solved(*case(), lr_noise=noise, weights=weights, method="network")
+        plain = solved(*case(), lr_noise=noise, method="posterior")
+        shares.append(run.parameters["network_share"])
+        changes.append(relative(run.maps, plain.maps))
+        assert any("it was trained with 6% at most" in notice for notice in run.notices) == (shares[-1] < 1)
+    assert shares[0] == 1 > shares[1] > shares[2] == 0
+    assert changes[0] > changes[1] > changes[2] == 0
+    assert run.parameters["method"] == "posterior"
+
+
+@pytest.mark.slow
 def test_float64_gives_the_same_maps():
     result = solved(*case(), dtype="float64")
     assert result.maps.data.dtype == np.float64

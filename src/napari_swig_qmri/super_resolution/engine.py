@@ -12,6 +12,7 @@ from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
+from napari_swig_qmri.simulation.subjects import NOISE_RANGE
 from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
 from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 
 SLABS_OF_NETWORK = 30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
 AIR = 0.05  # PD relative to water; a voxel below it is air
+TRAINED_NOISE = NOISE_RANGE[1]  # relative noise up to which the network was trained
+UNKNOWN_NOISE = 0.07  # from which its corrections harm; measured on two heads
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -42,7 +45,8 @@ class Solution:
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
     covariance: Tensor  # (3, 3), of the errors of log maps of the regression, at LR scale
-    corrected: bool = False  # by the network
+    noise_level: float = 0.0  # relative, of maps and guides together
+    network_share: float = 0.0  # of the corrections of the network that were applied
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
 
@@ -81,25 +85,42 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
             covariance=prediction.covariance,
         )
     yield Progress(0.25 * end, "looking for the head")
-    box = find_head_box(problem)
-    refining = _refined(plan, *crop_to_box(problem, prediction, box))
+    box, level = find_head_box(problem), noise_level(problem, noise)
+    share = 0.0 if _network_of(plan) is None else network_share(level)
+    refining = _refined(plan, *crop_to_box(problem, prediction, box), with_features=share > 0)
     refined = yield from mapped(refining, between(0.25 * end, end))
     log_maps, errors = refined.log_maps, None
     if refined.features is not None:
-        log_maps, errors = yield from mapped(_corrected(plan, refined, noise), between(end, 1.0))
+        log_maps, errors = yield from mapped(_corrected(plan, refined, noise, share), between(end, 1.0))
     return Solution(
         maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air, problem),
         gains=refined.gains,
         conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
         covariance=prediction.covariance,
-        corrected=refined.features is not None,
+        noise_level=level,
+        network_share=share,
         adaptation=errors,
     )
 
 
 def _network_of(plan: RunPlan) -> SwigNet | None:
     return plan.network if all(plan.problem.measured) else None
+
+
+def noise_level(problem: Problem, noise: Noise) -> float:
+    """Relative noise of the maps and of the noisiest guide together.
+
+    The map with the smallest noise counts: fine anatomy raises the estimates of the others.
+    """
+    return float(
+        torch.hypot(noise.lr_maps[torch.tensor(problem.measured)].min(), (noise.guides / problem.guide_levels).max())
+    )
+
+
+def network_share(level: float) -> float:
+    """Share of the corrections of the network to apply: 1 at noise of its training, 0 where they harm."""
+    return min(max((UNKNOWN_NOISE - level) / (UNKNOWN_NOISE - TRAINED_NOISE), 0.0), 1.0)
 
 
 def _can_be_refined(plan: RunPlan) -> bool:
@@ -124,15 +145,17 @@ def _start_gains(plan: RunPlan) -> Tensor:
     return start_gains(plan.problem) if given is None else given
 
 
-def _refined(plan: RunPlan, part: Problem, inside: Prediction) -> Generator[Progress, None, _Refined]:
+def _refined(
+    plan: RunPlan, part: Problem, inside: Prediction, *, with_features: bool
+) -> Generator[Progress, None, _Refined]:
     """Gains and most probable maps of the problem inside the box of the head, and the input of the network."""
-    gains, network = _given_gains(plan), _network_of(plan)
+    gains = _given_gains(plan)
     if gains is None:
         finding = find_gains(part, inside, plan.device)
         gains = yield from staged(finding, 0.0, 0.2, "finding the gains of the guides")
     estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.2, 0.97))
     features = None
-    if network is not None:
+    if with_features:
         looking = make_network_input(
             estimate.posterior, part.truncate, estimate.log_maps, estimate.noise, inside.noise.lr_maps
         )
@@ -162,9 +185,12 @@ def _estimated(
 
 
 def _corrected(
-    plan: RunPlan, refined: _Refined, noise: Noise
+    plan: RunPlan, refined: _Refined, noise: Noise, share: float
 ) -> Generator[Progress, None, tuple[Tensor, tuple[float, float] | None]]:
-    """Log maps after the network, and its cross-scale errors before and after it was adapted, if it was."""
+    """Log maps after the network, and its cross-scale errors before and after it was adapted, if it was.
+
+    A `share` of its corrections is applied, and none where the LR maps are followed.
+    """
     network, features, start, errors = plan.network, refined.features, 0.0, None
     if network is None or features is None:
         return refined.log_maps, None
@@ -177,7 +203,7 @@ def _corrected(
     correcting = correct(network, features, n_planes=n_planes, device=plan.device)
     corrected = yield from staged(correcting, start, 1.0, "correcting the maps with the network")
     corrected = clamp_to_bounds(corrected, refined.upper_limits)
-    return corrected.lerp_(refined.log_maps, refined.conflict), errors  # no correction where the LR maps are followed
+    return corrected.lerp_(refined.log_maps, 1 - share * (1 - refined.conflict)), errors
 
 
 def _adapted(

@@ -13,6 +13,7 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.engine import TRAINED_NOISE
 from napari_swig_qmri.super_resolution.judgement import verdict_of
 from napari_swig_qmri.super_resolution.preparation.problem import sees_t2_star
 from napari_swig_qmri.super_resolution.results import SuperResolution
@@ -132,7 +133,7 @@ def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str
         return "interpolation"
     if solution.conflict is None:
         return "regression"
-    return "network" if solution.corrected else "posterior"
+    return "network" if solution.network_share > 0 else "posterior"
 
 
 def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
@@ -140,6 +141,13 @@ def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
     problem = plan.problem
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
+    is_refined = solution.conflict is not None
+    if is_refined and plan.network is not None and all(problem.measured) and solution.network_share < 1:
+        counts = f"counts by {solution.network_share:.0%}" if solution.network_share > 0 else "was left out"
+        yield (
+            f"The network {counts}: maps and guides hold {solution.noise_level:.1%} noise, and it was trained with "
+            f"{TRAINED_NOISE:.0%} at most."
+        )
     if solution.conflict is not None:
         share = float((solution.conflict > 0.5).float().mean())
         if share > NOTABLE_CONFLICT:
@@ -163,6 +171,7 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     return {
         "method": method,
         "weights": weights if method == "network" else None,
+        "network_share": solution.network_share,  # of its corrections that were applied
         "adapted": errors,  # cross-scale errors over those of the posterior
         "reference": None if plan.reference is None else plan.guides[plan.reference].name,
         "mask": None if plan.mask is None else f"{int(plan.mask.sum())} voxels",
