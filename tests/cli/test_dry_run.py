@@ -89,3 +89,21 @@ def test_every_command_says_what_it_would_do(run: Run, maps: Path, words: str, s
     assert any(each.startswith(sentence) for each in report["statements"]), report["statements"]
     assert report["outputs"] == []
     assert sorted(Path().rglob("*")) == before
+
+
+def test_a_map_of_the_transmit_field_is_given_or_found_beside_the_maps(case: Path) -> None:
+    (case / "fmap").mkdir()
+    grid = VoxelGrid((6, 6, 6), np.diag([3.0, 3.0, 3.0, 1.0]))
+    given = Volume(data=np.full(grid.shape, 95, np.float32), grid=grid, name="B1")
+    path = case / "fmap" / "sub-01_TB1map.nii.gz"
+    write_volume(given, path)
+    (case / "anat").mkdir()
+    for each in [*case.glob("*map.nii.gz"), *case.glob("*map.json")]:
+        each.rename(case / "anat" / each.name)
+    anat = ["super-resolve", str(case / "anat"), "--guide", str(case / "guide"), "--dry-run", "--json"]
+    for more, is_used in (["--b1", str(path)], True), ([], True), (["--no-field"], False):
+        report = json.loads(CliRunner().invoke(app, [*anat, "--method", "posterior", *more]).stdout)
+        notices = " ".join(report["notices"])
+        assert ("percent" in notices) == is_used
+        assert ("not used here" in notices) == (not is_used)
+        assert report["options"]["b1"] == (more[1] if more and is_used else None)

@@ -145,6 +145,14 @@ def _super_resolve(
     no_field: Annotated[
         bool, typer.Option("--no-field", help="Leave guides with the shading by their receive coils.")
     ] = False,
+    b1: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Map of the transmit field (B1+), which the guides are corrected by. [default: *_TB1map in the folder "
+            "fmap beside the maps]",
+        ),
+    ] = None,
     correct_sequence: Annotated[
         bool,
         typer.Option("--correct-sequence", help="Take the sequence or time that fits a guide, not only report it."),
@@ -183,6 +191,7 @@ def _super_resolve(
             resolution=not no_resolution,
             pose=not no_pose,
             field=not no_field,
+            b1=b1,
             correct_sequence=correct_sequence,
             maps_from=parse_maps_from(maps_from),
         )

@@ -46,7 +46,7 @@ def super_resolve_files(
     from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
 
-    given = read_maps(arguments.paths, arguments.units, arguments.named)
+    given = read_maps(arguments.paths, arguments.units, arguments.named, uses_transmit_field=options.field)
     stem = subject_of(given.volumes)
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
@@ -60,7 +60,8 @@ def super_resolve_files(
     result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
     say(*(notice for notice in result.notices if notice not in planned.notices), *result.verdict.reasons)
-    sources = [*given.paths, *paths_of(guide_volumes), *([mask_path] if mask_path else [])]
+    others = [mask_path, options.b1 or given.transmit_map]
+    sources = [*given.paths, *paths_of(guide_volumes), *(each for each in others if isinstance(each, Path))]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
     return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)

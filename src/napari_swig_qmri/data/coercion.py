@@ -66,7 +66,13 @@ class Guide:
 
 
 def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMaps, tuple[str, ...]]:
-    """Quantitative maps from files, images in memory or arrays, and one sentence per assumption about them.
+    """Quantitative maps and one sentence per assumption about them; arguments and errors as of `map_files_from`."""
+    given = map_files_from(maps, units)
+    return given.maps, given.notices
+
+
+def map_files_from(maps: MapsLike, units: str | None = None, *, uses_transmit_field: bool = False) -> MapFiles:
+    """Quantitative maps from files, images in memory or arrays, with what was assumed about them.
 
     Parameters
     ----------
@@ -75,6 +81,8 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
     units
         Unit of T1 and T2 whose unit neither sidecar nor header states, ``"s"`` or ``"ms"``; rates are in 1/s or
         1/ms then. By default it is guessed from the values.
+    uses_transmit_field
+        Whether a map of the transmit field among or beside the files is taken rather than reported as not used.
 
     Raises
     ------
@@ -88,9 +96,9 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
     if units is not None and units not in TIME_UNITS:
         raise ValueError(f"units is that of T1 and T2, 's' or 'ms', but it is {units!r}.")
     if isinstance(maps, QuantitativeMaps):
-        return maps, ()
+        return MapFiles(maps=maps, volumes=(), notices=())
     if isinstance(maps, MapFiles):
-        return maps.maps, maps.notices
+        return maps
     paths = [Path(maps)] if isinstance(maps, str | Path) else []
     if isinstance(maps, Mapping):
         volumes = [_map_volume(name, image, units) for name, image in maps.items()]
@@ -106,8 +114,7 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
         )
     if not volumes and not paths:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
-    found = maps_among(volumes, paths or [Path("the list")])
-    return found.maps, found.notices
+    return maps_among(volumes, paths or [Path("the list")], uses_transmit_field=uses_transmit_field)
 
 
 def _listed_maps(image: str | Path | Volume, units: str | None) -> list[Volume]:

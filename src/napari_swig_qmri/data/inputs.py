@@ -37,6 +37,7 @@ class MapFiles:
     maps: QuantitativeMaps
     volumes: tuple[Volume, ...]  # one per map
     notices: tuple[str, ...]  # assumptions about the files, one sentence each
+    transmit_map: Volume | Path | None = None  # among the files or in `fmap` beside them, where the caller uses it
 
     @property
     def paths(self) -> list[Path]:
@@ -90,10 +91,16 @@ def _read_as(quantity: str, path: Path, units: str | None) -> Volume:
     return volume_of(content, evidence, path, Kind(suffix=f"{quantity}map", notices=told))
 
 
-def maps_among(volumes: Sequence[Volume], paths: Sequence[Path], *, uses_t2star: bool = False) -> MapFiles:
+def maps_among(
+    volumes: Sequence[Volume],
+    paths: Sequence[Path],
+    *,
+    uses_t2star: bool = False,
+    uses_transmit_field: bool = False,
+) -> MapFiles:
     """Maps of PD, T1 and T2, or some of them, among volumes read from `paths`; other images are ignored.
 
-    Notices mention maps of T2* (unless the caller uses them) and of the transmit field that are left out. Raises
+    Notices mention maps of T2* and of the transmit field that are left out, unless the caller uses them. Raises
     ValueError if there is no map, or two of one quantity.
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
@@ -104,7 +111,9 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path], *, uses_t2star:
     for volume in kept:
         if not np.any(np.nan_to_num(volume.data)):
             raise ValueError(f"{volume.source} holds no value other than 0: choose another map.")
-    unused = _unused(volumes, kept, () if uses_t2star else T2STAR_SUFFIXES)
+    fields = _transmit_maps(volumes, kept)
+    used = fields[:1] if uses_transmit_field else []
+    unused = _unused(volumes, fields[len(used) :], () if uses_t2star else T2STAR_SUFFIXES)
     notices = (
         *about_rates,
         *about_results,
@@ -112,23 +121,26 @@ def maps_among(volumes: Sequence[Volume], paths: Sequence[Path], *, uses_t2star:
         *(f"{v.name}: {notice}" for v in kept for notice in v.notices),
         *map_notices(kept),
     )
-    return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices)
+    return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices, transmit_map=next(iter(used), None))
 
 
-def _unused(volumes: Sequence[Volume], maps: Sequence[Volume], t2star: Sequence[str]) -> tuple[str, ...]:
-    """One sentence on each map of T2* and of the transmit field among or beside the maps, none of which is used."""
+def _transmit_maps(volumes: Sequence[Volume], maps: Sequence[Volume]) -> list[Volume | Path]:
+    """Maps of the transmit field among volumes, and those in the folders `fmap` beside maps."""
+    known = {path.name for path in paths_of(volumes)}
+    folders = dict.fromkeys(path.parent.parent / "fmap" for path in paths_of(maps))
+    beside = [path for folder in folders for path in sorted(folder.glob("*_TB1map*.nii*")) if path.name not in known]
+    return [*(volume for volume in volumes if volume.suffix == "TB1map"), *beside]
+
+
+def _unused(volumes: Sequence[Volume], fields: Sequence[Volume | Path], t2star: Sequence[str]) -> tuple[str, ...]:
+    """One sentence on each map of T2* among volumes, and of the transmit field, none of which is used."""
     told = [
         f"{each.name}: left out, because only gradient echoes of T2* need it."
         for each in volumes
         if each.suffix in t2star
     ]
-    fields = [volume.name for volume in volumes if volume.suffix == "TB1map"]
-    known = {path.name for path in paths_of(volumes)}
-    folders = dict.fromkeys(path.parent.parent / "fmap" for path in paths_of(maps))
-    found = (path.name for folder in folders for path in sorted(folder.glob("*_TB1map.nii*")))
-    beside = [name for name in found if name not in known]
-    use = "it is taken into account where contrasts are synthesised, with `b1`."
-    return (*told, *(f"{name}: a map of the transmit field, not used here; {use}" for name in (*fields, *beside)))
+    use = "it is taken into account where contrasts are synthesised and maps super-resolved, with `b1`."
+    return (*told, *(f"{each.name}: a map of the transmit field, not used here; {use}" for each in fields))
 
 
 def _without_rates(maps: Sequence[Volume]) -> tuple[tuple[Volume, ...], tuple[str, ...]]:
@@ -152,9 +164,15 @@ def _without_results(maps: Sequence[Volume], paths: Sequence[Path]) -> tuple[tup
     return tuple(each for each in maps if each not in left_out), tuple(notices)
 
 
-def read_maps(paths: Sequence[Path], units: str | None = None, named: Mapping[str, Path] | None = None) -> MapFiles:
+def read_maps(
+    paths: Sequence[Path],
+    units: str | None = None,
+    named: Mapping[str, Path] | None = None,
+    *,
+    uses_transmit_field: bool = False,
+) -> MapFiles:
     """Read maps of PD, T1 and T2, or some of them, from files and folders; arguments and errors as of `read_inputs`."""
-    return maps_among(read_inputs(paths, units, named), paths)
+    return maps_among(read_inputs(paths, units, named), paths, uses_transmit_field=uses_transmit_field)
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:

@@ -13,9 +13,9 @@ from napari_swig_qmri.data.recognition.evidence import Evidence
 from napari_swig_qmri.data.recognition.units import LIKELY_FIELDS, find_unit, in_file_unit, is_in_degrees, with_kind
 from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import FloatArray, Volume, VoxelGrid
+from napari_swig_qmri.physics.transmit_field import FIELD_LIMITS
 
 SUFFIX = "TB1map"
-FIELD_LIMITS = (0.1, 2.0)  # fraction of the nominal field; values beyond are clipped
 
 
 def as_transmit_map(volume: Volume) -> Volume:

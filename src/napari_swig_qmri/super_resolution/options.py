@@ -7,13 +7,18 @@ from dataclasses import asdict, dataclass, fields
 from numbers import Real
 from pathlib import Path
 from types import NoneType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
+from nibabel.spatialimages import SpatialImage
 
+from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.mapping import MappingProtocol
 from napari_swig_qmri.physics.protocols import PROTOCOLS, protocol_from, protocol_name
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.data.coercion import ImageLike
 
 METHODS: Mapping[str, str] = {
     "regression": "local regression of the maps on the guides; fast, no signal equations",
@@ -30,6 +35,7 @@ MAPS_FROM: Mapping[str, str] = {
     **{name: f"{kind.title}, which measures {joined(kind.measured)}" for name, kind in PROTOCOLS.items()},
 }
 DTYPES = ("float32", "float64")
+IN_MEMORY = "image in memory"  # stands for it in JSON
 DEVICES = ("auto", "cuda", "mps", "cpu")
 
 
@@ -74,6 +80,10 @@ class Options:
         Move guides to the LR maps where the head has moved between the scans.
     field
         Divide guides by the smooth receive field of the coils that the PD map does not share.
+    b1
+        Map of the transmit field (B1+) relative to the nominal one, which scales the pulses of all guides: a path, a
+        nibabel image, a pair of an array and an affine, or a `Volume`. By default that in the folder ``fmap`` beside
+        the files of the maps, if there is one and `field` is on.
     correct_sequence
         Take the sequence or time that fits a guide where the one that it came with does not; otherwise this is only
         told.
@@ -120,6 +130,7 @@ class Options:
     resolution: bool = True
     pose: bool = True
     field: bool = True
+    b1: ImageLike | None = None
     correct_sequence: bool = False
     maps_from: str | MappingProtocol | Mapping[str, Mapping[str, Any]] = AUTO
 
@@ -211,6 +222,12 @@ def _plain(value: Any) -> Any:
         return {protocol_name(value): asdict(value)}
     if isinstance(value, Path):
         return str(value)
+    if isinstance(value, Volume):
+        return value.source
+    if isinstance(value, SpatialImage):
+        return value.get_filename() or IN_MEMORY
+    if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[1]) == 2:
+        return IN_MEMORY
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
     return [_plain(each) for each in value] if isinstance(value, list | tuple) else value

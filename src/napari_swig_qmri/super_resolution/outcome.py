@@ -192,7 +192,11 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
                 "noise": noise,
                 "pose": pose and pose.to_json(),  # None if none was looked for
                 "warp": pose and pose.warped and pose.warped.to_json(),  # None if the moved guide fits
-                "doctor": {**(field.to_json() if field else {}), **(setting.to_json() if setting else {})},
+                "doctor": {
+                    **({"transmit_field": plan.transmit_field.to_json()} if plan.transmit_field else {}),
+                    **(field.to_json() if field else {}),
+                    **(setting.to_json() if setting else {}),
+                },
             }
             for guide, sequence, gain, noise, (pose, field, setting) in guides
         ],

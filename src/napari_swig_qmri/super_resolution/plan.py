@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.data.coercion import GuideLike, MapsLike, MaskLike, guides_from, maps_from, mask_from
+from napari_swig_qmri.data.coercion import (
+    GuideLike,
+    MapsLike,
+    MaskLike,
+    guides_from,
+    map_files_from,
+    mask_from,
+    volume_from,
+)
+from napari_swig_qmri.data.labels import check_place
+from napari_swig_qmri.data.transmit_field import as_transmit_map
 from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.progress import drained
@@ -30,6 +40,7 @@ from napari_swig_qmri.super_resolution.examination.prepared_guides import Prepar
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
 from napari_swig_qmri.super_resolution.examination.settings import FittedSetting, fitted_settings, with_fitted
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
+from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
@@ -41,7 +52,8 @@ from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, ch
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.inputs import MapFiles
+    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 
 # float32 volumes of the HR grid held at the same time beside the guides, measured
 VOLUMES = {"regression": 25, "posterior": 36, "network": 70}
@@ -88,6 +100,8 @@ class RunPlan:
         Pose of each guide against the LR maps, the identity where nothing was corrected; None if none was looked for.
     fields
         Receive field that each guide was divided by, 1 where nothing was corrected; None if none was looked for.
+    transmit_field
+        Map of the transmit field that the guides were corrected by; None without one.
     settings
         Sequence that explains each guide better than the one that it came with, None where that one fits.
     memory
@@ -117,6 +131,7 @@ class RunPlan:
     problem: Problem
     poses: tuple[Pose, ...] | None
     fields: tuple[ReceiveField, ...] | None
+    transmit_field: TransmitField | None
     settings: tuple[FittedSetting | None, ...]
     memory: int
     seconds: float
@@ -171,7 +186,8 @@ def plan(
     """
     if not isinstance(options, Options):
         raise TypeError(f"options are given as Options(...), but {type(options).__name__} came.")
-    given, about_files = maps_from(maps, units)
+    files = map_files_from(maps, units, uses_transmit_field=options.field)
+    given, about_files = files.maps, files.notices
     measured, images, notices = given, guides_from(guides), about_files
     check_maps(measured)
     signals, about_origin = signals_of_maps(options, measured)
@@ -194,14 +210,16 @@ def plan(
     memory = _memory(options, method, hr_grid, device, len(images))
     _check_memory(memory)
     weights = weights_file(options.weights or DEFAULT_WEIGHTS) if method == "network" else None
-    prepared = drained(prepared_guides(measured, images, hr_grid, inside, signals, options))
+    transmit_map, about_field = _transmit_map(options, files, measured.grid)
+    prepared = drained(prepared_guides(measured, images, hr_grid, inside, signals, options, transmit_map))
     if (shift := header_shift(measured, images, prepared.poses)) is not None:
-        planned = plan(with_shifted_header(given, shift), guides, options, mask)
-        return replace(planned, notices=(*about_files, shift_notice(shift), *planned.notices))
+        planned = plan(with_shifted_header(given, shift), guides, replace(options, b1=transmit_map), mask)
+        return replace(planned, options=options, notices=(*about_files, shift_notice(shift), *planned.notices))
     problem, settings = drained(_examined(prepared, options, measured, images))
     told = [found.notice(image.name) for image, found in zip(images, settings, strict=True) if found]
     if options.correct_sequence and told:
-        planned = plan(given, with_fitted(images, settings), replace(options, correct_sequence=False), mask)
+        as_found = replace(options, correct_sequence=False, b1=transmit_map)
+        planned = plan(given, with_fitted(images, settings), as_found, mask)
         corrected = [
             found.notice(image.name, is_corrected=True) for image, found in zip(images, settings, strict=True) if found
         ]
@@ -221,12 +239,14 @@ def plan(
         problem=problem,
         poses=prepared.poses,
         fields=prepared.fields,
+        transmit_field=prepared.transmit_field,
         settings=settings,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
             *notices,
             *about_origin,
+            *about_field,
             *_about(images),
             *hr_grid_notices(measured, prepared.kept, hr_grid),
             *prepared.notices,
@@ -258,6 +278,26 @@ def _examined(
     if is_open:
         problem = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype))
     return problem, settings
+
+
+def _transmit_map(options: Options, files: MapFiles, grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:
+    """Map of the transmit field that was given or found beside the maps, and notices on it; None without one.
+
+    One that was found is left out, with a notice, if it cannot be used.
+    """
+    given = files.transmit_map if options.b1 is None else options.b1
+    if given is None:
+        return None, ()
+    try:
+        volume = as_transmit_map(volume_from(given, name="transmit field"))
+        check_place(f"the B1+ map {volume.source!r}", volume.grid, grid, "the maps")
+    except ValueError as refusal:
+        if options.b1 is not None:
+            raise
+        return None, (f"The map of the transmit field beside the maps is left out: {refusal}",)
+    notices = tuple(f"{volume.name}: {notice}" for notice in volume.notices)
+    found = f"{volume.name}: a map of the transmit field beside the maps, by which the guides are corrected."
+    return volume, notices if options.b1 is not None else (*notices, found)
 
 
 def _about_missing(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:

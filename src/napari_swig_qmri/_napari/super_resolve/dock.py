@@ -23,6 +23,7 @@ from napari_swig_qmri._napari.parts.viewer_layers import (
     mask_layers,
     proposed_guides,
     proposed_maps,
+    transmit_layers,
 )
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri._napari.result_layers import result_label, result_layers
@@ -101,7 +102,12 @@ class SuperResolveWidget(Dock):
         layers = partial(image_layers, napari_viewer)
         self.maps = MapChooser(layers)
         self.guides = GuideList(layers)
-        self.options = OptionsEditor(read_preferences(), partial(mask_layers, napari_viewer), preferred_weights())
+        self.options = OptionsEditor(
+            read_preferences(),
+            partial(mask_layers, napari_viewer),
+            preferred_weights(),
+            lambda: transmit_layers(layers()),
+        )
         self.options_fold = Foldable("Options", self.options)
         self.preflight = PreflightPanel()
         self.run_panel = RunPanel(ACTION, "Compute the maps on the grid of the guides and add them as layers")
@@ -127,6 +133,7 @@ class SuperResolveWidget(Dock):
             guides=self.guides.value(),
             options=self.options.value(),
             mask=self.options.mask_box.value,
+            transmit_map=self.options.transmit_box.value,
         )
 
     def set_value(self, inputs: SuperResolveInputs) -> None:
@@ -136,6 +143,7 @@ class SuperResolveWidget(Dock):
         self.guides.set_value(inputs.guides)
         self.options.set_value(inputs.options)
         self.options.mask_box.value = inputs.mask
+        self.options.transmit_box.value = inputs.transmit_map
 
     def run(self) -> list[Layer]:
         """Super-resolve with the current inputs, and return the layers that are added.
@@ -200,6 +208,7 @@ class SuperResolveWidget(Dock):
         self.maps.refresh()
         self.guides.refresh()
         self.options.mask_box.reset_choices()
+        self.options.transmit_box.reset_choices()
         self.results.refresh()
         self._added = [layer for layer in self._added if layer in self._viewer.layers]
         if self.results.shown is None and not self.run_panel.is_running:

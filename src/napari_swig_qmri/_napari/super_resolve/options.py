@@ -30,6 +30,7 @@ NOTES = {
     "tissue. Layers and files mark them as not measured.",
     "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",
     "device": "auto takes the graphics card if the computer has one, otherwise the processor.",
+    "b1": "A map of the transmit field, relative to the nominal one. It scales the pulses of all guides.",
     "mask": "A mask on the grid of the guides. Voxels outside the mask stay empty.",
     "memory": "Volumes are processed in slabs that need no more than this, with the same result. The whole run needs "
     "more.",
@@ -79,7 +80,13 @@ class OptionsEditor(QWidget):
 
     changed = Signal()
 
-    def __init__(self, options: Options, masks: Layers, weights: str = DEFAULT_WEIGHTS) -> None:
+    def __init__(
+        self,
+        options: Options,
+        masks: Layers,
+        weights: str = DEFAULT_WEIGHTS,
+        transmit_maps: Layers = lambda: (),
+    ) -> None:
         super().__init__()
         self._options, self._shown = options, (0.0, 0.0)
         self.method_box = ComboBox(label=LABELS["method"], choices=[(name.capitalize(), name) for name in METHODS])
@@ -93,6 +100,7 @@ class OptionsEditor(QWidget):
             label=LABELS["voxel_size"], min=0, max=20, step=0.1, tooltip=NOTES["voxel_size"]
         )
         self._device = ComboBox(label=LABELS["device"], choices=DEVICES, tooltip=NOTES["device"])
+        self.transmit_box = layer_box(transmit_maps, label=LABELS["b1"], tooltip=NOTES["b1"])
         self.mask_box = layer_box(masks, label=LABELS["mask"], tooltip=NOTES["mask"])
         self._memory = FloatSpinBox(label=LABELS["memory_limit"], min=0, max=4096, step=1, tooltip=NOTES["memory"])
         for box, text_of_zero, unit in (
@@ -168,6 +176,7 @@ class OptionsEditor(QWidget):
             self.all_maps_box,
             self.pose_box,
             self.field_box,
+            self.transmit_box,
             self._voxel_size,
             self._device,
             self.mask_box,

@@ -38,6 +38,7 @@ class SuperResolveInputs:
     guides: tuple[GuideChoice, ...] = ()
     options: Options = field(default_factory=Options)
     mask: Layer | None = None
+    transmit_map: Layer | None = None
 
     @property
     def effective(self) -> SuperResolveInputs:
@@ -54,6 +55,7 @@ class Snapshot:
     guides: tuple[tuple[Any, dict[str, Any], SignalModel | None], ...]
     mask: tuple[Any, dict[str, Any]] | None
     options: Options
+    transmit_map: tuple[Any, dict[str, Any]] | None = None
 
     @classmethod
     def of(cls, inputs: SuperResolveInputs) -> Snapshot:
@@ -70,6 +72,7 @@ class Snapshot:
             ),
             None if inputs.mask is None else inputs.mask.as_layer_data_tuple()[:2],
             inputs.options,
+            None if inputs.transmit_map is None else inputs.transmit_map.as_layer_data_tuple()[:2],
         )
 
     @cached_property
@@ -79,7 +82,8 @@ class Snapshot:
             self,
             maps=tuple((np.array(data), *rest) for data, *rest in self.maps),  # type: ignore[misc]
             guides=tuple((np.array(data), *rest) for data, *rest in self.guides),  # type: ignore[misc]
-            mask=None if self.mask is None else (np.array(self.mask[0]), self.mask[1]),
+            mask=_copied(self.mask),
+            transmit_map=_copied(self.transmit_map),
         )
 
     @property
@@ -90,7 +94,8 @@ class Snapshot:
     @property
     def origin(self) -> dict[str, Any]:
         """Sidecar fields of the results: field strength and source files."""
-        others = [attributes for _, attributes, _ in self.guides] + ([self.mask[1]] if self.mask else [])
+        others = [attributes for _, attributes, _ in self.guides]
+        others += [each[1] for each in (self.mask, self.transmit_map) if each]
         return origin_of([attributes for _, attributes, *_ in self.maps], others)
 
     @cached_property
@@ -98,7 +103,7 @@ class Snapshot:
         """Checksum of values and places of the layers, as they are when it is first asked for."""
         layers: list[tuple[Any, dict[str, Any]]] = [(each[0], each[1]) for each in self.maps]
         layers += [(each[0], each[1]) for each in self.guides]
-        layers += [self.mask] if self.mask else []
+        layers += [each for each in (self.mask, self.transmit_map) if each]
         found = 0
         for data, attributes in layers:
             found = zlib.crc32(np.asarray(data).ravel(order="K").data, found)
@@ -109,7 +114,10 @@ class Snapshot:
         """Maps, guides and options as `super_resolution_steps` takes them."""
         volumes = [_map_volume(*each) for each in self.maps]
         guides = [Guide(from_layer(data, attributes), sequence) for data, attributes, sequence in self.guides]
-        return maps_among(volumes, [Path("the chosen layers")]), guides, self.options
+        given = maps_among(volumes, [Path("the chosen layers")])
+        if self.transmit_map is None:
+            return given, guides, self.options
+        return given, guides, replace(self.options, b1=from_layer(*self.transmit_map))
 
     def noted_at_rows(self) -> set[str]:
         """Assumptions about the layers that the rows of the dock show beside their layers."""
@@ -124,6 +132,11 @@ class Snapshot:
     def adapting(self) -> Snapshot:
         """The same with the option to adapt the network first."""
         return replace(self, options=replace(self.options, adapt=True))
+
+
+def _copied(layer: tuple[Any, dict[str, Any]] | None) -> tuple[Any, dict[str, Any]] | None:
+    """Data and attributes of a layer with an array of its own."""
+    return None if layer is None else (np.array(layer[0]), layer[1])
 
 
 def _map_volume(data: Any, attributes: dict[str, Any], quantity: str, unit: str | None) -> Volume:

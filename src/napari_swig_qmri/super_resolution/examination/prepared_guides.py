@@ -19,11 +19,17 @@ from napari_swig_qmri.super_resolution.examination.receive_field import (
     no_fields,
     without_fields,
 )
+from napari_swig_qmri.super_resolution.examination.transmit_field import (
+    TransmitField,
+    in_nominal_field,
+    transmit_field_in,
+)
 from napari_swig_qmri.super_resolution.observations.coarse_guides import sharpened_guides
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, prepare
+from napari_swig_qmri.super_resolution.solver.prediction import predict
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.volumes import BoolArray, QuantitativeMaps, Volume, VoxelGrid, WeightedImage
     from napari_swig_qmri.data.warping import Warp
     from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.options import Options
@@ -41,6 +47,7 @@ class PreparedGuides:
     notices: tuple[str, ...]
     poses: tuple[Pose, ...] | None = None  # None if none was looked for
     fields: tuple[ReceiveField, ...] | None = None  # None if none was looked for
+    transmit_field: TransmitField | None = None  # None without a map of it
     part: SolvedPart | None = None  # of the problem, if it was solved
 
 
@@ -51,10 +58,12 @@ def prepared_guides(
     mask: BoolArray | None,
     signals: NamedSignals | None,
     options: Options,
+    transmit_map: Volume | None = None,
 ) -> Generator[None, None, PreparedGuides]:
     """Bring maps and guides to common grids, and correct the guides as the options say; yields between the steps.
 
-    `signals` are those that the maps were fitted to, `mask` ``(X, Y, Z)`` lies on the HR grid.
+    `signals` are those that the maps were fitted to, `mask` ``(X, Y, Z)`` lies on the HR grid, `transmit_map` is one of
+    B1+.
     """
     dtype = getattr(torch, options.dtype)
 
@@ -82,9 +91,31 @@ def prepared_guides(
             pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected or pose.warp
         ]
         result = replace(result, poses=poses, notices=(*moves, *result.notices))
+    if transmit_map is not None and guides:
+        result, placed = yield from _in_nominal_field(result, placed, transmit_map, prepared)
     if options.field and can_be_examined(result.problem):
         result = yield from _without_fields(result, placed, prepared)
     return result
+
+
+def _in_nominal_field(
+    placed: PreparedGuides,
+    guides: Sequence[WeightedImage],
+    transmit_map: Volume,
+    prepared: Callable[..., Generator[None, None, PreparedGuides]],
+) -> Generator[None, None, tuple[PreparedGuides, Sequence[WeightedImage]]]:
+    """The guides as a nominal transmit field would have given them, first by the LR maps, then by a regression.
+
+    Also returns the guides on their own grids.
+    """
+    problem = placed.problem
+    field = yield from transmit_field_in(problem, transmit_map)
+    corrected = yield from in_nominal_field(guides, problem.lr_maps, problem.lr_grid, transmit_map)
+    nearly = yield from prepared(corrected)
+    maps = (yield from predict(nearly.problem)).maps
+    corrected = yield from in_nominal_field(guides, maps, problem.hr_grid, transmit_map)
+    result = yield from prepared(corrected)
+    return replace(result, poses=placed.poses, transmit_field=field, notices=placed.notices), corrected
 
 
 def _without_fields(
@@ -105,4 +136,10 @@ def _without_fields(
         if change < SETTLED:
             break
     found = [field.notice(guide.name) for guide, field in zip(guides, fields, strict=True) if field.is_corrected]
-    return replace(result, poses=placed.poses, fields=fields, notices=(*placed.notices, *found))
+    return replace(
+        result,
+        poses=placed.poses,
+        fields=fields,
+        transmit_field=placed.transmit_field,
+        notices=(*placed.notices, *found),
+    )
