@@ -72,7 +72,7 @@ def in_nominal_field(
         field = yield from transmit_field_on(volume, guide.grid)
         here = [
             each if guide.grid.is_aligned_with(grid) else on_grid(each, grid, guide.grid, mode="nearest")
-            for each in with_floor(maps).numpy()
+            for each in with_floor(maps).float().numpy()
         ]
         yield
         corrected.append(_corrected(guide, torch.as_tensor(np.stack(here)), torch.as_tensor(field)))
