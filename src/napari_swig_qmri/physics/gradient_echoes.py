@@ -117,7 +117,7 @@ class InversionReadout(SignalModel):
     flip_angle: float = angle_field("Flip angle")
     n_partitions: int = plain_field("Read-outs per block (partitions)", 1, 2048, 176)
     echo_spacing: float = time_field("Read-out spacing (ESP)", 1e-3, 0.2, default=0.007)
-    centre_fraction: float = plain_field("Share of read-outs before the k-space centre", 0.0, 1.0, 0.5)
+    centre_fraction: float = plain_field("Share of read-outs before the centre (k-space centre)", 0.0, 1.0, 0.5)
     inversion_efficiency: float = plain_field("Inversion efficiency", 0.0, 1.0, 1.0)
 
     @property

@@ -69,7 +69,9 @@ class AcquisitionEditor(QWidget):
             choices=[("choose the sequence", UNKNOWN), *names] if optional else names,
             tooltip="Sequence of the image. Its signal equation relates the image to PD, T1 and T2.",
         )
-        self._form = Form(self.sequence_box)
+        self._form = Form(*([] if sliders else [self.sequence_box]))
+        if sliders:  # as wide as the dock, for long names; the heading above says what it is
+            self._form.addRow(native_of(self.sequence_box))
         self._boxes = SettingBoxes(self._form, self._update, sliders=sliders)
         self.equation_box = _equation_box()
         self._grammar = wrapped_label(GRAMMAR, role="note")

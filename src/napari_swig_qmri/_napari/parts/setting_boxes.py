@@ -104,7 +104,7 @@ def _slider(parameter: Field[Any], value: Any, usual: Any) -> ValueWidget[Any]:
     high = max(min(high, SLIDER_SPAN * on_screen(parameter, usual)), shown)
     short = sentence(short_label(parameter))
     slider = (Slider if whole else FloatSlider)(
-        label=f"{short}, {unit}" if unit else short, max=int(high) if whole else high
+        label=f"{short}, {unit}" if unit else short, tooltip=_label(parameter), max=int(high) if whole else high
     )
     slider.min = min(int(low) if whole else low, shown)  # set after the maximum, which in magicgui 0.10 rescales both
     slider.step = 1 if whole else _step(high)

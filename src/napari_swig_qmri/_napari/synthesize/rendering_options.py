@@ -71,7 +71,7 @@ class RenderingEditor(QWidget):
         self.map_hint = wrapped_label(role="assumption")  # assumptions about the chosen B1+ map
         self.map_note = wrapped_label(role="note")
         self.problem_label = wrapped_label(role="problem")
-        self.caveat = wrapped_label(role="assumption")
+        self.caveat = wrapped_label(role="note")
         self._lay_out()
         self.show_maps([])
         self.map_box.changed.connect(lambda _: self.map_changed.emit())
