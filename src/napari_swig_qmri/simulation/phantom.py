@@ -7,9 +7,9 @@ a fine one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
+from functools import cached_property, reduce
 
 import numpy as np
 import numpy.typing as npt
@@ -255,7 +255,12 @@ class Window:
 
     def __call__(self, name: str, where: tuple[slice, ...] = WHOLE_WINDOW) -> FloatArray:
         """Values ``(x, y, z)`` of a field in the whole window or in a part of it."""
-        return self.fields[name](*self.cut(where))
+        field = self.fields[name]
+        return field.on([basis[part] for basis, part in zip(self._bases[field.lattice], where, strict=True)])
+
+    @cached_property
+    def _bases(self) -> Mapping[Lattice, Sequence[FloatArray]]:
+        return {lattice: lattice.bases(self.axes) for lattice in {field.lattice for field in self.fields.values()}}
 
     def cut(self, where: tuple[slice, ...]) -> list[FloatArray]:
         """Axes of a part of the window."""

@@ -34,6 +34,11 @@ class Lattice:
         ends = zip(self.low, self.high, strict=True)
         return [np.arange(low, high + self.spacing, self.spacing, dtype=np.float32) for low, high in ends]
 
+    def bases(self, axes: Coordinates) -> list[FloatArray]:
+        """Values of the cubic B-splines ``(position, coefficient)`` along x, y and z, at three axes (1-D, mm)."""
+        ends = zip(axes, self.low, self.axes, strict=True)
+        return [_basis(positions, low, self.spacing, len(samples)) for positions, low, samples in ends]
+
     def overlap(self, axes: Coordinates) -> tuple[slice, ...] | None:
         """Index of the part of a grid with three ascending axes (1-D, mm) inside the lattice; None if there is none."""
         first = [int(np.searchsorted(axis, low)) for axis, low in zip(axes, self.low, strict=True)]
@@ -52,26 +57,30 @@ class Field:
 
     def __call__(self, x: FloatArray, y: FloatArray, z: FloatArray) -> FloatArray:
         """Values on the grid of the positions ``x``, ``y`` and ``z`` (1-D each), in mm."""
-        basis_x, basis_y, basis_z = (self._basis(p, axis) for axis, p in enumerate((x, y, z)))
+        return self.on(self.lattice.bases((x, y, z)))
+
+    def on(self, bases: Sequence[FloatArray]) -> FloatArray:
+        """Values ``(x, y, z)`` at the positions of `Lattice.bases`, which fields of one lattice share."""
+        basis_x, basis_y, basis_z = bases
         n, *others = self.coefficients.shape
-        planes = (basis_x @ self.coefficients.reshape(n, -1)).reshape(len(x), *others)
+        planes = (basis_x @ self.coefficients.reshape(n, -1)).reshape(len(basis_x), *others)
         values: FloatArray = (basis_y @ planes) @ basis_z.T
         return values
 
-    def _basis(self, positions: FloatArray, axis: int) -> FloatArray:
-        """Values of the cubic B-splines ``(position, coefficient)``; positions outside the lattice move to its edge."""
-        n = self.coefficients.shape[axis]
-        t = np.clip((positions - self.lattice.low[axis]) / self.lattice.spacing, 0, n - 1)
-        index = np.minimum(t.astype(int), n - 2) + np.arange(-1, 3)[:, None]
-        distance = np.abs(t - index)
-        inner = 2 / 3 - distance**2 + distance**3 / 2
-        outer = (2 - np.minimum(distance, 2)) ** 3 / 6
-        index = np.abs(index)
-        index = np.minimum(index, 2 * (n - 1) - index)  # mirrored at both ends
-        weights = np.zeros((len(t), n), np.float32)
-        for each, weight in zip(index, np.where(distance < 1, inner, outer), strict=True):
-            weights[np.arange(len(t)), each] += weight
-        return weights
+
+def _basis(positions: FloatArray, low: float, spacing: float, n: int) -> FloatArray:
+    """Values of `n` cubic B-splines ``(position, coefficient)``; positions outside the lattice move to its edge."""
+    t = np.clip((positions - low) / spacing, 0, n - 1)
+    index = np.minimum(t.astype(int), n - 2) + np.arange(-1, 3)[:, None]
+    distance = np.abs(t - index)
+    inner = 2 / 3 - distance**2 + distance**3 / 2
+    outer = (2 - np.minimum(distance, 2)) ** 3 / 6
+    index = np.abs(index)
+    index = np.minimum(index, 2 * (n - 1) - index)  # mirrored at both ends
+    weights = np.zeros((len(t), n), np.float32)
+    for each, weight in zip(index, np.where(distance < 1, inner, outer), strict=True):
+        weights[np.arange(len(t)), each] += weight
+    return weights
 
 
 def spline_field(values: FloatArray, lattice: Lattice) -> Field:

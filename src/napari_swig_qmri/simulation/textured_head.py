@@ -82,11 +82,13 @@ def _uneven(phantom: Phantom, seed: int) -> FloatArray:
     white, grey = (phantom.fractions[CLASSES.index(name)] for name in ("WM", "GM"))
     near = gaussian_filter(white, [MYELIN_REACH / step for step in steps])
     result = phantom.maps.data.copy()
+    basis_x, basis_y, basis_z = TEXTURE_LATTICE.bases((x, y, z))
 
     def change(start: int) -> None:
         part = slice(start, start + SLAB_THICKNESS)
         amplitudes = np.tensordot(weights.T, phantom.fractions[:, part], 1)
-        total = sum(each * field(x[part], y, z) for each, field in zip(amplitudes, fields, strict=True))
+        bases = (basis_x[part], basis_y, basis_z)
+        total = sum(each * field.on(bases) for each, field in zip(amplitudes, fields, strict=True))
         depth = grey[part] * (near[part] - 0.25)  # 0 in the middle of the cortex
         pd, r1, r2 = (np.exp(share * total + myelin * depth) for share, myelin in zip(SHARES, MYELIN, strict=True))
         slab = result[:, part]
