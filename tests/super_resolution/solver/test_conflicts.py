@@ -129,7 +129,7 @@ def test_noise_pd_and_ringing_of_signals_are_no_conflict(change):
 
 def test_without_a_conflict_guides_and_prior_stay():
     posterior, problem = box()
-    followed = follow_lr_maps(posterior, problem, torch.zeros(SHAPE, dtype=torch.float64))
+    followed = follow_lr_maps(posterior, problem, torch.zeros(SHAPE, dtype=torch.float64), posterior.prior_mean)
     assert torch.equal(followed.prior_mean, posterior.prior_mean)
     precision = posterior.guide_precision.expand(2, *SHAPE)
     assert torch.equal(followed.guide_precision.expand_as(precision), precision)
@@ -140,12 +140,25 @@ def test_in_a_conflict_guides_have_no_weight_and_the_lr_maps_are_the_prior():
     conflict = torch.zeros(SHAPE, dtype=torch.float64)
     conflict[:3], conflict[3] = 1, 0.5
     moved = SimpleNamespace(**{**vars(problem), "lr_maps": 1.1 * problem.lr_maps})
-    followed = follow_lr_maps(posterior, moved, conflict)
+    followed = follow_lr_maps(posterior, moved, conflict, posterior.prior_mean)
     assert (followed.guide_precision[:, :3] == 0).all()
     torch.testing.assert_close(followed.guide_precision[:, 3], posterior.guide_precision[:, 0].expand(2, 40, 32) / 4)
     expected = problem.truncate.zero_filled(moved.lr_maps).log()
     torch.testing.assert_close(followed.prior_mean[:, :3], expected[:, :3])
     assert torch.equal(followed.prior_mean[:, 4:], posterior.prior_mean[:, 4:])
+
+
+def test_fluid_beside_a_conflict_does_not_ring_into_it():
+    posterior, problem = box()
+    maps = posterior.prior_mean.exp()
+    maps[2, 8:12] = 1.4
+    rung = SimpleNamespace(**{**vars(problem), "lr_maps": problem.truncate(maps)})
+    conflict = torch.zeros(SHAPE, dtype=torch.float64)
+    conflict[:6] = 1
+    followed = follow_lr_maps(posterior, rung, conflict, maps.log()).prior_mean[2, :6]
+    interpolated = problem.truncate.zero_filled(rung.lr_maps)[2, :6]
+    assert (interpolated / maps[2, :6] - 1).abs().max() > 0.5
+    assert (followed.exp() / maps[2, :6] - 1).abs().max() < 0.15
 
 
 def test_a_restart_drops_log_maps_and_multipliers_in_a_conflict():

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 import torch
 from torch.nn.functional import max_pool3d
 
+from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
-from napari_swig_qmri.super_resolution.solver.regression import interpolate_with_floor
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 CONFLICT_NOISE = 0.01  # relative LR residual that is never a conflict
 AGREED = 0.01  # LR multipliers are kept only where the conflict is below this
 LEAST_AGREEMENT = 1e-3  # 1 - conflict of a voxel of a coarse guide that has no weight
-FLUID_T2 = 0.25  # s, above which an LR voxel holds CSF
+FLUID_T2 = 0.25  # s, above which a voxel holds CSF
 NEAR_FLUID, MOSTLY_FLUID = 0.01, 0.1  # smoothed share of LR voxels with CSF
 FLUID_FACTOR = 3.0  # the residual of T1, or of signals, is divided by this next to CSF
 CONFLICT_USUAL = 0.3  # smooth square LR residual over noise that tissue always has; noise alone makes 0.08
@@ -126,18 +126,31 @@ def _off_the_ends(problem: Problem) -> Tensor:
     return inner
 
 
-def follow_lr_maps(posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor) -> NegativeLogPosterior:
+def follow_lr_maps(
+    posterior: NegativeLogPosterior, problem: Problem, conflict: Tensor, log_maps: Tensor
+) -> NegativeLogPosterior:
     """Posterior that follows the LR maps where `conflict` ``(X, Y, Z)`` is 1.
 
-    There the guides have no weight, and the prior mean is the band-limited interpolation of the LR maps.
+    There the guides have no weight, and the prior mean is the band-limited interpolation of the LR maps, without
+    the ringing of the fluid that the maps `log_maps` ``(3, X, Y, Z)`` show around it.
     """
-    interpolated = interpolate_with_floor(problem.lr_maps, problem.truncate).log()
+    mean = _without_ringing(problem, conflict, log_maps).log()
     return replace(
         posterior,
         guide_precision=posterior.guide_precision * (1 - conflict).square(),
         coarse=tuple(_unused_in(conflict, each) for each in posterior.coarse),
-        prior_mean=clamp_to_bounds(torch.lerp(posterior.prior_mean, interpolated, conflict), posterior.upper_limits),
+        prior_mean=clamp_to_bounds(torch.lerp(posterior.prior_mean, mean, conflict), posterior.upper_limits),
     )
+
+
+def _without_ringing(problem: Problem, conflict: Tensor, log_maps: Tensor) -> Tensor:
+    """LR maps interpolated to ``(3, X, Y, Z)``, T2 without the ringing of fluid that lies outside a `conflict`.
+
+    Fluid has up to twenty times the T2 of tissue, and rings into tissue several voxels away.
+    """
+    fluid = torch.zeros_like(log_maps)
+    fluid[2] = (1 - conflict) * (log_maps[2].exp() - FLUID_T2).clamp(min=0)
+    return with_floor(problem.truncate.zero_filled(problem.lr_maps - problem.truncate(fluid)) + fluid)
 
 
 def _unused_in(conflict: Tensor, coarse: Observation) -> Observation:

@@ -58,7 +58,7 @@ def estimate_maps(
     )
     iterate = yield from staged(first, 0.0, 0.45, MATCHING)
     conflict = find_conflict(problem, posterior, noise, iterate.log_maps)
-    posterior = follow_lr_maps(posterior, problem, conflict)
+    posterior = follow_lr_maps(posterior, problem, conflict, iterate.log_maps)
     start = restart(iterate, posterior, conflict)
     last = refine(posterior, start, n_steps=LAST_STEPS, n_planes=n_planes, device=device)
     del iterate, start  # releases their volumes
