@@ -9,6 +9,9 @@ import torch
 from engine_cases import degraded, slab
 from run_cases import case, errors, solved, usual, zero_filled
 
+from napari_swig_qmri import Options, Verdict, super_resolve
+from napari_swig_qmri.super_resolution.examination.settings import SettingCheck
+from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings
 from napari_swig_qmri.super_resolution.judgement import DOUBTFUL, WORSE, expected_errors
 from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal
@@ -30,6 +33,15 @@ def in_whole_seconds(lr, t1w, t2w):
     data = lr.data.copy()
     data[1] = data[1].round()
     return replace(lr, data=data), [t1w, t2w]
+
+
+def test_settings_that_are_to_be_confirmed_need_a_look():
+    lr, guides = case()
+    doubtful = GuideFindings(guide="T1w", settings=SettingCheck(guides[0].sequence, 0.5))
+    fine = GuideFindings(guide="T2w", moved=1.0, settings=SettingCheck(guides[1].sequence, 0.02))
+    planned = plan(lr, guides, Options(method="posterior", device="cpu"))
+    result = super_resolve(replace(planned, findings=(doubtful, fine)))
+    assert result.verdict == Verdict("look", (doubtful.verdict,))
 
 
 def test_the_usual_result_is_good():

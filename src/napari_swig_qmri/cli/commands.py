@@ -59,7 +59,7 @@ def super_resolve_files(
     started = time.perf_counter()
     result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
-    say(*(notice for notice in result.notices if notice not in planned.notices), *result.verdict.reasons)
+    say(*(text for text in (*result.notices, *result.verdict.reasons) if text not in statements))
     others = [mask_path, options.b1 or given.transmit_map]
     sources = [*given.paths, *paths_of(guide_volumes), *(each for each in others if isinstance(each, Path))]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))

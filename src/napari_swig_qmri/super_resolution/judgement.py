@@ -8,7 +8,7 @@ their limits were measured on simulated cases with one fault each (docs/howto/ve
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.super_resolution.engine import Solution
+    from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings
 
 NOISE_MEDIAN = 0.6745  # median magnitude of noise with a standard deviation of 1
 LEAST_LEFT = 0.2  # of an error that is left when noise is subtracted
@@ -46,7 +47,11 @@ UNTESTED = "The result could not be tested: {}."
 
 
 def verdict_of(
-    solution: Solution, lr_residual: Tensor, rehearsal: Rehearsal | Unrehearsed, problem: Problem
+    solution: Solution,
+    lr_residual: Tensor,
+    rehearsal: Rehearsal | Unrehearsed,
+    problem: Problem,
+    findings: Sequence[GuideFindings],
 ) -> Verdict:
     """Verdict on a solution.
 
@@ -56,11 +61,14 @@ def verdict_of(
         ``(3, x, y, z)``, measured minus truncated maps, with PD relative to water.
     rehearsal
         Errors one scale up, or why there are none. Without a guide nothing needs to be tested.
+    findings
+        What was found about each guide. Settings that are to be confirmed need a look.
     """
     if not problem.sequences:
         return Verdict()
+    unconfirmed = [found.verdict for found in findings if found.is_doubtful]
     if isinstance(rehearsal, Unrehearsed):
-        return Verdict(LOOK, (UNTESTED.format(rehearsal.reason),))
+        return Verdict(LOOK, (UNTESTED.format(rehearsal.reason), *unconfirmed))
     relative = lr_residual / with_floor(problem.lr_maps)
     expected = _named(expected_errors(rehearsal, relative, solution.noise.lr_maps, problem), problem)
     systematic = _named(systematic_errors(relative, problem), problem)
@@ -71,6 +79,7 @@ def verdict_of(
         *([WORSE_TEXT.format(_listed(worse, "{:.2g}"))] if worse else []),
         *([DOUBTFUL_TEXT.format(_listed(doubtful, "{:.2g}"))] if doubtful else []),
         *([SYSTEMATIC_TEXT.format(_listed(off, "{:.0%}"))] if off else []),
+        *unconfirmed,
         *([REMEDY] if worse or off else []),
     ]
     return Verdict(DO_NOT_USE if worse else LOOK if reasons else GOOD, tuple(reasons))

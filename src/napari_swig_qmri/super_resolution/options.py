@@ -10,9 +10,7 @@ from types import NoneType
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
-from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.mapping import MappingProtocol
 from napari_swig_qmri.physics.protocols import PROTOCOLS, protocol_from, protocol_name
@@ -222,9 +220,9 @@ def _plain(value: Any) -> Any:
         return {protocol_name(value): asdict(value)}
     if isinstance(value, Path):
         return str(value)
-    if isinstance(value, Volume):
+    if hasattr(value, "source"):  # a `Volume`, whose class would load nibabel
         return value.source
-    if isinstance(value, SpatialImage):
+    if hasattr(value, "get_filename"):  # an image of nibabel
         return value.get_filename() or IN_MEMORY
     if isinstance(value, tuple) and len(value) == 2 and np.ndim(value[1]) == 2:
         return IN_MEMORY

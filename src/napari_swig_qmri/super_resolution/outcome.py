@@ -54,7 +54,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         estimated=_estimated(plan),
-        verdict=verdict_of(solution, left, rehearsal, problem),
+        verdict=verdict_of(solution, left, rehearsal, problem, plan.findings),
         notices=(*plan.notices, *_findings(solution, plan)),
         parameters=_parameters(solution, gains, plan),
     )
@@ -164,10 +164,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
     noises = solution.noise.lr_maps.tolist()
     nothing = [None] * len(plan.guides)
-    poses, fields = plan.poses or nothing, plan.fields or nothing
+    poses = plan.poses or nothing
     noise = solution.noise.guides.tolist()
-    found = zip(poses, fields, plan.settings, strict=True)
-    guides = zip(plan.guides, problem.sequences, gains, noise, found, strict=True)
+    guides = zip(plan.guides, problem.sequences, gains, noise, poses, plan.findings, strict=True)
     return {
         "method": method,
         "weights": weights if method == "network" else None,
@@ -192,13 +191,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
                 "noise": noise,
                 "pose": pose and pose.to_json(),  # None if none was looked for
                 "warp": pose and pose.warped and pose.warped.to_json(),  # None if the moved guide fits
-                "doctor": {
-                    **({"transmit_field": plan.transmit_field.to_json()} if plan.transmit_field else {}),
-                    **(field.to_json() if field else {}),
-                    **(setting.to_json() if setting else {}),
-                },
+                "doctor": found.to_json(),
             }
-            for guide, sequence, gain, noise, (pose, field, setting) in guides
+            for guide, sequence, gain, noise, pose, found in guides
         ],
         "notice": RESEARCH_NOTICE,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -38,9 +38,15 @@ from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_ex
 from napari_swig_qmri.super_resolution.examination.pose import Pose
 from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
-from napari_swig_qmri.super_resolution.examination.settings import FittedSetting, fitted_settings, with_fitted
+from napari_swig_qmri.super_resolution.examination.settings import (
+    FittedSetting,
+    SettingCheck,
+    checked_settings,
+    with_fitted,
+)
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
+from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings, departures, findings_of
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
@@ -102,8 +108,8 @@ class RunPlan:
         Receive field that each guide was divided by, 1 where nothing was corrected; None if none was looked for.
     transmit_field
         Map of the transmit field that the guides were corrected by; None without one.
-    settings
-        Sequence that explains each guide better than the one that it came with, None where that one fits.
+    findings
+        What was found about each guide, with a verdict.
     memory
         Estimated peak memory in bytes.
     seconds
@@ -132,10 +138,20 @@ class RunPlan:
     poses: tuple[Pose, ...] | None
     fields: tuple[ReceiveField, ...] | None
     transmit_field: TransmitField | None
-    settings: tuple[FittedSetting | None, ...]
+    findings: tuple[GuideFindings, ...]
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
+
+    @property
+    def settings(self) -> tuple[FittedSetting | None, ...]:
+        """Sequence that explains each guide better than the one that it came with, None where that one fits."""
+        return tuple(found.settings.better for found in self.findings)
+
+    @property
+    def verdicts(self) -> tuple[str, ...]:
+        """Verdict on each guide."""
+        return tuple(found.verdict for found in self.findings)
 
     def __repr__(self) -> str:
         guides = f", guides {', '.join(guide.name for guide in self.guides)}" if self.guides else ""
@@ -215,15 +231,17 @@ def plan(
     if (shift := header_shift(measured, images, prepared.poses)) is not None:
         planned = plan(with_shifted_header(given, shift), guides, replace(options, b1=transmit_map), mask)
         return replace(planned, options=options, notices=(*about_files, shift_notice(shift), *planned.notices))
-    problem, settings = drained(_examined(prepared, options, measured, images))
-    told = [found.notice(image.name) for image, found in zip(images, settings, strict=True) if found]
-    if options.correct_sequence and told:
+    problem, settings, blurs = drained(_examined(prepared, options, measured, images))
+    if options.correct_sequence and any(check.better for check in settings):
         as_found = replace(options, correct_sequence=False, b1=transmit_map)
         planned = plan(given, with_fitted(images, settings), as_found, mask)
-        corrected = [
-            found.notice(image.name, is_corrected=True) for image, found in zip(images, settings, strict=True) if found
-        ]
-        return replace(planned, options=options, settings=settings, notices=(*corrected, *planned.notices))
+        findings = tuple(
+            replace(found, settings=check, is_sequence_corrected=True) if check.better else found
+            for found, check in zip(planned.findings, settings, strict=True)
+        )
+        others = (notice for notice in planned.notices if notice not in planned.verdicts)
+        return replace(planned, options=options, findings=findings, notices=(*others, *departures(findings)))
+    findings = findings_of(images, prepared, settings, blurs)
     if options.resolution:
         problem = drained(with_open_ends(problem))
     return RunPlan(
@@ -240,7 +258,7 @@ def plan(
         poses=prepared.poses,
         fields=prepared.fields,
         transmit_field=prepared.transmit_field,
-        settings=settings,
+        findings=findings,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
         notices=(
@@ -249,8 +267,7 @@ def plan(
             *about_field,
             *_about(images),
             *hr_grid_notices(measured, prepared.kept, hr_grid),
-            *prepared.notices,
-            *told,
+            *departures(findings),
             *about_mask,
             *problem.notices,
             *_about_missing(options, measured, len(images)),
@@ -260,24 +277,25 @@ def plan(
 
 def _examined(
     prepared: PreparedGuides, options: Options, maps: QuantitativeMaps, guides: Sequence[WeightedImage]
-) -> Generator[None, None, tuple[Problem, tuple[FittedSetting | None, ...]]]:
-    """Problem with what a part of the head tells of its images, and settings that fit better than those said.
+) -> Generator[None, None, tuple[Problem, tuple[SettingCheck, ...], Mapping[int, float]]]:
+    """Problem with what a part of the head tells of its images, how sequences fit, and the blur of guides in mm.
 
     The problem has the blur of guides, windows of the LR maps, and the signals that they were fitted to.
     """
     problem, part = prepared.problem, prepared.part
     is_open = options.maps_from == AUTO and maps.protocol is None
     if not can_be_examined(problem):
-        return problem, (None,) * len(guides)
+        return problem, (SettingCheck(),) * len(guides), {}
     part = part or (yield from solved_part(problem))
-    settings = fitted_settings(problem, part)
+    settings = checked_settings(problem, part, [guide.name for guide in guides])
+    blurs: Mapping[int, float] = {}
     yield
     if options.resolution:
-        problem, part = yield from with_guide_blur(problem, part, tuple(guide.name for guide in guides))
+        problem, part, blurs = yield from with_guide_blur(problem, part)
         problem, part = yield from with_measured_response(problem, part)
     if is_open:
         problem = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype))
-    return problem, settings
+    return problem, settings, blurs
 
 
 def _transmit_map(options: Options, files: MapFiles, grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:

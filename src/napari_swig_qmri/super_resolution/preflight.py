@@ -86,6 +86,7 @@ def describe(plan: RunPlan) -> tuple[str, ...]:
     lr_grid, hr_grid = plan.maps.grid, plan.hr_grid
     statements = [
         *plan.notices,
+        *(verdict for verdict in plan.verdicts if verdict not in plan.notices),
         f"Maps {size_text(lr_grid.voxel_size)} mm become {size_text(hr_grid.voxel_size)} mm, "
         f"{' × '.join(str(n) for n in hr_grid.shape)} voxels.",
         f"Runs on {str(plan.device).upper()}.",

@@ -25,17 +25,30 @@ def test_a_wrong_repetition_time_is_told_and_corrected_when_asked():
     assert none is None
     assert abs(found.fits.repetition_time / t1w.sequence.repetition_time - 1) < 0.1
     assert told.problem.sequences[0] == said
-    assert any(notice.startswith("T1w: TR ") and "fits" in notice for notice in told.notices)
+    assert any("TR " in notice and "fits, but its sidecar says" in notice for notice in told.notices)
     options = replace(OPTIONS, correct_sequence=True)
     corrected = plan(maps, [replace(t1w, sequence=said), t2w], options)
     assert corrected.problem.sequences[0] == found.fits
-    assert any(notice.startswith("T1w: TR ") and notice.endswith("corrected.") for notice in corrected.notices)
+    assert any("TR " in notice and notice.endswith("corrected.") for notice in corrected.notices)
 
 
 def test_an_mprage_that_is_said_to_be_a_spin_echo_is_told():
     sequences = {"T1w": Mprage.from_typical(), "T2w": USUAL_GUIDES["T2w"]}
     maps, (t1w, t2w) = degrade(slab().maps, 2.0, sequences, gains=(812.0, 95.0))
-    found, none = plan(maps, [replace(t1w, sequence=SpinEcho.from_typical()), t2w], OPTIONS).settings
+    run = plan(maps, [replace(t1w, sequence=SpinEcho.from_typical()), t2w], OPTIONS)
+    found, none = run.settings
     assert none is None
     assert isinstance(found.fits, Mprage)
-    assert "looks like an MPRAGE" in found.notice("T1w")
+    assert run.notices[-1].startswith("T1w: looks like an MPRAGE, TI about ")
+    assert run.notices[-1].endswith(" ms, but its sidecar says spin echo: confirm.")
+
+
+def test_exchanged_guides_are_told_and_exchanged_again_when_asked():
+    maps, (t1w, t2w) = degraded(slab().maps)
+    exchanged = [replace(t1w, sequence=t2w.sequence), replace(t2w, sequence=t1w.sequence)]
+    told = plan(maps, exchanged, OPTIONS)
+    assert all(
+        f"has the contrast of {other} (" in words for other, words in zip(("T2w", "T1w"), told.verdicts, strict=True)
+    )
+    corrected = plan(maps, exchanged, replace(OPTIONS, correct_sequence=True))
+    assert corrected.problem.sequences == (t1w.sequence, t2w.sequence)

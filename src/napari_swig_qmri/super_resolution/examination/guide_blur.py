@@ -36,11 +36,11 @@ LEAST_SEEN = 0.9  # share of an LR voxel that a guide has measured
 
 
 def with_guide_blur(
-    problem: Problem, part: SolvedPart, names: tuple[str, ...]
-) -> Generator[None, None, tuple[Problem, SolvedPart]]:
-    """Problem in which blurred guides are sharpened and compared as measured, with notices, and its part.
+    problem: Problem, part: SolvedPart
+) -> Generator[None, None, tuple[Problem, SolvedPart, Mapping[int, float]]]:
+    """Problem in which blurred guides are sharpened and compared as measured, its part, and their blur in mm.
 
-    `part` is that of the problem as it is, `names` are those of the guides. Nothing changes without a blurred guide.
+    `part` is that of the problem as it is. Nothing changes without a blurred guide.
     """
     changed, again = problem, part
     widths: Mapping[int, float] = {}
@@ -50,15 +50,11 @@ def with_guide_blur(
         scale = OVERESTIMATE if least == LEAST_WIDTHS[-1] else 1.0
         widths = {guide: each.fwhm / scale for guide, each in found.items() if each.fwhm > least * edge}
         if not any(each.gain > LEAST_GAIN and each.fwhm > LEAST_WIDTHS[0] * edge for each in found.values()):
-            return problem, part
+            return problem, part, {}
         yield
         changed = yield from _sharpened(problem, widths)
         again = yield from solved_part(changed)
-    notices = [
-        f"{names[guide]} is blurred to about {width:.1f} mm: it is sharpened, and compared at this resolution."
-        for guide, width in widths.items()
-    ]
-    return replace(changed, notices=(*problem.notices, *notices)), again
+    return changed, again, widths
 
 
 def _fitted(problem: Problem, part: SolvedPart) -> dict[int, Width]:

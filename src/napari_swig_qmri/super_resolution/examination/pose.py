@@ -19,7 +19,6 @@ from scipy.spatial.transform import Rotation
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import VoxelGrid
-from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.super_resolution.examination.pose_contrasts import explaining_images
 from napari_swig_qmri.super_resolution.examination.pose_fit import MOST_MISFIT, Fit, compared_voxels, fitted_pose
 from napari_swig_qmri.super_resolution.examination.warp_fit import WarpFit, fitted_warp
@@ -67,12 +66,6 @@ class Pose:
             "rotation_deg": round(self.degrees, DECIMALS),
             "affine": self.affine.tolist(),
         }
-
-    def notice(self, name: str) -> str:
-        """Sentence on a guide that was moved or warped."""
-        moved = [f"moved {np.linalg.norm(self.shift):.1f} mm", f"turned {self.degrees:.1f} degrees"]
-        warped = [f"warped by up to {self.warped.largest:.1f} mm"] if self.warped else []
-        return f"{name}: {joined([*(moved if self.is_corrected else []), *warped])} against the maps: corrected."
 
 
 def unmoved() -> Pose:

@@ -44,7 +44,6 @@ class PreparedGuides:
 
     problem: Problem
     kept: list[WeightedImage]  # guides as they came that were not sharpened
-    notices: tuple[str, ...]
     poses: tuple[Pose, ...] | None = None  # None if none was looked for
     fields: tuple[ReceiveField, ...] | None = None  # None if none was looked for
     transmit_field: TransmitField | None = None  # None without a map of it
@@ -70,12 +69,12 @@ def prepared_guides(
     def prepared(
         corrected: Sequence[WeightedImage], warps: Sequence[Warp | None] | None = None
     ) -> Generator[None, None, PreparedGuides]:
-        sharp, notices = (yield from sharpened_guides(corrected, hr_grid)) if options.resolution else (corrected, ())
+        sharp = (yield from sharpened_guides(corrected, hr_grid)) if options.resolution else corrected
         problem = yield from prepare(maps, sharp, hr_grid, mask, dtype, corrected, signals, warps)
         if options.resolution:
             problem = with_guide_support(problem, sharp)
         kept = [guide for guide, before, after in zip(guides, corrected, sharp, strict=True) if before is after]
-        return PreparedGuides(problem=problem, kept=kept, notices=tuple(notices))
+        return PreparedGuides(problem=problem, kept=kept)
 
     result, placed = (yield from prepared(guides)), guides
     if options.pose and guides:
@@ -87,10 +86,7 @@ def prepared_guides(
         prepared = partial(prepared, warps=[pose.warp for pose in poses])
         if any(pose.warp for pose in poses):
             result = yield from prepared(placed)
-        moves = [
-            pose.notice(guide.name) for guide, pose in zip(guides, poses, strict=True) if pose.is_corrected or pose.warp
-        ]
-        result = replace(result, poses=poses, notices=(*moves, *result.notices))
+        result = replace(result, poses=poses)
     if transmit_map is not None and guides:
         result, placed = yield from _in_nominal_field(result, placed, transmit_map, prepared)
     if options.field and can_be_examined(result.problem):
@@ -115,7 +111,7 @@ def _in_nominal_field(
     maps = (yield from predict(nearly.problem)).maps
     corrected = yield from in_nominal_field(guides, maps, problem.hr_grid, transmit_map)
     result = yield from prepared(corrected)
-    return replace(result, poses=placed.poses, transmit_field=field, notices=placed.notices), corrected
+    return replace(result, poses=placed.poses, transmit_field=field), corrected
 
 
 def _without_fields(
@@ -135,11 +131,9 @@ def _without_fields(
         result = yield from prepared(without_fields(guides, fields))
         if change < SETTLED:
             break
-    found = [field.notice(guide.name) for guide, field in zip(guides, fields, strict=True) if field.is_corrected]
     return replace(
         result,
         poses=placed.poses,
         fields=fields,
         transmit_field=placed.transmit_field,
-        notices=(*placed.notices, *found),
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from nibabel.affines import apply_affine
@@ -34,7 +34,6 @@ LEAST_LOOK, LOOK_ERRORS = 0.008, 2.5  # the same in the middle of the head, for 
 LEAST_VOXELS = 500  # LR voxels
 BEYOND = 1.1  # times the extent of tissue around its middle, where a field stays as it is at that distance
 EXTREMES = (2, 98)  # percentiles over tissue that tell the strength of a field
-DECIMALS = 4  # of the numbers in the JSON
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,14 +56,6 @@ class ReceiveField:
         for x in range(grid.shape[0]):
             factor[x] = np.exp(polynomials(apply_affine(affine, plane + np.array([x, 0, 0]))) @ self.coefficients)
         return factor
-
-    def notice(self, name: str) -> str:
-        """Sentence on a guide that was divided by it."""
-        return f"{name}: receive field ±{100 * self.strength:.0f} %: corrected."
-
-    def to_json(self) -> dict[str, Any]:
-        """Strength of the field that was corrected, relative."""
-        return {"receive_field": round(self.strength, DECIMALS)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,7 @@ from napari_swig_qmri.super_resolution.examination.receive_field import LEAST_VO
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from napari_swig_qmri.data.volumes import FloatArray, WeightedImage
     from napari_swig_qmri.physics.signal_models import SignalModel
@@ -35,6 +35,8 @@ LEAST_CHANGE = 0.15  # relative; smaller errors of settings are not told from th
 LEAST_GAIN = 0.08  # share of the misfit that another time must remove
 MOST_MISFIT = 0.04  # that may be left: noise of maps attenuates contrasts and so changes the time that fits
 MOST_OF_KIND, GAIN_OF_KIND = 0.06, 0.25  # the same for another kind of sequence, beyond what another time removes
+UNEXPLAINED = 0.3  # misfit of which no noise, blur or mixed voxels are the reason
+EXCHANGED, SHARE_OF_EXCHANGED = 0.2, 0.4  # least misfit as said, and share of it that another guide's sequence leaves
 USUAL = 0.45  # of the logarithm of the time of another kind, within which it departs from a usual one
 KINDS = (  # what a spin echo may be instead, the time that is fitted, and its name
     (Mprage.from_typical(), "inversion_time", "an MPRAGE"),
@@ -52,48 +54,126 @@ class FittedSetting:
     misfit: float  # robust relative deviation over tissue that is left
     misfit_as_said: float
     kind: str = ""  # in words, if it is of another kind
+    exchanged_with: str = ""  # the guide whose sequence it is, if there is one
 
-    def notice(self, guide: str, *, is_corrected: bool = False) -> str:
-        """Sentence on a guide whose settings do not fit."""
-        label = next(short_label(each) for each in settings_of(self.fits) if each.name == self.name)
+    @property
+    def words(self) -> str:
+        """What fits, and what was said."""
+        if self.exchanged_with:
+            return f"has the contrast of {self.exchanged_with} ({summary(self.fits)}), not of {summary(self.said)}"
         time = ms(round(getattr(self.fits, self.name), 2 if self.kind else 3))
-        end = "corrected." if is_corrected else "confirm it, or correct its `sequence`."
         if self.kind:
-            return f"{guide}: looks like {self.kind}, {label} about {time}, but came as {summary(self.said)}: {end}"
-        return f"{guide}: {label} {time} fits, but it is said to be {ms(getattr(self.said, self.name))}: {end}"
+            said = self.said.title.lower()
+            return f"looks like {self.kind}, {_label(self.fits, self.name)} about {time}, but its sidecar says {said}"
+        said = ms(getattr(self.said, self.name))
+        return f"{_label(self.fits, self.name)} {time} fits, but its sidecar says {said}"
 
     def to_json(self) -> dict[str, Any]:
-        """The sequence and the time that fit, in s, and the misfits."""
-        return {
-            "sequence_that_fits": type(self.fits).__name__,
-            self.name: round(getattr(self.fits, self.name), 4),
-            "misfit": round(self.misfit, 4),
-            "misfit_as_said": round(self.misfit_as_said, 4),
-        }
+        """The sequence and the time that fit, in s."""
+        return {"sequence_that_fits": type(self.fits).__name__, self.name: round(getattr(self.fits, self.name), 4)}
 
 
-def fitted_settings(problem: Problem, part: SolvedPart) -> tuple[FittedSetting | None, ...]:
-    """The time that fits each guide of a problem; None where what is said fits, or cannot be checked."""
-    return tuple(_fitted(problem, part, guide) for guide in range(len(problem.sequences)))
+@dataclass(frozen=True)
+class SettingCheck:
+    """How well the sequence of a guide explains its contrast."""
+
+    said: SignalModel | None = None
+    misfit: float | None = None  # robust relative deviation over tissue as said; None if it was not compared
+    better: FittedSetting | None = None
+
+    @property
+    def departs(self) -> bool:
+        """Whether something else fits, or nothing does."""
+        return self.better is not None or (self.misfit or 0.0) > UNEXPLAINED
+
+    def words(self, *, is_corrected: bool = False) -> Iterator[str]:
+        """What fits, in words; nothing if nothing was compared."""
+        if self.better is not None:
+            yield f"{self.better.words}: {'corrected' if is_corrected else 'confirm'}"
+        elif self.said is None or self.misfit is None:
+            return
+        elif self.misfit > UNEXPLAINED:
+            yield f"its contrast does not fit {summary(self.said)}, by {100 * self.misfit:.0f} %: check the sequence"
+        elif self.misfit < MOST_MISFIT:
+            name = _checked_time(self.said)
+            yield f"{_label(self.said, name)} {ms(getattr(self.said, name))} fits"
+        else:
+            yield f"its contrast fits within {100 * self.misfit:.0f} %"
+
+    def to_json(self) -> dict[str, Any]:
+        """Misfit as said, and the sequence and the time that fit with theirs."""
+        said = {} if self.misfit is None else {"misfit_as_said": round(self.misfit, 4)}
+        return said | ({**self.better.to_json(), "misfit": round(self.better.misfit, 4)} if self.better else {})
 
 
-def with_fitted(guides: Sequence[WeightedImage], settings: Sequence[FittedSetting | None]) -> tuple[WeightedImage, ...]:
+def checked_settings(problem: Problem, part: SolvedPart, names: Sequence[str]) -> tuple[SettingCheck, ...]:
+    """How well the sequence of each guide fits it, and what fits better; `names` are those of the guides."""
+    checks = []
+    for guide, said in enumerate(problem.sequences):
+        found = compared(problem, part, guide, said)
+        if len(found.voxels) < LEAST_VOXELS or not said.is_scaled_by_pd:
+            checks.append(SettingCheck(said))
+            continue
+        field = polynomials(apply_affine(coordinates_of_tissue(problem) @ problem.lr_grid.affine, found.voxels))
+        maps = with_floor(problem.lr_maps)[(slice(None), *torch.as_tensor(found.voxels.T))]
+        signals = _Signals(maps, _log_signal(said, maps) + found.log_ratio, field, found.reliability)
+        as_said = signals.misfit(said, None, 0.0)
+        better = _exchanged(signals, problem.sequences, guide, as_said, names) or _fitted(signals, said, as_said)
+        checks.append(SettingCheck(said, as_said, better))
+    return tuple(_with_partner(check, guide, checks, names) for guide, check in enumerate(checks))
+
+
+def _exchanged(
+    signals: _Signals, sequences: Sequence[SignalModel], guide: int, as_said: float, names: Sequence[str]
+) -> FittedSetting | None:
+    """The sequence of another guide if it fits and the own one does not."""
+    others = {other: signals.misfit(each, None, 0.0) for other, each in enumerate(sequences) if each.is_scaled_by_pd}
+    others.pop(guide)
+    best = min(others, key=lambda other: others[other], default=None)
+    if best is None or as_said < EXCHANGED or others[best] > SHARE_OF_EXCHANGED * as_said:
+        return None
+    said, fits = sequences[guide], sequences[best]
+    return FittedSetting(_checked_time(fits), said, fits, others[best], as_said, exchanged_with=names[best])
+
+
+def _with_partner(
+    check: SettingCheck, guide: int, checks: Sequence[SettingCheck], names: Sequence[str]
+) -> SettingCheck:
+    """The check of a guide whose sequence fits another guide, and whose own does not fit."""
+    for other, each in enumerate(checks):
+        is_partner = each.better is not None and each.better.exchanged_with == names[guide]
+        if is_partner and each.said is not None and check.said is not None and (check.misfit or 0.0) > EXCHANGED:
+            if check.better is not None and check.better.exchanged_with:
+                return check
+            misfit = check.misfit or 0.0
+            name = _checked_time(each.said)
+            return replace(
+                check,
+                better=FittedSetting(name, check.said, each.said, misfit, misfit, exchanged_with=names[other]),
+            )
+    return check
+
+
+def with_fitted(guides: Sequence[WeightedImage], checks: Sequence[SettingCheck]) -> tuple[WeightedImage, ...]:
     """Guides with the sequences that fit them."""
     return tuple(
-        replace(guide, sequence=found.fits) if found else guide for guide, found in zip(guides, settings, strict=True)
+        replace(guide, sequence=check.better.fits) if check.better else guide
+        for guide, check in zip(guides, checks, strict=True)
     )
 
 
-def _fitted(problem: Problem, part: SolvedPart, guide: int) -> FittedSetting | None:
-    said = problem.sequences[guide]
-    found = compared(problem, part, guide, said)
-    if len(found.voxels) < LEAST_VOXELS or not said.is_scaled_by_pd:
-        return None
-    field = polynomials(apply_affine(coordinates_of_tissue(problem) @ problem.lr_grid.affine, found.voxels))
-    maps = with_floor(problem.lr_maps)[(slice(None), *torch.as_tensor(found.voxels.T))]
-    signals = _Signals(maps, _log_signal(said, maps) + found.log_ratio, field, found.reliability)
-    as_said = signals.misfit(said, None, 0.0)
-    name = "inversion_time" if hasattr(said, "inversion_time") else "repetition_time"
+def _checked_time(sequence: SignalModel) -> str:
+    """The time that is fitted to the contrast of a sequence."""
+    return "inversion_time" if hasattr(sequence, "inversion_time") else "repetition_time"
+
+
+def _label(sequence: SignalModel, name: str) -> str:
+    return next(short_label(each) for each in settings_of(sequence) if each.name == name)
+
+
+def _fitted(signals: _Signals, said: SignalModel, as_said: float) -> FittedSetting | None:
+    """The time or the kind of sequence that fits a guide; None if what is said fits."""
+    name = _checked_time(said)
     change, misfit = signals.fitted(said, name)
     if type(said) in (SpinEcho, TurboSpinEcho):
         for other, of_other, kind in KINDS:

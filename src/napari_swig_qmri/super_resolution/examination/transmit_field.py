@@ -91,11 +91,11 @@ def _corrected(guide: WeightedImage, maps: Tensor, field: Tensor) -> WeightedIma
         data = guide.data / np.maximum((actual * nominal + near) / (nominal**2 + near), NEAR_NULL)
         return replace(guide, data=data.astype(np.float32))
     seen, told = has_value(guide.data), list(guide.notices)
-    data = np.where(seen, guide.data, 0).astype(np.float32)
+    shown = np.where(seen, guide.data, 0).astype(np.float32)
     if isinstance(sequence, Mp2rageUni):
-        data = uniform_image(data, seen, guide.name, told)
-    data = np.where(seen, data + nominal - actual, guide.data)
-    return replace(guide, data=data.astype(np.float32), notices=tuple(told))
+        shown = uniform_image(shown, seen, guide.name, told)
+    changed = np.where(seen, shown + nominal - actual, guide.data)
+    return replace(guide, data=changed.astype(np.float32), notices=tuple(told))
 
 
 def _signals(sequence: SignalModel, maps: Tensor, field: Tensor) -> tuple[FloatArray, FloatArray]:

@@ -16,7 +16,6 @@ from scipy.ndimage import gaussian_filter, zoom
 from napari_swig_qmri.data.gaps import has_value
 from napari_swig_qmri.data.resampling import resampled
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, VoxelGrid, WeightedImage
-from napari_swig_qmri.data.wording import size_text
 
 COARSE = 1.25  # ratio of voxel edges above which a guide is coarse
 AS_FINE = 1.1  # ratio of voxel edges up to which another guide counts as equally fine
@@ -29,12 +28,12 @@ LARGEST_CORRECTION = 2.0  # factor
 
 def sharpened_guides(
     guides: Sequence[WeightedImage], hr_grid: VoxelGrid
-) -> Generator[None, None, tuple[tuple[WeightedImage, ...], tuple[str, ...]]]:
-    """Guides with those replaced that are coarser than the HR grid, where a finer guide exists, and a sentence on each.
+) -> Generator[None, None, tuple[WeightedImage, ...]]:
+    """Guides with those replaced that are coarser than the HR grid, where a finer guide exists.
 
     Images with negative values by their nature (MP2RAGE UNI, phase-sensitive inversion recovery) are left alone.
     """
-    result, notices = [], []
+    result = []
     for guide in guides:
         yield
         fine_grid = _fine_grid(guide.grid, hr_grid)
@@ -43,11 +42,7 @@ def sharpened_guides(
             result.append(guide)
             continue
         result.append((yield from _sharpened(guide, partner, fine_grid)))
-        notices.append(
-            f"{guide.name} has voxels of {size_text(guide.grid.voxel_size)} mm: its detail inside them follows "
-            f"{partner.name}."
-        )
-    return tuple(result), tuple(notices)
+    return tuple(result)
 
 
 def _is_signed(guide: WeightedImage) -> bool:
