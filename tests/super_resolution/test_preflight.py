@@ -78,7 +78,7 @@ def test_guides_on_another_grid_are_named(box):
     lr, guides = box
     grid = guides[1].grid.with_shape((8, 8, 8))
     moved = replace(guides[1], grid=grid, data=guides[1].data[::2, ::2, ::2])
-    assert "T2w: 2.0 mm slices: corrected" in said(lr, [guides[0], moved])
+    assert "T2w: voxels of 2 × 2 × 2 mm: corrected" in said(lr, [guides[0], moved])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ T1W = SpinEcho(echo_time=0.012, repetition_time=0.6)
 LONG = SpinEcho(echo_time=0.012, repetition_time=0.8)
 T2W = SpinEcho(echo_time=0.09, repetition_time=5.0)
 MPRAGE = Mprage.from_typical(inversion_time=0.9)
+SLICES = (1.0, 1.0, 3.0)  # mm
 OTHER_TIME = SettingCheck(
     T1W, 0.08, FittedSetting("repetition_time", SpinEcho(echo_time=0.012, repetition_time=0.8), T1W, 0.02, 0.08)
 )
@@ -30,7 +31,13 @@ TABLE = [
         "in place; its contrast does not fit Spin echo: TE 90, TR 5000 ms, by 42 %: check the sequence",
     ),
     (
-        {"slices": 3.0, "moved": 0.82, "turned": 0.61, "receive_field": 0.09, "settings": SettingCheck(T2W, 0.03)},
+        {
+            "coarse": SLICES,
+            "moved": 0.82,
+            "turned": 0.61,
+            "receive_field": 0.09,
+            "settings": SettingCheck(T2W, 0.03),
+        },
         "3.0 mm slices, moved 0.8 mm and turned 0.6 degrees against the maps: corrected; receive field ±9 %: "
         "corrected; TR 5000 ms fits",
     ),
@@ -38,6 +45,7 @@ TABLE = [
         {"moved": 1.0, "warped": 2.0},
         "moved 1.0 mm, turned 0.0 degrees and warped by up to 2.0 mm against the maps: corrected",
     ),
+    ({"coarse": (2.0, 2.0, 2.0)}, "voxels of 2 × 2 × 2 mm: corrected"),
     ({"warped": 0.5}, "warped by up to 0.5 mm against the maps: corrected"),
     ({"blur": 1.9}, "blurred to about 1.9 mm: sharpened, and compared at this resolution"),
     ({"transmit_field": TransmitField("b1.nii", 0.83, 1.2)}, "B1+ -17 to +20 %: corrected"),
@@ -60,8 +68,12 @@ def test_findings_are_told_in_words_with_numbers(found, words):
 
 
 def test_the_json_has_the_numbers():
-    found = GuideFindings(guide="T1w", slices=3.0, receive_field=0.0912345, settings=OTHER_KIND)
+    found = GuideFindings(guide="T1w", coarse=SLICES, receive_field=0.0912345, settings=OTHER_KIND)
     told = found.to_json()
-    assert (told["slices_mm"], told["receive_field"], told["sequence_that_fits"]) == (3.0, 0.0912, "Mprage")
+    assert (told["coarse_voxels_mm"], told["receive_field"], told["sequence_that_fits"]) == (
+        [1.0, 1.0, 3.0],
+        0.0912,
+        "Mprage",
+    )
     assert math.isclose(told["inversion_time"], 0.9)
     assert (told["misfit"], told["misfit_as_said"]) == (0.03, 0.11)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from napari_swig_qmri.data.wording import joined
+from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.super_resolution.examination.pose import unmoved
 from napari_swig_qmri.super_resolution.examination.settings import SettingCheck
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides
     from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
 
+THICK = 1.25  # ratio of the largest to the next edge of voxels from which they are slices
 DECIMALS = 4  # of the numbers in the JSON
 
 
@@ -26,7 +27,7 @@ class GuideFindings:
 
     guide: str
     is_placed: bool = False  # whether its pose was looked for
-    slices: float | None = None  # mm, largest edge of voxels whose detail was taken from another guide
+    coarse: tuple[float, ...] = ()  # mm, edges of voxels whose detail was taken from another guide
     blur: float | None = None  # mm
     moved: float = 0.0  # mm
     turned: float = 0.0  # degrees
@@ -44,7 +45,7 @@ class GuideFindings:
     @property
     def departs(self) -> bool:
         """Whether anything was found that a reader should know."""
-        place = (self.slices, self.blur, self.moved, self.turned, self.warped)
+        place = (self.coarse, self.blur, self.moved, self.turned, self.warped)
         return any((*place, self.transmit_field, self.receive_field, self.settings.departs))
 
     @property
@@ -54,13 +55,14 @@ class GuideFindings:
 
     def to_json(self) -> dict[str, Any]:
         """The verdict and its numbers: lengths in mm, times in s, fields as fractions."""
-        lengths = {"slices_mm": self.slices, "blur_mm": self.blur, "receive_field": self.receive_field}
+        lengths = {"blur_mm": self.blur, "receive_field": self.receive_field}
         numbers = {name: round(value, DECIMALS) for name, value in lengths.items() if value is not None}
         transmit = {"transmit_field": self.transmit_field.to_json()} if self.transmit_field else {}
-        return {"verdict": self.verdict, **numbers, **transmit, **self.settings.to_json()}
+        coarse = {"coarse_voxels_mm": [round(edge, DECIMALS) for edge in self.coarse]} if self.coarse else {}
+        return {"verdict": self.verdict, **coarse, **numbers, **transmit, **self.settings.to_json()}
 
     def _parts(self) -> Iterator[str]:
-        place = [*([f"{self.slices:.1f} mm slices"] if self.slices else []), *self._moves()]
+        place = [*self._voxels(), *self._moves()]
         if place:
             yield f"{', '.join(place)}: corrected"
         elif self.is_placed:
@@ -73,6 +75,13 @@ class GuideFindings:
         if self.receive_field:
             yield f"receive field ±{100 * self.receive_field:.0f} %: corrected"
         yield from self.settings.words(is_corrected=self.is_sequence_corrected)
+
+    def _voxels(self) -> Iterator[str]:
+        if not self.coarse:
+            return
+        *_, second, largest = sorted(self.coarse)
+        is_thick = largest > THICK * second
+        yield f"{largest:.1f} mm slices" if is_thick else f"voxels of {size_text(self.coarse)} mm"
 
     def _moves(self) -> Iterator[str]:
         moves = [f"moved {self.moved:.1f} mm", f"turned {self.turned:.1f} degrees"] if self.moved or self.turned else []
@@ -96,7 +105,7 @@ def findings_of(
             GuideFindings(
                 guide=guide.name,
                 is_placed=prepared.poses is not None,
-                slices=max(guide.grid.voxel_size) if is_sharpened else None,
+                coarse=guide.grid.voxel_size if is_sharpened else (),
                 blur=blurs.get(number),
                 moved=float(np.linalg.norm(pose.shift)),
                 turned=pose.degrees if pose.is_corrected else 0.0,
