@@ -1,4 +1,4 @@
-"""Verdicts on results with one fault each, beside the errors that only a simulation knows.
+"""Verdicts on results and guides with one fault each, beside the errors that only a simulation knows.
 
     python benchmarks/verdicts.py [LABELS] [--only TEXT] [--voxel-size 2] [--method network]
 
@@ -31,7 +31,7 @@ NOISY: Mapping[str, Mapping[str, float]] = {  # noise other than `NOISE`
     "maps with 10 % noise": {"map_noise": 0.1},
     "guides with 10 % noise": {"guide_noise": 0.1},
 }
-HEADING = ("fault", "verdict", "error PD / T1 / T2", "reasons")
+HEADING = ("fault", "verdict", "error PD / T1 / T2", "guides")
 
 
 def moved(voxels: float) -> Fault:
@@ -102,7 +102,8 @@ def main() -> None:
         )
         errors = " / ".join(f"{ours[each].median_ape / theirs[each].median_ape:.2f}" for each in ours)
         words[result.verdict.word] += 1
-        rows.append((name, result.verdict.word, errors, " ".join(result.verdict.reasons[:1])))
+        of_guides = " ".join(guide["doctor"]["verdict"] for guide in result.parameters["guides"])
+        rows.append((name, result.verdict.word, errors, of_guides))
     print(table(HEADING, rows))
     print(", ".join(f"{n} {word}" for word, n in words.items()))
 

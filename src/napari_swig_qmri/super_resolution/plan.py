@@ -291,7 +291,8 @@ def _examined(
     blurs: Mapping[int, float] = {}
     yield
     if options.resolution:
-        problem, part, blurs = yield from with_guide_blur(problem, part)
+        unexplained = [guide for guide, check in enumerate(settings) if check.departs]
+        problem, part, blurs = yield from with_guide_blur(problem, part, unexplained)
         problem, part = yield from with_measured_response(problem, part)
     if is_open:
         problem = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype))

@@ -7,7 +7,7 @@ that was found.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
+from collections.abc import Collection, Generator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -36,16 +36,17 @@ LEAST_SEEN = 0.9  # share of an LR voxel that a guide has measured
 
 
 def with_guide_blur(
-    problem: Problem, part: SolvedPart
+    problem: Problem, part: SolvedPart, unexplained: Collection[int] = ()
 ) -> Generator[None, None, tuple[Problem, SolvedPart, Mapping[int, float]]]:
     """Problem in which blurred guides are sharpened and compared as measured, its part, and their blur in mm.
 
-    `part` is that of the problem as it is. Nothing changes without a blurred guide.
+    `part` is that of the problem as it is. Guides whose contrast is `unexplained` are left out, since a wrong contrast
+    looks like blur. Nothing changes without a blurred guide.
     """
     changed, again = problem, part
     widths: Mapping[int, float] = {}
     for least in LEAST_WIDTHS:
-        found = _fitted(problem, again)
+        found = _fitted(problem, again, unexplained)
         edge = max(problem.hr_grid.voxel_size)
         scale = OVERESTIMATE if least == LEAST_WIDTHS[-1] else 1.0
         widths = {guide: each.fwhm / scale for guide, each in found.items() if each.fwhm > least * edge}
@@ -57,7 +58,7 @@ def with_guide_blur(
     return changed, again, widths
 
 
-def _fitted(problem: Problem, part: SolvedPart) -> dict[int, Width]:
+def _fitted(problem: Problem, part: SolvedPart, unexplained: Collection[int]) -> dict[int, Width]:
     """Blur of the guides of a problem, in mm, given a part that may have been solved without it."""
     lr_maps = with_floor(problem.lr_maps)
     maps = part.maps
@@ -68,7 +69,7 @@ def _fitted(problem: Problem, part: SolvedPart) -> dict[int, Width]:
     for guide, (sequence, measured) in enumerate(zip(problem.sequences, problem.lr_guides, strict=True)):
         where, tissue = compared & seen[guide], problem.tissue & seen[guide]
         is_coarse = any(each.guide == guide for each in problem.coarse)
-        if is_coarse or int(where.sum()) < LEAST_VOXELS or not tissue.any():
+        if is_coarse or guide in unexplained or int(where.sum()) < LEAST_VOXELS or not tissue.any():
             continue
         expected = sequence(*lr_maps) + problem.truncate(sequence(*maps)) - sequence(*averages)
         gain = float((measured[tissue] / expected[tissue]).median())
