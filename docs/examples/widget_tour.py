@@ -53,8 +53,8 @@ def main(folder: Path, voxel_size: float) -> None:
     viewer.close()
 
 
-def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
-    """Add LR maps with a T1w and a T2w guide, all with noise, as the reader would.
+def open_case(viewer: napari.Viewer, voxel_size: float, change: Callable[[list[Volume]], list[Volume]] = list) -> None:
+    """Add LR maps with a T1w and a T2w guide, all with noise, as the reader would, after a `change` of the guides.
 
     The maps are fitted to signals of low resolution, as a scanner measures them: truncating the maps themselves
     would ring more, and a T2-FLAIR of them shows little else.
@@ -73,7 +73,7 @@ def open_case(viewer: napari.Viewer, voxel_size: float) -> None:
         )
         for guide in guides
     ]
-    for layer in to_layers([*images, *map_volumes(lr_maps, "LR", FIELD)]):
+    for layer in to_layers([*change(images), *map_volumes(lr_maps, "LR", FIELD)]):
         viewer.add_layer(Layer.create(*layer))
     viewer.reset_view()
 

@@ -41,7 +41,7 @@ def test_settings_that_are_to_be_confirmed_need_a_look():
     fine = GuideFindings(guide="T2w", moved=1.0, settings=SettingCheck(guides[1].sequence, 0.02))
     planned = plan(lr, guides, Options(method="posterior", device="cpu"))
     result = super_resolve(replace(planned, findings=(doubtful, fine)))
-    assert result.verdict == Verdict("look", (doubtful.verdict,))
+    assert result.verdict == Verdict("look", ("The sequence or a setting of T1w does not fit: confirm it.",))
 
 
 def test_the_usual_result_is_good():

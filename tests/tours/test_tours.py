@@ -14,10 +14,12 @@ import pytest
 from paths import DOCS
 from skimage.io import imread
 
+TOURS = [("widget_tour", 19), ("inspect_tour", 11), ("compare_tour", 4), ("doctor_tour", 3)]
+
 
 @pytest.mark.slow
 @pytest.mark.gui
-@pytest.mark.parametrize(("tour", "n_pictures"), [("widget_tour", 19), ("inspect_tour", 11), ("compare_tour", 4)])
+@pytest.mark.parametrize(("tour", "n_pictures"), TOURS)
 def test_a_tour_shows_every_state(tour: str, n_pictures: int, tmp_path: Path) -> None:
     script = DOCS / "examples" / f"{tour}.py"
     words = [sys.executable, str(script), str(tmp_path), "--voxel-size", "3"]

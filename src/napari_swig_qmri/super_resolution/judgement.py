@@ -43,6 +43,7 @@ WORSE_TEXT = "Worse than interpolation: the expected error over that of interpol
 DOUBTFUL_TEXT = "Perhaps no better than interpolation: the expected error over that of interpolated maps is {}."
 SYSTEMATIC_TEXT = "In flat tissue the result differs from the measured maps by {}."
 REMEDY = "Check that guides and maps show the same head in the same place, and the sequences, gains and units given."
+UNCONFIRMED_TEXT = "The sequence or a setting of {} does not fit: confirm it."
 UNTESTED = "The result could not be tested: {}."
 
 
@@ -66,7 +67,8 @@ def verdict_of(
     """
     if not problem.sequences:
         return Verdict()
-    unconfirmed = [found.verdict for found in findings if found.is_doubtful]
+    unfit = [found.guide for found in findings if found.is_doubtful]
+    unconfirmed = [UNCONFIRMED_TEXT.format(joined(unfit))] if unfit else []
     if isinstance(rehearsal, Unrehearsed):
         return Verdict(LOOK, (UNTESTED.format(rehearsal.reason), *unconfirmed))
     relative = lr_residual / with_floor(problem.lr_maps)

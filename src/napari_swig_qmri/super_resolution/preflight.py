@@ -37,7 +37,7 @@ class Preflight:
     >>> from napari_swig_qmri import degrade, make_phantom, preflight
     >>> maps, guides = degrade(make_phantom(4.0, extent=((-40, 40), (-48, 48), (0, 32))).maps, 2)
     >>> preflight(maps, guides).statements[0]
-    'Maps 8 × 8 × 8 mm become 4 × 4 × 4 mm, 20 × 24 × 8 voxels.'
+    'T1w: in place.'
     """
 
     statements: tuple[str, ...]  # one sentence each, empty if there are problems
