@@ -143,9 +143,9 @@ def _scale_of(problem: Problem, refit_t2: bool) -> RegressionScale:
 
 
 def _can_refit_t2(problem: Problem) -> bool:
-    """Whether T2 is better fitted again: where PD tells air, and without signals of a known protocol."""
+    """Whether T2 is better fitted again: with several guides, PD that tells air, and no signals of a known protocol."""
     known = problem.lr_signals is not None and problem.lr_signals.name != UNKNOWN
-    return bool(problem.sequences) and all(problem.measured) and not known
+    return len(problem.sequences) > 1 and all(problem.measured) and not known
 
 
 def _usual_t2(problem: Problem) -> float:
