@@ -39,13 +39,11 @@ from napari_swig_qmri.super_resolution.examination.pose import Pose
 from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
 from napari_swig_qmri.super_resolution.examination.settings import (
-    FittedSetting,
     SettingCheck,
     checked_settings,
     with_fitted,
 )
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
-from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
 from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings, departures, findings_of
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
@@ -106,8 +104,6 @@ class RunPlan:
         Pose of each guide against the LR maps, the identity where nothing was corrected; None if none was looked for.
     fields
         Receive field that each guide was divided by, 1 where nothing was corrected; None if none was looked for.
-    transmit_field
-        Map of the transmit field that the guides were corrected by; None without one.
     findings
         What was found about each guide, with a verdict.
     memory
@@ -137,16 +133,10 @@ class RunPlan:
     problem: Problem
     poses: tuple[Pose, ...] | None
     fields: tuple[ReceiveField, ...] | None
-    transmit_field: TransmitField | None
     findings: tuple[GuideFindings, ...]
     memory: int
     seconds: float
     notices: tuple[str, ...] = ()
-
-    @property
-    def settings(self) -> tuple[FittedSetting | None, ...]:
-        """Sequence that explains each guide better than the one that it came with, None where that one fits."""
-        return tuple(found.settings.better for found in self.findings)
 
     @property
     def verdicts(self) -> tuple[str, ...]:
@@ -233,14 +223,10 @@ def plan(
         return replace(planned, options=options, notices=(*about_files, shift_notice(shift), *planned.notices))
     problem, settings, blurs = drained(_examined(prepared, options, measured, images))
     if options.correct_sequence and any(check.better for check in settings):
-        as_found = replace(options, correct_sequence=False, b1=transmit_map)
-        planned = plan(given, with_fitted(images, settings), as_found, mask)
-        findings = tuple(
-            replace(found, settings=check, is_sequence_corrected=True) if check.better else found
-            for found, check in zip(planned.findings, settings, strict=True)
+        planned = plan(
+            given, with_fitted(images, settings), replace(options, correct_sequence=False, b1=transmit_map), mask
         )
-        others = (notice for notice in planned.notices if notice not in planned.verdicts)
-        return replace(planned, options=options, findings=findings, notices=(*others, *departures(findings)))
+        return _as_corrected(planned, settings, options)
     findings = findings_of(images, prepared, settings, blurs)
     if options.resolution:
         problem = drained(with_open_ends(problem))
@@ -257,7 +243,6 @@ def plan(
         problem=problem,
         poses=prepared.poses,
         fields=prepared.fields,
-        transmit_field=prepared.transmit_field,
         findings=findings,
         memory=memory,
         seconds=_seconds(options, method, hr_grid, len(images)),
@@ -273,6 +258,16 @@ def plan(
             *_about_missing(options, measured, len(images)),
         ),
     )
+
+
+def _as_corrected(planned: RunPlan, settings: Sequence[SettingCheck], options: Options) -> RunPlan:
+    """Plan with corrected sequences that tells what `settings` of the guides as they came made it correct."""
+    findings = tuple(
+        replace(found, settings=check, is_sequence_corrected=True) if check.better else found
+        for found, check in zip(planned.findings, settings, strict=True)
+    )
+    others = (notice for notice in planned.notices if notice not in planned.verdicts)
+    return replace(planned, options=options, findings=findings, notices=(*others, *departures(findings)))
 
 
 def _examined(

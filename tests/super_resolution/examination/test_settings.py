@@ -12,16 +12,21 @@ from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 OPTIONS = Options(method="posterior", pose=False, resolution=False)
 
 
+def better(run):
+    """Sequence that explains each guide of a plan better than its own."""
+    return [found.settings.better for found in run.findings]
+
+
 def test_settings_that_fit_raise_no_doubt():
     maps, images = degraded(slab().maps)
-    assert plan(maps, images, OPTIONS).settings == (None, None)
+    assert better(plan(maps, images, OPTIONS)) == [None, None]
 
 
 def test_a_wrong_repetition_time_is_told_and_corrected_when_asked():
     maps, (t1w, t2w) = degraded(slab().maps)
     said = replace(t1w.sequence, repetition_time=1.4 * t1w.sequence.repetition_time)
     told = plan(maps, [replace(t1w, sequence=said), t2w], OPTIONS)
-    found, none = told.settings
+    found, none = better(told)
     assert none is None
     assert abs(found.fits.repetition_time / t1w.sequence.repetition_time - 1) < 0.1
     assert told.problem.sequences[0] == said
@@ -36,7 +41,7 @@ def test_an_mprage_that_is_said_to_be_a_spin_echo_is_told():
     sequences = {"T1w": Mprage.from_typical(), "T2w": USUAL_GUIDES["T2w"]}
     maps, (t1w, t2w) = degrade(slab().maps, 2.0, sequences, gains=(812.0, 95.0))
     run = plan(maps, [replace(t1w, sequence=SpinEcho.from_typical()), t2w], OPTIONS)
-    found, none = run.settings
+    found, none = better(run)
     assert none is None
     assert isinstance(found.fits, Mprage)
     assert run.notices[-1].startswith("T1w: looks like an MPRAGE, TI about ")

@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 
+LEAST_VALID = 0.95  # share of an LR voxel that a guide has measured
+
+
+def mostly_valid(problem: Problem, valid: Tensor) -> BoolArray:
+    """LR voxels ``(x, y, z)`` that a guide has measured, given its measured HR voxels ``(X, Y, Z)``."""
+    share: FloatArray = problem.truncate(valid.to(problem.guides.dtype)).numpy()
+    return share > LEAST_VALID
+
+
 @dataclass(frozen=True, eq=False, kw_only=True)
 class MovingImage:
     """A guide that is moved on the HR grid, and read on LR voxels."""

@@ -15,7 +15,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
 
-from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, mostly_valid
 from napari_swig_qmri.super_resolution.preparation.tissue import head_brightness, is_bright
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
@@ -89,7 +89,7 @@ def fitted_pose(
     head
         ``(x, y, z)``, LR voxels that are compared.
     """
-    where = head & (problem.truncate(valid.to(image.dtype)).numpy() > 0.95)
+    where = head & mostly_valid(problem, valid)
     if where.sum() < LEAST_VOXELS:
         return None
     moving, blocks = MovingImage.of(image, problem, where), blocks_of(np.argwhere(where))

@@ -117,7 +117,7 @@ def checked_settings(problem: Problem, part: SolvedPart, names: Sequence[str]) -
         field = polynomials(apply_affine(coordinates_of_tissue(problem) @ problem.lr_grid.affine, found.voxels))
         maps = with_floor(problem.lr_maps)[(slice(None), *torch.as_tensor(found.voxels.T))]
         signals = _Signals(maps, _log_signal(said, maps) + found.log_ratio, field, found.reliability)
-        as_said = signals.misfit(said, None, 0.0)
+        as_said = signals.misfit(said)
         better = _exchanged(signals, problem.sequences, guide, as_said, names) or _fitted(signals, said, as_said)
         checks.append(SettingCheck(said, as_said, better))
     return tuple(_with_partner(check, guide, checks, names) for guide, check in enumerate(checks))
@@ -127,7 +127,7 @@ def _exchanged(
     signals: _Signals, sequences: Sequence[SignalModel], guide: int, as_said: float, names: Sequence[str]
 ) -> FittedSetting | None:
     """The sequence of another guide if it fits and the own one does not."""
-    others = {other: signals.misfit(each, None, 0.0) for other, each in enumerate(sequences) if each.is_scaled_by_pd}
+    others = {other: signals.misfit(each) for other, each in enumerate(sequences) if each.is_scaled_by_pd}
     others.pop(guide)
     best = min(others, key=lambda other: others[other], default=None)
     if best is None or as_said < EXCHANGED or others[best] > SHARE_OF_EXCHANGED * as_said:
@@ -140,17 +140,15 @@ def _with_partner(
     check: SettingCheck, guide: int, checks: Sequence[SettingCheck], names: Sequence[str]
 ) -> SettingCheck:
     """The check of a guide whose sequence fits another guide, and whose own does not fit."""
+    if check.said is None or check.misfit is None or check.misfit <= EXCHANGED:
+        return check
+    if check.better is not None and check.better.exchanged_with:
+        return check
     for other, each in enumerate(checks):
-        is_partner = each.better is not None and each.better.exchanged_with == names[guide]
-        if is_partner and each.said is not None and check.said is not None and (check.misfit or 0.0) > EXCHANGED:
-            if check.better is not None and check.better.exchanged_with:
-                return check
-            misfit = check.misfit or 0.0
-            name = _checked_time(each.said)
-            return replace(
-                check,
-                better=FittedSetting(name, check.said, each.said, misfit, misfit, exchanged_with=names[other]),
-            )
+        if each.said is not None and each.better is not None and each.better.exchanged_with == names[guide]:
+            fits, left = each.said, check.misfit
+            swap = FittedSetting(_checked_time(fits), check.said, fits, left, left, exchanged_with=names[other])
+            return replace(check, better=swap)
     return check
 
 
@@ -209,8 +207,8 @@ class _Signals:
     field: FloatArray  # (voxel, n)
     reliability: FloatArray  # (voxel,)
 
-    def misfit(self, sequence: SignalModel, name: str | None, change: float) -> float:
-        """Robust deviation of the guide from a sequence with a time changed."""
+    def misfit(self, sequence: SignalModel, name: str | None = None, change: float = 0.0) -> float:
+        """Robust deviation of the guide from a sequence, with the time `name` changed by a factor exp(change)."""
         log_ratio = self.log_guide - self._at(sequence, name, change)
         return robust_fit(self.field, log_ratio, self.reliability).level
 

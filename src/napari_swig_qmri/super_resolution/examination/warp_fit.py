@@ -19,7 +19,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_swig_qmri.data.truncation import SeparableOperator, relative_axes
 from napari_swig_qmri.data.warping import Warp, spline_basis
-from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, mostly_valid
 from napari_swig_qmri.super_resolution.examination.pose_fit import (
     CAUCHY,
     DAMPING,
@@ -69,7 +69,7 @@ def fitted_warp(
 
     Parameters are those of `fitted_pose`.
     """
-    where = head & (problem.truncate(valid.to(image.dtype)).numpy() > 0.95)
+    where = head & mostly_valid(problem, valid)
     if where.sum() < LEAST_VOXELS:
         return None
     moving, edge = MovingImage.of(image, problem, where), float(np.prod(problem.lr_grid.voxel_size)) ** (1 / 3)

@@ -54,13 +54,12 @@ def _on_grid(
     if isinstance(guide.sequence, Mp2rageUni):
         data = uniform_image(data, seen, guide.name, notices)
     data = filled(data, gaps, seen, guide.grid.voxel_size)
-    if warp is not None:
-        return (yield from resampled(data, seen, guide.grid, grid, with_ends=True, warp=warp))
-    if guide.grid.is_aligned_with(grid):
+    if warp is None and guide.grid.is_aligned_with(grid):
         return data, seen
-    if guide.grid.has_voxels_of(grid):
-        how = "was put into the order and field of view of the high-resolution grid; its values are unchanged."
-    else:
-        how = "lies on another grid and was resampled to the high-resolution grid."
-    notices.append(f"{guide.name} {how}")
-    return (yield from resampled(data, seen, guide.grid, grid, with_ends=True))
+    if warp is None:
+        if guide.grid.has_voxels_of(grid):
+            how = "was put into the order and field of view of the high-resolution grid; its values are unchanged."
+        else:
+            how = "lies on another grid and was resampled to the high-resolution grid."
+        notices.append(f"{guide.name} {how}")
+    return (yield from resampled(data, seen, guide.grid, grid, with_ends=True, warp=warp))
