@@ -140,7 +140,7 @@ def _super_resolve(
     ] = False,
     no_pose: Annotated[
         bool,
-        typer.Option("--no-pose", help="Leave guides where their headers put them, wherever the head has moved."),
+        typer.Option("--no-pose", help="Neither move nor warp guides to the maps."),
     ] = False,
     no_field: Annotated[
         bool, typer.Option("--no-field", help="Leave guides with the shading by their receive coils.")

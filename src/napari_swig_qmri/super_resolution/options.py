@@ -75,7 +75,7 @@ class Options:
         Use the maps at the voxel size they were measured with, where they are stored on finer voxels, and give guides
         with thick slices the detail of a finer guide, and sharpen blurred guides.
     pose
-        Move guides to the LR maps where the head has moved between the scans.
+        Move guides to the LR maps where the head has moved between the scans, and warp them where they are distorted.
     field
         Divide guides by the smooth receive field of the coils that the PD map does not share.
     b1

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 NOTES = {
-    "pose": "Guides are moved to the low-resolution maps where the head has moved between the scans.",
+    "pose": "Guides are moved, and smoothly warped, to the low-resolution maps.",
     "field": "Guides are divided by the smooth shading of their receive coils that the PD map does not share.",
     "all_maps": "Of PD, T1 and T2, those that were not measured are estimated from the guides and the usual values of "
     "tissue. Layers and files mark them as not measured.",
