@@ -102,6 +102,7 @@ def test_the_engine_is_asked_once_per_pause(
 
 def test_problems_forbid_a_run(viewer: ViewerModel, widget: SuperResolveWidget) -> None:
     assert "Open a PD, T1 or T2 map" in widget.preflight.problems.text()
+    assert widget.preflight.problems.property("role") == "note"  # nothing is wrong with an empty window
     with pytest.raises(ValueError, match="Open a PD, T1 or T2 map"):
         widget.run()
     add(viewer, make_map("T1map", name="T1 SR", sidecar=RESULT))
@@ -110,6 +111,7 @@ def test_problems_forbid_a_run(viewer: ViewerModel, widget: SuperResolveWidget) 
     assert not widget.preflight.problems.text()
     widget.guides.rows[0].editor.parameter_boxes()["echo_time"].value = 700
     assert "TE 700 ms" in widget.preflight.problems.text()
+    assert widget.preflight.problems.property("role") == "problem"
     assert not widget.run_panel.run_button.enabled
     with pytest.raises(ValueError, match="TE 700 ms"):
         widget.run()

@@ -95,6 +95,22 @@ def test_flicker_alternates_between_the_two(panel: BlendPanel, viewer: ViewerMod
     assert names == {"first", "second"}
 
 
+@pytest.mark.parametrize(
+    ("names", "title"),
+    [
+        (("T2w synthetic (LR)", "T2w synthetic (SR)"), "T2w synthetic:  (LR)  |  (SR)"),
+        (("T1w", "T2w SR"), "T1w  |  T2w SR"),
+        (("T1w", "T1w SR"), "T1w  |  T1w SR"),
+    ],
+)
+def test_the_title_says_shared_words_once(
+    panel: BlendPanel, viewer: ViewerModel, names: tuple[str, str], title: str
+) -> None:
+    panel.first_box.value.name, panel.second_box.value.name = names
+    panel.mode_box.value = "swipe"
+    assert viewer.canvas.overlays.text.text == title
+
+
 def test_the_checkerboard_follows_values_and_limits_until_a_layer_is_removed(
     panel: BlendPanel, viewer: ViewerModel
 ) -> None:

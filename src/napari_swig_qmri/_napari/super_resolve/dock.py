@@ -235,7 +235,7 @@ class SuperResolveWidget(Dock):
         if problems:
             self._checked = None
             self.run_panel.set_ready(False)
-            self.preflight.show_problems(problems)
+            self.preflight.show_problems(problems, "note" if problems == [NO_MAPS] else "problem")
         elif inputs != self._checked:
             self._checked = inputs
             self.run_panel.set_ready(False)

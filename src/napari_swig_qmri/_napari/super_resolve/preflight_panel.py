@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QWidget
 
-from napari_swig_qmri._napari.parts.appearance import sentence, set_text, wrapped_label
+from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_text, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import column
 from napari_swig_qmri.data.wording import cost_text
@@ -64,13 +64,15 @@ class PreflightPanel(QWidget):
     def ask(self, check: Callable[[], Preflight]) -> None:
         """Call `check` in a thread after a pause, and show its answer."""
         self.answer = None
+        set_role(self.problems, "problem")
         set_text(self.problems, "")
         set_text(self.cost, CHECKING)
         self._query.ask(check)
 
-    def show_problems(self, problems: Iterable[str]) -> None:
-        """Show problems that are known without a check; a check under way is dropped."""
+    def show_problems(self, problems: Iterable[str], role: str = "problem") -> None:
+        """Show problems that are known without a check, in the colour of a role; a check under way is dropped."""
         self.answer = None
+        set_role(self.problems, role)
         self._query.forget()
         self._show((), tuple(problems), "", {})
 

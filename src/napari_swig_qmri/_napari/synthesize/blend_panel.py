@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -190,7 +191,7 @@ class BlendPanel(QWidget):
         self.layer.data = data.with_pattern(pattern)
         names = [layer.name for layer in self._followed]
         between = "  |  " if isinstance(pattern, Curtain) else "  /  "
-        text = names[pattern.second] if isinstance(pattern, Whole) else between.join(names)
+        text = names[pattern.second] if isinstance(pattern, Whole) else _title(*names, between)
         self._viewer.canvas.overlays.text.text = text
 
     def _curtain(self, n_voxels: tuple[int, ...]) -> Curtain:
@@ -224,6 +225,15 @@ def _images(viewer: ViewerModel) -> list[Layer]:
         for layer in viewer.layers
         if isinstance(layer, Image) and layer.ndim == 3 and not layer.rgb and not layer.multiscale
     ]
+
+
+def _title(first: str, second: str, between: str) -> str:
+    """Both names, with the words that they begin with only once, so that they fit above the picture."""
+    words = [name.split() for name in (first, second)]
+    n = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(*words, strict=False)))
+    if n in (0, *map(len, words)):
+        return between.join((first, second))
+    return f"{' '.join(words[0][:n])}:  {between.join(' '.join(each[n:]) for each in words)}"
 
 
 def _is_unrotated(layer: Image) -> bool:

@@ -84,6 +84,7 @@ class ComparePanel(QWidget):
         self.needs = wrapped_label(role="note")
         self.table = wrapped_label()
         self.table.setTextFormat(Qt.TextFormat.RichText)
+        self.table.setToolTip(METHOD)
         self.scores = QWidget()  # stays in sight while the sliders above it move
         self.message = wrapped_label()
         self.notes = wrapped_label(role="note")
@@ -215,7 +216,7 @@ class ComparePanel(QWidget):
         ]
         gains = ", ".join(f"{label} {gain:.4g}" for label, gain in answer.gains.items())
         gain_note = [f"Gain of the acquired image, fitted over brain tissue: {gains}."] if gains else []
-        self._show_text(scores_table(answer, guided), " ".join([*gain_note, *answer.notes, METHOD]))
+        self._show_text(scores_table(answer, guided), " ".join([*gain_note, *answer.notes]))
 
     def _show_text(self, table: str, notes: str) -> None:
         set_text(self.table, table)
