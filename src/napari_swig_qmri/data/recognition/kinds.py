@@ -50,7 +50,10 @@ _UNI = r"(?<![a-z0-9])uni(?![a-z0-9])"
 _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "IRT1", "sedata": "MESE"}
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
 _ONE_OF_SERIES = r"(?<![a-z0-9])(?:(?:ti|te|fa|tsl)[-_ ]?[0-9]+|e[2-9](?![a-z0-9]))"  # behind a map: fitted to it
-_MAPPING = r"(?<![a-z0-9])(?:map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*)(?![a-z0-9])"  # maps, or what is mapped
+_MAPPING = (  # maps, or what is mapped
+    r"(?<![a-z0-9])(?:maps?|map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*|(?:sh)?molli|sasha|saturation[-_ ]?recovery"
+    r"|myo[-_ ]?maps?)(?![a-z0-9])"
+)
 _TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 
 
@@ -252,6 +255,9 @@ def _doubt(kind: Kind, words: str, name: str) -> str | None:
     contrasts = {hit[2].meaning[:2] for group in ("weighted", "bare") for hit in found(group, words)} & set(_QUANTITIES)
     if kind.suffix not in (*MAP_UNITS, *LABELS) and len(contrasts) > 1:
         return f"which names {' and '.join(sorted(contrasts))}"
+    before = re.match(r"(.+?)[-_ .]?sub-[a-z0-9]", without_spm_steps(name), re.IGNORECASE)
+    if before and (unknown := unknown_word(prepared(before[1]), _SHORTEST_UNKNOWN)):
+        return f"in which {unknown!r} may change what it is"
     if kind.confidence == "sure":
         return None
     if not is_map and re.search(_MAPPING, words):
