@@ -51,8 +51,7 @@ _WHOLE_NAMES = {"uni": "UNIT1", "vfadata": "VFA", "irdata": "IRT1", "ir_data": "
 _B1_AT_END = r"(?<![a-z0-9])b1\+?(?:[-_ ]?(?:rel|relative|norm|normali[sz]ed|percent))?$"
 _ONE_OF_SERIES = r"(?<![a-z0-9])(?:(?:ti|te|fa|tsl)[-_ ]?[0-9]+|e[2-9](?![a-z0-9]))"  # behind a map: fitted to it
 _MAPPING = (  # maps, or what is mapped
-    r"(?<![a-z0-9])(?:maps?|map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*|(?:sh)?molli|sasha|saturation[-_ ]?recovery"
-    r"|myo[-_ ]?maps?)(?![a-z0-9])"
+    r"(?<![a-z0-9])(?:maps?|map[-_ ]?(?:it|ping|ped)|relaxometry|quant[a-z]*|(?:sh)?molli|sasha)(?![a-z0-9])"
 )
 _TISSUE = r"(?<![a-z0-9])(?:gm|wm|csf)(?![a-z0-9])"
 

@@ -53,7 +53,9 @@ _SEQUENCES = (  # key of `SEQUENCES` and regular expression; the first match cou
 )
 
 _KEEPING = ("map", "maker", "fit", "plain", "step", "neutral", "weighted", "bare", "agent")  # groups
-_ENTITIES = "sub|ses|run|space|from|to|res|task|dir|tpl|den|cohort|hemi|echo|flip|inv|chunk|split|recording|mode|orient|mt|trc|sample"
+_ENTITIES = (
+    "sub|ses|run|space|from|to|res|task|dir|tpl|den|cohort|hemi|echo|flip|inv|chunk|split|recording|mode|orient|mt|trc"
+)
 _NEUTRAL = rf"(?<![a-z0-9])(?:{_ENTITIES})-[a-z0-9+]+"
 _ACQUIRED = r"(?<![a-z0-9])(?:acq|rec)-[a-z0-9+]+"
 _TARGET = (
