@@ -193,6 +193,17 @@ def test_super_resolve_refuses_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_what_was_assumed_about_a_guide_is_said_before_it_is_refused(run: Run, case: Path) -> None:
+    placeless = nib.Nifti1Image(np.ones((9, 9, 9), np.float32), None)  # shown centred, far from the maps
+    placeless.header.set_sform(np.full((4, 4), np.nan), 1)
+    nib.save(placeless, case / "odd_T1w.nii")
+    result = run("super-resolve", case / "lr", "--guide", case / "odd_T1w.nii", *REGRESSION)
+    assert result.exit_code == 1
+    first, *_, last = result.stderr.splitlines()
+    assert "The file has no position" in first
+    assert last.startswith("swig-qmri: ")
+
+
 @pytest.mark.parametrize("command", ["super-resolve", "simulate"])
 def test_results_do_not_go_into_a_file(run: Run, maps: Path, command: str) -> None:
     Path("out").write_text("precious")

@@ -44,6 +44,33 @@ def test_proton_density_keeps_its_scale():
     assert map_notices([pd]) == ()
 
 
+@pytest.mark.parametrize("fill", [-9999, -32768, -1e30, 99999, 1e20, 3e38])
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_fill_values_count_as_not_measured(fill: float, is_turned: bool):
+    generator = np.random.default_rng(0)
+    tissue = generator.lognormal(0, 0.4, (12, 12, 12)).astype(np.float32)
+    tissue[4, 4, 4], tissue[5, 5, 5] = -0.1, 5  # noise around zero, and fluid
+    images = []
+    for number in (fill, np.nan):
+        image = tissue.copy()
+        image[:2], image[6, 6, 6] = number, number
+        images.append(volume(data=image, suffix="T1map", unit="s", name="t1"))
+    if is_turned:  # interpolated onto other maps: the number must not spread
+        turned = VoxelGrid(tissue.shape, rotation((3, 0, 0)) @ images[0].grid.affine)
+        pair = replace(volume(data=tissue, suffix="PDmap", unit="arbitrary", name="pd"), grid=turned)
+        others = [pair, replace(pair, suffix="T2map", data=tissue / 10, unit="s", name="t2")]
+    else:
+        others = []
+    told, plain = (as_maps([image, *others])["T1"] for image in images)
+    np.testing.assert_array_equal(told, plain)
+    (notice,) = [each for each in map_notices([images[0], *others]) if "Values such as" in each]
+    assert f"t1: Values such as {fill:g}" in notice
+    assert "(289 of its voxels)" in notice
+    guide, notices = as_guide(replace(images[0], suffix="T1w", unit=None, sidecar=SPIN_ECHO))
+    np.testing.assert_array_equal(guide.data, images[1].data)
+    assert "289" in notices[0]
+
+
 def test_maps_that_do_not_fit_together_are_refused():
     t1 = volume(suffix="T1map", unit="s", name="t1")
     with pytest.raises(ValueError, match=r"'image' is a T2w, but a PD, T1 or T2 map is needed"):

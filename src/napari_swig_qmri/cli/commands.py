@@ -51,7 +51,11 @@ def super_resolve_files(
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
-    planned = plan(given, guides, options, mask_path)
+    try:
+        planned = plan(given, guides, options, mask_path)
+    except ValueError:
+        say(*given.notices, *(text for guide in guides for text in guide.notices))  # what was read may be the cause
+        raise
     statements = (*describe(planned), cost_text(planned.seconds, planned.memory))
     if dry_run or output is None:
         return _plan_report(planned, (*map_statements(given), *guide_statements(guide_volumes, guides), *statements))

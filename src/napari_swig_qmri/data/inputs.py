@@ -86,7 +86,7 @@ def _read_as(quantity: str, path: Path, units: str | None) -> Volume:
     found = kind.suffix
     if found is not None and QUANTITY_OF_SUFFIX.get(found) == quantity:
         return volume_of(content, evidence, path, kind)
-    is_other = found is not None and found.endswith("map")
+    is_other = found is not None and (found.endswith("map") or kind.confidence == "sure")
     told = (f"Taken as a {quantity} map as you say, although it looks like a {found}.",) if is_other else ()
     return volume_of(content, evidence, path, Kind(suffix=f"{quantity}map", notices=told))
 

@@ -15,7 +15,7 @@ from napari_swig_qmri.data.recognition.kinds import find_suffix
 from napari_swig_qmri.data.recognition.protocols import common_protocol, protocol_of
 from napari_swig_qmri.data.recognition.sidecars import from_sidecar, to_sidecar
 from napari_swig_qmri.data.recognition.suffixes import QUANTITY_OF_SUFFIX, SUFFIX_KEY
-from napari_swig_qmri.data.recognition.tissue import median, tissue_values
+from napari_swig_qmri.data.recognition.tissue import is_fill, median, tissue_values
 from napari_swig_qmri.data.resampling import mostly_seen, on_grid, resampled
 from napari_swig_qmri.data.storage.image_files import split_extension
 from napari_swig_qmri.data.storage.nifti import header_text
@@ -28,6 +28,7 @@ from napari_swig_qmri.progress import drained
 T2STAR_SUFFIXES = ("T2starmap", "R2starmap")
 
 _PERCENT = (60, 160)  # ratios of the medians of two PD maps, of which one is in percent and one a fraction
+_LARGEST_OF_MAP, _LARGEST_OF_GUIDE = 100.0, 1000.0  # medians of tissue; higher values stand for none
 _LARGEST_CUBE, _LONGEST_CUBE = 2.0, 1.6  # mm and ratio of edges; voxels of 3D acquisitions are smaller and more even
 AGENT_WARNING = (
     "Acquired after a contrast agent, which shortens T1: use it only if the maps were acquired after it too; "
@@ -48,7 +49,8 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
 
     Rates are converted to times, and PD keeps its scale. Maps that are not on the grid of the majority are brought to
     it (`map_notices` says how): those that differ in storage order or by whole voxels keep their values, others are
-    interpolated by quintic splines. Voxels that are not finite or beyond the field of view become NaN.
+    interpolated by quintic splines. Voxels that are not finite, hold a fill value (-9999, 1e30) or lie beyond the field
+    of view become NaN.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def as_maps(volumes: Sequence[Volume]) -> QuantitativeMaps:
         raise ValueError(f"one map per quantity is needed, but there are {listed}: leave one of each kind.")
     names = tuple(name for name in QUANTITIES if name in by_quantity)
     grid = _common_grid(volumes)
-    data = np.stack([quantity_values(moved_to(by_quantity[name], grid)) for name in names])
+    data = np.stack([quantity_values(moved_to(_without_fill(by_quantity[name])[0], grid)) for name in names])
     protocol = common_protocol(protocol_of(_evidence(volume)) for volume in volumes)
     maps = QuantitativeMaps(data=data, grid=grid, names=names, protocol=protocol)
     check_times(maps, {name: volume.name for name, volume in by_quantity.items()})
@@ -146,6 +148,7 @@ def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
         if volume.sidecar.get("Measured") is False
     ]
     for volume in volumes:
+        notices += [f"{volume.name}: {told}" for told in _without_fill(volume)[1]]
         if volume.grid.is_aligned_with(grid):
             continue
         if volume.grid.has_voxels_of(grid):
@@ -154,6 +157,17 @@ def map_notices(volumes: Sequence[Volume]) -> tuple[str, ...]:
             how = "interpolated onto the voxels of the other maps."
         notices.append(f"{volume.name}: {how}")
     return tuple(notices)
+
+
+def _without_fill(volume: Volume, largest: float = _LARGEST_OF_MAP) -> tuple[Volume, tuple[str, ...]]:
+    """Volume with NaN in place of numbers that stand for no value, and a sentence on them, if any."""
+    fill = is_fill(volume.data, largest)
+    n = int(fill.sum())
+    if not n:
+        return volume, ()
+    example = float(volume.data[fill].flat[0])
+    told = f"Values such as {example:g}, far from those of tissue, count as not measured ({n} of its voxels)."
+    return replace(volume, data=np.where(fill, np.nan, volume.data)), (told,)
 
 
 def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
@@ -194,8 +208,9 @@ def as_guide(volume: Volume) -> tuple[WeightedImage, tuple[str, ...]]:
             f"{volume.source!r} is the {part} of an image by its name or image type, which cannot be a guide: choose "
             f'the magnitude, or put "{SUFFIX_KEY}": "T1w" (or another kind) into its sidecar if it is one.'
         )
+    volume, about_fill = _without_fill(volume, _LARGEST_OF_GUIDE)
     sequence, notices = sequence_of_volume(volume)
-    data = volume.data
+    notices, data = (*about_fill, *notices), volume.data
     if data.ndim > 3:
         notices = (*notices, f"{volume.source!r} has {data[0, 0, 0].size} volumes: the first is used.")
         data = data.reshape(*data.shape[:3], -1)[..., 0]

@@ -13,6 +13,7 @@ from napari_swig_qmri.data.recognition.units import (
     display_unit,
     find_unit,
     in_file_unit,
+    rounded,
     with_kind,
 )
 
@@ -116,3 +117,11 @@ def test_kind_and_unit_can_be_corrected() -> None:
     assert as_image.unit is None
     with pytest.raises(ValueError, match=r"cannot be in '1/s': choose one of s, ms"):
         with_kind(wrong, "T1map", "1/s")
+
+
+def test_maps_in_coarse_whole_numbers_are_told():
+    t1 = np.random.default_rng(0).lognormal(0, 0.5, (20, 20, 20))  # s
+    (notice,) = rounded("T1map", np.rint(t1), "s")
+    assert notice.startswith("Its values in tissue are whole numbers around 1 s")
+    assert rounded("T1map", t1, "s") == rounded("T1map", np.rint(1000 * t1), "ms") == ()
+    assert rounded("T1w", np.rint(t1), None) == rounded("T1map", np.ones((9, 9, 9)), "s") == ()

@@ -49,6 +49,9 @@ def test_guides_count_together_and_each_needs_a_tenth():
     assert second.startswith("T2w covers only 50% of the tissue")
     with pytest.raises(ValueError, match=r"T2w covers only 5% of the tissue .*, but at least 10% are needed"):
         about_tissue([guide(0, 40), guide(20, 22, "T2w")])
+    small = guide(20, 22, "T2w")  # also where it decides the voxels of the result
+    with pytest.raises(ValueError, match=r"^T2w covers only 5% of the tissue"):
+        about_tissue([guide(0, 40), small], small.grid)
 
 
 def test_a_slice_between_the_centres_of_lr_voxels_is_not_nothing():

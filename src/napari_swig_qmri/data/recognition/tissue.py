@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from skimage.filters import threshold_otsu
 
-from napari_swig_qmri.data.volumes import FloatArray
+from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 _SAMPLE = 200_000  # voxels that are looked at
 _APART = 8.0  # ratio of the medians from which two classes of values are air and tissue
@@ -14,6 +14,7 @@ _LEVELS = 8  # images of fewer values are labels or made by hand, where any valu
 _AIR = 0.05  # values below this fraction of the median over tissue are air
 _GREY = 20  # levels; masks and probabilities in steps have fewer
 _FEW = 50  # voxels; fewer cannot be judged by their distribution
+_FILL_BELOW = -5.0  # medians of tissue; lower values are no signal, not even one with its sign
 _FLUID_OF_T2W, _FLUID_OF_T2 = 3.5, 4.2  # 99.5th percentile in medians: most of a T2w, least of a T2 map; open between
 _MEDIANS = {  # quantity: unit -> range of the median over a head
     "T1": {"s": (0.5, 2.4), "ms": (500, 2400)},
@@ -52,6 +53,17 @@ def median(values: FloatArray | None) -> float | None:
     """Median of the values of tissue; None if there are none."""
     sample = tissue_values(values)
     return float(np.median(sample)) if sample.size else None
+
+
+def is_fill(values: FloatArray, largest: float) -> BoolArray:
+    """Where an image holds a number that stands for no value, such as -9999 or 1e30.
+
+    These are finite, and above `largest` medians of tissue or far below 0.
+    """
+    middle = median(values)
+    if not middle:
+        return np.zeros(values.shape, dtype=bool)
+    return np.isfinite(values) & ((values > largest * middle) | (values < _FILL_BELOW * middle))
 
 
 def unit_of_map(quantity: str, values: FloatArray | None) -> tuple[str | None, bool]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from napari_swig_qmri.data.recognition.evidence import Confidence, Evidence
 from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, RESIDUAL_UNITS
-from napari_swig_qmri.data.recognition.tissue import median
+from napari_swig_qmri.data.recognition.tissue import median, tissue_values
 from napari_swig_qmri.data.recognition.words import prepared
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 
@@ -57,6 +57,7 @@ _UNITS_OF_MEDIANS = {  # (lower limit of the median, unit); the last entry with 
 }
 _LONG_T2 = 0.4  # s; longer than the T2 of tissue, so that a median above it suggests tenths of a ms
 _CUT_OFF = (0.002, 0.5)  # range of the fraction of voxels with the largest value in a map that was clipped there
+_COARSE = 10  # median of whole numbers below which a step of 1 is coarse
 _CUT_ABOVE = 2  # lowest value of clipping in medians; only fluid is clipped
 
 
@@ -158,6 +159,20 @@ def cut_off(suffix: str | None, values: FloatArray, unit: str | None) -> tuple[s
     if not low < fraction < high or top < _CUT_ABOVE * (median(values) or 0):
         return ()
     return (f"Cut off at {top:g} {unit}: {100 * fraction:.1f} % of its voxels have exactly this value, the largest.",)
+
+
+def rounded(suffix: str | None, values: FloatArray, unit: str | None) -> tuple[str, ...]:
+    """Notice on a map of times or rates that was stored in coarse whole numbers; empty for other maps.
+
+    `values` are numbers of any shape in the file's `unit`.
+    """
+    if MAP_UNITS.get(suffix or "") not in ("s", "1/s"):
+        return ()
+    tissue = tissue_values(values)
+    if not tissue.size or np.median(tissue) > _COARSE or np.ptp(tissue) == 0 or np.any(tissue % 1):
+        return ()
+    told = f"Its values in tissue are whole numbers around {np.median(tissue):g} {unit}, as if rounded when stored"
+    return (f"{told}: save it with decimals, or in a smaller unit.",)
 
 
 def parse_unit(text: object) -> str | None:

@@ -17,7 +17,7 @@ from napari_swig_qmri.data.recognition.bids import DESCRIPTION, dataset_root, re
 from napari_swig_qmri.data.recognition.evidence import Evidence, Kind
 from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix, quantities_of_stack
 from napari_swig_qmri.data.recognition.suffixes import LABELS, QUANTITY_OF_SUFFIX, SUFFIX_KEY
-from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, with_kind
+from napari_swig_qmri.data.recognition.units import cut_off, find_unit, in_file_unit, rounded, with_kind
 from napari_swig_qmri.data.storage.folders import find_images, has_dicom
 from napari_swig_qmri.data.storage.image_files import files_of, one_sentence, split_extension
 from napari_swig_qmri.data.storage.nifti import (
@@ -119,7 +119,7 @@ def read_content(
 def volume_of(content: NiftiContent, evidence: Evidence, path: Path | None, kind: Kind) -> Volume:
     """Volume of the content of a file; `kind` tells what it is and why."""
     file_unit, about_unit = find_unit(kind.suffix, evidence)
-    about_values = cut_off(kind.suffix, content.data, file_unit)
+    about_values = (text for tell in (cut_off, rounded) for text in tell(kind.suffix, content.data, file_unit))
     volume = Volume(
         data=content.data,
         grid=VoxelGrid(content.data.shape[:3], content.affine),

@@ -41,8 +41,9 @@ def tissue_notices(
     inside = [_in_field_of_view(places, guide.grid) for guide in guides]
     together = float((_in_field_of_view(places, hr_grid) & np.any(inside, axis=0)).mean())
     if together < LEAST_OF_A_GUIDE:
+        apart = [guide for guide, where in zip(guides, inside, strict=True) if where.mean() < LEAST_OF_A_GUIDE]
         raise ValueError(
-            f"{_covering(guides)} {_percent(together)} of the tissue of the low-resolution maps, but at least "
+            f"{_covering(apart or guides)} {_percent(together)} of the tissue of the low-resolution maps, but at least "
             f"{LEAST_OF_A_GUIDE:.0%} are needed: choose images of the same head in the same place, crop the maps to "
             "their field of view, or give a mask of this part."
         )
