@@ -191,7 +191,7 @@ class BlendPanel(QWidget):
         self.layer.data = data.with_pattern(pattern)
         names = [layer.name for layer in self._followed]
         between = "  |  " if isinstance(pattern, Curtain) else "  /  "
-        text = names[pattern.second] if isinstance(pattern, Whole) else _title(*names, between)
+        text = names[pattern.second] if isinstance(pattern, Whole) else _title(names[0], names[1], between)
         self._viewer.canvas.overlays.text.text = text
 
     def _curtain(self, n_voxels: tuple[int, ...]) -> Curtain:
