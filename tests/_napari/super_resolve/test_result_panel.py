@@ -51,8 +51,8 @@ def action(widget: SuperResolveWidget) -> str:
     ("verdict", "text", "role"),
     [
         (Verdict(), "Verdict: good. Nothing speaks against these maps.", "text"),
-        (Verdict("look", ("T2 is off.",)), "Verdict: look at these maps before you use them. T2 is off.", "assumption"),
-        (Verdict("do not use", ("Worse.",)), "Verdict: do not use these maps. Worse.", "problem"),
+        (Verdict("look", ("T2 is off.",)), "Verdict: look at these maps before you use them.", "assumption"),
+        (Verdict("do not use", ("Worse.",)), "Verdict: do not use these maps.", "problem"),
     ],
 )
 def test_the_verdict_is_shown_in_words_and_in_a_colour(
@@ -63,6 +63,8 @@ def test_the_verdict_is_shown_in_words_and_in_a_colour(
     run(widget, "posterior")
     assert widget.results.verdict.text() == text
     assert widget.results.verdict.property("role") == role
+    assert [reason in widget.results.reasons.text() for reason in verdict.reasons] == [True] * len(verdict.reasons)
+    assert widget.results.reasons.isHidden() == (not verdict.reasons)
 
 
 def test_a_result_says_which_guides_and_method_made_it(viewer: ViewerModel, widget: SuperResolveWidget) -> None:

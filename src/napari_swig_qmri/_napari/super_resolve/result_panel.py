@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Signal
+from qtpy.QtCore import Qt, Signal
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_swig_qmri._napari.control_names import LABELS
@@ -15,6 +15,7 @@ from napari_swig_qmri._napari.parts.appearance import sentence, set_role, set_te
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
 from napari_swig_qmri._napari.parts.boxes import ChoiceBox, button, column, row
 from napari_swig_qmri._napari.parts.viewer_layers import show
+from napari_swig_qmri._napari.super_resolve.preflight_panel import bullets
 from napari_swig_qmri.data.wording import duration_text, for_qt
 from napari_swig_qmri.super_resolution.results import (
     DO_NOT_USE,
@@ -87,6 +88,8 @@ class ResultPanel(QWidget):
         self._costs: dict[FinishedRun, str] = {}  # duration of an adaptation
         self._asked: FinishedRun | None = None
         self.verdict = wrapped_label()
+        self.reasons = wrapped_label()
+        self.reasons.setTextFormat(Qt.TextFormat.RichText)
         self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
         self.save_button = button("Save result…", f"{SAVE} Existing files are kept.", self._ask_folder)
         self.adapt_button = button(LABELS["adapt"], "", lambda: self.adaptation_wanted.emit(self.shown))
@@ -102,7 +105,7 @@ class ResultPanel(QWidget):
         self._query.answered.connect(self._take_preflight)
         self._query.failed.connect(self._refuse_asked)
         buttons = row(self.save_button, self.adapt_button, self.undo_button)
-        self.setLayout(column(self.box, self.verdict, buttons, self.message))
+        self.setLayout(column(self.box, self.verdict, self.reasons, buttons, self.message))
         self.box.changed.connect(self._switch)
         self._update()
 
@@ -239,7 +242,8 @@ class ResultPanel(QWidget):
         if run is not None:
             words, role = VERDICTS[run.result.verdict.word]
             set_role(self.verdict, role)
-            set_text(self.verdict, " ".join([words, *run.result.verdict.reasons]))
+            set_text(self.verdict, words)
+            set_text(self.reasons, bullets(run.result.verdict.reasons))
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()
