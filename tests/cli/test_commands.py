@@ -172,7 +172,7 @@ def test_a_result_that_should_not_be_used_is_written_and_exits_with_4(run: Run, 
             1,
             "sequence of the guide zeros.nii.gz is unknown: give it in the sidecar, or after",
         ),
-        ("--t1 zeros.nii.gz --guide guides", 1, "zeros.nii.gz holds no value other than 0"),
+        ("--t1 zeros.nii.gz --guide guides", 1, "zeros.nii.gz holds no finite value other than 0"),
         ("lr --guide guides --mask zeros.nii.gz", 1, "the mask zeros.nii.gz is empty"),
         ("lr --t2 lr/sub-03_T2map.nii.gz lr/sub-03_T2map.nii.gz", 1, "'lr/sub-03_T2map.nii.gz' (T2)"),
         ("lr guides/sub-03_T1w.nii.gz", 1, "name it as --guide"),
@@ -202,6 +202,14 @@ def test_what_was_assumed_about_a_guide_is_said_before_it_is_refused(run: Run, c
     first, *_, last = result.stderr.splitlines()
     assert "The file has no position" in first
     assert last.startswith("swig-qmri: ")
+
+
+def test_a_guide_of_another_subject_is_told(run: Run, case: Path) -> None:
+    guide = shutil.copy(case / "guides" / "sub-03_T1w.nii.gz", Path("sub-04_T1w.nii.gz"))
+    shutil.copy(case / "guides" / "sub-03_T1w.json", "sub-04_T1w.json")
+    result = run("super-resolve", case / "lr", "--guide", guide, "--dry-run", "--method", "regression")
+    assert "sub-04 T1w: Of sub-04 by its name, but the first map is of sub-03" in result.stdout
+    assert "by its name" not in run("super-resolve", case / "lr", *guides_of(case, "T1w"), "--dry-run").stdout
 
 
 @pytest.mark.parametrize("command", ["super-resolve", "simulate"])

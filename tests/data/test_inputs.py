@@ -93,6 +93,15 @@ def test_the_subject_in_file_names(names: list[str], subject: str) -> None:
     assert subject_of([volume(path=Path("folder") / name) for name in names]) == subject
 
 
+def test_maps_of_two_subjects_are_refused_or_told(folder: Path) -> None:
+    other = save(folder.parent / "more" / "sub-08_PDmap.nii.gz", numbered())
+    about = "sub-07 T1map: Of sub-07 by its name, but the first map is of sub-08: check that they show the same head."
+    assert about in read_maps([other, folder], "ms").notices
+    save(folder / "sub-08" / "sub-08_T1map.nii.gz", 8 * numbered())
+    with pytest.raises(ValueError, match=r"in holds maps of 2 subjects, sub-07 and sub-08 among them: choose the"):
+        read_maps([folder], "ms")
+
+
 def test_results_beside_measured_maps_are_left_out_unless_they_are_named(folder: Path) -> None:
     made = {"GeneratedBy": [{"Name": "napari-swig-qmri"}], "Parameters": {}}
     result = save(folder / "sub-07_desc-swig_T1map.nii.gz", 9 * numbered())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.contrast_options import settings_text
 from napari_swig_qmri.cli.guide_inputs import read_guides_with
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
-from napari_swig_qmri.data.inputs import paths_of, read_maps, subject_of
+from napari_swig_qmri.data.inputs import other_subject, paths_of, read_maps, subject_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.storage.output import check_output
@@ -51,6 +52,11 @@ def super_resolve_files(
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
+    about_subjects = [other_subject(volume, given.volumes) for volume in guide_volumes]
+    guides = [
+        replace(guide, notices=(*guide.notices, *(f"{guide.name}: {sentence}" for sentence in told)))
+        for guide, told in zip(guides, about_subjects, strict=True)
+    ]
     try:
         planned = plan(given, guides, options, mask_path)
     except ValueError:

@@ -105,12 +105,13 @@ def maps_among(
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
     kept, about_results = _without_results(kept, paths)
+    _check_one_subject(kept, paths)
     if not kept:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
     for volume in kept:
         if not np.any(np.nan_to_num(volume.data)):
-            raise ValueError(f"{volume.source} holds no value other than 0: choose another map.")
+            raise ValueError(f"{volume.source} holds no finite value other than 0: choose another map.")
     fields = _transmit_maps(volumes, kept)
     used = fields[:1] if uses_transmit_field else []
     unused = _unused(volumes, fields[len(used) :], () if uses_t2star else T2STAR_SUFFIXES)
@@ -120,6 +121,7 @@ def maps_among(
         *unused,
         *(f"{v.name}: {notice}" for v in kept for notice in v.notices),
         *map_notices(kept),
+        *(f"{v.name}: {told}" for v in kept[1:] for told in other_subject(v, kept)),
     )
     return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices, transmit_map=next(iter(used), None))
 
@@ -182,6 +184,31 @@ def subject_of(volumes: Iterable[Volume]) -> str:
     the subject: ``anna_T1map`` gives ``sub-anna``.
     """
     return subject_in(paths_of(volumes))
+
+
+def other_subject(volume: Volume, maps: Iterable[Volume]) -> tuple[str, ...]:
+    """Sentence on an image whose file name begins with another subject than those of maps; empty for other images."""
+    theirs, own = _subjects(maps), _subjects([volume])
+    if not theirs or not own or theirs[0] == own[0]:
+        return ()
+    return (f"Of {own[0]} by its name, but the first map is of {theirs[0]}: check that they show the same head.",)
+
+
+def _subjects(volumes: Iterable[Volume]) -> list[str]:
+    """Subjects in BIDS names of files, each once."""
+    found = (re.match(r"sub-[a-zA-Z0-9+]+", path.name) for path in paths_of(volumes))
+    return list(dict.fromkeys(match[0] for match in found if match))
+
+
+def _check_one_subject(maps: Sequence[Volume], paths: Sequence[Path]) -> None:
+    """Refuse folders with the maps of several subjects."""
+    subjects = _subjects(maps)
+    if len(subjects) > 1 and len(maps) > len({quantity_of(each) for each in maps}):
+        listed = ", ".join(str(path) for path in paths)
+        raise ValueError(
+            f"{listed} holds maps of {len(subjects)} subjects, {subjects[0]} and {subjects[1]} among them: choose the "
+            "folder of one, or one map per quantity."
+        )
 
 
 def subject_in(paths: Iterable[Path]) -> str:
