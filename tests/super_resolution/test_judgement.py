@@ -10,7 +10,7 @@ from engine_cases import degraded, slab
 from run_cases import case, errors, solved, usual, zero_filled
 
 from napari_swig_qmri import Options, Verdict, super_resolve
-from napari_swig_qmri.super_resolution.examination.settings import SettingCheck
+from napari_swig_qmri.super_resolution.examination.settings.findings import SettingCheck
 from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings
 from napari_swig_qmri.super_resolution.judgement import DOUBTFUL, WORSE, expected_errors
 from napari_swig_qmri.super_resolution.plan import plan

@@ -62,7 +62,8 @@ def summary(model: Contrast) -> str:
     return f"{model.title}: {', '.join(parts)} ms" if parts else model.title
 
 
-def _shown(value: float, unit: str) -> str:
+def shown_setting(value: float, unit: str) -> str:
+    """Value of a setting in a unit (s, rad or 1) as text, in ms or degrees."""
     if unit == "s":
         return ms(value)
     return f"{math.degrees(value):.4g} degrees" if unit == "rad" else f"{value:g}"
@@ -112,8 +113,8 @@ def check_settings(sequence: PulseSequence) -> None:
         is_count = str(each.type) == "int"
         if not (low <= float(value) <= high and (not is_count or float(value).is_integer())):
             number = "a whole number between" if is_count else "between"
-            allowed = f"{number} {_shown(low, unit)} and {_shown(high, unit)}"
-            raise ValueError(f"{setting} must be {allowed}, but it is {_shown(float(value), unit)}.")
+            allowed = f"{number} {shown_setting(low, unit)} and {shown_setting(high, unit)}"
+            raise ValueError(f"{setting} must be {allowed}, but it is {shown_setting(float(value), unit)}.")
 
 
 def relax(magnetisation: Tensor | float, duration: float, t1: Tensor) -> Tensor:

@@ -38,11 +38,9 @@ from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_ex
 from napari_swig_qmri.super_resolution.examination.pose import Pose
 from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
-from napari_swig_qmri.super_resolution.examination.settings import (
-    SettingCheck,
-    checked_settings,
-    with_fitted,
-)
+from napari_swig_qmri.super_resolution.examination.settings.by_contrast import checked_settings
+from napari_swig_qmri.super_resolution.examination.settings.by_solving import solved_settings
+from napari_swig_qmri.super_resolution.examination.settings.findings import SettingCheck, with_fitted
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings, departures, findings_of
 from napari_swig_qmri.super_resolution.network.model import SwigNet
@@ -285,6 +283,7 @@ def _examined(
     settings = checked_settings(problem, part, [guide.name for guide in guides])
     blurs: Mapping[int, float] = {}
     yield
+    settings = yield from solved_settings(problem, settings)
     if options.resolution:
         unexplained = [guide for guide, check in enumerate(settings) if check.departs]
         problem, part, blurs = yield from with_guide_blur(problem, part, unexplained)

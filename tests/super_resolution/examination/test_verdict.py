@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from napari_swig_qmri import Mprage, SpinEcho
-from napari_swig_qmri.super_resolution.examination.settings import FittedSetting, SettingCheck
+from napari_swig_qmri import Mprage, SpinEcho, T2Flair
+from napari_swig_qmri.super_resolution.examination.settings.findings import FittedSetting, SettingCheck
 from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
 from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings
 
@@ -17,10 +18,23 @@ T2W = SpinEcho(echo_time=0.09, repetition_time=5.0)
 MPRAGE = Mprage.from_typical(inversion_time=0.9)
 SLICES = (1.0, 1.0, 3.0)  # mm
 OTHER_TIME = SettingCheck(
-    T1W, 0.08, FittedSetting("repetition_time", SpinEcho(echo_time=0.012, repetition_time=0.8), T1W, 0.02, 0.08)
+    T1W, 0.08, FittedSetting("repetition_time", SpinEcho(echo_time=0.012, repetition_time=0.8), T1W, 0.02)
 )
-OTHER_KIND = SettingCheck(T1W, 0.11, FittedSetting("inversion_time", T1W, MPRAGE, 0.03, 0.11, "an MPRAGE"))
-EXCHANGED = SettingCheck(T2W, 0.4, FittedSetting("repetition_time", T2W, T1W, 0.04, 0.4, exchanged_with="T1w"))
+OTHER_KIND = SettingCheck(T1W, 0.11, FittedSetting("inversion_time", T1W, MPRAGE, 0.03, "an MPRAGE"))
+FLAIR = T2Flair(echo_time=0.15, repetition_time=9.0, inversion_time=2.5)
+OTHER_ECHO = SettingCheck(
+    FLAIR,
+    0.13,
+    FittedSetting(
+        "echo_time",
+        FLAIR,
+        replace(FLAIR, echo_time=0.1231),
+        None,
+        removed=0.4,
+        others=(("inversion_time", replace(FLAIR, inversion_time=2.1568)),),
+    ),
+)
+EXCHANGED = SettingCheck(T2W, 0.4, FittedSetting("repetition_time", T2W, T1W, 0.04, exchanged_with="T1w"))
 TABLE = [
     ({}, "not examined"),
     ({"is_placed": True, "settings": SettingCheck(T1W, 0.02)}, "in place; TR 600 ms fits"),
@@ -51,6 +65,10 @@ TABLE = [
     ({"transmit_field": TransmitField("b1.nii", 0.83, 1.2)}, "B1+ -17 to +20 %: corrected"),
     ({"settings": OTHER_TIME}, "TR 600 ms fits, but its sidecar says 800 ms: confirm"),
     ({"settings": OTHER_TIME, "is_sequence_corrected": True}, "TR 600 ms fits, but its sidecar says 800 ms: corrected"),
+    (
+        {"settings": OTHER_ECHO},
+        "TE 123 ms or TI 2157 ms fits, but its sidecar says TE 150 ms and TI 2500 ms: confirm",
+    ),
     ({"settings": OTHER_KIND}, "looks like an MPRAGE, TI about 900 ms, but its sidecar says spin echo: confirm"),
     (
         {"settings": EXCHANGED},

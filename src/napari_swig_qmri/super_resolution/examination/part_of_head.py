@@ -26,6 +26,7 @@ from napari_swig_qmri.super_resolution.solver.regression import interpolate_with
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 LOOSE = 0.1  # relative noise of LR maps with which the solution follows the guides
@@ -44,6 +45,32 @@ class SolvedPart:
 
     maps: Tensor  # (3, X, Y, Z)
     inner: Tensor  # (x, y, z), boolean: measured LR voxels of the part, away from its ends
+
+
+@dataclass(frozen=True, eq=False)
+class LoosePart:
+    """A part of the head whose LR maps count so little that its solution follows the guides."""
+
+    problem: Problem
+    prediction: Prediction
+
+    @property
+    def inner(self) -> Tensor:
+        """Measured LR voxels ``(x, y, z)`` away from the ends, boolean."""
+        inside = torch.zeros_like(self.problem.lr_valid)
+        inside[tuple(slice(MARGIN, n - MARGIN) for n in inside.shape)] = True
+        return inside & self.problem.lr_valid
+
+    def with_sequences(self, sequences: Sequence[SignalModel]) -> LoosePart:
+        """The same part with other sequences of the guides."""
+        return replace(self, problem=replace(self.problem, sequences=tuple(sequences)))
+
+    def solved(self, n_steps: int, start: Tensor | None = None) -> Generator[None, None, Tensor]:
+        """Log maps ``(3, X, Y, Z)`` after some Gauss-Newton steps from `start`, or else from the regression."""
+        posterior = make_posterior(self.problem, self.prediction, start_gains(self.problem))
+        begin = Iterate.at(posterior.prior_mean if start is None else start, posterior)
+        refining = refine(posterior, begin, n_steps=n_steps, n_planes=N_PLANES)
+        return (yield from mapped(refining, lambda _: None)).log_maps
 
 
 def can_be_examined(problem: Problem) -> bool:
@@ -105,12 +132,20 @@ def _solved(problem: Problem, boxes: Sequence[Box], n_steps: int) -> Generator[N
 
 def _solved_box(problem: Problem, box: Box, around: Tensor, n_steps: int) -> Generator[None, None, Tensor]:
     """Maps of a box that follow the guides, given interpolated maps ``(3, X, Y, Z)`` around it."""
+    part = yield from _loose_part(problem, box, around)
+    return (yield from part.solved(n_steps)).exp()
+
+
+def loose_middle(problem: Problem, most: int) -> Generator[None, None, LoosePart]:
+    """The middle of the head, with at most `most` HR voxels; yields between the steps."""
+    middle = problem.tissue.nonzero().float().mean(0).tolist()
+    box = _around(problem, find_head_box(problem), middle, most)
+    return (yield from _loose_part(problem, box, interpolate_with_floor(problem.lr_maps, problem.truncate)))
+
+
+def _loose_part(problem: Problem, box: Box, around: Tensor) -> Generator[None, None, LoosePart]:
     problem = replace(problem, lr_signals=None, lr_outside=torch.zeros_like(problem.lr_maps))
     lr_noise = torch.full((3,), LOOSE, dtype=problem.lr_maps.dtype)
     unknown = Prediction(maps=around, covariance=torch.eye(3), noise=Noise(lr_maps=lr_noise, guides=lr_noise))
     part, _ = crop_to_box(problem, unknown, box)
-    prediction = yield from predict(part, lr_noise, refit_t2=False)  # which would follow the LR maps
-    posterior = make_posterior(part, prediction, start_gains(part))
-    start = Iterate.at(posterior.prior_mean, posterior)
-    refining = refine(posterior, start, n_steps=n_steps, n_planes=N_PLANES)
-    return (yield from mapped(refining, lambda _: None)).log_maps.exp()
+    return LoosePart(part, (yield from predict(part, lr_noise, refit_t2=False)))  # which would follow the LR maps

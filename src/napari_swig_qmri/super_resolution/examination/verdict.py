@@ -10,7 +10,7 @@ import numpy as np
 
 from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.super_resolution.examination.pose import unmoved
-from napari_swig_qmri.super_resolution.examination.settings import SettingCheck
+from napari_swig_qmri.super_resolution.examination.settings.findings import SettingCheck
 
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import WeightedImage

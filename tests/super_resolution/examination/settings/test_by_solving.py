@@ -57,3 +57,14 @@ def test_exchanged_guides_are_told_and_exchanged_again_when_asked():
     )
     corrected = plan(maps, exchanged, replace(OPTIONS, correct_sequence=True))
     assert corrected.problem.sequences == (t1w.sequence, t2w.sequence)
+
+
+def test_an_echo_time_that_is_wrong_by_a_third_is_told_and_corrected_when_asked():
+    maps, (t1w, t2w) = degraded(slab().maps)
+    said = replace(t2w.sequence, echo_time=1.33 * t2w.sequence.echo_time)
+    corrected = plan(maps, [t1w, replace(t2w, sequence=said)], replace(OPTIONS, correct_sequence=True))
+    none, found = better(corrected)
+    assert none is None
+    assert abs(found.fits.echo_time / t2w.sequence.echo_time - 1) < 0.1
+    assert found.removed > 0.1
+    assert corrected.problem.sequences[1] == found.fits

@@ -1,4 +1,4 @@
-"""Settings of sequences that the guides contradict: the inversion or repetition time, and spin echoes that are none.
+"""Inversion and repetition times that a guide contradicts by its contrast, and spin echoes that are none.
 
 A wrong gain looks alike in all tissues, a wrong time does not. The time whose contrast explains a guide best is fitted
 together with a smooth field, in a solved part of the head.
@@ -6,24 +6,29 @@ together with a smooth field, in a solved part of the head.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from nibabel.affines import apply_affine
 
-from napari_swig_qmri.physics.sequence import ms, settings_of, short_label, summary
 from napari_swig_qmri.physics.signal_models import Mprage, SpinEcho, TurboSpinEcho
 from napari_swig_qmri.super_resolution.examination.guide_contrast import compared, robust_fit
 from napari_swig_qmri.super_resolution.examination.receive_field import LEAST_VOXELS, coordinates_of_tissue, polynomials
+from napari_swig_qmri.super_resolution.examination.settings.findings import (
+    MOST_MISFIT,
+    FittedSetting,
+    SettingCheck,
+    changed,
+    checked_time,
+)
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from napari_swig_qmri.data.volumes import FloatArray, WeightedImage
+    from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
@@ -33,77 +38,13 @@ PROBE = 0.05  # relative change of a time by which its effect is measured
 LARGEST_STEP, LARGEST_CHANGE = 0.3, 1.6  # of the logarithm of a time
 LEAST_CHANGE = 0.15  # relative; smaller errors of settings are not told from those of the maps
 LEAST_GAIN = 0.08  # share of the misfit that another time must remove
-MOST_MISFIT = 0.04  # that may be left: noise of maps attenuates contrasts and so changes the time that fits
 MOST_OF_KIND, GAIN_OF_KIND = 0.06, 0.25  # the same for another kind of sequence, beyond what another time removes
-UNEXPLAINED = 0.3  # misfit of which no noise, blur or mixed voxels are the reason
 EXCHANGED, SHARE_OF_EXCHANGED = 0.2, 0.4  # least misfit as said, and share of it that another guide's sequence leaves
 USUAL = 0.45  # of the logarithm of the time of another kind, within which it departs from a usual one
 KINDS = (  # what a spin echo may be instead, the time that is fitted, and its name
     (Mprage.from_typical(), "inversion_time", "an MPRAGE"),
     (SpinEcho.from_typical(), "repetition_time", "a T1-weighted spin echo"),
 )
-
-
-@dataclass(frozen=True)
-class FittedSetting:
-    """A sequence that explains a guide better than the one that its sidecar names."""
-
-    name: str  # of the time that was fitted
-    said: SignalModel
-    fits: SignalModel
-    misfit: float  # robust relative deviation over tissue that is left
-    misfit_as_said: float
-    kind: str = ""  # in words, if it is of another kind
-    exchanged_with: str = ""  # the guide whose sequence it is, if there is one
-
-    @property
-    def words(self) -> str:
-        """What fits, and what was said."""
-        if self.exchanged_with:
-            return f"has the contrast of {self.exchanged_with} ({summary(self.fits)}), not of {summary(self.said)}"
-        time = ms(round(getattr(self.fits, self.name), 2 if self.kind else 3))
-        if self.kind:
-            said = self.said.title.lower()
-            return f"looks like {self.kind}, {_label(self.fits, self.name)} about {time}, but its sidecar says {said}"
-        said = ms(getattr(self.said, self.name))
-        return f"{_label(self.fits, self.name)} {time} fits, but its sidecar says {said}"
-
-    def to_json(self) -> dict[str, Any]:
-        """The sequence and the time that fit, in s."""
-        return {"sequence_that_fits": type(self.fits).__name__, self.name: round(getattr(self.fits, self.name), 4)}
-
-
-@dataclass(frozen=True)
-class SettingCheck:
-    """How well the sequence of a guide explains its contrast."""
-
-    said: SignalModel | None = None
-    misfit: float | None = None  # robust relative deviation over tissue as said; None if it was not compared
-    better: FittedSetting | None = None
-
-    @property
-    def departs(self) -> bool:
-        """Whether something else fits, or nothing does."""
-        return self.better is not None or (self.misfit or 0.0) > UNEXPLAINED
-
-    def words(self, *, is_corrected: bool = False) -> Iterator[str]:
-        """What fits, in words; nothing if nothing was compared."""
-        if self.better is not None:
-            yield f"{self.better.words}: {'corrected' if is_corrected else 'confirm'}"
-        elif self.said is None or self.misfit is None:
-            return
-        elif self.misfit > UNEXPLAINED:
-            yield f"its contrast does not fit {summary(self.said)}, by {100 * self.misfit:.0f} %: check the sequence"
-        elif self.misfit < MOST_MISFIT:
-            name = _checked_time(self.said)
-            yield f"{_label(self.said, name)} {ms(getattr(self.said, name))} fits"
-        else:
-            yield f"its contrast fits within {100 * self.misfit:.0f} %"
-
-    def to_json(self) -> dict[str, Any]:
-        """Misfit as said, and the sequence and the time that fit with theirs."""
-        said = {} if self.misfit is None else {"misfit_as_said": round(self.misfit, 4)}
-        return said | ({**self.better.to_json(), "misfit": round(self.better.misfit, 4)} if self.better else {})
 
 
 def checked_settings(problem: Problem, part: SolvedPart, names: Sequence[str]) -> tuple[SettingCheck, ...]:
@@ -133,7 +74,7 @@ def _exchanged(
     if best is None or as_said < EXCHANGED or others[best] > SHARE_OF_EXCHANGED * as_said:
         return None
     said, fits = sequences[guide], sequences[best]
-    return FittedSetting(_checked_time(fits), said, fits, others[best], as_said, exchanged_with=names[best])
+    return FittedSetting(checked_time(fits), said, fits, others[best], exchanged_with=names[best])
 
 
 def _with_partner(
@@ -146,56 +87,31 @@ def _with_partner(
         return check
     for other, each in enumerate(checks):
         if each.said is not None and each.better is not None and each.better.exchanged_with == names[guide]:
-            fits, left = each.said, check.misfit
-            swap = FittedSetting(_checked_time(fits), check.said, fits, left, left, exchanged_with=names[other])
+            fits = each.said
+            swap = FittedSetting(checked_time(fits), check.said, fits, check.misfit, exchanged_with=names[other])
             return replace(check, better=swap)
     return check
 
 
-def with_fitted(guides: Sequence[WeightedImage], checks: Sequence[SettingCheck]) -> tuple[WeightedImage, ...]:
-    """Guides with the sequences that fit them."""
-    return tuple(
-        replace(guide, sequence=check.better.fits) if check.better else guide
-        for guide, check in zip(guides, checks, strict=True)
-    )
-
-
-def _checked_time(sequence: SignalModel) -> str:
-    """The time that is fitted to the contrast of a sequence."""
-    return "inversion_time" if hasattr(sequence, "inversion_time") else "repetition_time"
-
-
-def _label(sequence: SignalModel, name: str) -> str:
-    return next(short_label(each) for each in settings_of(sequence) if each.name == name)
-
-
 def _fitted(signals: _Signals, said: SignalModel, as_said: float) -> FittedSetting | None:
     """The time or the kind of sequence that fits a guide; None if what is said fits."""
-    name = _checked_time(said)
+    name = checked_time(said)
     change, misfit = signals.fitted(said, name)
     if type(said) in (SpinEcho, TurboSpinEcho):
         for other, of_other, kind in KINDS:
             other_change, left = signals.fitted(other, of_other)
             least = min(MOST_OF_KIND, (1 - GAIN_OF_KIND) * min(as_said, misfit))
             if abs(other_change) < USUAL and left < least:
-                return _setting(of_other, said, _changed(other, of_other, other_change), left, as_said, kind)
+                return _setting(of_other, said, changed(other, of_other, other_change), left, kind)
     if misfit > min(MOST_MISFIT, (1 - LEAST_GAIN) * as_said) or abs(change) < LEAST_CHANGE:
         return None
-    return _setting(name, said, _changed(said, name, change), misfit, as_said)
-
-
-def _changed(sequence: SignalModel, name: str, change: float) -> SignalModel | None:
-    """Sequence with a time changed by a factor exp(change); None if it cannot be played out."""
-    try:
-        return replace(sequence, **{name: getattr(sequence, name) * math.exp(change)})
-    except ValueError:
-        return None
+    return _setting(name, said, changed(said, name, change), misfit)
 
 
 def _setting(
-    name: str, said: SignalModel, fits: SignalModel | None, misfit: float, as_said: float, kind: str = ""
+    name: str, said: SignalModel, fits: SignalModel | None, misfit: float, kind: str = ""
 ) -> FittedSetting | None:
-    return FittedSetting(name, said, fits, misfit, as_said, kind) if fits else None
+    return FittedSetting(name, said, fits, misfit, kind) if fits else None
 
 
 @dataclass(frozen=True, eq=False)
