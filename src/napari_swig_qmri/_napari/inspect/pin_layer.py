@@ -72,7 +72,7 @@ class PinLayer:
     def _place(self, _event: object = None) -> None:
         """Keep the outlines of the names one pixel wide."""
         layer = self.layer
-        if layer is None:
+        if layer is None or self._is_changing:
             return
         row, column = (axis - self._viewer.dims.ndim + 3 for axis in self._viewer.dims.displayed[-2:])
         data = np.tile(self._pins, (1 + len(LETTERS), 1))
