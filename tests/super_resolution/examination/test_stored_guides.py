@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import gaussian_filter, zoom
 
 from napari_swig_qmri.data.truncation import truncation_matrix
 from napari_swig_qmri.data.volumes import VoxelGrid, WeightedImage
@@ -54,6 +54,34 @@ def test_a_guide_as_coarse_as_the_maps_comes_back_only_beside_a_finer_one():
     beside, _ = guides_at_measured_resolution([guide(anatomy(), name="T1w"), guide(stored)], COARSE_MAPS)
     assert [each.grid.shape for each in alone] == [STORED]
     assert [each.grid.shape for each in beside] == [STORED, (48, 44, 40)]
+
+
+def detail_of_all_sizes():
+    """Random image whose amplitude falls off with the square of the frequency, as that of heads does."""
+    noise = np.fft.fftn(np.random.default_rng(2).standard_normal(STORED))
+    frequencies = np.meshgrid(*[np.fft.fftfreq(n) for n in STORED], indexing="ij")
+    field = np.fft.ifftn(noise / (sum(each**2 for each in frequencies) + 0.03**2)).real
+    return 150 * np.exp(0.3 * field / field.std())
+
+
+@pytest.mark.parametrize("degree", [1, 3])
+@pytest.mark.parametrize(("axis", "factor"), [(0, 4), (1, 3), (2, 3)])
+def test_slices_come_back_that_values_were_interpolated_between(axis, factor, degree):
+    whole = np.moveaxis(detail_of_all_sizes(), axis, -1)
+    n = whole.shape[-1] // factor
+    slices = whole[..., : n * factor].reshape(*whole.shape[:2], n, factor).mean(-1)
+    stored = zoom(slices, (1, 1, whole.shape[-1] / n), order=degree, mode="nearest", grid_mode=True)
+    grid, maps = VoxelGrid(STORED, np.eye(4)), VoxelGrid((48, 44, 20), np.diag([2.0, 2.0, 2.0, 1.0]))
+    images = [guide(detail_of_all_sizes(), grid, "T1w"), guide(np.moveaxis(stored, -1, axis), grid)]
+    (_, found), notices = guides_at_measured_resolution(images, maps)
+    ratios = np.array(found.grid.voxel_size)
+    assert ratios[axis] == pytest.approx(factor, rel=0.3)
+    assert np.delete(ratios, axis).tolist() == [1, 1]
+    read = np.moveaxis(found.data, axis, -1)
+    expected = zoom(slices, (1, 1, read.shape[-1] / n), order=3, mode="nearest", grid_mode=True)
+    assert np.abs(read - expected).mean() < 0.1 * slices.std()
+    assert len(notices) == 1
+    assert "T2w is stored with voxels of 1 × 1 × 1 mm, but was measured with" in notices[0]
 
 
 @pytest.mark.parametrize(

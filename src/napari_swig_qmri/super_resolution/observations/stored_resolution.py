@@ -18,6 +18,7 @@ from napari_swig_qmri.data.truncation import truncation_matrix
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray, QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.data.wording import joined, size_text
 from napari_swig_qmri.super_resolution.observations.interpolation import at_samples, find_lattice
+from napari_swig_qmri.super_resolution.observations.spectra import spectra, tapered_spectra
 
 LEAST_DROP = 3.5  # of the logarithm of the power; without a limit at most 2.4 on real maps, with one at least 6
 LEAST_RATIO = 1.1  # of the stored frequencies to the measured ones; interpolated maps fall off closer to the end
@@ -27,9 +28,6 @@ RATIO_TOLERANCE = 0.03  # relative, within which a ratio is taken for a simple o
 GUIDE_TOLERANCE = 0.05  # of guides, where only the spectrum inside the head is known
 TAPER_WIDTH = 1.2  # cycles per field of view
 LOWEST_LIMIT = 5.5  # cycles per field of view; the spectrum of smooth maps falls off below
-SHORTEST_LINE = 24  # voxels
-FEWEST_LINES = 30
-MOST_LINES = 20_000
 WINDOW = 3  # frequencies before and after a drop that are compared
 
 
@@ -92,10 +90,10 @@ def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray
     """Maps ``(quantity, x, y, z)`` on voxels that hold the frequencies of their spectrum, and their grid."""
     inside, shape, ratios = _has_all(data), list(grid.shape), [1.0, 1.0, 1.0]
     for axis, n in enumerate(grid.shape):
-        whole = _limit(_spectra(np.nan_to_num(data, posinf=0, neginf=0), axis), n)
+        whole = _limit(spectra(np.nan_to_num(data, posinf=0, neginf=0), axis), n)
         if whole is not None:
             shape[axis] = whole.support
-        elif (limit := _limit(_tapered_spectra(data, inside, axis), n)) is not None:
+        elif (limit := _limit(tapered_spectra(data, inside, axis), n)) is not None:
             ratios[axis] = _simple(n / (2 * limit.frequency))
     if ratios == [1.0, 1.0, 1.0] and tuple(shape) == grid.shape:
         return data, grid
@@ -108,63 +106,13 @@ def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray
     return data, grid.with_shape((shape[0], shape[1], shape[2]))
 
 
-def _spectra(data: FloatArray, axis: int) -> list[FloatArray]:
-    """Mean logarithm of the power along one axis, per map, over all lines that are not constant."""
-    lines = np.moveaxis(data, axis + 1, -1).reshape(len(data), -1, data.shape[axis + 1])
-    step = -(-lines.shape[1] // MOST_LINES)
-    return [_mean_log_power(each[::step]) for each in lines]
-
-
-def _tapered_spectra(data: FloatArray, inside: BoolArray, axis: int) -> list[FloatArray]:
-    """Spectra as of `_spectra`, of the longest run of voxels inside the head in each line; empty if they are short.
-
-    Tapering the runs keeps their ends out of the high frequencies.
-    """
-    where = np.moveaxis(inside, axis, -1).reshape(-1, inside.shape[axis])
-    first, length = _longest_runs(where)
-    long = np.flatnonzero(length >= max(SHORTEST_LINE, 0.5 * length.max(initial=0)))
-    if len(long) < FEWEST_LINES:
-        return []
-    long = long[:: -(-len(long) // MOST_LINES)]
-    place = (np.arange(where.shape[1]) - first[long, None] + 0.5) / length[long, None]
-    taper = np.where((place > 0) & (place < 1), np.sin(np.pi * np.clip(place, 0, 1)) ** 3, 0)
-    taper /= np.linalg.norm(taper, axis=1, keepdims=True)
-    spectra = []
-    for each in np.moveaxis(np.nan_to_num(data, posinf=0, neginf=0), axis + 1, -1).reshape(len(data), *where.shape):
-        values = each[long]
-        mean = (values * taper).sum(axis=1, keepdims=True) / taper.sum(axis=1, keepdims=True)
-        spectra.append(_mean_log_power((values - mean) * taper))
-    return spectra
-
-
-def _longest_runs(where: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """First voxel and length of the longest run of True in each row of ``(line, n)``."""
-    run = np.zeros(where.shape, int)
-    count = np.zeros(len(where), int)
-    for index in range(where.shape[1]):
-        count = np.where(where[:, index], count + 1, 0)
-        run[:, index] = count
-    length = run.max(axis=1)
-    return run.argmax(axis=1) - length + 1, length
-
-
-def _mean_log_power(lines: FloatArray) -> FloatArray:
-    """Mean over lines ``(line, n)`` of the logarithm of the power, per frequency from 0 to n / 2."""
-    power = np.abs(np.fft.rfft(lines, axis=-1)) ** 2
-    power = power[power[:, 1:].sum(axis=1) > 0]
-    if not len(power):
-        return np.zeros(lines.shape[1] // 2 + 1)
-    result: FloatArray = np.log(power + 1e-12 * np.median(power.max(axis=1))).mean(axis=0)
-    return result
-
-
 def measured_ratio(image: FloatArray, inside: BoolArray, axis: int, least_drop: float) -> float | None:
     """Ratio of stored to measured frequencies of an image ``(x, y, z)`` along an axis, inside a region; None for 1.
 
     Tapering widens spectra by about a frequency, which is taken off.
     """
     n = image.shape[axis]
-    drops = [_drop(spectrum) for spectrum in _tapered_spectra(image[None], inside, axis)]
+    drops = [_drop(spectrum) for spectrum in tapered_spectra(image[None], inside, axis)]
     limit = drops[0] if drops else None
     if limit is None or limit.drop < least_drop or limit.frequency < LOWEST_LIMIT:
         return None
