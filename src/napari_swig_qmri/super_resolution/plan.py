@@ -287,10 +287,10 @@ def _examined(
     if options.resolution:
         unexplained = [guide for guide, check in enumerate(settings) if check.departs]
         problem, part, blurs = yield from with_guide_blur(problem, part, unexplained)
-        problem, part = yield from with_measured_response(problem, part)
-    if is_open:
-        problem = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype))
-    return problem, settings, blurs
+    fitted = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
+    if options.resolution and fitted is problem:  # maps fitted to averaged signals look smoothed or averaged, too
+        return (yield from with_measured_response(problem, part))[0], settings, blurs
+    return fitted, settings, blurs
 
 
 def _transmit_map(options: Options, files: MapFiles, grid: VoxelGrid) -> tuple[Volume | None, tuple[str, ...]]:
