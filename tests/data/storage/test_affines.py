@@ -78,3 +78,25 @@ def test_sform_and_qform_that_disagree_are_told(shift: float, turn: float, mm: s
     found, notices = affine_of(image(moved, AFFINE))
     np.testing.assert_allclose(found, moved, rtol=1e-6)
     assert notices == (f"sform and qform of the header lie up to {mm} mm apart: the sform was taken.",)
+
+
+@pytest.mark.parametrize("size", [1e303, 3e7, 1e-9])
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_voxels_of_no_possible_size_have_no_place(axis: int, size: float) -> None:
+    sform = AFFINE.copy()
+    sform[axis, axis] = size
+    made = nib.Nifti2Image(np.zeros((5, 6, 7), np.uint8), None)
+    made.set_sform(sform, 1)
+    made.header["pixdim"][1:4] = np.linalg.norm(AFFINE[:3, :3], axis=0)
+    made.header["pixdim"][1 + axis] = size
+    found, notices = affine_of(made)
+    sizes = np.linalg.norm(AFFINE[:3, :3], axis=0)
+    sizes[axis] = 1
+    np.testing.assert_allclose(np.linalg.norm(found[:3, :3], axis=0), sizes)
+    assert "position" in notices[-1] or "no direction" in notices[-1]
+
+
+def test_an_image_far_from_the_origin_has_no_place() -> None:
+    sform = AFFINE.copy()
+    sform[1, 3] = 1e12
+    assert "position" in affine_of(image(sform))[1][-1]

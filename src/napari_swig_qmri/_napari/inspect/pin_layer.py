@@ -25,23 +25,16 @@ SIZE = 2.5  # voxels
 OPACITY = 0.9
 STILL = 4  # pixels that the mouse may move during a click
 LEAST_DISTANCE = 0.35  # of two colours (RGB in 0 to 1) that are not mistaken for each other
-AROUND = [(y, x) for y in (-1, 0, 1) for x in (-1, 0, 1) if (y, x) != (0, 0)]  # pixels, of the outline of a name
-LETTERS = (*((*place, "black") for place in AROUND), (0, 0, "white"))  # from back to front
+TEXT = {"string": "{name}", "anchor": "upper_left", "size": 10}
 
 
 class PinLayer:
-    """A points layer of a viewer with one named marker per pin; it exists only while there are pins.
-
-    Its points are the rings, then the names, each as white text over eight black copies: an outline one pixel wide.
-    """
+    """A points layer of a viewer with one named marker per pin; it exists only while there are pins."""
 
     def __init__(self, viewer: ViewerModel) -> None:
         self._viewer = viewer
         self.layer: Points | None = None
-        self._pins = np.zeros((0, 3))  # voxels (S, A, R)
         self._is_changing = False  # while the viewer, which calls back, adds or removes the layer
-        for event in (viewer.scene.camera.events.zoom, viewer.dims.events.order):
-            event.connect(self._place)
 
     @property
     def was_removed(self) -> bool:
@@ -60,28 +53,10 @@ class PinLayer:
         if layer is None or self.was_removed or not np.allclose(layer.scale, maps.scale[-3:]):
             layer = self._replace(_new_layer(maps))
         layer.translate = maps.translate[-3:]
-        n = len(pins)
-        self._pins = np.round([maps.world_to_data(position) for position in positions])
-        layer.data = np.tile(self._pins, (1 + len(LETTERS), 1))
-        layer.features = {"name": [""] * n + list(names) * len(LETTERS)}
-        shades = ["transparent"] * n + [shade for *_, shade in LETTERS for _ in names]
-        layer.text = {"string": "   {name}", "anchor": "upper_left", "size": 10, "color": shades}
-        layer.border_color = [*colours, *["transparent"] * (n * len(LETTERS))]
-        self._place()
-
-    def _place(self, _event: object = None) -> None:
-        """Keep the outlines of the names one pixel wide."""
-        layer = self.layer
-        if layer is None or self._is_changing:
-            return
-        row, column = (axis - self._viewer.dims.ndim + 3 for axis in self._viewer.dims.displayed[-2:])
-        data = np.tile(self._pins, (1 + len(LETTERS), 1))
-        blocks = data.reshape(1 + len(LETTERS), *self._pins.shape)
-        pixel = 1 / (self._viewer.scene.camera.zoom * np.asarray(layer.scale))  # voxels
-        for block, (down, right, _) in zip(blocks[1:], LETTERS, strict=True):
-            block[:, row] += down * pixel[row]
-            block[:, column] += right * pixel[column]
-        layer.data = data
+        layer.data = np.round([maps.world_to_data(position) for position in positions])
+        layer.features = {"name": list(names)}
+        layer.text = TEXT | {"color": list(colours)}  # of the rings: white cannot be read on fluid
+        layer.border_color = list(colours)
 
     def _replace(self, layer: Points) -> Points:
         """Show another layer in place of the present one, and return it."""

@@ -15,6 +15,8 @@ from napari_swig_qmri.data.volumes import FloatArray
 _TO_MM = {"meter": 1e3, "mm": 1.0, "micron": 1e-3}
 _NO_ORIENTATION = "The file has no position or orientation: shown centred, left and right may be swapped."
 _FLAT = 1e-4  # of the other axes; a shorter axis counts as missing
+_EDGES = (1e-6, 1e6)  # mm; no edge of a voxel is smaller or larger
+_FARTHEST = 1e9  # mm; no number of an affine is larger
 _DISAGREEMENT = 0.1  # mm between sform and qform that is told
 _ROUNDING = 4e-7  # of the squared quaternion in float32
 _ORDINALS = ("first", "second", "third")
@@ -39,7 +41,7 @@ def affine_of(image: Any) -> tuple[FloatArray, tuple[str, ...]]:
             usable[name] = found
     broken = next((name for name in declared if declared[name] is not None and name not in usable), None)
     if not usable:
-        return _scaled(_centred(header), scale), (*notices, _NO_ORIENTATION)
+        return _scaled(_centred(header, scale), scale), (*notices, _NO_ORIENTATION)
     taken = next(iter(usable))
     affine, assumed = usable[taken]
     if broken == "sform":
@@ -60,11 +62,11 @@ def _declared(read: Any) -> FloatArray | None:
 
 def _completed(affine: FloatArray, header: Any, scale: float) -> tuple[FloatArray, tuple[str, ...]] | None:
     """Affine with three directions, and a notice if one was missing; None if it gives no place."""
-    affine = affine.copy()
+    affine = np.where(np.abs(affine) < _FARTHEST / scale, affine, np.nan)
     axes: FloatArray = affine[:3, :3]
     sizes = np.linalg.norm(np.where(np.isfinite(axes).all(axis=0), axes, 0), axis=0)
     (flat,) = np.nonzero(sizes <= _FLAT * sizes.max())
-    if len(flat) > 1 or not np.isfinite(affine[:3, 3]).all():
+    if len(flat) > 1 or not np.isfinite(affine[:3, 3]).all() or not _are_edges(scale * np.delete(sizes, flat)).all():
         return None
     notices: tuple[str, ...] = ()
     if len(flat) == 1:
@@ -72,7 +74,7 @@ def _completed(affine: FloatArray, header: Any, scale: float) -> tuple[FloatArra
         normal = np.cross(axes[:, axis - 2], axes[:, axis - 1])
         length = np.linalg.norm(normal)
         edge = float(header["pixdim"][1 + axis])
-        edge = edge if np.isfinite(edge) and edge > 0 else 1 / scale
+        edge = edge if _are_edges(scale * edge) else 1 / scale
         sign = -1 if header["pixdim"][0] == -1 else 1  # qfac: axes that are left-handed
         axes[:, axis] = sign * edge * normal / (length or 1)
         sizes[axis] = edge
@@ -83,13 +85,19 @@ def _completed(affine: FloatArray, header: Any, scale: float) -> tuple[FloatArra
     return (affine, notices) if abs(np.linalg.det(axes / sizes)) > 1e-6 else None
 
 
-def _centred(header: Any) -> FloatArray:
+def _are_edges(sizes: Any) -> Any:
+    """Whether sizes in mm can be those of a voxel; False for NaN."""
+    smallest, largest = _EDGES
+    return (smallest < np.asarray(sizes)) & (np.asarray(sizes) < largest)
+
+
+def _centred(header: Any, scale: float) -> FloatArray:
     """Affine with the voxel sizes of a header, or 1 where it has none, and the origin in the middle."""
     base = header.get_base_affine()
-    sizes = np.linalg.norm(base[:3, :3], axis=0)
-    if np.isfinite(base).all() and (sizes > 0).all():
+    sizes = np.abs(np.diag(base)[:3])
+    if np.isfinite(base).all() and _are_edges(scale * sizes).all():
         return np.asarray(base, dtype=float)
-    sizes = np.where(np.isfinite(sizes) & (sizes > 0), sizes, 1.0)
+    sizes = np.where(_are_edges(scale * sizes), sizes, 1.0)
     middle = (np.array((*header.get_data_shape(), 1, 1)[:3]) - 1) / 2
     return from_matvec(np.diag(sizes), -sizes * middle)  # type: ignore[no-any-return]
 
