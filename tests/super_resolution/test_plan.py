@@ -117,6 +117,14 @@ def test_a_result_without_more_detail_is_refused():
         solved(lr, guides, voxel_size=edges)
 
 
+@pytest.mark.parametrize("values", [(0.0, 0.0), (3.0, 3.0), (0.0, 1.0), (np.nan, 1.0)])
+def test_a_guide_without_contrast_is_refused(values: tuple[float, float]) -> None:
+    lr, guides = case()
+    mask = np.where(guides[0].data > np.median(guides[0].data), values[1], values[0]).astype(np.float32)
+    with pytest.raises(ValueError, match=f"the guide {guides[0].name!r} has no contrast, no two values other than 0"):
+        solved(lr, [replace(guides[0], data=mask), guides[1]])
+
+
 def test_a_given_reference_sets_the_grid():
     lr, guides = case()
     coarse = guides[1].grid.with_shape((24, 28, 12))

@@ -14,7 +14,7 @@ from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.options import MAX_GUIDES, Options
 
 if TYPE_CHECKING:
-    from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid, WeightedImage
+    from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, VoxelGrid, WeightedImage
 
 
 def check_maps(maps: QuantitativeMaps) -> None:
@@ -78,14 +78,24 @@ def check_detail(
 
 
 def check_guides(guides: Sequence[WeightedImage]) -> None:
-    """Raise ValueError if there are too many guides, or one has no place, no known sequence, or is given twice."""
+    """Raise ValueError if there are too many guides, or one has no contrast, place or known sequence, or came twice."""
     if len(guides) > MAX_GUIDES:
         raise ValueError(f"up to {MAX_GUIDES} guides can be used, but {len(guides)} came: leave some out.")
     for guide in guides:
         check_grid(guide.grid, guide.name)
+        if not _has_contrast(guide.data):
+            raise ValueError(
+                f"the guide {guide.name!r} has no contrast, no two values other than 0: choose a weighted image."
+            )
         if guide.sequence is None:
             raise ValueError(f"the sequence of guide {guide.name!r} is not known: {REMEDY}.")
     check_distinct(guides)
+
+
+def _has_contrast(data: FloatArray) -> bool:
+    """Whether an image has two values besides 0, which masks and empty images lack."""
+    values = data[np.isfinite(data) & (data != 0)]
+    return bool(values.size) and bool(values.min() < values.max())
 
 
 def check_options(options: Options, maps: QuantitativeMaps, n_guides: int) -> None:
