@@ -26,7 +26,8 @@ T1W = SpinEcho(repetition_time=0.6, echo_time=0.012)
 
 def guide(name="T1w", sequence=T1W):
     grid = VoxelGrid((8, 8, 8), np.eye(4))
-    return WeightedImage(data=np.ones(grid.shape, np.float32), grid=grid, name=name, sequence=sequence)
+    data = np.linspace(1, 2, 512, dtype=np.float32).reshape(grid.shape)
+    return WeightedImage(data=data, grid=grid, name=name, sequence=sequence)
 
 
 def box(value=1.0):
@@ -69,7 +70,7 @@ FLAT = VoxelGrid((8, 8, 8), np.diag([1.0, 1.0, 0.0, 1.0]))
             "T1w covers nothing of the low-resolution maps",
         ),
         (box(), [replace(guide(), grid=FLAT)], {}, "the affine of T1w is singular"),
-        (box(), [replace(guide(), data=-np.ones((8, 8, 8)))], {}, "T1w has no positive signal over the tissue"),
+        (box(), [replace(guide(), data=-guide().data)], {}, "T1w has no positive signal over the tissue"),
         (box(), [guide()], {"device": "cpu:foo"}, "the device 'cpu:foo' is not on this machine: choose cpu or cpu:0"),
         (replace(box(), grid=VoxelGrid((4, 4, 4), FLAT.affine)), [guide()], {}, "the affine of the low-res.* singular"),
         (QuantitativeMaps(data=np.ones((0, 4, 4, 4)), grid=box().grid, names=()), [guide()], {}, "no map was given"),
@@ -117,7 +118,7 @@ def test_a_result_without_more_detail_is_refused():
         solved(lr, guides, voxel_size=edges)
 
 
-@pytest.mark.parametrize("values", [(0.0, 0.0), (3.0, 3.0), (0.0, 1.0), (np.nan, 1.0)])
+@pytest.mark.parametrize("values", [(3.0, 3.0), (0.0, 1.0), (np.nan, 1.0)])
 def test_a_guide_without_contrast_is_refused(values: tuple[float, float]) -> None:
     lr, guides = case()
     mask = np.where(guides[0].data > np.median(guides[0].data), values[1], values[0]).astype(np.float32)

@@ -83,7 +83,7 @@ def check_guides(guides: Sequence[WeightedImage]) -> None:
         raise ValueError(f"up to {MAX_GUIDES} guides can be used, but {len(guides)} came: leave some out.")
     for guide in guides:
         check_grid(guide.grid, guide.name)
-        if not _has_contrast(guide.data):
+        if _is_flat(guide.data):
             raise ValueError(
                 f"the guide {guide.name!r} has no contrast, no two values other than 0: choose a weighted image."
             )
@@ -92,10 +92,10 @@ def check_guides(guides: Sequence[WeightedImage]) -> None:
     check_distinct(guides)
 
 
-def _has_contrast(data: FloatArray) -> bool:
-    """Whether an image has two values besides 0, which masks and empty images lack."""
+def _is_flat(data: FloatArray) -> bool:
+    """Whether all values other than 0 are the same, as in a mask."""
     values = data[np.isfinite(data) & (data != 0)]
-    return bool(values.size) and bool(values.min() < values.max())
+    return bool(values.size) and bool(values.min() == values.max())
 
 
 def check_options(options: Options, maps: QuantitativeMaps, n_guides: int) -> None:
