@@ -235,9 +235,8 @@ def test_every_notice_is_printed_once_on_stderr_and_reported(run: Run, maps: Pat
     fine = nib.Nifti1Image(np.full((24, 14, 10), 0.08, np.float32), AFFINE @ np.diag([0.5, 1, 1, 1]))
     nib.save(fine, maps / "sub-07_T2map.nii.gz")
     (maps / "sub-07_T1map.json").unlink()
-    nib.save(
-        nib.Nifti1Image(np.ones((24, 28, 20), np.float32), AFFINE @ np.diag([0.5, 0.5, 0.5, 1])), "bare_T1w.nii.gz"
-    )
+    bare = np.random.default_rng(3).uniform(1, 2, (24, 28, 20)).astype(np.float32)
+    nib.save(nib.Nifti1Image(bare, AFFINE @ np.diag([0.5, 0.5, 0.5, 1])), "bare_T1w.nii.gz")
     write_protocol(Protocol.usual(), "brain.toml")
     result = run(*words.split(), "--json")
     assert result.exit_code in (0, NOT_TO_BE_USED), result.stderr  # a guide without contrast helps no map
