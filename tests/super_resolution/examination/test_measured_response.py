@@ -42,3 +42,14 @@ def test_windowed_maps_are_compared_with_windowed_ones(axis):
             np.testing.assert_allclose(matrix, expected, atol=0.05)
     guides = found.problem.truncate(found.problem.guides)
     np.testing.assert_allclose(found.problem.lr_guides, guides, rtol=1e-5)
+
+
+def test_the_regression_sees_windowed_maps_sharpened():
+    plain, found = planned(options=replace(POSTERIOR, resolution=False)), planned(lambda data: windowed(data, 0))
+    assert plain.problem.sharpen is None
+    problem, tissue = found.problem, plain.problem.tissue
+    before, after = (
+        (maps - plain.problem.lr_maps)[:2, tissue].square().mean(1)
+        for maps in (problem.lr_maps, problem.sharpen(problem.lr_maps))
+    )
+    assert (after < 0.65 * before).all()

@@ -4,7 +4,12 @@ from scipy.ndimage import gaussian_filter
 
 from napari_swig_qmri.data.averages import averaging_matrix
 from napari_swig_qmri.data.truncation import truncation_matrix, truncation_waves
-from napari_swig_qmri.super_resolution.observations.lr_response import fitted_responses, in_words
+from napari_swig_qmri.super_resolution.observations.lr_response import (
+    LEAST_SHARPENED,
+    fitted_responses,
+    in_words,
+    sharpening_matrix,
+)
 
 HR, LR = (48, 40, 32), (24, 20, 16)
 AXES = [(n, m, n / m, (n / m - 1) / 2) for n, m in zip(HR, LR, strict=True)]
@@ -59,6 +64,7 @@ def test_what_was_done_along_each_axis_is_found(names):
             assert response is None
         else:
             np.testing.assert_allclose(response.matrix, OPERATORS[name](AXES[axis]), atol=0.03)
+            assert response.is_average == (name == "average")
 
 
 def test_nothing_is_found_in_truncated_maps():
@@ -75,6 +81,20 @@ def test_nothing_is_found_in_maps_fitted_to_truncated_signals():
     low = applied(signals, ("truncation",) * 3)
     maps = np.stack([low[0], -1.0 / np.log(low[1] / low[0]), -0.1 / np.log(low[2] / low[0])])
     assert responses(maps, np.stack([pd, t1, t2])) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["Hamming", "Tukey", "Gaussian", "truncation"])
+def test_sharpening_multiplies_a_frequency_by_what_a_wiener_filter_brings_back(name):
+    n_hr, n_lr = HR[0], LR[0]
+    truncation, response = truncation_matrix(n_hr, n_lr), OPERATORS[name](AXES[0])
+    sharpen = sharpening_matrix(response, truncation)
+    np.testing.assert_allclose(sharpen @ np.ones(n_lr), 1, rtol=1e-6)
+    for k in range(n_lr // 2):
+        wave = np.cos(2 * np.pi * k * np.arange(n_hr) / n_hr)
+        plain, seen = truncation @ wave, response @ wave
+        left = plain @ seen / (plain @ plain)
+        back = left**2 * (1 + LEAST_SHARPENED**2) / (left**2 + LEAST_SHARPENED**2)
+        np.testing.assert_allclose(sharpen @ seen, back * plain, atol=1e-6)
 
 
 def test_axes_of_one_voxel_size_are_left_alone():

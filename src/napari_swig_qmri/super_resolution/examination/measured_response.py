@@ -9,9 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from napari_swig_qmri.data.truncation import TruncationOperator, relative_axes
+from napari_swig_qmri.data.truncation import SeparableOperator, TruncationOperator, relative_axes
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, solved_part
-from napari_swig_qmri.super_resolution.observations.lr_response import Axis, Response, fitted_responses, in_words
+from napari_swig_qmri.super_resolution.observations.lr_response import (
+    Axis,
+    Response,
+    fitted_responses,
+    in_words,
+    sharpening_matrix,
+)
 from napari_swig_qmri.super_resolution.preparation.coverage import DIRECTIONS
 
 if TYPE_CHECKING:
@@ -51,12 +57,16 @@ def _axes(problem: Problem) -> list[Axis]:
 
 
 def _with(problem: Problem, responses: tuple[Response | None, ...]) -> Problem:
-    """Problem with the operator of responses, also for the guides on the LR grid."""
-    dtype = problem.lr_maps.dtype
-    x, y, z = (
-        matrix if response is None else torch.as_tensor(response.matrix, dtype=dtype)
-        for matrix, response in zip(problem.truncate.matrices, responses, strict=True)
-    )
+    """Problem with the operator of responses, also for the guides on the LR grid, and what sharpens LR images."""
+    matrices, sharpening = list(problem.truncate.matrices), [torch.eye(n) for n in problem.lr_grid.shape]
+    for axis, response in enumerate(responses):
+        plain = matrices[axis]
+        if response is not None:
+            matrices[axis] = torch.as_tensor(response.matrix, dtype=plain.dtype)
+            if not response.is_average:
+                sharpening[axis] = torch.as_tensor(sharpening_matrix(response.matrix, plain.numpy()))
+    x, y, z = matrices
     truncate = TruncationOperator((x, y, z), problem.truncate.n_hr_per_lr)
     lr_guides = torch.stack([truncate(image) for image in problem.guides])
-    return replace(problem, truncate=truncate, lr_guides=lr_guides)
+    x, y, z = (matrix.to(problem.lr_maps.dtype) for matrix in sharpening)
+    return replace(problem, truncate=truncate, lr_guides=lr_guides, sharpen=SeparableOperator((x, y, z)))

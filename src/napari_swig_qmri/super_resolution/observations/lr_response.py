@@ -39,12 +39,16 @@ PROBED_GAIN = 0.03  # share of the misfit that it must remove
 FIRST_STEPS = ((0.0, 0.0), (0.1, 0.0), (0.0, 0.1))  # of the search from there
 
 
+LEAST_SHARPENED = 0.3  # share that is left of a frequency, below which little of it is brought back
+
+
 @dataclass(frozen=True, eq=False)
 class Response:
     """What was done along one axis."""
 
     matrix: FloatArray  # (n_lr, n_hr)
     words: str
+    is_average: bool = False  # over voxels, which takes less from high frequencies and does not ring
 
 
 def fitted_responses(
@@ -110,6 +114,22 @@ def _maps(signals: FloatArray) -> FloatArray:
     shares = np.clip(signals[1:] / np.maximum(signals[0], 1e-3), *SHARES)
     delays = np.array(DELAYS, signals.dtype).reshape(2, *[1] * (signals.ndim - 1))
     return np.concatenate([signals[:1], -delays / np.log(shares)])
+
+
+def sharpening_matrix(response: FloatArray, truncation: FloatArray) -> FloatArray:
+    """Matrix ``(n_lr, n_lr)`` that brings LR values of a response near those of truncation alone.
+
+    A Wiener filter for HR images without structure: a frequency of which the share w is left is multiplied by
+    w / (w^2 + 0.3^2), and constants stay constant.
+
+    Parameters
+    ----------
+    response, truncation
+        Matrices ``(n_lr, n_hr)`` along one axis.
+    """
+    noise = (LEAST_SHARPENED * np.linalg.norm(truncation, 2)) ** 2
+    matrix = np.linalg.solve(response @ response.T + noise * np.eye(len(response)), response @ truncation.T).T
+    return np.asarray(matrix / matrix.sum(axis=1, keepdims=True))
 
 
 def in_words(responses: Sequence[Response | None], directions: Sequence[str]) -> str:
@@ -205,7 +225,7 @@ class _Windowed:
 def _average(misfit: _Misfit, axis: Axis) -> tuple[float, Response]:
     """Averages over LR voxels, and their misfit."""
     matrix = averaging_matrix(*axis)
-    return misfit(matrix), Response(matrix, "their voxels are averages")
+    return misfit(matrix), Response(matrix, "their voxels are averages", is_average=True)
 
 
 def _gaussian(misfit: _Misfit, windowed: _Windowed) -> tuple[float, Response]:

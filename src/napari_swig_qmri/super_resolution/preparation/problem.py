@@ -72,6 +72,7 @@ class Problem:
     prior: TissuePrior | None = None  # of what was not measured; None if everything was
     lr_unseen: Tensor | None = None  # (3, x, y, z), what came into the LR maps from beyond ends in tissue, as estimated
     unseen: UnseenCovariance | None = None  # of the error of that estimate, in the LR maps or their signals
+    sharpen: SeparableOperator | None = None  # of LR images, what windows and averages took; None: only truncated
 
     @property
     def measured_lr_maps(self) -> Tensor:

@@ -81,6 +81,7 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
         guide_valid=problem.guide_valid[hr],
         coarse=tuple(_cropped(each, problem.sequences[each.guide], held, box.hr) for each in problem.coarse),
         truncate=truncate,
+        sharpen=None if problem.sharpen is None else problem.sharpen.restricted(box.lr, box.lr),
         interpolate=problem.interpolate.restricted(box.lr, box.hr),
         tissue=problem.tissue[box.lr],
         lr_unseen=None if problem.lr_unseen is None else problem.lr_unseen[lr],

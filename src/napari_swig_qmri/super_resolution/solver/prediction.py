@@ -34,7 +34,7 @@ from napari_swig_qmri.super_resolution.solver.noise_statistics import (
 )
 from napari_swig_qmri.super_resolution.solver.observation import Observation
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.regression import RegressionScale, corrected, regress
+from napari_swig_qmri.super_resolution.solver.regression import RegressionScale, add_lr_correction, corrected, regress
 from napari_swig_qmri.super_resolution.solver.unmeasured import inverse_of_known, nonlinearity, with_usual_maps
 
 if TYPE_CHECKING:
@@ -128,18 +128,29 @@ def regressed(problem: Problem) -> Generator[None, None, Tensor]:
 
 
 def _scale_of(problem: Problem, refit_t2: bool) -> RegressionScale:
-    """LR maps and guides of a problem."""
+    """LR maps and guides of a problem, as truncation alone would have given them."""
     return RegressionScale(
-        maps=problem.lr_maps,
+        maps=_sharpened(problem, problem.lr_maps),
         weight=problem.lr_valid.float(),
-        coarse_features=guide_features(problem, problem.lr_guides),
+        coarse_features=guide_features(problem, _sharpened(problem, problem.lr_guides)),
         features=guide_features(problem, problem.guides),
         interpolate=problem.interpolate,
         truncate=problem.truncate,
-        residual=partial(lr_residual, problem),
+        residual=partial(_residual, problem),
         usual_t2=_usual_t2(problem),
         refits_t2=refit_t2 and _can_refit_t2(problem),
     )
+
+
+def _sharpened(problem: Problem, images: Tensor) -> Tensor:
+    """LR images ``(n, x, y, z)`` with what windows and averages took from them, within the limits of a correction."""
+    return images if problem.sharpen is None else add_lr_correction(images, problem.sharpen(images) - images)
+
+
+def _residual(problem: Problem, maps: Tensor) -> Tensor:
+    """Residual ``(3, x, y, z)`` of the LR maps for maps ``(3, X, Y, Z)``, as truncation alone would have given it."""
+    residual = lr_residual(problem, maps)
+    return residual if problem.sharpen is None else problem.sharpen(residual)
 
 
 def _can_refit_t2(problem: Problem) -> bool:
@@ -230,7 +241,8 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     """
     grid = grid_one_scale_up(problem)
     truncate = KSpaceTruncation(problem.lr_grid, grid, open_axes=problem.open_axes)
-    coarse_maps = truncate(problem.lr_maps)
+    lr_maps = _sharpened(problem, problem.lr_maps)
+    coarse_maps = truncate(lr_maps)
     scale = RegressionScale(
         maps=coarse_maps,
         weight=truncate(problem.lr_valid.float()).clamp(0, 1),
@@ -246,7 +258,7 @@ def cross_scale_covariance(problem: Problem, lr_features: Tensor, noise: Noise) 
     if problem.lr_signals is None:
         deviation = truncate(lr_variance(problem, noise.lr_maps).clamp(max=1)).clamp(min=1e-12).sqrt()
         predicted = corrected(scale, predicted, deviation)
-    errors = (log_with_floor(problem.lr_maps) - predicted.log())[:, problem.tissue]
+    errors = (log_with_floor(lr_maps) - predicted.log())[:, problem.tissue]
     known = torch.tensor(problem.measured)
     covariance = errors.new_zeros(len(errors), len(errors))
     measured = _without_noise(scatter_matrix(subsample(errors[known])), noise.lr_maps[known])
