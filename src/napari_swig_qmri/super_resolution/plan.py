@@ -284,6 +284,7 @@ def _examined(
     blurs: Mapping[int, float] = {}
     yield
     settings = yield from solved_settings(problem, settings)
+    problem = replace(problem, doubts=tuple(check.doubt for check in settings))
     if options.resolution:
         unexplained = [guide for guide, check in enumerate(settings) if check.departs]
         problem, part, blurs = yield from with_guide_blur(problem, part, unexplained)

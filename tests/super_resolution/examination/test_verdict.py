@@ -35,6 +35,7 @@ OTHER_ECHO = SettingCheck(
     ),
 )
 EXCHANGED = SettingCheck(T2W, 0.4, FittedSetting("repetition_time", T2W, T1W, 0.04, exchanged_with="T1w"))
+CONFIRM = "confirm, until then it counts less"
 TABLE = [
     ({}, "not examined"),
     ({"is_placed": True, "settings": SettingCheck(T1W, 0.02)}, "in place; TR 600 ms fits"),
@@ -42,7 +43,7 @@ TABLE = [
     ({"is_placed": True, "settings": SettingCheck(T2W, 0.081)}, "in place; its contrast fits within 8 %"),
     (
         {"is_placed": True, "settings": SettingCheck(T2W, 0.42)},
-        "in place; its contrast does not fit Spin echo: TE 90, TR 5000 ms, by 42 %: check the sequence",
+        "in place; its contrast does not fit Spin echo: TE 90, TR 5000 ms, by 42 %: check the sequence, it counts less",
     ),
     (
         {
@@ -63,16 +64,19 @@ TABLE = [
     ({"warped": 0.5}, "warped by up to 0.5 mm against the maps: corrected"),
     ({"blur": 1.9}, "blurred to about 1.9 mm: sharpened, and compared at this resolution"),
     ({"transmit_field": TransmitField("b1.nii", 0.83, 1.2)}, "B1+ -17 to +20 %: corrected"),
-    ({"settings": OTHER_TIME}, "TR 600 ms fits, but its sidecar says 800 ms: confirm"),
+    ({"settings": OTHER_TIME}, f"TR 600 ms fits, but its sidecar says 800 ms: {CONFIRM}"),
     ({"settings": OTHER_TIME, "is_sequence_corrected": True}, "TR 600 ms fits, but its sidecar says 800 ms: corrected"),
     (
         {"settings": OTHER_ECHO},
-        "TE 123 ms or TI 2157 ms fits, but its sidecar says TE 150 ms and TI 2500 ms: confirm",
+        f"TE 123 ms or TI 2157 ms fits, but its sidecar says TE 150 ms and TI 2500 ms: {CONFIRM}",
     ),
-    ({"settings": OTHER_KIND}, "looks like an MPRAGE, TI about 900 ms, but its sidecar says spin echo: confirm"),
+    (
+        {"settings": OTHER_KIND},
+        f"looks like an MPRAGE, TI about 900 ms, but its sidecar says spin echo: {CONFIRM}",
+    ),
     (
         {"settings": EXCHANGED},
-        "has the contrast of T1w (Spin echo: TE 12, TR 600 ms), not of Spin echo: TE 90, TR 5000 ms: confirm",
+        f"has the contrast of T1w (Spin echo: TE 12, TR 600 ms), not of Spin echo: TE 90, TR 5000 ms: {CONFIRM}",
     ),
 ]
 

@@ -30,6 +30,7 @@ from napari_swig_qmri.super_resolution.preparation.proton_density import (
     spikes_of,
     tissue_level,
 )
+from napari_swig_qmri.super_resolution.preparation.sequence_doubt import SequenceDoubt
 from napari_swig_qmri.super_resolution.preparation.tissue import AIR, find_tissue, head_brightness, is_bright
 from napari_swig_qmri.super_resolution.preparation.tissue_prior import TissuePrior, tissue_prior
 
@@ -72,6 +73,7 @@ class Problem:
     prior: TissuePrior | None = None  # of what was not measured; None if everything was
     lr_unseen: Tensor | None = None  # (3, x, y, z), what came into the LR maps from beyond ends in tissue, as estimated
     unseen: UnseenCovariance | None = None  # of the error of that estimate, in the LR maps or their signals
+    doubts: tuple[SequenceDoubt | None, ...] = ()  # per guide, of its sequence; () for none
     sharpen: SeparableOperator | None = None  # of LR images, what windows and averages took; None: only truncated
 
     @property

@@ -288,7 +288,8 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
     upper_limits = upper_limits_of(problem)
     ratio = ONE_SCALE_DOWN if all(problem.measured) else SAME_SCALE
     precision = (gains / noise.guides).square().view(-1, 1, 1, 1)
-    error = resampling_variance(problem, gains) + sharpening_variance(problem, gains)
+    doubt = doubt_variance(problem, prediction.maps)
+    error = resampling_variance(problem, gains) + sharpening_variance(problem, gains) + doubt
     if prediction.unmeasured is not None:
         error += nonlinearity(problem.sequences, prediction.maps, prediction.unmeasured, problem.measured)
     return NegativeLogPosterior(
@@ -302,22 +303,33 @@ def make_posterior(problem: Problem, prediction: Prediction, gains: Tensor) -> N
         unmeasured_precision=None if prediction.unmeasured is None else 1 / prediction.unmeasured,
         measured=problem.measured,
         upper_limits=upper_limits,
-        coarse=tuple(_coarse_observation(each, problem, noise, gains) for each in problem.coarse),
+        coarse=tuple(_coarse_observation(each, problem, noise, gains, doubt[each.guide]) for each in problem.coarse),
         coarse_guides=tuple(each.guide for each in problem.coarse),
     )
 
 
-def _coarse_observation(coarse: CoarseGuide, problem: Problem, noise: Noise, gains: Tensor) -> Observation:
-    """A guide with thick slices as an observation, in units of PD."""
+def _coarse_observation(
+    coarse: CoarseGuide, problem: Problem, noise: Noise, gains: Tensor, doubt: Tensor
+) -> Observation:
+    """A guide with thick slices as an observation, in units of PD, with the variance `doubt` ``(X, Y, Z)`` besides."""
     gain = float(gains[coarse.guide])
     values = (coarse.image / gain - coarse.outside)[None]
-    variance = torch.full_like(values, (float(noise.guides[coarse.guide]) / gain) ** 2)
+    variance = (float(noise.guides[coarse.guide]) / gain) ** 2 + coarse.average(doubt)[None]
     return Observation(
         values=values,
         variance=variance.masked_fill(~coarse.valid, MISSING_VARIANCE),
         operator=coarse.average,
         signals=SingleSignal(problem.sequences[coarse.guide]),
     )
+
+
+def doubt_variance(problem: Problem, maps: Tensor) -> Tensor:
+    """Variance ``(guide, X, Y, Z)`` in units of PD of what equations of doubted sequences leave wrong; 0 for others."""
+    variance = torch.zeros_like(problem.guides)
+    for guide, doubt in enumerate(problem.doubts):
+        if doubt is not None:
+            variance[guide] = doubt.variance(problem.sequences[guide], maps, pure_tissue(problem))
+    return variance
 
 
 def sharpening_variance(problem: Problem, gains: Tensor) -> Tensor:

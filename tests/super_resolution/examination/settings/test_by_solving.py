@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 from engine_cases import degraded, slab
+from scipy.ndimage import zoom
 
-from napari_swig_qmri import Mprage, Options, SpinEcho, plan
+from napari_swig_qmri import Mprage, Options, SpinEcho, plan, super_resolve
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
 
 OPTIONS = Options(method="posterior", pose=False, resolution=False)
@@ -45,7 +47,7 @@ def test_an_mprage_that_is_said_to_be_a_spin_echo_is_told():
     assert none is None
     assert isinstance(found.fits, Mprage)
     assert run.notices[-1].startswith("T1w: looks like an MPRAGE, TI about ")
-    assert run.notices[-1].endswith(" ms, but its sidecar says spin echo: confirm.")
+    assert run.notices[-1].endswith(" ms, but its sidecar says spin echo: confirm, until then it counts less.")
 
 
 def test_exchanged_guides_are_told_and_exchanged_again_when_asked():
@@ -57,6 +59,19 @@ def test_exchanged_guides_are_told_and_exchanged_again_when_asked():
     )
     corrected = plan(maps, exchanged, replace(OPTIONS, correct_sequence=True))
     assert corrected.problem.sequences == (t1w.sequence, t2w.sequence)
+    assert not any(corrected.problem.doubts)
+
+
+def test_exchanged_guides_do_no_harm_until_they_are_confirmed():
+    truth = slab().maps
+    maps, (t1w, t2w) = degraded(truth)
+    exchanged = [replace(t1w, sequence=t2w.sequence), replace(t2w, sequence=t1w.sequence)]
+    found = super_resolve(plan(maps, exchanged, OPTIONS)).maps
+    tissue = (truth["PD"] > 0.5) & (truth["T2"] < 0.3)
+    for name in ("T1", "T2"):
+        cubic = zoom(maps[name], np.divide(truth.grid.shape, maps.grid.shape), order=3, mode="nearest", grid_mode=True)
+        errors = [np.median(np.abs(each[tissue] / truth[name][tissue] - 1)) for each in (found[name], cubic)]
+        assert errors[0] < 0.7 * errors[1]
 
 
 def test_an_echo_time_that_is_wrong_by_a_third_is_told_and_corrected_when_asked():

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.sequence import settings_of, short_label, shown_setting, summary
+from napari_swig_qmri.super_resolution.preparation.sequence_doubt import SequenceDoubt
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -73,14 +74,22 @@ class SettingCheck:
         """Whether something else fits, or nothing does."""
         return self.better is not None or (self.misfit or 0.0) > UNEXPLAINED
 
+    @property
+    def doubt(self) -> SequenceDoubt | None:
+        """Doubt of the sequence as said; None if it fits, or nothing was compared."""
+        if not self.departs:
+            return None
+        return SequenceDoubt(self.better.fits if self.better else None, self.misfit or 0.0)
+
     def words(self, *, is_corrected: bool = False) -> Iterator[str]:
         """What fits, in words; nothing if nothing was compared."""
         if self.better is not None:
-            yield f"{self.better.words}: {'corrected' if is_corrected else 'confirm'}"
+            yield f"{self.better.words}: {'corrected' if is_corrected else 'confirm, until then it counts less'}"
         elif self.said is None or self.misfit is None:
             return
         elif self.misfit > UNEXPLAINED:
-            yield f"its contrast does not fit {summary(self.said)}, by {100 * self.misfit:.0f} %: check the sequence"
+            fits_not = f"its contrast does not fit {summary(self.said)}, by {100 * self.misfit:.0f} %"
+            yield f"{fits_not}: check the sequence, it counts less"
         elif self.misfit < MOST_MISFIT:
             yield f"{_in_words(self.said, checked_time(self.said), digits=None)} fits"
         else:
