@@ -30,13 +30,12 @@ def moved(guides: list[Volume]) -> list[Volume]:
     return [first, replace(second, grid=VoxelGrid(second.grid.shape, move @ second.grid.affine))]
 
 
-def exchanged(guides: list[Volume]) -> list[Volume]:
-    """The guides, each with the sidecar of the other."""
-    first, second = guides
-    return [replace(first, sidecar=second.sidecar), replace(second, sidecar=first.sidecar)]
+def turned_over(guides: list[Volume]) -> list[Volume]:
+    """The guides upside down under headers that say nothing of it."""
+    return [replace(guide, data=guide.data[:, :, ::-1].copy()) for guide in guides]
 
 
-CASES: Mapping[str, Callable[[list[Volume]], list[Volume]]] = {"good": list, "moved": moved, "unusable": exchanged}
+CASES: Mapping[str, Callable[[list[Volume]], list[Volume]]] = {"good": list, "moved": moved, "unusable": turned_over}
 
 
 def main(folder: Path, voxel_size: float) -> None:
