@@ -183,7 +183,8 @@ def plan(
     >>> import numpy as np
     >>> from napari_swig_qmri import Guide, Options, SpinEcho, plan
     >>> t1 = (np.full((8, 8, 8), 1200.0), np.diag([2.0, 2.0, 2.0, 1.0]))
-    >>> t1w = Guide((np.ones((16, 16, 16)), np.diag([1.0, 1.0, 1.0, 1.0])), SpinEcho.from_typical())
+    >>> image = np.random.default_rng(0).uniform(1, 2, (16, 16, 16))
+    >>> t1w = Guide((image, np.diag([1.0, 1.0, 1.0, 1.0])), SpinEcho.from_typical())
     >>> run = plan({"T1": t1}, [t1w], Options(method="regression"), units="ms")
     >>> run.hr_grid.shape, round(float(run.maps["T1"].max()), 3)
     ((16, 16, 16), 1.2)
