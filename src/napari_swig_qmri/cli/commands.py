@@ -47,8 +47,10 @@ def super_resolve_files(
     from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
 
-    given = read_maps(arguments.paths, arguments.units, arguments.named, uses_transmit_field=options.field)
-    stem = subject_of(given.volumes)
+    given = read_maps(
+        arguments.paths, arguments.units, arguments.named, uses_t2star=True, uses_transmit_field=options.field
+    )
+    stem = subject_of((*given.volumes, *given.t2star))
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
@@ -71,7 +73,12 @@ def super_resolve_files(
     seconds = time.perf_counter() - started
     say(*(text for text in (*result.notices, *result.verdict.reasons) if text not in statements))
     others = [mask_path, options.b1 or given.transmit_map]
-    sources = [*given.paths, *paths_of(guide_volumes), *(each for each in others if isinstance(each, Path))]
+    sources = [
+        *given.paths,
+        *paths_of(given.t2star),
+        *paths_of(guide_volumes),
+        *(each for each in others if isinstance(each, Path)),
+    ]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
     return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
@@ -98,11 +105,11 @@ def _super_resolution_report(
 ) -> Report:
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
-    residual = dict(zip(result.lr_maps.names, np.nanmedian(relative, axis=1).tolist(), strict=True))
+    residual = dict(zip(result.lr_maps.titles, np.nanmedian(relative, axis=1).tolist(), strict=True))
     gains = {guide.name: gain for guide, gain in zip(result.guides, result.gains, strict=True)}
     size = size_text(result.maps.grid.voxel_size)
     lines = [
-        f"{', '.join(result.maps.names)} at {size} mm in {seconds:.1f} s",
+        f"{', '.join(result.maps.titles)} at {size} mm in {seconds:.1f} s",
         *(f"gain of {name}: {gain:.5g}" for name, gain in gains.items()),
         *(f"LR residual of {name}: {100 * value:.3g} % (median over tissue)" for name, value in residual.items()),
         *(f"wrote {path}" for path in files),

@@ -41,7 +41,7 @@ def read_contrast_maps(
     """
     units = arguments.units
     volumes = read_inputs(arguments.paths, units, arguments.named)
-    given = maps_among(volumes, arguments.paths, uses_t2star=True)
+    given = maps_among([each for each in volumes if each.suffix not in T2STAR_SUFFIXES], arguments.paths)
     grid = given.maps.grid
     t2star, notices = _read_t2star(t2star_path, units, grid) if t2star_path else _t2star_among(volumes, grid)
     given = replace(given, notices=(*given.notices, *notices))

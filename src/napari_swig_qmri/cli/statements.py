@@ -15,6 +15,7 @@ def map_statements(given: MapFiles) -> list[str]:
     """Sentence on each map, and on their voxels."""
     sources = zip(given.maps.names, _by_quantity(given), strict=True)
     lines = [f"{name} from {volume.source}, in {_unit(volume)}." for name, volume in sources]
+    lines += [f"T2* from {volume.source}, in {_unit(volume)}." for volume in given.t2star]
     shape = " × ".join(str(n) for n in given.maps.grid.shape)
     return [*lines, f"The maps have {shape} voxels of {size_text(given.maps.grid.voxel_size)} mm."]
 

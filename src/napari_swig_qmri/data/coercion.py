@@ -71,7 +71,9 @@ def maps_from(maps: MapsLike, units: str | None = None) -> tuple[QuantitativeMap
     return given.maps, given.notices
 
 
-def map_files_from(maps: MapsLike, units: str | None = None, *, uses_transmit_field: bool = False) -> MapFiles:
+def map_files_from(
+    maps: MapsLike, units: str | None = None, *, uses_t2star: bool = False, uses_transmit_field: bool = False
+) -> MapFiles:
     """Quantitative maps from files, images in memory or arrays, with what was assumed about them.
 
     Parameters
@@ -81,6 +83,8 @@ def map_files_from(maps: MapsLike, units: str | None = None, *, uses_transmit_fi
     units
         Unit of T1 and T2 whose unit neither sidecar nor header states, ``"s"`` or ``"ms"``; rates are in 1/s or
         1/ms then. By default it is guessed from the values.
+    uses_t2star
+        Whether maps of T2* among the files are taken rather than reported as not used.
     uses_transmit_field
         Whether a map of the transmit field among or beside the files is taken rather than reported as not used.
 
@@ -114,7 +118,9 @@ def map_files_from(maps: MapsLike, units: str | None = None, *, uses_transmit_fi
         )
     if not volumes and not paths:
         raise ValueError("no map was given: choose at least one PD, T1 or T2 map.")
-    return maps_among(volumes, paths or [Path("the list")], uses_transmit_field=uses_transmit_field)
+    return maps_among(
+        volumes, paths or [Path("the list")], uses_t2star=uses_t2star, uses_transmit_field=uses_transmit_field
+    )
 
 
 def _listed_maps(image: str | Path | Volume, units: str | None) -> list[Volume]:

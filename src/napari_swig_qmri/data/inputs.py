@@ -24,7 +24,7 @@ from napari_swig_qmri.data.recognition.kinds import find_kind, find_suffix
 from napari_swig_qmri.data.recognition.suffixes import QUANTITY_OF_SUFFIX, WEIGHTED
 from napari_swig_qmri.data.storage.files import read_content, read_folder, read_volume, read_volumes, volume_of
 from napari_swig_qmri.data.storage.image_files import split_extension
-from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume
+from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid
 from napari_swig_qmri.data.wording import joined
 
 _ENTITIES = "ses|acq|run|desc|space|res|rec|ce|part|echo|inv|flip|dir|stat|label"  # BIDS entities other than sub
@@ -38,6 +38,7 @@ class MapFiles:
     volumes: tuple[Volume, ...]  # one per map
     notices: tuple[str, ...]  # assumptions about the files, one sentence each
     transmit_map: Volume | Path | None = None  # among the files or in `fmap` beside them, where the caller uses it
+    t2star: tuple[Volume, ...] = ()  # maps of T2* or R2* among the files, where the caller uses them
 
     @property
     def paths(self) -> list[Path]:
@@ -100,13 +101,15 @@ def maps_among(
 ) -> MapFiles:
     """Maps of PD, T1 and T2, or some of them, among volumes read from `paths`; other images are ignored.
 
-    Notices mention maps of T2* and of the transmit field that are left out, unless the caller uses them. Raises
-    ValueError if there is no map, or two of one quantity.
+    Notices mention maps of T2* and of the transmit field that are left out, unless the caller uses them. A caller that
+    uses T2* gets maps without a quantity where there is nothing else. Raises ValueError if there is no map, or two of
+    one quantity.
     """
     kept, about_rates = _without_rates([volume for volume in volumes if is_map(volume)])
     kept, about_results = _without_results(kept, paths)
     _check_one_subject(kept, paths)
-    if not kept:
+    stars = tuple(each for each in volumes if each.suffix in T2STAR_SUFFIXES) if uses_t2star else ()
+    if not kept and not stars:
         listed = ", ".join(str(path) for path in paths)
         raise ValueError(f"no PD, T1 or T2 map in {listed}: name the files like sub-01_T1map.nii.gz.")
     for volume in kept:
@@ -120,10 +123,20 @@ def maps_among(
         *about_results,
         *unused,
         *(f"{v.name}: {notice}" for v in kept for notice in v.notices),
-        *map_notices(kept),
+        *(map_notices(kept) if kept else ()),
         *(f"{v.name}: {told}" for v in kept[1:] for told in other_subject(v, kept)),
     )
-    return MapFiles(maps=as_maps(kept), volumes=kept, notices=notices, transmit_map=next(iter(used), None))
+    return MapFiles(
+        maps=as_maps(kept) if kept else _no_maps(stars[0].grid),
+        volumes=kept,
+        notices=notices,
+        transmit_map=next(iter(used), None),
+        t2star=stars,
+    )
+
+
+def _no_maps(grid: VoxelGrid) -> QuantitativeMaps:
+    return QuantitativeMaps(data=np.empty((0, *grid.shape), np.float32), grid=grid, names=())
 
 
 def _transmit_maps(volumes: Sequence[Volume], maps: Sequence[Volume]) -> list[Volume | Path]:
@@ -171,10 +184,12 @@ def read_maps(
     units: str | None = None,
     named: Mapping[str, Path] | None = None,
     *,
+    uses_t2star: bool = False,
     uses_transmit_field: bool = False,
 ) -> MapFiles:
     """Read maps of PD, T1 and T2, or some of them, from files and folders; arguments and errors as of `read_inputs`."""
-    return maps_among(read_inputs(paths, units, named), paths, uses_transmit_field=uses_transmit_field)
+    volumes = read_inputs(paths, units, named)
+    return maps_among(volumes, paths, uses_t2star=uses_t2star, uses_transmit_field=uses_transmit_field)
 
 
 def subject_of(volumes: Iterable[Volume]) -> str:

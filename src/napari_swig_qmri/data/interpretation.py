@@ -265,12 +265,12 @@ def map_volumes(maps: QuantitativeMaps, label: str, sidecar: Mapping[str, Any] |
         Volume(
             data=maps[name],
             grid=maps.grid,
-            name=f"{name} {label}",
-            suffix=QUANTITIES[name].suffix,
+            name=f"{title} {label}",
+            suffix=T2STAR_SUFFIXES[0] if title == "T2*" else QUANTITIES[name].suffix,
             unit=QUANTITIES[name].unit,
             sidecar=sidecar or {},
         )
-        for name in maps.names
+        for name, title in zip(maps.names, maps.titles, strict=True)
     ]
 
 

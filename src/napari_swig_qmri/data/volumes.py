@@ -156,6 +156,7 @@ class QuantitativeMaps:
     grid: VoxelGrid
     names: tuple[str, ...] = ("PD", "T1", "T2")  # quantities along the first axis, keys of `QUANTITIES`
     protocol: str | None = None  # that the maps were fitted to, by their files, a key of `PROTOCOLS`; None if unknown
+    is_t2_star: bool = False  # whether the T2 map shows T2*, with which gradient echoes decay
 
     def __post_init__(self) -> None:
         _check_real(self.data, f"array of the maps {', '.join(self.names)}")
@@ -169,6 +170,11 @@ class QuantitativeMaps:
     def __getitem__(self, name: str) -> FloatArray:
         """Map of one quantity by its name, ``(x, y, z)``."""
         return self.data[self.names.index(name)]  # type: ignore[no-any-return]
+
+    @property
+    def titles(self) -> tuple[str, ...]:
+        """Names of the quantities that the maps show: T2* for a T2 map that shows it."""
+        return tuple("T2*" if name == "T2" and self.is_t2_star else name for name in self.names)
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)

@@ -102,8 +102,8 @@ def check_options(options: Options, maps: QuantitativeMaps, n_guides: int) -> No
     """Raise ValueError if options do not fit these maps and this number of guides."""
     if options.adapt and not n_guides:
         raise ValueError("adapting needs a guide, but there is none: leave it out, or choose a weighted image.")
-    if options.adapt and set(maps.names) != set(QUANTITIES):
-        raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.names)}: leave it out.")
+    if options.adapt and set(maps.titles) != set(QUANTITIES):
+        raise ValueError(f"adapting needs maps of PD, T1 and T2, but there are {', '.join(maps.titles)}: leave it out.")
     if options.all_maps and not n_guides:
         raise ValueError("maps that were not measured need a guide, but there is none: leave out `all_maps`.")
     for values, what in ((options.gains, "gain"), (options.guide_noise, "noise level")):

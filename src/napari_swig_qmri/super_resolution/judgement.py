@@ -127,8 +127,9 @@ def _without_noise(errors: Tensor, noise: Tensor) -> Tensor:
 
 def _named(values: Tensor, problem: Problem) -> dict[str, float]:
     """Values ``(3,)`` of the maps that were measured, by name."""
-    pairs = zip(QUANTITIES, values.tolist(), problem.measured, strict=True)
-    return {name: value for name, value, measured in pairs if measured}
+    titles = [*list(QUANTITIES)[:-1], "T2*" if problem.is_t2_star else "T2"]
+    pairs = zip(titles, values.tolist(), problem.measured, strict=True)
+    return {title: value for title, value, measured in pairs if measured}
 
 
 def _listed(errors: Mapping[str, float], form: str) -> str:

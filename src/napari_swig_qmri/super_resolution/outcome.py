@@ -82,7 +82,8 @@ def _measured(plan: RunPlan, volumes: Tensor, grid: VoxelGrid) -> QuantitativeMa
 def _named(plan: RunPlan, volumes: Tensor, grid: VoxelGrid, names: Sequence[str]) -> QuantitativeMaps:
     """Volumes ``(3, ...)`` of the problem for some quantities, in their units."""
     kept = torch.tensor([name in names for name in QUANTITIES])
-    return QuantitativeMaps(data=(volumes * plan.problem.map_units)[kept].numpy(), grid=grid, names=tuple(names))
+    data = (volumes * plan.problem.map_units)[kept].numpy()
+    return QuantitativeMaps(data=data, grid=grid, names=tuple(names), is_t2_star=plan.maps.is_t2_star)
 
 
 def _estimated(plan: RunPlan) -> dict[str, str]:
@@ -181,7 +182,10 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
         "options": options.to_json(),
         "lr_voxel_size": list(problem.lr_grid.voxel_size),
         "hr_voxel_size": list(problem.hr_grid.voxel_size),
-        "lr_noise": {name: noise for name, noise in zip(QUANTITIES, noises, strict=True) if name in plan.maps.names},
+        "lr_noise": {
+            title: noises[list(QUANTITIES).index(name)]
+            for name, title in zip(plan.maps.names, plan.maps.titles, strict=True)
+        },
         "guides": [
             {
                 "name": guide.name,

@@ -50,6 +50,7 @@ from napari_swig_qmri.super_resolution.observations.stored_resolution import at_
 from napari_swig_qmri.super_resolution.options import AUTO, UNKNOWN, Options
 from napari_swig_qmri.super_resolution.preparation.hr_grid import choose_hr_grid, hr_grid_notices, reference_index
 from napari_swig_qmri.super_resolution.preparation.problem import Problem
+from napari_swig_qmri.super_resolution.preparation.t2_star import with_t2_star
 from napari_swig_qmri.super_resolution.solver.devices import BYTES_PER_VOXEL, choose_device, planes_of_a_slab
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS, fingerprint, weights_file
 
@@ -191,9 +192,10 @@ def plan(
     """
     if not isinstance(options, Options):
         raise TypeError(f"options are given as Options(...), but {type(options).__name__} came.")
-    files = map_files_from(maps, units, uses_transmit_field=options.field)
-    given, about_files = files.maps, files.notices
-    measured, images, notices = given, guides_from(guides), about_files
+    files = map_files_from(maps, units, uses_t2star=True, uses_transmit_field=options.field)
+    files, images = with_t2_star(files, guides_from(guides))
+    given, about_files, as_given = files.maps, files.notices, images
+    measured, notices = given, about_files
     check_maps(measured)
     signals, about_origin = signals_of_maps(options, measured)
     if options.resolution:
@@ -210,7 +212,7 @@ def plan(
     of_reference = None if reference is None else images[reference].grid
     inside, about_mask = mask_from(mask, hr_grid, measured, reference=of_reference)
     device = choose_device(options.device, options.dtype)
-    is_complete = set(measured.names) == set(QUANTITIES)
+    is_complete = set(measured.titles) == set(QUANTITIES)
     method = options.method if is_complete or options.method == "regression" else "posterior"
     memory = _memory(options, method, hr_grid, device, len(images))
     _check_memory(memory)
@@ -218,13 +220,14 @@ def plan(
     transmit_map, about_field = _transmit_map(options, files, measured.grid)
     prepared = drained(prepared_guides(measured, images, hr_grid, inside, signals, options, transmit_map))
     if (shift := header_shift(measured, images, prepared.poses)) is not None:
-        planned = plan(with_shifted_header(given, shift), guides, replace(options, b1=transmit_map), mask)
+        planned = plan(with_shifted_header(given, shift), as_given, replace(options, b1=transmit_map), mask)
         return replace(planned, options=options, notices=(*about_files, shift_notice(shift), *planned.notices))
     problem, settings, blurs = drained(_examined(prepared, options, measured, images))
     if options.correct_sequence and any(check.better for check in settings):
         planned = plan(
             given, with_fitted(images, settings), replace(options, correct_sequence=False, b1=transmit_map), mask
         )
+        planned = replace(planned, notices=(*about_files, *planned.notices))
         return _as_corrected(planned, settings, options)
     findings = findings_of(images, prepared, settings, blurs)
     if options.resolution:
@@ -317,9 +320,10 @@ def _transmit_map(options: Options, files: MapFiles, grid: VoxelGrid) -> tuple[V
 
 def _about_missing(options: Options, maps: QuantitativeMaps, n_guides: int) -> Iterator[str]:
     """Sentences on what was not measured: whether it is returned, and that the network was not trained without it."""
-    missing = [name for name in QUANTITIES if name not in maps.names]
-    if options.all_maps and missing:
-        yield f"Estimates of {joined(missing)} are returned as well, marked as not measured."
+    missing = [name for name in QUANTITIES if name not in maps.titles]
+    estimated = [name for name in QUANTITIES if name not in maps.names]
+    if options.all_maps and estimated:
+        yield f"Estimates of {joined(estimated)} are returned as well, marked as not measured."
     if options.method == "network" and missing and n_guides:
         are = "were" if len(missing) > 1 else "was"
         yield (

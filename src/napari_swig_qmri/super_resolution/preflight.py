@@ -93,7 +93,9 @@ def describe(plan: RunPlan) -> tuple[str, ...]:
     ]
     if not plan.guides:
         return (*statements, "No guide: the maps are only interpolated, no detail is added.")
-    return (*statements, _gains(plan), *_unseen(_sharpness(plan), len(plan.guides)))
+    titles = dict(zip(plan.maps.names, plan.maps.titles, strict=True))
+    sharpness = {titles[name]: words for name, words in _sharpness(plan).items()}
+    return (*statements, _gains(plan), *_unseen(sharpness, len(plan.guides)))
 
 
 def _sharpness(plan: RunPlan) -> dict[str, dict[str, str]]:

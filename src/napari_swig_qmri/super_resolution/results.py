@@ -57,7 +57,8 @@ class SuperResolution:
     Attributes
     ----------
     maps
-        SR maps on the HR grid: PD in the unit of the measured map, T1 and T2 in s.
+        SR maps on the HR grid: PD in the unit of the measured map, T1 and T2 in s. T2 is T2* if
+        `maps.is_t2_star`, because a T2* map was measured in its place.
     guides
         Acquired guides on the HR grid, in their own unit.
     synthesised
@@ -107,7 +108,7 @@ class SuperResolution:
         edges = " x ".join(f"{edge:.4g}" for edge in self.maps.grid.voxel_size)
         guides = f", guides {', '.join(guide.name for guide in self.guides)}" if self.guides else ""
         return (
-            f"<SuperResolution: {', '.join(self.maps.names)} on {shape} voxels of {edges} mm, "
+            f"<SuperResolution: {', '.join(self.maps.titles)} on {shape} voxels of {edges} mm, "
             f"method {self.parameters.get('method')}{guides}; verdict {self.verdict.word}>"
         )
 
@@ -119,11 +120,11 @@ class SuperResolution:
     def to_nifti(self) -> dict[str, nib.Nifti1Image]:
         """Return the SR maps as nibabel images by name; T1 and T2 in s. Headers say that they are synthetic."""
         images = {}
-        for name in self.maps.names:
+        for name, title in zip(self.maps.names, self.maps.titles, strict=True):
             image = nib.Nifti1Image(self.maps[name].astype(np.float32), self.maps.grid.affine)
             image.header.set_xyzt_units("mm", "sec")
             image.header["descrip"] = RESEARCH_NOTICE.encode()
-            images[name] = image
+            images[title] = image
         return images
 
     def save(self, folder: str | Path, *, stem: str | None = None, overwrite: bool = False) -> list[Path]:

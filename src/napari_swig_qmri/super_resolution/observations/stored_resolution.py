@@ -8,7 +8,7 @@ Other software interpolates maps between the measured voxels, which are then fou
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt
@@ -65,10 +65,10 @@ def at_measured_resolution(maps: QuantitativeMaps) -> tuple[QuantitativeMaps, tu
     signs = [f"values between the measured voxels were interpolated {how}"] if how else []
     signs += ["their spectrum ends there"] if grid is not between else []
     notice = (
-        f"{joined(maps.names)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
+        f"{joined(maps.titles)} are stored with voxels of {size_text(maps.grid.voxel_size)} mm, but were measured with "
         f"{size_text(grid.voxel_size)} mm: {joined(signs)}. The measured voxels are used."
     )
-    return QuantitativeMaps(data=data.astype(maps.data.dtype), grid=grid, names=maps.names), (notice,)
+    return replace(maps, data=data.astype(maps.data.dtype), grid=grid), (notice,)
 
 
 def _without_interpolation(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray, VoxelGrid, str]:

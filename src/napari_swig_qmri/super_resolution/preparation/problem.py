@@ -75,6 +75,7 @@ class Problem:
     unseen: UnseenCovariance | None = None  # of the error of that estimate, in the LR maps or their signals
     doubts: tuple[SequenceDoubt | None, ...] = ()  # per guide, of its sequence; () for none
     sharpen: SeparableOperator | None = None  # of LR images, what windows and averages took; None: only truncated
+    is_t2_star: bool = False  # whether the third map is that of T2*
 
     @property
     def measured_lr_maps(self) -> Tensor:
@@ -136,7 +137,8 @@ def prepare(
         lr_guide.copy_(truncate(image))
     yield
     within = _within(lr.grid, hr_grid)
-    clean = _clean_maps(maps, lr, lr_guides, within, about_maps, of_t2_star=sees_t2_star(guides))
+    of_t2_star = maps.is_t2_star or sees_t2_star(guides)
+    clean = _clean_maps(maps, lr, lr_guides, within, about_maps, of_t2_star=of_t2_star)
     lr_maps, seen = clean.data, torch.as_tensor(clean.seen)
     measured = tuple(name in maps.names for name in QUANTITIES)
     allowed = seen
@@ -172,6 +174,7 @@ def prepare(
         tissue=tissue & torch.as_tensor(within),
         notices=(*about_maps, *about_guides),
         prior=clean.prior,
+        is_t2_star=maps.is_t2_star,
     )
     yield
     _check_fit(problem, [guide.name for guide in guides])
