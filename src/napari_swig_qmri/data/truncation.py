@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,6 +24,7 @@ REACH = 20  # LR voxels beyond an open end from which the kernel spreads somethi
 MAX_ANGLE = 0.5  # degrees between the axes of two grids that still count as parallel
 
 Slices = tuple[slice, slice, slice]
+EVERYWHERE: Slices = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,6 +145,11 @@ def truncation_matrix(n_hr: int, n_lr: int, spacing: float | None = None, first:
     """
     spacing = n_hr / n_lr if spacing is None else spacing
     first = (spacing - 1) / 2 if first is None else first
+    return _truncation_matrix(n_hr, n_lr, float(spacing), float(first)).copy()
+
+
+@lru_cache(maxsize=32)
+def _truncation_matrix(n_hr: int, n_lr: int, spacing: float, first: float) -> FloatArray:
     waves, _ = truncation_waves(n_hr, n_lr, spacing, first)
     matrix: FloatArray = waves.sum(-1) / n_hr
     return matrix
@@ -217,8 +224,12 @@ def _interpolation_matrix(n_hr: int, n_lr: int, spacing: float, first: float) ->
 
 
 def contract(x: Tensor, matrices: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-    """Apply one matrix ``(m, n)`` along each of the last three axes, the one that reduces most first."""
-    for axis in sorted(range(3), key=lambda i: matrices[i].shape[0] / max(1, matrices[i].shape[1])):
+    """Apply one matrix ``(m, n)`` along each of the last three axes, in the order that takes fewest operations.
+
+    Axis i, then axis j takes in proportion to m_i + m_i m_j / n_i, so that the one with the larger 1/m - 1/n comes
+    first. Of equal ones it is the last axis, whose lines lie together in memory.
+    """
+    for axis in sorted((2, 1, 0), key=lambda i: 1 / max(1, matrices[i].shape[1]) - 1 / max(1, matrices[i].shape[0])):
         x = contract_axis(x, matrices[axis], axis)
     return x
 

@@ -12,6 +12,7 @@ from scipy.ndimage import affine_transform
 from scipy.spatial.transform import Rotation
 
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.examination import pose_fit
 from napari_swig_qmri.super_resolution.examination.pose import found_poses, moved_guides, unmoved
 from napari_swig_qmri.super_resolution.preparation.problem import prepare
 
@@ -58,6 +59,16 @@ def test_known_moves_are_found_with_their_sign(sign):
     assert np.sqrt((error**2).sum(axis=1).mean()) < 0.3  # a tenth of a voxel of 3 mm
     assert abs(second.degrees - 1.0) < 0.3
     assert np.dot(second.shift, sign * np.array([0.8, 0.6, 0.0])) > 1.5
+
+
+def test_looking_at_few_voxels_first_finds_the_same_pose(monkeypatch):
+    maps, images = degraded(slab().maps)
+    turned = [images[0], moved_image(images[1], motion(np.array([1.6, 1.2, 0.0]), 1.0, images[1].grid.centre))]
+    _, all_at_once = poses(turned, maps)
+    monkeypatch.setattr(pose_fit, "PROBED", 100)
+    first, second = poses(turned, maps)
+    assert not first.is_corrected
+    np.testing.assert_array_equal(second.affine, all_at_once.affine)
 
 
 def test_small_and_flat_images_are_left_alone():

@@ -11,6 +11,7 @@ from scipy.ndimage import map_coordinates
 
 from napari_swig_qmri import Options, super_resolve
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.super_resolution.examination import warp_fit
 from napari_swig_qmri.super_resolution.examination.pose import unmoved, with_warps
 from napari_swig_qmri.super_resolution.preparation.problem import prepare
 
@@ -61,6 +62,17 @@ def test_known_warps_are_found_with_their_sign(sign: int) -> None:
     assert np.linalg.norm(true, axis=0)[head].mean() > 2.0
     assert np.median(error) < 0.6  # a fifth of a voxel; the opposite displacement itself is off by 0.2 mm
     assert second.warped.largest > 2.0
+
+
+def test_looking_at_few_voxels_first_finds_the_same_warp(monkeypatch: pytest.MonkeyPatch) -> None:
+    maps, images = degraded(slab().maps)
+    bent = [images[0], distorted(images[1], 1)]
+    _, all_at_once = warps(maps, bent)
+    monkeypatch.setattr(warp_fit, "PROBED", 400)
+    first, second = warps(maps, bent)
+    assert first.warp is None
+    apart = np.linalg.norm(second.warp.displacement() - all_at_once.warp.displacement(), axis=0)
+    assert np.median(apart[slab().maps["PD"] > 0.5]) < 0.05
 
 
 def test_a_warp_is_corrected_and_told() -> None:

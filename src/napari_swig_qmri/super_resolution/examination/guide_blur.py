@@ -19,7 +19,7 @@ from napari_swig_qmri.super_resolution.examination.guide_support import with_sha
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, solved_part
 from napari_swig_qmri.super_resolution.observations.guide_width import Width, fitted_width
 from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
-from napari_swig_qmri.super_resolution.preparation.problem import with_floor
+from napari_swig_qmri.super_resolution.preparation.problem import seen_share, with_floor
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,10 +64,10 @@ def _fitted(problem: Problem, part: SolvedPart, unexplained: Collection[int]) ->
     maps = part.maps
     averages = with_floor(problem.truncate(maps))
     compared = part.inner & (problem.lr_maps[0] > LEAST_PD) & (problem.lr_maps[2] < MOST_T2)
-    seen = problem.truncate(problem.guide_valid.to(maps.dtype)) > LEAST_SEEN
     found = {}
     for guide, (sequence, measured) in enumerate(zip(problem.sequences, problem.lr_guides, strict=True)):
-        where, tissue = compared & seen[guide], problem.tissue & seen[guide]
+        seen = seen_share(problem, problem.guide_valid[guide]) > LEAST_SEEN
+        where, tissue = compared & seen, problem.tissue & seen
         is_coarse = any(each.guide == guide for each in problem.coarse)
         if is_coarse or guide in unexplained or int(where.sum()) < LEAST_VOXELS or not tissue.any():
             continue

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from napari_swig_qmri.super_resolution.preparation.problem import with_floor
+from napari_swig_qmri.data.truncation import EVERYWHERE
+from napari_swig_qmri.super_resolution.preparation.problem import seen_share, with_floor
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -51,17 +52,18 @@ class RobustFit:
 
 def compared(problem: Problem, part: SolvedPart, guide: int, sequence: SignalModel) -> Comparison:
     """Compare a guide of a problem, by its number, with the contrast of a sequence."""
-    lr_maps, averages = with_floor(problem.lr_maps), with_floor(problem.truncate(part.maps))
-    of_means, means_of = sequence(*averages), problem.truncate(sequence(*with_floor(part.maps)))
-    expected, measured = sequence(*lr_maps) + means_of - of_means, problem.lr_guides[guide]
-    seen = problem.truncate(problem.guide_valid[guide].to(lr_maps.dtype)) > LEAST_SEEN
-    where = part.inner & problem.tissue & seen & (problem.lr_maps[2] < MOST_T2)
+    rows = part.rows
+    truncate, lr = problem.truncate.restricted(EVERYWHERE, rows), problem.lr_maps[(slice(None), *rows)]
+    of_means, means_of = sequence(*with_floor(truncate(part.maps))), truncate(sequence(*with_floor(part.maps)))
+    expected, measured = sequence(*with_floor(lr)) + means_of - of_means, problem.lr_guides[(guide, *rows)]
+    seen = seen_share(problem, problem.guide_valid[guide], rows) > LEAST_SEEN
+    where = part.inner[rows] & problem.tissue[rows] & seen & (lr[2] < MOST_T2)
     for image in (expected, measured):
         where = where & (image.abs() > LEAST_SIGNAL * image[where].abs().median() if where.any() else where)
     where &= (measured * expected > 0) & (means_of * of_means > 0)
     mixed = (means_of / of_means)[where].log()
     return Comparison(
-        voxels=np.argwhere(where.numpy()),
+        voxels=np.argwhere(where.numpy()) + [each.start for each in rows],
         log_ratio=(measured / expected)[where].log().numpy().astype(float),
         reliability=(1 / (1 + (mixed / MIXED) ** 2)).numpy().astype(float),
     )

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.super_resolution.solver.conflicts import fluid_share
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
@@ -38,12 +40,15 @@ def with_origin(problem: Problem, part: SolvedPart, signals: NamedSignals) -> Pr
     if int(near.sum()) < LEAST_VOXELS:
         return problem
     fitted = replace(problem, lr_signals=signals, lr_outside=torch.zeros_like(signals(problem.lr_maps)))
-    if float(_residual(fitted, part.maps, near) / _residual(problem, part.maps, near)) > FITTED:
+    residuals = [_residual(each, part.maps, near, part.rows) for each in (fitted, problem)]
+    if float(residuals[0] / residuals[1]) > FITTED:
         return problem
     return replace(fitted, notices=(*problem.notices, NOTICE))
 
 
-def _residual(problem: Problem, maps: Tensor, where: Tensor) -> Tensor:
-    """Median relative LR residual of T1 times that of T2 in the voxels `where` ``(x, y, z)``."""
-    relative = (lr_residual(problem, maps) / problem.lr_maps)[1:, where].abs()
+def _residual(problem: Problem, maps: Tensor, where: Tensor, rows: Slices) -> Tensor:
+    """Median relative LR residual of T1 times that of T2 in the voxels `where` ``(x, y, z)``, all of them in `rows`."""
+    lr_maps, truncate = problem.lr_maps[(slice(None), *rows)], problem.truncate.restricted(EVERYWHERE, rows)
+    residual = lr_residual(replace(problem, lr_maps=lr_maps, truncate=truncate), maps)
+    relative = (residual / lr_maps)[1:, where[rows]].abs()
     return relative.median(-1).values.clamp(min=1e-6).prod()

@@ -14,7 +14,7 @@ import torch
 from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.solver.gains import start_gains
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.head_box import Box, box_of, crop_to_box, find_head_box, insert_box
+from napari_swig_qmri.super_resolution.solver.head_box import Box, box_of, crop_to_box, find_head_box
 from napari_swig_qmri.super_resolution.solver.prediction import (
     Noise,
     Prediction,
@@ -26,6 +26,7 @@ from napari_swig_qmri.super_resolution.solver.regression import interpolate_with
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
@@ -45,6 +46,12 @@ class SolvedPart:
 
     maps: Tensor  # (3, X, Y, Z)
     inner: Tensor  # (x, y, z), boolean: measured LR voxels of the part, away from its ends
+
+    @property
+    def rows(self) -> Slices:
+        """LR voxels of the smallest box that holds `inner`."""
+        x, y, z = (self.inner.movedim(axis, 0).flatten(1).any(1).nonzero().flatten().tolist() for axis in range(3))
+        return _between(x), _between(y), _between(z)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +78,10 @@ class LoosePart:
         begin = Iterate.at(posterior.prior_mean if start is None else start, posterior)
         refining = refine(posterior, begin, n_steps=n_steps, n_planes=N_PLANES)
         return (yield from mapped(refining, lambda _: None)).log_maps
+
+
+def _between(indices: Sequence[int]) -> slice:
+    return slice(indices[0], indices[-1] + 1) if indices else slice(0, 0)
 
 
 def can_be_examined(problem: Problem) -> bool:
@@ -123,9 +134,9 @@ def _inner(part: slice, n: int) -> slice:
 def _solved(problem: Problem, boxes: Sequence[Box], n_steps: int) -> Generator[None, None, SolvedPart]:
     """Maps that follow the guides in boxes, and the LR voxels inside."""
     around = interpolate_with_floor(problem.lr_maps, problem.truncate)
-    maps, inner = around, torch.zeros_like(problem.lr_valid)
+    maps, inner = around.clone(), torch.zeros_like(problem.lr_valid)
     for box in boxes:
-        maps = insert_box((yield from _solved_box(problem, box, around, n_steps)), box, maps)
+        maps[(slice(None), *box.hr)] = yield from _solved_box(problem, box, around, n_steps)
         inner[tuple(_inner(each, n) for each, n in zip(box.lr, problem.lr_grid.shape, strict=True))] = True
     return SolvedPart(maps, inner & problem.lr_valid)
 

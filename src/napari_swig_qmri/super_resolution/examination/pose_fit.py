@@ -15,7 +15,7 @@ from nibabel.affines import apply_affine, from_matvec
 from scipy.ndimage import binary_erosion
 from scipy.spatial.transform import Rotation
 
-from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, mostly_valid
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, lattice_step, mostly_valid
 from napari_swig_qmri.super_resolution.preparation.tissue import head_brightness, is_bright
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 
@@ -41,6 +41,7 @@ LARGEST_MOVE = 15.0  # mm, RMS over the head; the fit gives up beyond
 MARGIN = 2  # LR voxels at the ends of the field of view that are not compared, where truncation rings
 LEAST_VOXELS = 500  # LR voxels
 BLOCK = 8  # LR voxels along the edge of the blocks whose disagreement gives the error
+PROBED = 20_000  # LR voxels of a lattice that tells whether a guide in a large head has moved
 DAMPING = 1e-6  # relative, for explaining images that depend on each other
 
 
@@ -92,6 +93,13 @@ def fitted_pose(
     where = head & mostly_valid(problem, valid)
     if where.sum() < LEAST_VOXELS:
         return None
+    if (step := lattice_step(where, PROBED)) > 1:
+        lattice = (slice(None, None, step),) * 3
+        few, blocks = where[lattice], blocks_of(np.argwhere(where[lattice]))
+        moving = MovingImage.of(image, problem, few, step)
+        fit = yield from _refined(np.eye(4), moving, explaining[(slice(None), *lattice)], blocks, 0.0, n_steps=1)
+        if fit.displacement < UNMOVED:
+            return replace(fit, converged=True)
     moving, blocks = MovingImage.of(image, problem, where), blocks_of(np.argwhere(where))
     if moving.is_seen(np.eye(4)).sum() < LEAST_VOXELS:
         return None
@@ -132,7 +140,7 @@ def _refined(
             converged = False
             break
         image = moving.moved(affine)
-        values, gradient = moving.read(image, blur), moving.gradient(image, blur)
+        values, gradient = moving.read(image, blur)
         slopes = np.concatenate([-gradient, -np.cross(moving.offsets, gradient)], axis=1)
         step = _Step.of(values, slopes, known, seen, residual)
         residual = step.residual
@@ -168,6 +176,15 @@ def regressors(explaining: Tensor, where: BoolArray, offsets: FloatArray) -> Flo
     return scaled
 
 
+def unexplained(values: FloatArray, known: FloatArray) -> FloatArray:
+    """Part of values ``(voxel,)`` that no sum of known images ``(voxel, n)`` explains."""
+    normal = known.T @ known
+    normal[np.diag_indices(len(normal))] *= 1 + DAMPING
+    normal[np.diag_indices(len(normal))] += 1e-12
+    residual: FloatArray = values - known @ np.linalg.solve(normal, known.T @ values)
+    return residual
+
+
 def blocks_of(voxels: IntArray) -> IntArray:
     """Number of the block that each LR voxel lies in, ``(voxel,)``, from their indices ``(voxel, 3)``."""
     blocks = voxels // BLOCK
@@ -190,7 +207,7 @@ class _Step:
     ) -> _Step:
         columns = np.concatenate([slopes, -known], axis=1)
         if residual is None:
-            residual = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+            residual = unexplained(values, known)
         for _ in range(N_REWEIGHTINGS):
             level = 1.4826 * np.median(np.abs(residual[seen])) + 1e-9
             weight = seen / (1 + (residual / (CAUCHY * level)) ** 2)

@@ -18,6 +18,7 @@ from napari_swig_qmri.data.volumes import BoolArray, FloatArray, VoxelGrid, Weig
 from napari_swig_qmri.data.wording import size_text
 from napari_swig_qmri.super_resolution.observations.interpolation import Lattice, at_samples, find_lattice
 from napari_swig_qmri.super_resolution.observations.slice_thickness import interpolated_slices
+from napari_swig_qmri.super_resolution.observations.spectra import tapered_spectra
 from napari_swig_qmri.super_resolution.observations.stored_resolution import cropped, measured_ratio
 from napari_swig_qmri.super_resolution.preparation.alignment import reordered
 
@@ -77,18 +78,28 @@ def _edges(grid: VoxelGrid, axes: VoxelGrid) -> FloatArray:
 
 def measured_grid(guide: WeightedImage) -> VoxelGrid:
     """Grid of a guide with voxels of the size that its spectrum was measured with."""
-    data, inside = _head(guide)
+    return _grid_of(guide.grid, _spectra(*_head(guide)))
+
+
+def _spectra(data: FloatArray, inside: BoolArray) -> list[FloatArray | None]:
+    """Spectrum of an image ``(x, y, z)`` inside the head along each axis; None where the head is short."""
+    return [next(iter(tapered_spectra(data[None], inside, axis)), None) for axis in range(3)]
+
+
+def _grid_of(grid: VoxelGrid, spectra: Sequence[FloatArray | None]) -> VoxelGrid:
+    """Grid with voxels of the size that spectra along its axes were measured with."""
     shape = []
-    for axis, n in enumerate(data.shape):
-        ratio = measured_ratio(data, inside, axis, LEAST_DROP) if n >= SHORTEST_AXIS else None
+    for n, spectrum in zip(grid.shape, spectra, strict=True):
+        ratio = measured_ratio(spectrum, n, LEAST_DROP) if n >= SHORTEST_AXIS else None
         shape.append(n if ratio is None else round(n / ratio))
-    return guide.grid.with_shape((shape[0], shape[1], shape[2]))
+    return grid.with_shape((shape[0], shape[1], shape[2]))
 
 
 def _measured(guide: WeightedImage) -> _Measured:
     """Voxels by the end of the spectrum, or with slices that values were interpolated between, if these are thicker."""
-    grid, (data, inside) = measured_grid(guide), _head(guide)
-    slices = interpolated_slices(data, inside, guide.grid.voxel_size)
+    data, inside = _head(guide)
+    spectra = _spectra(data, inside)
+    grid, slices = _grid_of(guide.grid, spectra), interpolated_slices(spectra, data.shape, guide.grid.voxel_size)
     if slices is None or slices.thickness < THICKER * grid.voxel_size[slices.axis]:
         return _Measured(grid)
     axis, shape = slices.axis, list(guide.grid.shape)

@@ -19,7 +19,7 @@ from scipy.sparse.linalg import LinearOperator, cg
 
 from napari_swig_qmri.data.truncation import SeparableOperator, relative_axes
 from napari_swig_qmri.data.warping import Warp, spline_basis
-from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, mostly_valid
+from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, lattice_step, mostly_valid
 from napari_swig_qmri.super_resolution.examination.pose_fit import (
     CAUCHY,
     DAMPING,
@@ -29,6 +29,7 @@ from napari_swig_qmri.super_resolution.examination.pose_fit import (
     SMALL_STEP,
     regressors,
     rms,
+    unexplained,
 )
 from napari_swig_qmri.super_resolution.examination.receive_field import coordinates_of_tissue, polynomials
 
@@ -43,6 +44,7 @@ BENDING = 12.0  # penalty on squared second differences of the coefficients in L
 N_STEPS = 8  # of Gauss-Newton
 N_REWEIGHTINGS = 2
 N_ITERATIONS, TOLERANCE = 30, 1e-2  # of conjugate gradients
+PROBED = 20_000  # LR voxels of a lattice that tells whether a guide in a large head is warped
 LEAST_WARP = 0.07  # LR voxel edges, RMS over the head, of a warp that is corrected
 MOST_LEFT = 0.86  # of the squared misfit, after a warp that is corrected
 DECIMALS = 2  # of the numbers in the JSON
@@ -72,23 +74,47 @@ def fitted_warp(
     where = head & mostly_valid(problem, valid)
     if where.sum() < LEAST_VOXELS:
         return None
-    moving, edge = MovingImage.of(image, problem, where), float(np.prod(problem.lr_grid.voxel_size)) ** (1 / 3)
-    known, splines = _explaining(problem, moving, explaining), _Splines.of(problem, where, edge)
-    coefficients, residual, placed = splines.zero, None, moving.image
-    for number in range(N_STEPS):
-        yield
-        step = _Step.of(moving.read(placed), moving.gradient(placed), known, splines, coefficients, residual)
-        if number == 0 and (step.misfit > MOST_MISFIT or step.left > MOST_LEFT):
-            return None
-        coefficients, residual = coefficients + step.change, step.residual
-        if rms(splines.displacement(step.change)) < SMALL_STEP:
-            break
-        placed = moving.warped(splines.warp(coefficients).displacement())
+    refined = yield from _refined(problem, image, where, explaining, lattice_step(where, PROBED))
+    if refined is not None and lattice_step(where, PROBED) > 1:
+        refined = yield from _refined(problem, image, where, explaining, 1, refined[1])
+    if refined is None:
+        return None
+    splines, coefficients = refined
+    edge = _edge_of(problem)
     displacement = splines.displacement(coefficients)
     if rms(displacement) < LEAST_WARP * edge or rms(displacement) > LARGEST_MOVE:
         return None
     largest = float(np.percentile(np.linalg.norm(displacement, axis=1), EXTREME))
     return WarpFit(warp=splines.warp(coefficients), rms=rms(displacement), largest=largest)
+
+
+def _edge_of(problem: Problem) -> float:
+    """Geometric mean of the edges of an LR voxel in mm."""
+    return float(np.prod(problem.lr_grid.voxel_size) ** (1 / 3))
+
+
+def _refined(
+    problem: Problem, image: Tensor, where: BoolArray, explaining: Tensor, step: int, start: FloatArray | None = None
+) -> Generator[None, None, tuple[_Splines, FloatArray] | None]:
+    """Splines and their coefficients from a start on, by every `step`-th LR voxel along each axis.
+
+    None if there is no start and a warp explains too little.
+    """
+    lattice = (slice(None, None, step),) * 3
+    moving = MovingImage.of(image, problem, where[lattice], step)
+    known = _explaining(problem, moving, explaining[(slice(None), *lattice)])
+    splines = _Splines.of(problem, where[lattice], step)
+    coefficients, residual = splines.zero if start is None else start, None
+    for number in range(N_STEPS):
+        yield
+        placed = moving.warped(splines.warp(coefficients).displacement()) if coefficients.any() else moving.image
+        found = _Step.of(*moving.read(placed), known, splines, coefficients, residual)
+        if start is None and number == 0 and (found.misfit > MOST_MISFIT or found.left > MOST_LEFT):
+            return None
+        coefficients, residual = coefficients + found.change, found.residual
+        if rms(splines.displacement(found.change)) < SMALL_STEP:
+            break
+    return splines, coefficients
 
 
 def _explaining(problem: Problem, moving: MovingImage, explaining: Tensor) -> FloatArray:
@@ -103,24 +129,25 @@ class _Splines:
     """B-splines of a warp on the HR grid and on LR voxels."""
 
     bases: tuple[FloatArray, FloatArray, FloatArray]  # on the HR grid
-    on_lr: SeparableOperator  # from coefficients to the LR grid
-    where: BoolArray  # (x, y, z), LR voxels that are compared
+    on_lr: SeparableOperator  # from coefficients to every step-th voxel of the LR grid
+    where: BoolArray  # (x, y, z), of these LR voxels, those that are compared
     bends: tuple[SeparableOperator, ...]  # second differences of coefficients, with their weight
 
     @classmethod
-    def of(cls, problem: Problem, where: BoolArray, edge: float) -> _Splines:
+    def of(cls, problem: Problem, where: BoolArray, step: int) -> _Splines:
+        edge = _edge_of(problem)
         spacing, first = relative_axes(problem.hr_grid, problem.lr_grid)
         bases, on_lr = [], []
-        for n, n_lr, step, start, size in zip(
+        for n, n_lr, ratio, start, size in zip(
             problem.hr_grid.shape, problem.lr_grid.shape, spacing, first, problem.hr_grid.voxel_size, strict=True
         ):
             bases.append(spline_basis(np.arange(n, dtype=float), n, SPACING * edge / size))
-            on_lr.append(spline_basis(start + step * np.arange(n_lr), n, SPACING * edge / size))
+            on_lr.append(spline_basis(start + ratio * np.arange(0, n_lr, step), n, SPACING * edge / size))
         return cls(
             bases=(bases[0], bases[1], bases[2]),
             on_lr=_operator(on_lr),
             where=where,
-            bends=_bends([basis.shape[1] for basis in bases], BENDING**0.5 / edge),
+            bends=_bends([basis.shape[1] for basis in bases], (BENDING / step**3) ** 0.5 / edge),
         )
 
     @property
@@ -186,15 +213,15 @@ class _Step:
         residual: FloatArray | None,
     ) -> _Step:
         if residual is None:
-            residual = values - known @ np.linalg.lstsq(known, values, rcond=None)[0]
+            residual = unexplained(values, known)
         change = splines.zero
         for _ in range(N_REWEIGHTINGS):
             level = 1.4826 * np.median(np.abs(residual)) + 1e-9
             weight = 1 / (1 + (residual / (CAUCHY * level)) ** 2) / level**2
-            unexplained = _Unexplained.by(known, weight)
-            before = unexplained(values)
-            change = _solved(before, gradient, weight, unexplained, splines, coefficients, change)
-            residual = unexplained(values + (gradient * splines.displacement(change)).sum(axis=1))
+            project = _Unexplained.by(known, weight)
+            before = project(values)
+            change = _solved(before, gradient, weight, project, splines, coefficients, change)
+            residual = project(values + (gradient * splines.displacement(change)).sum(axis=1))
         spread = np.average((values - np.average(values, weights=weight)) ** 2, weights=weight)
         squares = [float(np.average(each**2, weights=weight)) for each in (before, residual)]
         return cls(
@@ -228,7 +255,7 @@ def _solved(
     before: FloatArray,
     gradient: FloatArray,
     weight: FloatArray,
-    unexplained: _Unexplained,
+    project: _Unexplained,
     splines: _Splines,
     coefficients: FloatArray,
     start: FloatArray,
@@ -238,7 +265,7 @@ def _solved(
 
     def image(flat: FloatArray) -> FloatArray:
         change = flat.reshape(shape)
-        moved = unexplained((gradient * splines.displacement(change)).sum(axis=1))
+        moved = project((gradient * splines.displacement(change)).sum(axis=1))
         return (splines.adjoint(gradient * (weight * moved)[:, None]) + splines.bending(change)).ravel()
 
     target = -splines.adjoint(gradient * (weight * before)[:, None]) - splines.bending(coefficients)

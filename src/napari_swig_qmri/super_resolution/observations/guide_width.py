@@ -17,6 +17,7 @@ from napari_swig_qmri.data.blur import gaussian_response
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
 ACROSS = 0.8  # LR voxels; standard deviation of the average across the axis, which removes noise
+REACH = 4  # voxels of that average to each side
 SURROUNDINGS = 2.0  # LR voxels; differences from an average along the axis are compared, whatever gain and field
 RESIDUAL_SCALE = 0.02  # of the level, above which residuals count linearly
 WIDTHS = (-1.0, 2.0)  # LR voxels; range of the width, negative ones for guides that are too sharp
@@ -36,6 +37,8 @@ def fitted_width(expected: FloatArray, measured: FloatArray, where: BoolArray, a
 
     The voxels `where` are compared, which must not be empty.
     """
+    near = _lines_near(where, axis)
+    expected, measured, where = expected[near], measured[near], where[near]
     across = [0.0 if each == axis else ACROSS for each in range(3)]
     expected, measured = (gaussian_filter(image, across, mode="nearest") for image in (expected, measured))
     spectrum = dct(measured, axis=axis, norm="ortho")
@@ -51,6 +54,16 @@ def fitted_width(expected: FloatArray, measured: FloatArray, where: BoolArray, a
 
     found = minimize_scalar(misfit, bounds=WIDTHS, method="bounded", options=OPTIONS)
     return Width(float(found.x), 1 - float(found.fun) / max(misfit(0.0), 1e-12))
+
+
+def _lines_near(where: BoolArray, axis: int) -> tuple[slice, ...]:
+    """Lines along an axis that the average across it brings to some voxels."""
+    near = []
+    for each in range(3):
+        places = np.flatnonzero(where.any(axis=tuple(other for other in range(3) if other != each)))
+        box = slice(max(0, int(places[0]) - REACH), int(places[-1]) + REACH + 1)
+        near.append(slice(None) if each == axis else box)
+    return tuple(near)
 
 
 def _detail(image: FloatArray, axis: int) -> FloatArray:

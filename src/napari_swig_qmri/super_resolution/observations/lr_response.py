@@ -11,10 +11,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from scipy.optimize import minimize, minimize_scalar
 
 from napari_swig_qmri.data.averages import THICK, averaging_matrix
-from napari_swig_qmri.data.truncation import truncation_matrix, truncation_waves
+from napari_swig_qmri.data.truncation import contract_axis, truncation_matrix, truncation_waves
 from napari_swig_qmri.data.wording import joined
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class _Misfit:
         for other, matrix in enumerate(matrices):
             if other != axis:
                 rows = head.any(axis=tuple(each for each in range(3) if each != other))
-                volumes = np.moveaxis(np.tensordot(matrix[rows], volumes, axes=(1, other + 1)), 0, other + 1)
+                volumes = contract_axis(torch.as_tensor(volumes), torch.as_tensor(matrix[rows]), other).numpy()
                 head, lr_maps = np.compress(rows, head, other), np.compress(rows, lr_maps, other + 1)
         counts = np.moveaxis(head, axis, -1).reshape(-1, head.shape[axis])
         lines = np.argsort(-counts.sum(axis=1), kind="stable")[: 2 * MOST_LINES : 2]

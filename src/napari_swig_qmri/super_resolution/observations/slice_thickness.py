@@ -11,8 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from napari_swig_qmri.data.volumes import BoolArray, FloatArray
-from napari_swig_qmri.super_resolution.observations.spectra import tapered_spectra
+from napari_swig_qmri.data.volumes import FloatArray
 
 CYCLES = 0.5  # per thickness where half the amplitude is left; 0.6 if nothing else blurs. Thin slices cost less
 LOW = (0.03, 0.075)  # cycles per mm, where all axes have the same power
@@ -30,28 +29,36 @@ class Slices(NamedTuple):
     thickness: float  # mm
 
 
-def interpolated_slices(image: FloatArray, inside: BoolArray, voxel_size: Sequence[float]) -> Slices | None:
-    """Slices that the voxels of an image ``(x, y, z)`` were interpolated from; None if there are none.
+def interpolated_slices(
+    spectra: Sequence[FloatArray | None], shape: Sequence[int], voxel_size: Sequence[float]
+) -> Slices | None:
+    """Slices that the voxels of an image were interpolated from; None if there are none.
 
-    `inside` ``(x, y, z)`` tells where the spectrum is taken, `voxel_size` is in mm.
+    Parameters
+    ----------
+    spectra
+        Tapered spectra along its axes, None where lines are too short.
+    shape, voxel_size
+        Number of its voxels along each axis, and their edges in mm.
     """
-    curves = _curves(image, inside, voxel_size)
+    curves = _curves(spectra, shape, voxel_size)
     found = [_slices(axis, curves) for axis in curves if len(curves) > 1]
     thick = [each for each in found if each is not None and each.thickness > THICK * voxel_size[each.axis]]
     return max(thick, key=lambda each: each.thickness, default=None)
 
 
 def _curves(
-    image: FloatArray, inside: BoolArray, voxel_size: Sequence[float]
+    spectra: Sequence[FloatArray | None], shape: Sequence[int], voxel_size: Sequence[float]
 ) -> dict[int, tuple[FloatArray, FloatArray]]:
     """Frequencies in cycles per mm, and the logarithm of the power there, of the axes that are long enough."""
-    curves = {}
-    for axis, (n, edge) in enumerate(zip(image.shape, voxel_size, strict=True)):
-        for power in tapered_spectra(image[None], inside, axis):
-            frequencies = np.arange(len(power)) / (n * edge)
-            low = (frequencies >= LOW[0]) & (frequencies <= LOW[1])
-            if low.any():
-                curves[axis] = frequencies, power - power[low].mean()
+    curves: dict[int, tuple[FloatArray, FloatArray]] = {}
+    for axis, (power, n, edge) in enumerate(zip(spectra, shape, voxel_size, strict=True)):
+        if power is None:
+            continue
+        frequencies = np.arange(len(power)) / (n * edge)
+        low = (frequencies >= LOW[0]) & (frequencies <= LOW[1])
+        if low.any():
+            curves[axis] = frequencies, power - power[low].mean()
     return curves
 
 

@@ -6,20 +6,25 @@ add to them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
+import numpy.typing as npt
 
 from napari_swig_qmri.data.volumes import BoolArray, FloatArray
 
+IntArray = npt.NDArray[np.integer]
+
 SHORTEST_LINE = 24  # voxels
 FEWEST_LINES = 30
-MOST_LINES = 20_000
+MOST_LINES = 6_000
 
 
 def spectra(data: FloatArray, axis: int) -> list[FloatArray]:
     """Mean logarithm of the power along one axis, per map, over all lines that are not constant."""
-    lines = np.moveaxis(data, axis + 1, -1).reshape(len(data), -1, data.shape[axis + 1])
-    step = -(-lines.shape[1] // MOST_LINES)
-    return [_mean_log_power(each[::step]) for each in lines]
+    which = np.arange(math.prod(data.shape[1:]) // data.shape[axis + 1])
+    return [_mean_log_power(lines) for lines in _lines(data, which[:: _step(len(which))], axis)]
 
 
 def tapered_spectra(data: FloatArray, inside: BoolArray, axis: int) -> list[FloatArray]:
@@ -27,32 +32,41 @@ def tapered_spectra(data: FloatArray, inside: BoolArray, axis: int) -> list[Floa
 
     Tapering the runs keeps their ends out of the high frequencies.
     """
-    where = np.moveaxis(inside, axis, -1).reshape(-1, inside.shape[axis])
-    first, length = _longest_runs(where)
+    first, length = _longest_runs(np.moveaxis(inside, axis, 0))
     long = np.flatnonzero(length >= max(SHORTEST_LINE, 0.5 * length.max(initial=0)))
     if len(long) < FEWEST_LINES:
         return []
-    long = long[:: -(-len(long) // MOST_LINES)]
-    place = (np.arange(where.shape[1]) - first[long, None] + 0.5) / length[long, None]
+    long = long[:: _step(len(long))]
+    place = (np.arange(inside.shape[axis]) - first[long, None] + 0.5) / length[long, None]
     taper = np.where((place > 0) & (place < 1), np.sin(np.pi * np.clip(place, 0, 1)) ** 3, 0)
     taper /= np.linalg.norm(taper, axis=1, keepdims=True)
     spectra = []
-    for each in np.moveaxis(np.nan_to_num(data, posinf=0, neginf=0), axis + 1, -1).reshape(len(data), *where.shape):
-        values = each[long]
+    for values in _lines(data, long, axis):
         mean = (values * taper).sum(axis=1, keepdims=True) / taper.sum(axis=1, keepdims=True)
         spectra.append(_mean_log_power((values - mean) * taper))
     return spectra
 
 
-def _longest_runs(where: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """First voxel and length of the longest run of True in each row of ``(line, n)``."""
-    run = np.zeros(where.shape, int)
-    count = np.zeros(len(where), int)
-    for index in range(where.shape[1]):
-        count = np.where(where[:, index], count + 1, 0)
-        run[:, index] = count
-    length = run.max(axis=1)
-    return run.argmax(axis=1) - length + 1, length
+def _step(n_lines: int) -> int:
+    """Distance of the lines that are looked at."""
+    return -(-n_lines // MOST_LINES)
+
+
+def _lines(data: FloatArray, which: IntArray, axis: int) -> Iterator[FloatArray]:
+    """Lines ``(line, n)`` along an axis of each map, by their number; what is not finite is 0."""
+    for volume in np.moveaxis(data, axis + 1, -1):
+        lines = volume[np.unravel_index(which, volume.shape[:2])]
+        yield np.nan_to_num(lines, posinf=0, neginf=0)
+
+
+def _longest_runs(planes: BoolArray) -> tuple[IntArray, IntArray]:
+    """First voxel and length ``(line,)`` of the longest run of True along the first axis, 0 and 0 without one."""
+    run, length, end = (np.zeros(planes.shape[1:], np.int32) for _ in range(3))
+    for index, plane in enumerate(planes):
+        run = (run + 1) * plane
+        end[run > length] = index + 1
+        length = np.maximum(length, run)
+    return (end - length).ravel(), length.ravel()
 
 
 def _mean_log_power(lines: FloatArray) -> FloatArray:

@@ -90,7 +90,7 @@ def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray
     """Maps ``(quantity, x, y, z)`` on voxels that hold the frequencies of their spectrum, and their grid."""
     inside, shape, ratios = _has_all(data), list(grid.shape), [1.0, 1.0, 1.0]
     for axis, n in enumerate(grid.shape):
-        whole = _limit(spectra(np.nan_to_num(data, posinf=0, neginf=0), axis), n)
+        whole = _limit(spectra(data, axis), n)
         if whole is not None:
             shape[axis] = whole.support
         elif (limit := _limit(tapered_spectra(data, inside, axis), n)) is not None:
@@ -106,14 +106,13 @@ def _without_zero_filling(data: FloatArray, grid: VoxelGrid) -> tuple[FloatArray
     return data, grid.with_shape((shape[0], shape[1], shape[2]))
 
 
-def measured_ratio(image: FloatArray, inside: BoolArray, axis: int, least_drop: float) -> float | None:
-    """Ratio of stored to measured frequencies of an image ``(x, y, z)`` along an axis, inside a region; None for 1.
+def measured_ratio(spectrum: FloatArray | None, n: int, least_drop: float) -> float | None:
+    """Ratio of stored to measured frequencies of an image by its tapered spectrum along an axis; None for 1.
 
-    Tapering widens spectra by about a frequency, which is taken off.
+    `spectrum` is that of `n` voxels along the axis, None if there is none. Tapering widens spectra by about a
+    frequency, which is taken off.
     """
-    n = image.shape[axis]
-    drops = [_drop(spectrum) for spectrum in tapered_spectra(image[None], inside, axis)]
-    limit = drops[0] if drops else None
+    limit = None if spectrum is None else _drop(spectrum)
     if limit is None or limit.drop < least_drop or limit.frequency < LOWEST_LIMIT:
         return None
     ratio = _simple(n / (2 * (limit.frequency - TAPER_WIDTH)), GUIDE_TOLERANCE)

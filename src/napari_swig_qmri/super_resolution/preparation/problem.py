@@ -12,6 +12,7 @@ from nibabel.affines import apply_affine
 
 from napari_swig_qmri.data.gaps import enclosed, filled, has_value
 from napari_swig_qmri.data.truncation import (
+    EVERYWHERE,
     KSpaceTruncation,
     SeparableOperator,
     TruncationOperator,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.open_ends import UnseenCovariance
+    from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.data.warping import Warp
     from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.physics.signals import NamedSignals
@@ -270,6 +272,14 @@ def with_usual_values(
     return filled_in, prior
 
 
+def seen_share(problem: Problem, valid: Tensor, rows: Slices = EVERYWHERE) -> Tensor:
+    """Share of LR voxels in `rows` that was measured by a guide, given its measured HR voxels ``(X, Y, Z)``."""
+    truncate = problem.truncate.restricted(EVERYWHERE, rows)
+    if valid.all():  # constants stay constant
+        return torch.ones([len(matrix) for matrix in truncate.matrices], dtype=problem.guides.dtype)
+    return truncate(valid.to(problem.guides.dtype))
+
+
 def with_floor(maps: Tensor) -> Tensor:
     """Maps ``(3, ...)`` with a floor for values that truncation made negative."""
     return torch.stack([volume.clamp(min=floor) for volume, floor in zip(maps, FLOOR.values(), strict=True)])
@@ -348,9 +358,10 @@ def _check_fit(problem: Problem, names: Sequence[str]) -> None:
                 f"the {name} map has a median of {middle:.3g} {quantity.unit} over tissue, but {name} lies between "
                 f"{low:g} and {high:g} {quantity.unit}: correct its unit, or choose another image."
             )
-    covered = problem.truncate(problem.guide_valid.to(problem.lr_maps.dtype)) > 0.5
-    for name, sequence, image, seen in zip(names, problem.sequences, problem.lr_guides, covered, strict=True):
-        used = problem.tissue & seen
+    for name, sequence, image, valid in zip(
+        names, problem.sequences, problem.lr_guides, problem.guide_valid, strict=True
+    ):
+        used = problem.tissue & (seen_share(problem, valid) > 0.5)
         share = int(used.sum()) / int(problem.tissue.sum())
         if share < LEAST_OF_A_GUIDE:
             raise ValueError(

@@ -19,6 +19,8 @@ def gaussian_average(x: Tensor, sigma: float | Sequence[float]) -> Tensor:
     sigmas = [sigma] * 3 if isinstance(sigma, int | float) else sigma
     for axis, width in zip((-3, -2, -1), sigmas, strict=True):
         radius, n = int(3 * width + 0.5), x.shape[axis]
+        if not radius:
+            continue
         taps = torch.exp(-0.5 * (torch.arange(-radius, radius + 1) / width) ** 2)
         weights = (taps / taps.sum()).tolist()
         padded = _edge_padded(x, axis, radius)

@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.solver.observation import change_of_volumes, change_of_volumes_adjoint
-from napari_swig_qmri.super_resolution.solver.posterior import EVERYWHERE, NegativeLogPosterior, clamp_to_bounds
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
     PAIRS,
     inner_product,

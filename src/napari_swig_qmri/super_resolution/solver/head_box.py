@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from napari_swig_qmri.data.truncation import Slices, relative_axes
+from napari_swig_qmri.data.truncation import EVERYWHERE, Slices, relative_axes
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.observation import rows_in
 
@@ -65,15 +65,16 @@ def crop_to_box(problem: Problem, prediction: Prediction, box: Box) -> tuple[Pro
     """
     hr, lr = (slice(None), *box.hr), (slice(None), *box.lr)
     inside, truncate = prediction.maps[hr], problem.truncate.restricted(box.hr, box.lr)
-    measured = problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5
-    held = prediction.maps * measured
+    held = prediction.maps
+    if not problem.lr_seen.all():
+        held = held * (problem.interpolate(problem.lr_seen.to(inside.dtype)) > 0.5)
     volumes = held if problem.lr_signals is None else problem.lr_signals(held)
     part = replace(
         problem,
         hr_grid=problem.hr_grid.box(*_corner_and_shape(box.hr)),
         lr_grid=problem.lr_grid.box(*_corner_and_shape(box.lr)),
         lr_maps=problem.lr_maps[lr],
-        lr_outside=problem.truncate(volumes)[lr] - truncate(volumes[hr]),
+        lr_outside=problem.truncate.restricted(EVERYWHERE, box.lr)(volumes) - truncate(volumes[hr]),
         lr_seen=problem.lr_seen[box.lr],
         lr_valid=problem.lr_valid[box.lr],
         guides=problem.guides[hr],

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signals import signal_and_slope
 from napari_swig_qmri.super_resolution.solver.observation import Observation, rows_in
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from napari_swig_qmri.data.truncation import Slices
     from napari_swig_qmri.physics.signal_models import SignalModel
 
-EVERYWHERE = (slice(None), slice(None), slice(None))
 N_QUANTITIES = len(QUANTITIES)
 UPPER_BOUNDS = tuple(quantity.bounds[1] for quantity in QUANTITIES.values())
 LOOSENING = 9.0  # factor on the LR variance while gains and conflicts are sought in the LR residual
