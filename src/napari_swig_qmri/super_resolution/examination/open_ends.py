@@ -14,7 +14,13 @@ import numpy as np
 import torch
 
 from napari_swig_qmri.data.open_ends import UnseenCovariance, unseen_covariance
-from napari_swig_qmri.data.truncation import TruncationOperator, open_matrix, relative_axes, truncation_matrix
+from napari_swig_qmri.data.truncation import (
+    SeparableOperator,
+    TruncationOperator,
+    open_matrix,
+    relative_axes,
+    truncation_matrix,
+)
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.super_resolution.preparation.coverage import DIRECTIONS
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
@@ -50,7 +56,8 @@ def with_open_ends(problem: Problem) -> Generator[None, None, Problem]:
     if not ends or not problem.sequences:
         return problem
     maps = yield from regressed(problem)
-    open_axes = {axis: each for axis, each in ends.items() if not _are_joined(problem, maps, axis)}
+    left = lr_volumes(problem, problem.lr_maps) - problem.truncate(lr_volumes(problem, maps))
+    open_axes = {axis: each for axis, each in ends.items() if not _are_joined(problem, maps, left, axis)}
     if not open_axes:
         return problem
     opened = _opened(problem, open_axes)
@@ -84,14 +91,16 @@ def _is_plain(problem: Problem, axis: int) -> bool:
     return voxels[2] > LEAST_SPACING and torch.equal(matrix, torch.as_tensor(truncation_matrix(*voxels)).to(matrix))
 
 
-def _are_joined(problem: Problem, maps: Tensor, axis: int) -> bool:
-    """Whether the LR maps hold what HR maps ``(3, X, Y, Z)`` leave in them if truncation joins both ends of an axis."""
-    volumes = lr_volumes(problem, maps)
-    expected = _opened_operator(problem, (axis,))(volumes)
-    change = problem.truncate(volumes) - expected
-    left = lr_volumes(problem, problem.lr_maps) - expected
+def _are_joined(problem: Problem, maps: Tensor, left: Tensor, axis: int) -> bool:
+    """Whether the LR maps hold what HR maps ``(3, X, Y, Z)`` leave in them if truncation joins both ends of an axis.
+
+    `left` ``(n, x, y, z)`` is what they hold beside truncated HR maps, or signals, if it does.
+    """
+    matrices = list(problem.truncate.matrices)
+    matrices[axis] = matrices[axis] - _opened_operator(problem, (axis,)).matrices[axis]
+    change = SeparableOperator((matrices[0], matrices[1], matrices[2]))(lr_volumes(problem, maps))
     where = problem.tissue & problem.lr_valid
-    change, left = change[:, where], left[:, where]
+    change, left = change[:, where], (left + change)[:, where]
     if problem.lr_signals is None:
         known = torch.tensor(problem.measured)
         change, left = change[known], left[known]

@@ -136,4 +136,5 @@ def _without_fields(
         poses=placed.poses,
         fields=fields,
         transmit_field=placed.transmit_field,
+        part=part if result is placed else None,
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -74,9 +75,10 @@ def fitted_responses(
     -------
     One response per axis, None for nothing.
     """
+    windows = [_Windowed(axis) for axis in axes]
 
     def fitted(volumes: FloatArray, read: Read) -> tuple[tuple[Response | None, ...], float]:
-        return _fitted(volumes, read, lr_maps, head, axes, least_gain)
+        return _fitted(volumes, read, lr_maps, head, windows, least_gain)
 
     responses, _ = min(fitted(hr_maps, np.asarray), fitted(_signals(hr_maps), _maps), key=lambda each: each[1])
     return responses
@@ -87,18 +89,18 @@ def _fitted(
     read: Read,
     lr_maps: FloatArray,
     head: BoolArray,
-    axes: Sequence[Axis],
+    windows: Sequence[_Windowed],
     least_gain: float,
 ) -> tuple[tuple[Response | None, ...], float]:
     """Responses along all axes, and the misfit, if LR maps are read from `volumes` after truncation."""
-    matrices = [truncation_matrix(*axis) for axis in axes]
+    matrices = [truncation_matrix(*windowed.axis) for windowed in windows]
     found: list[Response | None] = [None, None, None]
     left = np.inf
     for _ in range(N_ROUNDS):
-        for axis, voxels in enumerate(axes):
+        for axis, windowed in enumerate(windows):
             misfit = _Misfit.along(axis, volumes, lr_maps, head, matrices, read)
-            found[axis] = response = _best(misfit, voxels, least_gain) if voxels[2] >= THICK else None
-            matrices[axis] = truncation_matrix(*voxels) if response is None else response.matrix
+            found[axis] = response = _best(misfit, windowed, least_gain) if windowed.axis[2] >= THICK else None
+            matrices[axis] = truncation_matrix(*windowed.axis) if response is None else response.matrix
             left = misfit(matrices[axis])
     return tuple(found), left
 
@@ -193,9 +195,9 @@ class _Misfit:
         return np.asarray(self.read(np.take(expected, self.places)) / self.measured)
 
 
-def _best(misfit: _Misfit, axis: Axis, least_gain: float) -> Response | None:
+def _best(misfit: _Misfit, windowed: _Windowed, least_gain: float) -> Response | None:
     """Response with the smallest misfit; None if it is not better than truncation by `least_gain`."""
-    windowed = _Windowed.of(axis)
+    axis = windowed.axis
     plain = misfit(truncation_matrix(*axis))
     probes = [averaging_matrix(*axis), *(windowed(_cosine(windowed.frequencies, *each)) for each in PROBES)]
     if min(misfit(matrix) for matrix in probes) > (1 - PROBED_GAIN) * plain:
@@ -210,17 +212,22 @@ def _best(misfit: _Misfit, axis: Axis, least_gain: float) -> Response | None:
 class _Windowed:
     """Truncation with windows of k-space along an axis."""
 
-    waves: FloatArray  # (n_lr, n_hr, frequency)
-    frequencies: FloatArray  # relative to the highest one
+    axis: Axis
 
-    @classmethod
-    def of(cls, axis: Axis) -> _Windowed:
-        waves, frequencies = truncation_waves(*axis)
-        return cls(waves / axis[0], frequencies)
+    @cached_property
+    def _waves(self) -> tuple[FloatArray, FloatArray]:
+        """Waves ``(n_lr, n_hr, frequency)`` and their frequencies."""
+        waves, frequencies = truncation_waves(*self.axis)
+        return waves / self.axis[0], frequencies
+
+    @property
+    def frequencies(self) -> FloatArray:
+        """Frequencies relative to the highest one."""
+        return self._waves[1]
 
     def __call__(self, window: FloatArray) -> FloatArray:
         """Matrix ``(n_lr, n_hr)`` with a weight for each frequency."""
-        return np.asarray(self.waves @ window)
+        return np.asarray(self._waves[0] @ window)
 
 
 def _average(misfit: _Misfit, axis: Axis) -> tuple[float, Response]:

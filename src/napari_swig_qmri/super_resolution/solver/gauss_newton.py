@@ -116,7 +116,8 @@ class DualSystem:
         image = joined([each.covariance_times(part) for each, part in parts])
         for kept in self.slabs:
             slab = kept.to(vector.device)
-            image += joined(slab.observed(slab.response(multipliers)))
+            for part, observed in zip(self.parts(image), slab.observed(slab.response(multipliers)), strict=True):
+                part += observed
             yield
         return image
 
@@ -219,37 +220,47 @@ def _linearise(
     store: torch.device | str,
 ) -> Generator[None, None, DualSystem]:
     """Linearise all terms slab by slab, and set up the system of the multipliers."""
-    slabs, blocks = [], [_empty_blocks(each.values, device) for each in posterior.observations]
+    slabs, entries = [], [_empty_entries(each.values, device) for each in posterior.observations]
     targets = [each.values.to(device, copy=True) for each in posterior.observations]
     for planes in cuts:
         slab, volumes = _linearise_slab(posterior, log_maps, planes, device)
-        change = slab.observed(slab.step)
-        for target, block, operator, slope, volume, part in zip(
-            targets, blocks, slab.operators, slab.slopes, volumes, change, strict=True
+        for target, entry, operator, slope, volume in zip(
+            targets, entries, slab.operators, slab.slopes, volumes, strict=True
         ):
-            target -= operator(volume) + part
-            block += _diagonal_blocks(slope, slab.covariance, operator)
+            target -= operator(volume + change_of_volumes(slope, slab.step))
+            entry += _diagonal_blocks(slope, slab.covariance, operator)
         slabs.append(slab.to(store))
         yield
     observations = [each.part(EVERYWHERE, EVERYWHERE, device) for each in posterior.observations]
+    blocks = [_symmetric(entry, len(each.values)) for entry, each in zip(entries, observations, strict=True)]
     return DualSystem(slabs, observations, blocks, joined(targets))
 
 
-def _empty_blocks(values: Tensor, device: torch.device | str) -> Tensor:
-    n = len(values)
-    return values.new_zeros((n, n, *values.shape[1:]), device=device)
+def _upper(n: int) -> list[tuple[int, int]]:
+    """Places of the upper triangle of an n x n matrix, row by row; those of 3 are `PAIRS`."""
+    return [(i, j) for i in range(n) for j in range(i, n)]
+
+
+def _empty_entries(values: Tensor, device: torch.device | str) -> Tensor:
+    return values.new_zeros((len(_upper(len(values))), *values.shape[1:]), device=device)
+
+
+def _symmetric(entries: Tensor, n: int) -> Tensor:
+    """Symmetric matrices ``(n, n, ...)`` from the entries of their upper triangle."""
+    whole = entries.new_empty((n, n, *entries.shape[1:]))
+    for entry, (i, j) in zip(entries, _upper(n), strict=True):
+        whole[i, j] = whole[j, i] = entry
+    return whole
 
 
 def _diagonal_blocks(slope: Tensor, covariance: Tensor, operator: SeparableOperator) -> Tensor:
-    """Diagonal blocks ``(n, n, x, y, z)`` of B C B^T for the covariance ``(6, n, Y, Z)`` of a slab."""
+    """Upper triangles of the diagonal blocks of B C B^T for the covariance ``(6, n, Y, Z)`` of a slab."""
     rows = symmetric_rows(covariance)
     if slope.ndim == covariance.ndim:
-        entries = torch.stack([slope[i] * rows[i][j] * slope[j] for i, j in PAIRS])
-        return torch.stack([torch.stack(row) for row in symmetric_rows(operator.squared()(entries))])
+        return operator.squared()(torch.stack([slope[i] * rows[i][j] * slope[j] for i, j in PAIRS]))
     by_volume = [multiply_voxelwise(rows, row) for row in slope]
-    squared, n = operator.squared(), len(slope)
-    upper = {(i, j): squared(inner_product(slope[i], by_volume[j])) for i in range(n) for j in range(i, n)}
-    return torch.stack([torch.stack([upper[min(i, j), max(i, j)] for j in range(n)]) for i in range(n)])
+    squared = operator.squared()
+    return torch.stack([squared(inner_product(slope[i], by_volume[j])) for i, j in _upper(len(slope))])
 
 
 def _linearise_slab(
@@ -271,7 +282,9 @@ def _solve_multipliers(
     preconditioner = system.preconditioner()
     tiny = torch.finfo(system.target.dtype).tiny
     solution = joined(start).to(system.target.device)
-    residual = system.target - (yield from system.apply(solution))
+    residual = system.target
+    if solution.any():
+        residual = residual - (yield from system.apply(solution))
     direction = preconditioned = system.preconditioned(preconditioner, residual)
     size = (residual * preconditioned).sum()
     for _ in range(n_iterations):
