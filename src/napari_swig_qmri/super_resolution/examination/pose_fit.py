@@ -81,6 +81,8 @@ def fitted_pose(
 ) -> Generator[None, None, Fit | None]:
     """Pose of an image; None if it shares too few voxels with the maps. Yields between steps.
 
+    In a large head a lattice of voxels is looked at first, and all of them if it has moved by these.
+
     Parameters
     ----------
     image, valid

@@ -69,14 +69,16 @@ def fitted_warp(
 ) -> Generator[None, None, WarpFit | None]:
     """Warp of an image that is in its pose; None if it needs none. Yields between steps.
 
-    Parameters are those of `fitted_pose`.
+    Parameters are those of `fitted_pose`. In a large head a lattice of voxels is looked at first: fewer voxels are
+    explained better, so that a warp which explains too little of them is none of the head.
     """
     where = head & mostly_valid(problem, valid)
     if where.sum() < LEAST_VOXELS:
         return None
-    refined = yield from _refined(problem, image, where, explaining, lattice_step(where, PROBED))
-    if refined is not None and lattice_step(where, PROBED) > 1:
-        refined = yield from _refined(problem, image, where, explaining, 1, refined[1])
+    step = lattice_step(where, PROBED)
+    if step > 1 and (yield from _refined(problem, image, where, explaining, step, n_steps=1)) is None:
+        return None
+    refined = yield from _refined(problem, image, where, explaining, 1, N_STEPS)
     if refined is None:
         return None
     splines, coefficients = refined
@@ -94,26 +96,26 @@ def _edge_of(problem: Problem) -> float:
 
 
 def _refined(
-    problem: Problem, image: Tensor, where: BoolArray, explaining: Tensor, step: int, start: FloatArray | None = None
+    problem: Problem, image: Tensor, where: BoolArray, explaining: Tensor, step: int, n_steps: int
 ) -> Generator[None, None, tuple[_Splines, FloatArray] | None]:
-    """Splines and their coefficients from a start on, by every `step`-th LR voxel along each axis.
+    """Splines and their coefficients after at most `n_steps`, by every `step`-th LR voxel along each axis.
 
-    None if there is no start and a warp explains too little.
+    None if a warp explains too little.
     """
     lattice = (slice(None, None, step),) * 3
     moving = MovingImage.of(image, problem, where[lattice], step)
     known = _explaining(problem, moving, explaining[(slice(None), *lattice)])
     splines = _Splines.of(problem, where[lattice], step)
-    coefficients, residual = splines.zero if start is None else start, None
-    for number in range(N_STEPS):
+    coefficients, residual, placed = splines.zero, None, moving.image
+    for number in range(n_steps):
         yield
-        placed = moving.warped(splines.warp(coefficients).displacement()) if coefficients.any() else moving.image
         found = _Step.of(*moving.read(placed), known, splines, coefficients, residual)
-        if start is None and number == 0 and (found.misfit > MOST_MISFIT or found.left > MOST_LEFT):
+        if number == 0 and (found.misfit > MOST_MISFIT or found.left > MOST_LEFT):
             return None
         coefficients, residual = coefficients + found.change, found.residual
-        if rms(splines.displacement(found.change)) < SMALL_STEP:
+        if number + 1 == n_steps or rms(splines.displacement(found.change)) < SMALL_STEP:
             break
+        placed = moving.warped(splines.warp(coefficients).displacement())
     return splines, coefficients
 
 
