@@ -12,12 +12,19 @@ from engine_cases import degraded, objective, slab
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.physics.quantities import T1, T2
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.engine import AIR, air_off_the_head, solve, without_air
-from napari_swig_qmri.super_resolution.network.model import LARGEST_CORRECTION, NetworkConfig, SwigNet
+from napari_swig_qmri.super_resolution.engine import (
+    AIR,
+    air_off_the_head,
+    network_shares,
+    noise_levels,
+    solve,
+    without_air,
+)
+from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.plan import plan
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
-from napari_swig_qmri.super_resolution.solver.prediction import upper_limits_of
+from napari_swig_qmri.super_resolution.solver.prediction import Noise, upper_limits_of
 
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
@@ -68,12 +75,29 @@ def test_times_of_voxels_without_pd_do_not_exceed_those_of_the_lr_maps(box):
     assert torch.equal(cleaned[:, 4:], maps[:, 4:])
 
 
+def test_guides_count_only_for_the_corrections_of_t2():
+    problem = SimpleNamespace(measured=(True, True, True), guide_levels=torch.tensor([10.0, 2.0]))
+    noise = Noise(lr_maps=torch.tensor([0.03, 0.05, 0.09]), guides=torch.tensor([0.1, 0.08]))
+    assert noise_levels(problem, noise) == pytest.approx((0.03, 0.03, 0.05))  # 0.08 / 2 is the noisier guide
+    clean = replace(noise, guides=torch.zeros(2))
+    assert noise_levels(problem, clean) == pytest.approx((0.03, 0.03, 0.03))
+
+
+def test_corrections_count_in_full_at_3_percent_noise_by_half_between_and_not_at_all_at_10():
+    assert network_shares((0.03, 0.065, 0.1)) == pytest.approx((1, 0.5, 0))
+    assert network_shares((0, 0.01, 1)) == (1, 1, 0)
+
+
 @pytest.mark.slow
-def test_a_network_takes_nothing_above_what_is_highest():
+def test_a_network_takes_nothing_above_what_is_highest(monkeypatch):
+    def raised(_, features, **__):
+        yield 1.0
+        return features.log_maps + 10
+
+    monkeypatch.setattr("napari_swig_qmri.super_resolution.engine.correct", raised)
     maps, guides = degraded(slab().maps)
     planned = plan(maps, guides, Options(device="cpu"))
     network = SwigNet(NetworkConfig(width=4, n_blocks=0)).eval()
-    torch.nn.init.constant_(network.tail.bias, LARGEST_CORRECTION)
     found = drained(solve(replace(planned, network=network))).maps
     upper_limits = torch.tensor(upper_limits_of(planned.problem)).view(3, 1, 1, 1)
     inside = planned.problem.interpolate(planned.problem.tissue.float()) > 0.5

@@ -20,6 +20,7 @@ from napari_swig_qmri.progress import Progress
 from napari_swig_qmri.super_resolution.network.model import NetworkConfig, SwigNet
 from napari_swig_qmri.super_resolution.options import Options
 from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps, super_resolve
+from napari_swig_qmri.super_resolution.plan import plan
 
 FAST = Options(method="regression", device="cpu")
 
@@ -141,16 +142,28 @@ def test_a_network_changes_the_maps_the_same_in_slabs_and_in_float64(weights):
 @pytest.mark.slow
 def test_a_network_counts_only_as_far_as_the_noise_is_like_that_of_its_training(weights):
     shares, changes = [], []
-    for level in (0.05, 0.066, 0.1):
+    for level in (0.03, 0.065, 0.1):
         noise = dict.fromkeys(NAMES, level)
         run = solved(*case(), lr_noise=noise, weights=weights, method="network")
         plain = solved(*case(), lr_noise=noise, method="posterior")
         shares.append(run.parameters["network_share"])
         changes.append(relative(run.maps, plain.maps))
-        assert any("it was trained with 6% at most" in notice for notice in run.notices) == (shares[-1] < 1)
-    assert shares[0] == 1 > shares[1] > shares[2] == 0
+        assert any("from 3% on its corrections help less" in notice for notice in run.notices) == (shares[-1]["T2"] < 1)
+    assert [found["PD"] for found in shares] == [found["T1"] for found in shares] == pytest.approx([1, 0.5, 0])
     assert changes[0] > changes[1] > changes[2] == 0
     assert run.parameters["method"] == "posterior"
+
+
+@pytest.mark.slow
+def test_a_network_is_left_out_of_t2_alone_where_only_guides_are_noisy(weights):
+    half = plan(*case(), FAST).problem.guide_levels / 2
+    noise = {"lr_noise": dict.fromkeys(NAMES, 0.01), "guide_noise": tuple(half.tolist())}
+    run = solved(*case(), **noise, weights=weights, method="network")
+    plain = solved(*case(), **noise, method="posterior")
+    assert run.parameters["network_share"] == {"PD": 1, "T1": 1, "T2": 0}
+    assert [np.array_equal(run.maps[name], plain.maps[name]) for name in NAMES] == [False, False, True]
+    left_out = [notice for notice in run.notices if "network was left out of T2: maps and guides hold 50" in notice]
+    assert len(left_out) == 1
 
 
 @pytest.mark.slow

@@ -12,7 +12,6 @@ from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
-from napari_swig_qmri.simulation.subjects import NOISE_RANGE
 from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
 from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
@@ -32,8 +31,8 @@ if TYPE_CHECKING:
 
 SLABS_OF_NETWORK = 30  # planes the network processes at once per plane of the solver: a 1 mm head, in 0.7 GB
 AIR = 0.05  # PD relative to water; a voxel below it is air
-TRAINED_NOISE = NOISE_RANGE[1]  # relative noise up to which the network was trained
-UNKNOWN_NOISE = 0.07  # from which its corrections harm; measured on two heads
+FAMILIAR_NOISE = 0.03  # relative noise up to which the corrections of the network count in full
+UNFAMILIAR_NOISE = 0.1  # from which they harm; both measured on two heads
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -45,8 +44,7 @@ class Solution:
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
     covariance: Tensor  # (3, 3), of the errors of log maps of the regression, at LR scale
-    noise_level: float = 0.0  # relative, of maps and guides together
-    network_share: float = 0.0  # of the corrections of the network that were applied
+    network_shares: tuple[float, ...] = (0.0,) * len(QUANTITIES)  # of its corrections that were applied, per map
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
 
@@ -85,21 +83,20 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
             covariance=prediction.covariance,
         )
     yield Progress(0.25 * end, "looking for the head")
-    box, level = find_head_box(problem), noise_level(problem, noise)
-    share = 0.0 if _network_of(plan) is None else network_share(level)
-    refining = _refined(plan, *crop_to_box(problem, prediction, box), with_features=share > 0)
+    box = find_head_box(problem)
+    shares = (0.0,) * len(QUANTITIES) if _network_of(plan) is None else network_shares(noise_levels(problem, noise))
+    refining = _refined(plan, *crop_to_box(problem, prediction, box), with_features=any(shares))
     refined = yield from mapped(refining, between(0.25 * end, end))
     log_maps, errors = refined.log_maps, None
     if refined.features is not None:
-        log_maps, errors = yield from mapped(_corrected(plan, refined, noise, share), between(end, 1.0))
+        log_maps, errors = yield from mapped(_corrected(plan, refined, noise, shares), between(end, 1.0))
     return Solution(
         maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air, problem),
         gains=refined.gains,
         conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
         covariance=prediction.covariance,
-        noise_level=level,
-        network_share=share,
+        network_shares=shares,
         adaptation=errors,
     )
 
@@ -108,19 +105,22 @@ def _network_of(plan: RunPlan) -> SwigNet | None:
     return plan.network if all(plan.problem.measured) else None
 
 
-def noise_level(problem: Problem, noise: Noise) -> float:
-    """Relative noise of the maps and of the noisiest guide together.
+def noise_levels(problem: Problem, noise: Noise) -> tuple[float, float, float]:
+    """Relative noise that counts for the network in PD, T1 and T2: that of the LR maps, in T2 with that of the guides.
 
-    The map with the smallest noise counts: fine anatomy raises the estimates of the others.
+    The map with the smallest noise and the guide with the largest count: fine anatomy raises the estimates of the other
+    maps. From noisy guides the network still gains in PD and T1, and harms T2.
     """
-    return float(
-        torch.hypot(noise.lr_maps[torch.tensor(problem.measured)].min(), (noise.guides / problem.guide_levels).max())
+    lr_maps = noise.lr_maps[torch.tensor(problem.measured)].min()
+    guides = (noise.guides / problem.guide_levels).max()
+    return float(lr_maps), float(lr_maps), float(torch.hypot(lr_maps, guides))
+
+
+def network_shares(levels: Sequence[float]) -> tuple[float, ...]:
+    """Share of the corrections of the network to apply in each map: 1 at familiar noise, 0 where they harm."""
+    return tuple(
+        min(max((UNFAMILIAR_NOISE - level) / (UNFAMILIAR_NOISE - FAMILIAR_NOISE), 0.0), 1.0) for level in levels
     )
-
-
-def network_share(level: float) -> float:
-    """Share of the corrections of the network to apply: 1 at noise of its training, 0 where they harm."""
-    return min(max((UNKNOWN_NOISE - level) / (UNKNOWN_NOISE - TRAINED_NOISE), 0.0), 1.0)
 
 
 def _can_be_refined(plan: RunPlan) -> bool:
@@ -185,11 +185,11 @@ def _estimated(
 
 
 def _corrected(
-    plan: RunPlan, refined: _Refined, noise: Noise, share: float
+    plan: RunPlan, refined: _Refined, noise: Noise, shares: Sequence[float]
 ) -> Generator[Progress, None, tuple[Tensor, tuple[float, float] | None]]:
     """Log maps after the network, and its cross-scale errors before and after it was adapted, if it was.
 
-    A `share` of its corrections is applied, and none where the LR maps are followed.
+    The `shares` of its corrections ``(3,)`` are applied, and none where the LR maps are followed.
     """
     network, features, start, errors = plan.network, refined.features, 0.0, None
     if network is None or features is None:
@@ -203,7 +203,9 @@ def _corrected(
     correcting = correct(network, features, n_planes=n_planes, device=plan.device)
     corrected = yield from staged(correcting, start, 1.0, "correcting the maps with the network")
     corrected = clamp_to_bounds(corrected, refined.upper_limits)
-    return corrected.lerp_(refined.log_maps, 1 - share * (1 - refined.conflict)), errors
+    for image, solved, share in zip(corrected, refined.log_maps, shares, strict=True):
+        image.lerp_(solved, 1 - share * (1 - refined.conflict))
+    return corrected, errors
 
 
 def _adapted(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
+from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +14,9 @@ import torch
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
+from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.quantities import QUANTITIES
-from napari_swig_qmri.super_resolution.engine import TRAINED_NOISE
+from napari_swig_qmri.super_resolution.engine import FAMILIAR_NOISE, noise_levels
 from napari_swig_qmri.super_resolution.judgement import verdict_of
 from napari_swig_qmri.super_resolution.preparation.problem import sees_t2_star
 from napari_swig_qmri.super_resolution.results import SuperResolution
@@ -134,7 +137,7 @@ def _method_that_ran(solution: Solution, guides: Sequence[WeightedImage]) -> str
         return "interpolation"
     if solution.conflict is None:
         return "regression"
-    return "network" if solution.network_share > 0 else "posterior"
+    return "network" if any(solution.network_shares) else "posterior"
 
 
 def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
@@ -142,19 +145,29 @@ def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
     problem = plan.problem
     if not problem.sequences:
         yield "Without a guide the maps were only interpolated; no detail was added."
-    is_refined = solution.conflict is not None
-    if is_refined and plan.network is not None and all(problem.measured) and solution.network_share < 1:
-        counts = f"counts by {solution.network_share:.0%}" if solution.network_share > 0 else "was left out"
-        yield (
-            f"The network {counts}: maps and guides hold {solution.noise_level:.1%} noise, and it was trained with "
-            f"{TRAINED_NOISE:.0%} at most."
-        )
+    if solution.conflict is not None and plan.network is not None and all(problem.measured):
+        yield from _noise_findings(solution, problem)
     if solution.conflict is not None:
         share = float((solution.conflict > 0.5).float().mean())
         if share > NOTABLE_CONFLICT:
             yield (
                 f"Guides and low-resolution maps disagree in {share:.2%} of the voxels; there the maps were followed "
                 f"(see the conflict map)."
+            )
+
+
+def _noise_findings(solution: Solution, problem: Problem) -> Iterator[str]:
+    """Sentences on the maps in which the network counts less or not at all, because of noise."""
+    levels = noise_levels(problem, solution.noise)
+    found = zip(QUANTITIES, solution.network_shares, levels, strict=True)
+    for (share, level), maps in groupby(found, key=itemgetter(1, 2)):
+        if share < 1:
+            counts = f"counts by {100 * share:.2g}% in" if share > 0 else "was left out of"
+            names = [name for name, *_ in maps]
+            images = "maps and guides" if names == ["T2"] else "the low-resolution maps"
+            yield (
+                f"The network {counts} {joined(names)}: {images} hold {level:.1%} noise, and from "
+                f"{FAMILIAR_NOISE:.0%} on its corrections help less."
             )
 
 
@@ -171,7 +184,7 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     return {
         "method": method,
         "weights": weights if method == "network" else None,
-        "network_share": solution.network_share,  # of its corrections that were applied
+        "network_share": dict(zip(QUANTITIES, solution.network_shares, strict=True)),  # of its corrections, per map
         "adapted": errors,  # cross-scale errors over those of the posterior
         "reference": None if plan.reference is None else plan.guides[plan.reference].name,
         "mask": None if plan.mask is None else f"{int(plan.mask.sum())} voxels",

@@ -13,7 +13,15 @@ from safetensors.torch import save_file
 
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.network.features import N_FEATURES, N_LEVELS, NetworkInput
-from napari_swig_qmri.super_resolution.network.model import FORMAT, NetworkConfig, SwigNet, correct, fold, unfold
+from napari_swig_qmri.super_resolution.network.model import (
+    FORMAT,
+    NetworkConfig,
+    SwigNet,
+    correct,
+    fold,
+    undoubted,
+    unfold,
+)
 from napari_swig_qmri.super_resolution.weights import FILE, WEIGHTS, weights_file
 
 SHAPE = (41, 10, 9)  # odd, longer than twice the reach of the small network
@@ -54,6 +62,14 @@ def test_corrections_are_in_units_of_the_uncertainty():
     torch.testing.assert_close(twice, 2 * once, rtol=1e-4, atol=1e-5)
 
 
+def test_the_larger_a_correction_the_less_it_is_believed():
+    """Half of 0.8 standard deviations: 16/17 at half of that, 1/17 at twice, 1/257 at four times."""
+    given = torch.tensor([0.0, 0.4, 0.8, 1.6, 3.2], dtype=torch.float64)
+    expected = given * torch.tensor([1, 16 / 17, 1 / 2, 1 / 17, 1 / 257], dtype=torch.float64)
+    torch.testing.assert_close(undoubted(given), expected)
+    torch.testing.assert_close(undoubted(-given), -undoubted(given))
+
+
 @pytest.mark.parametrize("n_planes", [1, 14, 19, 24])
 def test_slabs_change_nothing(n_planes):
     network, inputs = random_network(), random_input()
@@ -65,7 +81,7 @@ def test_layers_that_process_a_few_planes_at_a_time_change_nothing():
     network, inputs = random_network(), random_input()
     with torch.no_grad():
         output = network(inputs.volumes[None], inputs.levels[None])[0]
-    expected = inputs.log_maps + inputs.unit * output
+    expected = inputs.log_maps + inputs.unit * undoubted(output)
     corrected = drained(correct(network, inputs, n_planes=1000, n_together=6))
     torch.testing.assert_close(corrected, expected)
 

@@ -35,6 +35,7 @@ FORMAT = "napari-swig-qmri network 1"
 N_OTHERS, N_OF_BLOCK = 6, 4  # tensors beside the blocks, and of a block
 WIDEST, DEEPEST = 4096, 256
 LARGEST_CORRECTION = 20.0  # standard deviations
+DOUBTED_CORRECTION = 0.8  # standard deviations; of a correction of this size one half is applied
 
 
 @dataclass(frozen=True)
@@ -170,8 +171,8 @@ def correct(
 ) -> Generator[float, None, Tensor]:
     """Corrected log maps ``(3, X, Y, Z)``; yields the finished fraction.
 
-    Slabs are computed one after another, each with as many planes around it as it depends on. Results do not depend
-    on the thickness of the slabs; memory does.
+    Corrections are limited (`undoubted`). Slabs are computed one after another, each with as many planes around it as
+    it depends on. Results do not depend on the thickness of the slabs; memory does.
 
     Parameters
     ----------
@@ -204,10 +205,19 @@ def correct(
             step = max(FOLDED, step // 2 // FOLDED * FOLDED)
             continue
         planes = slice(first, last)
-        change = correction[:, first - low : last - low].to(corrected)
+        change = undoubted(correction[:, first - low : last - low].to(corrected))
         corrected[:, planes] = inputs.log_maps[:, planes] + inputs.unit[:, planes] * change
         first = last
     return corrected
+
+
+def undoubted(correction: Tensor) -> Tensor:
+    """Part of a correction, in standard deviations, that is applied: x / (1 + (x / 0.8)^4).
+
+    Guides and prior leave a map uncertain by one standard deviation. Corrections of anatomy that the network knows are
+    a fraction of that. Larger ones are those of something that it was not trained on, and hardly count.
+    """
+    return correction / (1 + (correction / DOUBTED_CORRECTION) ** 4)
 
 
 def _overall(low: float, high: float, fraction: float) -> float:
