@@ -287,12 +287,13 @@ def _examined(
     settings = checked_settings(problem, part, [guide.name for guide in guides])
     blurs: Mapping[int, float] = {}
     yield
-    settings = yield from solved_settings(problem, settings)
+    signals = lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype) if is_open else None
+    settings = yield from solved_settings(problem, settings, signals)
     problem = replace(problem, doubts=tuple(check.doubt for check in settings))
     if options.resolution:
         unexplained = [guide for guide, check in enumerate(settings) if check.departs]
         problem, part, blurs = yield from with_guide_blur(problem, part, unexplained)
-    fitted = with_origin(problem, part, lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype)) if is_open else problem
+    fitted = with_origin(problem, part, signals) if signals else problem
     if options.resolution and fitted is problem:  # maps fitted to averaged signals look smoothed or averaged, too
         return (yield from with_measured_response(problem, part))[0], settings, blurs
     return fitted, settings, blurs

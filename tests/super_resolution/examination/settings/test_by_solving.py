@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
+import pytest
+import torch
 from engine_cases import degraded, slab
 from scipy.ndimage import zoom
 
 from napari_swig_qmri import Mprage, Options, SpinEcho, plan, super_resolve
+from napari_swig_qmri.data.truncation import KSpaceTruncation
+from napari_swig_qmri.physics.mupa_zte import MupaZte
+from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES, degrade
+from napari_swig_qmri.super_resolution.examination.settings import by_solving
+from napari_swig_qmri.super_resolution.solver.dictionary import make_dictionary, match
 
 OPTIONS = Options(method="posterior", pose=False, resolution=False)
 
@@ -80,6 +88,31 @@ def test_an_echo_time_that_is_wrong_by_a_third_is_told_and_corrected_when_asked(
     corrected = plan(maps, [t1w, replace(t2w, sequence=said)], replace(OPTIONS, correct_sequence=True))
     none, found = better(corrected)
     assert none is None
-    assert abs(found.fits.echo_time / t2w.sequence.echo_time - 1) < 0.1
+    assert abs(found.fits.echo_time / t2w.sequence.echo_time - 1) < 0.12
     assert found.removed > 0.1
     assert corrected.problem.sequences[1] == found.fits
+
+
+@cache
+def fitted_to_mupa_zte():
+    """Maps of the slab that a dictionary matched to its truncated MuPa-ZTE images, and guides."""
+    truth = slab().maps
+    maps, guides = degraded(truth)
+    lowest = torch.tensor([0, 0.05, 0.005]).view(-1, 1, 1, 1)
+    images = KSpaceTruncation(truth.grid, maps.grid)(MupaZte()(*torch.as_tensor(truth.data).maximum(lowest)))
+    return replace(maps, data=drained(match(images, make_dictionary(MupaZte()))).numpy()), guides
+
+
+@pytest.mark.parametrize("maps_from", ["mupa-zte", "auto"])
+@pytest.mark.parametrize("factor", [1.0, 1.33])
+def test_with_fitted_maps_only_a_wrong_echo_time_is_doubted(maps_from, factor, monkeypatch):
+    """Fitted maps are no averages next to CSF, which must not be taken for another echo time."""
+    monkeypatch.setattr(by_solving, "MOST_MISFIT", 0)  # so that the echo time is looked at
+    maps, (t1w, t2w) = fitted_to_mupa_zte()
+    said = replace(t2w.sequence, echo_time=factor * t2w.sequence.echo_time)
+    none, found = better(plan(maps, [t1w, replace(t2w, sequence=said)], replace(OPTIONS, maps_from=maps_from)))
+    assert none is None
+    if factor == 1:
+        assert found is None
+    else:
+        assert abs(found.fits.echo_time / t2w.sequence.echo_time - 1) < 0.12

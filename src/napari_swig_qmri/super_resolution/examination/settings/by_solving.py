@@ -25,13 +25,15 @@ from napari_swig_qmri.super_resolution.examination.settings.findings import (
     SettingCheck,
     changed,
 )
-from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor
+from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.physics.signal_models import SignalModel
+    from napari_swig_qmri.physics.signals import NamedSignals
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
 
 MOST_VOXELS = 60_000  # HR voxels that are solved
@@ -42,6 +44,9 @@ SIMILAR = 0.1  # falls that differ by less do not tell two settings apart
 LARGEST_CHANGE, TOLERANCE = 0.6, 0.01  # of the logarithm of a setting
 LEAST_CHANGE = 0.12  # smaller errors of settings are not told from those of the maps
 SMOOTH_WINDOW = 0.7  # standard deviation in LR voxels of the average of the LR residual, which noise does not survive
+FITTED = (
+    0.3  # fall of the logarithm of the residual that tells signals: .4 to .8 for fitted maps, .2 at most for others
+)
 SETTINGS = ("echo_time", "inversion_time", "repetition_time", "flip_angle")
 LEAST_ECHO_TIME = 0.03  # s; a shorter one changes little between tissues
 
@@ -57,18 +62,22 @@ class _Candidate:
 
 
 def solved_settings(
-    problem: Problem, checks: Sequence[SettingCheck]
+    problem: Problem, checks: Sequence[SettingCheck], signals: NamedSignals | None = None
 ) -> Generator[None, None, tuple[SettingCheck, ...]]:
     """Checks of settings with the one that fits much better, if there is one; yields between the steps.
 
-    Guides of which another setting was found, or which their contrast confirms, are taken as known.
+    Guides of which another setting was found, or which their contrast confirms, are taken as known. LR maps are
+    compared as the problem says; if nothing is known of their origin, through `signals` if this leaves much less.
     """
     fits = [check.better.fits if check.better else said for check, said in zip(checks, problem.sequences, strict=True)]
     open_settings = list(_open_settings(fits, checks))
     part = (yield from loose_middle(problem, MOST_VOXELS)) if open_settings else None
     if part is None or int((part.inner & part.problem.tissue).sum()) < LEAST_VOXELS:
         return tuple(checks)
-    solving = _Solving(part, tuple(fits), (yield from part.with_sequences(fits).solved(N_STEPS)))
+    start = yield from part.with_sequences(fits).solved(N_STEPS)
+    solving = _Solving(part, replace(part.problem, lr_signals=problem.lr_signals), tuple(fits), start)
+    if signals:
+        solving = solving.through(signals)
     as_said, probes = solving.residual(), []
     for (guide, name), change in product(open_settings, PROBES):
         yield
@@ -108,17 +117,27 @@ class _Solving:
     """A part of the head that is solved with sequences changed one by one."""
 
     part: LoosePart
+    compared: Problem  # of the part, with the signals that its LR maps were fitted to
     sequences: tuple[SignalModel, ...]
     start: Tensor  # (3, X, Y, Z), log maps with the sequences as they are
 
     def residual(self, guide: int = 0, name: str = "echo_time", change: float = 0.0) -> float:
-        """Logarithm of the smooth LR residual over tissue, mean of the maps, with a setting times exp(change)."""
+        """Logarithm of the smooth LR residual, with a setting times exp(change)."""
         sequences = list(self.sequences)
         setting = getattr(sequences[guide], name) * math.exp(change)
         sequences[guide] = sequences[guide].unchecked(**{name: setting})
-        log_maps = drained(self.part.with_sequences(sequences).solved(N_STEPS, self.start))
-        problem = self.part.problem
-        left = log_with_floor(problem.lr_maps) - log_with_floor(problem.truncate(log_maps.exp()))
+        return self._left(drained(self.part.with_sequences(sequences).solved(N_STEPS, self.start)).exp())
+
+    def through(self, signals: NamedSignals) -> _Solving:
+        """The same with LR maps compared through `signals` if this leaves much less of them than averages do."""
+        fitted = replace(self, compared=replace(self.compared, lr_signals=signals))
+        maps = self.start.exp()
+        return fitted if fitted._left(maps) < self._left(maps) - FITTED else self
+
+    def _left(self, maps: Tensor) -> float:
+        """Logarithm of the smooth relative LR residual of maps ``(3, X, Y, Z)`` over tissue, mean of the maps."""
+        problem = self.compared
+        left = lr_residual(problem, maps) / with_floor(problem.lr_maps)
         left = gaussian_average(left, SMOOTH_WINDOW)[:, self.part.inner & problem.tissue]
         return float(left.abs().median(-1).values.clamp(min=1e-6).log().mean())
 
