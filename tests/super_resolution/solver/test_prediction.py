@@ -13,6 +13,7 @@ from engine_cases import degraded, textured
 from napari_swig_qmri.data.volumes import QuantitativeMaps, VoxelGrid
 from napari_swig_qmri.physics.signal_models import SEQUENCES
 from napari_swig_qmri.progress import drained
+from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, GUIDE_FLOOR, log_with_floor, prepare
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_variance
 from napari_swig_qmri.super_resolution.solver.prediction import (
@@ -25,6 +26,7 @@ from napari_swig_qmri.super_resolution.solver.prediction import (
     guide_features,
     make_posterior,
     predict,
+    show_t2_in_fluid,
     upper_limits_of,
 )
 from napari_swig_qmri.super_resolution.solver.regression import interpolate_with_floor
@@ -205,3 +207,11 @@ def test_nothing_may_be_far_above_water_or_the_lr_maps(level):
 def test_what_was_not_measured_stays_below_water_except_pd_whose_scale_the_gains_set():
     limits = upper_limits_of(replace(problem(), measured=(False, False, False)))
     assert limits == (float("inf"), *(ABOVE_WATER * water for water in WATER[1:]))
+
+
+@pytest.mark.parametrize(
+    ("guides", "shown"),
+    [("T1w T2w", True), ("T1w FLAIR", False), ("T1w T2w FLAIR", True), ("FLAIR", False), ("T1w", True)],
+)
+def test_a_flair_shows_no_t2_in_fluid_and_leaves_it_to_a_guide_that_depends_on_t2(guides, shown):
+    assert show_t2_in_fluid([USUAL_GUIDES[name] for name in guides.split()]) is shown

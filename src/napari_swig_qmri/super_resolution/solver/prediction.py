@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from napari_swig_qmri.data.volumes import VoxelGrid
+    from napari_swig_qmri.physics.signal_models import SignalModel
     from napari_swig_qmri.super_resolution.preparation.coarse_guides import CoarseGuide
 
 MIN_LR_NOISE = 0.004  # of the value; smaller levels cannot be measured
@@ -51,6 +52,8 @@ MIN_GUIDE_NOISE = 0.003  # of the median over tissue
 ONE_SCALE_DOWN = 0.5  # assumed ratio of the variances of regression errors, HR to LR; measured values were 0.2 to 0.8
 SAME_SCALE = 1.0  # the same where something was not measured: better T1 and T2 in nine cases, and no network uses it
 T2_ERROR = 0.28  # of log T2 that was fitted again, at LR scale: .03 in most voxels, but up to 1 next to fluid
+GREY_MATTER, FLUID = (0.81, 1.4, 0.09), (1.0, 4.0, 1.5)  # PD, T1 and T2 in s
+LEAST_FLUID = 0.3  # signal of CSF over that of grey matter in guides that show it
 WATER = (1.0, 4.5, 2.2)  # PD, T1 and T2 in s at body temperature, the largest values in the head
 ABOVE_WATER = 1.1  # factor on WATER: PD is only roughly relative to water
 WATER_WINDOW = 1.0  # standard deviation in LR voxels of the smoothing before the highest value is taken as limit
@@ -154,9 +157,25 @@ def _residual(problem: Problem, maps: Tensor) -> Tensor:
 
 
 def _can_refit_t2(problem: Problem) -> bool:
-    """Whether T2 is better fitted again: with several guides, PD that tells air, and no signals of a known protocol."""
+    """Whether T2 is better fitted again: with all maps, several guides, T2 in fluid, and no known protocol."""
     known = problem.lr_signals is not None and problem.lr_signals.name != UNKNOWN
-    return len(problem.sequences) > 1 and all(problem.measured) and not known
+    several = len(problem.sequences) > 1 and all(problem.measured)
+    return several and not known and show_t2_in_fluid(problem.sequences)
+
+
+def show_t2_in_fluid(sequences: Sequence[SignalModel]) -> bool:
+    """Whether a guide that shows CSF depends on T2 of tissue at least half as much as the one that does most.
+
+    Where an inversion nulls CSF, there is nothing by which T2 next to it could be fitted.
+    """
+    maps, seen, all_guides = torch.tensor([GREY_MATTER, FLUID], dtype=torch.float64).T, 0.0, 0.0
+    for sequence in sequences:
+        (tissue, fluid), slopes = (each[0] for each in SingleSignal(sequence).linearised(maps))
+        dependence = float((slopes[2, 0] / tissue).abs())
+        all_guides = max(all_guides, dependence)
+        if abs(fluid) > LEAST_FLUID * abs(tissue):
+            seen = max(seen, dependence)
+    return seen >= all_guides / 2
 
 
 def _usual_t2(problem: Problem) -> float:
