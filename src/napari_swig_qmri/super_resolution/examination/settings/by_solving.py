@@ -44,9 +44,7 @@ SIMILAR = 0.1  # falls that differ by less do not tell two settings apart
 LARGEST_CHANGE, TOLERANCE = 0.6, 0.01  # of the logarithm of a setting
 LEAST_CHANGE = 0.12  # smaller errors of settings are not told from those of the maps
 SMOOTH_WINDOW = 0.7  # standard deviation in LR voxels of the average of the LR residual, which noise does not survive
-FITTED = (
-    0.3  # fall of the logarithm of the residual that tells signals: .4 to .8 for fitted maps, .2 at most for others
-)
+FITTED = 0.3  # fall of that logarithm that tells maps fitted to signals: .4 to .8 for these, .2 at most for averages
 SETTINGS = ("echo_time", "inversion_time", "repetition_time", "flip_angle")
 LEAST_ECHO_TIME = 0.03  # s; a shorter one changes little between tissues
 
@@ -122,7 +120,7 @@ class _Solving:
     start: Tensor  # (3, X, Y, Z), log maps with the sequences as they are
 
     def residual(self, guide: int = 0, name: str = "echo_time", change: float = 0.0) -> float:
-        """Logarithm of the smooth LR residual, with a setting times exp(change)."""
+        """Logarithm of the smooth LR residual of maps solved with a setting times exp(change)."""
         sequences = list(self.sequences)
         setting = getattr(sequences[guide], name) * math.exp(change)
         sequences[guide] = sequences[guide].unchecked(**{name: setting})
