@@ -53,6 +53,11 @@ def test_a_part_is_that_of_its_voxels():
     torch.testing.assert_close(part, covariance()(images)[:, 1:4, 0:2, 3:9])
 
 
+def test_a_scaled_one_is_a_multiple():
+    images = random_images()
+    torch.testing.assert_close(covariance().scaled(0.5)(images), 0.5 * covariance()(images))
+
+
 def test_it_finds_what_came_from_beyond_the_ends():
     """Random walks beyond both ends, truncated with the field of view in one piece."""
     generator = np.random.default_rng(0)

@@ -73,6 +73,10 @@ class UnseenCovariance:
             direction = scaled + size / previous.clamp(min=tiny) * direction
         return solution
 
+    def scaled(self, factor: float) -> UnseenCovariance:
+        """Covariance times a factor."""
+        return replace(self, variances=factor * self.variances)
+
     def restricted(self, rows: Slices, device: torch.device | str = "cpu") -> UnseenCovariance:
         """Covariance of the voxels `rows`."""
         x, y, z = (matrix[each, each].to(device) for matrix, each in zip(self.along, rows, strict=True))

@@ -53,6 +53,14 @@ def test_the_operator_explains_the_lr_maps_better():
     assert (after.flatten(1).norm(dim=1) < 0.7 * before.flatten(1).norm(dim=1)).all()
 
 
+def test_the_covariance_is_about_that_of_what_is_left():
+    """Square of what is left of the LR maps for the true HR maps, over the variance, in all maps together."""
+    opened = drained(with_open_ends(slab()))
+    truth = torch.as_tensor(part(anatomy(), FIRST, N_PLANES).data) / opened.map_units
+    left = opened.lr_maps - opened.truncate(truth)
+    assert 0.3 < (left.square() / opened.unseen.diagonal()).mean() < 3
+
+
 def test_measured_maps_and_a_notice_are_kept():
     opened = drained(with_open_ends(slab()))
     torch.testing.assert_close(opened.measured_lr_maps, slab().lr_maps)

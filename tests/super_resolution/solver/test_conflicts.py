@@ -10,6 +10,7 @@ import pytest
 import torch
 from engine_cases import objective, with_lr_maps
 
+from napari_swig_qmri.data.open_ends import UnseenCovariance, unseen_covariance
 from napari_swig_qmri.data.truncation import KSpaceTruncation, linear_interpolation
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
@@ -39,16 +40,17 @@ def box():
     return posterior, problem
 
 
-def conflict_with(change, fluid=()):
+def conflict_with(change, fluid=(), unseen=None):
     """Conflict on the LR grid of maps that fit up to noise of 1 % and a relative `change` ``(3, x, y, z)``.
 
-    `fluid` are LR planes of CSF.
+    `fluid` are LR planes of CSF, and `unseen` is the covariance of what comes from beyond the ends.
     """
     posterior, problem = box()
     noise = 0.01 * torch.randn(change.shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     log_maps = posterior.prior_mean
     fitted = posterior.lr.operator(log_maps.exp())
     measured = with_lr_maps(posterior, fitted * (1 + noise + change))
+    measured = replace(measured, lr=replace(measured.lr, unseen=unseen))
     lr_maps = problem.lr_maps.clone()
     lr_maps[T2, list(fluid)] = 1.0
     problem = SimpleNamespace(**{**vars(problem), "lr_maps": lr_maps})
@@ -86,6 +88,22 @@ def test_the_ends_of_the_field_of_view_are_no_conflict(plane):
     change = torch.zeros_like(box()[0].lr.values)
     change[T1, plane] = 0.2
     assert conflict_with(change)[plane].abs().max() < 0.1
+
+
+def test_what_rings_in_from_beyond_ends_in_tissue_is_no_conflict():
+    """Near the ends a residual of its size is usual; in the middle a larger one is not."""
+    at_the_end, in_the_middle = (slice(5, 8), slice(5, 8), slice(1, 2)), (slice(14, 17), slice(12, 15), slice(7, 10))
+    change = torch.zeros_like(box()[0].lr.values)
+    change[(T1, *at_the_end)], change[(T1, *in_the_middle)] = 0.1, 0.3
+    matrix = torch.as_tensor(unseen_covariance(SHAPE[2], SHAPE[2] // 2, 2.0, 0.5, (True, True)))
+    others = (torch.zeros(n // 2, n // 2, dtype=torch.float64) for n in SHAPE[:2])
+    variances = torch.zeros(3, 3, dtype=torch.float64)
+    variances[2, T1] = 0.1**2 / matrix[1, 1]
+    unseen = UnseenCovariance((*others, matrix), variances)
+    before, after = conflict_with(change), conflict_with(change, unseen=unseen)
+    assert before[at_the_end].max() > 0.9
+    assert after[at_the_end].abs().max() < 0.1
+    assert after[in_the_middle].max() > 0.9
 
 
 def test_next_to_csf_only_a_larger_residual_of_t1_is_a_conflict():

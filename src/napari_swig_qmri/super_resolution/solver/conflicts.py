@@ -15,7 +15,7 @@ from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
 from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product
+from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,6 +34,7 @@ LEAST_LEVEL = (0.05, 0.2, 0.03)  # PD, T1 and T2 of LR maps, to which residuals 
 LEAST_PD = 0.4  # relative to water, of LR voxels that hold no bone or air
 LEAST_SINGLE = 0.035  # relative LR residual of single voxels that is usual
 LEAST_COMMON = 0.26  # 95th percentile of what T1 and T2 have in common by chance alone
+NORMAL = 0.6745  # median magnitude of noise with a standard deviation of 1
 CONFLICT_STARTS, CONFLICT_WHOLE = 9.0, 13.0  # smooth square LR residual over its 95th percentile in tissue
 
 
@@ -45,8 +46,9 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     removes what changes sign from voxel to voxel, which is ringing and not anatomy. PD does not count, because guides
     hardly determine it. Next to CSF the residual of T2 is a misfit of its border: there only T1 counts, and needs to
     be three times as large. Where LR maps were fitted to signals, the residual of these is compared, which CSF does
-    not falsify: it needs to be three times as large there, and T2 counts. `log_maps` ``(3, X, Y, Z)`` is the minimum
-    of the loosened posterior.
+    not falsify: it needs to be three times as large there, and T2 counts. Near ends of the field of view that lie in
+    tissue, what rings in from beyond them counts as usual. `log_maps` ``(3, X, Y, Z)`` is the minimum of the loosened
+    posterior.
     """
     fluid = fluid_share(problem)
     near = torch.where(fluid > NEAR_FLUID, FLUID_FACTOR, 1.0)
@@ -71,10 +73,28 @@ def fluid_share(problem: Problem) -> Tensor:
 def _relative_residual(problem: Problem, posterior: NegativeLogPosterior, noise: Noise, log_maps: Tensor) -> Tensor:
     """Square of the smooth LR residual over its 95th percentile in tissue; ``(3, x, y, z)``."""
     floor = (CONFLICT_NOISE / noise.lr_maps).clamp(min=1.0).square().view(-1, 1, 1, 1)
-    residual = binomial_average(posterior.lr_residual(log_maps)).square()
+    residual = binomial_average(_lr_residual(problem, posterior, log_maps)).square()
     residual = residual / binomial_average(floor * lr_variance(problem, noise.lr_maps))
     usual = torch.stack([subsample(each[problem.tissue]).quantile(0.95) for each in residual])
     return residual / usual.clamp(min=CONFLICT_USUAL).view(-1, 1, 1, 1)
+
+
+def _lr_residual(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor) -> Tensor:
+    """LR residual as one of the LR maps ``(3, x, y, z)``, scaled down where more is usual."""
+    residual = _without_unseen(problem, posterior.lr, posterior.lr.residual(log_maps.exp()))
+    return residual if posterior.lr_reading is None else multiply_voxelwise(posterior.lr_reading, residual)
+
+
+def _without_unseen(problem: Problem, lr: Observation, residual: Tensor) -> Tensor:
+    """Residual ``(n, x, y, z)`` of the LR maps, smaller where what lies beyond ends in tissue adds to its variance.
+
+    It is divided by its standard deviation, relative to that of tissue in general.
+    """
+    if lr.unseen is None:
+        return residual
+    usual = torch.stack([subsample(each[problem.tissue].abs()).median() for each in residual]) / NORMAL
+    inside = lr.variance.maximum(usual.square().view(-1, 1, 1, 1))
+    return residual * (inside / (inside + lr.unseen.diagonal())).sqrt()
 
 
 def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor) -> Tensor:
@@ -87,7 +107,7 @@ def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps:
         return torch.zeros_like(problem.lr_maps[0])
     inner = problem.tissue & _off_the_ends(problem)
     level = problem.lr_maps.abs().maximum(problem.lr_maps.new_tensor(LEAST_LEVEL).view(-1, 1, 1, 1))
-    _, t1, t2 = posterior.lr_residual(log_maps) / level
+    _, t1, t2 = _lr_residual(problem, posterior, log_maps) / level
     both = [each.square() / _usual(each.square(), inner, LEAST_SINGLE**2) for each in (t1, t2)]
     common: Tensor = torch.minimum(*both) * (t1 * t2 > 0) * _off_air(problem)
     return common / _usual(common, inner, LEAST_COMMON)
@@ -110,7 +130,7 @@ def _relative_signal_residual(
 
     The part that a change of PD alone would explain is left out. `noise` ``(n,)`` is that of the signals.
     """
-    residual = posterior.lr.residual(log_maps.exp())
+    residual = _without_unseen(problem, posterior.lr, posterior.lr.residual(log_maps.exp()))
     of_pd = posterior.lr.values / posterior.lr.values.norm(dim=0).clamp(min=1e-6)
     residual = residual - of_pd * inner_product(of_pd, residual)
     square = (binomial_average(residual) / noise.view(-1, 1, 1, 1)).square().sum(0)
