@@ -122,3 +122,16 @@ def test_a_saved_run_reads_back_and_is_not_overwritten(tmp_path):
     assert save_super_resolution(run, tmp_path, stem="sub-02_ses-1", overwrite=True)
     with pytest.raises(FileExistsError, match="is a file, but the results go into a folder"):
         save_super_resolution(run, tmp_path / "dataset_description.json")
+
+
+def test_standard_errors_are_saved_beside_the_maps_and_are_no_maps_when_read(tmp_path):
+    result = small_run()
+    files = {path.name: path for path in result.save(tmp_path)}
+    stored = files["sub-01_desc-swigsd_T1map.nii.gz"]
+    np.testing.assert_allclose(nib.load(stored).get_fdata(), result.standard_errors["T1"], rtol=1e-6)
+    sidecar = json.loads(files["sub-01_desc-swigsd_T1map.json"].read_text())
+    assert sidecar["Units"] == "s"
+    assert "Standard error" in sidecar["Description"]
+    kinds = {volume.name: volume.suffix for volume in read_folder(tmp_path)}
+    assert kinds["sub-01 desc-swigsd T1map"] == "T1error"
+    assert sorted(kind for kind in kinds.values() if kind == "T1map") == ["T1map"]

@@ -15,7 +15,13 @@ from napari_swig_qmri.data.interpretation import map_volumes
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 from napari_swig_qmri.physics.weighting import model_label, weighting_of
-from napari_swig_qmri.super_resolution.results import SuperResolution, conflict_volume, map_volumes_of, residual_volumes
+from napari_swig_qmri.super_resolution.results import (
+    SuperResolution,
+    conflict_volume,
+    error_volumes,
+    map_volumes_of,
+    residual_volumes,
+)
 from napari_swig_qmri.super_resolution.weights import DEFAULT_WEIGHTS
 
 
@@ -26,8 +32,8 @@ def result_layers(
 ) -> list[LayerData]:
     """Return the layers of a result in one display frame, the SR maps last and on top.
 
-    Residuals and the conflict are hidden. The SR maps have the contrast limits of the LR maps. The metadata name the
-    model (`result_label`).
+    Residuals, the conflict and standard errors are hidden. The SR maps have the contrast limits of the LR maps. The
+    metadata name the model (`result_label`).
 
     Parameters
     ----------
@@ -54,7 +60,7 @@ def result_layers(
     origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
     conflict = conflict_volume(result)
-    diagnostics = [*residual_volumes(result), *([conflict] if conflict else [])]
+    diagnostics = [*residual_volumes(result), *([conflict] if conflict else []), *error_volumes(result)]
     layers = [hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in diagnostics]
     measured = {volume.suffix: volume for volume in map_volumes(result.lr_maps, "LR", origin)}
     for volume in map_volumes_of(result):

@@ -127,6 +127,10 @@ def _super_resolve(
     keep_noise: Annotated[
         bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
     ] = False,
+    lr_lock: Annotated[
+        bool,
+        typer.Option("--lr-lock", help="Change the maps until they explain the low-resolution ones to their noise."),
+    ] = False,
     all_maps: Annotated[
         bool,
         typer.Option("--all-maps", help="Write maps that were not measured as well, estimated and marked as such."),
@@ -187,6 +191,7 @@ def _super_resolve(
             device=device,
             voxel_size=size,
             keep_noise=keep_noise,
+            lr_lock=lr_lock,
             all_maps=all_maps,
             resolution=not no_resolution,
             pose=not no_pose,

@@ -13,12 +13,16 @@ from torch.nn.functional import max_pool3d
 from napari_swig_qmri.physics.quantities import QUANTITIES, T1, T2
 from napari_swig_qmri.progress import Progress, between, mapped, staged
 from napari_swig_qmri.super_resolution.network.adaptation import Adaptation, adapt
+from napari_swig_qmri.super_resolution.network.error_features import ErrorEvidence
+from napari_swig_qmri.super_resolution.network.error_model import error_levels, standard_errors
 from napari_swig_qmri.super_resolution.network.features import NetworkInput, make_network_input
 from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
 from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
+from napari_swig_qmri.super_resolution.solver.covariance import curvature_at
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD, crop_to_box, find_head_box, insert_box
+from napari_swig_qmri.super_resolution.solver.lr_lock import locked
 from napari_swig_qmri.super_resolution.solver.map_estimate import MapEstimate, estimate_maps
 from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import MIN_LR_NOISE, Noise, Prediction, make_posterior, predict
@@ -44,7 +48,9 @@ class Solution:
     conflict: Tensor | None  # (X, Y, Z), 0 = guides used, 1 = only the LR maps; None after regression alone
     noise: Noise
     covariance: Tensor  # (3, 3), of the errors of log maps of the regression, at LR scale
+    errors: Tensor | None = None  # (3, X, Y, Z), standard errors relative to the maps; None after regression alone
     network_shares: tuple[float, ...] = (0.0,) * len(QUANTITIES)  # of its corrections that were applied, per map
+    is_locked: tuple[bool, ...] = (False,) * len(QUANTITIES)  # to the LR maps, per map
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
 
 
@@ -56,6 +62,7 @@ class _Refined:
     conflict: Tensor  # (X, Y, Z)
     gains: Tensor  # (guide,)
     upper_limits: tuple[float, ...]
+    errors: Tensor  # (3, X, Y, Z), standard errors of the log maps
     features: NetworkInput | None  # None without a network
 
 
@@ -85,19 +92,27 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
     yield Progress(0.25 * end, "looking for the head")
     box = find_head_box(problem)
     shares = (0.0,) * len(QUANTITIES) if _network_of(plan) is None else network_shares(noise_levels(problem, noise))
-    refining = _refined(plan, *crop_to_box(problem, prediction, box), with_features=any(shares))
+    refining = _refined(plan, *crop_to_box(problem, prediction, box), shares)
     refined = yield from mapped(refining, between(0.25 * end, end))
-    log_maps, errors = refined.log_maps, None
+    log_maps, adaptation = refined.log_maps, None
     if refined.features is not None:
-        log_maps, errors = yield from mapped(_corrected(plan, refined, noise, shares), between(end, 1.0))
+        log_maps, adaptation = yield from mapped(_corrected(plan, refined, noise, shares), between(end, 0.97))
+    maps = without_air(insert_box(log_maps.exp_(), box, prediction.maps), air, problem)
+    errors = insert_box(refined.errors, box, refined.errors.new_zeros(maps.shape))
+    is_locked: tuple[bool, ...] = (False,) * len(QUANTITIES)
+    if plan.options.lr_lock:
+        locking = locked(problem, maps, errors, noise.lr_maps)
+        maps, is_locked = yield from staged(locking, 0.97, 1.0, "locking the maps to the measured ones")
     return Solution(
-        maps=without_air(insert_box(log_maps.exp_(), box, prediction.maps), air, problem),
+        maps=maps,
         gains=refined.gains,
         conflict=insert_box(refined.conflict, box, refined.conflict.new_zeros(problem.hr_grid.shape)),
         noise=noise,
         covariance=prediction.covariance,
+        errors=errors,
         network_shares=shares,
-        adaptation=errors,
+        is_locked=is_locked,
+        adaptation=adaptation,
     )
 
 
@@ -146,16 +161,21 @@ def _start_gains(plan: RunPlan) -> Tensor:
 
 
 def _refined(
-    plan: RunPlan, part: Problem, inside: Prediction, *, with_features: bool
+    plan: RunPlan, part: Problem, inside: Prediction, shares: Sequence[float]
 ) -> Generator[Progress, None, _Refined]:
-    """Gains and most probable maps of the problem inside the box of the head, and the input of the network."""
+    """Gains, most probable maps and their errors inside the box of the head, and the input of the network.
+
+    The `shares` of the corrections of the network ``(3,)`` are those that will be applied.
+    """
     gains = _given_gains(plan)
     if gains is None:
         finding = find_gains(part, inside, plan.device)
         gains = yield from staged(finding, 0.0, 0.2, "finding the gains of the guides")
-    estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.2, 0.97))
+    estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.2, 0.9))
+    finding_errors = _standard_errors(part, estimate, error_levels(inside.noise.lr_maps, part.measured, shares), plan)
+    errors = yield from staged(finding_errors, 0.9, 0.97, "finding standard errors")
     features = None
-    if with_features:
+    if any(shares):
         looking = make_network_input(
             estimate.posterior, part.truncate, estimate.log_maps, estimate.noise, inside.noise.lr_maps
         )
@@ -165,6 +185,7 @@ def _refined(
         conflict=estimate.conflict,
         gains=gains,
         upper_limits=estimate.posterior.upper_limits,
+        errors=errors,
         features=features,
     )
 
@@ -182,6 +203,17 @@ def _estimated(
         n_planes=n_planes,
         keep_noise=plan.options.keep_noise,
     )
+
+
+def _standard_errors(
+    part: Problem, estimate: MapEstimate, levels: Tensor, plan: RunPlan
+) -> Generator[float, None, Tensor]:
+    """Standard errors of the most probable log maps, ``(3, X, Y, Z)``."""
+    n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, plan.options.memory_limit)
+    finding = curvature_at(estimate.posterior, estimate.log_maps, n_planes=n_planes, device=plan.device)
+    curvature = yield from mapped(finding, lambda _: 0.0)
+    evidence = ErrorEvidence.of(part, estimate, curvature)
+    return (yield from mapped(standard_errors(plan.error_model, evidence, levels), lambda done: 0.3 + 0.7 * done))
 
 
 def _corrected(

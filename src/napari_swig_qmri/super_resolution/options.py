@@ -89,6 +89,8 @@ class Options:
         What the LR maps were fitted to: a key of `MAPS_FROM`, or a protocol with its settings, such as ``Qalas(...)``
         or ``{"qalas": {"repetition_time": 4.5}}``. ``"averaged"`` for maps that are averages of HR maps, as simulated
         ones; ``"unknown"`` for a scan of an unknown protocol; ``"auto"`` for what the files of the maps name.
+    lr_lock
+        Change the maps, as little as possible, until they explain the LR maps to within their noise.
     all_maps
         Return what was not measured as well, estimated from the guides and the usual values of tissue. Results and
         files mark these maps as not measured.
@@ -124,6 +126,7 @@ class Options:
     weights: str | Path | None = None
     adapt: bool = False
     keep_noise: bool = False
+    lr_lock: bool = False
     all_maps: bool = False
     resolution: bool = True
     pose: bool = True
@@ -153,6 +156,11 @@ class Options:
             raise ValueError(
                 "the regression finds no map that was not measured: leave out `all_maps`, or choose the posterior."
             )
+        if self.method == "regression" and self.lr_lock:
+            raise ValueError(
+                "the regression cannot be locked to the low-resolution maps: leave out `lr_lock`, or choose the "
+                "posterior."
+            )
         if self.dtype not in DTYPES:
             raise ValueError(f"the dtype must be one of {', '.join(DTYPES)}, but it is {self.dtype!r}.")
         if not isinstance(self.device, str) or self.device.split(":")[0] not in DEVICES:
@@ -176,6 +184,7 @@ class Options:
             "weights": ((str, Path, NoneType), "a name or a path"),
             "adapt": ((bool,), "True or False"),
             "keep_noise": ((bool,), "True or False"),
+            "lr_lock": ((bool,), "True or False"),
             "all_maps": ((bool,), "True or False"),
             "resolution": ((bool,), "True or False"),
             "pose": ((bool,), "True or False"),

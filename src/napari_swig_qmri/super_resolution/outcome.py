@@ -54,6 +54,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         synthesised=_synthesised(solution, plan),
         lr_residual=_measured(plan, left.masked_fill(~problem.lr_valid, torch.nan), problem.lr_grid),
         lr_maps=_measured(plan, problem.measured_lr_maps, problem.lr_grid),
+        standard_errors=_standard_errors(solution, plan),
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         estimated=_estimated(plan),
@@ -61,6 +62,13 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         notices=(*plan.notices, *_findings(solution, plan)),
         parameters=_parameters(solution, gains, plan),
     )
+
+
+def _standard_errors(solution: Solution, plan: RunPlan) -> QuantitativeMaps | None:
+    """Standard errors of the maps that were measured, in their units."""
+    if solution.errors is None:
+        return None
+    return _measured(plan, solution.errors * solution.maps, plan.problem.hr_grid)
 
 
 def _sr_maps(solution: Solution, plan: RunPlan) -> QuantitativeMaps:
@@ -147,6 +155,13 @@ def _findings(solution: Solution, plan: RunPlan) -> Iterator[str]:
         yield "Without a guide the maps were only interpolated; no detail was added."
     if solution.conflict is not None and plan.network is not None and all(problem.measured):
         yield from _noise_findings(solution, problem)
+    if plan.options.lr_lock:
+        free = [name for name, is_locked in zip(QUANTITIES, solution.is_locked, strict=True) if not is_locked]
+        if failed := [name for name in free if name in plan.maps.names]:
+            yield (
+                f"{joined(failed)} could not be locked to the low-resolution maps, whose residual stays beyond the "
+                "noise, and was left as it was."
+            )
     if solution.conflict is not None:
         share = float((solution.conflict > 0.5).float().mean())
         if share > NOTABLE_CONFLICT:
@@ -186,6 +201,9 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
         "weights": weights if method == "network" else None,
         "network_share": dict(zip(QUANTITIES, solution.network_shares, strict=True)),  # of its corrections, per map
         "adapted": errors,  # cross-scale errors over those of the posterior
+        "lr_locked": dict(
+            zip(QUANTITIES, solution.is_locked, strict=True)
+        ),  # maps that explain the LR maps to the noise
         "reference": None if plan.reference is None else plan.guides[plan.reference].name,
         "mask": None if plan.mask is None else f"{int(plan.mask.sum())} voxels",
         "device": str(plan.device),

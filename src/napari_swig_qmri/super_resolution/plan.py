@@ -43,6 +43,7 @@ from napari_swig_qmri.super_resolution.examination.settings.by_solving import so
 from napari_swig_qmri.super_resolution.examination.settings.findings import SettingCheck, with_fitted
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
 from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings, departures, findings_of
+from napari_swig_qmri.super_resolution.network.error_model import ErrorFunction, ErrorModel
 from napari_swig_qmri.super_resolution.network.model import SwigNet
 from napari_swig_qmri.super_resolution.observations.lr_signals import lr_signals
 from napari_swig_qmri.super_resolution.observations.origin import signals_of_maps
@@ -97,6 +98,8 @@ class RunPlan:
         Loaded network; None for other methods.
     weights_sha256
         First 16 digits of the SHA-256 of the weights; None without a network.
+    error_model
+        Model of the standard errors.
     problem
         Maps and guides on one pair of grids, as the solver takes them.
     poses
@@ -129,6 +132,7 @@ class RunPlan:
     device: torch.device
     network: SwigNet | None
     weights_sha256: str | None
+    error_model: ErrorFunction
     problem: Problem
     poses: tuple[Pose, ...] | None
     fields: tuple[ReceiveField, ...] | None
@@ -242,6 +246,7 @@ def plan(
         device=device,
         network=None if weights is None else SwigNet.from_pretrained(weights),
         weights_sha256=None if weights is None else fingerprint(weights),
+        error_model=ErrorModel.pretrained(),
         problem=problem,
         poses=prepared.poses,
         fields=prepared.fields,

@@ -19,6 +19,8 @@ from napari_swig_qmri.data.recognition.programs import (
 )
 from napari_swig_qmri.data.recognition.suffixes import (
     CONTRASTS,
+    ERROR_DESCRIPTION,
+    ERROR_UNITS,
     LABELS,
     MAP_UNITS,
     METHODS,
@@ -118,6 +120,10 @@ def _by_bids_name(evidence: Evidence) -> Kind | None:
     suffix = match[1] if match else None
     if suffix not in SUFFIXES:
         return None
+    if suffix in MAP_UNITS and f"_desc-{ERROR_DESCRIPTION}_" in evidence.stem:
+        of_map = f"{suffix.removesuffix('map')}error"
+        if of_map in ERROR_UNITS:
+            return Kind(suffix=of_map, reasons=(f"Its name says {ERROR_DESCRIPTION}: standard errors of a {suffix}.",))
     if suffix in MAP_UNITS and is_spread(suffix, evidence.stem):
         return _spread(suffix, "its name", evidence.stem)
     described = " ".join(re.findall(r"(?:desc|label|class)-([a-zA-Z0-9+]+)", evidence.stem)).lower()

@@ -19,7 +19,14 @@ QUANTITY_OF_SUFFIX = {
     **{"T1map": "T1", "R1map": "T1", "T2map": "T2", "R2map": "T2"},
 }
 RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s", "T2starresidual": "s"}
-RESULTS = (*RESIDUAL_UNITS, "residual", "conflict")  # written by a super-resolution run in addition to its maps
+ERROR_UNITS = {"PDerror": "arbitrary", "T1error": "s", "T2error": "s", "T2starerror": "s"}  # standard errors
+ERROR_DESCRIPTION = "swigsd"  # of files of standard errors, whose names end in the suffix of the map
+RESULTS = (
+    *RESIDUAL_UNITS,
+    *ERROR_UNITS,
+    "residual",
+    "conflict",
+)  # written by a super-resolution run in addition to its maps
 CONTRASTS = ("T1w", "T2w", "PDw", "T2starw", "FLAIR", "STIR", "UNIT1", "PDT2", "inplaneT1", "inplaneT2")
 METHODS = ("MP2RAGE", "IRT1", "MESE", "MEGRE", "VFA", "MPM")  # also words in names of maps
 WEIGHTED = (*CONTRASTS, *METHODS)

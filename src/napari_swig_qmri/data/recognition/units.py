@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from napari_swig_qmri.data.recognition.evidence import Confidence, Evidence
-from napari_swig_qmri.data.recognition.suffixes import MAP_UNITS, RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.suffixes import ERROR_UNITS, MAP_UNITS, RESIDUAL_UNITS
 from napari_swig_qmri.data.recognition.tissue import median, tissue_values
 from napari_swig_qmri.data.recognition.words import prepared
 from napari_swig_qmri.data.volumes import FloatArray, Volume
 
-UNITS = MAP_UNITS | RESIDUAL_UNITS
+UNITS = MAP_UNITS | RESIDUAL_UNITS | ERROR_UNITS
 LIKELY_FIELDS = (0.3, 1.8)  # range of the median B1+ in a head, as a fraction of the nominal one
 UNIT_FACTORS = {  # unit in a file -> (unit after reading, factor)
     "s": ("s", 1.0),

@@ -204,7 +204,7 @@ def gauss_newton_step(
     passes, n_passes = count(1), len(cuts) * (n_iterations + 3)
 
     def steps() -> Generator[None, None, Iterate]:
-        system = yield from _linearise(posterior, start.log_maps, cuts, device, store)
+        system = yield from linearise(posterior, start.log_maps, cuts, device, store)
         multipliers = yield from _solve_multipliers(system, start.multipliers, n_iterations)
         updated = yield from _update(start.log_maps, system.slabs, multipliers, posterior.upper_limits)
         return Iterate(updated, tuple(each.to(updated.device) for each in multipliers))
@@ -212,14 +212,17 @@ def gauss_newton_step(
     return (yield from mapped(steps(), lambda _: next(passes) / n_passes))
 
 
-def _linearise(
+def linearise(
     posterior: NegativeLogPosterior,
     log_maps: Tensor,
     cuts: Sequence[slice],
     device: torch.device | str,
     store: torch.device | str,
 ) -> Generator[None, None, DualSystem]:
-    """Linearise all terms slab by slab, and set up the system of the multipliers."""
+    """Linearise all terms slab by slab, and set up the system of the multipliers; yields after every slab.
+
+    Slabs of the HR planes `cuts` are computed on `device`, and kept on `store`.
+    """
     slabs, entries = [], [_empty_entries(each.values, device) for each in posterior.observations]
     targets = [each.values.to(device, copy=True) for each in posterior.observations]
     for planes in cuts:
