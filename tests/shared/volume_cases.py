@@ -47,7 +47,7 @@ def volume(**options: object) -> Volume:
 
 
 def small_run(affine: np.ndarray = AFFINE) -> SuperResolution:
-    """A finished run on a few voxels: three maps, two guides, residuals and a conflict map."""
+    """A finished run on a few voxels: three maps and their errors, two guides, residuals and a conflict map."""
     generator = np.random.default_rng(1)
     hr, lr = VoxelGrid((4, 6, 8), affine), VoxelGrid((4, 6, 8), affine).with_shape((2, 3, 4))
     scale = np.array([0.8, 1.2, 0.08], dtype=np.float32)[:, None, None, None]
@@ -69,6 +69,7 @@ def small_run(affine: np.ndarray = AFFINE) -> SuperResolution:
         lr_maps=maps(lr),
         conflict=generator.uniform(0, 1, hr.shape).astype(np.float32),
         gains=(812.0, 95.0),
+        standard_errors=maps(hr, 0.1),
         notices=("One thing was assumed.",),
         parameters={"method": "posterior", "lr_noise": {"T1": 0.02}},
     )
