@@ -38,7 +38,7 @@ from napari_swig_qmri.super_resolution.examination.part_of_head import can_be_ex
 from napari_swig_qmri.super_resolution.examination.pose import Pose
 from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides, prepared_guides
 from napari_swig_qmri.super_resolution.examination.receive_field import ReceiveField
-from napari_swig_qmri.super_resolution.examination.settings.by_contrast import checked_settings
+from napari_swig_qmri.super_resolution.examination.settings.by_contrast import checked_settings, refined_settings
 from napari_swig_qmri.super_resolution.examination.settings.by_solving import solved_settings
 from napari_swig_qmri.super_resolution.examination.settings.findings import SettingCheck, with_fitted
 from napari_swig_qmri.super_resolution.examination.stored_guides import guides_at_measured_resolution
@@ -293,7 +293,7 @@ def _examined(
     blurs: Mapping[int, float] = {}
     yield
     signals = lr_signals(UNKNOWN, dtype=problem.lr_maps.dtype) if is_open else None
-    settings = yield from solved_settings(problem, settings, signals)
+    settings = yield from refined_settings(problem, (yield from solved_settings(problem, settings, signals)))
     problem = replace(problem, doubts=tuple(check.doubt for check in settings))
     if options.resolution:
         unexplained = [guide for guide, check in enumerate(settings) if check.departs]

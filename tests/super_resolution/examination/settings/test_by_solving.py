@@ -11,7 +11,7 @@ import torch
 from engine_cases import degraded, slab
 from scipy.ndimage import zoom
 
-from napari_swig_qmri import Mprage, Options, SpinEcho, plan, super_resolve
+from napari_swig_qmri import InversionRecovery, Mprage, Options, SpinEcho, plan, super_resolve
 from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.physics.mupa_zte import MupaZte
 from napari_swig_qmri.progress import drained
@@ -56,6 +56,16 @@ def test_an_mprage_that_is_said_to_be_a_spin_echo_is_told():
     assert isinstance(found.fits, Mprage)
     assert run.notices[-1].startswith("T1w: looks like an MPRAGE, TI about ")
     assert run.notices[-1].endswith(" ms, but its sidecar says spin echo: confirm, until then it counts less.")
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.3])
+def test_a_wrong_inversion_time_is_found_within_two_per_cent(factor):
+    sequence = InversionRecovery(repetition_time=4.0, echo_time=0.015, inversion_time=0.4)
+    maps, (ir, t2w) = degrade(slab().maps, 2.0, {"IR": sequence, "T2w": USUAL_GUIDES["T2w"]}, gains=(812.0, 95.0))
+    said = replace(sequence, inversion_time=factor * sequence.inversion_time)
+    found, none = better(plan(maps, [replace(ir, sequence=said), t2w], OPTIONS))
+    assert none is None
+    assert abs(found.fits.inversion_time / sequence.inversion_time - 1) < 0.02
 
 
 def test_exchanged_guides_are_told_and_exchanged_again_when_asked():

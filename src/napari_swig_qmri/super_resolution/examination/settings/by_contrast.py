@@ -15,6 +15,7 @@ from nibabel.affines import apply_affine
 
 from napari_swig_qmri.physics.signal_models import Mprage, SpinEcho, TurboSpinEcho
 from napari_swig_qmri.super_resolution.examination.guide_contrast import compared, robust_fit
+from napari_swig_qmri.super_resolution.examination.part_of_head import solved_part
 from napari_swig_qmri.super_resolution.examination.receive_field import LEAST_VOXELS, coordinates_of_tissue, polynomials
 from napari_swig_qmri.super_resolution.examination.settings.findings import (
     MOST_MISFIT,
@@ -26,7 +27,7 @@ from napari_swig_qmri.super_resolution.examination.settings.findings import (
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Generator, Sequence
 
     from napari_swig_qmri.data.volumes import FloatArray
     from napari_swig_qmri.physics.signal_models import SignalModel
@@ -37,6 +38,7 @@ N_STEPS = 6
 PROBE = 0.05  # relative change of a time by which its effect is measured
 LARGEST_STEP, LARGEST_CHANGE = 0.3, 1.6  # of the logarithm of a time
 LEAST_CHANGE = 0.15  # relative; smaller errors of settings are not told from those of the maps
+LARGEST_REFINEMENT = 0.15  # of the logarithm of a time found before; they were .01 to .08 off
 LEAST_GAIN = 0.08  # share of the misfit that another time must remove
 MOST_OF_KIND, GAIN_OF_KIND = 0.06, 0.25  # the same for another kind of sequence, beyond what another time removes
 EXCHANGED, SHARE_OF_EXCHANGED = 0.2, 0.4  # least misfit as said, and share of it that another guide's sequence leaves
@@ -51,17 +53,59 @@ def checked_settings(problem: Problem, part: SolvedPart, names: Sequence[str]) -
     """How well the sequence of each guide fits it, and what fits better; `names` are those of the guides."""
     checks = []
     for guide, said in enumerate(problem.sequences):
-        found = compared(problem, part, guide, said)
-        if len(found.voxels) < LEAST_VOXELS or not said.is_scaled_by_pd:
+        signals = _signals(problem, part, guide)
+        if signals is None:
             checks.append(SettingCheck(said))
             continue
-        field = polynomials(apply_affine(coordinates_of_tissue(problem) @ problem.lr_grid.affine, found.voxels))
-        maps = with_floor(problem.lr_maps)[(slice(None), *torch.as_tensor(found.voxels.T))]
-        signals = _Signals(maps, _log_signal(said, maps) + found.log_ratio, field, found.reliability)
         as_said = signals.misfit(said)
         better = _exchanged(signals, problem.sequences, guide, as_said, names) or _fitted(signals, said, as_said)
         checks.append(SettingCheck(said, as_said, better))
     return tuple(_with_partner(check, guide, checks, names) for guide, check in enumerate(checks))
+
+
+def refined_settings(
+    problem: Problem, checks: Sequence[SettingCheck]
+) -> Generator[None, None, tuple[SettingCheck, ...]]:
+    """Checks whose inversion times are fitted once more, in a part of the head solved with the sequences that fit.
+
+    The part that was solved as said follows the wrong sequence, and with it what mixed voxels do to the contrast.
+    Yields between the steps.
+    """
+    if not any(_can_be_refined(check) for check in checks):
+        return tuple(checks)
+    fits = [check.better.fits if check.better else said for check, said in zip(checks, problem.sequences, strict=True)]
+    problem = replace(problem, sequences=tuple(fits))
+    part = yield from solved_part(problem)
+    return tuple(_refined(problem, part, guide, check) for guide, check in enumerate(checks))
+
+
+def _can_be_refined(check: SettingCheck) -> bool:
+    better = check.better
+    return better is not None and better.name == "inversion_time" and not better.exchanged_with
+
+
+def _refined(problem: Problem, part: SolvedPart, guide: int, check: SettingCheck) -> SettingCheck:
+    """The check of a guide with the inversion time that its contrast tells, if this changes it little."""
+    better = check.better
+    signals = _signals(problem, part, guide) if _can_be_refined(check) else None
+    if better is None or signals is None:
+        return check
+    change, _ = signals.fitted(better.fits, better.name)
+    fits = changed(better.fits, better.name, change)
+    if fits is None or abs(change) > LARGEST_REFINEMENT:
+        return check
+    return replace(check, better=replace(better, fits=fits))
+
+
+def _signals(problem: Problem, part: SolvedPart, guide: int) -> _Signals | None:
+    """A guide with its sequence in the problem; None if it cannot be explained by PD, or too few voxels tell."""
+    sequence = problem.sequences[guide]
+    found = compared(problem, part, guide, sequence)
+    if len(found.voxels) < LEAST_VOXELS or not sequence.is_scaled_by_pd:
+        return None
+    field = polynomials(apply_affine(coordinates_of_tissue(problem) @ problem.lr_grid.affine, found.voxels))
+    maps = with_floor(problem.lr_maps)[(slice(None), *torch.as_tensor(found.voxels.T))]
+    return _Signals(maps, _log_signal(sequence, maps) + found.log_ratio, field, found.reliability)
 
 
 def _exchanged(
