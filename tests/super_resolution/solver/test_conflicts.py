@@ -72,6 +72,14 @@ def test_a_lesion_that_only_the_lr_maps_have_is_a_conflict(quantity):
     assert conflict[far].abs().max() < 0.1
 
 
+def test_a_single_voxel_of_another_t1_is_a_conflict_away_from_csf():
+    voxel = (3, 3, 3)
+    change = lesion(T1, 0.0)
+    change[(T1, *voxel)] = 0.2
+    assert conflict_with(change)[voxel] > 0.9
+    assert conflict_with(change, (3, 4, 8, 9))[voxel] < 0.1
+
+
 def alternating():
     parity = sum(torch.meshgrid(*(torch.arange(n // 2) for n in SHAPE), indexing="ij")) % 2
     change = lesion(T1, 0.2)

@@ -55,7 +55,7 @@ def find_conflict(problem: Problem, posterior: NegativeLogPosterior, noise: Nois
     if noise.lr_signals is None:
         _, t1, t2 = _relative_residual(problem, posterior, noise, log_maps)
         excess = torch.maximum(t1 / near, t2 * (fluid < NEAR_FLUID))
-        excess = torch.maximum(excess, _compact_excess(problem, posterior, log_maps))
+        excess = torch.maximum(excess, _compact_excess(problem, posterior, log_maps, fluid))
     else:
         excess = _relative_signal_residual(problem, posterior, noise.lr_signals, log_maps) / near
     excess = excess * problem.tissue * _off_the_ends(problem)
@@ -97,11 +97,15 @@ def _without_unseen(problem: Problem, lr: Observation, residual: Tensor) -> Tens
     return residual * (inside / (inside + lr.unseen.diagonal())).sqrt()
 
 
-def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor) -> Tensor:
-    """Excess ``(x, y, z)`` of single voxels, which a small lesion fills: of T1 and T2 together; 0 without both maps.
+def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps: Tensor, fluid: Tensor) -> Tensor:
+    """Excess ``(x, y, z)`` of single voxels, which a small lesion fills: of T1 and T2 together, and of T1 alone.
+
+    0 without both maps. `fluid` ``(x, y, z)`` is the smoothed share of CSF.
 
     Lesions change T1 and T2 the same way. What mixed voxels, noise and moved images leave rarely does: the smaller of
-    both squares, each over its 95th percentile, is compared with its own 95th percentile.
+    both squares, each over its 95th percentile, is compared with its own 95th percentile. What a contrast agent does to
+    one guide is a change of T1 alone. Away from CSF the residual of T1 has no tails: its square, without what
+    ringing explains, is compared with its own 95th percentile, too.
     """
     if not (problem.measured[1] and problem.measured[2]):
         return torch.zeros_like(problem.lr_maps[0])
@@ -110,7 +114,16 @@ def _compact_excess(problem: Problem, posterior: NegativeLogPosterior, log_maps:
     _, t1, t2 = _lr_residual(problem, posterior, log_maps) / level
     both = [each.square() / _usual(each.square(), inner, LEAST_SINGLE**2) for each in (t1, t2)]
     common: Tensor = torch.minimum(*both) * (t1 * t2 > 0) * _off_air(problem)
-    return common / _usual(common, inner, LEAST_COMMON)
+    excess = common / _usual(common, inner, LEAST_COMMON)
+    alone = _peaks(t1).square() / _usual(t1.square(), inner, LEAST_SINGLE**2)
+    return torch.maximum(excess, alone * (fluid < NEAR_FLUID) * _off_air(problem))
+
+
+def _peaks(residual: Tensor) -> Tensor:
+    """Magnitude of a residual ``(x, y, z)`` beyond that of the opposite sign beside it, which ringing has, too."""
+    lowest, highest = (max_pool3d(each[None], 3, stride=1, padding=1)[0] for each in (-residual, residual))
+    opposite = torch.where(residual > 0, lowest, highest)
+    return (residual.abs() - opposite.clamp(min=0)).clamp(min=0)
 
 
 def _off_air(problem: Problem) -> Tensor:
