@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,12 @@ LEAST_SEEN = 0.99  # share of a voxel that lies in the HR field of view
 
 
 def voxel_averages(
-    hr_grid: VoxelGrid, grid: VoxelGrid, dtype: torch.dtype = torch.float32
+    hr_grid: VoxelGrid, grid: VoxelGrid, dtype: torch.dtype = torch.float32, truncated_axes: Collection[int] = ()
 ) -> tuple[SeparableOperator, torch.Tensor]:
     """Operator from images on an HR grid to their averages over the voxels of a coarser grid with parallel axes.
 
-    Constants stay constant and content keeps its world position.
+    Along `truncated_axes` the voxels are those of a truncated k-space instead. Constants stay constant and content
+    keeps its world position.
 
     Returns
     -------
@@ -36,7 +38,9 @@ def voxel_averages(
         If the axes of the grids are not parallel.
     """
     axes = list(zip(hr_grid.shape, grid.shape, *relative_axes(hr_grid, grid), strict=True))
-    x, y, z = (torch.as_tensor(averaging_matrix(*axis), dtype=dtype) for axis in axes)
+    of_axes = [truncation_matrix if axis in truncated_axes else averaging_matrix for axis in range(3)]
+    matrices = [matrix_of(*axis) for matrix_of, axis in zip(of_axes, axes, strict=True)]
+    x, y, z = (torch.as_tensor(matrix, dtype=dtype) for matrix in matrices)
     along_x, along_y, along_z = (torch.as_tensor(_seen(*axis)) for axis in axes)
     return SeparableOperator((x, y, z)), along_x[:, None, None] & along_y[:, None] & along_z
 

@@ -198,6 +198,7 @@ class WeightedImage:
     name: str
     sequence: SignalModel | None = None  # None if unknown
     notices: tuple[str, ...] = ()  # assumptions about image and sequence, one sentence each
+    truncated_axes: tuple[int, ...] = ()  # along which voxels are known to be those of a truncated k-space
 
     def __post_init__(self) -> None:
         _check_real(self.data, f"weighted image {self.name!r}")

@@ -42,6 +42,7 @@ def test_zero_filled_guides_come_back(noise):
     low, stored = measured((48, 44, 40), noise)
     (found,), notices = guides_at_measured_resolution([guide(stored)], FINE_MAPS)
     assert found.grid.shape == (48, 44, 40)
+    assert found.truncated_axes == tuple(axis for axis in range(3) if STORED[axis] > found.grid.shape[axis])
     np.testing.assert_allclose(found.grid.affine, GRID.with_shape((48, 44, 40)).affine)
     assert np.abs(found.data - low).mean() < 0.03 * low.std()
     assert len(notices) == 1

@@ -149,4 +149,5 @@ def _at_shape(guide: WeightedImage, shape: tuple[int, int, int]) -> WeightedImag
         if kept < n:
             both = cropped(both, axis, n, kept)
     data = np.where(both[1] > 0.5, both[0] if (guide.data < 0).any() else np.abs(both[0]), 0)
-    return replace(guide, data=data.astype(np.float32), grid=guide.grid.with_shape(shape))
+    cut = tuple(axis for axis, (n, kept) in enumerate(zip(guide.grid.shape, shape, strict=True)) if kept < n)
+    return replace(guide, data=data.astype(np.float32), grid=guide.grid.with_shape(shape), truncated_axes=cut)

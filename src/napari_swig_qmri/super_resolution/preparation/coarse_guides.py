@@ -1,4 +1,7 @@
-"""Guides with thick slices as they were measured: their voxels are averages of the HR voxels inside them."""
+"""Guides with thick slices as they were measured: their voxels are averages of the HR voxels inside them.
+
+Those of guides that were zero-filled are the HR voxels with k-space truncated.
+"""
 
 from __future__ import annotations
 
@@ -35,8 +38,10 @@ def coarse_guide(number: int, guide: WeightedImage, hr_grid: VoxelGrid, dtype: t
     """The guide with its operator; None if its axes are not parallel to those of the HR grid."""
     if not is_parallel(guide.grid, hr_grid):
         return None
-    data = apply_orientation(guide.data, io_orientation(np.linalg.inv(hr_grid.affine) @ guide.grid.affine))
-    average, seen = voxel_averages(hr_grid, reordered(guide.grid, hr_grid), dtype)
+    orientation = io_orientation(np.linalg.inv(hr_grid.affine) @ guide.grid.affine)
+    data = apply_orientation(guide.data, orientation)
+    truncated_axes = [int(orientation[axis, 0]) for axis in guide.truncated_axes]
+    average, seen = voxel_averages(hr_grid, reordered(guide.grid, hr_grid), dtype, truncated_axes)
     valid = has_value(data)
     image = torch.as_tensor(np.where(valid, data, 0), dtype=dtype)
     return CoarseGuide(
