@@ -33,6 +33,9 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden() -> None:
         "T1 LR residual (ms)",
         "T2 LR residual (ms)",
         "Conflict",
+        "PD SR standard error",
+        "T1 SR standard error (ms)",
+        "T2 SR standard error (ms)",
     ]
     for layer in layers:
         shown = LayerRecord.of(layer).volume

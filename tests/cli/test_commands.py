@@ -47,8 +47,9 @@ def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_m
     assert report["gains"]["sub-03 T1w"] == pytest.approx(812, rel=0.05)
     assert "Takes about" in result.stderr
     for name in NAMES:
-        (path,) = Path("out").rglob(f"*_{name}.nii*")
+        (path,) = Path("out").rglob(f"*_desc-swig_{name}.nii*")
         assert path.name == f"sub-03_desc-swig_{name}.nii.gz"
+        assert path.with_name(f"sub-03_desc-swigsd_{name}.nii.gz").exists()
         truth = nib.load(case / "truth" / f"sub-03_{name}.nii.gz")
         np.testing.assert_allclose(nib.load(path).affine, truth.affine, atol=1e-4)
     sidecar = sidecar_of(path)
@@ -72,7 +73,7 @@ def test_a_slab_of_maps_in_guides_of_the_whole_head_gives_a_result_of_the_slab(r
     result = run(*words, "--mask", case / "mask.nii.gz")
     assert result.exit_code == 0, result.stderr
     assert "The low-resolution maps cover 33% of the head from foot to head in" in result.stderr
-    (path,) = Path("out").rglob("*_T1map.nii*")
+    (path,) = Path("out").rglob("*_desc-swig_T1map.nii*")
     found, truth = nib.load(path), nib.load(case / "truth" / "sub-03_T1map.nii.gz")
     np.testing.assert_allclose(found.affine[:3, 3], truth.affine[:3] @ [0, 0, 2, 1], atol=1e-4)
     assert found.shape == (*truth.shape[:2], 8)

@@ -10,6 +10,7 @@ LABELS = {  # option as in Python -> label of its control
     "b1": "B1+ map",
     "device": "Device",
     "field": "Correct the shading by coils",
+    "lr_lock": "Keep to the measured maps",
     "maps_from": "Maps from",
     "mask": "Mask",
     "memory_limit": "Memory limit",

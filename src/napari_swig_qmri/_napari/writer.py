@@ -13,6 +13,7 @@ from typing import Any
 from napari_swig_qmri._napari.control_names import notification
 from napari_swig_qmri._napari.layers import LayerData, from_layer
 from napari_swig_qmri.data.provenance import is_result
+from napari_swig_qmri.data.recognition.suffixes import ERROR_DESCRIPTION, ERROR_UNITS
 from napari_swig_qmri.data.storage.files import write_volume, write_volumes
 from napari_swig_qmri.data.storage.image_files import EXTENSIONS, files_of, split_extension
 from napari_swig_qmri.data.storage.output import check_free
@@ -20,7 +21,7 @@ from napari_swig_qmri.data.volumes import Volume
 
 DEFAULT_EXTENSION = ".nii.gz"
 _SUBJECT = ("sub-", "ses-")
-_RUN_NAME = re.compile(r"(?:(?:PD|T1|T2) (?:SR|LR residual)|Conflict)(?: run (?P<number>\d+))?")
+_RUN_NAME = re.compile(r"(?:(?:PD|T1|T2) (?:SR standard error|SR|LR residual)|Conflict)(?: run (?P<number>\d+))?")
 
 
 def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> list[str]:
@@ -116,8 +117,8 @@ def _file_names(volumes: Sequence[Volume], stem: str) -> list[str]:
     """Unique file names of volumes without extension, all with `stem`."""
     names: list[str] = []
     for volume in volumes:
-        base = _with_stem(_file_name(volume), stem, volume.suffix)
-        numbered = (_with_label(base, str(n), volume.suffix) for n in range(2, len(volumes) + 1))
+        base = _with_stem(_file_name(volume), stem, _ending(volume))
+        numbered = (_with_label(base, str(n), _ending(volume)) for n in range(2, len(volumes) + 1))
         names.append(next(name for name in (base, *numbered) if name not in names))
     return names
 
@@ -130,11 +131,17 @@ def _file_name(volume: Volume) -> str:
     if volume.sidecar.get("Measured") is False:
         return "_".join([*_subject_of(volume), "desc-swigestimated", volume.suffix or "image"])
     run = _RUN_NAME.fullmatch(volume.name)
+    made = ERROR_DESCRIPTION if volume.suffix in ERROR_UNITS else "swig"
     if run and is_result(volume):
-        return "_".join([*_subject_of(volume), f"desc-swig{run['number'] or ''}", volume.suffix or "image"])
+        return "_".join([*_subject_of(volume), f"desc-{made}{run['number'] or ''}", _ending(volume) or "image"])
     parts = re.sub(r" \(([^)]+)\)", r" desc-\1", volume.name).split()
     kept = [part for part in parts if part != volume.suffix] + [volume.suffix or ""]
     return re.sub(r"[^\w+-]+", "-", "_".join(kept)).strip("_-") or "image"
+
+
+def _ending(volume: Volume) -> str | None:
+    """Last part of the file name of a volume: its suffix, or that of the map that it is the standard error of."""
+    return volume.suffix.replace("error", "map") if volume.suffix in ERROR_UNITS else volume.suffix
 
 
 def _subject_of(volume: Volume) -> list[str]:

@@ -25,7 +25,19 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
 
 # Options of commands that messages name
 NAMED = (
-    *("adapt", "all_maps", "b1", "device", "guide", "interpolate", "keep_noise", "maps_from", "mask", "method"),
+    *(
+        "adapt",
+        "all_maps",
+        "b1",
+        "device",
+        "guide",
+        "interpolate",
+        "keep_noise",
+        "lr_lock",
+        "maps_from",
+        "mask",
+        "method",
+    ),
     *("overwrite", "pd", "sequence", "t1", "t2", "units", "voxel_size", "weights"),
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in NAMED}

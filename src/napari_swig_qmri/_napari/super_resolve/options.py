@@ -28,6 +28,7 @@ NOTES = {
     "field": "Guides are divided by the smooth shading of their receive coils that the PD map does not share.",
     "all_maps": "Of PD, T1 and T2, those that were not measured are estimated from the guides and the usual values of "
     "tissue. Layers and files mark them as not measured.",
+    "lr_lock": "Maps are changed as little as possible until they explain the measured ones to within their noise.",
     "voxel_size": "Edge of the new voxels. 0 takes the grid of the finest guide.",
     "device": "auto takes the graphics card if the computer has one, otherwise the processor.",
     "b1": "A map of the transmit field, relative to the nominal one. It scales the pulses of all guides.",
@@ -94,6 +95,7 @@ class OptionsEditor(QWidget):
         self.method_note, self.weights_note = wrapped_label("-", role="note"), wrapped_label("-", role="note")
         self.maps_from = MapProtocolEditor()
         self.all_maps_box = CheckBox(text=LABELS["all_maps"], tooltip=NOTES["all_maps"])
+        self.lock_box = CheckBox(text=LABELS["lr_lock"], tooltip=NOTES["lr_lock"])
         self.pose_box = CheckBox(text=LABELS["pose"], tooltip=NOTES["pose"])
         self.field_box = CheckBox(text=LABELS["field"], tooltip=NOTES["field"])
         self._voxel_size = FloatSpinBox(
@@ -128,6 +130,7 @@ class OptionsEditor(QWidget):
             adapt=self._options.adapt and is_network,
             keep_noise=self._options.keep_noise and not is_network,
             all_maps=self.all_maps_box.value and self.method_box.value != "regression",
+            lr_lock=self.lock_box.value and self.method_box.value != "regression",
             pose=self.pose_box.value,
             field=self.field_box.value,
             maps_from=self.maps_from.value(),
@@ -154,6 +157,7 @@ class OptionsEditor(QWidget):
             self._device.choices = [*self._device.choices, options.device]
         self._device.value = options.device
         self.all_maps_box.value = options.all_maps
+        self.lock_box.value = options.lr_lock
         self.pose_box.value = options.pose
         self.field_box.value = options.field
         self.maps_from.set_value(options.maps_from)
@@ -174,6 +178,7 @@ class OptionsEditor(QWidget):
         self.maps_from.changed.connect(self.changed)
         for box in (
             self.all_maps_box,
+            self.lock_box,
             self.pose_box,
             self.field_box,
             self.transmit_box,
@@ -195,7 +200,8 @@ class OptionsEditor(QWidget):
         self.weights_note.setText(f"{sentence(explained(self.weights_box.chosen))}.")
         self.weights_note.setVisible(is_network)
         self._form.set_visible(self.weights_box, is_network)
-        self.all_maps_box.enabled = self.method_box.value != "regression"
+        for box in (self.all_maps_box, self.lock_box):
+            box.enabled = self.method_box.value != "regression"
         self.changed.emit()
 
 

@@ -111,6 +111,6 @@ def standard_errors(model: ErrorFunction, evidence: ErrorEvidence, levels: Tenso
     n = errors.shape[1]
     for first in range(0, n, ERROR_PLANES):
         planes = slice(first, min(first + ERROR_PLANES, n))
-        errors[:, planes] = model(evidence.features(planes), levels).exp().clamp(max=LARGEST_ERROR)
+        errors[:, planes] = model(evidence.features(planes).float(), levels.float()).exp().clamp(max=LARGEST_ERROR)
         yield planes.stop / n
     return errors
