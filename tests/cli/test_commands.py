@@ -40,9 +40,10 @@ def guides_of(case: Path, *names: str) -> list[object]:
 
 @pytest.mark.slow
 def test_super_resolved_maps_are_better_than_their_input_and_say_how_they_were_made(run: Run, case: Path) -> None:
-    words = ("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w", "FLAIR"), "-o", "out")
+    words = ("super-resolve", case / "lr", *guides_of(case, "T1w", "T2w", "FLAIR"), "-o", "out", "--report")
     result = run(*words, "--json")
     assert result.exit_code == 0, result.stderr
+    assert "Verdict: " in Path("out", "report.html").read_text("utf-8")
     report = json.loads(result.stdout)
     assert report["gains"]["sub-03 T1w"] == pytest.approx(812, rel=0.05)
     assert "Takes about" in result.stderr

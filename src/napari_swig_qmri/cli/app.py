@@ -170,6 +170,9 @@ def _super_resolve(
         ),
     ] = AUTO,
     units: Units = None,
+    report_page: Annotated[
+        bool, typer.Option("--report", help="Write a page on the run, report.html, into the folder as well.")
+    ] = False,
     dry_run: DryRun = False,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
@@ -201,7 +204,15 @@ def _super_resolve(
             maps_from=parse_maps_from(maps_from),
         )
         report = super_resolve_files(
-            given, guide or [], sequence or [], output, options, mask, overwrite=overwrite, dry_run=dry_run
+            given,
+            guide or [],
+            sequence or [],
+            output,
+            options,
+            mask,
+            overwrite=overwrite,
+            dry_run=dry_run,
+            with_report=report_page,
         )
         print_report(report, as_json)
     if report.get("verdict") == DO_NOT_USE:

@@ -19,7 +19,7 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.storage.output import check_output
 from napari_swig_qmri.data.wording import cost_text, size_text
-from napari_swig_qmri.super_resolution.results import SuperResolution, save_super_resolution
+from napari_swig_qmri.super_resolution.results import REPORT, SuperResolution, save_super_resolution
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
@@ -38,11 +38,14 @@ def super_resolve_files(
     *,
     overwrite: bool = False,
     dry_run: bool = False,
+    with_report: bool = False,
 ) -> Report:
     """Super-resolve the maps in files and save the result in a folder; with `dry_run`, only report the plan.
 
-    `sequences` describe the sequences of the guides in their order, see `guide_sequences`.
+    `sequences` describe the sequences of the guides in their order, see `guide_sequences`. With `with_report` the
+    folder also gets a page on the run.
     """
+    from napari_swig_qmri.evaluation.report.page import write_report
     from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # these load torch: over a second
     from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
@@ -52,7 +55,7 @@ def super_resolve_files(
     )
     stem = subject_of((*given.volumes, *given.t2star))
     if output is not None and not dry_run:
-        check_output(output, [f"{stem}_desc-swig*"], overwrite=overwrite)
+        check_output(output, [f"{stem}_desc-swig*", *([REPORT] if with_report else [])], overwrite=overwrite)
     guide_volumes, guides = read_guides_with(guide_paths, sequences)
     about_subjects = [other_subject(volume, given.volumes) for volume in guide_volumes]
     guides = [
@@ -81,6 +84,8 @@ def super_resolve_files(
     ]
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
+    if with_report:
+        files.append(write_report(result, output, seconds))
     return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
 
 

@@ -22,6 +22,7 @@ from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, 
 
 NOT_MEASURED = "not measured, estimated from the guides and the usual values of tissue"
 STANDARD_ERROR = "Standard error of the super-resolved map, in its unit, calibrated on simulated subjects"
+REPORT = "report.html"  # name of the page on a run
 GOOD, LOOK, DO_NOT_USE = "good", "look", "do not use"  # verdicts
 
 

@@ -1,0 +1,93 @@
+"""Share of the errors that standard errors cover, on random simulated subjects, by map and tissue.
+
+    python benchmarks/standard_errors.py [--method METHOD] [--scans N] LABELS...
+
+LABELS are label maps of BrainWeb. Subjects are those of `random_subject`, each with tissues, lesions, sequences, voxel
+sizes and noise of its own. One standard error should cover 68 %, and 1.96 of them 95 %. The last column is the root
+mean square of the errors over that of the standard errors, in fifths of the voxels with rising standard errors.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+from brains import table
+from scipy.ndimage import binary_dilation
+
+from napari_swig_qmri import Options, super_resolve
+from napari_swig_qmri.simulation.label_maps import random_crop
+from napari_swig_qmri.simulation.subjects import Subject, random_subject
+from napari_swig_qmri.super_resolution.network.configuration import read_upright_anatomy
+
+EDGE, SEED = 64, 41  # HR voxels of a part of a head, and the seed of all subjects
+TISSUES = ("WM and GM", "borders", "CSF", "lesions")
+FLUID = 0.5  # s, T2
+LEAST = 50  # voxels of a tissue
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("labels", nargs="+")
+    parser.add_argument("--method", default="network")
+    parser.add_argument("--scans", type=int, default=24)
+    options = parser.parse_args()
+    shares: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    ratios: dict[str, list[list[float]]] = {}
+    for number in range(options.scans):
+        label_map = options.labels[number % len(options.labels)]
+        anatomy = random_crop(read_upright_anatomy(label_map, "brainweb"), EDGE, (SEED, number))
+        try:
+            subject = random_subject(anatomy, (SEED, number))
+            result = super_resolve(subject.lr_maps, subject.guides, Options(method=options.method))
+        except ValueError as refusal:
+            print(f"subject {number} left out: {refusal}")
+            continue
+        if result.standard_errors is None or result.maps.grid.shape != subject.truth.grid.shape:
+            continue
+        tissues = tissues_of(subject)
+        for name in result.standard_errors.names:
+            errors = result.maps[name] - subject.truth[name]
+            stated = np.maximum(result.standard_errors[name], 1e-9)
+            for tissue, where in tissues.items():
+                if where.sum() >= LEAST:
+                    within = np.abs(errors[where]) / stated[where]
+                    found = (100 * float(np.mean(within < 1)), 100 * float(np.mean(within < 1.96)))
+                    shares.setdefault((name, tissue), []).append(found)
+            ratios.setdefault(name, []).append(in_fifths(errors[subject.mask], stated[subject.mask]))
+    rows = []
+    for (name, tissue), found in sorted(shares.items(), key=lambda each: (each[0][0], TISSUES.index(each[0][1]))):
+        one, two = np.array(found).T
+        spread = [
+            f"{np.median(each):.0f} ({np.quantile(each, 0.1):.0f} to {np.quantile(each, 0.9):.0f})"
+            for each in (one, two)
+        ]
+        fifths = np.median(ratios[name], axis=0)
+        rows.append((name, tissue, str(len(found)), *spread, " ".join(f"{each:.2f}" for each in fifths)))
+    print(table(("map", "tissue", "subjects", "68 %: median (10th to 90th)", "95 %", "fifths"), rows))
+
+
+def tissues_of(subject: Subject) -> dict[str, np.ndarray]:
+    """Masks ``(X, Y, Z)`` of tissues inside the brain of a subject."""
+    fluid = subject.truth["T2"] > FLUID
+    lesion = subject.mask & (subject.lesions > 0.5)
+    log_t1 = np.log(np.maximum(subject.truth["T1"], 1e-3))
+    steep = sum(np.abs(np.gradient(log_t1, axis=axis)) for axis in range(3)) > 0.1
+    border = subject.mask & (binary_dilation(fluid) ^ fluid | steep) & ~fluid & ~lesion
+    return {
+        "WM and GM": subject.mask & ~fluid & ~border & ~lesion,
+        "borders": border,
+        "CSF": subject.mask & fluid & ~lesion,
+        "lesions": lesion,
+    }
+
+
+def in_fifths(errors: np.ndarray, stated: np.ndarray) -> list[float]:
+    """Root mean square of errors over that of standard errors, in fifths of voxels by the latter."""
+    order = np.argsort(stated)
+    parts = zip(np.array_split(errors[order], 5), np.array_split(stated[order], 5), strict=True)
+    return [float(np.sqrt(np.mean(error**2) / np.mean(state**2))) for error, state in parts]
+
+
+if __name__ == "__main__":
+    main()
