@@ -9,6 +9,7 @@ the three are blurred by resampling.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import nibabel as nib
@@ -24,9 +25,13 @@ from napari_swig_qmri import (
     QuantitativeMaps,
     VoxelGrid,
     WeightedImage,
+    hold_out,
+    plan,
     save_super_resolution,
     super_resolve,
 )
+from napari_swig_qmri.evaluation.held_out import format_held_out
+from napari_swig_qmri.progress import drained
 from napari_swig_qmri.simulation.degradation import USUAL_GUIDES
 
 SCANS = {"T1w": "*T1W.nii*", "T2w": "*T2W.nii*", "FLAIR": "*FLAIR.nii*"}
@@ -78,7 +83,8 @@ def main() -> None:
         )
         for name in ("T1w", "T2w")
     ]
-    result, noisy = (super_resolve(lr_maps, guides, Options(reference=0, keep_noise=keep)) for keep in (False, True))
+    options = Options(method="posterior", reference=0)
+    result, noisy = (super_resolve(lr_maps, guides, replace(options, keep_noise=keep)) for keep in (False, True))
     middle = tuple(slice(n // 4, -(n // 4)) for n in truth.shape[1:])
     inside = (np.stack(on_first) > BRAIN).all(axis=0)[middle] & (truth[2][middle] < 0.15) & (truth[1][middle] < 2.2)
     zoom = np.divide(hr_grid.shape, lr_grid.shape)
@@ -92,6 +98,7 @@ def main() -> None:
         cubic_error, error, error_with_noise = (f"{each:.1f} %" for each in errors)
         print(f"{name}: median difference to the pseudo map, cubic {cubic_error}, SR {error}, {error_with_noise} noisy")
     print(*result.notices, sep="\n")
+    print(format_held_out(drained(hold_out(plan(lr_maps, guides, options)))))
     if len(sys.argv) > 2:
         save_super_resolution(result, Path(sys.argv[2]), stem="sub-04", overwrite=True)
 

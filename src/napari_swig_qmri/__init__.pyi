@@ -24,6 +24,10 @@ from .data.volumes import (
 from .data.volumes import (
     WeightedImage as WeightedImage,
 )
+from .evaluation.held_out import HeldOut as HeldOut
+from .evaluation.held_out import hold_out as hold_out
+from .evaluation.lesion_audit import LesionAudit as LesionAudit
+from .evaluation.lesion_audit import audit_lesions as audit_lesions
 from .evaluation.scores import evaluate as evaluate
 from .evaluation.scores import tissue_errors as tissue_errors
 from .metrics import hfen as hfen

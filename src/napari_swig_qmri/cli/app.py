@@ -8,15 +8,14 @@ notices to standard error. Exit codes: 0 done, 1 input refused, 2 wrong usage, 4
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
-from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
 from napari_swig_qmri.cli.info import add_info_command
-from napari_swig_qmri.cli.map_protocol import parse_maps_from, protocol_names
+from napari_swig_qmri.cli.map_protocol import parse_maps_from
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -31,9 +30,28 @@ from napari_swig_qmri.cli.parameters import (
     map_arguments,
     three_numbers,
 )
+from napari_swig_qmri.cli.proof_app import add_proof_commands
+from napari_swig_qmri.cli.run_parameters import (
+    Adapt,
+    AllMaps,
+    B1Map,
+    CorrectSequence,
+    Device,
+    GuideFiles,
+    KeepNoise,
+    LrLock,
+    MapsFrom,
+    MaskFile,
+    Method,
+    NoField,
+    NoPose,
+    NoResolution,
+    Sequences,
+    VoxelSize,
+    Weights,
+)
 from napari_swig_qmri.cli.study_app import add_study_commands
-from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, MAPS_FROM, Options
-from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, Options
 
 app = typer.Typer(
     name="swig-qmri",
@@ -91,84 +109,23 @@ def _super_resolve(
             "-o", "--output", metavar="FOLDER", help="Folder that the results are written to; needed without --dry-run."
         ),
     ] = None,
-    guide: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Weighted image, or a folder that holds weighted images; may be repeated."),
-    ] = None,
-    sequence: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="NAME,KEY=VALUE...",
-            autocompletion=sequence_names,
-            help="Sequence of a guide, in the order of --guide: spin-echo,TR=500ms,TE=15ms, the name of a preset, or "
-            f"auto. Keys are {', '.join(KEYS).upper()}; times without a unit are in ms, angles in degrees. "
-            "[default: auto, what its sidecar says]",
-        ),
-    ] = None,
-    method: Annotated[
-        Literal["posterior", "regression", "network"], typer.Option(help="Method of super-resolution.")
-    ] = DEFAULT_METHOD,
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help=f"Weights of the network: {', '.join(WEIGHTS)}, a file of `swig-qmri train`, or {HUB}OWNER/NAME.",
-        ),
-    ] = None,
-    adapt: Annotated[
-        bool, typer.Option("--adapt", help="Train the network on this subject first, until it no longer improves.")
-    ] = False,
-    device: Annotated[Literal["auto", "cuda", "mps", "cpu"], typer.Option(help="Device to compute on.")] = "auto",
-    voxel_size: Annotated[
-        str | None,
-        typer.Option(metavar="MM", help="Voxel size of the result in mm: 1 or 1x1x2. [default: as the finest guide]"),
-    ] = None,
-    mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Mask of the voxels to super-resolve.")] = None,
-    keep_noise: Annotated[
-        bool, typer.Option("--keep-noise", help="Do not average voxels with neighbours that differ by noise only.")
-    ] = False,
-    lr_lock: Annotated[
-        bool,
-        typer.Option("--lr-lock", help="Change the maps until they explain the low-resolution ones to their noise."),
-    ] = False,
-    all_maps: Annotated[
-        bool,
-        typer.Option("--all-maps", help="Write maps that were not measured as well, estimated and marked as such."),
-    ] = False,
-    no_resolution: Annotated[
-        bool,
-        typer.Option(
-            "--no-resolution",
-            help="Take maps and guides as stored, whatever was measured.",
-        ),
-    ] = False,
-    no_pose: Annotated[
-        bool,
-        typer.Option("--no-pose", help="Neither move nor warp guides to the maps."),
-    ] = False,
-    no_field: Annotated[
-        bool, typer.Option("--no-field", help="Leave guides with the shading by their receive coils.")
-    ] = False,
-    b1: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE",
-            help="Map of the transmit field (B1+), which the guides are corrected by. [default: *_TB1map in the folder "
-            "fmap beside the maps]",
-        ),
-    ] = None,
-    correct_sequence: Annotated[
-        bool,
-        typer.Option("--correct-sequence", help="Take the sequence or time that fits a guide, not only report it."),
-    ] = False,
-    maps_from: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME,KEY=VALUE...",
-            autocompletion=protocol_names,
-            help=f"Protocol that the maps were fitted to: {', '.join(MAPS_FROM)}; settings as in qalas,TR=4.5s,FA=4.",
-        ),
-    ] = AUTO,
+    guide: GuideFiles = None,
+    sequence: Sequences = None,
+    method: Method = DEFAULT_METHOD,
+    weights: Weights = None,
+    adapt: Adapt = False,
+    device: Device = "auto",
+    voxel_size: VoxelSize = None,
+    mask: MaskFile = None,
+    keep_noise: KeepNoise = False,
+    lr_lock: LrLock = False,
+    all_maps: AllMaps = False,
+    no_resolution: NoResolution = False,
+    no_pose: NoPose = False,
+    no_field: NoField = False,
+    b1: B1Map = None,
+    correct_sequence: CorrectSequence = False,
+    maps_from: MapsFrom = AUTO,
     units: Units = None,
     report_page: Annotated[
         bool, typer.Option("--report", help="Write a page on the run, report.html, into the folder as well.")
@@ -222,4 +179,5 @@ def _super_resolve(
 app.command(epilog=SYNTHESIZE_EXAMPLES)(synthesize)
 app.command(epilog=SHEET_EXAMPLES)(sheet)
 add_info_command(app)
+add_proof_commands(app)
 add_study_commands(app)

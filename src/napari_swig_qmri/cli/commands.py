@@ -23,7 +23,8 @@ from napari_swig_qmri.super_resolution.results import REPORT, SuperResolution, s
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
-    from napari_swig_qmri.data.volumes import BoolArray
+    from napari_swig_qmri.data.inputs import MapFiles
+    from napari_swig_qmri.data.volumes import BoolArray, Volume, WeightedImage
     from napari_swig_qmri.super_resolution.options import Options
     from napari_swig_qmri.super_resolution.plan import RunPlan
 
@@ -47,29 +48,16 @@ def super_resolve_files(
     """
     from napari_swig_qmri.evaluation.report.page import write_report
     from napari_swig_qmri.super_resolution.pipeline import super_resolution_steps  # these load torch: over a second
-    from napari_swig_qmri.super_resolution.plan import plan
     from napari_swig_qmri.super_resolution.preflight import describe
 
-    given = read_maps(
-        arguments.paths, arguments.units, arguments.named, uses_t2star=True, uses_transmit_field=options.field
-    )
+    given = read_run_maps(arguments, options)
     stem = subject_of((*given.volumes, *given.t2star))
     if output is not None and not dry_run:
         check_output(output, [f"{stem}_desc-swig*", *([REPORT] if with_report else [])], overwrite=overwrite)
-    guide_volumes, guides = read_guides_with(guide_paths, sequences)
-    about_subjects = [other_subject(volume, given.volumes) for volume in guide_volumes]
-    guides = [
-        replace(guide, notices=(*guide.notices, *(f"{guide.name}: {sentence}" for sentence in told)))
-        for guide, told in zip(guides, about_subjects, strict=True)
-    ]
-    try:
-        planned = plan(given, guides, options, mask_path)
-    except ValueError:
-        say(*given.notices, *(text for guide in guides for text in guide.notices))  # what was read may be the cause
-        raise
+    guide_volumes, guides, planned = planned_run(given, guide_paths, sequences, options, mask_path)
     statements = (*describe(planned), cost_text(planned.seconds, planned.memory))
     if dry_run or output is None:
-        return _plan_report(planned, (*map_statements(given), *guide_statements(guide_volumes, guides), *statements))
+        return run_plan_report(planned, (*map_statements(given), *guide_statements(guide_volumes, guides), *statements))
     say(*statements)
     started = time.perf_counter()
     result = drain(super_resolution_steps(planned))
@@ -89,7 +77,33 @@ def super_resolve_files(
     return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
 
 
-def _plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
+def read_run_maps(arguments: MapArguments, options: Options) -> MapFiles:
+    """Maps of a run, with T2* and the transmit field beside them."""
+    return read_maps(
+        arguments.paths, arguments.units, arguments.named, uses_t2star=True, uses_transmit_field=options.field
+    )
+
+
+def planned_run(
+    given: MapFiles, guide_paths: Sequence[Path], sequences: Sequence[str], options: Options, mask_path: Path | None
+) -> tuple[list[Volume], list[WeightedImage], RunPlan]:
+    """Guides of a run as volumes and with their sequences, and its plan."""
+    from napari_swig_qmri.super_resolution.plan import plan  # loads torch: over a second
+
+    guide_volumes, guides = read_guides_with(guide_paths, sequences)
+    about_subjects = [other_subject(volume, given.volumes) for volume in guide_volumes]
+    guides = [
+        replace(guide, notices=(*guide.notices, *(f"{guide.name}: {sentence}" for sentence in told)))
+        for guide, told in zip(guides, about_subjects, strict=True)
+    ]
+    try:
+        return guide_volumes, guides, plan(given, guides, options, mask_path)
+    except ValueError:
+        say(*given.notices, *(text for guide in guides for text in guide.notices))  # what was read may be the cause
+        raise
+
+
+def run_plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
     """Report of a dry run: how the files are understood, and what a run would do with its grid, device and costs."""
     return plan_report(
         statements,

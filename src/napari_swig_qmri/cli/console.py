@@ -25,20 +25,21 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
 
 # Options of commands that messages name
 NAMED = (
+    *("adapt", "all_maps", "b1", "device", "guide", "interpolate", "keep_noise", "lr_lock", "maps_from", "mask"),
     *(
-        "adapt",
-        "all_maps",
-        "b1",
-        "device",
-        "guide",
-        "interpolate",
-        "keep_noise",
-        "lr_lock",
-        "maps_from",
-        "mask",
         "method",
+        "overwrite",
+        "pd",
+        "sequence",
+        "t1",
+        "t2",
+        "units",
+        "voxel_size",
+        "weights",
+        "radius",
+        "change",
+        "places",
     ),
-    *("overwrite", "pd", "sequence", "t1", "t2", "units", "voxel_size", "weights"),
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in NAMED}
 _SENTENCES = ("notices", "reasons", "statements")  # entries of reports
@@ -71,7 +72,7 @@ def print_report(report: Report, as_json: bool) -> None:
 
 def print_json(content: Mapping[str, Any] | list[Any]) -> None:
     """Print one JSON object or list on standard output; numbers that are not finite become null."""
-    typer.echo(json.dumps(_finite(content), indent=2, default=str))
+    typer.echo(json.dumps(finite(content), indent=2, default=str))
 
 
 def plan_report(statements: Sequence[str], notices: Sequence[str] = (), **more: Any) -> Report:
@@ -190,12 +191,12 @@ def _one_line(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """JSON-ready copy of a value, with None for numbers that are not finite."""
     if isinstance(value, Mapping):
-        return {str(key): _finite(each) for key, each in value.items()}
+        return {str(key): finite(each) for key, each in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_finite(each) for each in value]
+        return [finite(each) for each in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -114,6 +114,35 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
         is_locked=is_locked,
         adaptation=adaptation,
     )
+
+
+def solve_inside(plan: RunPlan, part: Problem, inside: Prediction) -> Generator[Progress, None, tuple[Tensor, Tensor]]:
+    """Solve a part of the problem of a plan whose gains are given in its options, without adapting the network.
+
+    Parameters
+    ----------
+    part, inside
+        Problem and prediction in a box, as `solver.head_box.crop_to_box` returns them.
+
+    Returns
+    -------
+    maps
+        ``(3, X, Y, Z)`` in the box.
+    conflict
+        ``(X, Y, Z)``, 0 after regression alone.
+    """
+    if not _can_be_refined(plan):
+        return inside.maps, torch.zeros_like(inside.maps[0])
+    plan = replace(plan, options=replace(plan.options, adapt=False))
+    shares = (0.0,) * len(QUANTITIES)
+    if _network_of(plan) is not None:
+        shares = network_shares(noise_levels(plan.problem, inside.noise))
+    refining = _refined(plan, part, inside, with_features=any(shares))
+    refined = yield from mapped(refining, between(0.0, 0.8))
+    log_maps = refined.log_maps
+    if refined.features is not None:
+        log_maps, _ = yield from mapped(_corrected(plan, refined, inside.noise, shares), between(0.8, 1.0))
+    return log_maps.exp(), refined.conflict
 
 
 def _network_of(plan: RunPlan) -> SwigNet | None:

@@ -109,7 +109,7 @@ def predict(
     refit_t2
         Whether T2 is fitted again by averages that do not ring, where this is better.
     """
-    scale = _scale_of(problem, refit_t2)
+    scale = scale_of(problem, refit_t2)
     yield
     maps = yield from regress(scale)
     yield
@@ -127,10 +127,10 @@ def predict(
 
 def regressed(problem: Problem) -> Generator[None, None, Tensor]:
     """Maps ``(3, X, Y, Z)`` by regression on the guides, not corrected by the LR residual."""
-    return (yield from regress(_scale_of(problem, refit_t2=False)))
+    return (yield from regress(scale_of(problem, refit_t2=False)))
 
 
-def _scale_of(problem: Problem, refit_t2: bool) -> RegressionScale:
+def scale_of(problem: Problem, refit_t2: bool) -> RegressionScale:
     """LR maps and guides of a problem, as truncation alone would have given them."""
     return RegressionScale(
         maps=_sharpened(problem, problem.lr_maps),

@@ -1,0 +1,204 @@
+"""Arguments and options of the commands ``validate`` and ``audit``."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from napari_swig_qmri.cli.console import print_report, refusals
+from napari_swig_qmri.cli.map_protocol import parse_maps_from
+from napari_swig_qmri.cli.parameters import (
+    DryRun,
+    Json,
+    Maps,
+    Overwrite,
+    PdFile,
+    Quiet,
+    T1File,
+    T2File,
+    Units,
+    examples,
+    map_arguments,
+    three_numbers,
+)
+from napari_swig_qmri.cli.run_parameters import (
+    B1Map,
+    CorrectSequence,
+    Device,
+    GuideFiles,
+    KeepNoise,
+    MapsFrom,
+    MaskFile,
+    Method,
+    NoField,
+    NoPose,
+    NoResolution,
+    Sequences,
+    VoxelSize,
+    Weights,
+)
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, Options
+
+ReportFolder = Annotated[
+    Path | None,
+    typer.Option("-o", "--output", metavar="FOLDER", help="Folder that the report is written to. [default: none]"),
+]
+
+
+def add_proof_commands(app: typer.Typer) -> None:
+    """Add the commands to the program."""
+    app.command(
+        "validate",
+        epilog=examples(
+            "swig-qmri validate case/lr --guide case/guides",
+            "swig-qmri validate case/lr --guide case/guides --json -o out",
+        ),
+    )(_validate)
+    app.command(
+        "audit",
+        epilog=examples(
+            "swig-qmri audit case/lr --guide case/guides",
+            "swig-qmri audit case/lr --guide case/guides --radius 1.5 --radius 3 --places 10 -o out",
+            "swig-qmri audit case/lr --guide case/guides --change 0.97,1.1,1.8 --json",
+        ),
+    )(_audit)
+
+
+def _validate(
+    maps: Maps = None,
+    pd: PdFile = None,
+    t1: T1File = None,
+    t2: T2File = None,
+    output: ReportFolder = None,
+    guide: GuideFiles = None,
+    sequence: Sequences = None,
+    method: Method = DEFAULT_METHOD,
+    weights: Weights = None,
+    device: Device = "auto",
+    voxel_size: VoxelSize = None,
+    mask: MaskFile = None,
+    keep_noise: KeepNoise = False,
+    no_resolution: NoResolution = False,
+    no_pose: NoPose = False,
+    no_field: NoField = False,
+    b1: B1Map = None,
+    correct_sequence: CorrectSequence = False,
+    maps_from: MapsFrom = AUTO,
+    units: Units = None,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Leave out each guide, then high frequencies of the maps, and score what a run predicts of them."""
+    given = map_arguments(maps, pd, t1, t2, units)
+    size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
+    with refusals(quiet):
+        from napari_swig_qmri.cli.proof_commands import RunArguments, validate_run
+
+        run = RunArguments(
+            maps=given,
+            guides=guide or [],
+            sequences=sequence or [],
+            options=Options(
+                method=method,
+                weights=weights,
+                device=device,
+                voxel_size=size,
+                keep_noise=keep_noise,
+                resolution=not no_resolution,
+                pose=not no_pose,
+                field=not no_field,
+                b1=b1,
+                correct_sequence=correct_sequence,
+                maps_from=parse_maps_from(maps_from),
+            ),
+            mask=mask,
+            output=output,
+            overwrite=overwrite,
+            dry_run=dry_run,
+        )
+        print_report(validate_run(run), as_json)
+
+
+def _audit(
+    maps: Maps = None,
+    pd: PdFile = None,
+    t1: T1File = None,
+    t2: T2File = None,
+    output: ReportFolder = None,
+    radius: Annotated[
+        list[float] | None,
+        typer.Option(metavar="MM", help="Radius of the lesions; may be repeated. [default: 1, 1.5, 2, 3, 4 and 6]"),
+    ] = None,
+    change: Annotated[
+        str | None,
+        typer.Option(
+            metavar="PD,R1,R2", help="Factors on PD, R1 and R2 in a lesion. [default: 1.08,0.65,0.5, inflamed]"
+        ),
+    ] = None,
+    places: Annotated[int, typer.Option(metavar="N", help="Number of places in flat tissue.")] = 6,
+    guide: GuideFiles = None,
+    sequence: Sequences = None,
+    method: Method = DEFAULT_METHOD,
+    weights: Weights = None,
+    device: Device = "auto",
+    voxel_size: VoxelSize = None,
+    mask: MaskFile = None,
+    keep_noise: KeepNoise = False,
+    no_resolution: NoResolution = False,
+    no_pose: NoPose = False,
+    no_field: NoField = False,
+    b1: B1Map = None,
+    correct_sequence: CorrectSequence = False,
+    maps_from: MapsFrom = AUTO,
+    units: Units = None,
+    dry_run: DryRun = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Plant lesions in maps, guides or both, and report which sizes a run hides or invents."""
+    given = map_arguments(maps, pd, t1, t2, units)
+    size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
+    factors = None if change is None else _three_factors(change)
+    with refusals(quiet):
+        from napari_swig_qmri.cli.proof_commands import RunArguments, audit_run
+
+        run = RunArguments(
+            maps=given,
+            guides=guide or [],
+            sequences=sequence or [],
+            options=Options(
+                method=method,
+                weights=weights,
+                device=device,
+                voxel_size=size,
+                keep_noise=keep_noise,
+                resolution=not no_resolution,
+                pose=not no_pose,
+                field=not no_field,
+                b1=b1,
+                correct_sequence=correct_sequence,
+                maps_from=parse_maps_from(maps_from),
+            ),
+            mask=mask,
+            output=output,
+            overwrite=overwrite,
+            dry_run=dry_run,
+        )
+        print_report(audit_run(run, radius or (), factors, places), as_json)
+
+
+def _three_factors(text: str) -> tuple[float, float, float]:
+    """Factors from ``1.08,0.65,0.5``; a BadParameter if they are not three positive numbers."""
+    try:
+        factors = [float(part) for part in text.split(",")]
+    except ValueError:
+        factors = []
+    if len(factors) != 3 or not all(math.isfinite(each) and each > 0 for each in factors):
+        raise typer.BadParameter(f"{text!r} is not three numbers above 0, as 1.08,0.65,0.5.", param_hint="'--change'")
+    return factors[0], factors[1], factors[2]
