@@ -15,9 +15,9 @@ from napari_swig_qmri.data.truncation import relative_axes
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_reading
-from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import flattest
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import multiply_voxelwise
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

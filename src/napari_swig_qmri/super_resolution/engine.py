@@ -137,7 +137,7 @@ def solve_inside(plan: RunPlan, part: Problem, inside: Prediction) -> Generator[
     shares = (0.0,) * len(QUANTITIES)
     if _network_of(plan) is not None:
         shares = network_shares(noise_levels(plan.problem, inside.noise))
-    refining = _refined(plan, part, inside, with_features=any(shares))
+    refining = _refined(plan, part, inside, shares)
     refined = yield from mapped(refining, between(0.0, 0.8))
     log_maps = refined.log_maps
     if refined.features is not None:

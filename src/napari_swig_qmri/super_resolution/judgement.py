@@ -19,8 +19,8 @@ from napari_swig_qmri.super_resolution.preparation.problem import Problem, with_
 from napari_swig_qmri.super_resolution.preparation.tissue import MIN_TISSUE
 from napari_swig_qmri.super_resolution.results import DO_NOT_USE, GOOD, LOOK, Verdict
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
-from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import flattest
 from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal, Unrehearsed
 from napari_swig_qmri.super_resolution.solver.prediction import lr_structure
 

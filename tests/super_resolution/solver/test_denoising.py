@@ -7,7 +7,7 @@ import torch
 
 from napari_swig_qmri.progress import drained
 from napari_swig_qmri.super_resolution.solver.denoising import average_neighbours, denoise, noise_share
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 SHAPE = (24, 20, 16)
 NOISE = torch.tensor([0.01, 0.02, 0.03])

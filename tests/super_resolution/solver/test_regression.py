@@ -9,7 +9,7 @@ import torch
 from napari_swig_qmri.data.truncation import KSpaceTruncation
 from napari_swig_qmri.data.volumes import VoxelGrid
 from napari_swig_qmri.progress import drained
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.regression import (
     GROW,
     RATE_SPREAD,

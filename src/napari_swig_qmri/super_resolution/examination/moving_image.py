@@ -13,7 +13,7 @@ from scipy.ndimage import affine_transform, map_coordinates, spline_filter
 
 from napari_swig_qmri.data.truncation import EVERYWHERE, contract_axis
 from napari_swig_qmri.super_resolution.preparation.problem import seen_share
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -23,11 +23,11 @@ from napari_swig_qmri.data.truncation import (
 )
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.super_resolution.preparation.coverage import DIRECTIONS
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_reading, lr_volumes
-from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import subsample
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import multiply_voxelwise
 from napari_swig_qmri.super_resolution.solver.prediction import regressed
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

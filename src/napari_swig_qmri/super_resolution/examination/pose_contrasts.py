@@ -9,7 +9,7 @@ import torch
 
 from napari_swig_qmri.super_resolution.observations.coarse_guides import edges_along
 from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

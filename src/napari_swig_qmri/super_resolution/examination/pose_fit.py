@@ -17,7 +17,7 @@ from scipy.spatial.transform import Rotation
 
 from napari_swig_qmri.super_resolution.examination.moving_image import MovingImage, lattice_step, mostly_valid
 from napari_swig_qmri.super_resolution.preparation.tissue import head_brightness, is_bright
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     import numpy.typing as npt

@@ -15,7 +15,7 @@ import torch
 from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.super_resolution.preparation.problem import log_with_floor, with_floor
 from napari_swig_qmri.super_resolution.solver.conflicts import fluid_share
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,13 +9,13 @@ import torch
 from torch.nn.functional import max_pool3d
 
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
-from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_variance
-from napari_swig_qmri.super_resolution.solver.noise_statistics import subsample
+from napari_swig_qmri.super_resolution.solver.numerics.filters import binomial_average, gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import subsample
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import inner_product, multiply_voxelwise
 from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 from napari_swig_qmri.super_resolution.solver.prediction import Noise
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

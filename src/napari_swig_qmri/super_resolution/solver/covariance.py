@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.super_resolution.solver.gauss_newton import linearise
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import multiply_voxelwise, symmetric_rows
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import multiply_voxelwise, symmetric_rows
 
 if TYPE_CHECKING:
     from torch import Tensor

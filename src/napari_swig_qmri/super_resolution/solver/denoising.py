@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.noise_statistics import robust_sd, subsample
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import robust_sd, subsample
 
 if TYPE_CHECKING:
     from torch import Tensor

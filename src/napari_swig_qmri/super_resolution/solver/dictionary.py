@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from napari_swig_qmri.progress import Progress
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product, solve_voxelwise
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import inner_product, solve_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,9 @@ import torch
 
 from napari_swig_qmri.data.truncation import Slices, relative_axes
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest, local_variance
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import flattest, local_variance
 from napari_swig_qmri.super_resolution.solver.prediction import Prediction, make_posterior
 
 if TYPE_CHECKING:

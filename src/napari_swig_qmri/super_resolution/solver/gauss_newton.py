@@ -24,15 +24,15 @@ import torch
 
 from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.progress import mapped
-from napari_swig_qmri.super_resolution.solver.observation import change_of_volumes, change_of_volumes_adjoint
-from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import (
     PAIRS,
     inner_product,
     invert_voxelwise,
     multiply_voxelwise,
     symmetric_rows,
 )
+from napari_swig_qmri.super_resolution.solver.observation import change_of_volumes, change_of_volumes_adjoint
+from napari_swig_qmri.super_resolution.solver.posterior import NegativeLogPosterior, clamp_to_bounds
 
 if TYPE_CHECKING:
     from torch import Tensor

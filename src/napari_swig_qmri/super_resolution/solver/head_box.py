@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from napari_swig_qmri.data.truncation import EVERYWHERE, Slices, relative_axes
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.observation import rows_in
 
 if TYPE_CHECKING:

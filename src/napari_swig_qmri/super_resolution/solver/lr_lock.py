@@ -9,8 +9,8 @@ import torch
 
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_residual, lr_variance
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import invert_voxelwise, multiply_voxelwise
 from napari_swig_qmri.super_resolution.solver.observation import Observation
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

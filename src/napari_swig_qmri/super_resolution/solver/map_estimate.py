@@ -12,7 +12,7 @@ from napari_swig_qmri.progress import Progress, staged
 from napari_swig_qmri.super_resolution.solver.conflicts import find_conflict, follow_lr_maps, restart
 from napari_swig_qmri.super_resolution.solver.denoising import denoise
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
-from napari_swig_qmri.super_resolution.solver.noise_statistics import flattest, noise_level
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import flattest, noise_level
 from napari_swig_qmri.super_resolution.solver.prediction import Noise, lr_structure, pure_tissue
 
 if TYPE_CHECKING:

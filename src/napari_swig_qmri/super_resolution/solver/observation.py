@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import inner_product
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import inner_product
 
 if TYPE_CHECKING:
     from torch import Tensor

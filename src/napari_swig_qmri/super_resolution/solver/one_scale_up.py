@@ -17,9 +17,9 @@ from napari_swig_qmri.progress import mapped
 from napari_swig_qmri.super_resolution.preparation.problem import Problem, log_with_floor, prepare, with_floor
 from napari_swig_qmri.super_resolution.preparation.tissue import NoTissueError
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.gauss_newton import Iterate, refine
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.prediction import (
     ONE_SCALE_DOWN,
     grid_one_scale_up,

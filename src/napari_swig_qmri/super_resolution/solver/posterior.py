@@ -19,8 +19,8 @@ import torch
 from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.physics.signals import signal_and_slope
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import invert_voxelwise, multiply_voxelwise
 from napari_swig_qmri.super_resolution.solver.observation import Observation, rows_in
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import invert_voxelwise, multiply_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,7 +17,6 @@ from napari_swig_qmri.data.truncation import (
 from napari_swig_qmri.physics.signals import SingleSignal
 from napari_swig_qmri.super_resolution.observations.lr_signals import UNKNOWN
 from napari_swig_qmri.super_resolution.preparation.problem import GUIDE_FLOOR, Problem, log_with_floor
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import (
     MISSING_VARIANCE,
     lr_observation,
@@ -26,7 +25,8 @@ from napari_swig_qmri.super_resolution.solver.lr_term import (
     lr_variance,
     signal_residual,
 )
-from napari_swig_qmri.super_resolution.solver.noise_statistics import (
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import (
     local_variance,
     noise_level,
     scatter_matrix,

@@ -19,9 +19,9 @@ import torch
 
 from napari_swig_qmri.physics.quantities import T2
 from napari_swig_qmri.super_resolution.preparation.problem import FLOOR, log_with_floor, with_floor
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import solve_voxelwise
 from napari_swig_qmri.super_resolution.solver.posterior import clamp_to_bounds
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import solve_voxelwise
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -26,8 +26,8 @@ from napari_swig_qmri.super_resolution.examination.settings.findings import (
     changed,
 )
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
-from napari_swig_qmri.super_resolution.solver.filters import gaussian_average
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
+from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_swig_qmri.super_resolution.solver.noise_statistics import (
+from napari_swig_qmri.super_resolution.solver.numerics.noise_statistics import (
     DEGREES_OF_FREEDOM,
     MAX_SAMPLES,
     SMALLEST_SD,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from napari_swig_qmri.super_resolution.solver.voxel_matrices import (
+from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import (
     invert_voxelwise,
     multiply_voxelwise,
     solve_voxelwise,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from scipy.ndimage import correlate1d, gaussian_filter
 
-from napari_swig_qmri.super_resolution.solver.filters import binomial_average, gaussian_average
+from napari_swig_qmri.super_resolution.solver.numerics.filters import binomial_average, gaussian_average
 
 
 @pytest.mark.parametrize("sigma", [0.7, 1.0, (0.5, 1.2, 2.0)])
