@@ -193,3 +193,17 @@ def test_the_shown_result_is_saved_with_its_sidecars(widget: SuperResolveWidget,
         widget.results.save(tmp_path)
     assert "choose another folder" in widget.results.message.text()
     assert widget.results.save_button.enabled
+
+
+def test_the_report_of_the_shown_run_opens_in_the_browser(
+    widget: SuperResolveWidget, qtbot: QtBot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr(
+        "napari_swig_qmri._napari.super_resolve.result_panel.QDesktopServices.openUrl",
+        lambda url: opened.append(url.toLocalFile()),
+    )
+    run(widget, "posterior")
+    widget.results.report_button.native.click()
+    qtbot.waitUntil(lambda: bool(opened), timeout=10_000)
+    assert "Verdict: good" in Path(opened[0]).read_text("utf-8")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from qtpy.QtCore import Qt, Signal
+from qtpy.QtCore import Qt, QUrl, Signal
+from qtpy.QtGui import QDesktopServices
 from qtpy.QtWidgets import QFileDialog, QWidget
 
 from napari_swig_qmri._napari.control_names import LABELS
@@ -41,6 +43,7 @@ VERDICTS = {  # what is shown, and the role of the text
 }
 SAVE = "Write maps, residuals and synthesised guides with their sidecars to a folder."
 EXISTS = "This folder holds a result of this subject already, which is kept: choose another folder."
+REPORT = "Open a page on this run in the browser: verdict, maps, standard errors, guides and settings."
 ADAPT = "Train a copy of the network on this subject, for as long as that lowers its cross-scale error."
 
 
@@ -92,6 +95,7 @@ class ResultPanel(QWidget):
         self.reasons.setTextFormat(Qt.TextFormat.RichText)
         self.box = ChoiceBox(lambda: [(run.title, run) for run in self._runs])
         self.save_button = button("Save result…", f"{SAVE} Existing files are kept.", self._ask_folder)
+        self.report_button = button("Report", REPORT, self.open_report)
         self.adapt_button = button(LABELS["adapt"], "", lambda: self.adaptation_wanted.emit(self.shown))
         tooltip = "Remove the layers of the adapted network, and show those of the network as it was."
         self.undo_button = button("Undo adaptation", tooltip, self.undo)
@@ -101,10 +105,13 @@ class ResultPanel(QWidget):
         self._saving.failed.connect(partial(show_note, self.message, problem=True))
         self._saving.ended.connect(self._update)
         self._saving.ended.connect(self.saved)
+        self._reporting = BackgroundQuery(self, pause=0)
+        self._reporting.answered.connect(_open)
+        self._reporting.failed.connect(partial(show_note, self.message, problem=True))
         self._query = BackgroundQuery(self)
         self._query.answered.connect(self._take_preflight)
         self._query.failed.connect(self._refuse_asked)
-        buttons = row(self.save_button, self.adapt_button, self.undo_button)
+        buttons = row(self.save_button, self.report_button, self.adapt_button, self.undo_button)
         self.setLayout(column(self.box, self.verdict, self.reasons, buttons, self.message))
         self.box.changed.connect(self._switch)
         self._update()
@@ -149,6 +156,11 @@ class ResultPanel(QWidget):
             show_note(self.message, "Saving…")
             self._saving.ask(partial(_saved, self.shown, folder))
             self._update()
+
+    def open_report(self) -> None:
+        """Open a page on the shown run in the browser; it is written to a temporary folder in the background."""
+        if self.shown is not None:
+            self._reporting.ask(partial(_reported, self.shown))
 
     def refuse(self, run: FinishedRun, reason: str) -> None:
         """Disable the adaptation of a run's network, and show the reason."""
@@ -247,6 +259,17 @@ class ResultPanel(QWidget):
         width: int = self.box.native.view().sizeHintForColumn(0)
         self.box.native.view().setMinimumWidth(width + 24)  # the list shows whole labels, the box shortens them
         self.changed.emit()
+
+
+def _reported(run: FinishedRun) -> Path:
+    """Write the page on a run to a new temporary folder; returns its path."""
+    from napari_swig_qmri.evaluation.report.page import write_report  # loads jinja2
+
+    return write_report(run.result, Path(tempfile.mkdtemp(prefix="swig-qmri-report-")))
+
+
+def _open(page: Path) -> None:
+    QDesktopServices.openUrl(QUrl.fromLocalFile(str(page)))
 
 
 def _saved(run: FinishedRun, folder: Path) -> list[Path]:

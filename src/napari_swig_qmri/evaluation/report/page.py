@@ -123,13 +123,15 @@ def _residual(result: SuperResolution, name: str) -> str:
 
 
 def _guides(result: SuperResolution) -> Iterator[dict[str, str]]:
-    for guide, gain, told in zip(result.guides, result.gains, result.parameters["guides"], strict=True):
-        doctor = told.get("doctor") or {}
+    found = result.parameters.get("guides") or [{}] * len(result.guides)
+    for guide, gain, told in zip(result.guides, result.gains, found, strict=True):
+        doctor, level = told.get("doctor") or {}, max(float(np.median(guide.data[guide.data > 0])), 1e-12)
         yield {
             "name": guide.name,
-            "sequence": f"{weighting_of(guide.sequence, guide.name)}, {told['sequence']}",
+            "sequence": weighting_of(guide.sequence, guide.name)
+            + (f", {guide.sequence.title}" if guide.sequence else ""),
             "gain": f"{gain:.4g}",
-            "noise": f"{100 * told['noise'] / max(float(np.median(guide.data[guide.data > 0])), 1e-12):.2g} %",
+            "noise": f"{100 * told['noise'] / level:.2g} %" if "noise" in told else "unknown",
             "verdict": str(doctor.get("verdict", "")).removeprefix(f"{guide.name}: "),
         }
 
