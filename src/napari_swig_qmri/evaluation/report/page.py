@@ -26,7 +26,8 @@ TEMPLATE = "page.html.jinja"
 CAVEATS = (
     "For research, not for diagnosis. A super-resolved map is an estimate: detail that no input shows is missing.",
     "Standard errors were calibrated on simulated subjects. 68 % of the errors should be smaller than one of them, and "
-    "95 % than two. On anatomy or faults unlike those of training they can be wrong.",
+    "95 % than two. On anatomy or faults unlike those of training they can be wrong: on the maps of a measured subject "
+    "they were too small by a factor of 1.6.",
     "Where guides and measured maps disagree, the measured maps are followed, at their resolution.",
     "Signal equations are ideal: they have no slice profile and no magnetisation transfer.",
 )
