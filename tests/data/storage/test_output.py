@@ -21,6 +21,7 @@ OWN = {  # methods of the same names, which use this module
     "examples.py: self._make(index).save(path)",
     "training.py: run.save(folder)",
     "training.py: cast('SwigNet', run.average.module).save(folder / FILE, about)",
+    "pictures.py: picture.save(stream, format='PNG', optimize=True)",  # into memory
 }
 
 
