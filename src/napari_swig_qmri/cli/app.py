@@ -15,7 +15,6 @@ import typer
 from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.contrast_app import SHEET_EXAMPLES, SYNTHESIZE_EXAMPLES, sheet, synthesize
 from napari_swig_qmri.cli.info import add_info_command
-from napari_swig_qmri.cli.map_protocol import parse_maps_from
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -28,7 +27,6 @@ from napari_swig_qmri.cli.parameters import (
     Units,
     examples,
     map_arguments,
-    three_numbers,
 )
 from napari_swig_qmri.cli.proof_app import add_proof_commands
 from napari_swig_qmri.cli.run_parameters import (
@@ -49,9 +47,10 @@ from napari_swig_qmri.cli.run_parameters import (
     Sequences,
     VoxelSize,
     Weights,
+    run_options,
 )
 from napari_swig_qmri.cli.study_app import add_study_commands
-from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, Options
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD
 
 app = typer.Typer(
     name="swig-qmri",
@@ -99,6 +98,7 @@ def _program(
     ),
 )
 def _super_resolve(
+    context: typer.Context,
     maps: Maps = None,
     pd: PdFile = None,
     t1: T1File = None,
@@ -136,7 +136,6 @@ def _super_resolve(
     as_json: Json = False,
 ) -> None:
     """Super-resolve low-resolution maps with weighted images as guides."""
-    size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
     if output is None and not dry_run:
         raise typer.BadParameter("give a folder for the results, or --dry-run.", param_hint="'-o' / '--output'")
     given = map_arguments(maps, pd, t1, t2, units)
@@ -144,28 +143,12 @@ def _super_resolve(
         from napari_swig_qmri.cli.commands import super_resolve_files
         from napari_swig_qmri.super_resolution.results import DO_NOT_USE
 
-        options = Options(
-            method=method,
-            weights=weights,
-            adapt=adapt,
-            device=device,
-            voxel_size=size,
-            keep_noise=keep_noise,
-            lr_lock=lr_lock,
-            all_maps=all_maps,
-            resolution=not no_resolution,
-            pose=not no_pose,
-            field=not no_field,
-            b1=b1,
-            correct_sequence=correct_sequence,
-            maps_from=parse_maps_from(maps_from),
-        )
         report = super_resolve_files(
             given,
             guide or [],
             sequence or [],
             output,
-            options,
+            run_options(context.params),
             mask,
             overwrite=overwrite,
             dry_run=dry_run,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from napari_swig_qmri.cli.console import print_report, refusals
-from napari_swig_qmri.cli.map_protocol import parse_maps_from
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
@@ -22,7 +22,6 @@ from napari_swig_qmri.cli.parameters import (
     Units,
     examples,
     map_arguments,
-    three_numbers,
 )
 from napari_swig_qmri.cli.run_parameters import (
     B1Map,
@@ -39,8 +38,12 @@ from napari_swig_qmri.cli.run_parameters import (
     Sequences,
     VoxelSize,
     Weights,
+    run_options,
 )
-from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD, Options
+from napari_swig_qmri.super_resolution.options import AUTO, DEFAULT_METHOD
+
+if TYPE_CHECKING:
+    from napari_swig_qmri.cli.proof_commands import RunArguments
 
 ReportFolder = Annotated[
     Path | None,
@@ -68,6 +71,7 @@ def add_proof_commands(app: typer.Typer) -> None:
 
 
 def _validate(
+    context: typer.Context,
     maps: Maps = None,
     pd: PdFile = None,
     t1: T1File = None,
@@ -94,37 +98,14 @@ def _validate(
     as_json: Json = False,
 ) -> None:
     """Leave out each guide, then high frequencies of the maps, and score what a run predicts of them."""
-    given = map_arguments(maps, pd, t1, t2, units)
-    size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
     with refusals(quiet):
-        from napari_swig_qmri.cli.proof_commands import RunArguments, validate_run
+        from napari_swig_qmri.cli.proof_commands import validate_run
 
-        run = RunArguments(
-            maps=given,
-            guides=guide or [],
-            sequences=sequence or [],
-            options=Options(
-                method=method,
-                weights=weights,
-                device=device,
-                voxel_size=size,
-                keep_noise=keep_noise,
-                resolution=not no_resolution,
-                pose=not no_pose,
-                field=not no_field,
-                b1=b1,
-                correct_sequence=correct_sequence,
-                maps_from=parse_maps_from(maps_from),
-            ),
-            mask=mask,
-            output=output,
-            overwrite=overwrite,
-            dry_run=dry_run,
-        )
-        print_report(validate_run(run), as_json)
+        print_report(validate_run(_run_of(context.params)), as_json)
 
 
 def _audit(
+    context: typer.Context,
     maps: Maps = None,
     pd: PdFile = None,
     t1: T1File = None,
@@ -162,35 +143,27 @@ def _audit(
     as_json: Json = False,
 ) -> None:
     """Plant lesions in maps, guides or both, and report which sizes a run hides or invents."""
-    given = map_arguments(maps, pd, t1, t2, units)
-    size = None if voxel_size is None else three_numbers(voxel_size, "--voxel-size")
     factors = None if change is None else _three_factors(change)
     with refusals(quiet):
-        from napari_swig_qmri.cli.proof_commands import RunArguments, audit_run
+        from napari_swig_qmri.cli.proof_commands import audit_run
 
-        run = RunArguments(
-            maps=given,
-            guides=guide or [],
-            sequences=sequence or [],
-            options=Options(
-                method=method,
-                weights=weights,
-                device=device,
-                voxel_size=size,
-                keep_noise=keep_noise,
-                resolution=not no_resolution,
-                pose=not no_pose,
-                field=not no_field,
-                b1=b1,
-                correct_sequence=correct_sequence,
-                maps_from=parse_maps_from(maps_from),
-            ),
-            mask=mask,
-            output=output,
-            overwrite=overwrite,
-            dry_run=dry_run,
-        )
-        print_report(audit_run(run, radius or (), factors, places), as_json)
+        print_report(audit_run(_run_of(context.params), radius or (), factors, places), as_json)
+
+
+def _run_of(given: Mapping[str, Any]) -> RunArguments:
+    """The run that the parameters of a command describe, by name."""
+    from napari_swig_qmri.cli.proof_commands import RunArguments
+
+    return RunArguments(
+        maps=map_arguments(*(given[name] for name in ("maps", "pd", "t1", "t2", "units"))),
+        guides=given["guide"] or [],
+        sequences=given["sequence"] or [],
+        options=run_options(given),
+        mask=given["mask"],
+        output=given["output"],
+        overwrite=given["overwrite"],
+        dry_run=given["dry_run"],
+    )
 
 
 def _three_factors(text: str) -> tuple[float, float, float]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from napari_swig_qmri.cli.guide_sequences import KEYS, sequence_names
-from napari_swig_qmri.cli.map_protocol import protocol_names
-from napari_swig_qmri.super_resolution.options import MAPS_FROM
+from napari_swig_qmri.cli.map_protocol import parse_maps_from, protocol_names
+from napari_swig_qmri.cli.parameters import three_numbers
+from napari_swig_qmri.super_resolution.options import MAPS_FROM, Options
 from napari_swig_qmri.super_resolution.weights import HUB, WEIGHTS
 
 GuideFiles = Annotated[
@@ -90,3 +93,17 @@ MapsFrom = Annotated[
         help=f"Protocol that the maps were fitted to: {', '.join(MAPS_FROM)}; settings as in qalas,TR=4.5s,FA=4.",
     ),
 ]
+
+
+def run_options(given: Mapping[str, Any]) -> Options:
+    """Options of a run from the values of its command's parameters, by name; what a command lacks keeps its default."""
+    size = given["voxel_size"]
+    same = {each.name: given[each.name] for each in fields(Options) if each.name in given}
+    others = {
+        "voxel_size": None if size is None else three_numbers(size, "--voxel-size"),
+        "resolution": not given["no_resolution"],
+        "pose": not given["no_pose"],
+        "field": not given["no_field"],
+        "maps_from": parse_maps_from(given["maps_from"]),
+    }
+    return Options(**(same | others))

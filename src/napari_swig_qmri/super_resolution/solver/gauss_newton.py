@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ import torch
 
 from napari_swig_qmri.data.truncation import EVERYWHERE
 from napari_swig_qmri.progress import mapped
+from napari_swig_qmri.super_resolution.solver.numerics.conjugate_gradients import conjugate_gradients
 from napari_swig_qmri.super_resolution.solver.numerics.voxel_matrices import (
     PAIRS,
     inner_product,
@@ -283,21 +285,14 @@ def _solve_multipliers(
 ) -> Generator[None, None, list[Tensor]]:
     """Solve for the multipliers of every observation by preconditioned conjugate gradients; yields after every slab."""
     preconditioner = system.preconditioner()
-    tiny = torch.finfo(system.target.dtype).tiny
-    solution = joined(start).to(system.target.device)
-    residual = system.target
-    if solution.any():
-        residual = residual - (yield from system.apply(solution))
-    direction = preconditioned = system.preconditioned(preconditioner, residual)
-    size = (residual * preconditioned).sum()
-    for _ in range(n_iterations):
-        image = yield from system.apply(direction)
-        length = size / (direction * image).sum().clamp(min=tiny)
-        solution = solution + length * direction
-        residual = residual - length * image
-        preconditioned = system.preconditioned(preconditioner, residual)
-        previous, size = size, (residual * preconditioned).sum()
-        direction = preconditioned + size / previous.clamp(min=tiny) * direction
+    solving = conjugate_gradients(
+        system.apply,
+        partial(system.preconditioned, preconditioner),
+        system.target,
+        n_iterations,
+        joined(start).to(system.target.device),
+    )
+    solution = yield from solving
     return system.parts(solution)
 
 

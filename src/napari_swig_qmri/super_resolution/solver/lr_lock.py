@@ -10,6 +10,7 @@ import torch
 from napari_swig_qmri.super_resolution.preparation.problem import with_floor
 from napari_swig_qmri.super_resolution.solver.conflicts import NEAR_FLUID, fluid_share
 from napari_swig_qmri.super_resolution.solver.lr_term import MISSING_VARIANCE, lr_residual, lr_variance
+from napari_swig_qmri.super_resolution.solver.numerics.conjugate_gradients import conjugate_gradients
 from napari_swig_qmri.super_resolution.solver.numerics.filters import gaussian_average
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ LEAST_ERROR = 0.1  # of the average around it, that the standard error of a voxe
 DAMPING = 0.2  # of the noise: what the equations of the multipliers need not be fulfilled better than
 REACHED = 0.9  # share of an LR voxel that may change, without which it is left out
 AIR = 0.1  # PD relative to water of voxels that are not changed
-TINY = 1e-12
 
 
 def locked(
@@ -35,7 +35,7 @@ def locked(
 
     Each map gets the smallest change in units of its standard errors that moves its LR map to within two standard
     deviations of the noise of the measured one. Nothing changes where it lies within already. T2 is not compared next
-    to CSF, which rings there. Yields between rounds.
+    to CSF, which rings there. Yields between the iterations.
 
     Parameters
     ----------
@@ -60,12 +60,11 @@ def locked(
     for _ in range(N_ROUNDS):
         residual = lr_residual(problem, changed)
         missing = torch.where(compared, residual - residual.clamp(-limit, limit), 0.0)
-        changes = [
-            free * problem.truncate.adjoint(_multipliers(problem.truncate, free, of_map, DAMPING**2 * noise))
-            for free, of_map, noise in zip(freedom, missing, variance, strict=True)
-        ]
+        changes = []
+        for free, of_map, noise in zip(freedom, missing, variance, strict=True):
+            multipliers = yield from _multipliers(problem.truncate, free, of_map, DAMPING**2 * noise)
+            changes.append(free * problem.truncate.adjoint(multipliers))
         changed = torch.where(freedom > 0, with_floor(changed + torch.stack(changes)), changed)
-        yield
     left = lr_residual(problem, changed).abs() / variance.sqrt()
     is_locked = tuple(
         bool(where.any()) and float((of_map[where] > LOCKED).float().mean()) < 0.05
@@ -74,22 +73,14 @@ def locked(
     return torch.where(torch.tensor(is_locked).view(-1, 1, 1, 1), changed, maps), is_locked
 
 
-def _multipliers(truncate: TruncationOperator, freedom: Tensor, target: Tensor, damping: Tensor) -> Tensor:
+def _multipliers(
+    truncate: TruncationOperator, freedom: Tensor, target: Tensor, damping: Tensor
+) -> Generator[None, None, Tensor]:
     """Solve (D W D^T + R) v = target by conjugate gradients, W the variances `freedom` and R those of `damping`."""
     diagonal = truncate.squared()(freedom) + damping
 
-    def product(vector: Tensor) -> Tensor:
+    def product(vector: Tensor) -> Generator[None, None, Tensor]:
+        yield
         return truncate(freedom * truncate.adjoint(vector)) + damping * vector
 
-    solution, residual = torch.zeros_like(target), target
-    direction = preconditioned = residual / diagonal
-    size = (residual * preconditioned).sum()
-    for _ in range(N_ITERATIONS):
-        image = product(direction)
-        length = size / (direction * image).sum().clamp(min=TINY)
-        solution = solution + length * direction
-        residual = residual - length * image
-        preconditioned = residual / diagonal
-        previous, size = size, (residual * preconditioned).sum()
-        direction = preconditioned + size / previous.clamp(min=TINY) * direction
-    return solution
+    return (yield from conjugate_gradients(product, lambda vector: vector / diagonal, target, N_ITERATIONS))
