@@ -17,6 +17,8 @@ from napari_swig_qmri.data.volumes import QuantitativeMaps, WeightedImage
 from napari_swig_qmri.data.wording import joined
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.engine import FAMILIAR_NOISE, noise_levels
+from napari_swig_qmri.super_resolution.examination.solution_check import checked_with_solution
+from napari_swig_qmri.super_resolution.examination.verdict import departures_after
 from napari_swig_qmri.super_resolution.judgement import verdict_of
 from napari_swig_qmri.super_resolution.preparation.problem import sees_t2_star
 from napari_swig_qmri.super_resolution.results import SuperResolution
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from napari_swig_qmri.data.volumes import VoxelGrid
     from napari_swig_qmri.super_resolution.engine import Solution
+    from napari_swig_qmri.super_resolution.examination.verdict import GuideFindings
     from napari_swig_qmri.super_resolution.plan import RunPlan
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
     from napari_swig_qmri.super_resolution.solver.one_scale_up import Rehearsal, Unrehearsed
@@ -48,6 +51,8 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
     problem = plan.problem
     left = lr_residual(problem, solution.maps)
     gains = tuple((solution.gains / problem.gain_units).tolist())
+    checks = checked_with_solution(problem, solution.maps, solution.gains, solution.noise.guides, solution.conflict)
+    findings = [replace(found, after=check) for found, check in zip(plan.findings, checks, strict=True)]
     return SuperResolution(
         maps=_sr_maps(solution, plan),
         guides=_acquired(plan),
@@ -58,9 +63,9 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         estimated=_estimated(plan),
-        verdict=verdict_of(solution, left, rehearsal, problem, plan.findings),
-        notices=(*plan.notices, *_findings(solution, plan)),
-        parameters=_parameters(solution, gains, plan),
+        verdict=verdict_of(solution, left, rehearsal, problem, findings),
+        notices=(*plan.notices, *departures_after(findings), *_findings(solution, plan)),
+        parameters=_parameters(solution, gains, plan, findings),
     )
 
 
@@ -186,7 +191,9 @@ def _noise_findings(solution: Solution, problem: Problem) -> Iterator[str]:
             )
 
 
-def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> dict[str, Any]:
+def _parameters(
+    solution: Solution, gains: Sequence[float], plan: RunPlan, findings: Sequence[GuideFindings]
+) -> dict[str, Any]:
     """Every setting of a run and what it found, JSON-ready."""
     problem, options, method = plan.problem, plan.options, _method_that_ran(solution, plan.guides)
     weights = {"name": str(options.weights or DEFAULT_WEIGHTS), "sha256": plan.weights_sha256}
@@ -195,7 +202,7 @@ def _parameters(solution: Solution, gains: Sequence[float], plan: RunPlan) -> di
     nothing = [None] * len(plan.guides)
     poses = plan.poses or nothing
     noise = solution.noise.guides.tolist()
-    guides = zip(plan.guides, problem.sequences, gains, noise, poses, plan.findings, strict=True)
+    guides = zip(plan.guides, problem.sequences, gains, noise, poses, findings, strict=True)
     return {
         "method": method,
         "weights": weights if method == "network" else None,

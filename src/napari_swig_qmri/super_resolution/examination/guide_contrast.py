@@ -49,6 +49,17 @@ class RobustFit:
     level: float  # robust standard deviation of the residual
     normal: FloatArray  # (column, column)
 
+    def covariance(self, columns: FloatArray, blocks: npt.NDArray[np.intp]) -> FloatArray:
+        """Covariance ``(column, column)`` of the solution for columns ``(voxel, column)``, a sandwich estimate.
+
+        It follows from how much blocks of voxels disagree, whose numbers ``(voxel,)`` are given.
+        """
+        pull = (self.weight * self.residual)[:, None] * columns
+        pulls = np.stack([np.bincount(blocks, each) for each in pull.T], axis=1)
+        inverse = np.linalg.inv(self.normal)
+        covariance: FloatArray = inverse @ pulls.T @ pulls @ inverse
+        return covariance
+
 
 def compared(problem: Problem, part: SolvedPart, guide: int, sequence: SignalModel) -> Comparison:
     """Compare a guide of a problem, by its number, with the contrast of a sequence."""

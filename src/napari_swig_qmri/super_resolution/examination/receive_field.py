@@ -15,17 +15,13 @@ import numpy as np
 from nibabel.affines import apply_affine
 from numpy.polynomial.legendre import legvander3d
 
-from napari_swig_qmri.super_resolution.examination.guide_contrast import RobustFit, compared, robust_fit
+from napari_swig_qmri.super_resolution.examination.guide_contrast import compared, robust_fit
 from napari_swig_qmri.super_resolution.examination.part_of_head import SolvedPart, solved_parts
 from napari_swig_qmri.super_resolution.examination.pose_fit import blocks_of
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from napari_swig_qmri.data.volumes import FloatArray, VoxelGrid, WeightedImage
     from napari_swig_qmri.super_resolution.preparation.problem import Problem
-
-    IntArray = npt.NDArray[np.intp]
 
 ORDER = 2  # highest degree of the polynomials
 DEGREES = np.indices((ORDER + 1,) * 3).reshape(3, -1).sum(axis=0)
@@ -136,19 +132,10 @@ def _fitted(problem: Problem, part: SolvedPart, guide: int, to_unit: FloatArray)
     columns = polynomials(apply_affine(to_unit @ problem.lr_grid.affine, found.voxels))
     fit = robust_fit(columns, found.log_ratio, found.reliability)
     shading = columns[:, 1:] - columns[:, 1:].mean(axis=0)
-    covariance = _covariance(fit, columns, blocks_of(found.voxels))[1:, 1:]
+    covariance = fit.covariance(columns, blocks_of(found.voxels))[1:, 1:]
     error = np.sqrt(np.einsum("ij,jk,ik->i", shading, covariance, shading).mean())
     rms = float(np.std(shading @ fit.solution[1:]))
     return _Found(_centred(fit.solution, problem, to_unit), rms, float(error))
-
-
-def _covariance(fit: RobustFit, columns: FloatArray, blocks: IntArray) -> FloatArray:
-    """Covariance of the coefficients, from how much blocks of the head disagree (a sandwich estimate)."""
-    pull = (fit.weight * fit.residual)[:, None] * columns
-    pulls = np.stack([np.bincount(blocks, each) for each in pull.T], axis=1)
-    inverse = np.linalg.inv(fit.normal)
-    covariance: FloatArray = inverse @ pulls.T @ pulls @ inverse
-    return covariance
 
 
 def _tissue(problem: Problem, to_unit: FloatArray) -> FloatArray:

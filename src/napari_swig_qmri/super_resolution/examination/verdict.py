@@ -15,9 +15,11 @@ from napari_swig_qmri.super_resolution.examination.settings.findings import Sett
 if TYPE_CHECKING:
     from napari_swig_qmri.data.volumes import WeightedImage
     from napari_swig_qmri.super_resolution.examination.prepared_guides import PreparedGuides
+    from napari_swig_qmri.super_resolution.examination.solution_check import SolutionCheck
     from napari_swig_qmri.super_resolution.examination.transmit_field import TransmitField
 
 THICK = 1.25  # ratio of the largest to the next edge of voxels from which they are slices
+REMEDY = "Check its sequence and settings, that it shows the same head, and what was switched off."
 DECIMALS = 4  # of the numbers in the JSON
 
 
@@ -36,6 +38,7 @@ class GuideFindings:
     receive_field: float | None = None  # half the range over tissue, relative; None if it was not looked for
     settings: SettingCheck = field(default_factory=SettingCheck)
     is_sequence_corrected: bool = False
+    after: SolutionCheck | None = None  # what the solution leaves of it; None before a run
 
     @property
     def verdict(self) -> str:
@@ -58,8 +61,9 @@ class GuideFindings:
         lengths = {"blur_mm": self.blur, "receive_field": self.receive_field}
         numbers = {name: round(value, DECIMALS) for name, value in lengths.items() if value is not None}
         transmit = {"transmit_field": self.transmit_field.to_json()} if self.transmit_field else {}
+        after = {"after": self.after.to_json()} if self.after else {}
         coarse = {"coarse_voxels_mm": [round(edge, DECIMALS) for edge in self.coarse]} if self.coarse else {}
-        return {"verdict": self.verdict, **coarse, **numbers, **transmit, **self.settings.to_json()}
+        return {"verdict": self.verdict, **coarse, **numbers, **transmit, **self.settings.to_json(), **after}
 
     def _parts(self) -> Iterator[str]:
         place = [*self._voxels(), *self._moves()]
@@ -75,6 +79,8 @@ class GuideFindings:
         if self.receive_field:
             yield f"receive field ±{100 * self.receive_field:.0f} %: corrected"
         yield from self.settings.words(is_corrected=self.is_sequence_corrected)
+        if self.after and self.after.words():
+            yield self.after.words()
 
     def _voxels(self) -> Iterator[str]:
         if not self.coarse:
@@ -121,3 +127,10 @@ def findings_of(
 def departures(findings: Sequence[GuideFindings]) -> list[str]:
     """Verdicts on the guides that depart from what was assumed."""
     return [found.verdict for found in findings if found.departs]
+
+
+def departures_after(findings: Sequence[GuideFindings]) -> Iterator[str]:
+    """Sentences on the guides that do not fit the solution, unless they are to be confirmed anyway."""
+    for found in findings:
+        if found.after and found.after.is_off and not found.is_doubtful:
+            yield f"{found.guide} does not fit: {found.after.words()}. {REMEDY}"
