@@ -14,7 +14,7 @@ import numpy as np
 from cmap import Colormap
 
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
-from napari_swig_qmri.data.recognition.suffixes import RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.suffixes import EVIDENCE, RESIDUAL_UNITS
 from napari_swig_qmri.data.recognition.units import display_unit
 from napari_swig_qmri.synthesis.brightness import rounded_up
 
@@ -53,10 +53,13 @@ def contrast_limits(volume: Volume) -> tuple[float, float]:
     look alike. Other volumes, and maps with hardly a value in that range, have the 0.5th and 99.5th percentile of a
     sample of plausible relaxation times or positive rates, or the range of tissue if fluid moves the upper percentile
     far from the median. PD starts at 0 and ends at the next round number, so that a map and its super-resolved version
-    look alike. Residuals are symmetric about 0, and conflicts lie between 0 and 1.
+    look alike. Residuals are symmetric about 0, conflicts lie between 0 and 1, and evidence between 0 and
+    100 %.
     """
     if volume.suffix == "conflict":
         return 0.0, 1.0
+    if volume.suffix in EVIDENCE:
+        return 0.0, 100.0
     sample = _sample(volume.data, is_positive=volume.suffix in _BASES) * display_unit(volume)[1]
     if sample.size == 0:
         return 0.0, 1.0

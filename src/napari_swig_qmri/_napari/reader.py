@@ -15,7 +15,7 @@ from napari_swig_qmri._napari.placement import tilt_notice
 from napari_swig_qmri._napari.records import LayerRecord
 from napari_swig_qmri.data.interpretation import is_map, quantity_of
 from napari_swig_qmri.data.provenance import is_result
-from napari_swig_qmri.data.recognition.suffixes import ERROR_UNITS, RESIDUAL_UNITS
+from napari_swig_qmri.data.recognition.suffixes import ERROR_UNITS, EVIDENCE, RESIDUAL_UNITS
 from napari_swig_qmri.data.storage.files import read_volumes, volumes_in, with_distinct_names
 from napari_swig_qmri.data.storage.folders import has_images
 from napari_swig_qmri.data.storage.image_files import READABLE
@@ -74,6 +74,8 @@ def _run_name(volume: Volume) -> str:
         return f"{volume.suffix.removesuffix('residual')} LR residual"
     if volume.suffix in ERROR_UNITS:
         return f"{volume.suffix.removesuffix('error')} SR standard error"
+    if volume.suffix in EVIDENCE:
+        return f"{volume.suffix.removesuffix('evidence')} evidence: LR maps (%)"
     if volume.suffix == "conflict":
         return "Conflict"
     return f"{re.sub(r' desc-[^ ]+', '', volume.name)} synthesised"

@@ -19,6 +19,7 @@ from napari_swig_qmri.super_resolution.results import (
     SuperResolution,
     conflict_volume,
     error_volumes,
+    evidence_volumes,
     map_volumes_of,
     residual_volumes,
 )
@@ -32,8 +33,8 @@ def result_layers(
 ) -> list[LayerData]:
     """Return the layers of a result in one display frame, the SR maps last and on top.
 
-    Residuals, the conflict and standard errors are hidden. The SR maps have the contrast limits of the LR maps. The
-    metadata name the model (`result_label`).
+    Residuals, the conflict, standard errors and evidence are hidden. The SR maps have the contrast limits of the LR
+    maps. The metadata name the model (`result_label`).
 
     Parameters
     ----------
@@ -60,7 +61,12 @@ def result_layers(
     origin = origin or {}
     frame = display_frame(result.maps.grid) if frame is None else frame
     conflict = conflict_volume(result)
-    diagnostics = [*residual_volumes(result), *([conflict] if conflict else []), *error_volumes(result)]
+    diagnostics = [
+        *residual_volumes(result),
+        *([conflict] if conflict else []),
+        *error_volumes(result),
+        *evidence_volumes(result),
+    ]
     layers = [hidden(to_layer_data(_with_origin(volume, origin), frame)) for volume in diagnostics]
     measured = {volume.suffix: volume for volume in map_volumes(result.lr_maps, "LR", origin)}
     for volume in map_volumes_of(result):

@@ -20,6 +20,7 @@ from napari_swig_qmri.super_resolution.network.model import SwigNet, correct
 from napari_swig_qmri.super_resolution.network.self_supervision import make_scan_example
 from napari_swig_qmri.super_resolution.solver.covariance import curvature_at
 from napari_swig_qmri.super_resolution.solver.devices import planes_of_a_slab
+from napari_swig_qmri.super_resolution.solver.evidence import Evidence, evidence_at
 from napari_swig_qmri.super_resolution.solver.gains import find_gains, start_gains
 from napari_swig_qmri.super_resolution.solver.head_box import HEAD, crop_to_box, find_head_box, insert_box
 from napari_swig_qmri.super_resolution.solver.lr_lock import locked
@@ -49,6 +50,7 @@ class Solution:
     noise: Noise
     covariance: Tensor  # (3, 3), of the errors of log maps of the regression, at LR scale
     errors: Tensor | None = None  # (3, X, Y, Z), standard errors relative to the maps; None after regression alone
+    evidence: Evidence | None = None  # where the maps come from; None after regression alone
     network_shares: tuple[float, ...] = (0.0,) * len(QUANTITIES)  # of its corrections that were applied, per map
     is_locked: tuple[bool, ...] = (False,) * len(QUANTITIES)  # to the LR maps, per map
     adaptation: tuple[float, float] | None = None  # cross-scale errors, before and after adapting
@@ -63,6 +65,7 @@ class _Refined:
     gains: Tensor  # (guide,)
     upper_limits: tuple[float, ...]
     errors: Tensor  # (3, X, Y, Z), standard errors of the log maps
+    evidence: Evidence
     features: NetworkInput | None  # None without a network
 
 
@@ -110,6 +113,7 @@ def solve(plan: RunPlan) -> Generator[Progress, None, Solution]:
         noise=noise,
         covariance=prediction.covariance,
         errors=errors,
+        evidence=refined.evidence.inside(box, problem.hr_grid.shape),
         network_shares=shares,
         is_locked=is_locked,
         adaptation=adaptation,
@@ -202,19 +206,23 @@ def _refined(
         gains = yield from staged(finding, 0.0, 0.2, "finding the gains of the guides")
     estimate = yield from mapped(_estimated(part, inside, gains, plan), between(0.2, 0.9))
     finding_errors = _standard_errors(part, estimate, error_levels(inside.noise.lr_maps, part.measured, shares), plan)
-    errors = yield from staged(finding_errors, 0.9, 0.97, "finding standard errors")
+    errors = yield from staged(finding_errors, 0.9, 0.96, "finding standard errors")
+    n_planes = planes_of_a_slab(part.hr_grid.shape, plan.device, plan.options.memory_limit)
+    weighing = evidence_at(estimate.posterior, estimate.log_maps, n_planes=n_planes, device=plan.device)
+    evidence = yield from staged(weighing, 0.96, 0.98, "weighing the sources")
     features = None
     if any(shares):
         looking = make_network_input(
             estimate.posterior, part.truncate, estimate.log_maps, estimate.noise, inside.noise.lr_maps
         )
-        features = yield from staged(looking, 0.97, 1.0, "preparing for the network")
+        features = yield from staged(looking, 0.98, 1.0, "preparing for the network")
     return _Refined(
         log_maps=estimate.log_maps,
         conflict=estimate.conflict,
         gains=gains,
         upper_limits=estimate.posterior.upper_limits,
         errors=errors,
+        evidence=evidence,
         features=features,
     )
 

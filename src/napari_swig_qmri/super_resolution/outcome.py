@@ -20,6 +20,7 @@ from napari_swig_qmri.super_resolution.engine import FAMILIAR_NOISE, noise_level
 from napari_swig_qmri.super_resolution.examination.solution_check import checked_with_solution
 from napari_swig_qmri.super_resolution.examination.verdict import departures_after
 from napari_swig_qmri.super_resolution.judgement import verdict_of
+from napari_swig_qmri.super_resolution.map_evidence import LR_MAPS, PRIOR, MapEvidence
 from napari_swig_qmri.super_resolution.preparation.problem import sees_t2_star
 from napari_swig_qmri.super_resolution.results import SuperResolution
 from napari_swig_qmri.super_resolution.solver.lr_term import lr_residual
@@ -53,6 +54,7 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
     gains = tuple((solution.gains / problem.gain_units).tolist())
     checks = checked_with_solution(problem, solution.maps, solution.gains, solution.noise.guides, solution.conflict)
     findings = [replace(found, after=check) for found, check in zip(plan.findings, checks, strict=True)]
+    evidence = _evidence(solution, plan)
     return SuperResolution(
         maps=_sr_maps(solution, plan),
         guides=_acquired(plan),
@@ -60,12 +62,13 @@ def result_of(solution: Solution, rehearsal: Rehearsal | Unrehearsed, plan: RunP
         lr_residual=_measured(plan, left.masked_fill(~problem.lr_valid, torch.nan), problem.lr_grid),
         lr_maps=_measured(plan, problem.measured_lr_maps, problem.lr_grid),
         standard_errors=_standard_errors(solution, plan),
+        evidence=evidence,
         conflict=None if solution.conflict is None else solution.conflict.numpy(),
         gains=gains,
         estimated=_estimated(plan),
         verdict=verdict_of(solution, left, rehearsal, problem, findings),
         notices=(*plan.notices, *departures_after(findings), *_findings(solution, plan)),
-        parameters=_parameters(solution, gains, plan, findings),
+        parameters={**_parameters(solution, gains, plan, findings), "evidence": _mean_evidence(evidence, problem)},
     )
 
 
@@ -74,6 +77,27 @@ def _standard_errors(solution: Solution, plan: RunPlan) -> QuantitativeMaps | No
     if solution.errors is None:
         return None
     return _measured(plan, solution.errors * solution.maps, plan.problem.hr_grid)
+
+
+def _evidence(solution: Solution, plan: RunPlan) -> MapEvidence | None:
+    """Shares of the sources in the maps of the result."""
+    if solution.evidence is None:
+        return None
+    names = tuple(name for name in QUANTITIES if name in plan.maps.names or name in _estimated(plan))
+    kept = torch.tensor([name in names for name in QUANTITIES])
+    return MapEvidence(
+        maps=names,
+        sources=(LR_MAPS, *(guide.name for guide in plan.guides), PRIOR),
+        information=solution.evidence.information[kept].numpy(),
+        detail=solution.evidence.detail[kept].numpy(),
+    )
+
+
+def _mean_evidence(evidence: MapEvidence | None, problem: Problem) -> dict[str, Any] | None:
+    """Mean shares over tissue, JSON-ready."""
+    if evidence is None:
+        return None
+    return evidence.means((problem.interpolate(problem.tissue.float()) > 0.5).numpy())
 
 
 def _sr_maps(solution: Solution, plan: RunPlan) -> QuantitativeMaps:

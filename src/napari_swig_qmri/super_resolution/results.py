@@ -19,9 +19,11 @@ from napari_swig_qmri.data.recognition.suffixes import ERROR_DESCRIPTION, RESULT
 from napari_swig_qmri.data.storage.files import UNKNOWN, describe_dataset, ignore_in_dataset, write_volumes
 from napari_swig_qmri.data.storage.output import check_free, check_output
 from napari_swig_qmri.data.volumes import FloatArray, QuantitativeMaps, Volume, WeightedImage
+from napari_swig_qmri.super_resolution.map_evidence import LR_MAPS, MapEvidence
 
 NOT_MEASURED = "not measured, estimated from the guides and the usual values of tissue"
 STANDARD_ERROR = "Standard error of the super-resolved map, in its unit, calibrated on simulated subjects"
+EVIDENCE = "Share of the measured map in the super-resolved one, averaged over a voxel of the former, in percent"
 REPORT = "report.html"  # name of the page on a run
 GOOD, LOOK, DO_NOT_USE = "good", "look", "do not use"  # verdicts
 
@@ -72,6 +74,8 @@ class SuperResolution:
     standard_errors
         Standard errors of the measured quantities among `maps`, in the same units; None after interpolation or
         regression. 68 % of the errors are smaller than one, and 95 % than two (docs/results.md has what was measured).
+    evidence
+        Shares of the LR maps, each guide and the local regression in each map; None after interpolation or regression.
     conflict
         ``(X, Y, Z)`` on the HR grid, from 0 (guides and LR maps agree) to 1 (the LR maps were followed); None
         after interpolation or regression.
@@ -102,6 +106,7 @@ class SuperResolution:
     lr_residual: QuantitativeMaps
     lr_maps: QuantitativeMaps
     standard_errors: QuantitativeMaps | None = None
+    evidence: MapEvidence | None = None
     conflict: FloatArray | None = None
     gains: tuple[float, ...] = ()
     estimated: Mapping[str, str] = field(default_factory=dict)
@@ -171,6 +176,24 @@ def error_volumes(result: SuperResolution) -> list[Volume]:
     return [replace(each, suffix=str(each.suffix).replace("map", "error")) for each in volumes]
 
 
+def evidence_volumes(result: SuperResolution) -> list[Volume]:
+    """Return the shares of the LR maps in the SR maps in percent as volumes; none after interpolation or regression."""
+    if result.evidence is None:
+        return []
+    evidence, sidecar = result.evidence, {**provenance(result), "Description": EVIDENCE}
+    titles = dict(zip(result.maps.names, result.maps.titles, strict=True))
+    return [
+        Volume(
+            data=evidence.information[number, evidence.sources.index(LR_MAPS)].astype(np.float32),
+            grid=result.maps.grid,
+            name=f"{titles[name]} evidence: {LR_MAPS} (%)",
+            suffix=f"{titles[name].replace('*', 'star')}evidence",
+            sidecar=sidecar,
+        )
+        for number, name in enumerate(evidence.maps)
+    ]
+
+
 def conflict_volume(result: SuperResolution) -> Volume | None:
     """Return the conflict map as a volume: 0 = guides and LR maps agree, 1 = the LR maps were followed."""
     if result.conflict is None:
@@ -216,8 +239,8 @@ def save_super_resolution(
 ) -> list[Path]:
     """Save a result as a BIDS derivative dataset.
 
-    Files of a subject go to its ``anat`` folder. The synthesised guides, LR residuals and the conflict map are
-    saved beside the maps, each with a JSON sidecar.
+    Files of a subject go to its ``anat`` folder. The synthesised guides, LR residuals, the conflict and evidence maps
+    are saved beside the maps, each with a JSON sidecar.
 
     Parameters
     ----------
@@ -298,7 +321,11 @@ def _result_volumes(result: SuperResolution, stem: str) -> list[tuple[str, Volum
         kinds = [other.suffix for other in synthesised_volumes(result)]
         number = "" if kinds.count(volume.suffix) == 1 else str(index)
         named.append((f"{stem}_desc-swigsynth{number}_{volume.suffix or UNKNOWN}.nii.gz", volume))
-    extra = [v for v in (*residual_volumes(result), conflict_volume(result)) if v and v.suffix != "residual"]
+    extra = [
+        v
+        for v in (*residual_volumes(result), conflict_volume(result), *evidence_volumes(result))
+        if v and v.suffix != "residual"
+    ]
     return [*named, *((f"{stem}_desc-swig_{volume.suffix}.nii.gz", volume) for volume in extra)]
 
 

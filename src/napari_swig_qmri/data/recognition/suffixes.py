@@ -21,9 +21,11 @@ QUANTITY_OF_SUFFIX = {
 RESIDUAL_UNITS = {"PDresidual": "arbitrary", "T1residual": "s", "T2residual": "s", "T2starresidual": "s"}
 ERROR_UNITS = {"PDerror": "arbitrary", "T1error": "s", "T2error": "s", "T2starerror": "s"}  # standard errors
 ERROR_DESCRIPTION = "swigsd"  # of files of standard errors, whose names end in the suffix of the map
+EVIDENCE = ("PDevidence", "T1evidence", "T2evidence", "T2starevidence")  # shares of the LR maps, in percent
 RESULTS = (
     *RESIDUAL_UNITS,
     *ERROR_UNITS,
+    *EVIDENCE,
     "residual",
     "conflict",
 )  # written by a super-resolution run in addition to its maps

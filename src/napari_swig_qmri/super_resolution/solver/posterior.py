@@ -56,7 +56,7 @@ class NegativeLogPosterior:
     def __call__(self, log_maps: Tensor) -> Tensor:
         """Sum of all terms, a scalar."""
         maps, departure = log_maps.exp(), log_maps - self.prior_mean
-        prior = (departure * multiply_voxelwise(self._prior_precision_per_voxel(), departure)).sum()
+        prior = (departure * multiply_voxelwise(self.prior_precision_per_voxel(), departure)).sum()
         return prior + self.guide_term(maps) + sum(each.misfit(maps) for each in self.observations)
 
     @property
@@ -158,7 +158,7 @@ class NegativeLogPosterior:
 
     def _curvature_and_descent(self, log_maps: Tensor, maps: Tensor) -> tuple[Tensor, Tensor]:
         """Gauss-Newton Hessian ``(3, 3, X, Y, Z)`` and descent direction ``(3, X, Y, Z)`` of guide term and prior."""
-        prior = self._prior_precision_per_voxel()
+        prior = self.prior_precision_per_voxel()
         descent = multiply_voxelwise(prior, self.prior_mean - log_maps)
         hessian = prior.expand(N_QUANTITIES, N_QUANTITIES, *maps.shape[1:]).clone()
         for model, image, precision in self.guide_terms():
@@ -168,7 +168,7 @@ class NegativeLogPosterior:
             hessian += weighted[:, None] * slope[None]
         return hessian, descent
 
-    def _prior_precision_per_voxel(self) -> Tensor:
+    def prior_precision_per_voxel(self) -> Tensor:
         """Inverse covariance of log maps ``(3, 3, X, Y, Z)``, or ``(3, 3, 1, 1, 1)`` where everything was measured."""
         known = self.prior_precision.view(N_QUANTITIES, N_QUANTITIES, 1, 1, 1)
         if self.unmeasured_precision is None:
