@@ -36,6 +36,9 @@ def test_a_run_becomes_layers_with_maps_on_top_and_the_rest_hidden() -> None:
         "PD SR standard error",
         "T1 SR standard error (ms)",
         "T2 SR standard error (ms)",
+        "PD evidence: LR maps (%)",
+        "T1 evidence: LR maps (%)",
+        "T2 evidence: LR maps (%)",
     ]
     for layer in layers:
         shown = LayerRecord.of(layer).volume

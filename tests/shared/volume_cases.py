@@ -11,6 +11,7 @@ from nibabel.orientations import axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from napari_swig_qmri.data.volumes import QuantitativeMaps, Volume, VoxelGrid, WeightedImage
 from napari_swig_qmri.physics.signal_models import SpinEcho
+from napari_swig_qmri.super_resolution.map_evidence import LR_MAPS, PRIOR, MapEvidence
 from napari_swig_qmri.super_resolution.results import SuperResolution
 
 PAIRS = ("RL", "AP", "SI")
@@ -70,9 +71,20 @@ def small_run(affine: np.ndarray = AFFINE) -> SuperResolution:
         conflict=generator.uniform(0, 1, hr.shape).astype(np.float32),
         gains=(812.0, 95.0),
         standard_errors=maps(hr, 0.1),
+        evidence=_evidence(hr),
         notices=("One thing was assumed.",),
         parameters={"method": "posterior", "lr_noise": {"T1": 0.02}},
     )
+
+
+def _evidence(grid: VoxelGrid) -> MapEvidence:
+    """Shares that differ by map and source and add up to 100 %: LR maps 20, 30 and 40 %."""
+    shares = np.empty((3, 4, *grid.shape), np.uint8)
+    for number in range(3):
+        of_sources = np.array([20 + 10 * number, 15, 5, 60 - 10 * number])
+        shares[number] = of_sources[:, None, None, None]
+    sources = (LR_MAPS, "sub-01 T1w", "sub-01 T2w", PRIOR)
+    return MapEvidence(maps=("PD", "T1", "T2"), sources=sources, information=shares, detail=shares)
 
 
 def painted(image: Image, voxel: tuple[int, int, int], value: int = 1) -> Labels:

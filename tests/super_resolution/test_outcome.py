@@ -56,6 +56,33 @@ def test_parameters_are_json_and_say_what_was_done():
     assert "research" in said["notice"]
 
 
+@pytest.mark.slow
+def test_evidence_adds_up_in_tissue_and_its_means_are_among_the_parameters():
+    evidence = usual().evidence
+    assert (evidence.maps, evidence.sources) == (NAMES, ("LR maps", "T1w", "T2w", "regression"))
+    for shares in (evidence.information, evidence.detail):
+        assert np.abs(shares[:, :, tissue()].sum(1, dtype=int) - 100).max() <= 2  # rounded
+        assert (shares.max(axis=(0, 2, 3, 4)) > 0).tolist() == [shares is evidence.information, True, True, True]
+    means = usual().parameters["evidence"]
+    for name, of_kinds in evidence.means(tissue()).items():
+        for kind, of_sources in of_kinds.items():
+            assert means[name][kind] == pytest.approx(of_sources, abs=10)  # over tissue as the run sees it
+    here = evidence.at("T1", tuple(np.argwhere(tissue())[0]))
+    assert sum(here["detail"].values()) == pytest.approx(100, abs=2)
+    assert here["detail"]["LR maps"] == 0
+
+
+def test_the_share_of_a_guide_falls_with_its_noise():
+    lr, guides = case()
+    t1w, t2w = (float(np.median(guide.data[tissue()])) for guide in guides)
+    usual_noise, noisier = (
+        solved(lr, guides, method="posterior", guide_noise=[0.1 * t1w, level * t2w]).parameters["evidence"]["T2"]
+        for level in (0.1, 10.0)
+    )
+    assert usual_noise["detail"]["T2w"] > 50
+    assert noisier["detail"]["T2w"] < 1
+
+
 def test_without_guides_maps_are_interpolated_and_it_is_said():
     lr, _ = case()
     result = solved(lr, [], voxel_size=3.0)

@@ -75,7 +75,7 @@ def test_results_without_a_bids_name_are_in_bidsignore(tmp_path):
     assert first == "mine/"
     ignored = {path.name for path in paths if any(fnmatch(path.name, line) for line in lines)}
     assert {name for name in ignored if name.endswith(".nii.gz")} == {
-        path.name for path in paths if re.search(r"_(\w*residual|conflict|weighted)\.nii\.gz$", path.name)
+        path.name for path in paths if re.search(r"_(\w*residual|\w*evidence|conflict|weighted)\.nii\.gz$", path.name)
     }
     assert ignored
     assert not any("map" in name for name in ignored)
@@ -135,3 +135,12 @@ def test_standard_errors_are_saved_beside_the_maps_and_are_no_maps_when_read(tmp
     kinds = {volume.name: volume.suffix for volume in read_folder(tmp_path)}
     assert kinds["sub-01 desc-swigsd T1map"] == "T1error"
     assert sorted(kind for kind in kinds.values() if kind == "T1map") == ["T1map"]
+
+
+def test_evidence_of_the_lr_maps_is_saved_in_percent_and_is_no_map_when_read(tmp_path):
+    files = {path.name: path for path in small_run().save(tmp_path)}
+    np.testing.assert_array_equal(nib.load(files["sub-01_desc-swig_T2evidence.nii.gz"]).get_fdata(), 40)
+    assert json.loads(files["sub-01_desc-swig_T2evidence.json"].read_text())["Description"].endswith("in percent")
+    kinds = {volume.name: volume.suffix for volume in read_folder(tmp_path)}
+    assert kinds["sub-01 desc-swig T2evidence"] == "T2evidence"
+    assert sorted(kind for kind in kinds.values() if kind == "T2map") == ["T2map"]
