@@ -1,11 +1,12 @@
 """Share of the errors that standard errors cover, on random simulated subjects, by map and tissue.
 
-    python benchmarks/standard_errors.py [--method METHOD] [--scans N] LABELS...
+    python benchmarks/standard_errors.py [--method METHOD] [--scans N] [--plot FILE] LABELS...
     python benchmarks/standard_errors.py --measured R1MAP PDMAP
 
 LABELS are label maps of BrainWeb. Subjects are those of `random_subject`, each with tissues, lesions, sequences, voxel
 sizes and noise of its own. One standard error should cover 68 %, and 1.96 of them 95 %. The last column is the root
 mean square of the errors over that of the standard errors, in fifths of the voxels with rising standard errors.
+`--plot` draws the observed share against the expected one, as median over subjects, per map and tissue.
 
 `--measured` takes the maps of a subject for the truth instead, R1 in 1/s: they are truncated to half the resolution
 with 2 % noise, without T2, and two spoiled gradient echoes (4 and 18 degrees) are guides.
@@ -19,7 +20,9 @@ import math
 import nibabel as nib
 import numpy as np
 from brains import table
+from matplotlib.figure import Figure
 from scipy.ndimage import binary_dilation
+from scipy.stats import norm
 
 from napari_swig_qmri import Options, QuantitativeMaps, Spgr, VoxelGrid, degrade, super_resolve
 from napari_swig_qmri.simulation.label_maps import random_crop
@@ -30,6 +33,9 @@ EDGE, SEED = 64, 41  # HR voxels of a part of a head, and the seed of all subjec
 TISSUES = ("WM and GM", "borders", "CSF", "lesions")
 FLUID = 0.5  # s, T2
 LEAST = 50  # voxels of a tissue
+EXPECTED = np.array([10, 20, 30, 40, 50, 60, 68.27, 80, 90, 95, 99])  # % of the errors
+WIDTHS = norm.ppf(0.5 + EXPECTED / 200)  # of intervals that hold them, in standard errors
+ONE, TWO = (int(np.argmin(np.abs(EXPECTED - share))) for share in (68.27, 95))
 
 
 def main() -> None:
@@ -38,11 +44,12 @@ def main() -> None:
     parser.add_argument("--measured", nargs=2, metavar=("R1MAP", "PDMAP"))
     parser.add_argument("--method", default="network")
     parser.add_argument("--scans", type=int, default=24)
+    parser.add_argument("--plot", metavar="FILE")
     options = parser.parse_args()
     if options.measured:
         print(table(("map", "68 %", "95 %", "fifths"), measured_subject(*options.measured)))
         return
-    shares: dict[tuple[str, str], list[tuple[float, float]]] = {}
+    shares: dict[tuple[str, str], list[list[float]]] = {}  # observed, for each subject, as `EXPECTED`
     ratios: dict[str, list[list[float]]] = {}
     for number in range(options.scans):
         label_map = options.labels[number % len(options.labels)]
@@ -62,12 +69,12 @@ def main() -> None:
             for tissue, where in tissues.items():
                 if where.sum() >= LEAST:
                     within = np.abs(errors[where]) / stated[where]
-                    found = (100 * float(np.mean(within < 1)), 100 * float(np.mean(within < 1.96)))
+                    found = [100 * float(np.mean(within < width)) for width in WIDTHS]
                     shares.setdefault((name, tissue), []).append(found)
             ratios.setdefault(name, []).append(in_fifths(errors[subject.mask], stated[subject.mask]))
     rows = []
     for (name, tissue), found in sorted(shares.items(), key=lambda each: (each[0][0], TISSUES.index(each[0][1]))):
-        one, two = np.array(found).T
+        one, two = np.array(found).T[[ONE, TWO]]
         spread = [
             f"{np.median(each):.0f} ({np.quantile(each, 0.1):.0f} to {np.quantile(each, 0.9):.0f})"
             for each in (one, two)
@@ -75,6 +82,25 @@ def main() -> None:
         fifths = np.median(ratios[name], axis=0)
         rows.append((name, tissue, str(len(found)), *spread, " ".join(f"{each:.2f}" for each in fifths)))
     print(table(("map", "tissue", "subjects", "68 %: median (10th to 90th)", "95 %", "fifths"), rows))
+    if options.plot:
+        drawn(shares).savefig(options.plot, dpi=100)
+
+
+def drawn(shares: dict[tuple[str, str], list[list[float]]]) -> Figure:
+    """Observed against expected coverage by map and tissue, as median and 10th to 90th percentile over subjects."""
+    names = sorted({name for name, _ in shares})
+    figure = Figure(figsize=(3.4 * len(names), 3.7), layout="constrained")
+    for name, axes in zip(names, np.atleast_1d(figure.subplots(1, len(names), sharey=True)), strict=True):
+        axes.plot([0, 100], [0, 100], color="0.6", linewidth=1)
+        for tissue in TISSUES:
+            if found := shares.get((name, tissue)):
+                low, median, high = np.quantile(found, [0.1, 0.5, 0.9], axis=0)
+                (line,) = axes.plot(EXPECTED, median, label=tissue, linewidth=1.8)
+                axes.fill_between(EXPECTED, low, high, color=line.get_color(), alpha=0.08, linewidth=0)
+        axes.set(title=name, xlabel="expected, %", xlim=(0, 100), ylim=(0, 100), aspect="equal")
+    axes.legend(loc="lower right", frameon=False, fontsize="small")
+    figure.supylabel("observed, %", fontsize="medium")
+    return figure
 
 
 def measured_subject(r1_file: str, pd_file: str) -> list[tuple[str, ...]]:

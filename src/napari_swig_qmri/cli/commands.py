@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,19 +12,28 @@ import numpy as np
 
 from napari_swig_qmri.cli.console import Report, drain, plan_report, say
 from napari_swig_qmri.cli.contrast_options import settings_text
-from napari_swig_qmri.cli.guide_inputs import read_guides_with
+from napari_swig_qmri.cli.guide_inputs import read_guides_with, sequences_of
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
 from napari_swig_qmri.data.inputs import other_subject, paths_of, read_maps, subject_of
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
+from napari_swig_qmri.data.storage.input_files import InputFile
 from napari_swig_qmri.data.storage.output import check_output
+from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import cost_text, size_text
-from napari_swig_qmri.super_resolution.results import REPORT, SuperResolution, save_super_resolution
+from napari_swig_qmri.super_resolution.options import AUTO
+from napari_swig_qmri.super_resolution.results import (
+    REPORT,
+    SuperResolution,
+    result_folder,
+    save_super_resolution,
+)
+from napari_swig_qmri.super_resolution.weights import WEIGHTS
 
 if TYPE_CHECKING:
     from napari_swig_qmri.cli.parameters import MapArguments
     from napari_swig_qmri.data.inputs import MapFiles
-    from napari_swig_qmri.data.volumes import BoolArray, Volume, WeightedImage
+    from napari_swig_qmri.data.volumes import BoolArray, WeightedImage
     from napari_swig_qmri.super_resolution.options import Options
     from napari_swig_qmri.super_resolution.plan import RunPlan
 
@@ -63,18 +72,46 @@ def super_resolve_files(
     result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
     say(*(text for text in (*result.notices, *result.verdict.reasons) if text not in statements))
-    others = [mask_path, options.b1 or given.transmit_map]
-    sources = [
-        *given.paths,
-        *paths_of(given.t2star),
-        *paths_of(guide_volumes),
-        *(each for each in others if isinstance(each, Path)),
-    ]
+    inputs = _inputs(arguments, given, sequences_of(guide_volumes, guide_paths, sequences), options, mask_path)
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
-    files = save_super_resolution(result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla)
+    files = save_super_resolution(
+        result,
+        output,
+        stem=stem,
+        overwrite=overwrite,
+        sources=list(dict.fromkeys(path for path, *_ in inputs)),
+        field_strength=tesla,
+        run={
+            "Options": result.parameters["options"],
+            "Units": arguments.units,
+            "Inputs": [
+                asdict(InputFile.of(path, role, result_folder(output, stem), text)) for path, role, text in inputs
+            ],
+        },
+    )
     if with_report:
         files.append(write_report(result, output, seconds))
     return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
+
+
+def _inputs(
+    arguments: MapArguments,
+    given: MapFiles,
+    guides: Mapping[Path, str],
+    options: Options,
+    mask_path: Path | None,
+) -> list[tuple[Path, str, str]]:
+    """Files that a run has read, each with its role and its sequence as in `InputFile`."""
+    roles = {path.resolve(): name for name, path in arguments.named.items()}
+    maps = [*given.paths, *paths_of(given.t2star)]
+    transmit = given.transmit_map.path if isinstance(given.transmit_map, Volume) else given.transmit_map
+    others = {"mask": mask_path, "b1": options.b1 or transmit, "weights": options.weights}
+    files = {role: Path(path) for role, path in others.items() if isinstance(path, str | Path) and path not in WEIGHTS}
+    return [
+        *((path, roles.get(path.resolve(), "map"), AUTO) for path in maps),
+        *((path, "guide", text) for path, text in guides.items()),
+        *((path, role, AUTO) for role, path in files.items() if path.exists()),  # weights may be those of a hub
+    ]
 
 
 def read_run_maps(arguments: MapArguments, options: Options) -> MapFiles:

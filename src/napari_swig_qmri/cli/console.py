@@ -25,21 +25,9 @@ FIRST_PAUSE, LONGEST_PAUSE = 10.0, 60.0  # s, between lines of progress
 
 # Options of commands that messages name
 NAMED = (
-    *("adapt", "all_maps", "b1", "device", "guide", "interpolate", "keep_noise", "lr_lock", "maps_from", "mask"),
-    *(
-        "method",
-        "overwrite",
-        "pd",
-        "sequence",
-        "t1",
-        "t2",
-        "units",
-        "voxel_size",
-        "weights",
-        "radius",
-        "change",
-        "places",
-    ),
+    *("adapt", "all_maps", "b1", "change", "changed_inputs", "device", "guide", "inputs", "interpolate"),
+    *("keep_noise", "lr_lock", "maps_from", "mask", "method", "overwrite", "pd", "places", "radius"),
+    *("sequence", "t1", "t2", "units", "voxel_size", "weights"),
 )
 _OPTIONS = {name: f"--{name.replace('_', '-')}" for name in NAMED}
 _SENTENCES = ("notices", "reasons", "statements")  # entries of reports

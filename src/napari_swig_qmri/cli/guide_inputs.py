@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 from napari_swig_qmri.cli.guide_sequences import AUTO, GuideSequence, parse_sequence
-from napari_swig_qmri.data.inputs import check_given_once, read_guides
+from napari_swig_qmri.data.inputs import check_given_once, paths_of, read_guides
 from napari_swig_qmri.data.interpretation import AGENT_WARNING, as_guide, is_contrast_enhanced, is_map
 from napari_swig_qmri.data.recognition.sidecars import field_strength_of
 from napari_swig_qmri.data.volumes import Volume, WeightedImage
@@ -42,6 +42,15 @@ def read_guides_with(paths: Sequence[Path], texts: Sequence[str]) -> tuple[list[
         guides += [_guide(volume, sequence) for volume in found]
     check_given_once(volumes)
     return volumes, guides
+
+
+def sequences_of(volumes: Sequence[Volume], paths: Sequence[Path], texts: Sequence[str]) -> dict[Path, str]:
+    """Files of guides that were read from `paths`, each with the text of the sequence that it was given."""
+    told = dict(zip((path.resolve() for path in paths), texts, strict=False))
+    return {
+        path: next((told[each] for each in (path.resolve(), *path.resolve().parents) if each in told), AUTO)
+        for path in paths_of(volumes)
+    }
 
 
 def _guide(volume: Volume, sequence: GuideSequence) -> WeightedImage:

@@ -1,4 +1,4 @@
-"""Arguments and options of the commands ``validate`` and ``audit``."""
+"""Arguments and options of the commands ``validate``, ``audit`` and ``rerun``."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from napari_swig_qmri.cli.console import print_report, refusals
+from napari_swig_qmri.cli.console import NOT_TO_BE_USED, print_report, refusals
 from napari_swig_qmri.cli.parameters import (
     DryRun,
     Json,
     Maps,
+    OutputFolder,
     Overwrite,
     PdFile,
     Quiet,
@@ -68,6 +69,13 @@ def add_proof_commands(app: typer.Typer) -> None:
             "swig-qmri audit case/lr --guide case/guides --change 0.97,1.1,1.8 --json",
         ),
     )(_audit)
+    app.command(
+        "rerun",
+        epilog=examples(
+            "swig-qmri rerun out/sub-01/anat/sub-01_desc-swig_T1map.json -o again",
+            "swig-qmri rerun sub-01_desc-swig_T1map.json --inputs case -o again --json",
+        ),
+    )(_rerun)
 
 
 def _validate(
@@ -148,6 +156,35 @@ def _audit(
         from napari_swig_qmri.cli.proof_commands import audit_run
 
         print_report(audit_run(_run_of(context.params), radius or (), factors, places), as_json)
+
+
+def _rerun(
+    result: Annotated[Path, typer.Argument(metavar="RESULT.json", help="JSON file beside a super-resolved map.")],
+    output: OutputFolder,
+    inputs: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--inputs",
+            metavar="FOLDER",
+            help="Folder that holds maps, guides and the other inputs, if they were moved; may be repeated.",
+        ),
+    ] = None,
+    changed_inputs: Annotated[
+        bool, typer.Option("--changed-inputs", help="Take inputs whose content is no longer that of the run.")
+    ] = False,
+    overwrite: Overwrite = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Repeat a run from the sidecar of its result, and say whether the maps are equal."""
+    with refusals(quiet):
+        from napari_swig_qmri.cli.proof_commands import rerun
+        from napari_swig_qmri.super_resolution.results import DO_NOT_USE
+
+        report = rerun(result, output, inputs or [], changed_inputs=changed_inputs, overwrite=overwrite)
+        print_report(report, as_json)
+    if report["verdict"] == DO_NOT_USE:
+        raise typer.Exit(NOT_TO_BE_USED)
 
 
 def _run_of(given: Mapping[str, Any]) -> RunArguments:

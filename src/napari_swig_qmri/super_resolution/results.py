@@ -236,6 +236,7 @@ def save_super_resolution(
     overwrite: bool = False,
     sources: Sequence[str | Path] = (),
     field_strength: float | None = None,
+    run: Mapping[str, Any] | None = None,
 ) -> list[Path]:
     """Save a result as a BIDS derivative dataset.
 
@@ -257,6 +258,8 @@ def save_super_resolution(
         Files that the result was made from, recorded in the sidecars.
     field_strength
         Field strength of the measured maps in T, recorded in the sidecars.
+    run
+        What ``swig-qmri rerun`` needs to repeat the run, JSON-ready; entry ``Run`` of the sidecars.
 
     Returns
     -------
@@ -285,18 +288,25 @@ def save_super_resolution(
     _check_values(result)
     stem = _stem_of(sources) if stem is None else stem
     volumes = dict(_result_volumes(result, stem))
-    subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
-    place = folder.joinpath(*subject, "anat") if subject else folder
+    place = result_folder(folder, stem)
     targets = [place / name for name in volumes]
     check_free(targets, overwrite, "use `overwrite`")
     place.mkdir(parents=True, exist_ok=True)
     origin: dict[str, Any] = relative_sources(sources, place)
     if field_strength is not None:
         origin["MagneticFieldStrength"] = field_strength
+    if run is not None:
+        origin["Run"] = dict(run)
     traced = [replace(volume, sidecar={**volume.sidecar, **origin}) for volume in volumes.values()]
     written = write_volumes(zip(traced, targets, strict=True), overwrite)
     written += describe_dataset(folder, "Super-resolved quantitative maps")
     return [*written, *ignore_in_dataset(folder, [f"*_{kind}.*" for kind in (*RESULTS, UNKNOWN)])]
+
+
+def result_folder(folder: Path, stem: str) -> Path:
+    """Folder in a dataset that the files of a result go to."""
+    subject = [part for part in stem.split("_") if part.startswith(("sub-", "ses-"))]
+    return folder.joinpath(*subject, "anat") if subject else folder
 
 
 def _stem_of(sources: Sequence[str | Path]) -> str:
