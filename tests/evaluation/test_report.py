@@ -50,8 +50,14 @@ def test_it_needs_nothing_from_elsewhere(page):
 
 def test_every_picture_has_a_text_that_says_what_it_shows(page):
     pictures = [attributes for tag, attributes in page.tags if tag == "img"]
-    assert len(pictures) == 3 * 5  # measured and super-resolved twice, and the standard error
-    assert all("map" in each["alt"] or "Standard error" in each["alt"] for each in pictures)
+    assert len(pictures) == 3 * 7  # measured and super-resolved twice, standard error, residual and evidence
+    starts = ("Measured", "Super-resolved", "Standard error of", "LR residual of", "Share of the LR maps in")
+    assert all(each["alt"].startswith(starts) and "an axial slice" in each["alt"] for each in pictures)
+
+
+def test_each_map_says_where_it_comes_from(page):
+    assert "Comes from: regression 60 %, LR maps 20 %, sub-01 T1w 15 %, sub-01 T2w 5 %. Its detail: " in page.text
+    assert "Comes from: " not in report_page(run(evidence=None))
 
 
 def test_it_says_how_the_maps_were_made_and_what_they_cannot_tell(page):
@@ -68,7 +74,7 @@ def test_reasons_of_a_verdict_are_escaped():
 
 def test_maps_without_standard_errors_say_so():
     page = Page(report_page(run(standard_errors=None)))
-    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 * 4
+    assert len([tag for tag, _ in page.tags if tag == "img"]) == 3 * 6
     assert "none" in page.text
 
 

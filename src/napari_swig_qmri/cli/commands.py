@@ -6,7 +6,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from napari_swig_qmri.data.storage.input_files import InputFile
 from napari_swig_qmri.data.storage.output import check_output
 from napari_swig_qmri.data.volumes import Volume
 from napari_swig_qmri.data.wording import cost_text, size_text
+from napari_swig_qmri.evaluation.report.proofs import Proofs, read_proofs
 from napari_swig_qmri.super_resolution.options import AUTO
 from napari_swig_qmri.super_resolution.results import (
     REPORT,
@@ -72,46 +73,44 @@ def super_resolve_files(
     result = drain(super_resolution_steps(planned))
     seconds = time.perf_counter() - started
     say(*(text for text in (*result.notices, *result.verdict.reasons) if text not in statements))
-    inputs = _inputs(arguments, given, sequences_of(guide_volumes, guide_paths, sequences), options, mask_path)
+    place = result_folder(output, stem)
+    told = sequences_of(guide_volumes, guide_paths, sequences)
+    run = run_record(arguments, given, told, options, mask_path, place)
+    sources = list(dict.fromkeys(place / each["file"] for each in run["Inputs"]))
     tesla = field_strength_of(*(volume.sidecar for volume in given.volumes))
     files = save_super_resolution(
-        result,
-        output,
-        stem=stem,
-        overwrite=overwrite,
-        sources=list(dict.fromkeys(path for path, *_ in inputs)),
-        field_strength=tesla,
-        run={
-            "Options": result.parameters["options"],
-            "Units": arguments.units,
-            "Inputs": [
-                asdict(InputFile.of(path, role, result_folder(output, stem), text)) for path, role, text in inputs
-            ],
-        },
+        result, output, stem=stem, overwrite=overwrite, sources=sources, field_strength=tesla, run=run
     )
+    proofs = read_proofs(output, run)
     if with_report:
-        files.append(write_report(result, output, seconds))
-    return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds)
+        files.append(write_report(result, output, seconds, proofs, run["Inputs"]))
+    return _super_resolution_report(result, planned.problem.tissue.numpy(), files, seconds, proofs)
 
 
-def _inputs(
+def run_record(
     arguments: MapArguments,
     given: MapFiles,
     guides: Mapping[Path, str],
     options: Options,
     mask_path: Path | None,
-) -> list[tuple[Path, str, str]]:
-    """Files that a run has read, each with its role and its sequence as in `InputFile`."""
+    folder: Path,
+) -> dict[str, Any]:
+    """What repeats a run whose results lie in `folder`, JSON-ready: options, unit of the maps, and all inputs.
+
+    `guides` are the files of guides with the texts of their sequences.
+    """
     roles = {path.resolve(): name for name, path in arguments.named.items()}
     maps = [*given.paths, *paths_of(given.t2star)]
     transmit = given.transmit_map.path if isinstance(given.transmit_map, Volume) else given.transmit_map
     others = {"mask": mask_path, "b1": options.b1 or transmit, "weights": options.weights}
     files = {role: Path(path) for role, path in others.items() if isinstance(path, str | Path) and path not in WEIGHTS}
-    return [
+    inputs = [
         *((path, roles.get(path.resolve(), "map"), AUTO) for path in maps),
         *((path, "guide", text) for path, text in guides.items()),
         *((path, role, AUTO) for role, path in files.items() if path.exists()),  # weights may be those of a hub
     ]
+    records = [asdict(InputFile.of(path, role, folder, text)) for path, role, text in inputs]
+    return {"Options": options.to_record(), "Units": arguments.units, "Inputs": records}
 
 
 def read_run_maps(arguments: MapArguments, options: Options) -> MapFiles:
@@ -157,7 +156,7 @@ def run_plan_report(plan: RunPlan, statements: Sequence[str]) -> Report:
 
 
 def _super_resolution_report(
-    result: SuperResolution, tissue: BoolArray, files: Sequence[Path], seconds: float
+    result: SuperResolution, tissue: BoolArray, files: Sequence[Path], seconds: float, proofs: Proofs
 ) -> Report:
     with np.errstate(divide="ignore", invalid="ignore"):
         relative = np.abs(result.lr_residual.data / result.lr_maps.data)[:, tissue]
@@ -170,6 +169,7 @@ def _super_resolution_report(
         *(f"LR residual of {name}: {100 * value:.3g} % (median over tissue)" for name, value in residual.items()),
         *(f"wrote {path}" for path in files),
         f"Verdict: {result.verdict.word}",
+        *([proofs.detection_limit] if proofs.detection_limit else []),
         f"These maps are {RESEARCH_NOTICE}.",
     ]
     return {
@@ -180,6 +180,7 @@ def _super_resolution_report(
         "median_relative_lr_residual": residual,
         "verdict": result.verdict.word,
         "reasons": list(result.verdict.reasons),
+        "detection_limit": proofs.detection_limit or None,
         "notices": list(result.notices),
         "parameters": dict(result.parameters),
         "text": "\n".join(lines),

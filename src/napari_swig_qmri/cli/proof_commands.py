@@ -11,21 +11,23 @@ from typing import TYPE_CHECKING, Any
 import nibabel as nib
 import numpy as np
 
-from napari_swig_qmri.cli.commands import planned_run, read_run_maps, run_plan_report, super_resolve_files
+from napari_swig_qmri.cli.commands import planned_run, read_run_maps, run_plan_report, run_record, super_resolve_files
 from napari_swig_qmri.cli.console import Report, drain, finite, say
+from napari_swig_qmri.cli.guide_inputs import sequences_of
 from napari_swig_qmri.cli.parameters import MapArguments
 from napari_swig_qmri.cli.statements import guide_statements, map_statements
 from napari_swig_qmri.data.provenance import SOFTWARE, version_of
 from napari_swig_qmri.data.storage.input_files import FoundFile, InputFile, find_again
 from napari_swig_qmri.data.storage.output import check_output, write_text
 from napari_swig_qmri.data.wording import joined
+from napari_swig_qmri.evaluation.report.proofs import AUDIT_FILE, VALIDATION_FILE
 from napari_swig_qmri.physics.quantities import QUANTITIES
 from napari_swig_qmri.super_resolution.options import Options
 
 if TYPE_CHECKING:
     from napari_swig_qmri.super_resolution.plan import RunPlan
 
-VALIDATION_FILE, AUDIT_FILE, AUDIT_FIGURE = "validation.json", "audit.json", "audit.png"
+AUDIT_FIGURE = "audit.png"
 BIT_EQUAL = "bit-equal"
 
 
@@ -47,11 +49,11 @@ def validate_run(arguments: RunArguments) -> Report:
     """Score guides and frequencies of the maps that are left out; with `dry_run`, only report what would be."""
     from napari_swig_qmri.evaluation.held_out import format_held_out, hold_out  # loads torch: over a second
 
-    planned, dry = _planned(arguments, [VALIDATION_FILE], _would_leave_out)
+    planned, run, dry = _planned(arguments, [VALIDATION_FILE], _would_leave_out)
     if dry is not None:
         return dry
     found = drain(hold_out(planned))
-    files = _written(arguments.output, {VALIDATION_FILE: found.to_json()})
+    files = _written(arguments.output, {VALIDATION_FILE: {**found.to_json(), "Run": run}})
     return _report(found.to_json(), format_held_out(found), files)
 
 
@@ -69,12 +71,12 @@ def audit_run(arguments: RunArguments, radii: Sequence[float], change: Sequence[
         n = n_places * len(KINDS) * len(radii or RADII)
         return f"Would solve {n} small boxes with a lesion in them."
 
-    planned, dry = _planned(arguments, [AUDIT_FILE, AUDIT_FIGURE], would_plant)
+    planned, run, dry = _planned(arguments, [AUDIT_FILE, AUDIT_FIGURE], would_plant)
     steps = audit_lesions(planned, radii=radii or RADII, change=change or INFLAMED, n_places=n_places)
     if dry is not None:
         return dry
     audit = drain(steps)
-    files = _written(arguments.output, {AUDIT_FILE: audit.to_json()})
+    files = _written(arguments.output, {AUDIT_FILE: {**audit.to_json(), "Run": run}})
     if arguments.output is not None:
         files.append(draw_audit(arguments.output / AUDIT_FIGURE, audit))
     return _report(audit.to_json(), format_audit(audit), files)
@@ -183,21 +185,24 @@ def _other_versions(told: Mapping[str, Any], report: Report) -> list[str]:
 
 def _planned(
     arguments: RunArguments, files: Sequence[str], would: Callable[[RunPlan], str]
-) -> tuple[RunPlan, Report | None]:
-    """Plan of a run, with the report of a dry run if it is one."""
+) -> tuple[RunPlan, dict[str, Any], Report | None]:
+    """Plan of a run and the record of its inputs, with the report of a dry run if it is one."""
     given = read_run_maps(arguments.maps, arguments.options)
     if arguments.output is not None and not arguments.dry_run:
         check_output(arguments.output, files, overwrite=arguments.overwrite)
     volumes, guides, planned = planned_run(
         given, arguments.guides, arguments.sequences, arguments.options, arguments.mask
     )
+    told = sequences_of(volumes, arguments.guides, arguments.sequences)
+    folder = arguments.output or Path()
+    run = run_record(arguments.maps, given, told, arguments.options, arguments.mask, folder)
     if given.transmit_map is not None and any(found.transmit_field for found in planned.findings):
         planned = replace(planned, options=replace(planned.options, b1=given.transmit_map))
     if not arguments.dry_run:
         say(*planned.notices)
-        return planned, None
+        return planned, run, None
     statements = (*map_statements(given), *guide_statements(volumes, guides), *planned.notices, would(planned))
-    return planned, run_plan_report(planned, statements)
+    return planned, run, run_plan_report(planned, statements)
 
 
 def _would_leave_out(planned: RunPlan) -> str:

@@ -12,13 +12,12 @@ from matplotlib.figure import Figure
 
 from napari_swig_qmri.data.provenance import RESEARCH_NOTICE
 from napari_swig_qmri.data.storage.output import replacing
-from napari_swig_qmri.evaluation.audit_text import SHOWN_IN
+from napari_swig_qmri.evaluation.audit_text import COLOURS, SHOWN_IN
 from napari_swig_qmri.evaluation.lesion_audit import INVENTED, KEPT
 
 if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.lesion_audit import LesionAudit
 
-COLOURS = {"both": "#222222", "maps": "#3b6fb6", "guides": "#d1495b"}
 WIDTH, HEIGHT, DPI = 3.6, 3.6, 150  # inch, of the curves of a map
 SHOWN = (-20, 140)  # %
 

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from napari_swig_qmri.evaluation.lesion_audit import LesionAudit
 
 SHOWN_IN = {"both": "both", "maps": "maps only", "guides": "guides only"}
+COLOURS = {"both": "#222222", "maps": "#3b6fb6", "guides": "#d1495b"}
 
 
 def format_audit(audit: LesionAudit) -> str:

@@ -220,6 +220,12 @@ class Options:
         """Return the options as JSON-ready values, by name."""
         return {each.name: _plain(getattr(self, each.name)) for each in fields(self)}
 
+    def to_record(self) -> dict[str, Any]:
+        """Return the options as `to_json` does, with files by name: folders may have the names of persons."""
+        values = self.to_json()
+        files = {name: Path(values[name]) for name in ("b1", "weights") if values[name] is not None}
+        return values | {name: path.name for name, path in files.items() if path.exists()}
+
 
 def _plain(value: Any) -> Any:
     """Value made of None, texts, numbers, lists and dicts only."""

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import groupby
 from operator import itemgetter
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -221,9 +220,7 @@ def _parameters(
 ) -> dict[str, Any]:
     """Every setting of a run and what it found, JSON-ready."""
     problem, options, method = plan.problem, plan.options, _method_that_ran(solution, plan.guides)
-    given = options.to_json()
-    files = {name: Path(given[name]) for name in ("b1", "weights") if given[name] is not None}
-    given |= {name: path.name for name, path in files.items() if path.exists()}  # folders may have names of persons
+    given = options.to_record()
     weights = {"name": given["weights"] or DEFAULT_WEIGHTS, "sha256": plan.weights_sha256}
     errors = solution.adaptation and dict(zip(("error_before", "error_after"), solution.adaptation, strict=True))
     noises = solution.noise.lr_maps.tolist()

@@ -12,12 +12,15 @@ from napari_swig_qmri.data.provenance import RESEARCH_NOTICE, SOFTWARE, version_
 from napari_swig_qmri.data.storage.files import ignore_in_dataset
 from napari_swig_qmri.data.storage.output import replacing
 from napari_swig_qmri.data.wording import size_text
+from napari_swig_qmri.evaluation.audit_text import COLOURS, SHOWN_IN
 from napari_swig_qmri.evaluation.report.pictures import Picture, head_of, slice_pictures
+from napari_swig_qmri.evaluation.report.proofs import Proofs, audit_plots, audit_rows, validation_rows
 from napari_swig_qmri.physics.weighting import weighting_of
+from napari_swig_qmri.super_resolution.map_evidence import listed
 from napari_swig_qmri.super_resolution.results import REPORT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
     from napari_swig_qmri.super_resolution.results import SuperResolution
@@ -42,10 +45,16 @@ class MapSummary:
     error: str  # median standard error
     relative_error: str
     residual: str  # median of the LR residual, relative
+    evidence: str  # where the map and its detail come from; empty after interpolation or regression
     pictures: tuple[Picture, ...]
 
 
-def report_page(result: SuperResolution, seconds: float | None = None) -> str:
+def report_page(
+    result: SuperResolution,
+    seconds: float | None = None,
+    proofs: Proofs | None = None,
+    inputs: Sequence[Mapping[str, str]] = (),
+) -> str:
     """Return a result as an HTML page.
 
     Parameters
@@ -54,6 +63,10 @@ def report_page(result: SuperResolution, seconds: float | None = None) -> str:
         Result of a run.
     seconds
         Duration of the run; left out if None.
+    proofs
+        What held-out data and planted lesions have shown; without it the page says how to find out.
+    inputs
+        Files of the run as its record in the sidecars has them, with ``role``, ``file`` and ``sha256``.
 
     Examples
     --------
@@ -71,7 +84,7 @@ def report_page(result: SuperResolution, seconds: float | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    parameters = result.parameters
+    parameters, proofs = result.parameters, proofs or Proofs()
     page: str = environment.get_template(TEMPLATE).render(
         verdict=result.verdict,
         notice=RESEARCH_NOTICE,
@@ -80,6 +93,12 @@ def report_page(result: SuperResolution, seconds: float | None = None) -> str:
         conflict=None if result.conflict is None else f"{100 * float(np.mean(result.conflict > 0.5)):.2g} %",
         facts=_facts(result, seconds),
         notices=result.notices,
+        proofs=proofs,
+        validation=list(validation_rows(proofs.validation or {"guides": (), "lr_maps": {}})),
+        audit=list(audit_rows(proofs.audit or {"results": ()})),
+        plots=[] if proofs.audit is None else audit_plots(proofs.audit),
+        legend={SHOWN_IN[kind]: colour for kind, colour in COLOURS.items()},
+        inputs=inputs,
         caveats=CAVEATS,
         parameters=list(_flat(parameters)),
         versions={name: version_of(name) for name in SOFTWARE},
@@ -87,11 +106,17 @@ def report_page(result: SuperResolution, seconds: float | None = None) -> str:
     return page
 
 
-def write_report(result: SuperResolution, folder: Path, seconds: float | None = None) -> Path:
+def write_report(
+    result: SuperResolution,
+    folder: Path,
+    seconds: float | None = None,
+    proofs: Proofs | None = None,
+    inputs: Sequence[Mapping[str, str]] = (),
+) -> Path:
     """Write the page on a result into a folder, in place of an earlier one, and return its path."""
     path = folder / REPORT
     with replacing() as part:
-        part(path).write_text(report_page(result, seconds), encoding="utf-8")
+        part(path).write_text(report_page(result, seconds, proofs, inputs), encoding="utf-8")
     ignore_in_dataset(folder, [REPORT])
     return path
 
@@ -109,8 +134,17 @@ def _summaries(result: SuperResolution) -> Iterator[MapSummary]:
             error="none" if errors is None else f"{factor * float(np.median(errors)):.2g}{unit}",
             relative_error="none" if errors is None else f"{100 * float(np.median(errors / values[inside])):.2g} %",
             residual=_residual(result, name),
+            evidence=_evidence(result, name),
             pictures=slice_pictures(result, name),
         )
+
+
+def _evidence(result: SuperResolution, name: str) -> str:
+    """Sentences on where a map and its detail come from, on average over the head."""
+    if result.evidence is None or name not in result.evidence.maps:
+        return ""
+    shares = result.evidence.means(head_of(result))[name]
+    return f"Comes from: {listed(shares['information'])}. Its detail: {listed(shares['detail'])}."
 
 
 def _residual(result: SuperResolution, name: str) -> str:

@@ -15,17 +15,18 @@ from scipy.ndimage import affine_transform
 
 from napari_swig_qmri.data.volumes import bright_voxels
 from napari_swig_qmri.physics.quantities import QUANTITIES
+from napari_swig_qmri.super_resolution.map_evidence import LR_MAPS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from napari_swig_qmri.data.volumes import BoolArray, FloatArray
+    from napari_swig_qmri.data.volumes import BoolArray, FloatArray, VoxelGrid
     from napari_swig_qmri.super_resolution.results import SuperResolution
 
 WIDTH = 420  # pixels
 UPPER = 0.98  # quantile of a map that has the brightest colour
 BRIGHTEST = 3.0  # times the median: at most that, for fluid has many times the T2 of tissue
-ERROR_COLOURS = "viridis"
+ERROR_COLOURS, RESIDUAL_COLOURS, EVIDENCE_COLOURS = "viridis", "vik", "cividis"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,7 @@ class Picture:
     title: str
     text: str  # for readers who do not see it
     data: str  # data URL
-    kind: str  # "lr", "sr" or "error"
+    kind: str  # "lr", "sr", "error", "residual" or "evidence"
 
 
 def head_of(result: SuperResolution) -> BoolArray:
@@ -47,43 +48,95 @@ def head_of(result: SuperResolution) -> BoolArray:
 
 
 def slice_pictures(result: SuperResolution, name: str) -> tuple[Picture, ...]:
-    """Measured map, SR map and its standard error in the axial slice with the most tissue; what exists of them."""
+    """Pictures of a map in the axial slice with the most tissue; those that exist.
+
+    The measured map, the SR map, its standard error, the LR residual, and the share of the LR maps.
+    """
     return tuple(_pictures(result, name))
 
 
+@dataclass(frozen=True, eq=False)
+class _AxialSlice:
+    """A slice of the grid of a result, with the front up."""
+
+    grid: VoxelGrid
+    number: int
+
+    def png(self, volume: FloatArray, limits: tuple[float, float], colours: str) -> str:
+        """Data URL of the slice of a volume ``(X, Y, Z)``, whose colours lie between the limits."""
+        low, high = limits
+        plane = np.nan_to_num(_upright(volume, self.grid.affine)[..., self.number])
+        scaled = np.clip((np.rot90(plane) - low) / max(high - low, 1e-12), 0, 1)
+        rgb = (255 * np.asarray(Colormap(colours)(scaled))[..., :3]).astype(np.uint8)
+        upright = nib.as_closest_canonical(nib.Nifti1Image(np.zeros((1, 1, 1)), self.grid.affine))
+        edges = nib.affines.voxel_sizes(upright.affine)
+        height = round(WIDTH * plane.shape[1] * edges[1] / (plane.shape[0] * edges[0]))
+        picture = Image.fromarray(rgb).resize((WIDTH, max(1, height)), Image.Resampling.NEAREST)
+        with io.BytesIO() as stream:
+            picture.save(stream, format="PNG", optimize=True)
+            return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
+
+    def on_it(self, volume: FloatArray, grid: VoxelGrid) -> FloatArray:
+        """Volume of another grid on the grid of the slice, each voxel as it is."""
+        between = np.linalg.inv(grid.affine) @ self.grid.affine
+        shape = self.grid.shape
+        near: FloatArray = affine_transform(
+            np.nan_to_num(volume), between[:3, :3], between[:3, 3], output_shape=shape, order=0, mode="nearest"
+        )
+        return near
+
+
 def _pictures(result: SuperResolution, name: str) -> Iterator[Picture]:
-    affine, shape = result.maps.grid.affine, result.maps.grid.shape
-    values = result.maps[name]
-    number = _fullest(_upright(head_of(result).astype(np.float32), affine))
-    seen = values[head_of(result)]
+    grid, values, head = result.maps.grid, result.maps[name], head_of(result)
+    place = _AxialSlice(grid, _fullest(_upright(head.astype(np.float32), grid.affine)))
+    seen = values[head]
     top = min(float(np.quantile(seen, UPPER)), BRIGHTEST * float(np.median(seen)))
-    colours, unit = QUANTITIES[name].colormap, 1000 if name != "PD" else 1
-    span = f"0 to {unit * top:.3g}{' ms' if name != 'PD' else ''}"
-    where = "an axial slice, the right of the patient on the right"
-    if name in result.lr_maps.names:
-        lr = result.lr_maps
-        between = np.linalg.inv(lr.grid.affine) @ affine
-        measured = affine_transform(
-            np.nan_to_num(lr[name]), between[:3, :3], between[:3, 3], output_shape=shape, order=0, mode="nearest"
-        )
-        data = _png(_upright(measured, affine)[..., number], affine, top, colours)
-        yield Picture(title=f"{name} measured", text=f"Measured {name} map, {where}, {span}.", data=data, kind="lr")
-    data = _png(_upright(values, affine)[..., number], affine, top, colours)
-    yield Picture(
-        title=f"{name} super-resolved", text=f"Super-resolved {name} map, {where}, {span}.", data=data, kind="sr"
+    factor, unit = (1000, " ms") if name != "PD" else (1, "")
+    colours, span = QUANTITIES[name].colormap, f"0 to {factor * top:.3g}{unit}"
+    is_measured = name in result.lr_maps.names
+    if is_measured:
+        data = place.png(place.on_it(result.lr_maps[name], result.lr_maps.grid), (0, top), colours)
+        yield _picture(f"{name} measured", f"Measured {name} map", span, data, "lr")
+    yield _picture(
+        f"{name} super-resolved", f"Super-resolved {name} map", span, place.png(values, (0, top), colours), "sr"
     )
-    errors = result.standard_errors
+    errors, evidence = result.standard_errors, result.evidence
     if errors is not None and name in errors.names:
-        stated = errors[name]
-        highest = float(np.quantile(stated[head_of(result)], UPPER))
-        data = _png(_upright(stated, affine)[..., number], affine, highest, ERROR_COLOURS)
-        told = f"0 to {unit * highest:.3g}{' ms' if name != 'PD' else ''}"
-        yield Picture(
-            title=f"{name} standard error, {told}",
-            text=f"Standard error of {name}, {where}, {told}.",
-            data=data,
-            kind="error",
+        highest = float(np.quantile(errors[name][head], UPPER))
+        told = f"0 to {factor * highest:.3g}{unit}"
+        data = place.png(errors[name], (0, highest), ERROR_COLOURS)
+        yield _picture(f"{name} standard error, {told}", f"Standard error of {name}", told, data, "error")
+    if is_measured:
+        residual = place.on_it(result.lr_residual[name], result.lr_maps.grid)
+        highest = float(np.quantile(np.abs(residual[head]), UPPER))
+        told = f"-{factor * highest:.3g} to {factor * highest:.3g}{unit}"
+        data = place.png(residual, (-highest, highest), RESIDUAL_COLOURS)
+        yield _picture(
+            f"{name} measured minus result, {told}",
+            f"LR residual of {name}, measured minus result",
+            told,
+            data,
+            "residual",
         )
+    if evidence is not None and name in evidence.maps:
+        shares = evidence.information[evidence.maps.index(name), evidence.sources.index(LR_MAPS)]
+        data = place.png(shares.astype(np.float32), (0, 100), EVIDENCE_COLOURS)
+        yield _picture(
+            f"{name}: share of the {LR_MAPS}, 0 to 100 %",
+            f"Share of the {LR_MAPS} in {name}",
+            "0 to 100 %",
+            data,
+            "evidence",
+        )
+
+
+def _picture(title: str, shows: str, span: str, data: str, kind: str) -> Picture:
+    return Picture(
+        title=title,
+        text=f"{shows}, an axial slice, the right of the patient on the right, {span}.",
+        data=data,
+        kind=kind,
+    )
 
 
 def _upright(volume: FloatArray, affine: FloatArray) -> FloatArray:
@@ -97,15 +150,3 @@ def _fullest(volume: FloatArray) -> int:
     counts = (volume > 0).sum(axis=(0, 1))
     best = np.flatnonzero(counts >= 0.98 * counts.max())
     return int(best[len(best) // 2])
-
-
-def _png(plane: FloatArray, affine: FloatArray, top: float, colours: str) -> str:
-    """Data URL of a plane ``(x, y)`` with values from 0 to `top`, the front up."""
-    scaled = np.clip(np.rot90(np.nan_to_num(plane)) / max(top, 1e-12), 0, 1)
-    rgb = (255 * np.asarray(Colormap(colours)(scaled))[..., :3]).astype(np.uint8)
-    edges = nib.affines.voxel_sizes(nib.as_closest_canonical(nib.Nifti1Image(np.zeros((1, 1, 1)), affine)).affine)
-    height = round(WIDTH * plane.shape[1] * edges[1] / (plane.shape[0] * edges[0]))
-    picture = Image.fromarray(rgb).resize((WIDTH, max(1, height)), Image.Resampling.NEAREST)
-    with io.BytesIO() as stream:
-        picture.save(stream, format="PNG", optimize=True)
-        return f"data:image/png;base64,{base64.b64encode(stream.getvalue()).decode()}"
