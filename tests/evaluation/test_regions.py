@@ -18,6 +18,7 @@ from napari_swig_qmri.evaluation.regions import (
     RegionSource,
     as_csv,
     bland_altman,
+    expected_difference,
     mean_tissue,
     paired_means,
     paired_voxels,
@@ -166,6 +167,29 @@ def test_surroundings_are_a_shell_in_mm() -> None:
     distance = np.sqrt((x - 15) ** 2 + (y - 15) ** 2 + (2 * (z - 15)) ** 2)
     np.testing.assert_array_equal(shell, (distance > 1) & (distance <= 6))
     assert surroundings(np.array([], int), grid).size == 0
+
+
+def test_standard_errors_of_voxels_are_pooled_over_regions_and_images() -> None:
+    image = volume(data=np.ones(SHAPE, np.float32), suffix="T1map", unit="s", name="SR")
+    errors = replace(
+        image, data=np.where(np.arange(SHAPE[0])[:, None, None] < 2, 0.03, 0.04) * np.ones(SHAPE), name="SE"
+    )
+    labels = volume(data=1 + (np.arange(SHAPE[0])[:, None, None] >= 2) * np.ones(SHAPE, np.int32))
+    sources = [
+        RegionSource(name="SR", read=lambda: image, read_errors=lambda: errors, kind="T1"),
+        RegionSource(name="LR", read=lambda: image, kind="T1"),
+    ]
+    rows = drained(tabulate(sources, labels))
+    told = {(row.label, row.image): row.voxel_error for row in rows}
+    assert told[1, "SR"] == pytest.approx(30)  # ms
+    assert told[2, "SR"] == pytest.approx(40)
+    assert math.isnan(told[1, "LR"])
+    pooled = math.sqrt((2 * 30**2 + 3 * 40**2) / 5)
+    assert expected_difference(rows, "SR", "LR") == pytest.approx(1.96 * pooled)
+    assert expected_difference(rows, "SR", "SR") == pytest.approx(1.96 * math.sqrt(2) * pooled)
+    assert math.isnan(expected_difference(rows, "LR", "LR"))
+    header, first, *_ = csv.reader(io.StringIO(as_csv(rows)))
+    assert dict(zip(header, first, strict=True))["voxel_standard_error"] in ("30", "")
 
 
 def test_agreement_by_hand() -> None:

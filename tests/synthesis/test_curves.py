@@ -18,6 +18,7 @@ from napari_swig_qmri.synthesis.curves import (
     TissueValues,
     movable_settings,
     setting_values,
+    signal_error,
     signals,
     sweep,
     with_settings,
@@ -103,3 +104,18 @@ def test_echo_times_reach_the_decay_of_tissue() -> None:
 def test_unknown_settings_are_named() -> None:
     with pytest.raises(ValueError, match=r"Spin echo has no setting 'flip_angle': choose one of echo_time, rep"):
         setting_values(SpinEcho.from_typical(), "flip_angle")
+
+
+def test_the_error_of_a_signal_is_that_of_random_tissues() -> None:
+    errors = {"PD": 0.01, "T1": 0.02, "T2": 0.002}
+    drawn = np.random.default_rng(5).normal((WM.pd, WM.t1, WM.t2), list(errors.values()), (20_000, 3))
+    tissues = [TissueValues(name="", pd=pd, t1=t1, t2=t2) for pd, t1, t2 in drawn.tolist()]
+    for sequence in (SpinEcho(echo_time=0.08, repetition_time=0.6), T2Flair.from_typical(), Spgr.from_typical()):
+        assert signal_error(sequence, WM, errors) == pytest.approx(float(signals(sequence, tissues).std()), rel=0.03)
+
+
+def test_a_signal_has_no_error_without_errors_and_none_where_nothing_was_measured() -> None:
+    sequence = SpinEcho(echo_time=0.08, repetition_time=0.6)
+    assert signal_error(sequence, WM, {}) is None
+    assert signal_error(sequence, AIR, {"T1": 0.1}) is None
+    assert signal_error(sequence, WM, {"T2": 10 * WM.t2}) is not None  # larger than the value itself

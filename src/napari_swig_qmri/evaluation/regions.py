@@ -34,7 +34,10 @@ if TYPE_CHECKING:
 CONFIDENCE = 0.95
 N_DEVIATIONS = 1.96  # standard deviations on each side of the mean difference (Bland and Altman 1986)
 SHELL = (1.0, 6.0)  # mm, distances from a region of its surroundings; nearer voxels hold a share of the region
-TABLE_COLUMNS = ("label", "image", "unit", "n", "mean", "sd", "median", "ci95_low", "ci95_high", "notice")
+TABLE_COLUMNS = (
+    *("label", "image", "unit", "n", "mean", "sd", "median", "ci95_low", "ci95_high", "voxel_standard_error"),
+    "notice",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,8 @@ class RegionStatistics:
     """Statistics of one image in one region, in the displayed unit (ms for relaxation times).
 
     `interval` is the 95 % confidence interval of the mean by Student's t, for independent voxels. It is too narrow for
-    interpolated and super-resolved images, whose voxels are not independent.
+    interpolated and super-resolved images, whose voxels are not independent. For the same reason `voxel_error` is that
+    of one voxel: the error of the mean is smaller, by an unknown factor.
     """
 
     label: int
@@ -53,6 +57,7 @@ class RegionStatistics:
     deviation: float  # of the voxels, n - 1 in the denominator
     median: float
     interval: tuple[float, float]
+    voxel_error: float = math.nan  # root mean square of the standard errors of its voxels; NaN without any
     is_synthetic: bool = False
 
 
@@ -72,6 +77,7 @@ class RegionSource:
 
     name: str
     read: Callable[[], Volume]
+    read_errors: Callable[[], Volume] | None = None  # standard errors on the same grid and in the same unit, if known
     kind: str = ""  # PD, T1, T2 or a BIDS suffix; empty for a contrast
     is_synthetic: bool = False
 
@@ -180,10 +186,18 @@ def tabulate(
         if regions is None:
             regions = regions_on(labels, volume.grid)
             grids.append((volume.grid, regions))
+        errors = None if source.read_errors is None else factor * source.read_errors().data.ravel()
         flat = volume.data.ravel() if volume.data.ndim == 3 else volume.data.reshape(math.prod(volume.grid.shape), -1)
         for label, where in regions.items():
             values = factor * (flat[where] if flat.ndim == 1 else flat[where, 0])
-            about = {"label": label, "image": source.name, "unit": unit or "", "is_synthetic": source.is_synthetic}
+            error = math.nan if errors is None else root_mean_square(errors[where])
+            about = {
+                "voxel_error": error,
+                "label": label,
+                "image": source.name,
+                "unit": unit or "",
+                "is_synthetic": source.is_synthetic,
+            }
             rows.append(statistics(values, **about))
     if not rows:
         for grid, _ in grids:
@@ -192,13 +206,33 @@ def tabulate(
     return tuple(sorted(rows, key=lambda row: row.label))
 
 
+def root_mean_square(values: FloatArray) -> float:
+    """Root mean square of the finite values; NaN if there are none."""
+    finite = values[np.isfinite(values)].astype(float)
+    return float(np.sqrt(np.mean(finite**2))) if finite.size else math.nan
+
+
+def expected_difference(rows: Sequence[RegionStatistics], first: str, second: str) -> float:
+    """What 95 % of the differences of two images in single voxels should stay below, by their standard errors alone.
+
+    1.96 times the root of the sum of both mean squares over the voxels of all regions; an image without standard errors
+    counts as exact. NaN if neither has any.
+    """
+    squares = []
+    for name in (first, second):
+        of_image = [row for row in rows if row.image == name and math.isfinite(row.voxel_error)]
+        if n := sum(row.n for row in of_image):
+            squares.append(sum(row.n * row.voxel_error**2 for row in of_image) / n)
+    return N_DEVIATIONS * math.sqrt(sum(squares)) if squares else math.nan
+
+
 def as_csv(rows: Sequence[RegionStatistics]) -> str:
     """Table of statistics as comma-separated values with a header line."""
     return csv_text([TABLE_COLUMNS, *map(_csv_row, rows)])
 
 
 def _csv_row(row: RegionStatistics) -> list[object]:
-    numbers = (row.mean, row.deviation, row.median, *row.interval)
+    numbers = (row.mean, row.deviation, row.median, *row.interval, row.voxel_error)
     shown = ["" if math.isnan(number) else Decimal(f"{number:.6g}") for number in numbers]  # numbers, not text
     return [row.label, row.image, row.unit, row.n, *shown, RESEARCH_NOTICE if row.is_synthetic else ""]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import Field, dataclass, replace
 from typing import Any
 
@@ -23,6 +23,7 @@ N_POINTS = 61  # of a curve whose points are computed together
 N_SEPARATE_POINTS = 31  # of a curve whose points are computed one by one; fewer, so that it follows the cursor
 N_CANDIDATES = 200  # values of a setting tested for whether the sequence can be played out
 CURVE_REACH = 3.0  # upper end of a curve over the usual or the present setting, whichever is larger
+LEAST_SHARE = 0.05  # of a value that is left, however large its standard error
 LEAST_REACH = {"echo_time": 0.25}  # s; a curve shows the decay of tissue, however short the echo time
 
 
@@ -126,6 +127,46 @@ def setting_values(sequence: Contrast, setting: str, n: int | None = None) -> Fl
     playable = [float(value) for value in candidates if with_settings(sequence, **{setting: float(value)}) is not None]
     ends = (min(*playable, present), max(*playable, present)) if playable else (low, min(high, reach))
     return np.linspace(*ends, n or (N_POINTS if _takes_tensor(sequence, setting) else N_SEPARATE_POINTS))
+
+
+def signal_error(sequence: Contrast, tissue: TissueValues, errors: Mapping[str, float]) -> float | None:
+    """Standard error of the signal of a tissue, in the unit of PD, from those of its PD, T1 and T2.
+
+    Half the difference of the signals one standard error above and below each value; errors of different maps are taken
+    for independent.
+
+    Parameters
+    ----------
+    errors
+        By quantity, PD in its unit and times in s.
+
+    Returns
+    -------
+    float or None
+        None without errors, or if the signal is not defined there.
+
+    Examples
+    --------
+    >>> from napari_swig_qmri.physics.signal_models import SpinEcho
+    >>> from napari_swig_qmri.synthesis.curves import TissueValues, signal_error
+    >>> tissue = TissueValues(name="white matter", pd=0.7, t1=0.9, t2=0.08)
+    >>> error = signal_error(SpinEcho(echo_time=0.08, repetition_time=20.0), tissue, {"T2": 0.004})
+    >>> round(error, 4)  # 0.7 exp(-1) x 5 %
+    0.0129
+    """
+    if not errors:
+        return None
+    moved = [_with_change(tissue, name, sign * error) for name, error in errors.items() for sign in (1, -1)]
+    found = signals(sequence, moved).reshape(-1, 2)
+    error = float(np.sqrt((((found[:, 0] - found[:, 1]) / 2) ** 2).sum()))
+    return error if math.isfinite(error) else None
+
+
+def _with_change(tissue: TissueValues, name: str, change: float) -> TissueValues:
+    """Tissue with another PD, T1 or T2, which stays positive."""
+    values = {"PD": tissue.pd, "T1": tissue.t1, "T2": tissue.t2}
+    values[name] = max(values[name] + change, LEAST_SHARE * values[name])
+    return replace(tissue, pd=values["PD"], t1=values["T1"], t2=values["T2"])
 
 
 def _signals(sequence: Contrast, tissues: Sequence[TissueValues]) -> FloatArray:

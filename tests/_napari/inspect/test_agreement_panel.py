@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from inspect_cases import labelled
 from pytestqt.qtbot import QtBot
 from region_cases import SOURCES
+from widget_cases import HR
 
 from napari_swig_qmri._napari.inspect.agreement_panel import SCATTER, VOXELS, AgreementPanel, RegionTable
 from napari_swig_qmri.data.volumes import Volume
@@ -67,3 +71,14 @@ def test_one_region_is_too_little(panel: AgreementPanel) -> None:
     panel.show_table(table(one))
     assert panel.summary.text().startswith("Two images need at least two regions")
     assert panel.place.isHidden()
+
+
+def test_voxels_are_compared_with_what_standard_errors_expect(panel: AgreementPanel, qtbot: QtBot) -> None:
+    first = SOURCES[2]
+    stated = replace(first, read_errors=lambda: replace(first.read(), data=np.full(HR.shape, 0.05, np.float32)))
+    sources = [stated, SOURCES[0]]
+    rows = drained(tabulate(sources, labelled()))
+    panel.show_table(RegionTable(rows, {each.name: each for each in sources}, labelled))
+    assert "standard errors alone" not in panel.summary.text()  # they are those of voxels, not of means
+    panel.points.choose(VOXELS)
+    qtbot.waitUntil(lambda: "By the standard errors alone ± 98 (dotted)." in panel.summary.text())  # 1.96 x 50 ms

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -32,6 +33,10 @@ def curves(panel: CurvePanel) -> list[Any]:
     return [item.getData() for item in items if item.getData()[0] is not None]
 
 
+def t1_of(seconds: float) -> TissueValues:
+    return replace(WHITE, t1=seconds)
+
+
 def test_curves_and_rows_show_the_signals_of_the_sequence(panel: CurvePanel) -> None:
     sequence: Any = panel.sequence()
     panel.show_cursor(Entry(WHITE, "white", errors={"T1": 0.012}), "Voxel 1, 2, 3")
@@ -45,6 +50,7 @@ def test_curves_and_rows_show_the_signals_of_the_sequence(panel: CurvePanel) -> 
     assert panel.table.text().splitlines() == [
         "WM\t0.700\t800",
         f"± 12\t70.0\t{signal[0]:.3f}",
+        f"± {0.5 * abs(np.diff(signals(sequence, [t1_of(0.788), t1_of(0.812)]))[0]):.3f}",
         f"CSF\t1.000\t4200\t1400\t{signal[1]:.3f}",
     ]
     assert panel.hint.text() == "Voxel 1, 2, 3"

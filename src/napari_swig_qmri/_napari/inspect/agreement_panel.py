@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from napari_swig_qmri.evaluation.regions import (
     RegionSource,
     RegionStatistics,
     bland_altman,
+    expected_difference,
     paired_means,
     paired_voxels,
 )
@@ -113,18 +115,21 @@ class AgreementPanel(QWidget):
             self._refuse(str(error))
             return
         unit = table.unit(first)
+        in_voxels = self.points.value == VOXELS
+        expected = expected_difference(table.rows, first, second) if in_voxels else math.nan
         self.place.setVisible(True)
         if self.kind.value == SCATTER:
             name_axes(self.place.plot, with_unit(first, unit), with_unit(second, unit))
             draw_scatter(self.place.plot, *pairs)
         else:
             name_axes(self.place.plot, with_unit("Mean of both", unit), with_unit("First − second", unit))
-            draw_agreement(self.place.plot, agreement)
+            draw_agreement(self.place.plot, agreement, expected)
         low, high = (digits(limit) for limit in agreement.limits)
         set_text(
             self.summary,
             f"{first} minus {second}, {agreement.means.size} {self.points.value}: bias {digits(agreement.bias)}, "
-            f"limits of agreement (± 1.96 SD) {low} to {high}{f' {unit}' if unit else ''}.",
+            f"limits of agreement (± 1.96 SD) {low} to {high}{f' {unit}' if unit else ''}."
+            + (f" By the standard errors alone ± {digits(expected)} (dotted)." if expected == expected else ""),
         )
 
     def _show_progress(self, progress: Progress) -> None:

@@ -34,6 +34,7 @@ from napari_swig_qmri.synthesis.curves import (
     TissueValues,
     movable_settings,
     setting_values,
+    signal_error,
     signals,
     sweep,
     with_settings,
@@ -253,13 +254,16 @@ class CurvePanel(QWidget):
         is_finite = np.isfinite(heights)
         at = np.full(int(is_finite.sum()), self._line.value())
         dots.setData(at, heights[is_finite], brush=[mkBrush(entry.colour) for entry in compress(entries, is_finite)])
-        return [_entry_row(entry, float(height)) for entry, height in zip(entries, heights, strict=True)]
+        return [
+            _entry_row(entry, float(height), signal_error(sequence, entry.tissue, entry.errors))
+            for entry, height in zip(entries, heights, strict=True)
+        ]
 
     def _fill_table(self) -> None:
         self.table.show_rows([*self._cursor_rows, *self._fixed_rows])
 
 
-def _entry_row(entry: Entry, signal: float) -> Row:
+def _entry_row(entry: Entry, signal: float, signal_error: float | None) -> Row:
     tissue = entry.tissue
     errors = {name: error if name == "PD" else 1e3 * error for name, error in entry.errors.items()}
     texts = (
@@ -267,7 +271,7 @@ def _entry_row(entry: Entry, signal: float) -> Row:
         _value_text(tissue.pd, errors.get("PD"), 3),
         _value_text(1e3 * tissue.t1, errors.get("T1"), 0),
         _value_text(1e3 * tissue.t2, errors.get("T2"), 0 if tissue.t2 >= 0.1 else 1),
-        _value_text(signal, None, 3),
+        _value_text(signal, signal_error, 3),
     )
     return Row(texts, entry.colour, entry.is_region)
 

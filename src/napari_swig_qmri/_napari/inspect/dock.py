@@ -17,7 +17,7 @@ from superqt.utils import QSignalDebouncer, QSignalThrottler
 from napari_swig_qmri._napari.inspect.curve_panel import CurvePanel, Entry
 from napari_swig_qmri._napari.inspect.design_panel import DesignPanel, LabelledMaps, Optimiser, design_title
 from napari_swig_qmri._napari.inspect.pin_layer import PinLayer, pin_colours, pinning
-from napari_swig_qmri._napari.inspect.probe import Probe, place_text, probe_of
+from napari_swig_qmri._napari.inspect.probe import Probe, errors_beside, place_text, probe_of
 from napari_swig_qmri._napari.inspect.region_panel import RegionPanel
 from napari_swig_qmri._napari.parts.appearance import Foldable, exists, sentence, wrapped_label
 from napari_swig_qmri._napari.parts.background_query import BackgroundQuery
@@ -244,6 +244,7 @@ class InspectWidget(Dock):
             RegionSource(
                 name=layer.name,
                 read=partial(volume_of, layer),
+                read_errors=errors_beside(layer, self._viewer),
                 kind=kind_of(facts),
                 is_synthetic=facts.is_synthetic,
             )
@@ -345,7 +346,7 @@ class InspectWidget(Dock):
         if voxel is None:
             self.curves.show_cursor(None, OUTSIDE if any(shown) else f"{OUTSIDE} {POINT}")
             return
-        text = f"Voxel {', '.join(map(str, voxel))} at {place_text(position)}"
+        text = f"Voxel {', '.join(map(str, voxel))} at {place_text(position)}{probe.evidence_text(voxel)}"
         tissue = probe.tissue(voxel, "Cursor")
         entry = Entry(tissue, self.curves.plot.text_colour, errors=probe.standard_errors(voxel))
         self.curves.show_cursor(entry, text if tissue.is_measured else UNMEASURED.format(voxel=text))

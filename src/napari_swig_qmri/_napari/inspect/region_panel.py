@@ -29,11 +29,12 @@ from napari_swig_qmri.data.wording import for_qt
 from napari_swig_qmri.evaluation.regions import RegionSource, RegionStatistics, as_csv, tabulate
 from napari_swig_qmri.progress import Progress
 
-HEADS = ("Label", "Image", "n", "Mean", "SD", "Median", "95 % CI")
+HEADS = ("Label", "Image", "n", "Mean", "SD", "Median", "95 % CI", "SE of a voxel")
 NEEDS_LABELS = "Paint regions in a labels layer, or open one."
 NEEDS_IMAGES = "Tick an image to measure."
 CAVEAT = (
     "95 % CI of the mean by Student's t, for independent voxels: too narrow for super-resolved or interpolated images. "
+    "SE of a voxel is the root mean square of the standard errors of a super-resolved map, not that of the mean. "
     "Labels on another grid are assigned to the nearest voxels."
 )
 MISSED = "No voxel of {images} has its centre in a region: paint larger regions."
@@ -200,9 +201,10 @@ class RegionPanel(QWidget):
         for index, statistics in enumerate(table.rows):
             low, high = statistics.interval
             numbers = (digits(value) for value in (statistics.mean, statistics.deviation, statistics.median))
+            error = digits(statistics.voxel_error)
             unit = "" if statistics.unit == "arbitrary" else statistics.unit
             name, interval = with_unit(statistics.image, unit), f"{digits(low)} to {digits(high)}"
-            for place, text in enumerate((f"{statistics.label}", name, f"{statistics.n}", *numbers, interval)):
+            for place, text in enumerate((f"{statistics.label}", name, f"{statistics.n}", *numbers, interval, error)):
                 item = QTableWidgetItem(text)
                 item.setToolTip(for_qt(text))
                 side = Qt.AlignmentFlag.AlignLeft if place == 1 else Qt.AlignmentFlag.AlignRight

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -106,8 +107,11 @@ def name_axes(plot: Any, x: str, y: str) -> None:
     plot.getAxis("left").setLabel(for_qt(y))
 
 
-def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
-    """Draw differences over means, with bias and limits of agreement; with their numbers if there is room."""
+def draw_agreement(plot: Any, agreement: BlandAltman, expected: float = math.nan) -> None:
+    """Draw differences over means, with bias and limits of agreement; with their numbers if there is room.
+
+    `expected` is what 95 % of the differences should stay below in magnitude, drawn as dots around 0 unless NaN.
+    """
     plot.clear()
     _cloud(plot, agreement.means, agreement.differences)
     low, high = agreement.limits
@@ -115,6 +119,8 @@ def draw_agreement(plot: Any, agreement: BlandAltman) -> None:
     has_room = high - low > ROOM * (top - bottom)
     for level, dashes in ((agreement.bias, False), (low, True), (high, True)):
         plot.addItem(_level(level, plot.text_colour, dashes=dashes, has_number=has_room))
+    for level in (-expected, expected) if math.isfinite(expected) else ():
+        plot.addItem(pg.InfiniteLine(level, angle=0, pen=pg.mkPen(plot.text_colour, dash=[1, 4])))
     plot.autoRange()
     plot.setYRange(bottom, top, padding=0.15)
 
