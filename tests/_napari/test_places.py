@@ -18,7 +18,7 @@ COMPUTED = {"keep", "coarse", "is_kept", "names", "field_sources", "sequence"}  
 # Functions that may read `.data`, because they pair it with the grid, or pass one array on as it is.
 ALLOWED = {
     "display.py": {"contrast_limits"},  # of one image alone
-    "inspect/probe.py": {"probe_of"},  # on the grid of the maps
+    "inspect/probe.py": {"probe_of", "error_volume"},  # on the grid of the maps; one image alone
     "layers.py": {"to_layer_data", "_record", "_checksum"},
     "parts/contrast_layers.py": {"contrast_layer", "_placed_field"},  # placed in one frame
     "parts/transmit_layers.py": {"fields_of"},  # only its identity

@@ -165,10 +165,11 @@ def image_names(written: list[str]) -> list[str]:
 def test_layers_of_a_run_are_saved_under_the_names_of_a_derivative(tmp_path):
     layers = run_layers(tmp_path)
     written = write_layers(tmp_path / "out", layers)
-    assert image_names(written)[-8:] == [
+    assert image_names(written)[-11:] == [
         "sub-07_ses-2_desc-swig_T2residual.nii.gz",
         "sub-07_ses-2_desc-swig_conflict.nii.gz",
         *(f"sub-07_ses-2_desc-swigsd_{suffix}.nii.gz" for suffix in ("PDmap", "T1map", "T2map")),
+        *(f"sub-07_ses-2_desc-swig_{suffix}.nii.gz" for suffix in ("PDevidence", "T1evidence", "T2evidence")),
         *(f"sub-07_ses-2_desc-swig_{suffix}.nii.gz" for suffix in ("PDmap", "T1map", "T2map")),
     ]
     maps = layers[-3:]

@@ -21,7 +21,8 @@ from napari_swig_qmri.data.volumes import Volume
 
 DEFAULT_EXTENSION = ".nii.gz"
 _SUBJECT = ("sub-", "ses-")
-_RUN_NAME = re.compile(r"(?:(?:PD|T1|T2) (?:SR standard error|SR|LR residual)|Conflict)(?: run (?P<number>\d+))?")
+_OF_MAP = r"(?:PD|T1|T2\*?) (?:SR|SR standard error|LR residual|evidence: LR maps \(%\))"
+_RUN_NAME = re.compile(rf"(?:{_OF_MAP}|Conflict)(?: run (?P<number>\d+))?")
 
 
 def write_layer(path: str | Path, data: Any, attributes: Mapping[str, Any]) -> list[str]:
